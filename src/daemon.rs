@@ -1,0 +1,3 @@
+//! The process: settings, the listener, systemd, and where lines go.
+
+pub mod telemetry;

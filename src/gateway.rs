@@ -1,0 +1,1 @@
+//! The path of a private call, in the order a call meets it.
