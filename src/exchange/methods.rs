@@ -4,11 +4,34 @@
 //! The classes are ours (the vendor's own tool takes unknown private methods for reads, which is wrong for bots and
 //! OTC deals). Does not: decide who may call what; that is `gateway::policy`.
 
-use std::{collections::HashMap, fmt, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::LazyLock,
+};
 
 use serde::Deserialize;
 
-static CATALOGUE: LazyLock<HashMap<String, MethodInfo>> = LazyLock::new(load);
+static FILE: LazyLock<File> = LazyLock::new(read);
+static CATALOGUE: LazyLock<HashMap<&'static str, MethodInfo>> =
+    LazyLock::new(|| FILE.methods.iter().map(|row| (row.method.as_str(), entry(row))).collect());
+static PARAMS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let examples = FILE.methods.iter().flat_map(|row| &row.example_params).map(String::as_str);
+    examples.chain(FURTHER_PARAMS).collect()
+});
+
+/// Documented names that the catalogue's examples happen not to use.
+const FURTHER_PARAMS: [&str; 9] = [
+    "margin_order",
+    "notional",
+    "orig_client_oid",
+    "post_only",
+    "reduce_only",
+    "spot_margin",
+    "trigger_price",
+    "trigger_price_type",
+    "ref_price_type",
+];
 
 /// What a method can do to the account, from harmless to costly.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,13 +122,13 @@ pub enum ClientId {
 #[derive(Clone, Debug)]
 pub struct MethodInfo {
     /// Its name, such as `private/create-order`.
-    pub name: String,
+    pub name: &'static str,
     /// What it can do.
     pub class: Class,
     /// How REST callers reach it; `None` where it exists on WebSockets only.
     pub verb: Option<Verb>,
     /// The exchange's budget for it.
-    pub rate_limit: RateLimit,
+    pub rate_limit: &'static RateLimit,
     /// Where the caller's own id stands.
     pub client_id: ClientId,
 }
@@ -121,6 +144,12 @@ pub fn all() -> impl Iterator<Item = &'static MethodInfo> {
     CATALOGUE.values()
 }
 
+/// Whether the exchange's documents know a param of this name; only such names are repeated in our messages.
+#[must_use]
+pub fn is_documented_param(name: &str) -> bool {
+    PARAMS.contains(name)
+}
+
 #[derive(Deserialize)]
 struct File {
     methods: Vec<Row>,
@@ -134,22 +163,21 @@ struct Row {
     rate_limit: RateLimit,
     retry: String,
     client_id_field: Option<String>,
+    example_params: Vec<String>,
 }
 
-fn load() -> HashMap<String, MethodInfo> {
+fn read() -> File {
     #[expect(clippy::expect_used, reason = "the file is compiled in and read by a test")]
-    let file: File = serde_json::from_str(include_str!("../../data/methods.json"))
-        .expect("data/methods.json has the catalogue's shape");
-    file.methods.into_iter().map(|row| (row.method.clone(), entry(row))).collect()
+    serde_json::from_str(include_str!("../../data/methods.json")).expect("data/methods.json has the catalogue's shape")
 }
 
-fn entry(row: Row) -> MethodInfo {
+fn entry(row: &'static Row) -> MethodInfo {
     MethodInfo {
         client_id: client_id(row.client_id_field.as_deref(), &row.retry),
-        name: row.method,
+        name: &row.method,
         class: row.permission_class,
         verb: row.http_verb,
-        rate_limit: row.rate_limit,
+        rate_limit: &row.rate_limit,
     }
 }
 
