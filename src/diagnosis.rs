@@ -1,1 +1,4 @@
 //! Finding out why.
+
+pub mod egress;
+pub mod hint;

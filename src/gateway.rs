@@ -1,1 +1,18 @@
 //! The path of a private call, in the order a call meets it.
+//!
+//! Who calls ([`caller`]), may they ([`policy`]), is there room, a [`nonce`] and a signature ([`signer`]), the exchange
+//! ([`upstream`]), and one [`record`] of it all. [`pipeline`] states that order once. What is known from outside a call
+//! (our address, the clock's skew) is read from [`observed`], which the rooms to the right fill.
+
+pub mod caller;
+pub mod clock;
+pub mod failure;
+pub mod nonce;
+pub mod observed;
+pub mod outcome;
+pub mod pipeline;
+pub mod policy;
+pub mod record;
+pub mod secret;
+pub mod signer;
+pub mod upstream;

@@ -39,10 +39,10 @@ pub enum Dialect {
 /// [`Unsignable`] where implementations of the documents disagree about the string, or the text is no JSON object.
 pub fn params_string(params: &RawValue, dialect: Dialect) -> Result<String, Unsignable> {
     let mut out = String::with_capacity(params.get().len());
-    match Kind::of(params) {
-        Kind::Object => Writer { out: &mut out, dialect }.object(params, 0, "")?,
-        _ => return Err(Reason::NotAnObject.into()),
+    if Kind::of(params) != Kind::Object {
+        return Err(Reason::NotAnObject.into());
     }
+    Writer { out: &mut out, dialect }.object(params, 0, "")?;
     Ok(out)
 }
 

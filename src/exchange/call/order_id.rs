@@ -51,6 +51,12 @@ impl OrderIds {
         (!line.is_empty()).then_some(line)
     }
 
+    /// The caller's ids alone, before there is a nonce.
+    #[must_use]
+    pub fn describe_named(&self) -> Option<String> {
+        (!self.client_oids.is_empty()).then(|| self.client_oids.join(","))
+    }
+
     fn new_order(&mut self, order: &RawValue) {
         match member(order, "client_oid") {
             Some(id) => self.push(id),

@@ -1,0 +1,150 @@
+//! What can end a call without an answer that is passed on: our refusals, and failures on the way.
+//!
+//! Guarantees: every value says whose fault it is and which HTTP status tells the caller; whether the exchange may have
+//! seen the call is not a property of the failure but of the phase (`outcome`), so it cannot be contradicted here.
+//! No text holds a secret, an address of the caller's choosing, or a byte of an answer.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::policy::Denied;
+use crate::exchange::envelope::MalformedAnswer;
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller can mend it.
+    Caller,
+    /// The operator of this daemon can mend it.
+    Proxy,
+    /// The exchange, or the way to it.
+    Exchange,
+}
+
+/// Why we chose not to try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Policy said no.
+    #[error("{0}")]
+    Denied(Denied),
+    /// As many calls are under way as the limit allows.
+    #[error("{limit} calls are under way already (calls.max_in_flight); nothing was sent, try again shortly")]
+    NoRoom {
+        /// The limit.
+        limit: usize,
+    },
+    /// The daemon is stopping.
+    #[error("the proxy is stopping; nothing was sent, try again shortly")]
+    Draining,
+}
+
+/// Why a call that we tried brought no answer to pass on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The name of the exchange could not be resolved.
+    #[error("the name of the exchange could not be resolved")]
+    Dns,
+    /// The name resolved to an address that a public host cannot have.
+    #[error("the name of the exchange resolved to {0}, which is no public address")]
+    AddressRefused(IpAddr),
+    /// No TCP connection.
+    #[error("no connection to the exchange could be made")]
+    Connect,
+    /// Name, TCP and TLS together took too long.
+    #[error("no connection to the exchange within {0:?}")]
+    ConnectDeadline(Duration),
+    /// TLS failed: certificate, host name, or no TLS at the other end.
+    #[error("no secure connection to the exchange could be made (TLS)")]
+    Tls,
+    /// The connection was lost before a complete answer.
+    #[error("the connection was lost before a complete answer")]
+    Lost,
+    /// The total deadline passed.
+    #[error("no complete answer within {0:?}")]
+    Deadline(Duration),
+    /// The answer is larger than the limit.
+    #[error("the answer is larger than {0} bytes (upstream.max_reply_bytes)")]
+    TooLarge(usize),
+    /// A redirect, which is never followed.
+    #[error("the exchange answered with a redirect (HTTP {0}), which is never followed")]
+    Redirected(u16),
+    /// The connection changed its protocol.
+    #[error("the exchange switched protocols")]
+    Upgraded,
+    /// A content encoding that was not asked for.
+    #[error("the answer is compressed, which was not asked for")]
+    Encoded,
+    /// JSON by its type, and malformed.
+    #[error("{0}")]
+    Malformed(#[from] MalformedAnswer),
+    /// A defect of ours.
+    #[error("internal error; the log names the place")]
+    Defect,
+}
+
+impl Refusal {
+    /// The HTTP status that tells the caller.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Denied(_) => 403,
+            Self::NoRoom { .. } | Self::Draining => 503,
+        }
+    }
+
+    /// A stable word for records.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "denied",
+            Self::NoRoom { .. } => "no_room",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl Failure {
+    /// The HTTP status that tells the caller: the one table.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Dns | Self::AddressRefused(_) | Self::Connect | Self::Tls => 502,
+            Self::Lost | Self::TooLarge(_) | Self::Redirected(_) | Self::Upgraded => 502,
+            Self::Encoded | Self::Malformed(_) => 502,
+            Self::ConnectDeadline(_) | Self::Deadline(_) => 504,
+            Self::Defect => 500,
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Dns | Self::Connect | Self::ConnectDeadline(_) | Self::Tls | Self::AddressRefused(_) => {
+                Fault::Exchange
+            }
+            Self::Lost | Self::Deadline(_) | Self::Redirected(_) | Self::Upgraded => Fault::Exchange,
+            Self::TooLarge(_) | Self::Encoded | Self::Malformed(_) => Fault::Exchange,
+            Self::Defect => Fault::Proxy,
+        }
+    }
+
+    /// A stable word for records.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::AddressRefused(_) => "address_refused",
+            Self::Connect => "connect",
+            Self::ConnectDeadline(_) => "connect_deadline",
+            Self::Tls => "tls",
+            Self::Lost => "lost",
+            Self::Deadline(_) => "deadline",
+            Self::TooLarge(_) => "too_large",
+            Self::Redirected(_) => "redirected",
+            Self::Upgraded => "upgraded",
+            Self::Encoded => "encoded",
+            Self::Malformed(_) => "malformed",
+            Self::Defect => "defect",
+        }
+    }
+}

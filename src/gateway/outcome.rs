@@ -1,0 +1,96 @@
+//! One word for what became of a call, and the phase that decides it.
+//!
+//! Guarantees: the response header, the body of our own envelopes, the log line and the journal field all take the word
+//! from here. Source: the wire contract, "Outcomes".
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// We chose not to try.
+    Refused,
+    /// We tried, and no byte of the signed call was handed to a connection.
+    NotSent,
+    /// Bytes may have left and no conclusive answer came: it may have executed.
+    Unknown,
+    /// A conclusive answer of the exchange, good or bad, was passed on.
+    Answered,
+}
+
+impl Outcome {
+    /// The word used on every channel.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NotSent => "not_sent",
+            Self::Unknown => "unknown",
+            Self::Answered => "answered",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// How far a call has come; only ever moves forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// A caller is known; nothing was decided.
+    Accepted,
+    /// Allowed and signed; a connection is being found.
+    Connecting,
+    /// The signed bytes were handed to a connection.
+    Sent,
+}
+
+/// The phase of one call, shared by its relay, its record and its door.
+#[derive(Debug, Default)]
+pub struct Progress(AtomicU8);
+
+impl Progress {
+    /// Moves on to `phase`; never back.
+    pub fn reach(&self, phase: Phase) {
+        self.0.fetch_max(phase as u8, Ordering::Relaxed);
+    }
+
+    /// The outcome of a call that ends here without an answer of the exchange.
+    #[must_use]
+    pub fn outcome_without_answer(&self) -> Outcome {
+        match self.0.load(Ordering::Relaxed) {
+            phase if phase >= Phase::Sent as u8 => Outcome::Unknown,
+            phase if phase >= Phase::Connecting as u8 => Outcome::NotSent,
+            _ => Outcome::Refused,
+        }
+    }
+
+    /// Whether the signed bytes may have left.
+    #[must_use]
+    pub fn may_have_been_sent(&self) -> bool {
+        self.outcome_without_answer() == Outcome::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_phase_decides_and_never_goes_back() {
+        let progress = Progress::default();
+        assert_eq!(progress.outcome_without_answer(), Outcome::Refused);
+        progress.reach(Phase::Connecting);
+        assert_eq!(progress.outcome_without_answer(), Outcome::NotSent);
+        progress.reach(Phase::Sent);
+        progress.reach(Phase::Accepted);
+        assert_eq!(progress.outcome_without_answer(), Outcome::Unknown);
+    }
+}

@@ -1,0 +1,280 @@
+//! [`Gateway::relay`]: the stages of a call, in order, recorded once.
+//!
+//! Guarantees: policy, room, nonce, signature, exchange, in that order and nowhere else; the relay runs in a task of its
+//! own, so that a caller who hangs up does not cancel an order half way, and a panic in it ends in an outcome by phase;
+//! the total deadline lives here, because only here the phase is known. Does not: give an answer its HTTP shape.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    caller::{Caller, Callers},
+    clock::Clock,
+    failure::{Failure, Refusal},
+    nonce::NonceSource,
+    observed::Observed,
+    outcome::Outcome,
+    policy::{self, Permit},
+    record::{self, CallRecord, Recorder},
+    signer::Signer,
+    upstream::{Reply, Upstream},
+};
+use crate::exchange::{
+    call::{Call, OrderIds},
+    canonical::Dialect,
+    codes,
+};
+
+/// How calls are carried out.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// From the door to the answer; callers of the old proxy give up after 15 s.
+    pub deadline: Duration,
+    /// Calls under way at once; further ones are refused.
+    pub max_in_flight: usize,
+    /// Whether each signing leaves a line of its own (`CRYPTO_AUTH_DIAG`).
+    pub signing_lines: bool,
+    /// How `order_list[].exec_inst` lists are signed.
+    pub dialect: Dialect,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(12),
+            max_in_flight: 256,
+            signing_lines: false,
+            dialect: Dialect::Documented,
+        }
+    }
+}
+
+/// The parts a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// How calls are carried out.
+    pub settings: Settings,
+    /// Who may call.
+    pub callers: Callers,
+    /// Signs.
+    pub signer: Signer,
+    /// Sends.
+    pub upstream: Upstream,
+    /// What is known from outside.
+    pub observed: Arc<Observed>,
+    /// Opens records.
+    pub recorder: Arc<Recorder>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Every door's way to the exchange.
+#[derive(Debug)]
+pub struct Gateway {
+    parts: Parts,
+    nonces: NonceSource,
+    room: Arc<Semaphore>,
+    relays: TaskTracker,
+    draining: CancellationToken,
+}
+
+/// What became of a call, for a door to put into its shape.
+#[derive(Debug)]
+pub struct Relayed {
+    /// One word.
+    pub outcome: Outcome,
+    /// The answer, or why there is none.
+    pub result: Result<Reply, Ended>,
+    /// The names of the call's orders, where they may have to be looked for.
+    pub client_oid: Option<String>,
+}
+
+/// Why there is no answer to pass on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// We chose not to try.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// We tried.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl Ended {
+    /// The HTTP status that tells the caller.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.status(),
+            Self::Failed(failure) => failure.status(),
+        }
+    }
+
+    /// A stable word for records.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::Failed(failure) => failure.code(),
+        }
+    }
+}
+
+impl Gateway {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            room: Arc::new(Semaphore::new(parts.settings.max_in_flight)),
+            nonces: NonceSource::default(),
+            relays: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            parts,
+        })
+    }
+
+    /// Who may call.
+    #[must_use]
+    pub const fn callers(&self) -> &Callers {
+        &self.parts.callers
+    }
+
+    /// Opens records.
+    #[must_use]
+    pub const fn recorder(&self) -> &Arc<Recorder> {
+        &self.parts.recorder
+    }
+
+    /// What is known from outside.
+    #[must_use]
+    pub const fn observed(&self) -> &Arc<Observed> {
+        &self.parts.observed
+    }
+
+    /// How calls are carried out.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.parts.settings
+    }
+
+    /// From now on new calls are refused; those under way go on.
+    pub fn drain(&self) {
+        self.draining.cancel();
+        self.relays.close();
+    }
+
+    /// Whether [`Gateway::drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// Waits until no relay is under way; only after [`Gateway::drain`].
+    pub async fn drained(&self) {
+        self.relays.wait().await;
+    }
+
+    /// Calls under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.relays.len()
+    }
+
+    /// Carries out a call: decides, signs, sends, records.
+    pub async fn relay(self: &Arc<Self>, mut record: CallRecord, caller: &Caller, call: Call) -> Relayed {
+        record.describe(&call);
+        let orders = call.order_ids();
+        record.report.client_oid = orders.describe_named();
+        let progress = record.progress();
+        let task = match self.admit(caller, call) {
+            Ok((permit, room)) => {
+                let gateway = Arc::clone(self);
+                self.relays.spawn(async move {
+                    let relayed = gateway.carry_out(record, permit, orders).await;
+                    drop(room);
+                    relayed
+                })
+            }
+            Err(refusal) => return refuse(record, refusal),
+        };
+        // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
+        task.await.unwrap_or_else(|_| Relayed {
+            outcome: progress.outcome_without_answer(),
+            result: Err(Failure::Defect.into()),
+            client_oid: None,
+        })
+    }
+
+    fn admit(&self, caller: &Caller, call: Call) -> Result<(Permit, tokio::sync::OwnedSemaphorePermit), Refusal> {
+        let permit = policy::authorize(caller, call).map_err(Refusal::Denied)?;
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        let limit = self.parts.settings.max_in_flight;
+        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::NoRoom { limit })?;
+        Ok((permit, room))
+    }
+
+    async fn carry_out(&self, mut record: CallRecord, permit: Permit, orders: OrderIds) -> Relayed {
+        let nonce = self.next_nonce();
+        let signed = self.parts.signer.sign(permit, nonce);
+        record.report.nonce = Some(nonce);
+        record.report.string_to_sign_len = Some(signed.string_to_sign_len);
+        record.report.client_oid = orders.describe(nonce);
+        if self.parts.settings.signing_lines {
+            record::write_signing(&record.report, signed.body_len());
+        }
+        let deadline = Instant::from_std(record.opened()) + self.parts.settings.deadline;
+        let (sent, sent_ms) = (Instant::now(), self.parts.clock.now_ms());
+        record.report.waited = record.opened().elapsed();
+        let progress = record.progress();
+        let result = tokio::time::timeout_at(deadline, self.parts.upstream.send(signed, &progress)).await;
+        let result = result.unwrap_or(Err(Failure::Deadline(self.parts.settings.deadline)));
+        record.report.exchange = sent.elapsed();
+        self.observe(&result, sent_ms);
+        conclude(record, result)
+    }
+
+    fn next_nonce(&self) -> u64 {
+        let nonce = self.nonces.next(self.parts.clock.now_ms());
+        if let Some(ahead_ms) = nonce.restarted_from_ms_ahead {
+            tracing::warn!(
+                ahead_ms,
+                "the clock stepped back: the nonce restarts from the clock; check the host's time service"
+            );
+        }
+        nonce.value
+    }
+
+    fn observe(&self, result: &Result<Reply, Failure>, sent_ms: u64) {
+        let observed = &self.parts.observed;
+        observed.note_attempt(result.is_ok());
+        // Only answers in the exchange's own envelope tell the exchange's time; an edge may answer from a cache.
+        if let Ok(Reply { date_ms: Some(date_ms), body: crate::gateway::upstream::ReplyBody::Json { .. }, .. }) = result
+        {
+            observed.skew().note(*date_ms, sent_ms, self.parts.clock.now_ms());
+        }
+    }
+}
+
+fn refuse(mut record: CallRecord, refusal: Refusal) -> Relayed {
+    record.ended(refusal.status(), refusal.code());
+    Relayed { outcome: Outcome::Refused, result: Err(refusal.into()), client_oid: None }
+}
+
+fn conclude(mut record: CallRecord, result: Result<Reply, Failure>) -> Relayed {
+    match &result {
+        Ok(reply) => {
+            let conclusive = reply.code().is_some_and(codes::is_conclusive);
+            let outcome = if conclusive { Outcome::Answered } else { Outcome::Unknown };
+            record.report.scrubbed = reply.scrubbed;
+            record.answered(reply.status, reply.code(), outcome);
+        }
+        Err(failure) => record.ended(failure.status(), failure.code()),
+    }
+    let outcome = record.report.outcome;
+    let client_oid = record.report.client_oid.clone().filter(|_| outcome == Outcome::Unknown);
+    Relayed { outcome, result: result.map_err(Ended::from), client_oid }
+}

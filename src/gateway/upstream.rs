@@ -1,0 +1,213 @@
+//! [`SignedCall`] → [`Reply`]; the only module that talks HTTP to the exchange.
+//!
+//! Guarantees: one transmission per call: HTTP/1.1, no retries, no redirects, no proxy variables, and a body that can
+//! be read once only. The phase turns to `Sent` at the moment the body is handed to a connection, so that a failure
+//! before it is certain not to have been sent. Answers are capped, checked and scrubbed before anybody sees them.
+//! Does not: know deadlines other than that for connecting; the total one is the pipeline's.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::{Frame, SizeHint};
+
+use super::{
+    failure::Failure,
+    outcome::{Phase, Progress},
+    signer::{SignedCall, Signer},
+};
+use crate::exchange::envelope;
+
+mod base;
+mod client;
+mod errors;
+mod resolver;
+mod roots;
+mod scrub;
+
+pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
+pub use client::{ClientProblem, Settings};
+pub use resolver::{Lookup, Resolver, is_public};
+pub use roots::RootsProblem;
+use scrub::Scrubber;
+
+/// A complete answer of the exchange, safe to pass on.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its body.
+    pub body: ReplyBody,
+    /// Its `Date`, in milliseconds since 1970, where it is there and the answer was not cached on the way.
+    pub date_ms: Option<u64>,
+    /// Whether a secret of ours was overwritten in it.
+    pub scrubbed: bool,
+}
+
+/// The body of an answer.
+#[derive(Clone, Debug)]
+pub enum ReplyBody {
+    /// JSON, to be passed on byte for byte.
+    Json {
+        /// The bytes, checked to be JSON.
+        bytes: Bytes,
+        /// The exchange's code.
+        code: Option<i64>,
+    },
+    /// Anything else, as text.
+    Text(String),
+}
+
+impl Reply {
+    /// The exchange's code, if it sent one.
+    #[must_use]
+    pub const fn code(&self) -> Option<i64> {
+        match &self.body {
+            ReplyBody::Json { code, .. } => *code,
+            ReplyBody::Text(_) => None,
+        }
+    }
+}
+
+/// The way to the exchange.
+#[derive(Debug)]
+pub struct Upstream {
+    client: reqwest::Client,
+    base: BaseUrl,
+    connect_deadline: Duration,
+    max_reply_bytes: usize,
+    scrubber: Scrubber,
+}
+
+impl Upstream {
+    /// Prepares connections for calls signed by `signer`.
+    ///
+    /// # Errors
+    /// [`ClientProblem`] where the trust roots cannot be read or the client cannot be built.
+    pub fn new(settings: &Settings, resolver: Resolver, signer: &Signer) -> Result<Self, ClientProblem> {
+        Ok(Self {
+            client: client::build(settings, resolver)?,
+            base: settings.base.clone(),
+            connect_deadline: settings.connect_deadline,
+            max_reply_bytes: settings.max_reply_bytes,
+            scrubber: Scrubber::new(signer.never_to_be_passed_on()),
+        })
+    }
+
+    /// Sends a signed call, once.
+    ///
+    /// # Errors
+    /// [`Failure`]; `progress` tells whether the exchange may have seen the call.
+    pub async fn send(&self, call: SignedCall, progress: &Arc<Progress>) -> Result<Reply, Failure> {
+        progress.reach(Phase::Connecting);
+        let body = OneTransmission { bytes: Some(call.body), progress: Arc::clone(progress) };
+        let sent = self
+            .client
+            .post(self.base.url_of(&call.method))
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(reqwest::Body::wrap(body))
+            .send()
+            .await;
+        let mut response = sent.map_err(|error| errors::classify(&error, progress, self.connect_deadline))?;
+        check_head(response.status(), response.headers())?;
+        let bytes = self.read_capped(&mut response).await?;
+        self.finish(response.status(), response.headers(), bytes, call.signature.as_str())
+    }
+
+    async fn read_capped(&self, response: &mut reqwest::Response) -> Result<Bytes, Failure> {
+        let too_large = Failure::TooLarge(self.max_reply_bytes);
+        let announced = response.content_length().unwrap_or(0);
+        if usize::try_from(announced).map_or(true, |length| length > self.max_reply_bytes) {
+            return Err(too_large);
+        }
+        let Some(first) = response.chunk().await.map_err(|_| Failure::Lost)? else { return Ok(Bytes::new()) };
+        let Some(second) = response.chunk().await.map_err(|_| Failure::Lost)? else {
+            return if first.len() > self.max_reply_bytes { Err(too_large) } else { Ok(first) };
+        };
+        let mut all = BytesMut::from(first);
+        let mut next = Some(second);
+        while let Some(chunk) = next {
+            if all.len() + chunk.len() > self.max_reply_bytes {
+                return Err(too_large);
+            }
+            all.extend_from_slice(&chunk);
+            next = response.chunk().await.map_err(|_| Failure::Lost)?;
+        }
+        Ok(all.freeze())
+    }
+
+    fn finish(&self, status: StatusCode, headers: &HeaderMap, bytes: Bytes, signature: &str) -> Result<Reply, Failure> {
+        let (bytes, scrubbed) = self.scrubber.scrub(bytes, signature);
+        let body = if is_json(headers) {
+            let code = envelope::read_answer(&bytes)?.code;
+            ReplyBody::Json { bytes, code }
+        } else {
+            ReplyBody::Text(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        Ok(Reply { status: status.as_u16(), body, date_ms: date_ms(headers), scrubbed })
+    }
+}
+
+/// Refuses answers that must not be read at all.
+fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Failure::Upgraded);
+    }
+    if status.is_redirection() {
+        return Err(Failure::Redirected(status.as_u16()));
+    }
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Failure::Encoded);
+    }
+    Ok(())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json")
+}
+
+/// The `Date` of an answer that came straight from the exchange.
+fn date_ms(headers: &HeaderMap) -> Option<u64> {
+    let cached = headers.contains_key(header::AGE);
+    let text = headers.get(header::DATE).filter(|_| !cached)?.to_str().ok()?;
+    let since = httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+/// A request body that can be read once, and marks the moment in which a connection takes it.
+///
+/// hyper asks for the body only after it has a connection and has encoded the head (tested: refused, stalled and
+/// half-open connections never get here), so until then no byte of the signed call was handed to anything.
+struct OneTransmission {
+    bytes: Option<Bytes>,
+    progress: Arc<Progress>,
+}
+
+impl http_body::Body for OneTransmission {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.progress.reach(Phase::Sent);
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}

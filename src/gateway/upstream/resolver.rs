@@ -1,0 +1,153 @@
+//! Names → addresses, as the exchange's whitelist needs them.
+//!
+//! Guarantees: where a name has an IPv4 address only IPv4 addresses are returned (keys are usually bound to one, and a
+//! preference is not enough: the HTTP client falls back to the other family by itself); an address that no public host
+//! can have refuses the whole answer, so that a poisoned name cannot turn signed calls inwards. Does not: cache.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+
+/// How a name is looked up; tests put their own in.
+pub type Lookup = Arc<dyn Fn(String) -> Answer + Send + Sync>;
+
+/// The resolver of every connection that we open.
+#[derive(Clone)]
+pub struct Resolver {
+    lookup: Lookup,
+}
+
+/// An answer that is not used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is no public address")]
+pub(super) struct RefusedAddress(pub(super) IpAddr);
+
+/// No usable answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the name was not resolved")]
+pub(super) struct NotResolved(#[source] io::Error);
+
+impl Resolver {
+    /// Asks the system (`getaddrinfo`).
+    #[must_use]
+    pub fn system() -> Self {
+        Self::with_lookup(Arc::new(|name| {
+            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()) })
+        }))
+    }
+
+    /// Asks `lookup`.
+    #[must_use]
+    pub fn with_lookup(lookup: Lookup) -> Self {
+        Self { lookup }
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let local = name.as_str() == "localhost";
+        let answer = (self.lookup)(name.as_str().to_owned());
+        Box::pin(async move {
+            let found = answer.await.map_err(NotResolved)?;
+            let chosen = choose(found, local)?;
+            Ok(Box::new(chosen.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+        })
+    }
+}
+
+fn choose(found: Vec<IpAddr>, local: bool) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    if let Some(inward) = found.iter().find(|address| !local && !is_public(**address)) {
+        return Err(RefusedAddress(*inward).into());
+    }
+    let has_ipv4 = found.iter().any(IpAddr::is_ipv4);
+    let chosen: Vec<IpAddr> = found.into_iter().filter(|address| address.is_ipv4() || !has_ipv4).collect();
+    if chosen.is_empty() {
+        return Err(NotResolved(io::ErrorKind::NotFound.into()).into());
+    }
+    Ok(chosen)
+}
+
+/// Whether a public host can have this address.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => address.to_ipv4_mapped().map_or_else(|| is_public_v6(address), is_public_v4),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [first, second, third, _] = address.octets();
+    let shared = first == 100 && (64..128).contains(&second);
+    let benchmarking = first == 198 && (18..20).contains(&second);
+    let protocol = first == 192 && second == 0 && third == 0;
+    let special =
+        address.is_private() || address.is_loopback() || address.is_link_local() || address.is_documentation();
+    !(special || shared || benchmarking || protocol || first == 0 || first >= 224)
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [first, second, ..] = address.segments();
+    let documentation = first == 0x2001 && second == 0xdb8;
+    // Global unicast is 2000::/3; everything else is loopback, private, link-local, multicast or unassigned. 64:ff9b::/96
+    // is IPv4 behind a NAT64 gateway.
+    ((first & 0xe000) == 0x2000 && !documentation) || (first == 0x64 && second == 0xff9b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn only_ipv4_is_used_where_there_is_any() {
+        let chosen = choose(ips(&["2606:4700::1", "104.18.1.1"]), false).unwrap();
+        assert_eq!(chosen, ips(&["104.18.1.1"]));
+        assert_eq!(choose(ips(&["2606:4700::1"]), false).unwrap(), ips(&["2606:4700::1"]));
+    }
+
+    #[test]
+    fn one_inward_address_refuses_the_whole_answer() {
+        for inward in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "::1",
+            "fe80::1",
+            "fd00:ec2::254",
+            "::ffff:127.0.0.1",
+            "2001:db8::1",
+            "192.0.2.1",
+        ] {
+            let refusal = choose(ips(&["104.18.1.1", inward]), false).unwrap_err();
+            assert!(refusal.is::<RefusedAddress>(), "{inward}");
+        }
+    }
+
+    #[test]
+    fn localhost_may_be_local_and_an_empty_answer_is_none() {
+        assert!(choose(ips(&["127.0.0.1"]), true).is_ok());
+        assert!(choose(Vec::new(), false).unwrap_err().is::<NotResolved>());
+    }
+}
