@@ -17,6 +17,7 @@ mod console;
 mod journal;
 mod layer;
 mod line;
+mod panic_hook;
 mod queue;
 mod writer;
 
@@ -36,6 +37,7 @@ pub use self::{
     capture::{Captured, capture},
     layer::RECORD_TARGET,
     line::Line,
+    panic_hook::install_panic_hook,
     queue::Dropped,
 };
 use self::{
