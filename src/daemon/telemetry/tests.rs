@@ -133,6 +133,21 @@ fn lines_that_find_their_queue_full_are_counted_and_the_log_says_so() {
 }
 
 #[test]
+fn lines_dropped_while_the_log_says_so_are_said_before_the_writer_rests() {
+    let Blocked { telemetry, opener, came, written } = blocked(1);
+    log(&telemetry, 0, 3);
+    opener.send(()).unwrap();
+    came.recv().unwrap();
+    log(&telemetry, 0, 4);
+    drop(opener);
+    assert_eq!(telemetry.flush(LONG), 0);
+    let lines = written.lines();
+    assert_eq!(lines.len(), 1 + 1 + 2, "{lines:?}");
+    let said = |count: u32| lines.iter().any(|line| line.contains(&format!("dropped {count} log lines")));
+    assert!(said(2) && said(4), "{lines:?}");
+}
+
+#[test]
 fn chatter_pushes_no_record_out() {
     let Blocked { telemetry, opener, written, .. } = blocked(4);
     log(&telemetry, 4, 1000);

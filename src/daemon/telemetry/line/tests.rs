@@ -34,6 +34,7 @@ fn nothing_that_was_logged_can_forge_a_line() {
     let line = logged(|| info!("CRYPTO_TEXT" = HOSTILE, "CRYPTO_DEBUG" = %HOSTILE, field = HOSTILE, "{HOSTILE}"));
     assert_eq!(line.text(), format!("{HARMLESS} field=\"{HARMLESS}\""));
     assert_eq!((line.field("CRYPTO_TEXT"), line.field("CRYPTO_DEBUG")), (Some(HARMLESS), Some(HARMLESS)));
+    assert_eq!(logged(|| info!("{}", "plain\nascii\u{1b}[2J\u{7f}")).text(), "plain ascii [2J ");
 }
 
 #[test]
