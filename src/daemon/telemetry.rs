@@ -1,1 +1,167 @@
-//! Where lines go.
+//! Takes the lines that the program logs with `tracing` to the journal, to stderr, or to JSON on stderr.
+//!
+//! Guarantees: logging never blocks a caller. A line is formatted on the caller's thread, put into a bounded queue and
+//! written by one thread that alone owns the sink; a full queue costs the line, is counted exactly, and is said in the
+//! log as soon as there is room. Records (the one diagnostic line per call) have a queue of their own, so that chatter
+//! cannot push them out. The order within a queue is kept; between the two queues it is not. Nothing that was logged
+//! can start a second line or reach a terminal as an escape sequence.
+//!
+//! A field whose name begins with `CRYPTO_` is structure only (a journal field, a JSON key); any other field is
+//! appended to the message. So a message alone must be readable: whoever greps sees nothing else.
+//!
+//! Does not: read `RUST_LOG`, record spans, take lines from the `log` crate, rotate files, or decide what may be
+//! logged. Dependencies are heard from WARN up whatever the level, because below it they may print request data.
+
+mod capture;
+mod console;
+mod journal;
+mod layer;
+mod line;
+mod panic_hook;
+mod queue;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use tracing::{Dispatch, Level};
+
+pub use self::{
+    capture::{Captured, capture},
+    layer::RECORD_TARGET,
+    line::Line,
+    panic_hook::install_panic_hook,
+    queue::Dropped,
+};
+use self::{
+    console::{Console, Format},
+    journal::Journal,
+    layer::{Feed, Intake},
+    queue::Queues,
+    writer::Output,
+};
+
+/// Where lines go, how many, and how many may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Where lines go.
+    pub sink: Sink,
+    /// The least urgent level of our own lines that is kept.
+    pub level: Level,
+    /// How many lines each of the two queues holds; at least one.
+    pub queue_lines: usize,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// The journal when systemd connected our stderr to it, else stderr.
+    Auto,
+    /// The journal; whatever it does not take goes to stderr.
+    Journal,
+    /// Text on stderr: for people on a terminal, else with the `<N>` priority that systemd reads.
+    Stderr,
+    /// One JSON object per line on stderr.
+    Json,
+}
+
+/// Why logging could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The operating system gave no thread.
+    #[error("start the thread that writes log lines")]
+    Thread(#[source] io::Error),
+    /// Something in this process logs already.
+    #[error("take over logging: another subscriber is installed")]
+    AlreadyInstalled,
+}
+
+/// Logging that runs: its dispatcher, its counters, and the way to flush it. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    dispatch: Dispatch,
+    queues: Arc<Queues>,
+}
+
+/// Starts logging as `settings` say, for the whole process.
+///
+/// # Errors
+///
+/// When there is no thread to be had, or when logging is installed already. A journal that does not answer is no
+/// error: lines go to stderr until it does.
+pub fn install(settings: Settings) -> Result<Telemetry, InstallError> {
+    let telemetry = Telemetry::start(settings, output(settings.sink))?;
+    tracing::dispatcher::set_global_default(telemetry.dispatch()).map_err(|_| InstallError::AlreadyInstalled)?;
+    Ok(telemetry)
+}
+
+impl Telemetry {
+    /// Starts logging into `out` without installing anything: JSON for [`Sink::Json`], else text with `<N>` priorities.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread to be had.
+    pub fn with_writer(settings: Settings, out: impl Write + Send + 'static) -> Result<Self, InstallError> {
+        let format = if settings.sink == Sink::Json { Format::Json } else { Format::Prefixed };
+        Self::start(settings, Box::new(Console::new(format, out)))
+    }
+
+    fn start(settings: Settings, output: Box<dyn Output>) -> Result<Self, InstallError> {
+        let queues = Arc::new(Queues::new(settings.queue_lines));
+        let dispatch = Intake::new(settings.level, Feed::new(Arc::clone(&queues))).into_dispatch();
+        let drained = Arc::clone(&queues);
+        thread::Builder::new()
+            .name(writer::THREAD.to_owned())
+            .spawn(move || writer::run(&drained, output))
+            .map_err(InstallError::Thread)?;
+        Ok(Self { dispatch, queues })
+    }
+
+    /// What `tracing` is given to log here, for the process or for one scope. The writer ends with its last clone.
+    #[must_use]
+    pub fn dispatch(&self) -> Dispatch {
+        self.dispatch.clone()
+    }
+
+    /// How many lines reached no sink since the start.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        self.queues.dropped()
+    }
+
+    /// Waits until every line is written, but no longer than `limit`; returns how many lines are lost if the process
+    /// ends now: those that still wait, and those that were dropped without the log saying so.
+    #[must_use = "the number of lost lines should be said somewhere"]
+    pub fn flush(&self, limit: Duration) -> u64 {
+        self.queues.flush(limit)
+    }
+}
+
+fn output(sink: Sink) -> Box<dyn Output> {
+    match resolve(sink, systemd_journal_logger::connected_to_journal()) {
+        Sink::Auto | Sink::Stderr => Box::new(stderr()),
+        Sink::Json => Box::new(Console::new(Format::Json, io::stderr())),
+        Sink::Journal => Box::new(Journal::new(journal::connect, Console::new(Format::Prefixed, io::stderr()))),
+    }
+}
+
+fn resolve(sink: Sink, connected_to_journal: bool) -> Sink {
+    match (sink, connected_to_journal) {
+        (Sink::Auto, true) => Sink::Journal,
+        (Sink::Auto, false) => Sink::Stderr,
+        (chosen, _) => chosen,
+    }
+}
+
+fn stderr() -> Console<io::Stderr> {
+    let stderr = io::stderr();
+    let format = Format::of_stream(stderr.is_terminal(), std::env::var_os("NO_COLOR").is_some());
+    Console::new(format, stderr)
+}

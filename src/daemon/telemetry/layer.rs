@@ -1,0 +1,137 @@
+//! The `tracing` layer: which events become lines, and in which queue they wait.
+//!
+//! Guarantees: below WARN nothing of a dependency passes, whatever the level; an event that is filtered out is never
+//! formatted. Does not: record spans. They are disabled, so `#[instrument]` costs and says nothing.
+
+use std::sync::Arc;
+
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt},
+};
+
+use super::{
+    line::Line,
+    queue::{Lane, Queues},
+};
+
+/// The target of records: the diagnostic lines about calls, which have a queue of their own.
+///
+/// After a `target:` the macros want braces round fields whose names are literals:
+/// `info!(target: RECORD_TARGET, { "CRYPTO_CODE" = 0 }, "event=call code=0")`.
+pub const RECORD_TARGET: &str = "crypto_proxy::record";
+
+/// Takes formatted lines; must not block.
+pub(super) trait Destination: Send + Sync + 'static {
+    fn accept(&self, line: Line);
+}
+
+/// Turns events into lines.
+pub(super) struct Intake<D> {
+    level: Level,
+    destination: D,
+}
+
+impl<D: Destination> Intake<D> {
+    pub(super) fn new(level: Level, destination: D) -> Self {
+        Self { level, destination }
+    }
+
+    pub(super) fn into_dispatch(self) -> Dispatch {
+        Dispatch::new(Registry::default().with(self))
+    }
+
+    fn wants(&self, metadata: &Metadata<'_>) -> bool {
+        let level = *metadata.level();
+        metadata.is_event() && level <= self.level && (level <= Level::WARN || is_ours(metadata.target()))
+    }
+}
+
+impl<D: Destination, S: Subscriber> Layer<S> for Intake<D> {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.wants(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.wants(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::from_level(self.level))
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line::of(event);
+        if !is_ours(line.target()) {
+            let target = line.target();
+            line.readable("target", format_args!("{target}"));
+        }
+        self.destination.accept(line);
+    }
+}
+
+fn is_ours(target: &str) -> bool {
+    target.strip_prefix("crypto_proxy").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The layer's end of the queues; when it goes, the writer ends after the last line.
+pub(super) struct Feed {
+    queues: Arc<Queues>,
+}
+
+impl Feed {
+    pub(super) fn new(queues: Arc<Queues>) -> Self {
+        Self { queues }
+    }
+}
+
+impl Destination for Feed {
+    fn accept(&self, line: Line) {
+        let lane = if line.target() == RECORD_TARGET { Lane::Records } else { Lane::Others };
+        self.queues.push(lane, line);
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.queues.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{debug, dispatcher::with_default, info, trace, warn};
+
+    use super::*;
+    use crate::daemon::telemetry::capture;
+
+    #[test]
+    fn dependencies_are_heard_from_warn_up_whatever_the_level() {
+        let (dispatch, captured) = capture(Level::TRACE);
+        with_default(&dispatch, || {
+            info!(target: "hyper::proto", "no");
+            debug!(target: "crypto_proxying", "no");
+            trace!(target: "crypto_proxy", "yes");
+            warn!(target: "hyper::proto", "yes");
+        });
+        let texts: Vec<_> = captured.lines().iter().map(|line| line.text().to_owned()).collect();
+        assert_eq!(texts, ["yes", "yes target=hyper::proto"]);
+    }
+
+    #[test]
+    fn less_urgent_lines_than_the_level_are_not_even_formatted() {
+        // As long as another one hears everything, the macros' own level check lets everything through.
+        let _loud = capture(Level::TRACE);
+        let (dispatch, captured) = capture(Level::ERROR);
+        with_default(&dispatch, || {
+            warn!("no {}", panics());
+            warn!(target: "hyper", "no");
+        });
+        assert!(captured.lines().is_empty());
+    }
+
+    fn panics() -> u8 {
+        panic!("formatted")
+    }
+}

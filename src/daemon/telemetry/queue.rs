@@ -1,0 +1,223 @@
+//! The two bounded queues between those who log and the one who writes.
+//!
+//! Guarantees: putting a line in never waits for the writer; a line that finds its queue full is counted, exactly; each
+//! queue keeps its order; while both hold lines they are served in turn, so that neither starves the other.
+//! Does not: keep an order between the two queues, or touch a sink (the lock is never held while a line is written).
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::line::Line;
+
+/// While lines keep being dropped, the log says so no more often than this.
+const NOTICE_EVERY: Duration = Duration::from_secs(1);
+
+/// Which queue a line waits in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    Records,
+    Others,
+}
+
+/// How many lines reached no sink.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Records of calls.
+    pub records: u64,
+    /// All other lines.
+    pub others: u64,
+}
+
+impl Dropped {
+    /// Both together.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.records + self.others
+    }
+
+    fn add(&mut self, lane: Lane) {
+        match lane {
+            Lane::Records => self.records += 1,
+            Lane::Others => self.others += 1,
+        }
+    }
+}
+
+/// What the writer does next.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Write a line of this queue.
+    Write(Lane, Line),
+    /// Say that these lines were dropped, the first of them at this time.
+    Confess(Dropped, Timestamp),
+}
+
+#[derive(Debug)]
+pub(super) struct Queues {
+    capacity: usize,
+    state: Mutex<State>,
+    arrived: Condvar,
+    settled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: VecDeque<Line>,
+    others: VecDeque<Line>,
+    /// Whose turn it is not.
+    served_records_last: bool,
+    dropped: Dropped,
+    /// The part of `dropped` that the log has not said yet, and when it began.
+    unsaid: Dropped,
+    unsaid_since: Option<Timestamp>,
+    said_at: Option<Instant>,
+    /// How many lines are lost if what the writer is doing now never ends.
+    in_flight: u64,
+    /// The last write failed: a confession would fail as well, and count itself for ever.
+    failing: bool,
+    /// The writer sleeps and must be woken.
+    idle: bool,
+    closed: bool,
+}
+
+impl Queues {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), state: Mutex::default(), arrived: Condvar::new(), settled: Condvar::new() }
+    }
+
+    /// Puts `line` in, or counts it as dropped.
+    pub(super) fn push(&self, lane: Lane, line: Line) {
+        let mut state = self.lock();
+        let lines = state.lines(lane);
+        if lines.len() >= self.capacity {
+            return state.drop_line(lane, line.at);
+        }
+        lines.push_back(line);
+        let wake = std::mem::take(&mut state.idle);
+        drop(state);
+        if wake {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits for the next job; `None` once the queues are closed and empty. Every job must be reported to [`Self::done`].
+    pub(super) fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.next_job(Instant::now()) {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle = true;
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Ends `job`. What was not written counts as dropped.
+    pub(super) fn done(&self, job: &Job, written: bool) {
+        let mut state = self.lock();
+        state.in_flight = 0;
+        state.failing = !written;
+        match job {
+            _ if written => {}
+            Job::Write(lane, line) => state.drop_line(*lane, line.at),
+            Job::Confess(dropped, since) => state.unsay(*dropped, *since),
+        }
+        let settled = state.is_settled();
+        drop(state);
+        if settled {
+            self.settled.notify_all();
+        }
+    }
+
+    pub(super) fn dropped(&self) -> Dropped {
+        self.lock().dropped
+    }
+
+    /// Waits until nothing is left to write, but no longer than `limit`; returns the lines that are lost even so.
+    pub(super) fn flush(&self, limit: Duration) -> u64 {
+        let state = self.lock();
+        let waited = self.settled.wait_timeout_while(state, limit, |state| !state.is_settled());
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting() + state.in_flight + state.unsaid.total()
+    }
+
+    /// No line will follow.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn lines(&mut self, lane: Lane) -> &mut VecDeque<Line> {
+        match lane {
+            Lane::Records => &mut self.records,
+            Lane::Others => &mut self.others,
+        }
+    }
+
+    fn drop_line(&mut self, lane: Lane, at: Timestamp) {
+        self.dropped.add(lane);
+        self.unsaid.add(lane);
+        self.unsaid_since.get_or_insert(at);
+    }
+
+    fn unsay(&mut self, dropped: Dropped, since: Timestamp) {
+        self.unsaid.records += dropped.records;
+        self.unsaid.others += dropped.others;
+        self.unsaid_since = Some(since);
+    }
+
+    fn next_job(&mut self, now: Instant) -> Option<Job> {
+        let job = self.next_confession(now).or_else(|| self.next_line());
+        self.in_flight = match &job {
+            Some(Job::Confess(dropped, _)) => dropped.total(),
+            Some(Job::Write(..)) => 1,
+            None => 0,
+        };
+        job
+    }
+
+    /// Due at once for the first drop, then once in [`NOTICE_EVERY`], and always before the writer rests.
+    fn next_confession(&mut self, now: Instant) -> Option<Job> {
+        let due = self.waiting() == 0 || self.said_at.is_none_or(|said| now.duration_since(said) >= NOTICE_EVERY);
+        if self.failing || !due {
+            return None;
+        }
+        let since = self.unsaid_since.take()?;
+        self.said_at = Some(now);
+        Some(Job::Confess(std::mem::take(&mut self.unsaid), since))
+    }
+
+    fn next_line(&mut self) -> Option<Job> {
+        let lane = match (self.records.is_empty(), self.others.is_empty()) {
+            (true, true) => return None,
+            (false, true) => Lane::Records,
+            (true, false) => Lane::Others,
+            (false, false) if self.served_records_last => Lane::Others,
+            (false, false) => Lane::Records,
+        };
+        self.served_records_last = lane == Lane::Records;
+        self.lines(lane).pop_front().map(|line| Job::Write(lane, line))
+    }
+
+    fn waiting(&self) -> u64 {
+        (self.records.len() + self.others.len()) as u64
+    }
+
+    fn is_settled(&self) -> bool {
+        self.waiting() == 0 && self.in_flight == 0 && (self.failing || self.unsaid == Dropped::default())
+    }
+}
