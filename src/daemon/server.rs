@@ -1,6 +1,33 @@
 //! The listener: accepts always, limits honestly, drains on request.
+//!
+//! Guarantees: beyond `max_connections` a connection still gets an answer: a small reserve serves `/health`, and
+//! everything else a 503. A connection that does not bring a request in time is closed, a kept one when it idles, and
+//! one whose reader stalls when it takes no bytes. Out of file descriptors the loop waits instead of spinning.
+//! Does not: cancel a call; on the signal to stop it finishes what was sent. Why not `axum::serve`: it sets no header
+//! timer, so that idle and slow connections would stay for ever (tested).
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{io::AsyncWriteExt, sync::Semaphore, task::JoinSet, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::http::{Refused, Source, Tally};
+
+mod connection;
+mod listener;
+
+use connection::Mode;
+pub use listener::{BindProblem, Bound};
+use listener::{Listener, Stream};
+
+/// Connections beyond the limit that are still answered properly, so that `/health` is.
+const RESERVE: usize = 32;
+/// After an `accept` that failed (out of descriptors), the loop waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For connections beyond even the reserve; written without reading.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 33\r\n\
+retry-after: 1\r\nx-proxy-outcome: refused\r\nconnection: close\r\n\r\n{\"detail\":\"too many connections\"}";
 
 /// Where we listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,4 +72,87 @@ impl Default for Settings {
             drain_deadline: Duration::from_secs(13),
         }
     }
+}
+
+/// What every accept loop and connection shares.
+struct Shared {
+    settings: Settings,
+    router: Router,
+    tally: Arc<Tally>,
+    room: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+    stop: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Bound {
+    /// Serves `router` on every address until `stop`, then lets the open connections finish their requests.
+    ///
+    /// Returns when the last connection has ended; whoever wants a limit on that puts one around it.
+    pub async fn serve(self, settings: Settings, router: Router, tally: Arc<Tally>, stop: CancellationToken) {
+        let shared = Arc::new(Shared {
+            room: Arc::new(Semaphore::new(settings.max_connections)),
+            reserve: Arc::new(Semaphore::new(RESERVE)),
+            connections: TaskTracker::new(),
+            settings,
+            router,
+            tally,
+            stop,
+        });
+        let mut loops = JoinSet::new();
+        for listener in self.into_listeners() {
+            loops.spawn(accept_loop(listener, Arc::clone(&shared)));
+        }
+        while loops.join_next().await.is_some() {}
+        shared.connections.close();
+        shared.connections.wait().await;
+    }
+}
+
+async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
+    let mut failing = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, source)) => {
+                failing = false;
+                admit(stream, source, &shared);
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::error!(%error, "no connection can be accepted; is LimitNOFILE too small?");
+                }
+                failing = true;
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Gives a connection a place, one in the reserve, or a 503.
+fn admit(stream: Stream, source: Source, shared: &Arc<Shared>) {
+    let normal = Arc::clone(&shared.room).try_acquire_owned().map(|place| (place, Mode::Normal));
+    let place = normal.or_else(|_| Arc::clone(&shared.reserve).try_acquire_owned().map(|place| (place, Mode::Reserve)));
+    let task = Arc::clone(shared);
+    match place {
+        Ok((place, mode)) => drop(shared.connections.spawn(async move {
+            connection::serve(stream, source, mode, &task).await;
+            drop(place);
+        })),
+        Err(_) => {
+            shared.tally.count(&source, Refused::Connections);
+            drop(shared.connections.spawn(turn_away(stream)));
+        }
+    }
+}
+
+async fn turn_away(mut stream: Stream) {
+    let answer = async {
+        let _ = stream.write_all(BUSY).await;
+        let _ = stream.shutdown().await;
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
 }

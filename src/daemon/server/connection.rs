@@ -1,0 +1,103 @@
+//! One connection, from its first byte to its end.
+
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, Request, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::sleep;
+use tokio_io_timeout::TimeoutStream;
+use tower::Service as _;
+
+use super::{Shared, listener::Stream};
+use crate::http::{Refused, Source};
+
+/// A reader that takes no byte of an answer for this time is given up.
+const WRITE_STALL: Duration = Duration::from_secs(10);
+
+/// Whether a connection has a full place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It has.
+    Normal,
+    /// It is beyond the limit: `/health`, or a 503, and then closed.
+    Reserve,
+}
+
+/// Serves a connection until it ends, or until we stop and its request is answered.
+pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &Arc<Shared>) {
+    let requested = Arc::new(AtomicBool::new(false));
+    let mut guarded = TimeoutStream::new(stream);
+    guarded.set_write_timeout(Some(WRITE_STALL));
+    let guarded = pin!(guarded);
+    let service = {
+        let (requested, source, shared) = (Arc::clone(&requested), source.clone(), Arc::clone(shared));
+        service_fn(move |request: Request<Incoming>| {
+            requested.store(true, Ordering::Relaxed);
+            answer(request, source.clone(), mode, Arc::clone(&shared))
+        })
+    };
+    let settings = &shared.settings;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.idle_deadline)
+        .max_headers(settings.max_headers)
+        .max_buf_size(settings.max_head_bytes.max(8192))
+        .keep_alive(mode == Mode::Normal);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service));
+    let mut first_request = pin!(sleep(settings.first_request_deadline));
+    let (mut stopping, mut guarded_first) = (false, true);
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = first_request.as_mut(), if guarded_first => {
+                if !requested.load(Ordering::Relaxed) {
+                    return;
+                }
+                guarded_first = false;
+            }
+            () = shared.stop.cancelled(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if ended.is_err_and(|error| error.is_parse()) {
+        shared.tally.count(&source, Refused::Framing);
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    source: Source,
+    mode: Mode,
+    shared: Arc<Shared>,
+) -> Result<Response, Infallible> {
+    if mode == Mode::Reserve && request.uri().path() != "/health" {
+        shared.tally.count(&source, Refused::Connections);
+        return Ok(too_many_connections());
+    }
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(source);
+    shared.router.clone().call(Request::from_parts(parts, Body::new(body))).await
+}
+
+fn too_many_connections() -> Response {
+    let mut response = Response::new(Body::from(r#"{"detail":"too many connections"}"#));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert("x-proxy-outcome", HeaderValue::from_static("refused"));
+    response
+}

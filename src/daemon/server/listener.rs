@@ -1,0 +1,183 @@
+//! The sockets that we listen on, TCP and unix alike.
+//!
+//! Guarantees: all addresses are bound, or none; a unix socket that a dead process left is replaced, one that somebody
+//! answers on is not; its mode is 0660 before anybody can connect who should not.
+
+use std::{
+    io,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+};
+
+use super::{Address, Settings};
+use crate::http::Source;
+
+/// Sockets that are bound and not yet served.
+#[derive(Debug)]
+pub struct Bound(Vec<Listener>);
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindProblem {
+    /// A TCP address.
+    #[error("{0}: cannot listen here; is another process (the old proxy?) using it?")]
+    Tcp(std::net::SocketAddr, #[source] io::Error),
+    /// A unix socket.
+    #[error("{0}: cannot listen on this socket")]
+    Unix(PathBuf, #[source] io::Error),
+    /// A group that does not exist.
+    #[error("listener.socket_group: there is no group {0}")]
+    NoSuchGroup(String),
+}
+
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, path: PathBuf },
+}
+
+impl Bound {
+    /// Binds every address.
+    ///
+    /// # Errors
+    /// [`BindProblem`] for the first address that cannot be bound.
+    pub async fn bind(settings: &Settings) -> Result<Self, BindProblem> {
+        let mut listeners = Vec::new();
+        for address in &settings.listen {
+            listeners.push(match address {
+                Address::Tcp(address) => {
+                    Listener::Tcp(TcpListener::bind(address).await.map_err(|error| BindProblem::Tcp(*address, error))?)
+                }
+                Address::Unix(path) => bind_unix(path, settings.socket_group.as_deref()).await?,
+            });
+        }
+        Ok(Self(listeners))
+    }
+
+    /// Where we listen now; a port 0 has become a real one.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        let address = |listener: &Listener| match listener {
+            Listener::Tcp(listener) => listener.local_addr().ok().map(Address::Tcp),
+            Listener::Unix { path, .. } => Some(Address::Unix(path.clone())),
+        };
+        self.0.iter().filter_map(address).collect()
+    }
+
+    pub(super) fn into_listeners(self) -> Vec<Listener> {
+        self.0
+    }
+}
+
+async fn bind_unix(path: &Path, group: Option<&str>) -> Result<Listener, BindProblem> {
+    let problem = |error| BindProblem::Unix(path.to_owned(), error);
+    if path.exists() {
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(problem(io::ErrorKind::AddrInUse.into()));
+        }
+        std::fs::remove_file(path).map_err(problem)?;
+    }
+    let group = group.map(group_id).transpose()?;
+    let listener = UnixListener::bind(path).map_err(problem)?;
+    if let Some(group) = group {
+        chown(path, None, Some(group)).map_err(problem)?;
+    }
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o660)).map_err(problem)?;
+    Ok(Listener::Unix { listener, path: path.to_owned() })
+}
+
+/// The number of a group, from `/etc/group` or as digits.
+fn group_id(name: &str) -> Result<u32, BindProblem> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let mut rows = groups.lines().map(|row| row.split(':').collect::<Vec<_>>());
+    let row = rows.find(|row| row.first() == Some(&name));
+    row.and_then(|row| row.get(2)?.parse().ok()).ok_or_else(|| BindProblem::NoSuchGroup(name.to_owned()))
+}
+
+impl Listener {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Source)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Source::Ip(peer.ip().to_canonical())))
+            }
+            Self::Unix { listener, .. } => Ok((Stream::Unix(listener.accept().await?.0), Source::Unix)),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix { path, .. } = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A connection of either kind.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Calls a method of whichever stream it is.
+macro_rules! either {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            Stream::Unix($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,94 @@
+//! `POST /proxy/private`: the door of backends that spoke to the old proxy.
+//!
+//! Guarantees: the token is checked before a byte of the body is read, the body's length and time before it is parsed,
+//! and everything about the call before the gateway sees it; a record is open from the moment the caller is known.
+//! The order of the checks is that of the wire contract.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{body::Body, extract::State, response::Response};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::{
+    Doors,
+    layers::{Source, request_id},
+    refusal::{Invalid, Refusal},
+    reply,
+    tally::Refused,
+};
+use crate::{
+    exchange::call::{Call, RequestId},
+    gateway::{caller::Caller, failure::Failure, outcome::Outcome, pipeline::Relayed, record::CallRecord},
+};
+
+mod body;
+
+const TOKEN: &str = "x-proxy-token";
+
+/// Serves one call.
+pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+    let Some(caller) = authenticate(&doors, request.headers()) else {
+        doors.tally.count(&Source::of(&request), Refused::Token);
+        return reply::refused(&Refusal::Unauthorized);
+    };
+    let record = doors.gateway.recorder().open(request_id(&request), Arc::clone(&caller.name));
+    let progress = record.progress();
+    let served = AssertUnwindSafe(serve(&doors, &caller, record, request)).catch_unwind().await;
+    served.unwrap_or_else(|_| {
+        let outcome: Outcome = progress.outcome_without_answer();
+        reply::relayed(&Relayed { outcome, result: Err(Failure::Defect.into()), client_oid: None })
+    })
+}
+
+async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: Request<Body>) -> Response {
+    match read_call(doors, request).await {
+        Ok(call) => reply::relayed(&doors.gateway.relay(record, caller, call).await),
+        Err(refusal) => {
+            record.ended(refusal.status(), refusal.code());
+            reply::refused(&refusal)
+        }
+    }
+}
+
+/// Exactly one token header of bearable length, and one that we know.
+fn authenticate(doors: &Doors, headers: &HeaderMap) -> Option<Arc<Caller>> {
+    let mut shown = headers.get_all(TOKEN).iter();
+    let (Some(token), None) = (shown.next(), shown.next()) else { return None };
+    doors.gateway.callers().authenticate(token.as_bytes())
+}
+
+async fn read_call(doors: &Doors, request: Request<Body>) -> Result<Call, Refusal> {
+    let is_json = is_json(request.headers());
+    let bytes = read_body(doors, request).await?;
+    if !is_json {
+        let message = "Content-Type must be application/json";
+        return Err(Refusal::Invalid(Invalid::body("content_type", message)));
+    }
+    let request = body::parse(&bytes).map_err(Refusal::Invalid)?;
+    let dialect = doors.gateway.settings().dialect;
+    Call::parse(RequestId::BACKEND, &request.method, request.params, dialect)
+        .map_err(|invalid| Refusal::Invalid(invalid.into()))
+}
+
+async fn read_body(doors: &Doors, request: Request<Body>) -> Result<Bytes, Refusal> {
+    let limit = doors.settings.max_body_bytes;
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| usize::try_from(length).map_or(true, |length| length > limit)) {
+        return Err(Refusal::TooLong);
+    }
+    let collected = Limited::new(request.into_body(), limit).collect();
+    match tokio::time::timeout(doors.settings.body_deadline, collected).await {
+        Err(_) => Err(Refusal::TooSlow),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLong),
+        Ok(Err(_)) => Err(Refusal::Broken),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}

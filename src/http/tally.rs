@@ -1,0 +1,94 @@
+//! Counts requests that are refused before a caller is known.
+//!
+//! Guarantees: every refusal is counted exactly, and logged as one line per source and reason each time the tally is
+//! told (every 10 s by the daemon, and at its end), so that a flood cannot push orders out of the journal. Memory is
+//! bounded: beyond 1,024 sources in one period the rest share one line.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use super::layers::Source;
+
+/// Sources that are told apart in one period.
+const MAX_SOURCES: usize = 1024;
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// 401: no valid token.
+    Token,
+    /// 421: a host that we do not serve.
+    Host,
+    /// 403: a browser's cross-site request.
+    Origin,
+    /// 400, 431: not HTTP as we take it; answered by the HTTP library.
+    Framing,
+    /// 503: more connections than the limit.
+    Connections,
+}
+
+impl Refused {
+    const fn describe(self) -> &'static str {
+        match self {
+            Self::Token => "status=401 why=token",
+            Self::Host => "status=421 why=host",
+            Self::Origin => "status=403 why=origin",
+            Self::Framing => "status=400 why=framing",
+            Self::Connections => "status=503 why=connections",
+        }
+    }
+}
+
+/// The counts of the current period.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<HashMap<(Option<Source>, Refused), u64>>);
+
+impl Tally {
+    /// Counts one refusal.
+    pub fn count(&self, source: &Source, refused: Refused) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = counts.len() < MAX_SOURCES || counts.contains_key(&(Some(source.clone()), refused));
+        *counts.entry((known.then(|| source.clone()), refused)).or_default() += 1;
+    }
+
+    /// Logs what was counted since the last time, one line per source and reason, and starts over.
+    pub fn tell(&self) {
+        let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for ((source, refused), count) in counts {
+            let from: &dyn fmt::Display = source.as_ref().map_or(&"many further sources", |source| source);
+            tracing::warn!("event=refused {} count={count} from={from}", refused.describe());
+        }
+    }
+
+    /// What is counted at the moment for a reason, over all sources.
+    #[must_use]
+    pub fn counted(&self, refused: Refused) -> u64 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().filter(|((_, reason), _)| *reason == refused).map(|(_, count)| count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    #[test]
+    fn counts_stay_exact_when_sources_are_more_than_the_map_holds() {
+        let tally = Tally::default();
+        for number in 0..3000_u32 {
+            let source = Source::Ip(IpAddr::V4(Ipv4Addr::from_bits(number)));
+            tally.count(&source, Refused::Token);
+        }
+        tally.count(&Source::Unix, Refused::Host);
+        assert_eq!(tally.counted(Refused::Token), 3000);
+        assert_eq!(tally.counted(Refused::Host), 1);
+        assert!(tally.0.lock().unwrap().len() <= MAX_SOURCES + 2);
+        tally.tell();
+        assert_eq!(tally.counted(Refused::Token), 0);
+    }
+}
