@@ -25,6 +25,7 @@ mod account;
 mod amount;
 mod authentication;
 mod clock;
+mod control;
 mod fault;
 mod handling;
 mod journal;

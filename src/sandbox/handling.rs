@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::{
     StandIn,
     authentication::{self, Asked, Judged, Request},
+    control,
     fault::{Action, Fault, When, WireStep},
     journal::Received,
     lock,
@@ -29,6 +30,7 @@ use super::{
 
 /// Where the methods of the exchange stand.
 pub(super) const BASE_PATH: &str = "/exchange/v1/";
+const CONTROL_PATH: &str = "/sandbox/";
 /// The address echoes: three services that can be scripted apart.
 const ECHOES: [&str; 3] = ["/ip", "/ip/2", "/ip/3"];
 const MAX_BODY: usize = 1 << 20;
@@ -47,6 +49,9 @@ pub(super) async fn handle(stand_in: StandIn, peer: SocketAddr, request: hyper::
         return Answer::Http(reply::text(StatusCode::PAYLOAD_TOO_LARGE, "body too long\n", stand_in.now_ms()));
     };
     let body = body.to_bytes();
+    if let Some(command) = head.uri.path().strip_prefix(CONTROL_PATH) {
+        return Answer::Http(control::handle(&stand_in, &head.method, command, &body));
+    }
     Visit::new(stand_in, head, body, peer).answer().await
 }
 

@@ -4,6 +4,7 @@
 
 mod authentication;
 mod client;
+mod control;
 mod faults;
 mod orders;
 
