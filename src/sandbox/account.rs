@@ -1,0 +1,234 @@
+//! The one account of a stand-in: what it holds, its orders, its trades.
+//!
+//! Guarantees: limit and trigger orders rest until cancelled; market orders, and limit orders that may not rest, fill
+//! at once at their price and move balances or positions; nothing costs a fee. A `client_oid` is taken once for good.
+//! Does not: match, trigger, expire or reserve anything; several keys share the account.
+
+mod list;
+mod order;
+mod query;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use serde_json::{Value, json};
+
+use self::order::{Family, Order, Side, Status, required, side_name};
+use super::{amount::Amount, authentication::Asked, json::Json, market, settings::Refusal};
+
+/// Beyond this many, the oldest order or trade is forgotten.
+const MAX_KEPT: usize = 100_000;
+const FIRST_ORDER_ID: u64 = 6_142_909_898_000_000_000;
+const ACCOUNT_ID: &str = "52e7c00f-1324-4a6a-8f01-de445bde21a5";
+
+/// Balances, positions, orders and trades.
+pub(super) struct Account {
+    balances: BTreeMap<String, Amount>,
+    positions: BTreeMap<&'static str, Amount>,
+    orders: BTreeMap<u64, Order>,
+    by_client_oid: HashMap<String, u64>,
+    trades: VecDeque<Value>,
+    next_id: u64,
+    placed: u64,
+}
+
+impl Account {
+    /// An account that holds these amounts; text that is no amount counts as nothing.
+    pub(super) fn new(balances: &[(String, String)]) -> Self {
+        let amount = |text: &String| Amount::parse(text).unwrap_or_default();
+        Self {
+            balances: balances.iter().map(|(currency, text)| (currency.clone(), amount(text))).collect(),
+            positions: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            by_client_oid: HashMap::new(),
+            trades: VecDeque::new(),
+            next_id: FIRST_ORDER_ID,
+            placed: 0,
+        }
+    }
+
+    /// How many orders were ever accepted.
+    pub(super) fn placed(&self) -> u64 {
+        self.placed
+    }
+
+    /// The order of this `client_oid`, as the queries show it.
+    pub(super) fn order(&self, client_oid: &str) -> Option<Value> {
+        self.orders.get(self.by_client_oid.get(client_oid)?).map(|order| order.describe(ACCOUNT_ID))
+    }
+
+    /// Executes a call that was found in order. A method without behaviour here succeeds with an empty list.
+    pub(super) fn execute(&mut self, asked: &Asked, now_ms: i64) -> Result<Value, Refusal> {
+        let params = &asked.params;
+        let family = Family::of(&asked.method);
+        match asked.method.as_str() {
+            "private/create-order" | "private/advanced/create-order" => self.create(asked, family, now_ms),
+            "private/create-order-list" | "private/advanced/create-order-list" => self.create_list(asked, now_ms),
+            "private/advanced/create-oco" | "private/advanced/create-oto" => self.create_group(asked, 2, now_ms),
+            "private/advanced/create-otoco" => self.create_group(asked, 3, now_ms),
+            "private/cancel-order" | "private/advanced/cancel-order" => self.cancel(params, family, now_ms),
+            "private/cancel-all-orders" | "private/advanced/cancel-all-orders" => {
+                self.cancel_all(params, family, now_ms)
+            }
+            "private/create-withdrawal" => self.withdraw(params, now_ms),
+            "public/get-instruments" => Ok(market::instruments()),
+            "public/get-tickers" => market::tickers(params.text("instrument_name"), now_ms).ok_or(Refusal::code(209)),
+            _ => self.query(asked, family, now_ms),
+        }
+    }
+
+    fn create(&mut self, asked: &Asked, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+        let order = Order::read(&asked.params, family, asked.nonce.to_string(), now_ms)?;
+        let client_oid = order.client_oid.clone();
+        let id = self.place(order)?;
+        Ok(json!({ "order_id": id.to_string(), "client_oid": client_oid }))
+    }
+
+    /// Checks that an order could be placed now.
+    fn check(&self, order: &Order) -> Result<(), Refusal> {
+        if self.by_client_oid.contains_key(&order.client_oid) {
+            return Err(Refusal::code(204));
+        }
+        let value = order.value().ok_or(Refusal::code(314))?;
+        let (currency, cost) = match order.side {
+            Side::Buy => (order.instrument.quote, value),
+            Side::Sell => (order.instrument.base, order.quantity),
+        };
+        if !order.is_on_margin() && self.balance(currency) < cost {
+            return Err(Refusal::code(306));
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, mut order: Order) -> Result<u64, Refusal> {
+        self.check(&order)?;
+        let id = self.fresh_id();
+        order.id = id;
+        if order.fills_at_once() {
+            order.status = Status::Filled;
+            self.fill(&order);
+        }
+        self.by_client_oid.insert(order.client_oid.clone(), id);
+        self.orders.insert(id, order);
+        self.placed += 1;
+        self.forget_oldest();
+        Ok(id)
+    }
+
+    fn forget_oldest(&mut self) {
+        if self.orders.len() > MAX_KEPT
+            && let Some((_, order)) = self.orders.pop_first()
+        {
+            self.by_client_oid.remove(&order.client_oid);
+        }
+        self.trades.truncate(MAX_KEPT);
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn fill(&mut self, order: &Order) {
+        let (value, instrument) = (order.value().unwrap_or_default(), order.instrument);
+        let signed = match order.side {
+            Side::Buy => order.quantity,
+            Side::Sell => Amount::ZERO.minus(order.quantity),
+        };
+        if instrument.is_perpetual() {
+            let position = self.positions.entry(instrument.name).or_default();
+            *position = position.plus(signed);
+        } else {
+            let paid = if order.side == Side::Buy { Amount::ZERO.minus(value) } else { value };
+            self.add(instrument.base, signed);
+            self.add(instrument.quote, paid);
+        }
+        let trade_id = self.fresh_id();
+        self.trades.push_front(trade(order, trade_id));
+    }
+
+    fn balance(&self, currency: &str) -> Amount {
+        self.balances.get(currency).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, currency: &str, amount: Amount) {
+        let balance = self.balances.entry(currency.to_owned()).or_default();
+        *balance = balance.plus(amount);
+    }
+
+    fn cancel(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+        let id = self.named(params, family)?.ok_or(Refusal::code(212))?;
+        let order = self.orders.get_mut(&id).filter(|order| order.status == Status::Active);
+        let order = order.ok_or(Refusal::code(316))?;
+        (order.status, order.updated_ms) = (Status::Canceled, now_ms);
+        Ok(json!({ "order_id": id.to_string(), "client_oid": order.client_oid }))
+    }
+
+    fn cancel_all(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+        let instrument = params.text("instrument_name");
+        for order in self.orders.values_mut() {
+            let is_meant = order.family == family && instrument.is_none_or(|name| order.instrument.name == name);
+            if is_meant && order.status == Status::Active {
+                (order.status, order.updated_ms) = (Status::Canceled, now_ms);
+            }
+        }
+        Ok(Value::Null)
+    }
+
+    /// The order that `order_id` or `client_oid` names, if there is one; naming none is an error of the caller's.
+    fn named(&self, params: &Json, family: Family) -> Result<Option<u64>, Refusal> {
+        let id = match (params.text("order_id"), params.text("client_oid")) {
+            (Some(order_id), _) => order_id.parse().ok(),
+            (None, Some(client_oid)) => self.by_client_oid.get(client_oid).copied(),
+            (None, None) => return Err(Refusal::code(40004)),
+        };
+        Ok(id.filter(|id| self.orders.get(id).is_some_and(|order| order.family == family)))
+    }
+
+    fn withdraw(&mut self, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
+        let (currency, address) = (required(params, "currency")?, required(params, "address")?);
+        let amount = Amount::positive(required(params, "amount")?).ok_or(Refusal::code(40004))?;
+        if self.balance(currency) < amount {
+            return Err(Refusal::code(30024));
+        }
+        self.add(currency, Amount::ZERO.minus(amount));
+        Ok(json!({
+            "id": self.fresh_id(),
+            "client_wid": params.text("client_wid").unwrap_or_default(),
+            "symbol": currency,
+            "amount": amount.to_string(),
+            "fee": "0",
+            "address": address,
+            "create_time": now_ms,
+        }))
+    }
+}
+
+fn trade(order: &Order, trade_id: u64) -> Value {
+    json!({
+        "account_id": ACCOUNT_ID,
+        "event_date": date(order.created_ms),
+        "journal_type": "TRADING",
+        "side": side_name(order.side),
+        "instrument_name": order.instrument.name,
+        "traded_price": order.price.to_string(),
+        "traded_quantity": order.quantity.to_string(),
+        "fees": "0",
+        "fee_instrument_name": order.instrument.quote,
+        "order_id": order.id.to_string(),
+        "client_oid": order.client_oid,
+        "trade_id": trade_id.to_string(),
+        "trade_match_id": trade_id.to_string(),
+        "taker_side": "TAKER",
+        "create_time": order.created_ms,
+        "create_time_ns": nanoseconds(order.created_ms),
+    })
+}
+
+/// The day of a moment, as `YYYY-MM-DD`.
+fn date(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|moment| moment.strftime("%F").to_string()).unwrap_or_default()
+}
+
+fn nanoseconds(ms: i64) -> String {
+    format!("{ms}000000")
+}

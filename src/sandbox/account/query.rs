@@ -1,0 +1,187 @@
+//! What an account tells about itself.
+//!
+//! Guarantees: the shapes of the documented replies; newest first; `instrument_name` and `limit` are honoured.
+//! Does not: page by time or page number. A method without behaviour gives an empty list.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    super::{amount::Amount, authentication::Asked, json::Json, market, settings::Refusal},
+    ACCOUNT_ID, Account, Family, Status,
+    order::Order,
+};
+
+/// Entries in an answer when no `limit` is given [documents].
+const DEFAULT_LIMIT: usize = 100;
+
+impl Account {
+    pub(super) fn query(&self, asked: &Asked, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+        let params = &asked.params;
+        Ok(match asked.method.as_str() {
+            "private/get-open-orders" | "private/advanced/get-open-orders" => self.open_orders(params, family),
+            "private/get-trigger-orders" => self.trigger_orders(params),
+            "private/get-order-history" | "private/advanced/get-order-history" => self.history(params, family),
+            "private/get-order-detail" | "private/advanced/get-order-detail" => self.detail(params, family)?,
+            "private/get-trades" => {
+                data(self.trades.iter().filter(|trade| of_instrument(trade, params)).cloned(), params)
+            }
+            "private/user-balance" => self.user_balance(),
+            "private/get-account-summary" => self.summary(),
+            "private/get-positions" => self.position_list(now_ms),
+            "private/get-accounts" => accounts(now_ms),
+            "private/get-currency-networks" => self.networks(now_ms),
+            _ => json!({ "data": [] }),
+        })
+    }
+
+    fn open_orders(&self, params: &Json, family: Family) -> Value {
+        self.list(params, |order| order.family == family && order.status == Status::Active)
+    }
+
+    fn trigger_orders(&self, params: &Json) -> Value {
+        self.list(params, |order| order.status == Status::Active && !matches!(order.kind.as_str(), "LIMIT" | "MARKET"))
+    }
+
+    fn history(&self, params: &Json, family: Family) -> Value {
+        self.list(params, |order| order.family == family && order.status != Status::Active)
+    }
+
+    fn list(&self, params: &Json, is_meant: impl Fn(&Order) -> bool) -> Value {
+        let orders = self.orders.values().rev().filter(|order| is_meant(order));
+        let shown = orders.map(|order| order.describe(ACCOUNT_ID)).filter(|order| of_instrument(order, params));
+        data(shown, params)
+    }
+
+    fn detail(&self, params: &Json, family: Family) -> Result<Value, Refusal> {
+        let order = self.named(params, family)?.and_then(|id| self.orders.get(&id));
+        order.map(|order| order.describe(ACCOUNT_ID)).ok_or(Refusal::code(40401))
+    }
+
+    fn user_balance(&self) -> Value {
+        let total = self.worth().to_string();
+        let balances: Vec<_> =
+            self.balances.iter().map(|(currency, amount)| position_balance(currency, *amount)).collect();
+        json!({ "data": [{
+            "instrument_name": "USD",
+            "total_available_balance": total,
+            "total_margin_balance": total,
+            "total_initial_margin": "0",
+            "total_position_im": "0",
+            "total_haircut": "0",
+            "total_maintenance_margin": "0",
+            "total_position_cost": "0",
+            "total_cash_balance": total,
+            "total_collateral_value": total,
+            "total_session_unrealized_pnl": "0",
+            "total_session_realized_pnl": "0",
+            "total_effective_leverage": "0",
+            "is_liquidating": false,
+            "position_limit": "3000000",
+            "used_position_limit": "0",
+            "position_balances": balances,
+        }]})
+    }
+
+    fn worth(&self) -> Amount {
+        let values = self.balances.iter().map(|(currency, amount)| in_usd(currency, *amount));
+        values.fold(Amount::ZERO, Amount::plus)
+    }
+
+    fn summary(&self) -> Value {
+        let entry = |(currency, amount): (&String, &Amount)| {
+            let amount = amount.to_string();
+            json!({ "balance": amount, "available": amount, "order": "0", "stake": "0", "currency": currency })
+        };
+        json!({ "accounts": self.balances.iter().map(entry).collect::<Vec<_>>() })
+    }
+
+    fn position_list(&self, now_ms: i64) -> Value {
+        let open = self.positions.iter().filter(|(_, quantity)| **quantity != Amount::ZERO);
+        let entry = |(name, quantity): (&&str, &Amount)| {
+            json!({
+                "account_id": ACCOUNT_ID,
+                "instrument_name": name,
+                "type": "PERPETUAL_SWAP",
+                "quantity": quantity.to_string(),
+                "cost": market::find(name).and_then(|it| it.price().times(*quantity)).unwrap_or_default().to_string(),
+                "open_position_pnl": "0",
+                "session_pnl": "0",
+                "update_timestamp_ms": now_ms,
+            })
+        };
+        json!({ "data": open.map(entry).collect::<Vec<_>>() })
+    }
+
+    fn networks(&self, now_ms: i64) -> Value {
+        let entry = |currency: &String| (currency.clone(), network(currency));
+        let map: BTreeMap<_, _> = self.balances.keys().map(entry).collect();
+        json!({ "update_time": now_ms, "currency_map": map })
+    }
+}
+
+fn position_balance(currency: &str, amount: Amount) -> Value {
+    let (quantity, value) = (amount.to_string(), in_usd(currency, amount).to_string());
+    json!({
+        "instrument_name": currency,
+        "quantity": quantity,
+        "market_value": value,
+        "collateral_eligible": true,
+        "haircut": "0",
+        "collateral_amount": value,
+        "max_withdrawal_balance": quantity,
+        "reserved_qty": "0",
+        "hourly_interest_rate": "0",
+    })
+}
+
+fn in_usd(currency: &str, amount: Amount) -> Amount {
+    match market::find(&format!("{currency}_USD")) {
+        Some(instrument) => instrument.price().times(amount).unwrap_or_default(),
+        None => amount,
+    }
+}
+
+fn accounts(now_ms: i64) -> Value {
+    json!({
+        "master_account": {
+            "uuid": ACCOUNT_ID,
+            "master_account_uuid": ACCOUNT_ID,
+            "label": "stand-in",
+            "enabled": true,
+            "tradable": true,
+            "name": "Stand-in",
+            "margin_access": "DEFAULT",
+            "derivatives_access": "DEFAULT",
+            "create_time": now_ms,
+            "update_time": now_ms,
+            "system_label": "FORMER_MASTER_MARGIN",
+        },
+        "sub_account_list": [],
+    })
+}
+
+fn network(currency: &str) -> Value {
+    json!({
+        "full_name": currency,
+        "default_network": currency,
+        "network_list": [{
+            "network_id": currency,
+            "withdrawal_fee": "0",
+            "withdraw_enabled": true,
+            "min_withdrawal_amount": "0",
+            "deposit_enabled": true,
+            "confirmation_required": 1,
+        }],
+    })
+}
+
+fn of_instrument(entry: &Value, params: &Json) -> bool {
+    params.text("instrument_name").is_none_or(|name| entry.get("instrument_name").is_some_and(|it| it == name))
+}
+
+fn data(entries: impl Iterator<Item = Value>, params: &Json) -> Value {
+    let limit = params.text("limit").and_then(|limit| limit.parse().ok()).unwrap_or(DEFAULT_LIMIT);
+    json!({ "data": entries.take(limit).collect::<Vec<_>>() })
+}

@@ -1,0 +1,231 @@
+//! Faults: how the stand-in is told to misbehave, and the book they are kept in.
+//!
+//! Guarantees: a queued fault is used once, by the next request for its method; a standing one until it is cleared;
+//! queued before standing, a method's own before those for `*`.
+//! Does not: act; `handling.rs` and `server.rs` carry faults out.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+/// Scripted for every method of the exchange (not for the address echoes).
+pub const EVERY_METHOD: &str = "*";
+
+/// One misbehaviour, and its moment.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub(super) when: When,
+    pub(super) delay: Duration,
+    pub(super) action: Action,
+}
+
+/// Whether a fault strikes before the call is executed (it then never is, unless the fault lets it pass) or after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    Before,
+    After,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    Pass,
+    Hang,
+    Code(i64),
+    Reply(Canned),
+    Wire(Vec<WireStep>),
+}
+
+impl Fault {
+    fn new(when: When, action: Action) -> Self {
+        Self { when, delay: Duration::ZERO, action }
+    }
+
+    /// No fault: a place in the queue for a call that goes well.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(When::Before, Action::Pass)
+    }
+
+    /// Waits, then goes on as usual; the wait comes before the call is executed, unless `.after()` is said.
+    #[must_use]
+    pub fn delay(time: Duration) -> Self {
+        Self::none().delayed(time)
+    }
+
+    /// Reads the request, executes nothing, and is silent; when released, closes without a byte.
+    #[must_use]
+    pub fn hang_before() -> Self {
+        Self::new(When::Before, Action::Hang)
+    }
+
+    /// Executes the call, then is silent; when released, answers as usual.
+    #[must_use]
+    pub fn hang_after() -> Self {
+        Self::new(When::After, Action::Hang)
+    }
+
+    /// Reads the request, executes nothing, closes the connection without a byte.
+    #[must_use]
+    pub fn cut_before() -> Self {
+        Self::new(When::Before, Action::Wire(Vec::new()))
+    }
+
+    /// Executes the call, then closes the connection without a byte.
+    #[must_use]
+    pub fn cut_after() -> Self {
+        Self::new(When::After, Action::Wire(Vec::new()))
+    }
+
+    /// As `cut_before`, by a TCP reset.
+    #[must_use]
+    pub fn reset_before() -> Self {
+        Self::new(When::Before, Action::Wire(vec![WireStep::Reset]))
+    }
+
+    /// As `cut_after`, by a TCP reset.
+    #[must_use]
+    pub fn reset_after() -> Self {
+        Self::new(When::After, Action::Wire(vec![WireStep::Reset]))
+    }
+
+    /// Answers with this code in the documented shape and status; executes nothing unless `.after()` is said.
+    #[must_use]
+    pub fn code(code: i64) -> Self {
+        Self::new(When::Before, Action::Code(code))
+    }
+
+    /// Answers with exactly this; executes nothing unless `.after()` is said.
+    #[must_use]
+    pub fn reply(reply: Canned) -> Self {
+        Self::new(When::Before, Action::Reply(reply))
+    }
+
+    /// Writes these bytes to the connection in place of an HTTP answer, then closes it; executes nothing unless
+    /// `.after()` is said.
+    #[must_use]
+    pub fn wire(steps: impl IntoIterator<Item = WireStep>) -> Self {
+        Self::new(When::Before, Action::Wire(steps.into_iter().collect()))
+    }
+
+    /// The same fault, before the call is executed.
+    #[must_use]
+    pub fn before(mut self) -> Self {
+        self.when = When::Before;
+        self
+    }
+
+    /// The same fault, after the call was executed.
+    #[must_use]
+    pub fn after(mut self) -> Self {
+        self.when = When::After;
+        self
+    }
+
+    /// The same fault, this much later.
+    #[must_use]
+    pub fn delayed(mut self, time: Duration) -> Self {
+        self.delay = time;
+        self
+    }
+}
+
+/// One step on the bare connection.
+#[derive(Clone, Debug)]
+pub enum WireStep {
+    /// Writes bytes.
+    Write(Bytes),
+    /// Waits.
+    Pause(Duration),
+    /// Is silent until released or shut down.
+    Hang,
+    /// Ends the connection by a TCP reset instead of an orderly close.
+    Reset,
+}
+
+/// An answer prepared byte for byte.
+#[derive(Clone, Debug)]
+pub struct Canned {
+    /// HTTP status; one that HTTP does not know becomes 500.
+    pub status: u16,
+    /// `Content-Type`; `None` sends none.
+    pub content_type: Option<String>,
+    /// Further headers; one that HTTP does not allow is left out.
+    pub headers: Vec<(String, String)>,
+    /// The body, as it is.
+    pub body: Bytes,
+}
+
+impl Canned {
+    /// A body of this type.
+    #[must_use]
+    pub fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
+        Self { status, content_type: Some(content_type.to_owned()), headers: Vec::new(), body: body.into() }
+    }
+
+    /// `application/json`, whatever the bytes are.
+    #[must_use]
+    pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::new(status, "application/json", body)
+    }
+
+    /// `text/html`, as an edge answers.
+    #[must_use]
+    pub fn html(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::new(status, "text/html; charset=utf-8", body)
+    }
+
+    /// `text/plain`, as an address echo answers.
+    #[must_use]
+    pub fn text(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::new(status, "text/plain; charset=utf-8", body)
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// What is scripted, by method or echo path.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    plans: HashMap<String, Plan>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    queue: VecDeque<Fault>,
+    standing: Option<Fault>,
+}
+
+impl Plan {
+    fn next(&mut self) -> Option<Fault> {
+        self.queue.pop_front().or_else(|| self.standing.clone())
+    }
+}
+
+impl Script {
+    pub(super) fn queue(&mut self, target: &str, fault: Fault) {
+        self.plans.entry(target.to_owned()).or_default().queue.push_back(fault);
+    }
+
+    pub(super) fn stand(&mut self, target: &str, fault: Fault) {
+        self.plans.entry(target.to_owned()).or_default().standing = Some(fault);
+    }
+
+    pub(super) fn clear(&mut self, target: &str) {
+        self.plans.remove(target);
+    }
+
+    /// The fault for the next request, if there is one.
+    pub(super) fn take(&mut self, target: &str) -> Option<Fault> {
+        let own = self.plans.get_mut(target).and_then(Plan::next);
+        let is_echo = target.starts_with('/');
+        own.or_else(|| self.plans.get_mut(EVERY_METHOD).filter(|_| !is_echo).and_then(Plan::next))
+    }
+}

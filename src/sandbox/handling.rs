@@ -1,0 +1,166 @@
+//! One request, from its bytes to its answer.
+//!
+//! Guarantees: a request is read whole, judged and entered in the journal before anything is done about it; a fault
+//! that strikes before execution leaves everything as it was; a call is executed at most once, and its caller hanging
+//! up does not undo it.
+//! Does not: touch the connection; what goes over the wire as bare bytes is carried out by `server.rs`.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{Method, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{
+    StandIn,
+    authentication::{self, Asked, Judged, Request},
+    control,
+    fault::{Action, Fault, When, WireStep},
+    journal::Received,
+    lock,
+    reply::{self, Reply},
+    settings::{RateLimits, Refusal},
+};
+
+/// Where the methods of the exchange stand.
+pub(super) const BASE_PATH: &str = "/exchange/v1/";
+const CONTROL_PATH: &str = "/sandbox/";
+/// The address echoes: three services that can be scripted apart.
+const ECHOES: [&str; 3] = ["/ip", "/ip/2", "/ip/3"];
+const MAX_BODY: usize = 1 << 20;
+
+/// What the connection is to do.
+pub(super) enum Answer {
+    Http(Reply),
+    /// Bare steps in place of an answer, then the end of the connection; and the release that a hang waits for.
+    Wire(Vec<WireStep>, watch::Receiver<()>),
+}
+
+/// Reads a request and answers it.
+pub(super) async fn handle(stand_in: StandIn, peer: SocketAddr, request: hyper::Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+        return Answer::Http(reply::text(StatusCode::PAYLOAD_TOO_LARGE, "body too long\n", stand_in.now_ms()));
+    };
+    let body = body.to_bytes();
+    if let Some(command) = head.uri.path().strip_prefix(CONTROL_PATH) {
+        return Answer::Http(control::handle(&stand_in, &head.method, command, &body));
+    }
+    Visit::new(stand_in, head, body, peer).answer().await
+}
+
+/// One request that is no control request.
+struct Visit {
+    stand_in: StandIn,
+    target: String,
+    address: IpAddr,
+    judged: Judged,
+    sequence: u64,
+    fault: Fault,
+    released: watch::Receiver<()>,
+}
+
+impl Visit {
+    /// Judges the request and enters it in the journal. Who waits for that entry may release at once, so the release
+    /// is watched from before it.
+    fn new(stand_in: StandIn, head: Parts, body: Bytes, peer: SocketAddr) -> Self {
+        let path = head.uri.path();
+        let target = path.strip_prefix(BASE_PATH).unwrap_or(path).to_owned();
+        let (judged, address) = judge(&stand_in, &head, &target, &body, peer);
+        let released = stand_in.state.released.subscribe();
+        let fault = lock(&stand_in.state.script).take(&target).unwrap_or_else(Fault::none);
+        let sequence = stand_in.state.journal.enter(Received {
+            sequence: 0,
+            method: target.clone(),
+            verb: head.method.to_string(),
+            body,
+            headers: head.headers,
+            peer,
+            authenticated: judged.is_authenticated(),
+            executed: false,
+        });
+        Self { stand_in, target, address, judged, sequence, fault, released }
+    }
+
+    async fn answer(mut self) -> Answer {
+        if self.fault.when == When::Before
+            && let Some(answer) = self.misbehave().await
+        {
+            return answer;
+        }
+        let reply = self.execute();
+        if self.fault.when == When::After
+            && let Some(answer) = self.misbehave().await
+        {
+            return answer;
+        }
+        Answer::Http(reply)
+    }
+
+    /// Carries out the fault; `None` if it lets the request go its usual way.
+    async fn misbehave(&mut self) -> Option<Answer> {
+        if !self.fault.delay.is_zero() {
+            tokio::time::sleep(self.fault.delay).await;
+        }
+        let now_ms = self.stand_in.now_ms();
+        match &self.fault.action {
+            Action::Pass => None,
+            Action::Hang => {
+                let _ = self.released.changed().await;
+                (self.fault.when == When::Before).then(|| Answer::Wire(Vec::new(), self.released.clone()))
+            }
+            Action::Code(code) => Some(Answer::Http(reply::refused(&self.judged.asked, Refusal::code(*code), now_ms))),
+            Action::Reply(canned) => Some(Answer::Http(reply::canned(canned, now_ms))),
+            Action::Wire(steps) => Some(Answer::Wire(steps.clone(), self.released.clone())),
+        }
+    }
+
+    fn execute(&self) -> Reply {
+        let now_ms = self.stand_in.now_ms();
+        if ECHOES.contains(&self.target.as_str()) {
+            return reply::text(StatusCode::OK, format!("{}\n", self.address), now_ms);
+        }
+        if self.target.starts_with('/') {
+            let refusal = Refusal { code: 10004, http_status: Some(404) };
+            return reply::refused(&self.judged.asked, refusal, now_ms);
+        }
+        let outcome = self.perform(now_ms);
+        if outcome.is_ok() {
+            self.stand_in.state.journal.mark_executed(self.sequence, &self.target);
+        }
+        reply::outcome(&self.judged.asked, &outcome, now_ms)
+    }
+
+    fn perform(&self, now_ms: i64) -> Result<Value, Refusal> {
+        let info = self.judged.verdict?;
+        let Asked { api_key, .. } = &self.judged.asked;
+        let enforced = lock(&self.stand_in.state.settings).rate_limits == RateLimits::On;
+        let mut limits = lock(&self.stand_in.state.limits);
+        if enforced && !limits.admit(info, api_key, &self.address.to_string(), Instant::now()) {
+            return Err(Refusal::code(42901));
+        }
+        drop(limits);
+        lock(&self.stand_in.state.account).execute(&self.judged.asked, now_ms)
+    }
+}
+
+fn judge(stand_in: &StandIn, head: &Parts, target: &str, body: &Bytes, peer: SocketAddr) -> (Judged, IpAddr) {
+    let now_ms = stand_in.now_ms();
+    let settings = lock(&stand_in.state.settings);
+    let address = settings.apparent_address.unwrap_or_else(|| peer.ip().to_canonical());
+    let request = Request {
+        verb: &head.method,
+        method: target,
+        query: head.uri.query().filter(|_| head.method == Method::GET).unwrap_or_default(),
+        headers: &head.headers,
+        body,
+        address,
+    };
+    (authentication::judge(&request, &settings, now_ms), address)
+}
