@@ -1,9 +1,68 @@
-//! One file per subcommand; exit codes.
+//! The command line: one file per subcommand, and the exit codes.
+//!
+//! Guarantees: exit codes mean 0 good, 1 the check found trouble, 64 usage, 69 the exchange cannot be reached, 78
+//! configuration. No secret is ever an argument: arguments are visible to every process of the machine.
 
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+mod demo;
+mod sandbox;
+mod self_test;
+mod serve;
+
+/// The command line was not understood (sysexits EX_USAGE).
+const USAGE: u8 = 64;
+/// The configuration is not usable (sysexits EX_CONFIG).
+const CONFIGURATION: u8 = 78;
+
+/// Holds the API keys of a Crypto.com Exchange account, signs calls for local programs, explains every failure.
+#[derive(Debug, Parser)]
+#[command(name = "crypto-proxy", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::Arguments),
+    /// See it work: stand-in exchange and proxy on loopback, five calls through the real door
+    Demo(demo::Arguments),
+    /// Run the 70 signing vectors through the signing code, without network
+    SelfTest,
+    /// Run a stand-in exchange to try things against
+    Sandbox(sandbox::Arguments),
+}
 
 /// Runs the subcommand named on the command line.
 #[must_use]
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    match Arguments::try_parse() {
+        Ok(arguments) => dispatch(arguments.command),
+        Err(error) => {
+            let _ = error.print();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(USAGE),
+            }
+        }
+    }
+}
+
+fn dispatch(command: Command) -> ExitCode {
+    match command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::SelfTest => self_test::run(),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
+    }
+}
+
+/// Says why a command ends, on stderr, and gives the exit code.
+fn fail(code: u8, problem: &anyhow::Error) -> ExitCode {
+    anstream::eprintln!("crypto-proxy: {problem:#}");
+    ExitCode::from(code)
 }

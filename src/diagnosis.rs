@@ -2,3 +2,5 @@
 
 pub mod egress;
 pub mod hint;
+pub mod pair_memory;
+pub mod self_test;

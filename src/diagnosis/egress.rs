@@ -14,3 +14,30 @@ pub struct Settings {
     /// One service must answer within this time.
     pub deadline: Duration,
 }
+/// Stub.
+#[derive(Debug)]
+pub struct Watch;
+/// Stub.
+#[derive(Debug)]
+pub struct Trigger;
+impl Watch {
+    /// Stub.
+    /// # Errors
+    /// Stub.
+    pub fn new(
+        _: Settings,
+        _: std::sync::Arc<crate::gateway::observed::Observed>,
+        _: crate::gateway::upstream::Resolver,
+        _: Option<&std::path::Path>,
+    ) -> Result<Self, crate::gateway::upstream::ClientProblem> {
+        Ok(Self)
+    }
+    /// Stub.
+    pub fn trigger(&self) -> Trigger {
+        Trigger
+    }
+    /// Stub.
+    pub async fn run(self, shutdown: tokio_util::sync::CancellationToken) {
+        shutdown.cancelled().await
+    }
+}

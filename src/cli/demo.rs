@@ -1,0 +1,132 @@
+//! `crypto-proxy demo`: the real path on loopback: caller → proxy → stand-in exchange.
+//!
+//! Guarantees: the proxy is the daemon itself, the calls go through its real door, and each answer is compared with
+//! what it must be; nothing leaves this machine. With `--exit` the exit code says whether every call went as it should.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tracing::Level;
+use uuid::Uuid;
+
+use crate::{
+    daemon::{
+        assembly::{Daemon, Plan},
+        server::{self, Address},
+        telemetry,
+    },
+    diagnosis::egress,
+    gateway::{
+        caller::{Caller, Callers},
+        clock::Clock,
+        observed::Expected,
+        pipeline,
+        policy::Policy,
+        secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
+        upstream::{self, BaseUrl, Resolver},
+    },
+    http,
+    sandbox::{Running, Settings, StandIn},
+};
+
+mod steps;
+
+/// What it is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// End after the calls, with exit code 0 only if each went as it should
+    #[arg(long)]
+    exit: bool,
+}
+
+/// Runs it.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let (dispatch, lines) = telemetry::capture(Level::INFO);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return super::fail(1, &error.into()),
+    };
+    let outcome =
+        tracing::dispatcher::with_default(&dispatch, || runtime.block_on(demonstrate(arguments.exit, &lines)));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => super::fail(1, &problem),
+    }
+}
+
+async fn demonstrate(exit: bool, lines: &telemetry::Captured) -> anyhow::Result<bool> {
+    let pair = Pair::invented();
+    let exchange = StandIn::new(Settings::with_key(&pair.key, &pair.secret)).start().await?;
+    let daemon = Daemon::bind(plan(&pair, &exchange)?).await?;
+    let Some(Address::Tcp(address)) = daemon.addresses().into_iter().next() else {
+        anyhow::bail!("the proxy did not say where it listens");
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(daemon.run(stop.clone()));
+    anstream::println!("stand-in exchange: {}", exchange.base_url());
+    anstream::println!("proxy:             http://{address}, which alone holds the (invented) key\n");
+    let proxy = steps::Proxy::at(address, &pair.token)?;
+    let all_well = steps::walk(&proxy, lines).await?;
+    if !exit {
+        anstream::println!("{}", how_to_go_on(address, &pair.token));
+        super::serve::asked_to_stop().await;
+    }
+    stop.cancel();
+    running.await.context("the proxy ended unexpectedly")?;
+    exchange.shutdown().await;
+    Ok(all_well)
+}
+
+/// Credentials that work with this stand-in and nowhere else.
+struct Pair {
+    key: String,
+    secret: String,
+    token: String,
+}
+
+impl Pair {
+    fn invented() -> Self {
+        let random = || Uuid::new_v4().simple().to_string();
+        Self {
+            key: format!("demo-key-{}", random()),
+            secret: format!("demo-secret-{}", random()),
+            token: format!("demo-token-{}", random()),
+        }
+    }
+}
+
+fn plan(pair: &Pair, exchange: &Running) -> anyhow::Result<Plan> {
+    let caller = Caller { name: "default".into(), policy: Policy::default() };
+    Ok(Plan {
+        credentials: Credentials { key: ApiKey::new(pair.key.clone()), secret: ApiSecret::new(pair.secret.clone()) },
+        callers: Callers::new(vec![(TokenDigest::of(pair.token.as_bytes()), Arc::new(caller))]),
+        upstream: upstream::Settings::new(BaseUrl::parse(&exchange.base_url(), None)?),
+        pipeline: pipeline::Settings::default(),
+        http: http::Settings::default(),
+        server: server::Settings {
+            listen: vec![Address::Tcp(([127, 0, 0, 1], 0).into())],
+            ..server::Settings::default()
+        },
+        egress: egress::Settings {
+            services: vec![exchange.url("/ip").parse()?, exchange.url("/ip/2").parse()?],
+            interval: Duration::from_secs(300),
+            deadline: Duration::from_secs(2),
+        },
+        expected: Expected::Unstated,
+        state_dir: None,
+        standing_warnings: Vec::new(),
+        clock: Clock::system(),
+        resolver: Resolver::system(),
+    })
+}
+
+fn how_to_go_on(address: std::net::SocketAddr, token: &str) -> String {
+    format!(
+        "Go on by hand (Ctrl-C ends it):\n\n  curl -s http://{address}/proxy/private \\\n    \
+         -H 'X-Proxy-Token: {token}' -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"method\":\"private/get-open-orders\",\"params\":{{\"page\":0,\"page_size\":200}}}}'\n\n  \
+         curl -s http://{address}/ready\n"
+    )
+}

@@ -1,0 +1,64 @@
+//! `crypto-proxy sandbox`: a stand-in exchange to try things against.
+//!
+//! Guarantees: its key pair is made up at every start and works nowhere else. With `--env-file-out` the pair and the
+//! base URL go into a 0600 file that the daemon can be started with.
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use crate::sandbox::{self, Settings, StandIn};
+
+/// What it is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:9100")]
+    listen: SocketAddr,
+    /// Write CRYPTO_API_KEY, CRYPTO_API_SECRET and CRYPTO_REST_BASE for this stand-in to a file (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    env_file_out: Option<PathBuf>,
+}
+
+/// Runs it until Ctrl-C or SIGTERM.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return super::fail(1, &error.into()),
+    };
+    match runtime.block_on(serve(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => super::fail(1, &problem),
+    }
+}
+
+async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
+    let key = format!("sandbox-key-{}", uuid::Uuid::new_v4().simple());
+    let secret = format!("sandbox-secret-{}", uuid::Uuid::new_v4().simple());
+    let listener = TcpListener::bind(arguments.listen).await.with_context(|| arguments.listen.to_string())?;
+    let address = listener.local_addr()?;
+    let environment =
+        format!("CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_REST_BASE=http://{address}/exchange/v1\n");
+    if let Some(path) = &arguments.env_file_out {
+        write_private(path, &environment).with_context(|| path.display().to_string())?;
+        anstream::println!("stand-in exchange on http://{address}; its invented pair is in {}", path.display());
+    } else {
+        anstream::println!("stand-in exchange on http://{address}; its invented pair:\n\n{environment}");
+    }
+    let stand_in = StandIn::new(Settings::with_key(&key, &secret));
+    sandbox::run(&stand_in, listener, super::serve::asked_to_stop()).await?;
+    Ok(())
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    file.write_all(text.as_bytes())
+}

@@ -1,0 +1,183 @@
+//! Puts a daemon together and runs it to its end.
+//!
+//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, hint lines,
+//! aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
+//! catch signals or talk to systemd; the subcommand does, so that tests and the demo run the same daemon.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::server::{self, Address, BindProblem, Bound};
+use crate::{
+    diagnosis::{egress, hint::Hints, pair_memory},
+    gateway::{
+        caller::Callers,
+        clock::Clock,
+        observed::{Expected, Observed},
+        pipeline::{self, Gateway, Parts},
+        record::{CallReport, Recorder},
+        secret::Credentials,
+        signer::Signer,
+        upstream::{self, ClientProblem, Resolver, Upstream},
+    },
+    http::{self, Doors, Tally},
+};
+
+/// Copies of records that may wait for those who read along.
+const RECORDS_WAITING: usize = 1024;
+/// How often refusals without a caller are logged.
+const TALLY_EVERY: Duration = Duration::from_secs(10);
+
+/// Everything a daemon is made of.
+#[derive(Debug)]
+pub struct Plan {
+    /// The pair that signs.
+    pub credentials: Credentials,
+    /// Who may call.
+    pub callers: Callers,
+    /// How the exchange is reached.
+    pub upstream: upstream::Settings,
+    /// How calls are carried out.
+    pub pipeline: pipeline::Settings,
+    /// How the doors behave.
+    pub http: http::Settings,
+    /// How the listener behaves.
+    pub server: server::Settings,
+    /// How our outbound address is watched.
+    pub egress: egress::Settings,
+    /// The operator's statement about the whitelist.
+    pub expected: Expected,
+    /// Where the daemon may keep state.
+    pub state_dir: Option<PathBuf>,
+    /// Warnings that stay in `/ready`.
+    pub standing_warnings: Vec<String>,
+    /// The time.
+    pub clock: Clock,
+    /// Names to addresses.
+    pub resolver: Resolver,
+}
+
+/// Why a daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartProblem {
+    /// The way to the exchange.
+    #[error(transparent)]
+    Client(#[from] ClientProblem),
+    /// An address to listen on.
+    #[error(transparent)]
+    Bind(#[from] BindProblem),
+}
+
+/// A daemon that is bound and not yet serving.
+#[derive(Debug)]
+pub struct Daemon {
+    gateway: Arc<Gateway>,
+    doors: Arc<Doors>,
+    bound: Bound,
+    server: server::Settings,
+    reports: mpsc::Receiver<CallReport>,
+    watch: egress::Watch,
+    hints: Hints,
+}
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every call and connection ended by itself.
+    Clean,
+    /// The drain deadline passed with this many calls under way; their records say what may have become of them.
+    Left(usize),
+}
+
+impl Daemon {
+    /// Binds every address and prepares everything.
+    ///
+    /// # Errors
+    /// [`StartProblem`].
+    pub async fn bind(plan: Plan) -> Result<Self, StartProblem> {
+        let pair = pair_memory::remember(plan.state_dir.as_deref(), &plan.credentials, &plan.clock);
+        let signer = Signer::new(plan.credentials);
+        let observed = Arc::new(Observed::new(plan.expected));
+        let (readers, reports) = mpsc::channel(RECORDS_WAITING);
+        let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
+        let ca_file = plan.upstream.ca_file.clone();
+        let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
+        let hints = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
+        let upstream = Upstream::new(&plan.upstream, plan.resolver, &signer)?;
+        let parts = Parts {
+            settings: plan.pipeline,
+            callers: plan.callers,
+            signer,
+            upstream,
+            observed,
+            recorder,
+            clock: plan.clock,
+        };
+        let gateway = Gateway::new(parts);
+        let doors = Arc::new(Doors {
+            gateway: Arc::clone(&gateway),
+            settings: plan.http,
+            tally: Arc::default(),
+            standing_warnings: plan.standing_warnings,
+        });
+        let bound = Bound::bind(&plan.server).await?;
+        Ok(Self { gateway, doors, bound, server: plan.server, reports, watch, hints })
+    }
+
+    /// Where we listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        self.bound.addresses()
+    }
+
+    /// The gateway, to look at from outside.
+    #[must_use]
+    pub fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.gateway)
+    }
+
+    /// What is refused before a caller is known.
+    #[must_use]
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.doors.tally)
+    }
+
+    /// Serves until `stop`, then finishes what was sent, within the drain deadline.
+    pub async fn run(self, stop: CancellationToken) -> Drained {
+        let Self { gateway, doors, bound, server, reports, watch, hints } = self;
+        let background = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch.run(background.clone()));
+        tasks.spawn(hints.run(reports));
+        tasks.spawn(tell_tally(Arc::clone(&doors.tally), background.clone()));
+        let drain_deadline = server.drain_deadline;
+        let tally = Arc::clone(&doors.tally);
+        let serving = tokio::spawn(bound.serve(server, http::router(doors), tally, stop.clone()));
+        stop.cancelled().await;
+        gateway.drain();
+        let deadline = Instant::now() + drain_deadline;
+        let clean = tokio::time::timeout_at(deadline, async {
+            gateway.drained().await;
+            let _ = serving.await;
+        });
+        let drained = if clean.await.is_ok() { Drained::Clean } else { Drained::Left(gateway.in_flight()) };
+        background.cancel();
+        drop(gateway);
+        // The hints end when the last record's channel is closed; a call that was left keeps it open.
+        let _ =
+            tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
+        drained
+    }
+}
+
+async fn tell_tally(tally: Arc<Tally>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TALLY_EVERY);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => tally.tell(),
+            () = stop.cancelled() => return tally.tell(),
+        }
+    }
+}
