@@ -47,9 +47,9 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Whether a key was shown, and found in order.
+    /// Whether a key was needed, and everything about it found in order.
     pub(super) fn is_authenticated(&self) -> bool {
-        self.verdict.is_ok() && !self.asked.api_key.is_empty()
+        self.verdict.is_ok_and(|info| info.class != Class::Public)
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::watch;
 
 const MAX_ENTRIES: usize = 100_000;
@@ -39,6 +40,14 @@ pub struct Received {
     pub authenticated: bool,
     /// Whether it was executed and succeeded (code 0).
     pub executed: bool,
+}
+
+impl Received {
+    /// The body as JSON; `None` if it is none.
+    #[must_use]
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
 }
 
 /// How many requests came, and what became of them.
@@ -157,4 +166,49 @@ impl Pages {
 
 fn weight(received: &Received) -> usize {
     received.body.len() + received.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, body: Bytes) -> Received {
+        Received {
+            sequence: 0,
+            method: method.to_owned(),
+            verb: "POST".to_owned(),
+            body,
+            headers: HeaderMap::new(),
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            authenticated: false,
+            executed: false,
+        }
+    }
+
+    #[test]
+    fn the_oldest_requests_leave_and_are_still_counted() {
+        let journal = Journal::new();
+        let extra = 3;
+        for _ in 0..MAX_ENTRIES + extra {
+            journal.enter(request("m", Bytes::new()));
+        }
+        journal.mark_executed(0, "m");
+        journal.mark_executed(5, "m");
+        let kept = journal.entries();
+        assert_eq!((kept.len(), kept[0].sequence, journal.counts("m").executed), (MAX_ENTRIES, 3, 2));
+        assert_eq!(journal.total().received, (MAX_ENTRIES + extra) as u64);
+        let executed: Vec<_> = kept.iter().filter(|entry| entry.executed).map(|entry| entry.sequence).collect();
+        assert_eq!(executed, [5]);
+    }
+
+    #[test]
+    fn neither_large_bodies_nor_many_names_fill_the_memory() {
+        let journal = Journal::new();
+        let large = Bytes::from(vec![0; MAX_BYTES / 4]);
+        for name in 0..MAX_NAMES + 10 {
+            journal.enter(request(&name.to_string(), large.clone()));
+        }
+        assert_eq!((journal.entries().len(), journal.all_counts().len()), (4, MAX_NAMES));
+        assert_eq!(journal.total().received, (MAX_NAMES + 10) as u64);
+    }
 }

@@ -58,7 +58,10 @@ async fn public_methods_are_gets_and_need_no_signature() {
     assert_eq!((unknown.status, &unknown.json()["code"]), (400, &json!(40002)));
     let outside = client.get("/exchange/v2/public/get-tickers").await;
     assert_eq!((outside.status, &outside.json()["code"]), (404, &json!(10004)));
-    assert_eq!(exchange.total().executed, 2);
+    let body = r#"{"id":1,"method":"public/staking/get-conversion-rate","api_key":"x","params":{}}"#;
+    let posted = client.post("/exchange/v1/public/staking/get-conversion-rate", body).await;
+    assert_eq!((posted.status, &posted.json()["id"]), (200, &json!(1)));
+    assert_eq!((exchange.total().executed, exchange.total().authenticated), (3, 0));
 }
 
 #[tokio::test]
@@ -100,6 +103,7 @@ async fn what_was_received_is_kept_byte_for_byte() {
     assert_eq!((received[0].method.as_str(), &received[0].body), ("private/user-balance", &body.into_bytes().into()));
     assert_eq!(received[0].headers["content-type"], "application/json");
     assert!(received[0].authenticated && received[0].executed);
+    assert_eq!(received[0].json().unwrap()["id"], 7);
 }
 
 #[tokio::test]
