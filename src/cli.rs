@@ -44,10 +44,8 @@ pub fn run() -> ExitCode {
         Ok(arguments) => dispatch(arguments.command),
         Err(error) => {
             let _ = error.print();
-            match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(USAGE),
-            }
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            if asked_for { ExitCode::SUCCESS } else { ExitCode::from(USAGE) }
         }
     }
 }

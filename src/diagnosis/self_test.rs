@@ -45,7 +45,8 @@ pub struct Vector {
     pub id_json: String,
     api_key: String,
     secret: String,
-    nonce: u64,
+    /// A number, or the same number as a string: implementations send both, and they sign alike.
+    nonce: Box<RawValue>,
     /// The params as JSON text; `None` where the call has none.
     pub params_json: Option<String>,
     params_string: Option<String>,
@@ -122,13 +123,14 @@ pub fn check(vector: &Vector) -> Result<(), String> {
 /// The params string and the signature, or the refusal.
 fn signed(vector: &Vector) -> Result<(String, String), String> {
     let raw = |text: &str| serde_json::from_str::<Box<RawValue>>(text).map_err(|error| error.to_string());
-    let id = RequestId::parse(&*raw(&vector.id_json)?).map_err(|invalid| invalid.to_string())?;
+    let id = RequestId::parse(&raw(&vector.id_json)?).map_err(|invalid| invalid.to_string())?;
     let params = vector.params_json.as_deref().map(raw).transpose()?;
     let params = Params::parse(params.as_deref(), Dialect::Documented).map_err(|invalid| invalid.to_string())?;
+    let nonce = RequestId::parse(&vector.nonce).map_err(|invalid| invalid.to_string())?;
     let credentials =
         Credentials { key: ApiKey::new(vector.api_key.clone()), secret: ApiSecret::new(vector.secret.clone()) };
     let (signature, _) =
-        Signer::new(credentials).signature(&vector.method, id.value(), params.canonical(), vector.nonce);
+        Signer::new(credentials).signature(&vector.method, id.value(), params.canonical(), nonce.value());
     Ok((params.canonical().to_owned(), signature.as_str().to_owned()))
 }
 

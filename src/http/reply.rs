@@ -94,7 +94,7 @@ fn envelope(ended: &Ended, relayed: &Relayed) -> Vec<u8> {
         body.insert("client_oid".to_owned(), json!(oid));
         body.insert("how_to_find_out".to_owned(), json!(HOW_TO_FIND_OUT));
     }
-    json!({ "status": ended.status(), "body": body, "rid": 1 }).to_string().into_bytes()
+    format!("{{\"status\":{},\"body\":{body},\"rid\":1}}", ended.status()).into_bytes()
 }
 
 /// What to do about an order that may have been executed.

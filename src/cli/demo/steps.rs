@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{daemon::telemetry::Captured, gateway::record::CALL_TAG};
 
+/// Characters of an answer that are printed.
+const SHOWN: usize = 320;
 /// The proxy's own deadline is 12 s.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -57,7 +59,7 @@ pub(super) async fn walk(proxy: &Proxy, lines: &Captured) -> anyhow::Result<bool
         let well = status == step.status && code(&body) == step.code;
         all_well &= well;
         anstream::println!("{}. {}: {}", number + 1, step.title, step.method);
-        anstream::println!("   answer: HTTP {status} {body}");
+        anstream::println!("   answer: HTTP {status} {}", shortened(&body));
         match records(lines).get(before) {
             Some(line) => anstream::println!("   log:    {line}"),
             None => {
@@ -72,6 +74,11 @@ pub(super) async fn walk(proxy: &Proxy, lines: &Captured) -> anyhow::Result<bool
 fn records(lines: &Captured) -> Vec<String> {
     let tag = format!("{CALL_TAG} event=call");
     lines.lines().iter().map(|line| line.text().to_owned()).filter(|text| text.starts_with(&tag)).collect()
+}
+
+fn shortened(body: &str) -> String {
+    let short: String = body.chars().take(SHOWN).collect();
+    if short.len() < body.len() { format!("{short}…") } else { short }
 }
 
 /// The exchange's code inside our envelope.

@@ -1,0 +1,5 @@
+//! The daemon's router, layers and listener in this process, against the stand-in exchange on another port.
+#![cfg(test)]
+
+mod first;
+mod support;

@@ -1,0 +1,245 @@
+//! The harness: a proxy in front of a stand-in exchange, and the checks that hold for every answer.
+//!
+//! Every request that goes through [`TestProxy`] is a leak test: answers and log lines are searched for the key, the
+//! secret, the token and the call's signature, in every spelling, and every admitted call must leave exactly one record.
+
+use std::{sync::Arc, time::Duration};
+
+use crypto_proxy::{
+    daemon::{
+        assembly::{Daemon, Drained, Plan},
+        server::{self, Address},
+        telemetry::{self, Captured, Line},
+    },
+    diagnosis::egress,
+    gateway::{
+        caller::{Caller, Callers},
+        clock::Clock,
+        observed::Expected,
+        pipeline::{self, Gateway},
+        policy::Policy,
+        secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
+        upstream::{self, BaseUrl, Resolver},
+    },
+    http::{self, Tally},
+    sandbox::{Running, Settings, StandIn},
+};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{Level, dispatcher::DefaultGuard};
+
+pub(crate) mod answer;
+pub(crate) mod canary;
+
+pub(crate) use answer::Answer;
+use canary::Canaries;
+
+/// Longer than anything a test waits for; reached only when a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a test may change before the proxy starts.
+pub(crate) struct Builder {
+    exchange: Settings,
+    base: Option<String>,
+    plan: Vec<Box<dyn FnOnce(&mut Plan)>>,
+    policy: Policy,
+    canaries: Canaries,
+}
+
+impl Builder {
+    /// Changes the stand-in's settings.
+    pub(crate) fn exchange(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.exchange);
+        self
+    }
+
+    /// Changes the plan of the proxy.
+    pub(crate) fn plan(mut self, change: impl FnOnce(&mut Plan) + 'static) -> Self {
+        self.plan.push(Box::new(change));
+        self
+    }
+
+    /// Changes what the default caller may do.
+    pub(crate) fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+        change(&mut self.policy);
+        self
+    }
+
+    /// Sends calls to this base URL in place of the stand-in's.
+    pub(crate) fn base(mut self, base: impl Into<String>) -> Self {
+        self.base = Some(base.into());
+        self
+    }
+
+    /// Starts both.
+    pub(crate) async fn start(self) -> TestProxy {
+        let (dispatch, lines) = telemetry::capture(Level::TRACE);
+        let guard = tracing::dispatcher::set_default(&dispatch);
+        let exchange = StandIn::new(self.exchange).start().await.expect("a free port");
+        let base = self.base.unwrap_or_else(|| exchange.base_url());
+        let mut plan = plan(&self.canaries, &base, self.policy);
+        for change in self.plan {
+            change(&mut plan);
+        }
+        let daemon = Daemon::bind(plan).await.expect("the proxy binds");
+        let addresses = daemon.addresses();
+        let (gateway, tally, stop) = (daemon.gateway(), daemon.tally(), CancellationToken::new());
+        let task = tokio::spawn(daemon.run(stop.clone()));
+        TestProxy { exchange, addresses, gateway, tally, stop, task, lines, canaries: self.canaries, _guard: guard }
+    }
+}
+
+fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Plan {
+    let caller = Caller { name: "default".into(), policy };
+    Plan {
+        credentials: Credentials {
+            key: ApiKey::new(canaries.key.clone()),
+            secret: ApiSecret::new(canaries.secret.clone()),
+        },
+        callers: Callers::new(vec![(TokenDigest::of(canaries.token.as_bytes()), Arc::new(caller))]),
+        upstream: upstream::Settings::new(BaseUrl::parse(base, None).expect("a base URL")),
+        pipeline: pipeline::Settings { signing_lines: true, ..pipeline::Settings::default() },
+        http: http::Settings::default(),
+        server: server::Settings {
+            listen: vec![Address::Tcp(([127, 0, 0, 1], 0).into())],
+            ..server::Settings::default()
+        },
+        egress: egress::Settings {
+            services: Vec::new(),
+            interval: Duration::from_secs(300),
+            deadline: Duration::from_secs(2),
+        },
+        expected: Expected::Unstated,
+        state_dir: None,
+        standing_warnings: Vec::new(),
+        clock: Clock::system(),
+        resolver: Resolver::system(),
+    }
+}
+
+/// A proxy that serves, with everything a test asks it.
+pub(crate) struct TestProxy {
+    exchange: Running,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<Drained>,
+    pub(crate) lines: Captured,
+    pub(crate) canaries: Canaries,
+    _guard: DefaultGuard,
+}
+
+impl TestProxy {
+    /// What a test may change before the proxy starts.
+    pub(crate) fn builder() -> Builder {
+        let canaries = Canaries::random();
+        Builder {
+            exchange: Settings::with_key(&canaries.key, &canaries.secret),
+            base: None,
+            plan: Vec::new(),
+            policy: Policy::default(),
+            canaries,
+        }
+    }
+
+    /// A proxy with the defaults.
+    pub(crate) async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// The stand-in exchange.
+    pub(crate) fn exchange(&self) -> &StandIn {
+        self.exchange.stand_in()
+    }
+
+    /// The first TCP address.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        let tcp = |address: &Address| if let Address::Tcp(address) = address { Some(*address) } else { None };
+        self.addresses.iter().find_map(tcp).expect("a TCP address")
+    }
+
+    /// The URL of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// A private call with the right token, as the backend makes it: a new connection each time.
+    pub(crate) async fn call(&self, method: &str, params: Value) -> Answer {
+        self.post(&json!({ "method": method, "params": params }).to_string()).await
+    }
+
+    /// A body with the right token.
+    pub(crate) async fn post(&self, body: &str) -> Answer {
+        let request = client().post(self.url("/proxy/private")).header("x-proxy-token", &self.canaries.token);
+        self.send(request.header("content-type", "application/json").body(body.to_owned())).await
+    }
+
+    /// Any request; the checks that hold for every answer are made here.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let answer = Answer::read(request.send().await.expect("an answer")).await;
+        self.check(&answer);
+        answer
+    }
+
+    /// What must hold for every answer.
+    pub(crate) fn check(&self, answer: &Answer) {
+        answer.check_shape();
+        let rid = answer.header("x-request-id").expect("every answer has a request id");
+        let records = self.records_of(&rid).len();
+        let admitted = answer.is_of_a_door() && !matches!(answer.status, 401 | 403 | 405 | 421)
+            || answer.status == 403 && answer.text().contains("\"rid\"");
+        assert_eq!(records, usize::from(admitted), "records of {rid} for HTTP {}: {:?}", answer.status, self.texts());
+        self.canaries.assert_absent(&answer.head_and_body(), "an answer");
+        self.scan_lines();
+    }
+
+    /// Every log line so far, searched for secrets and for this exchange's signatures.
+    pub(crate) fn scan_lines(&self) {
+        let signatures = self.signatures();
+        for line in self.lines.lines() {
+            let all = format!("{} {:?}", line.text(), line.fields().collect::<Vec<_>>());
+            self.canaries.assert_absent(&all, "a log line");
+            assert!(signatures.iter().all(|sig| !all.contains(sig.as_str())), "a signature in {all}");
+        }
+    }
+
+    fn signatures(&self) -> Vec<String> {
+        let sig = |body: &[u8]| Some(serde_json::from_slice::<Value>(body).ok()?.get("sig")?.as_str()?.to_owned());
+        self.exchange().received().iter().rev().take(50).filter_map(|received| sig(&received.body)).collect()
+    }
+
+    /// The `event=call` lines of a request.
+    pub(crate) fn records_of(&self, rid: &str) -> Vec<Line> {
+        let rid = format!(" rid={rid} ");
+        let is_call = |line: &Line| line.text().contains("event=call ") && line.text().contains(&rid);
+        self.lines.lines().into_iter().filter(is_call).collect()
+    }
+
+    /// Waits for a line that contains every part.
+    pub(crate) async fn wait_line(&self, parts: &[&str]) -> Line {
+        let wanted = |line: &Line| parts.iter().all(|part| line.text().contains(part));
+        let line = self.lines.wait_for(wanted, PATIENCE).await;
+        line.unwrap_or_else(|| panic!("no line with {parts:?} in {:#?}", self.texts()))
+    }
+
+    /// The texts of all lines.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.lines.lines().iter().map(|line| line.text().to_owned()).collect()
+    }
+
+    /// Stops the proxy as SIGTERM does and waits for its end.
+    pub(crate) async fn stop(self) -> (Drained, Captured) {
+        self.stop.cancel();
+        let drained = tokio::time::timeout(PATIENCE, self.task).await.expect("it ends").expect("it does not panic");
+        (drained, self.lines)
+    }
+}
+
+/// A client that keeps no connection, as the backend.
+pub(crate) fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE);
+    builder.tls_certs_only([]).redirect(reqwest::redirect::Policy::none()).build().expect("a client")
+}

@@ -1,0 +1,61 @@
+//! Secrets made for one test, and the search for them in everything that leaves the process.
+
+use base64::Engine as _;
+use uuid::Uuid;
+
+/// Pieces of this length already count as a leak.
+const PIECE: usize = 8;
+
+/// The secrets of one test: random, so that nothing else can look like them.
+#[derive(Clone, Debug)]
+pub(crate) struct Canaries {
+    pub(crate) key: String,
+    pub(crate) secret: String,
+    pub(crate) token: String,
+    needles: Vec<String>,
+}
+
+impl Canaries {
+    pub(crate) fn random() -> Self {
+        let random = || Uuid::new_v4().simple().to_string();
+        let (key, secret, token) = (random(), format!("cxakp_{}", random()), random());
+        let needles = [&key, &secret, &token].into_iter().flat_map(|secret| spellings(secret)).collect();
+        Self { key, secret, token, needles }
+    }
+
+    /// Fails if any piece of any secret stands in `text`.
+    pub(crate) fn assert_absent(&self, text: &str, place: &str) {
+        let found = self.needles.iter().find(|needle| text.contains(needle.as_str()));
+        assert!(found.is_none(), "a secret in {place}: {text}");
+    }
+}
+
+/// Every piece of the secret as it stands, and of its hex, base64 and reversed spellings.
+fn spellings(secret: &str) -> Vec<String> {
+    let random_part = secret.trim_start_matches("cxakp_");
+    let hex: String = random_part.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(secret);
+    let escaped: String = random_part.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let mut needles = pieces(random_part, PIECE);
+    needles.extend(pieces(&hex, PIECE * 2));
+    needles.extend(pieces(&base64, PIECE * 2));
+    needles.extend(pieces(&escaped, PIECE * 3));
+    needles
+}
+
+fn pieces(text: &str, length: usize) -> Vec<String> {
+    (0..=text.len().saturating_sub(length)).map(|start| text[start..start + length].to_owned()).collect()
+}
+
+#[test]
+fn the_search_finds_every_spelling_and_every_piece() {
+    let canaries = Canaries::random();
+    let secret = canaries.secret.trim_start_matches("cxakp_").to_owned();
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(&canaries.token);
+    for text in [&secret, &secret[5..13], &hex, &base64, &canaries.key[..8]] {
+        let searched = std::panic::catch_unwind(|| canaries.assert_absent(&format!("x {text} y"), "a test"));
+        assert!(searched.is_err(), "{text}");
+    }
+    canaries.assert_absent("nothing of it", "a test");
+}
