@@ -253,6 +253,7 @@ survivals() {
     check 'SIGHUP is answered in the journal' within 5 journal_has 'restart' -u "$SERVICE" _PID="$pid"
     check 'SIGHUP does not end it' is "$(main_pid) $(property ActiveState)" "$pid active"
 
+    pid=$(main_pid)
     began=$(now)
     signal KILL "$pid"
     check 'after kill -9 it comes back by itself' within 5 up_with_another_pid "$pid"
@@ -286,7 +287,7 @@ stopped_journald() {
     signal STOP "$journald"
     # Denied calls: a line each, and no budget of the exchange in the way.
     for ((i = 0; i < 900; i++)); do printf 'next\nsilent\nurl=%s\nheader=@/run/test-headers\ndata={"method":"private/create-withdrawal"}\nmax-time=5\noutput=/dev/null\nwrite-out="%%{http_code} %%{time_total}\\n"\n' "$DAEMON/proxy/private"; done |
-        inside curl -sS --config - >"$bed/burst" 2>&1
+        inside timeout 20 curl -sS --config - >"$bed/burst" 2>&1
     for ((i = 0; i < 10; i++)); do call "$BALANCE" | tail -n 1; done >"$bed/times"
     signal CONT "$journald"
     check 'with journald stopped, 900 requests are answered' is "$(grep -cE '^(403|200) ' "$bed/burst")" 900
@@ -396,6 +397,7 @@ way_back() {
 # ------------------------------------------------------------------------------------------------------------------
 
 trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
 command -v systemd-nspawn >/dev/null || apt-get install -y -qq --no-install-recommends systemd-container >/dev/null || abort 'systemd-nspawn cannot be installed'
 make_bed
 boot
