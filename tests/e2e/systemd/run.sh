@@ -158,9 +158,11 @@ more_than() { (($("$2") > $1)); }
 
 delay_next_call() { # milliseconds
     inside curl -fsS -o /dev/null -H 'Content-Type: application/json' \
-        -d "{\"method\":\"private/user-balance\",\"delay_ms\":$1}" "http://$STAND_IN/sandbox/script"
+        -d "{\"target\":\"private/user-balance\",\"once\":[{\"do\":\"pass\",\"delay_ms\":$1}]}" "http://$STAND_IN/sandbox/script"
 }
-received() { inside curl -fsS "http://$STAND_IN/sandbox/received" | grep -o 'private/user-balance' | wc -l; }
+received() { # how many balance requests the stand-in has read to their end
+    inside curl -fsS "http://$STAND_IN/sandbox/received" | grep -o '"private/user-balance":{[^}]*}' | grep -oE '"received":[0-9]+' | grep -oE '[0-9]+' || echo 0
+}
 
 drop_in() { # lines...
     inside mkdir -p "/etc/systemd/system/$SERVICE.d"
