@@ -257,7 +257,7 @@ waits_for_credentials() {
 check_candidate() {
     local file=$scratch/crypto.env status=0 settings=()
     printf '%s' "$env_text" >"$file"
-    [[ ! -e $root/etc/crypto-proxy/config.toml ]] || settings=(--config "$root/etc/crypto-proxy/config.toml")
+    [[ -z $root || ! -e $root/etc/crypto-proxy/config.toml ]] || settings=(--config "$root/etc/crypto-proxy/config.toml")
     env -i PATH="$PATH" "$binary" check "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
     say 'crypto-proxy check says:'
     sed -e "s#$file#/etc/crypto.env#g" -e 's/^/    /' "$scratch/check"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Environment files by systemd's rules: read into ENV, changed one variable at a time. Part of install.sh.
-# Works on text alone and writes no file.
+# Works on text alone and writes no file. One rule changed: before systemd 254 a comment that ends in a backslash goes on
+# in the next line, and so it does here; whatever is set below such a line is set in a new last line, which both read.
 
 slurp() { # leaves the whole file, last newlines too, in SLURPED
     IFS= read -r -d '' SLURPED <"$1" || [[ $? == 1 ]]

@@ -389,6 +389,70 @@ canaries() {
     check 'the refused secret is nowhere in the journal' secret_free 'invented bad secret'
 }
 
+# The installer reads environment files and units in bash. It must see in them what systemd sees.
+same_reading() {
+    write_inside /run/odd.env <<'ODD'
+# a comment
+T_A=first
+T_B=plain
+ T_C = spaced out  <tab>
+T_D="double \"quoted\" \$dollar \n kept" tail
+T_E='single \ kept'
+T_F=escaped\ blank\\ and\#
+T_G="two
+lines"
+T_H=joined\
+up
+;T_I=in a comment
+T_J=
+export T_K=not a name
+T_L = "x" 'y' z "w"
+T_M=ends in a kept blank\ <blank>
+1T_N=not a name
+T_O=hash#inside ;and this
+T_P=twice
+T_P=the last wins
+T_Q=''<blank>
+T_R=é<cr>
+T_S="open
+ODD
+    inside sed -i 's/<tab>/\t/; s/<blank>/ /; s/<cr>/\r/' /run/odd.env # which an editor would take away here
+    write_inside /etc/systemd/system/odd.service <<'ODD'
+[Unit]
+Description=Environment=T_Z=elsewhere
+[Service]
+Type=oneshot
+EnvironmentFile=/run/odd.env
+Environment=T_1=1 "T_2=2 3" 'T_3=4 5' T_4="6 7" T_5=8\x41\101\s9 T_6=100%% "T_7=a\tb\"c'd" T_8=
+Environment = T_9=1 \
+# a comment in between
+  T_10=2 \
+  "T_11=3"
+  # another
+Environment=T_12='a'b"c" T_13=lost
+#Environment=T_14=in a comment
+Environment=T_13=found bad-name=1 T_15
+ExecStart=/bin/sh -c 'env -0 >/run/odd.seen'
+ODD
+    inside systemctl daemon-reload
+    inside systemctl start odd.service
+    write_inside /run/odd.sh <<'ODD'
+shopt -s extglob nullglob
+say() { :; }
+root='' old_exec='' read_files=()
+declare -A old_env=()
+source /opt/release/install/env_file.sh
+source /opt/release/install/old_unit.sh
+read_unit /etc/systemd/system/odd.service
+for file in "${read_files[@]}"; do read_env_into_old "$file"; done
+for name in "${!old_env[@]}"; do printf '%s=%s\0' "$name" "${old_env[$name]}"; done
+ODD
+    inside bash /run/odd.sh | sort -z | grep -za '^T_' | tr '\0' '\n' >"$bed/ours"
+    inside sort -z /run/odd.seen | grep -za '^T_' | tr '\0' '\n' >"$bed/theirs"
+    check 'there is something to compare' test "$(wc -l <"$bed/theirs")" -gt 20
+    check 'the installer reads odd files as systemd does' diff "$bed/theirs" "$bed/ours"
+}
+
 way_back() {
     local script
     script=$(inside find /var/backups/crypto-proxy -name rollback.sh | tail -n 1)
@@ -415,3 +479,4 @@ bad_credentials
 loaded_credentials
 canaries
 way_back
+same_reading
