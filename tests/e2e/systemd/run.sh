@@ -1,0 +1,482 @@
+#!/usr/bin/env bash
+# The real binary, the real unit and the real installer under a real systemd with a real journald: the installer takes
+# over from an old proxy of the same unit name, and then the service is hung, killed, starved of its journal and of its
+# credentials. Boots a container on an overlay of this machine's own root; nothing is written to the machine itself.
+#
+#   sudo tests/e2e/systemd/run.sh PATH-OF-THE-BINARY
+#
+# Needs root and systemd-nspawn (installed through apt-get where it is missing). No network. About a minute.
+# shellcheck disable=SC2016 # what stands in single quotes is for programs inside the container
+set -uo pipefail
+export LC_ALL=C
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+project=$(cd "$here/../../.." && pwd)
+[[ $# == 1 && -x $1 ]] || {
+    printf 'usage: %s PATH-OF-THE-BINARY\n' "$0" >&2
+    exit 64
+}
+binary=$(realpath -- "$1")
+if ! unshare -m true; then
+    printf '%s\n' '########' 'SKIPPED: this machine allows no mount namespaces (unshare -m true fails), so NOTHING was tested' '########'
+    exit 0
+fi
+# A mount namespace of our own: however this script ends, the machine's mounts are as they were.
+[[ -n ${CRYPTO_PROXY_TEST_NAMESPACE-} ]] || CRYPTO_PROXY_TEST_NAMESPACE=1 exec unshare -m --propagation private -- "$0" "$binary"
+
+readonly SERVICE=crypto-proxy.service
+readonly DAEMON=http://127.0.0.1:9000 STAND_IN=127.0.0.1:18200
+readonly WATCHDOG_SEC=3
+token=invented-token-of-the-old-unit-0123456789
+
+# ---- checks and waiting ------------------------------------------------------------------------------------------
+
+passed=0 failed=0
+check() { # what, command...
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        printf 'ok   %s\n' "$what"
+    else
+        failed=$((failed + 1))
+        printf 'FAIL %s\n' "$what"
+    fi
+}
+abort() {
+    printf 'FAIL %s\n' "$*"
+    failed=$((failed + 1))
+    exit 1
+}
+is() {
+    [[ $1 == "$2" ]] && return
+    printf '     | got: %s\n     | not: %s\n' "$1" "$2"
+    return 1
+}
+no() { ! "$@"; }
+at_most() { # figures with a fraction
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a <= b) }' && return
+    printf '     | got: %s, more than %s\n' "$1" "$2"
+    return 1
+}
+# Asks every 50 ms until the command succeeds, for so many seconds.
+within() { # seconds, command...
+    local until=$((SECONDS + $1 + 1))
+    shift
+    until "$@"; do
+        ((SECONDS < until)) || return 1
+        sleep 0.05
+    done
+}
+now() { printf '%s' "$EPOCHREALTIME"; }
+since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }'; }
+
+# ---- the machine -------------------------------------------------------------------------------------------------
+
+bed='' nspawn='' leader=''
+cgroups=()
+
+cleanup() {
+    local group
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+    if [[ -n $leader ]]; then kill -KILL "$leader" 2>/dev/null; fi
+    if [[ -n $nspawn ]]; then
+        kill -TERM "$nspawn" 2>/dev/null
+        wait "$nspawn" 2>/dev/null
+    fi
+    for group in "${cgroups[@]}"; do within 5 remove_cgroup "$group" || printf 'left behind: %s\n' "$group"; done
+    if [[ -n $bed ]]; then
+        umount -- "$bed/merged" 2>/dev/null
+        umount -- "$bed" && rmdir -- "$bed"
+    fi
+    ((failed == 0)) || exit 1
+}
+remove_cgroup() { find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [[ ! -d $1 ]]; }
+
+make_bed() {
+    bed=$(mktemp -d)
+    mount -t tmpfs tmpfs "$bed" || abort 'no tmpfs'
+    mkdir "$bed/up" "$bed/work" "$bed/merged"
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$bed/up,workdir=$bed/work" "$bed/merged" || abort 'no overlay'
+    rm -rf "$bed"/merged/etc/systemd/system/*.wants "$bed/merged/etc/systemd/system/$SERVICE"* "$bed/merged/etc/machine-id" \
+        "$bed/merged/etc/crypto.env" "$bed/merged/etc/crypto-proxy" "$bed/merged/usr/local/bin/crypto-proxy" "$bed/merged/var/log/journal" \
+        "$bed/merged/var/backups/crypto-proxy"
+    mkdir -p "$bed/merged/opt/release/install" "$bed/merged/opt/old"
+    cp -- "$binary" "$bed/merged/opt/release/crypto-proxy"
+    cp -r -- "$project/deploy/." "$project/$SERVICE" "$bed/merged/opt/release/"
+}
+
+# A container that is not in cgroups of its own would share those of whoever started this script.
+boot() {
+    local base
+    for base in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
+        [[ -f $base/cgroup.procs ]] || continue
+        mkdir "$base/crypto-proxy-test-$$" && cgroups+=("$base/crypto-proxy-test-$$")
+    done
+    (
+        for base in "${cgroups[@]}"; do echo "$BASHPID" >"$base/cgroup.procs"; done
+        SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 exec systemd-nspawn --register=no --keep-unit --quiet -D "$bed/merged" \
+            --machine="cptest$$" --private-network --capability=all --system-call-filter='@memlock @keyring bpf perf_event_open' \
+            --boot --console=read-only systemd.unit=basic.target </dev/null >"$bed/console" 2>&1
+    ) &
+    nspawn=$!
+    within 10 container_leads || abort 'the container did not start'
+    # Were this our own PID namespace, every command below would strike the machine itself.
+    [[ $(readlink "/proc/$leader/ns/pid") != "$(readlink /proc/self/ns/pid)" ]] || abort 'the container has no PID namespace of its own'
+    within 30 booted || abort 'the container did not boot'
+}
+booted() { inside systemctl is-active --quiet basic.target 2>/dev/null; }
+container_leads() { leader=$(pgrep -P "$nspawn" | head -n 1) && [[ -n $leader && $(cat "/proc/$leader/comm") == systemd ]]; }
+inside() { nsenter -t "${leader:?}" -a -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C "$@"; }
+write_inside() { inside sh -c 'cat >"$1"' sh "$1"; }
+
+# ---- the service -------------------------------------------------------------------------------------------------
+
+property() { inside systemctl show --property="$1" --value "${2:-$SERVICE}"; }
+main_pid() { property MainPID; }
+alive() { inside curl -fsS -o /dev/null --max-time 1 "$DAEMON/health" 2>/dev/null; }
+up_with_another_pid() { local pid && pid=$(main_pid) && [[ $pid != 0 && $pid != "$1" && $(property ActiveState) == active ]] && alive; }
+dead_for_good() { [[ $(property ActiveState) == failed && $(property SubState) == failed ]]; }
+signal() { inside kill -s "$1" "$2"; }
+restart() { inside systemctl restart "$SERVICE" 2>/dev/null; }
+
+readonly BALANCE='{"method":"private/user-balance","params":{}}'
+# Body, then a line with HTTP status and seconds. The token comes from a file: command lines are public.
+call() { # body
+    inside curl -sS --max-time 20 -H @/run/test-headers -d "$1" -w '\n%{http_code} %{time_total}\n' "$DAEMON/proxy/private" 2>&1
+}
+call_is_answered() {
+    local answer
+    answer=$(call "$BALANCE")
+    [[ ${answer##*$'\n'} == '200 '* && $answer == *'"status":200'* && $answer == *'"code":0'* ]] && return
+    printf '%s\n' "$answer" | sed 's/^/     | /'
+    return 1
+}
+journal_has() { inside journalctl --no-pager "${@:2}" | grep -qF -- "$1"; }
+counted() { inside journalctl --no-pager -o cat CRYPTO_OUTCOME=answered | wc -l; }
+more_than() { (($("$2") > $1)); }
+
+delay_next_call() { # milliseconds
+    inside curl -fsS -o /dev/null -H 'Content-Type: application/json' \
+        -d "{\"target\":\"private/user-balance\",\"once\":[{\"do\":\"pass\",\"delay_ms\":$1}]}" "http://$STAND_IN/sandbox/script"
+}
+received() { # how many balance requests the stand-in has read to their end
+    inside curl -fsS "http://$STAND_IN/sandbox/received" | grep -o '"private/user-balance":{[^}]*}' | grep -oE '"received":[0-9]+' | grep -oE '[0-9]+' || echo 0
+}
+
+drop_in() { # lines...
+    inside mkdir -p "/etc/systemd/system/$SERVICE.d"
+    printf '%s\n' '[Service]' "$@" | write_inside "/etc/systemd/system/$SERVICE.d/test.conf"
+    inside systemctl daemon-reload
+}
+no_drop_in() {
+    inside rm -f "/etc/systemd/system/$SERVICE.d/test.conf"
+    inside systemctl daemon-reload
+}
+
+# ---- the story ---------------------------------------------------------------------------------------------------
+
+old_proxy_runs() {
+    write_inside /opt/old/crypto_proxy.py <<'OLD'
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Old(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"old":true}')
+
+HTTPServer(("127.0.0.1", 9000), Old).serve_forever()
+OLD
+    write_inside "/etc/systemd/system/$SERVICE" <<OLD
+[Unit]
+Description=An imitation of the old proxy
+[Service]
+Environment=PORT=9000 "CRYPTO_PROXY_TOKEN=$token"
+EnvironmentFile=/etc/crypto.env
+ExecStart=/usr/bin/python3 /opt/old/crypto_proxy.py
+Restart=always
+[Install]
+WantedBy=multi-user.target
+OLD
+    inside systemd-run --quiet --collect --unit=stand-in \
+        /opt/release/crypto-proxy sandbox --listen "$STAND_IN" --env-file-out /etc/crypto.env
+    within 10 inside grep -q '^CRYPTO_REST_BASE=' /etc/crypto.env || abort 'the stand-in exchange did not start'
+    printf '# a line of the operator\nCRYPTO_AUTH_DIAG=true\n' | inside sh -c 'cat >>/etc/crypto.env'
+    inside systemctl daemon-reload
+    inside systemctl start "$SERVICE"
+    check 'the old proxy runs' within 10 old_answers
+}
+old_answers() { [[ $(inside curl -s "$DAEMON/") == '{"old":true}' ]]; }
+
+installation() {
+    local said
+    if said=$(inside /opt/release/install.sh 2>&1); then check 'the installer ends well' true; else check "the installer ends well: $said" false; fi
+    check 'it shows no token' no grep -qF -- "$token" <<<"$said"
+    check 'it shows the way back' grep -q 'systemctl restart crypto-proxy.service' <<<"$said"
+    check 'the token was carried into the file' inside grep -qxF "CRYPTO_PROXY_TOKEN=$token" /etc/crypto.env
+    check 'the service runs' is "$(property ActiveState) $(property SubState) $(property Type)" 'active running notify'
+    check 'it is enabled' inside systemctl is-enabled --quiet "$SERVICE"
+    check 'it answers on the old address' within 5 alive
+    said=$(inside /opt/release/install.sh 2>&1)
+    check 'a second run changes nothing' grep -q 'nothing was changed' <<<"$said"
+    printf 'X-Proxy-Token: %s\nContent-Type: application/json\n' "$token" | write_inside /run/test-headers
+}
+
+calls_and_journal() {
+    check 'a call is answered' call_is_answered
+    check 'journalctl | grep CRYPTO_AUTH_DIAG shows it' within 5 journal_has '[CRYPTO_AUTH_DIAG]' -u "$SERVICE"
+    check 'journalctl CRYPTO_OUTCOME=answered finds it' within 5 journal_has 'user-balance' -o json CRYPTO_OUTCOME=answered
+}
+
+confinement() {
+    local pid
+    pid=$(main_pid)
+    check 'the environment of the process is not for everybody' is "$(inside stat -c %A "/proc/$pid/environ")" '-r--------'
+    check 'another user cannot read it' no inside setpriv --reuid=65534 --regid=65534 --clear-groups cat "/proc/$pid/environ" 2>/dev/null
+    check 'it has no privilege and no core file' is \
+        "$(inside awk '/^(CapEff|CapBnd|NoNewPrivs|Seccomp):/ { printf "%s ", $2 }' "/proc/$pid/status")$(inside awk '/^Max core file size/ { print $5, $6 }' "/proc/$pid/limits")" \
+        '0000000000000000 0000000000000000 1 2 0 0'
+    check 'it is not root' is_positive "$(inside awk '/^Uid:/ { print $2 }' "/proc/$pid/status")"
+    check 'the exposure of the live unit is at most 1.5' exposed_little
+}
+
+is_positive() { [[ $1 =~ ^[1-9][0-9]*$ ]]; }
+exposed_little() {
+    inside systemd-analyze security --no-pager --threshold=15 "$SERVICE" >"$bed/security" 2>&1 && return
+    tail -n 1 "$bed/security"
+    return 1
+}
+
+survivals() {
+    local pid began
+    pid=$(main_pid)
+    signal HUP "$pid"
+    check 'SIGHUP is answered in the journal' within 5 journal_has 'restart' -u "$SERVICE" _PID="$pid"
+    check 'SIGHUP does not end it' is "$(main_pid) $(property ActiveState)" "$pid active"
+
+    pid=$(main_pid)
+    began=$(now)
+    signal KILL "$pid"
+    check 'after kill -9 it comes back by itself' within 5 up_with_another_pid "$pid"
+    printf '     | after %s s\n' "$(since "$began")"
+    check 'and answers calls' call_is_answered
+}
+
+stop_with_a_call_in_flight() {
+    local before began calling
+    before=$(received)
+    delay_next_call 3000 || abort 'the stand-in cannot be scripted'
+    call "$BALANCE" >"$bed/answer" &
+    calling=$!
+    within 5 more_than "$before" received || printf '     | the call did not reach the stand-in\n'
+    began=$(now)
+    inside systemctl stop "$SERVICE"
+    printf '     | stopped after %s s\n' "$(since "$began")"
+    wait "$calling"
+    check 'a call in flight is answered while the service stops' is "$(tail -n 1 "$bed/answer" | cut -d' ' -f1)" 200
+    check 'and it did take its time' at_most 2.5 "$(tail -n 1 "$bed/answer" | cut -d' ' -f2)"
+    check 'the stop is a success' is "$(property ActiveState) $(property Result) $(property ExecMainStatus)" 'inactive success 0'
+    inside systemctl start "$SERVICE"
+    check 'it starts again' within 5 alive
+}
+
+# 900 lines are more than the socket of a stopped journald takes: whoever waits for it, waits from then on.
+stopped_journald() {
+    local journald before i slowest
+    journald=$(property MainPID systemd-journald.service)
+    before=$(counted)
+    signal STOP "$journald"
+    # Denied calls: a line each, and no budget of the exchange in the way.
+    for ((i = 0; i < 900; i++)); do printf 'next\nsilent\nurl=%s\nheader=@/run/test-headers\ndata={"method":"private/create-withdrawal"}\nmax-time=5\noutput=/dev/null\nwrite-out="%%{http_code} %%{time_total}\\n"\n' "$DAEMON/proxy/private"; done |
+        inside timeout 20 curl -sS --config - >"$bed/burst" 2>&1
+    for ((i = 0; i < 10; i++)); do call "$BALANCE" | tail -n 1; done >"$bed/times"
+    signal CONT "$journald"
+    check 'with journald stopped, 900 requests are answered' is "$(grep -cE '^(403|200) ' "$bed/burst")" 900
+    check 'with journald stopped, calls are answered' is "$(grep -c '^200 ' "$bed/times")" 10
+    slowest=$(cut -d' ' -f2 "$bed/burst" "$bed/times" | sort -n | tail -n 1)
+    check "with journald stopped, the slowest took $slowest s" at_most "$slowest" 1
+    check 'afterwards calls are answered' call_is_answered
+    check 'afterwards they are in the journal' within 10 more_than "$before" counted
+}
+
+watchdog() {
+    local pid began took
+    drop_in "WatchdogSec=$WATCHDOG_SEC"
+    restart
+    pid=$(main_pid)
+    began=$(now)
+    signal STOP "$pid"
+    check 'a hung daemon comes back' within 15 up_with_another_pid "$pid"
+    took=$(since "$began")
+    check "a hung daemon is back within WatchdogSec + 2 s ($took s)" at_most "$took" $((WATCHDOG_SEC + 2))
+    check 'the journal says that it was the watchdog' within 5 journal_has 'watchdog' -u "$SERVICE"
+    check 'no core was written' no journal_has 'core-dump' -u "$SERVICE"
+    no_drop_in
+    restart
+}
+
+refused_with() { # exit status
+    restart
+    within 5 dead_for_good
+    check '    it stays down' no within 3 restarted
+    check "    its status is $1" is "$(property ExecMainStatus)" "$1"
+    check '    the start limit was not needed' is "$(property Result) $(property NRestarts)" 'exit-code 0'
+}
+restarted() { ! dead_for_good; }
+
+bad_credentials() {
+    inside cp -a /etc/crypto.env /etc/crypto.env.good
+    printf 'missing environment file:\n'
+    inside rm /etc/crypto.env
+    refused_with 78
+    printf 'a secret with white space in it:\n'
+    inside sed 's/^CRYPTO_API_SECRET=.*/CRYPTO_API_SECRET=invented bad secret/' /etc/crypto.env.good | write_inside /etc/crypto.env
+    refused_with 78
+    printf 'LoadCredential= without the file:\n'
+    inside rm /etc/crypto.env
+    drop_in 'EnvironmentFile=' 'LoadCredential=crypto.env:/etc/crypto.env'
+    refused_with 243
+    inside cp -a /etc/crypto.env.good /etc/crypto.env
+}
+
+loaded_credentials() {
+    local pid
+    restart
+    check 'with LoadCredential= it runs' within 5 alive
+    check 'with LoadCredential= calls are answered' call_is_answered
+    pid=$(main_pid)
+    check 'and neither secret nor token are in its environment' no inside grep -qaE 'CRYPTO_(API_SECRET|PROXY_TOKEN)' "/proc/$pid/environ"
+    no_drop_in
+    restart
+    check 'back with EnvironmentFile= it runs' within 5 alive
+}
+
+# ---- nothing secret in the journal -------------------------------------------------------------------------------
+
+# All that base64 can make of a text, whatever stands before it: three alignments, without their unsure edges.
+encodings() {
+    local text=$1 pad inner
+    printf '%s\n' "$text"
+    printf '%s' "$text" | od -An -v -tx1 | tr -d ' \n'
+    echo
+    for pad in '' x xx; do
+        inner=$(printf '%s' "$pad$text" | base64 -w 0 | tr -d '=')
+        [[ -z $pad ]] || inner=${inner:4}
+        printf '%s\n' "${inner:0:${#inner}-2}"
+    done
+}
+secret_free() { # text...
+    local text
+    for text in "$@"; do
+        [[ ${#text} -ge 8 ]] || return 1
+        encodings "$text" >"$bed/patterns"
+        ! grep -qaiF -f "$bed/patterns" "$bed/journal" || return 1
+    done
+}
+variable() { inside sed -n "s/^$1=//p" /etc/crypto.env; }
+canaries() {
+    local control=invented-control-value
+    { printf 'raw %s\nhex ' "$control"; printf '%s' "$control" | od -An -v -tx1 | tr -d ' \n'; } | inside systemd-cat -t control
+    printf 'x%s' "$control-64" | base64 | inside systemd-cat -t control
+    inside journalctl --sync
+    inside journalctl --no-pager --all -o export >"$bed/journal"
+    check 'the search finds what is there, raw and hex' no secret_free "$control"
+    check 'the search finds what is there, base64' grep -qaF "$(encodings "$control-64" | sed -n 4p)" "$bed/journal"
+    check 'the API key is nowhere in the journal' secret_free "$(variable CRYPTO_API_KEY)"
+    check 'the API secret is nowhere in the journal' secret_free "$(variable CRYPTO_API_SECRET)"
+    check 'the proxy token is nowhere in the journal' secret_free "$token"
+    check 'the refused secret is nowhere in the journal' secret_free 'invented bad secret'
+}
+
+# The installer reads environment files and units in bash. It must see in them what systemd sees.
+same_reading() {
+    write_inside /run/odd.env <<'ODD'
+# a comment
+T_A=first
+T_B=plain
+ T_C = spaced out  <tab>
+T_D="double \"quoted\" \$dollar \n kept" tail
+T_E='single \ kept'
+T_F=escaped\ blank\\ and\#
+T_G="two
+lines"
+T_H=joined\
+up
+;T_I=in a comment
+T_J=
+export T_K=not a name
+T_L = "x" 'y' z "w"
+T_M=ends in a kept blank\ <blank>
+1T_N=not a name
+T_O=hash#inside ;and this
+T_P=twice
+T_P=the last wins
+T_Q=''<blank>
+T_R=é<cr>
+T_S="open
+ODD
+    inside sed -i 's/<tab>/\t/; s/<blank>/ /; s/<cr>/\r/' /run/odd.env # which an editor would take away here
+    write_inside /etc/systemd/system/odd.service <<'ODD'
+[Unit]
+Description=Environment=T_Z=elsewhere
+[Service]
+Type=oneshot
+EnvironmentFile=/run/odd.env
+Environment=T_1=1 "T_2=2 3" 'T_3=4 5' T_4="6 7" T_5=8\x41\101\s9 T_6=100%% "T_7=a\tb\"c'd" T_8=
+Environment = T_9=1 \
+# a comment in between
+  T_10=2 \
+  "T_11=3"
+  # another
+Environment=T_12='a'b"c" T_13=lost
+#Environment=T_14=in a comment
+Environment=T_13=found bad-name=1 T_15
+ExecStart=/bin/sh -c 'env -0 >/run/odd.seen'
+ODD
+    inside systemctl daemon-reload
+    inside systemctl start odd.service
+    write_inside /run/odd.sh <<'ODD'
+shopt -s extglob nullglob
+say() { :; }
+root='' old_exec='' read_files=()
+declare -A old_env=()
+source /opt/release/install/env_file.sh
+source /opt/release/install/old_unit.sh
+read_unit /etc/systemd/system/odd.service
+for file in "${read_files[@]}"; do read_env_into_old "$file"; done
+for name in "${!old_env[@]}"; do printf '%s=%s\0' "$name" "${old_env[$name]}"; done
+ODD
+    inside bash /run/odd.sh | sort -z | grep -za '^T_' | tr '\0' '\n' >"$bed/ours"
+    inside sort -z /run/odd.seen | grep -za '^T_' | tr '\0' '\n' >"$bed/theirs"
+    check 'there is something to compare' test "$(wc -l <"$bed/theirs")" -gt 20
+    check 'the installer reads odd files as systemd does' diff "$bed/theirs" "$bed/ours"
+}
+
+way_back() {
+    local script
+    script=$(inside find /var/backups/crypto-proxy -name rollback.sh | tail -n 1)
+    inside sh "$script"
+    check 'the way back brings the old proxy back' within 10 old_answers
+}
+
+# ------------------------------------------------------------------------------------------------------------------
+
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+command -v systemd-nspawn >/dev/null || apt-get install -y -qq --no-install-recommends systemd-container >/dev/null || abort 'systemd-nspawn cannot be installed'
+make_bed
+boot
+old_proxy_runs
+installation
+calls_and_journal
+confinement
+survivals
+stop_with_a_call_in_flight
+stopped_journald
+watchdog
+bad_credentials
+loaded_credentials
+canaries
+way_back
+same_reading
