@@ -1,8 +1,10 @@
 //! Finding out why.
 //!
-//! [`egress`] watches the address that the exchange sees. Nothing here is in the path of a call.
+//! [`egress`] watches the address that the exchange sees; [`pair_memory`] notices that only half of the
+//! credentials was replaced. Nothing here is in the path of a call.
 
 pub mod egress;
 pub mod hint;
 #[cfg(test)]
 mod lines;
+pub mod pair_memory;
