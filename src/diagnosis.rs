@@ -1,7 +1,8 @@
 //! Finding out why.
 //!
-//! [`egress`] watches the address that the exchange sees; [`pair_memory`] notices that only half of the
-//! credentials was replaced. Nothing here is in the path of a call.
+//! [`egress`] watches the address that the exchange sees, [`pair_memory`] notices that only half of the credentials was
+//! replaced, and [`hint`] reads along with the records and writes, after each refused call, what most likely stands
+//! behind it. Nothing here is in the path of a call.
 
 pub mod egress;
 pub mod hint;

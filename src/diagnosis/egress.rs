@@ -58,6 +58,14 @@ impl Trigger {
         Self { wanted: Arc::default(), confirmed: watch::channel(None).1 }
     }
 
+    /// A trigger whose other end the test holds: what it asks, and what it is told.
+    #[cfg(test)]
+    pub(super) fn held_by_a_test() -> (Self, Arc<Notify>, watch::Sender<Option<Instant>>) {
+        let (sender, confirmed) = watch::channel(None);
+        let wanted = Arc::<Notify>::default();
+        (Self { wanted: Arc::clone(&wanted), confirmed }, wanted, sender)
+    }
+
     /// Asks for a measurement: at once, but at most once a minute, then as soon as the minute is over. Never waits.
     pub fn remeasure(&self) {
         self.wanted.notify_one();
