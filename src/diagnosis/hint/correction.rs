@@ -3,7 +3,7 @@
 //! Guarantees: bounded; each hint is corrected at most once, and only by an address that was confirmed. Does not:
 //! measure; the watch does, when asked.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -15,6 +15,10 @@ use crate::gateway::{
 
 /// So many hints are named in a correction; further ones are only counted.
 const NAMED: usize = 8;
+/// So many hints wait in a group; the newest do.
+const KEPT: usize = 64;
+/// Groups; an address that moves more often within one measurement is not worth more.
+const GROUPS: usize = 8;
 
 /// The hints that wait for a measurement.
 #[derive(Debug, Default)]
@@ -27,35 +31,37 @@ pub(super) struct Waiting {
 struct Group {
     kind: Kind,
     assumed: Option<IpAddr>,
-    last: Instant,
-    named: Vec<Arc<str>>,
-    further: usize,
+    /// The calls, and when each was given its hint; the oldest first.
+    calls: VecDeque<(Arc<str>, Instant)>,
 }
 
 impl Waiting {
     /// Notes a hint that was given now, if another address than it assumed would explain the failure.
     pub(super) fn add(&mut self, report: &CallReport, kind: Kind, now: Instant) {
         let assumed = report.outbound.as_ref().map(|seen| seen.address);
-        let rid = Arc::clone(&report.rid);
+        let call = (Arc::clone(&report.rid), now);
         let same = |group: &&mut Group| group.assumed == assumed && group.kind == kind;
         if let Some(group) = self.groups.iter_mut().find(same) {
-            group.last = now;
-            if group.named.len() < NAMED { group.named.push(rid) } else { group.further += 1 }
-        } else if self.groups.len() < NAMED {
-            self.groups.push(Group { kind, assumed, last: now, named: vec![rid], further: 0 });
+            group.calls.push_back(call);
+            if group.calls.len() > KEPT {
+                group.calls.pop_front();
+            }
+        } else if self.groups.len() < GROUPS {
+            self.groups.push(Group { kind, assumed, calls: VecDeque::from([call]) });
         }
     }
 
     /// Corrects the hints that assumed another address than the one that a measurement begun at `began` confirmed.
     pub(super) fn settle(&mut self, observed: &Observed, began: Instant) {
         let Some(now) = observed.outbound().map(|seen| seen.address) else { return };
-        self.groups.retain(|group| {
+        self.groups.retain_mut(|group| {
             if group.assumed != Some(now) {
                 group.correct(now, observed.expected());
                 return false;
             }
-            // Measured while the calls still failed: the address may yet turn out to have moved.
-            group.last > began
+            // For a call that failed after the measurement began, the address may yet turn out to have moved.
+            group.calls.retain(|(_, at)| *at > began);
+            !group.calls.is_empty()
         });
     }
 }
@@ -63,9 +69,13 @@ impl Waiting {
 impl Group {
     fn correct(&self, now: IpAddr, expected: &Expected) {
         let Some((cause, likelihood)) = self.verdict(now, expected) else { return };
-        let further = if self.further > 0 { format!(" and {} more", self.further) } else { String::new() };
-        let first = self.named.first().map(|rid| &**rid).unwrap_or_default();
-        let rids = format!("{}{further}", self.named.join(","));
+        let named: Vec<&str> = self.calls.iter().take(NAMED).map(|(rid, _)| &**rid).collect();
+        let further = match self.calls.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            count if self.calls.len() < KEPT => format!(" and {count} more"),
+            count => format!(" and at least {count} more"),
+        };
+        let (first, rids) = (named.first().copied().unwrap_or_default(), named.join(",") + &further);
         line::write_correction(&rids, first, cause, likelihood, &line::Moved { now, before: self.assumed, expected });
     }
 

@@ -146,6 +146,22 @@ async fn many_hints_share_one_correction_of_bounded_length() {
     desk.measured("198.51.100.4");
     let [line] = desk.corrections().try_into().unwrap();
     assert!(line.contains("corrects=r0,r1,r2,r3,r4,r5,r6,r7 and 12 more cause="), "{line}");
+    (0..100).for_each(|number| desk.fails(&format!("r{number}"), 40101, Some("203.0.113.7")));
+    desk.measured("198.51.100.4");
+    assert!(desk.corrections()[0].contains("corrects=r36,r37,r38,r39,r40,r41,r42,r43 and at least 56 more"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_that_a_measurement_settled_is_not_corrected_later() {
+    let mut desk = Desk::new(Expected::Unstated);
+    desk.fails("settled", 40101, Some("203.0.113.7"));
+    let began = time::Instant::now();
+    time::advance(std::time::Duration::from_secs(1)).await;
+    desk.fails("open", 40101, Some("203.0.113.7"));
+    desk.observed.note_outbound(ip("203.0.113.7"));
+    desk.hints.settle(Some(began));
+    desk.measured("198.51.100.4");
+    assert!(desk.corrections()[0].contains("corrects=open cause="));
 }
 
 #[tokio::test]
