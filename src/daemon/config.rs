@@ -34,16 +34,18 @@ mod reader;
 mod report;
 mod settings;
 mod sources;
+mod variables;
 mod withhold;
 
 #[cfg(test)]
 mod tests;
 
 use self::{
-    credentials::Pair,
+    credentials::{Judge, Pair},
     problem::one_line,
+    published::Published,
     reader::Reader,
-    sources::{Guard, Variables},
+    variables::{Guard, Variables},
     withhold::Withheld,
 };
 pub use self::{
@@ -129,8 +131,12 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
 /// Loads the configuration and tells everything about it; [`load`] is this without the tale.
 #[must_use]
 pub fn examine(sources: &Sources) -> Examined {
+    examine_against(Published::list(), sources)
+}
+
+fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let mut problems = Problems::default();
-    let variables = sources::read(sources, &mut problems);
+    let variables = variables::read(sources, &mut problems);
     names::check_unknown(&variables, &mut problems);
     let layers = layers::read(sources, &variables, &mut problems);
     let mut reader = Reader::new(&layers, &mut problems);
@@ -139,9 +145,11 @@ pub fn examine(sources: &Sources) -> Examined {
     let egress = settings::egress(&mut reader, exchange);
     let expected = settings::expected(&mut reader);
     let rows = reader.into_rows();
-    let pair = credentials::load(&variables, exchange, &mut problems);
-    let token = credentials::load_token(&variables, settings::reach(&settings.server.listen), &mut problems);
-    let mut report = Report { credentials: credential_rows(pair.as_ref(), token.as_ref(), &variables), settings: rows };
+    let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
+    let pair = credentials::load(&variables, judge, &mut problems);
+    let token = credentials::load_token(&variables, pair.as_ref(), judge, &mut problems);
+    let credentials = credential_rows(pair.as_ref(), token.as_ref(), &variables);
+    let mut report = Report { sources: sources.describe(), credentials, settings: rows };
     withhold(&variables, &mut problems, &mut report);
     let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
     let usable = pair.zip(token).filter(|_| problems.allow_start());
@@ -198,6 +206,6 @@ pub struct FilePair {
 /// by [`examine`].
 #[must_use]
 pub fn pair_of_file(path: &Path) -> Option<FilePair> {
-    let layer = sources::read_env_file(path, Guard::Mode, &mut Problems::default())?;
+    let layer = variables::read_env_file(path, Guard::Mode, &mut Problems::default())?;
     credentials::pair_of(layer).map(|(name, credentials)| FilePair { name, credentials })
 }
