@@ -12,12 +12,9 @@ use std::{
 
 use clap::Args;
 
-use crate::daemon::config::{self, Examined, FilePair, Problem, Row, Severity, Sources};
+use crate::daemon::config::{self, Examined, FilePair, Origin, Problem, Row, Severity, Sources};
 
 mod layout;
-
-/// The configuration cannot be used (`EX_CONFIG` of sysexits.h).
-const EXIT_CONFIG: u8 = 78;
 
 /// What to check.
 #[derive(Args, Clone, Debug, Default)]
@@ -39,7 +36,7 @@ pub fn run(args: CheckArgs) -> ExitCode {
         Ok(verdict) => verdict.exit_code(),
         // Whoever closed the pipe has read enough; any other loss of output must not pass for a good check.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(EXIT_CONFIG),
+        Err(_) => ExitCode::from(super::CONFIGURATION),
     }
 }
 
@@ -58,7 +55,7 @@ impl Verdict {
     pub fn exit_code(self) -> ExitCode {
         match self {
             Self::Good => ExitCode::SUCCESS,
-            Self::Unusable => ExitCode::from(EXIT_CONFIG),
+            Self::Unusable => ExitCode::from(super::CONFIGURATION),
         }
     }
 }
@@ -69,7 +66,7 @@ impl Verdict {
 /// Where `out` cannot be written to.
 pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
     let examined = config::examine(sources);
-    section(out, "Looked at", &examined.report.sources)?;
+    looked_at(out, &examined.report.sources)?;
     section(out, "Credentials", &examined.report.credentials)?;
     if sources.env_files.len() > 1 {
         compare(sources, out)?;
@@ -80,10 +77,19 @@ pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
     conclude(out, &examined)
 }
 
+fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+    writeln!(out, "Looked at")?;
+    for Row { key, shown, source } in rows {
+        let place = if *source == Origin::Default { String::new() } else { format!(" {source}") };
+        layout::paragraph(out, &format!("{key}{place}: {shown}"), 2, 4)?;
+    }
+    writeln!(out)
+}
+
 fn section(out: &mut impl Write, title: &str, rows: &[Row]) -> io::Result<()> {
     writeln!(out, "{title}")?;
     if rows.is_empty() {
-        writeln!(out, "  none that can be used")?;
+        writeln!(out, "  none")?;
     }
     for row in rows {
         layout::row(out, &row.key, &row.shown, &row.source.to_string())?;
@@ -131,7 +137,7 @@ fn problems(out: &mut impl Write, title: &str, examined: &Examined, severity: Se
     for problem in found {
         let shown = problem.shown.as_deref().map_or_else(String::new, |shown| format!(" = {shown}"));
         layout::paragraph(out, &format!("{}{shown}: {}", problem.key, problem.text), 2, 4)?;
-        if problem.source != config::Origin::Default {
+        if problem.source != Origin::Default {
             layout::paragraph(out, &format!("at: {}", problem.source), 4, 8)?;
         }
         layout::paragraph(out, &format!("do: {}", problem.remedy), 4, 8)?;

@@ -41,7 +41,7 @@ mod withhold;
 mod tests;
 
 use self::{
-    credentials::{Judge, Pair},
+    credentials::Judge,
     problem::one_line,
     published::Published,
     reader::Reader,
@@ -146,17 +146,18 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let expected = settings::expected(&mut reader);
     let rows = reader.into_rows();
     let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
-    let pair = credentials::load(&variables, judge, &mut problems);
-    let token = credentials::load_token(&variables, pair.as_ref(), judge, &mut problems);
-    let credentials = credential_rows(pair.as_ref(), token.as_ref(), &variables);
-    let mut report = Report { sources: sources.describe(), credentials, settings: rows };
+    let mut report = Report { sources: sources.describe(), credentials: Vec::new(), settings: rows };
+    let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
+    let rows = &mut report.credentials;
+    let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    rows.extend(label_row(&variables));
     withhold(&variables, &mut problems, &mut report);
     let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
-    let usable = pair.zip(token).filter(|_| problems.allow_start());
-    let config = usable.map(|(pair, (digest, _))| Config {
-        credentials: pair.credentials,
+    let usable = credentials.zip(token).filter(|_| problems.allow_start());
+    let config = usable.map(|(credentials, token)| Config {
+        credentials,
         key_label,
-        callers: default_caller(digest, settings.policy),
+        callers: default_caller(token, settings.policy),
         upstream: settings.upstream,
         pipeline: settings.pipeline,
         http: settings.http,
@@ -174,14 +175,12 @@ fn default_caller(token: TokenDigest, policy: Policy) -> Callers {
     Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))])
 }
 
-fn credential_rows(pair: Option<&Pair>, token: Option<&(TokenDigest, Row)>, variables: &Variables) -> Vec<Row> {
-    let label = variables.find(names::LABEL).map(|variable| Row {
+fn label_row(variables: &Variables) -> Option<Row> {
+    variables.find(names::LABEL).map(|variable| Row {
         key: names::LABEL.to_owned(),
         shown: one_line(variable.value.trim()),
         source: variable.origin.clone(),
-    });
-    let of_pair = pair.into_iter().flat_map(|pair| pair.rows.clone());
-    of_pair.chain(token.map(|(_, row)| row.clone())).chain(label).collect()
+    })
 }
 
 fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {

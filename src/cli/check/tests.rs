@@ -49,7 +49,7 @@ fn a_good_file_is_shown_redacted_with_its_provenance() {
         "CRYPTO_API_SECRET = present, 39 characters, not published, quotes removed by systemd",
         &format!("{file}:2 CRYPTO_API_SECRET"),
         "calls.deadline_ms = 12000",
-        "absent: defaults count",
+        "absent.toml: absent: defaults count",
         "Good: the daemon would start. Warnings: 0.",
     ] {
         assert!(text.contains(part), "{part}\n{text}");

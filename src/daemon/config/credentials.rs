@@ -54,21 +54,21 @@ struct Found<'a> {
     secret: &'a Variable,
 }
 
-/// A pair that can be used, and its rows for the report.
-pub(super) struct Pair {
-    pub(super) credentials: Credentials,
-    pub(super) rows: Vec<Row>,
-}
-
-/// Finds and checks the pair; `None` where there is none to be used, which is reported.
-pub(super) fn load(variables: &Variables, judge: Judge<'_>, problems: &mut Problems) -> Option<Pair> {
+/// Finds and checks the pair; `None` where there is none to be used, which is reported. Its rows are for the report,
+/// whether it can be used or not.
+pub(super) fn load(
+    variables: &Variables,
+    judge: Judge<'_>,
+    rows: &mut Vec<Row>,
+    problems: &mut Problems,
+) -> Option<Credentials> {
     let mut found = complete_pairs(&variables.layers).into_iter();
     let Some(first) = found.next() else {
         report_missing(variables, problems);
         return None;
     };
     report_ignored_halves(variables, problems);
-    let pair = first.check(judge, problems);
+    let pair = first.check(judge, rows, problems);
     for other in found {
         other.compare(&first, problems);
     }
@@ -128,16 +128,15 @@ fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
 }
 
 impl Found<'_> {
-    fn check(&self, judge: Judge<'_>, problems: &mut Problems) -> Option<Pair> {
+    fn check(&self, judge: Judge<'_>, rows: &mut Vec<Row>, problems: &mut Problems) -> Option<Credentials> {
         let key = clean(self.names.0, self.key, problems);
         let secret = clean(self.names.1, self.secret, problems);
         let (key, secret) = (key?, secret?);
+        rows.extend(self.rows(&key, &secret, judge.published));
         let key_usable = self.judge(Use::Key, &key, judge, problems);
         let secret_usable = self.judge(Use::Secret, &secret, judge, problems);
         let not_swapped = self.check_swapped(&key, &secret, problems);
-        let rows = self.rows(&key, &secret, judge.published);
-        let credentials = Credentials { key: ApiKey::new(key.to_string()), secret: ApiSecret::new(secret.to_string()) };
-        (key_usable && secret_usable && not_swapped).then_some(Pair { credentials, rows })
+        (key_usable && secret_usable && not_swapped).then(|| credentials_of(&key, &secret))
     }
 
     /// Whether a half of the pair can be used.
@@ -201,7 +200,7 @@ impl Found<'_> {
         let mut unheard = Problems::default();
         let key = clean(self.names.0, self.key, &mut unheard)?;
         let secret = clean(self.names.1, self.secret, &mut unheard)?;
-        Some(Credentials { key: ApiKey::new(key.to_string()), secret: ApiSecret::new(secret.to_string()) })
+        Some(credentials_of(&key, &secret))
     }
 
     /// Says so where a further pair differs from the one in use.
@@ -215,6 +214,10 @@ impl Found<'_> {
         let problem = Problem::warning(&key, &self.key.origin, text, "keep one pair");
         problems.push(problem.ready("a second pair of credentials is configured, and differs"));
     }
+}
+
+fn credentials_of(key: &str, secret: &str) -> Credentials {
+    Credentials { key: ApiKey::new(key.to_owned()), secret: ApiSecret::new(secret.to_owned()) }
 }
 
 const REVOKE: &str = "create a new key, revoke this one, and purge old logs";

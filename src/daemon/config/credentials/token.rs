@@ -11,11 +11,11 @@ use super::{
         report::Row,
         variables::Variables,
     },
-    Judge, Pair, SHORT, clean, facts, row,
+    Judge, SHORT, clean, facts, row,
 };
 use crate::gateway::{
     caller::MAX_TOKEN_BYTES,
-    secret::{ApiKey, ApiSecret, TokenDigest},
+    secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
 };
 
 const NEW_TOKEN: &str = "make a new one, say with openssl rand -hex 32, and give it to the callers too";
@@ -38,25 +38,26 @@ struct Weakness {
 /// Finds and checks the token; `None` where there is none to be used, which is reported.
 pub(in super::super) fn load(
     variables: &Variables,
-    pair: Option<&Pair>,
+    credentials: Option<&Credentials>,
     judge: Judge<'_>,
+    rows: &mut Vec<Row>,
     problems: &mut Problems,
-) -> Option<(TokenDigest, Row)> {
+) -> Option<TokenDigest> {
     let Some(variable) = variables.find(names::TOKEN) else {
         report_missing(variables, problems);
         return None;
     };
     let text = clean(names::TOKEN, variable, problems)?;
     let is_published = judge.published.holds(Use::Token, &text);
-    let usable = match unusable(&text, pair) {
+    rows.push(row(names::TOKEN, facts(&text, is_published, variable), variable));
+    let usable = match unusable(&text, credentials) {
         Some(fault) => {
             problems.push(Problem::error(names::TOKEN, &variable.origin, fault, NEW_TOKEN));
             false
         }
         None => bear(weakness(&text, is_published), &variable.origin, judge.reach, problems),
     };
-    let row = row(names::TOKEN, facts(&text, is_published, variable), variable);
-    usable.then(|| (TokenDigest::of(text.as_bytes()), row))
+    usable.then(|| TokenDigest::of(text.as_bytes()))
 }
 
 fn report_missing(variables: &Variables, problems: &mut Problems) {
@@ -72,12 +73,12 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
 }
 
 /// Why a token cannot be used anywhere.
-fn unusable(text: &str, pair: Option<&Pair>) -> Option<String> {
+fn unusable(text: &str, credentials: Option<&Credentials>) -> Option<String> {
     let length = text.chars().count();
     if length == 0 || length > MAX_TOKEN_BYTES {
         return Some(format!("cannot be used: {length} characters"));
     }
-    let credentials = &pair?.credentials;
+    let credentials = credentials?;
     let of_key = credentials.key.equals(&ApiKey::new(text.to_owned()));
     let of_secret = credentials.secret.equals(&ApiSecret::new(text.to_owned()));
     (of_key || of_secret).then(|| "is the exchange's API key or secret, which callers must not have".to_owned())

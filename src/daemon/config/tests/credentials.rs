@@ -170,3 +170,16 @@ fn a_token_must_not_be_a_credential_of_the_exchange() {
         Case::good().env("CRYPTO_PROXY_TOKEN", value).fails_with(&["CRYPTO_PROXY_TOKEN", "callers must not have"]);
     }
 }
+
+#[test]
+fn credentials_that_cannot_be_used_are_in_the_report_all_the_same() {
+    let case = Case::good().env("CRYPTO_PROXY_TOKEN", "short-invented").env("CRYPTO_PROXY_LISTEN", "0.0.0.0:1");
+    let examined = examine(&case.env("CRYPTO_API_KEY", "invent1").sources());
+    let shown: Vec<_> = examined.report.credentials.iter().map(|row| row.shown.as_str()).collect();
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    assert!(
+        shown[0].starts_with("present, 7 characters") && shown[2].starts_with("present, 14 characters"),
+        "{shown:?}"
+    );
+    assert!(examined.config.is_none());
+}
