@@ -206,3 +206,26 @@ fn check_mode(path: &Path, problems: &mut Problems) {
         problems.push(Problem::warning("file", &Origin::File(path.to_owned()), text, remedy));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_called_so() {
+        // Tests may run as root, who can read everything.
+        let (text, remedy) = explain(&io::Error::from(io::ErrorKind::PermissionDenied));
+        assert_eq!((text.as_str(), remedy), ("not readable by you", "run as root (sudo)"));
+    }
+
+    #[test]
+    fn of_several_layers_the_first_value_that_is_not_empty_counts() {
+        let layer = |value: &str| {
+            let value = Zeroizing::new(value.to_owned());
+            let variable = Variable { value, origin: Origin::Default, quoted: false };
+            Layer { variables: [("A".to_owned(), variable)].into() }
+        };
+        let variables = Variables { layers: vec![layer(" "), layer("one"), layer("two")], unreadable: false };
+        assert_eq!(variables.find("A").unwrap().value.as_str(), "one");
+    }
+}
