@@ -140,3 +140,10 @@ fn the_units_file_is_read_by_default_and_may_be_absent_where_the_variables_are()
 fn a_credentials_directory_that_is_not_there_is_an_error() {
     Case::good().env("CREDENTIALS_DIRECTORY", "/nonexistent/x").fails_with(&["CREDENTIALS_DIRECTORY", "no such file"]);
 }
+
+#[test]
+fn where_environment_files_are_named_the_units_own_is_not_read() {
+    let text = format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
+    let case = Case::empty().env_file("named.env", &text);
+    load(&Sources { default_env_file: Some("/nonexistent/crypto.env".into()), ..case.sources() }).unwrap();
+}
