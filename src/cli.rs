@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
+pub mod check;
 mod demo;
 mod sandbox;
 mod self_test;
