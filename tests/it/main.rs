@@ -1,5 +1,12 @@
 //! The daemon's router, layers and listener in this process, against the stand-in exchange on another port.
 #![cfg(test)]
 
+mod bodies;
+mod envelope;
 mod first;
+mod redirects;
+mod refusals;
+mod scrubbing;
 mod support;
+mod tokens;
+mod upstream_request;
