@@ -4,9 +4,11 @@
 mod bodies;
 mod envelope;
 mod first;
+mod outcomes;
 mod redirects;
 mod refusals;
 mod scrubbing;
 mod support;
 mod tokens;
+mod unknown_orders;
 mod upstream_request;
