@@ -4,6 +4,8 @@
 mod bodies;
 mod envelope;
 mod first;
+mod hosts;
+mod operations;
 mod outcomes;
 mod redirects;
 mod refusals;
