@@ -1,6 +1,7 @@
 //! The daemon's router, layers and listener in this process, against the stand-in exchange on another port.
 #![cfg(test)]
 
+mod backend_calls;
 mod bodies;
 mod envelope;
 mod first;
@@ -14,3 +15,4 @@ mod support;
 mod tokens;
 mod unknown_orders;
 mod upstream_request;
+mod vectors;
