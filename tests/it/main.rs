@@ -6,6 +6,7 @@ mod bodies;
 mod envelope;
 mod first;
 mod hosts;
+mod log_lines;
 mod operations;
 mod outcomes;
 mod redirects;
