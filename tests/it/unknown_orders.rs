@@ -13,7 +13,7 @@ use crate::support::{
 const TIMEOUT: &str = "Crypto.com API timeout";
 
 async fn short() -> TestProxy {
-    TestProxy::builder().plan(|plan| plan.pipeline.deadline = Duration::from_millis(200)).start().await
+    TestProxy::builder().plan(|plan| plan.pipeline.deadline = Duration::from_millis(500)).start().await
 }
 
 async fn after_the_deadline(proxy: &TestProxy, method: &str, params: Value) -> Answer {
