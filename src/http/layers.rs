@@ -25,7 +25,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
 use super::{Doors, host, refusal::Refusal, reply, tally::Refused};
-use crate::gateway::{clock::Clock, failure::Failure, outcome::Outcome, pipeline::Relayed};
+use crate::gateway::{clock::Clock, outcome::Outcome, pipeline::Relayed};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -119,5 +119,5 @@ async fn demand_host(State(doors): State<Arc<Doors>>, request: Request<Body>, ne
 
 /// For defects outside the doors; the doors catch their own, because they know the phase.
 fn after_panic() -> Response {
-    reply::relayed(&Relayed { outcome: Outcome::Unknown, result: Err(Failure::Defect.into()), client_oid: None })
+    reply::relayed(&Relayed::defect(Outcome::Unknown))
 }

@@ -31,6 +31,8 @@ use tracing::{Level, dispatcher::DefaultGuard};
 
 pub(crate) mod answer;
 pub(crate) mod canary;
+pub(crate) mod contract;
+pub(crate) mod raw;
 
 pub(crate) use answer::Answer;
 use canary::Canaries;
