@@ -210,11 +210,12 @@ impl Gateway {
         let task = match self.admit(caller, call) {
             Ok((permit, room)) => {
                 let gateway = Arc::clone(self);
-                self.relays.spawn(async move {
+                // Boxed, because the future is large and spawning moves it.
+                self.relays.spawn(Box::pin(async move {
                     let relayed = gateway.carry_out(record, permit, orders, find_out).await;
                     drop(room);
                     relayed
-                })
+                }))
             }
             Err(refusal) => return refuse(record, refusal),
         };
