@@ -1,5 +1,6 @@
 //! The daemon's router, layers and listener in this process, against the stand-in exchange on another port.
 #![cfg(test)]
 
+mod faults;
 mod first;
 mod support;
