@@ -1,0 +1,110 @@
+//! The places settings and credentials are read from.
+//!
+//! Guarantees: the environment comes in as a map, so that tests never touch the process's; its values are wiped on
+//! drop and never printed. Does not: read anything; that is `variables` and `layers`.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use super::{names, problem::Origin, report::Row};
+
+/// Where the configuration file is looked for when none is named.
+pub const DEFAULT_CONFIG_FILE: &str = "/etc/crypto-proxy/config.toml";
+/// The environment file of the unit, which `check` reads because a shell has not the unit's environment.
+pub const DEFAULT_ENV_FILE: &str = "/etc/crypto.env";
+
+/// Where to read from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The configuration file, where one was named; it must be readable then.
+    pub config_file: Option<PathBuf>,
+    /// The configuration file that is read if it exists, where none was named.
+    pub default_config_file: PathBuf,
+    /// The unit's credentials (`$CREDENTIALS_DIRECTORY`).
+    pub credentials_directory: Option<PathBuf>,
+    /// Environment files named by the operator; they must be readable.
+    pub env_files: Vec<PathBuf>,
+    /// An environment file to be read where none was named.
+    pub default_env_file: Option<PathBuf>,
+    /// The process environment.
+    pub env: BTreeMap<String, Zeroizing<String>>,
+    /// Variables of ours whose values are not UTF-8.
+    pub not_text: Vec<String>,
+}
+
+impl Sources {
+    /// The sources of this process; `config` is the file named on the command line.
+    #[must_use]
+    pub fn from_process(config: Option<PathBuf>) -> Self {
+        Self::new(config, std::env::vars_os())
+    }
+
+    /// The sources of a process with this environment.
+    pub fn new(config: Option<PathBuf>, vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut env = BTreeMap::new();
+        let mut not_text = Vec::new();
+        for (name, value) in vars {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => drop(env.insert(name, Zeroizing::new(value))),
+                Err(_) if names::is_ours(&name) => not_text.push(name),
+                Err(_) => {}
+            }
+        }
+        let path = |name: &str| env.get(name).filter(|path| !path.is_empty()).map(|path| PathBuf::from(path.as_str()));
+        Self {
+            config_file: config.or_else(|| path(names::CONFIG)),
+            default_config_file: DEFAULT_CONFIG_FILE.into(),
+            credentials_directory: path(names::CREDENTIALS_DIRECTORY),
+            env_files: Vec::new(),
+            default_env_file: None,
+            env,
+            not_text,
+        }
+    }
+
+    /// With environment files named by the operator, or the unit's own file where there are none.
+    #[must_use]
+    pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
+        Self { env_files, default_env_file: Some(DEFAULT_ENV_FILE.into()), ..self }
+    }
+
+    /// What is looked at, and whether it can be read.
+    pub(super) fn describe(&self) -> Vec<Row> {
+        let named = self.config_file.as_deref();
+        let config = named.unwrap_or(&self.default_config_file);
+        let absent = if named.is_some() { "there is no such file" } else { "absent: defaults count" };
+        let mut rows = vec![describe("configuration file", config, absent)];
+        let absent = "there is no such file";
+        let directory = self.credentials_directory.iter().map(|path| describe("unit's credentials", path, absent));
+        rows.extend(directory);
+        let default = self.default_env_file.as_ref().filter(|_| self.env_files.is_empty());
+        rows.extend(self.env_files.iter().chain(default).map(|path| describe("environment file", path, absent)));
+        let ours = self.env.keys().filter(|name| names::is_ours(name)).count();
+        let shown = format!("{ours} variables of ours");
+        rows.push(Row { key: "process environment".to_owned(), shown, source: Origin::Default });
+        rows
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("config_file", &self.config_file).finish_non_exhaustive()
+    }
+}
+
+fn describe(key: &str, path: &Path, absent: &str) -> Row {
+    let shown = match std::fs::File::open(path) {
+        Ok(_) => "read".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => absent.to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "not readable by you".to_owned(),
+        Err(error) => format!("cannot be read: {error}"),
+    };
+    Row { key: key.to_owned(), shown, source: Origin::File(path.to_owned()) }
+}
