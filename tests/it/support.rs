@@ -31,7 +31,9 @@ use tracing::{Level, dispatcher::DefaultGuard};
 
 pub(crate) mod answer;
 pub(crate) mod canary;
+pub(crate) mod contract;
 pub(crate) mod downstream;
+pub(crate) mod raw;
 pub(crate) mod tls;
 pub(crate) mod wire;
 
