@@ -1,14 +1,15 @@
-//! A caller below HTTP: writes what no client library would, and reads what it is answered.
+//! A caller below HTTP that looks at how its connection ends: in order, by a reset, or not at all.
+//!
+//! For single answers on a connection that lives on, see `raw`.
 
 use std::{io, net::SocketAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
 };
 
-use super::{Answer, PATIENCE, TestProxy};
+use super::{Answer, PATIENCE, TestProxy, raw::parse_head};
 
 /// One connection to the proxy.
 #[derive(Debug)]
@@ -66,13 +67,6 @@ pub(crate) fn parse(bytes: &[u8]) -> Answer {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_else(|| {
         panic!("no answer: {:?}", String::from_utf8_lossy(bytes));
     });
-    let head = std::str::from_utf8(&bytes[..end]).expect("a head of ASCII");
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
-    let mut headers = HeaderMap::new();
-    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
-        headers.append(name, HeaderValue::from_str(value.trim()).expect("a header value"));
-    }
+    let (status, headers) = parse_head(std::str::from_utf8(&bytes[..end]).expect("a head of ASCII"));
     Answer { status, headers, body: bytes[end + 4..].to_vec() }
 }
