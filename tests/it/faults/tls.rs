@@ -103,15 +103,14 @@ async fn fault_14_a_tls_connection_closed_after_the_request_is_unknown_and_sent_
 #[tokio::test]
 async fn fault_21_a_tls_answer_cut_without_close_notify_is_unknown() {
     // Read to the end of the connection: only close_notify tells a whole answer from a cut one.
-    let authority = Authority::new();
-    let server = authority.server("localhost");
     let cut = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"id\":1,\"code\":0}";
-    let wire = Wire::start([
-        Script::tls(&server, [Step::Request, Step::Write(cut.into()), Step::Reset]),
-        Script::tls(&server, answered()),
-    ]);
-    let wire = wire.await;
-    let proxy = trusting(&authority, &wire).start().await;
-    assert_told(&proxy, &place(&proxy).await, LOST);
-    recovers(&proxy, &wire).await;
+    for (end, expected) in [(Step::Drop, LOST), (Step::Reset, LOST), (Step::Fin, told(200, "answered", ""))] {
+        let authority = Authority::new();
+        let server = authority.server("localhost");
+        let first = Script::tls(&server, [Step::Request, Step::Write(cut.into()), end]);
+        let wire = Wire::start([first, Script::tls(&server, answered())]).await;
+        let proxy = trusting(&authority, &wire).start().await;
+        assert_told(&proxy, &place(&proxy).await, expected);
+        recovers(&proxy, &wire).await;
+    }
 }

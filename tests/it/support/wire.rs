@@ -52,6 +52,8 @@ pub(crate) enum Step {
     Echo,
     /// Says that it will write no more.
     Fin,
+    /// Ends the connection in order for TCP, and without a farewell for TLS.
+    Drop,
     /// Ends the connection by a TCP reset.
     Reset,
 }
@@ -240,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Play<'_, S> {
     /// Ends early where the other side did.
     async fn play(mut self, steps: Vec<Step>) {
         for step in steps {
-            if matches!(step, Step::Reset) || self.step(step).await.is_none() {
+            if matches!(step, Step::Drop | Step::Reset) || self.step(step).await.is_none() {
                 return;
             }
         }
@@ -280,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Play<'_, S> {
                 self.write(&reply::echo(&received.requests.last()?.body)).await
             }
             Step::Fin => self.stream.shutdown().await.ok(),
-            Step::Reset => None,
+            Step::Drop | Step::Reset => None,
         }
     }
 
