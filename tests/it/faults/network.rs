@@ -36,9 +36,8 @@ async fn fault_48_calls_while_the_link_is_down_end_by_phase_and_the_next_ones_go
     ]);
     let wire = wire.await;
     let file = authority.file();
-    let path = file.path().to_owned();
     let proxy = TestProxy::builder().base(wire.tls_base()).plan(move |plan| {
-        plan.upstream.ca_file = Some(path);
+        plan.upstream.ca_file = Some(file);
         plan.upstream.connect_deadline = CONNECT_DEADLINE;
         plan.pipeline.deadline = DEADLINE;
     });

@@ -21,7 +21,7 @@ fn trusting(authority: &Authority, wire: &Wire) -> Builder {
     let file = authority.file();
     TestProxy::builder().base(wire.tls_base()).plan(move |plan| {
         plan.upstream.connect_deadline = CONNECT_DEADLINE * 4;
-        plan.upstream.ca_file = Some(file.into_temp_path().keep().expect("a file that stays"));
+        plan.upstream.ca_file = Some(file);
     })
 }
 

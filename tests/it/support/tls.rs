@@ -1,6 +1,6 @@
 //! Certificates made for one test, good and bad.
 
-use std::{io::Write as _, sync::Arc};
+use std::{io::Write as _, path::PathBuf, sync::Arc};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd,
@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 /// A certification authority that only one test knows.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+    file: NamedTempFile,
 }
 
 impl Authority {
@@ -22,14 +23,15 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name = named("an invented authority");
         let key = KeyPair::generate().expect("a key");
-        Self { issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate") }
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+        let mut file = NamedTempFile::new().expect("a file");
+        file.write_all(issuer.pem().as_bytes()).expect("written");
+        Self { issuer, file }
     }
 
-    /// The authority's certificate as the proxy reads it.
-    pub(crate) fn file(&self) -> NamedTempFile {
-        let mut file = NamedTempFile::new().expect("a file");
-        file.write_all(self.issuer.pem().as_bytes()).expect("written");
-        file
+    /// The authority's certificate as the proxy reads it; there as long as the authority is.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.file.path().to_owned()
     }
 
     /// What a server of this name shows.
