@@ -6,9 +6,14 @@
 //! Does not: cancel a call; on the signal to stop it finishes what was sent. Why not `axum::serve`: it sets no header
 //! timer, so that idle and slow connections would stay for ever (tested).
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{io::AsyncWriteExt, sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+    task::JoinSet,
+    time::sleep,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::http::{Front, Refused, Source, Tally};
@@ -24,9 +29,14 @@ use listener::{Listener, Stream};
 const RESERVE: usize = 32;
 /// After an `accept` that failed (out of descriptors), the loop waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// For connections beyond even the reserve; written without reading.
+/// For connections beyond even the reserve.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 33\r\n\
 retry-after: 1\r\nx-proxy-outcome: refused\r\nconnection: close\r\n\r\n{\"detail\":\"too many connections\"}";
+
+/// A connection that is turned away has this time to bring its request and to take the answer.
+const TURN_AWAY_DEADLINE: Duration = Duration::from_secs(1);
+/// Connections that may take that time at once; further ones are told and closed without it.
+const TURNED_AWAY: usize = 256;
 
 /// Where we listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +99,7 @@ struct Shared {
     tally: Arc<Tally>,
     room: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
     stop: CancellationToken,
     connections: TaskTracker,
 }
@@ -101,6 +112,7 @@ impl Bound {
         let shared = Arc::new(Shared {
             room: Arc::new(Semaphore::new(settings.max_connections)),
             reserve: Arc::new(Semaphore::new(RESERVE)),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
             connections: TaskTracker::new(),
             settings,
             front,
@@ -152,15 +164,24 @@ fn admit(stream: Stream, source: Source, shared: &Arc<Shared>) {
         })),
         Err(_) => {
             shared.tally.count(&source, Refused::Connections);
-            drop(shared.connections.spawn(turn_away(stream)));
+            drop(shared.connections.spawn(async move {
+                let patience = task.turned_away.try_acquire();
+                let answer = turn_away(stream, patience.is_ok());
+                let _ = tokio::time::timeout(TURN_AWAY_DEADLINE, answer).await;
+            }));
         }
     }
 }
 
-async fn turn_away(mut stream: Stream) {
-    let answer = async {
-        let _ = stream.write_all(BUSY).await;
-        let _ = stream.shutdown().await;
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
+/// Says why, and closes. HTTP clients take an answer that comes before their request for an error, and closing on
+/// unread bytes resets the connection and the answer with it: where there is `patience`, the request is read first.
+async fn turn_away(mut stream: Stream, patience: bool) -> io::Result<()> {
+    let mut request = [0; 4096];
+    if patience && stream.read(&mut request).await? == 0 {
+        return Ok(());
+    }
+    stream.write_all(BUSY).await?;
+    stream.shutdown().await?;
+    while patience && stream.read(&mut request).await? > 0 {}
+    Ok(())
 }

@@ -169,8 +169,8 @@ fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
     if status.is_redirection() {
         return Err(Failure::Redirected(status.as_u16()));
     }
-    let encoding = headers.get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Failure::Encoded);
     }
     Ok(())

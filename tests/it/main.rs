@@ -4,6 +4,7 @@
 mod backend_calls;
 mod bodies;
 mod envelope;
+mod faults;
 mod first;
 mod hosts;
 mod log_lines;

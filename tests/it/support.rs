@@ -32,7 +32,10 @@ use tracing::{Level, dispatcher::DefaultGuard};
 pub(crate) mod answer;
 pub(crate) mod canary;
 pub(crate) mod contract;
+pub(crate) mod downstream;
 pub(crate) mod raw;
+pub(crate) mod tls;
+pub(crate) mod wire;
 
 pub(crate) use answer::Answer;
 use canary::Canaries;
@@ -154,6 +157,11 @@ impl TestProxy {
     /// The stand-in exchange.
     pub(crate) fn exchange(&self) -> &StandIn {
         self.exchange.stand_in()
+    }
+
+    /// Where the stand-in exchange listens.
+    pub(crate) fn exchange_address(&self) -> std::net::SocketAddr {
+        self.exchange.addr()
     }
 
     /// The first TCP address.

@@ -17,11 +17,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Shared, listener::Stream};
+use super::{Settings, Shared, listener::Stream};
 use crate::http::{Refused, Source};
 
 /// A reader that takes no byte of an answer for this time is given up.
 const WRITE_STALL: Duration = Duration::from_secs(10);
+
+/// Places in the reserve are few: a connection there must bring its request within this time.
+const RESERVE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Whether a connection has a full place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,15 @@ pub(super) enum Mode {
     Normal,
     /// It is beyond the limit: `/health`, or a 503, and then closed.
     Reserve,
+}
+
+impl Mode {
+    fn first_request_deadline(self, settings: &Settings) -> Duration {
+        match self {
+            Self::Normal => settings.first_request_deadline,
+            Self::Reserve => settings.first_request_deadline.min(RESERVE_DEADLINE),
+        }
+    }
 }
 
 /// Serves a connection until it ends, or until we stop and its request is answered.
@@ -54,7 +66,7 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
         .max_buf_size(settings.max_head_bytes.max(8192))
         .keep_alive(mode == Mode::Normal);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service));
-    let mut first_request = pin!(sleep(settings.first_request_deadline));
+    let mut first_request = pin!(sleep(mode.first_request_deadline(settings)));
     let (mut stopping, mut guarded_first) = (false, true);
     let ended = loop {
         tokio::select! {

@@ -72,7 +72,8 @@ impl Raw {
     }
 }
 
-fn parse_head(head: &str) -> (u16, HeaderMap) {
+/// The status and the headers of an answer's head.
+pub(crate) fn parse_head(head: &str) -> (u16, HeaderMap) {
     let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
     let header = |line: &str| {
