@@ -67,6 +67,9 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
                 guarded_first = false;
             }
             () = shared.stop.cancelled(), if !stopping => {
+                if !requested.load(Ordering::Relaxed) {
+                    return; // hyper would wait for the rest of a first head that was begun
+                }
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
