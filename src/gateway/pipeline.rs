@@ -188,6 +188,8 @@ impl Gateway {
         let orders = call.order_ids();
         record.report.client_oid = orders.describe_named();
         let progress = record.progress();
+        // Counted before the door to draining is looked at, so that whoever awaits the drain cannot miss this call.
+        let counted = self.relays.token();
         let task = match self.admit(caller, call) {
             Ok((permit, room)) => {
                 let gateway = Arc::clone(self);
@@ -199,6 +201,7 @@ impl Gateway {
             }
             Err(refusal) => return refuse(record, refusal),
         };
+        drop(counted);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
         task.await.unwrap_or_else(|_| Relayed {
             outcome: progress.outcome_without_answer(),
