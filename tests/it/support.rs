@@ -27,10 +27,11 @@ use crypto_proxy::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{Level, dispatcher::DefaultGuard};
+use tracing::{Dispatch, Level, dispatcher::DefaultGuard};
 
 pub(crate) mod answer;
 pub(crate) mod canary;
+pub(crate) mod connection;
 
 pub(crate) use answer::Answer;
 use canary::Canaries;
@@ -38,13 +39,16 @@ use canary::Canaries;
 /// Longer than anything a test waits for; reached only when a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+type Change = Box<dyn FnOnce(&mut Plan)>;
+
 /// What a test may change before the proxy starts.
 pub(crate) struct Builder {
     exchange: Settings,
     base: Option<String>,
-    plan: Vec<Box<dyn FnOnce(&mut Plan)>>,
+    plan: Vec<Change>,
     policy: Policy,
     canaries: Canaries,
+    capture: Option<(Dispatch, Captured)>,
 }
 
 impl Builder {
@@ -72,9 +76,15 @@ impl Builder {
         self
     }
 
+    /// Takes the lines from a dispatcher that further threads have as well.
+    pub(crate) fn capture(mut self, dispatch: Dispatch, lines: Captured) -> Self {
+        self.capture = Some((dispatch, lines));
+        self
+    }
+
     /// Starts both.
     pub(crate) async fn start(self) -> TestProxy {
-        let (dispatch, lines) = telemetry::capture(Level::TRACE);
+        let (dispatch, lines) = self.capture.unwrap_or_else(|| telemetry::capture(Level::TRACE));
         let guard = tracing::dispatcher::set_default(&dispatch);
         let exchange = StandIn::new(self.exchange).start().await.expect("a free port");
         let base = self.base.unwrap_or_else(|| exchange.base_url());
@@ -141,6 +151,7 @@ impl TestProxy {
             plan: Vec::new(),
             policy: Policy::default(),
             canaries,
+            capture: None,
         }
     }
 
@@ -232,6 +243,7 @@ impl TestProxy {
     /// Stops the proxy as SIGTERM does and waits for its end.
     pub(crate) async fn stop(self) -> (Drained, Captured) {
         self.stop.cancel();
+        drop(self.gateway); // whoever holds it keeps the hints waiting for further records
         let drained = tokio::time::timeout(PATIENCE, self.task).await.expect("it ends").expect("it does not panic");
         (drained, self.lines)
     }
