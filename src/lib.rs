@@ -1,7 +1,8 @@
-//! A daemon that alone holds the API keys of a Crypto.com Exchange account.
+#![doc = include_str!("../docs/architecture.md")]
 // A room may use the rooms above it, never those below; tests/it/house.rs reads the imports and enforces it.
 
 pub mod exchange;
+
 pub mod gateway;
 
 pub mod diagnosis;

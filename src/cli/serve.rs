@@ -1,26 +1,168 @@
-//! `crypto-proxy serve`: the daemon.
+//! `crypto-proxy serve`: the daemon, from its settings to its last line.
+//!
+//! Guarantees: nothing is announced before credentials are loaded and the listener is bound; the first SIGTERM drains,
+//! a second one ends at once; SIGHUP never ends it; the log is flushed before the process leaves. Exit codes: 0 drained,
+//! 1 calls were left or the start failed, 78 configuration.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Context;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    daemon::{
+        assembly::{Daemon, Drained, Plan},
+        config::{self, Config, Sources},
+        server::Address,
+        systemd, telemetry,
+    },
+    gateway::{clock::Clock, upstream::Resolver},
+};
+
+/// What lines that still wait may take at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+/// What threads that hang in a name look-up may take at the end.
+const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// What it is told.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// The configuration file [default: /etc/crypto-proxy/config.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
 
 /// Runs it.
-pub(super) fn run(_arguments: &Arguments) -> ExitCode {
-    ExitCode::SUCCESS
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    withhold_memory();
+    let config = match config::load(&Sources::from_process(arguments.config.clone())) {
+        Ok(config) => config,
+        Err(problems) => {
+            anstream::eprintln!("{problems}");
+            return ExitCode::from(super::CONFIGURATION);
+        }
+    };
+    let telemetry = match telemetry::install(config.log) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return super::fail(1, &error.into()),
+    };
+    telemetry::install_panic_hook();
+    let ended = serve(config);
+    if let Err(problem) = &ended {
+        tracing::error!("the daemon cannot run: {problem:#}");
+    }
+    let lost = telemetry.flush(FLUSH);
+    if lost > 0 {
+        anstream::eprintln!("<4>{lost} log lines were lost: the journal did not take them");
+    }
+    match ended {
+        Ok(Drained::Clean) => ExitCode::SUCCESS,
+        Ok(Drained::Left(_)) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve(config: Config) -> anyhow::Result<Drained> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let ended = runtime.block_on(run_daemon(config));
+    // Tasks that are left end here; the records of their calls are written by this.
+    runtime.shutdown_timeout(LEFTOVERS);
+    ended
+}
+
+async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
+    config.startup_warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    let base = config.upstream.base.to_string();
+    let daemon = Daemon::bind(plan(config)).await?;
+    let addresses = daemon.addresses();
+    announce(&base, &addresses);
+    tokio::spawn(answer_hangups(hangup));
+    if let Some(address) = addresses.into_iter().next() {
+        tokio::spawn(systemd::feed_watchdog(address));
+    }
+    let (stop, gateway) = (CancellationToken::new(), daemon.gateway());
+    let mut running = tokio::spawn(daemon.run(stop.clone()));
+    tokio::select! {
+        ended = &mut running => return Ok(ended?),
+        () = either(&mut terminate, &mut interrupt) => {}
+    }
+    systemd::stopping();
+    tracing::info!(in_flight = gateway.in_flight(), "stopping: what was sent is finished, nothing new is taken");
+    stop.cancel();
+    tokio::select! {
+        ended = &mut running => {
+            let ended = ended?;
+            tracing::info!("stopped: {}", describe(ended));
+            Ok(ended)
+        }
+        () = either(&mut terminate, &mut interrupt) => {
+            let left = gateway.in_flight();
+            tracing::warn!(left, "asked twice to stop: ending at once");
+            Ok(if left == 0 { Drained::Clean } else { Drained::Left(left) })
+        }
+    }
+}
+
+fn plan(config: Config) -> Plan {
+    Plan {
+        standing_warnings: config.ready_warnings().into_iter().map(str::to_owned).collect(),
+        credentials: config.credentials,
+        callers: config.callers,
+        upstream: config.upstream,
+        pipeline: config.pipeline,
+        http: config.http,
+        server: config.server,
+        egress: config.egress,
+        expected: config.expected,
+        state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
+        clock: Clock::system(),
+        resolver: Resolver::system(),
+    }
+}
+
+fn announce(base: &str, addresses: &[Address]) {
+    let listening: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let listening = listening.join(", ");
+    tracing::info!("crypto-proxy {} listens on {listening} and calls {base}", env!("CARGO_PKG_VERSION"));
+    systemd::ready(&format!("listening on {listening}"));
+}
+
+fn describe(drained: Drained) -> String {
+    match drained {
+        Drained::Clean => "every call was finished".to_owned(),
+        Drained::Left(calls) => format!("{calls} calls were left; their lines say what may have become of them"),
+    }
+}
+
+async fn answer_hangups(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::warn!("SIGHUP: nothing was reloaded; restart needed (systemctl restart crypto-proxy)");
+    }
 }
 
 /// Resolves at the first SIGTERM or Ctrl-C; at once where signals cannot be caught.
 pub(super) async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
+    if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        either(&mut terminate, &mut interrupt).await;
+    }
+}
+
+async fn either(first: &mut Signal, second: &mut Signal) {
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = first.recv() => {}
+        _ = second.recv() => {}
+    }
+}
+
+/// No core file, and no reading of our memory by other processes of this user: it holds the keys.
+fn withhold_memory() {
+    let no_core = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let not_dumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if no_core.is_err() || not_dumpable.is_err() {
+        anstream::eprintln!("<4>this process could not be kept from leaving a core file");
     }
 }

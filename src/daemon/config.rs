@@ -1,1 +1,203 @@
-//! Stub.
+//! Where settings and credentials come from, checked: raw → [`Config`].
+//!
+//! Guarantees: only a [`Config`] in which every value is valid leaves this module; all [`Problems`] are reported
+//! together, each with key, source and remedy; nothing that can be printed (problems, report, `Debug`) holds a part of
+//! a key, a secret or a token. Precedence, rising: defaults, the configuration file, `CRYPTO_PROXY__SECTION__KEY`, the
+//! variables with names of their own. A file that exists and cannot be used is an error, never "defaults".
+//! Does not: touch the network, change the environment, or write anything.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use crate::{
+    daemon::{server, telemetry},
+    diagnosis::egress,
+    gateway::{
+        caller::{Caller, Callers},
+        observed::Expected,
+        pipeline,
+        policy::Policy,
+        secret::{Credentials, TokenDigest},
+        upstream,
+    },
+    http,
+};
+
+mod cleaning;
+mod credentials;
+mod env_file;
+mod layers;
+mod names;
+mod nearest;
+mod problem;
+mod published;
+mod reader;
+mod report;
+mod settings;
+mod sources;
+mod withhold;
+
+#[cfg(test)]
+mod tests;
+
+use self::{
+    credentials::Pair,
+    problem::one_line,
+    reader::Reader,
+    sources::{Guard, Variables},
+    withhold::Withheld,
+};
+pub use self::{
+    problem::{Origin, Problem, Problems, Severity},
+    report::{Report, Row},
+    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Sources},
+};
+
+/// The name of the caller that the token of the environment belongs to.
+pub const DEFAULT_CALLER: &str = "default";
+
+/// Everything the daemon is told, valid.
+pub struct Config {
+    /// The pair that signs.
+    pub credentials: Credentials,
+    /// The key's name on the exchange's dashboard, as the operator gave it.
+    pub key_label: Option<String>,
+    /// Who may call, and what.
+    pub callers: Callers,
+    /// The way to the exchange.
+    pub upstream: upstream::Settings,
+    /// How calls are carried out.
+    pub pipeline: pipeline::Settings,
+    /// How the doors behave.
+    pub http: http::Settings,
+    /// How the listener behaves.
+    pub server: server::Settings,
+    /// How our outbound address is watched.
+    pub egress: egress::Settings,
+    /// The addresses that the operator says are on the key's whitelist.
+    pub expected: Expected,
+    /// Where lines go.
+    pub log: telemetry::Settings,
+    /// What somebody should know.
+    pub warnings: Vec<Problem>,
+    /// Every effective setting with its source, redacted.
+    pub report: Report,
+}
+
+impl fmt::Debug for Config {
+    /// Shows the redacted report only: a credential may have been pasted into any setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// One line per warning, for the log at every start.
+    #[must_use]
+    pub fn startup_warnings(&self) -> Vec<String> {
+        self.warnings.iter().map(ToString::to_string).collect()
+    }
+
+    /// Short sentences for `GET /ready`, which anybody may read: nothing secret, no values.
+    #[must_use]
+    pub fn ready_warnings(&self) -> Vec<&'static str> {
+        let mut short: Vec<_> = self.warnings.iter().filter_map(|problem| problem.ready).collect();
+        short.dedup();
+        short
+    }
+}
+
+/// What a look at the sources gives, usable or not.
+#[derive(Debug)]
+pub struct Examined {
+    /// The configuration, where nothing keeps the daemon from starting.
+    pub config: Option<Config>,
+    /// Errors and warnings.
+    pub problems: Problems,
+    /// Every effective setting with its source, redacted; defaults stand in for what cannot be used.
+    pub report: Report,
+}
+
+/// Loads the configuration.
+///
+/// # Errors
+/// [`Problems`], errors and warnings, where there is at least one error.
+pub fn load(sources: &Sources) -> Result<Config, Problems> {
+    let examined = examine(sources);
+    examined.config.ok_or(examined.problems)
+}
+
+/// Loads the configuration and tells everything about it; [`load`] is this without the tale.
+#[must_use]
+pub fn examine(sources: &Sources) -> Examined {
+    let mut problems = Problems::default();
+    let variables = sources::read(sources, &mut problems);
+    names::check_unknown(&variables, &mut problems);
+    let layers = layers::read(sources, &variables, &mut problems);
+    let mut reader = Reader::new(&layers, &mut problems);
+    let settings = settings::read(&mut reader);
+    let exchange = settings::exchange(&settings.upstream.base);
+    let egress = settings::egress(&mut reader, exchange);
+    let expected = settings::expected(&mut reader);
+    let rows = reader.into_rows();
+    let pair = credentials::load(&variables, exchange, &mut problems);
+    let token = credentials::load_token(&variables, settings::reach(&settings.server.listen), &mut problems);
+    let mut report = Report { credentials: credential_rows(pair.as_ref(), token.as_ref(), &variables), settings: rows };
+    withhold(&variables, &mut problems, &mut report);
+    let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
+    let usable = pair.zip(token).filter(|_| problems.allow_start());
+    let config = usable.map(|(pair, (digest, _))| Config {
+        credentials: pair.credentials,
+        key_label,
+        callers: default_caller(digest, settings.policy),
+        upstream: settings.upstream,
+        pipeline: settings.pipeline,
+        http: settings.http,
+        server: settings.server,
+        egress,
+        expected,
+        log: settings.log,
+        warnings: problems.warnings().cloned().collect(),
+        report: report.clone(),
+    });
+    Examined { config, problems, report }
+}
+
+fn default_caller(token: TokenDigest, policy: Policy) -> Callers {
+    Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))])
+}
+
+fn credential_rows(pair: Option<&Pair>, token: Option<&(TokenDigest, Row)>, variables: &Variables) -> Vec<Row> {
+    let label = variables.find(names::LABEL).map(|variable| Row {
+        key: names::LABEL.to_owned(),
+        shown: one_line(variable.value.trim()),
+        source: variable.origin.clone(),
+    });
+    let of_pair = pair.into_iter().flat_map(|pair| pair.rows.clone());
+    of_pair.chain(token.map(|(_, row)| row.clone())).chain(label).collect()
+}
+
+fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {
+    let mut withheld = Withheld::default();
+    for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
+        withheld.add(&variable.value);
+    }
+    problems.withhold(&withheld);
+    report.withhold(&withheld);
+}
+
+/// The pair that one environment file holds.
+#[derive(Debug)]
+pub struct FilePair {
+    /// The name of the key's variable.
+    pub name: &'static str,
+    /// The pair.
+    pub credentials: Credentials,
+}
+
+/// Reads the first complete pair of one environment file, to be compared with another's; what is wrong with it is told
+/// by [`examine`].
+#[must_use]
+pub fn pair_of_file(path: &Path) -> Option<FilePair> {
+    let layer = sources::read_env_file(path, Guard::Mode, &mut Problems::default())?;
+    credentials::pair_of(layer).map(|(name, credentials)| FilePair { name, credentials })
+}

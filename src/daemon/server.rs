@@ -6,7 +6,7 @@
 //! Does not: cancel a call; on the signal to stop it finishes what was sent. Why not `axum::serve`: it sets no header
 //! timer, so that idle and slow connections would stay for ever (tested).
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{io::AsyncWriteExt, sync::Semaphore, task::JoinSet, time::sleep};
@@ -36,6 +36,15 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A unix socket, mode 0660.
     Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// How the listener behaves.

@@ -1,0 +1,148 @@
+//! Environment files as systemd reads them (`EnvironmentFile=`).
+//!
+//! Guarantees: the values are those that systemd would hand over (its `parse_env_file_internal` of v254 and later, read
+//! and followed state by state), with the line each came from and whether quotes were taken off. What systemd passes
+//! over in silence is a finding. Nothing is expanded. A byte order mark is tolerated here, unlike in systemd, and is a
+//! finding. Does not: show any text of the file; findings carry a line, and a name only where it is a plain variable's.
+
+use zeroize::Zeroizing;
+
+mod machine;
+
+#[cfg(test)]
+mod tests;
+
+/// What one file holds.
+#[derive(Default)]
+pub(super) struct EnvFile {
+    /// The assignments, one per name: the last of the file.
+    pub(super) entries: Vec<Entry>,
+    /// What should be put right, by line.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// One assignment.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) value: Zeroizing<String>,
+    /// The line on which its name stands, from 1.
+    pub(super) line: usize,
+    /// Whether quotes around the value, or a part of it, were taken off.
+    pub(super) quoted: bool,
+}
+
+/// Something that should be put right.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// The line, from 1.
+    pub(super) line: usize,
+    /// The variable, where there is one.
+    pub(super) name: Option<String>,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    ByteOrderMark,
+    CarriageReturns,
+    NoAssignment,
+    ExportPrefix,
+    InvalidName,
+    Duplicate,
+    UnclosedQuote,
+    CommentContinued,
+    NulByte,
+}
+
+impl Kind {
+    /// What is wrong, and what to do.
+    pub(super) const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ByteOrderMark => (
+                "the file begins with a byte order mark: systemd does not see the variable on its first line",
+                "save it as UTF-8 without a byte order mark",
+            ),
+            Self::CarriageReturns => {
+                ("lines end with carriage returns, as on Windows", "convert the file: sed -i 's/\\r$//'")
+            }
+            Self::NoAssignment => {
+                ("no NAME=value on this line: systemd passes over it", "write NAME=value, or take it out")
+            }
+            Self::ExportPrefix => ("systemd ignores lines that begin with export", "take the word export out"),
+            Self::InvalidName => {
+                ("what stands before the = is no variable's name: systemd ignores it", "write NAME=value")
+            }
+            Self::Duplicate => ("set again further down, and the last one counts", "keep one of them"),
+            Self::UnclosedQuote => {
+                ("a quote is opened and never closed: the value runs to the end of the file", "close the quote")
+            }
+            Self::CommentContinued => (
+                "a comment that ends with a backslash: systemd before 254 takes the next line for a comment too",
+                "take the backslash out",
+            ),
+            Self::NulByte => ("a NUL byte: nothing after it is read", "write the file anew as text"),
+        }
+    }
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(text: &str) -> EnvFile {
+    let (text, findings) = prepare(text);
+    let mut machine = machine::Machine::new(findings);
+    text.chars().for_each(|char| machine.take(char));
+    let (assignments, findings) = machine.finish();
+    let mut file = EnvFile { entries: Vec::new(), findings };
+    assignments.into_iter().for_each(|entry| file.add(entry));
+    file.findings.sort_by_key(|finding| finding.line);
+    file
+}
+
+/// Takes off what systemd stumbles over, and says so.
+fn prepare(text: &str) -> (&str, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut find = |line, kind| findings.push(Finding { line, name: None, kind });
+    let without_mark = text.strip_prefix('\u{feff}');
+    if without_mark.is_some() {
+        find(1, Kind::ByteOrderMark);
+    }
+    let text = without_mark.unwrap_or(text);
+    let until_nul = text.split('\0').next().unwrap_or_default();
+    if until_nul.len() < text.len() {
+        find(1 + until_nul.matches('\n').count(), Kind::NulByte);
+    }
+    if let Some((before, _)) = until_nul.split_once('\r') {
+        find(1 + before.matches('\n').count(), Kind::CarriageReturns);
+    }
+    (until_nul, findings)
+}
+
+impl EnvFile {
+    fn add(&mut self, entry: Entry) {
+        if let Some(kind) = fault_of(&entry.name) {
+            let rest = entry.name.trim_start_matches("export").trim_start();
+            let name = (kind == Kind::ExportPrefix).then(|| rest.to_owned());
+            self.findings.push(Finding { line: entry.line, name, kind });
+            return;
+        }
+        if let Some(position) = self.entries.iter().position(|earlier| earlier.name == entry.name) {
+            let earlier = self.entries.remove(position);
+            self.findings.push(Finding { line: earlier.line, name: Some(earlier.name), kind: Kind::Duplicate });
+        }
+        self.entries.push(entry);
+    }
+}
+
+fn fault_of(name: &str) -> Option<Kind> {
+    let exported = name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).map(str::trim_start);
+    match exported {
+        Some(rest) if is_name(rest) => Some(Kind::ExportPrefix),
+        _ if is_name(name) => None,
+        _ => Some(Kind::InvalidName),
+    }
+}
+
+/// Whether systemd takes it for the name of a variable.
+fn is_name(text: &str) -> bool {
+    let begins = text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_');
+    begins && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

@@ -1,0 +1,219 @@
+//! The state machine behind [`super::parse`], one character at a time.
+//!
+//! Guarantees: the states and what ends them are systemd's; both CR and LF end a line outside quotes; white space at
+//! the end of an unquoted value is taken off; quotes count only where a value, or a further part of it, begins.
+
+use zeroize::Zeroizing;
+
+use super::{Entry, Finding, Kind};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    BeforeName,
+    Name,
+    BeforeValue,
+    Value,
+    ValueEscape,
+    SingleQuoted,
+    DoubleQuoted,
+    DoubleQuotedEscape,
+    Comment,
+    CommentEscape,
+}
+
+pub(super) struct Machine {
+    state: State,
+    line: usize,
+    begun_on: usize,
+    name: String,
+    value: Zeroizing<String>,
+    /// The value's length without the white space at its end, while there is some.
+    trimmed: Option<usize>,
+    quoted: bool,
+    entries: Vec<Entry>,
+    findings: Vec<Finding>,
+}
+
+impl Machine {
+    pub(super) fn new(findings: Vec<Finding>) -> Self {
+        Self {
+            state: State::BeforeName,
+            line: 1,
+            begun_on: 1,
+            name: String::new(),
+            value: Zeroizing::default(),
+            trimmed: None,
+            quoted: false,
+            entries: Vec::new(),
+            findings,
+        }
+    }
+
+    pub(super) fn take(&mut self, char: char) {
+        self.state = match self.state {
+            State::BeforeName => self.before_name(char),
+            State::Name => self.name(char),
+            State::BeforeValue => self.before_value(char),
+            State::Value => self.value(char),
+            State::ValueEscape => self.value_escape(char),
+            State::SingleQuoted => self.single_quoted(char),
+            State::DoubleQuoted => self.double_quoted(char),
+            State::DoubleQuotedEscape => self.double_quoted_escape(char),
+            State::Comment => Self::comment(char),
+            State::CommentEscape => self.comment_escape(char),
+        };
+        self.line += usize::from(char == '\n');
+    }
+
+    pub(super) fn finish(mut self) -> (Vec<Entry>, Vec<Finding>) {
+        match self.state {
+            State::SingleQuoted | State::DoubleQuoted | State::DoubleQuotedEscape => {
+                self.find(self.begun_on, Kind::UnclosedQuote);
+                self.end_value();
+            }
+            State::BeforeValue | State::Value | State::ValueEscape => self.end_value(),
+            State::Name => self.find(self.begun_on, Kind::NoAssignment),
+            State::BeforeName | State::Comment | State::CommentEscape => {}
+        }
+        (self.entries, self.findings)
+    }
+
+    fn before_name(&mut self, char: char) -> State {
+        match char {
+            '#' | ';' => State::Comment,
+            _ if is_blank(char) => State::BeforeName,
+            _ => {
+                self.begun_on = self.line;
+                self.name.push(char);
+                State::Name
+            }
+        }
+    }
+
+    fn name(&mut self, char: char) -> State {
+        if is_line_end(char) {
+            self.find(self.begun_on, Kind::NoAssignment);
+            self.name.clear();
+            return State::BeforeName;
+        }
+        if char == '=' {
+            return State::BeforeValue;
+        }
+        self.name.push(char);
+        State::Name
+    }
+
+    fn before_value(&mut self, char: char) -> State {
+        match char {
+            _ if is_line_end(char) => self.end_value(),
+            '\'' => return State::SingleQuoted,
+            '"' => return State::DoubleQuoted,
+            '\\' => return State::ValueEscape,
+            _ if is_blank(char) => return State::BeforeValue,
+            _ => {
+                self.value.push(char);
+                return State::Value;
+            }
+        }
+        State::BeforeName
+    }
+
+    fn value(&mut self, char: char) -> State {
+        if is_line_end(char) {
+            self.end_value();
+            return State::BeforeName;
+        }
+        if char == '\\' {
+            self.trimmed = None;
+            return State::ValueEscape;
+        }
+        self.trimmed = is_blank(char).then(|| self.trimmed.unwrap_or(self.value.len()));
+        self.value.push(char);
+        State::Value
+    }
+
+    fn value_escape(&mut self, char: char) -> State {
+        if !is_line_end(char) {
+            self.value.push(char);
+        }
+        State::Value
+    }
+
+    fn single_quoted(&mut self, char: char) -> State {
+        if char == '\'' {
+            self.quoted = true;
+            return State::BeforeValue;
+        }
+        self.value.push(char);
+        State::SingleQuoted
+    }
+
+    fn double_quoted(&mut self, char: char) -> State {
+        match char {
+            '"' => {
+                self.quoted = true;
+                State::BeforeValue
+            }
+            '\\' => State::DoubleQuotedEscape,
+            _ => {
+                self.value.push(char);
+                State::DoubleQuoted
+            }
+        }
+    }
+
+    fn double_quoted_escape(&mut self, char: char) -> State {
+        match char {
+            '"' | '\\' | '`' | '$' => self.value.push(char),
+            '\n' => {}
+            _ => {
+                self.value.push('\\');
+                self.value.push(char);
+            }
+        }
+        State::DoubleQuoted
+    }
+
+    const fn comment(char: char) -> State {
+        match char {
+            '\\' => State::CommentEscape,
+            _ if is_line_end(char) => State::BeforeName,
+            _ => State::Comment,
+        }
+    }
+
+    fn comment_escape(&mut self, char: char) -> State {
+        if is_line_end(char) {
+            self.find(self.line, Kind::CommentContinued);
+            return State::BeforeName;
+        }
+        State::Comment
+    }
+
+    fn end_value(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        if self.state == State::Value {
+            let end = self.trimmed.unwrap_or(self.value.len());
+            self.value.truncate(end);
+        }
+        self.entries.push(Entry {
+            name: name.trim_end_matches(is_blank).to_owned(),
+            value: std::mem::take(&mut self.value),
+            line: self.begun_on,
+            quoted: std::mem::take(&mut self.quoted),
+        });
+        self.trimmed = None;
+    }
+
+    fn find(&mut self, line: usize, kind: Kind) {
+        self.findings.push(Finding { line, name: None, kind });
+    }
+}
+
+const fn is_line_end(char: char) -> bool {
+    matches!(char, '\n' | '\r')
+}
+
+const fn is_blank(char: char) -> bool {
+    matches!(char, ' ' | '\t' | '\n' | '\r')
+}

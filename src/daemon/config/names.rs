@@ -1,0 +1,168 @@
+//! The names that this daemon listens to: variables, their aliases, and the settings of the configuration file.
+//!
+//! Guarantees: every name stands here once; what is near to one of them and is none is found and said.
+
+use super::{
+    nearest::{self, SLIP},
+    problem::{Origin, Problem, Problems},
+    sources::Variables,
+};
+
+/// Names the configuration file.
+pub(super) const CONFIG: &str = "CRYPTO_PROXY_CONFIG";
+/// The token of the default caller.
+pub(super) const TOKEN: &str = "CRYPTO_PROXY_TOKEN";
+/// The key's name on the dashboard.
+pub(super) const LABEL: &str = "CRYPTO_API_KEY_LABEL";
+/// systemd's folder of credentials.
+pub(super) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+/// The alias of `CRYPTO_EXPECTED_IP`, outside our own name space.
+const AWS_INSTANCE_IP: &str = "AWS_INSTANCE_IP";
+/// What every variable of ours begins with.
+const PREFIX: &str = "CRYPTO_PROXY_";
+/// What a variable that stands for a setting begins with.
+pub(super) const SETTING_PREFIX: &str = "CRYPTO_PROXY__";
+/// The backend's own; it may stand in a file that both read.
+const OF_THE_BACKEND: &str = "CRYPTO_PROXY_URL";
+
+/// The pairs, in the order they are looked for.
+pub(super) const PAIRS: [(&str, &str); 4] = [
+    ("CRYPTO_API_KEY", "CRYPTO_API_SECRET"),
+    ("EXCHANGE_CUSTOM_API_KEY", "EXCHANGE_CUSTOM_API_SECRET"),
+    ("CRYPTO_COM_API_KEY", "CRYPTO_COM_API_SECRET"),
+    ("CRYPTOCOM_API_KEY", "CRYPTOCOM_API_SECRET"),
+];
+
+/// Every variable that holds a secret.
+pub(super) const SECRETS: [&str; 9] = [
+    "CRYPTO_API_KEY",
+    "CRYPTO_API_SECRET",
+    "EXCHANGE_CUSTOM_API_KEY",
+    "EXCHANGE_CUSTOM_API_SECRET",
+    "CRYPTO_COM_API_KEY",
+    "CRYPTO_COM_API_SECRET",
+    "CRYPTOCOM_API_KEY",
+    "CRYPTOCOM_API_SECRET",
+    TOKEN,
+];
+
+/// Variables with a name of their own that stand for a setting; of two for one setting the first wins.
+pub(super) const NAMED: [(&str, &str); 6] = [
+    ("CRYPTO_REST_BASE", "upstream.base_url"),
+    ("EXCHANGE_CUSTOM_BASE_URL", "upstream.base_url"),
+    ("CRYPTO_PROXY_LISTEN", "listen"),
+    ("CRYPTO_AUTH_DIAG", "calls.signing_lines"),
+    ("CRYPTO_EXPECTED_IP", "egress.expected"),
+    (AWS_INSTANCE_IP, "egress.expected"),
+];
+
+/// What a setting holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    Flag,
+    Text,
+    /// A list of texts; one text stands for a list of one.
+    List,
+}
+
+impl Kind {
+    pub(super) const fn describe(self) -> &'static str {
+        match self {
+            Self::Number => "a whole number without quotes",
+            Self::Flag => "true or false, without quotes",
+            Self::Text => "a text in quotes",
+            Self::List => "a list of texts, as [\"one\", \"two\"]",
+        }
+    }
+}
+
+/// Every setting of the configuration file.
+pub(super) const SETTINGS: [(&str, Kind); 33] = [
+    ("listen", Kind::List),
+    ("allowed_hosts", Kind::List),
+    ("upstream.base_url", Kind::Text),
+    ("upstream.allow_unknown_base", Kind::Text),
+    ("upstream.connect_deadline_ms", Kind::Number),
+    ("upstream.max_reply_bytes", Kind::Number),
+    ("upstream.ca_file", Kind::Text),
+    ("upstream.idle_timeout_ms", Kind::Number),
+    ("calls.deadline_ms", Kind::Number),
+    ("calls.max_in_flight", Kind::Number),
+    ("calls.order_list_exec_inst", Kind::Text),
+    ("calls.signing_lines", Kind::Flag),
+    ("listener.max_connections", Kind::Number),
+    ("listener.first_request_deadline_ms", Kind::Number),
+    ("listener.idle_deadline_ms", Kind::Number),
+    ("listener.max_headers", Kind::Number),
+    ("listener.max_head_bytes", Kind::Number),
+    ("listener.max_body_bytes", Kind::Number),
+    ("listener.body_deadline_ms", Kind::Number),
+    ("listener.drain_deadline_ms", Kind::Number),
+    ("listener.socket_group", Kind::Text),
+    ("policy.allow_classes", Kind::List),
+    ("policy.deny_classes", Kind::List),
+    ("policy.allow_methods", Kind::List),
+    ("policy.deny_methods", Kind::List),
+    ("egress.enabled", Kind::Flag),
+    ("egress.services", Kind::List),
+    ("egress.interval_s", Kind::Number),
+    ("egress.deadline_ms", Kind::Number),
+    ("egress.expected", Kind::List),
+    ("log.sink", Kind::Text),
+    ("log.level", Kind::Text),
+    ("log.queue_lines", Kind::Number),
+];
+
+/// The kind of a setting, if there is such a one.
+pub(super) fn kind_of(key: &str) -> Option<Kind> {
+    SETTINGS.iter().find(|(known, _)| *known == key).map(|(_, kind)| *kind)
+}
+
+/// The variable that stands for a setting.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{SETTING_PREFIX}{}", key.to_uppercase().replace('.', "__"))
+}
+
+/// Whether a variable holds a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    SECRETS.contains(&name)
+}
+
+/// Whether a variable means something to us.
+pub(super) fn is_ours(name: &str) -> bool {
+    let named = NAMED.iter().any(|(known, _)| *known == name);
+    let of_setting = SETTINGS.iter().any(|(key, _)| variable_of(key) == name);
+    is_secret(name) || named || of_setting || [LABEL, CONFIG, OF_THE_BACKEND].contains(&name)
+}
+
+/// Whether a variable is meant for us, or might be.
+pub(super) fn is_candidate(name: &str) -> bool {
+    let upper = name.to_uppercase();
+    ["CRYPTO", "EXCHANGE_CUSTOM", "AWS_INSTANCE"].iter().any(|begin| upper.starts_with(begin))
+}
+
+/// Reports variables that look like ours and are not.
+pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
+    for (name, variable) in variables.iter().filter(|(name, _)| is_candidate(name) && !is_ours(name)) {
+        if let Some(problem) = judge(name, &variable.origin) {
+            problems.push(problem);
+        }
+    }
+}
+
+/// A slip in a name of ours is an error where the name cannot be anybody else's; a stranger under our prefix (container
+/// platforms set some) is a warning; anything else is not our business.
+fn judge(name: &str, origin: &Origin) -> Option<Problem> {
+    let settings: Vec<String> = SETTINGS.iter().map(|(key, _)| variable_of(key)).collect();
+    let known = SECRETS.into_iter().chain(NAMED.map(|(known, _)| known)).chain([LABEL, CONFIG]);
+    let known = known.chain(settings.iter().map(String::as_str));
+    let near = nearest::nearest(name, known);
+    let suggestion = near.map_or_else(|| "take it out".to_owned(), |(near, _)| format!("did you mean {near}?"));
+    let slip = near.is_some_and(|(_, distance)| distance <= SLIP);
+    let text = "no setting of this name";
+    if name.starts_with(SETTING_PREFIX) || name.starts_with(PREFIX) && slip {
+        return Some(Problem::error(name, origin, text, suggestion));
+    }
+    (name.to_uppercase().starts_with(PREFIX) || slip).then(|| Problem::warning(name, origin, text, suggestion))
+}

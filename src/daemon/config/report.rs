@@ -1,0 +1,35 @@
+//! Every effective setting, redacted, with where it came from.
+//!
+//! Guarantees: of a credential a row says presence, length, source and name, and of an API key its fingerprint; never
+//! any part of the text. Does not: lay anything out; that is the command line's.
+
+use super::{problem::Origin, withhold::Withheld};
+
+/// One effective setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The setting, or the credential.
+    pub key: String,
+    /// Its effective value, fit to be shown.
+    pub shown: String,
+    /// Where it came from.
+    pub source: Origin,
+}
+
+/// What the daemon makes of its sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The credentials and the caller's token.
+    pub credentials: Vec<Row>,
+    /// The settings.
+    pub settings: Vec<Row>,
+}
+
+impl Report {
+    pub(super) fn withhold(&mut self, withheld: &Withheld) {
+        let rows = self.credentials.iter_mut().chain(&mut self.settings);
+        for row in rows.filter(|row| row.source != Origin::Default) {
+            withheld.apply(&mut row.shown);
+        }
+    }
+}

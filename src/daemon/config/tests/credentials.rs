@@ -1,0 +1,128 @@
+//! Pairs, tokens, and what copying does to them.
+
+use super::*;
+
+const OTHER_KEY: &str = "Vb2invented-other-1234";
+const OTHER_SECRET: &str = "cxakp_Tn8invented-other-secret-text";
+
+fn without_pair() -> Case {
+    Case::empty().env("CRYPTO_PROXY_TOKEN", TOKEN)
+}
+
+fn fingerprint(config: &Config) -> String {
+    config.credentials.key.fingerprint()
+}
+
+fn fingerprint_of(key: &str) -> String {
+    crate::gateway::secret::ApiKey::new(key.to_owned()).fingerprint()
+}
+
+#[test]
+fn every_alias_gives_a_pair_and_the_report_says_which() {
+    for (key, secret) in names::PAIRS {
+        let config = without_pair().env(key, KEY).env(secret, SECRET).load();
+        assert_eq!(fingerprint(&config), fingerprint_of(KEY), "{key}");
+        let row = &config.report.credentials[0];
+        assert_eq!((row.key.as_str(), row.source.to_string()), (key, format!("variable {key}")));
+        let shown = format!("present, 20 characters, not published, fingerprint {}", fingerprint_of(KEY));
+        assert_eq!(row.shown, shown);
+        assert_eq!(config.report.credentials[1].shown, "present, 39 characters, not published");
+    }
+}
+
+#[test]
+fn the_first_complete_pair_wins_and_halves_are_never_mixed() {
+    let half = without_pair().env("CRYPTO_API_KEY", OTHER_KEY);
+    let case = half.env("CRYPTO_COM_API_KEY", KEY).env("CRYPTO_COM_API_SECRET", SECRET);
+    assert_eq!(fingerprint(&case.load()), fingerprint_of(KEY));
+    case.warns_of(&["CRYPTO_API_KEY", "half a pair", "no CRYPTO_API_SECRET"]);
+    let mixed = without_pair().env("CRYPTO_API_KEY", KEY).env("CRYPTO_COM_API_SECRET", SECRET);
+    assert_eq!(mixed.problems().errors().count(), 2);
+}
+
+#[test]
+fn halves_in_two_sources_are_no_pair() {
+    let case = without_pair().env("CRYPTO_API_KEY", KEY).env_file("x.env", &format!("CRYPTO_API_SECRET={SECRET}\n"));
+    let text = case.problems().to_string();
+    assert!(text.contains("CRYPTO_API_KEY stands there without CRYPTO_API_SECRET"), "{text}");
+    assert!(text.contains("CRYPTO_API_SECRET stands there without CRYPTO_API_KEY"), "{text}");
+}
+
+#[test]
+fn a_second_pair_that_differs_is_said_and_one_that_is_the_same_is_not() {
+    let same = Case::good().env("CRYPTOCOM_API_KEY", KEY).env("CRYPTOCOM_API_SECRET", SECRET);
+    assert!(same.load().warnings.is_empty());
+    let other = same.env("CRYPTOCOM_API_SECRET", OTHER_SECRET);
+    other.warns_of(&["CRYPTOCOM_API_KEY, CRYPTOCOM_API_SECRET", "differs from the pair in use: CRYPTO_API_KEY"]);
+    assert_eq!(other.load().ready_warnings(), ["a second pair of credentials is configured, and differs"]);
+}
+
+#[test]
+fn sources_come_in_order_credentials_files_environment() {
+    let pair = |key: &str| format!("CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={SECRET}\n");
+    let case = Case::good().env("CRYPTO_API_KEY", "Aa1invented-in-env-x");
+    assert_eq!(fingerprint(&case.load()), fingerprint_of("Aa1invented-in-env-x"));
+    let case = case.env_file("x.env", &pair("Bb2invented-in-file-x"));
+    assert_eq!(fingerprint(&case.load()), fingerprint_of("Bb2invented-in-file-x"));
+    let case = case.credential("crypto_api_key", "Cc3invented-single-x\n").credential("CRYPTO_API_SECRET", SECRET);
+    assert_eq!(fingerprint(&case.load()), fingerprint_of("Cc3invented-single-x"));
+    let case = case.credential("crypto.env", &pair("Dd4invented-first-xx"));
+    assert_eq!(fingerprint(&case.load()), fingerprint_of("Dd4invented-first-xx"));
+}
+
+#[test]
+fn one_new_line_at_the_end_of_a_single_file_is_no_dirt() {
+    let case = without_pair().credential("CRYPTO_API_KEY", &format!("{KEY}\n"));
+    let case = case.credential("CRYPTO_API_SECRET", &format!("{SECRET}\n"));
+    assert!(case.load().warnings.is_empty());
+}
+
+#[test]
+fn missing_half_and_empty_credentials_are_told_apart() {
+    without_pair().fails_with(&["CRYPTO_API_KEY, CRYPTO_API_SECRET", "not configured", "systemctl restart"]);
+    without_pair().env("CRYPTO_API_KEY", "").fails_with(&["variable CRYPTO_API_KEY", "the value is empty"]);
+    without_pair().env("CRYPTO_API_KEY", KEY).fails_with(&[
+        "CRYPTO_API_SECRET",
+        "half a pair",
+        "set CRYPTO_API_SECRET",
+    ]);
+    let without_token = Case::empty().env("CRYPTO_API_KEY", KEY).env("CRYPTO_API_SECRET", SECRET);
+    without_token.fails_with(&["CRYPTO_PROXY_TOKEN", "not configured", "openssl rand"]);
+}
+
+#[test]
+fn copied_dirt_is_taken_off_with_a_warning_that_shows_lengths_only() {
+    let case = Case::good().env("CRYPTO_API_SECRET", &format!(" \u{feff}\"{SECRET}\"\r"));
+    case.warns_of(&["CRYPTO_API_SECRET", "taken off: 44 characters, 39 without"]);
+    assert!(case.load().credentials.secret.equals(&Case::good().load().credentials.secret));
+    Case::good()
+        .env("CRYPTO_API_SECRET", "invented secret text")
+        .fails_with(&["CRYPTO_API_SECRET", "white space inside"]);
+}
+
+#[test]
+fn suspicious_pairs_are_said() {
+    let pair = |key: &str, secret: &str| Case::good().env("CRYPTO_API_KEY", key).env("CRYPTO_API_SECRET", secret);
+    pair(SECRET, KEY).warns_of(&["CRYPTO_API_KEY", "is the secret in the key's place?"]);
+    pair("Kq7invented-key-much-longer-than-it", "Zr5invented-secret").warns_of(&["are they swapped?"]);
+    pair("invent12", SECRET).warns_of(&["CRYPTO_API_KEY", "suspiciously short: 8 characters"]);
+    pair("invent1", SECRET).fails_with(&["CRYPTO_API_KEY", "too short: 7 characters"]);
+    pair(SECRET, SECRET).fails_with(&["same text"]);
+}
+
+#[test]
+fn a_short_token_is_refused_beyond_loopback_and_loud_elsewhere() {
+    let case = Case::good().env("CRYPTO_PROXY_TOKEN", "short-invented");
+    case.warns_of(&["CRYPTO_PROXY_TOKEN", "too short: 14 characters"]);
+    assert_eq!(case.load().ready_warnings(), ["the proxy token is too short; replace it"]);
+    let case = case.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1 unix:/run/invented");
+    assert_eq!(case.load().ready_warnings().len(), 1);
+    case.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1 0.0.0.0:1").fails_with(&["CRYPTO_PROXY_TOKEN", "beyond this machine"]);
+}
+
+#[test]
+fn a_token_is_no_number() {
+    let config = Case::good().env("CRYPTO_PROXY_TOKEN", "0070000000000000").load();
+    assert!(config.callers.authenticate(b"0070000000000000").is_some());
+    assert!(config.callers.authenticate(b"70000000000000").is_none());
+}
