@@ -25,9 +25,8 @@ use listener::{Listener, Stream};
 const RESERVE: usize = 32;
 /// After an `accept` that failed (out of descriptors), the loop waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// For connections beyond even the reserve; written without reading.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 33\r\n\
-retry-after: 1\r\nx-proxy-outcome: refused\r\nconnection: close\r\n\r\n{\"detail\":\"too many connections\"}";
+/// What a connection beyond the limit is told.
+const TOO_MANY: &str = r#"{"detail":"too many connections"}"#;
 
 /// Where we listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,10 +157,22 @@ fn admit(stream: Stream, source: Source, shared: &Arc<Shared>) {
     }
 }
 
+/// For connections beyond even the reserve: an answer that is written without reading.
 async fn turn_away(mut stream: Stream) {
-    let answer = async {
-        let _ = stream.write_all(BUSY).await;
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n\
+         x-proxy-outcome: refused\r\nx-request-id: {}\r\nconnection: close\r\n\r\n{TOO_MANY}",
+        TOO_MANY.len(),
+        request_id(),
+    );
+    let told = async {
+        let _ = stream.write_all(answer.as_bytes()).await;
         let _ = stream.shutdown().await;
     };
-    let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
+}
+
+/// For the answers that are given here: they never come through the doors, which name all others.
+fn request_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
 }
