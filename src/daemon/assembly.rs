@@ -173,7 +173,7 @@ impl Daemon {
 }
 
 async fn tell_tally(tally: Arc<Tally>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(TALLY_EVERY);
+    let mut ticks = tokio::time::interval_at(Instant::now() + TALLY_EVERY, TALLY_EVERY);
     loop {
         tokio::select! {
             _ = ticks.tick() => tally.tell(),
