@@ -39,11 +39,11 @@ async fn calls_that_were_sent_are_finished_and_answered_after_the_stop() {
     proxy.exchange().script_always("*", Fault::hang_after());
     let mut callers = Vec::new();
     for number in 0..3 {
-        let mut caller = proxy.raw().await;
+        let mut caller = proxy.connect().await;
         caller.write(&proxy.request(CREATE, &order(&format!("sent-{number}")))).await;
         callers.push(caller);
     }
-    let mut gone = proxy.raw().await;
+    let mut gone = proxy.connect().await;
     gone.write(&proxy.request(CREATE, &order("sent-gone"))).await;
     proxy.exchange().wait_received(CREATE, 4).await;
     drop(gone);
@@ -66,7 +66,7 @@ async fn calls_that_were_sent_are_finished_and_answered_after_the_stop() {
 async fn a_call_that_is_read_after_the_stop_is_refused_and_never_sent() {
     let proxy = TestProxy::start().await;
     let body = json!({ "method": CREATE, "params": order("late-1") }).to_string();
-    let mut caller = proxy.raw().await;
+    let mut caller = proxy.connect().await;
     caller.write(&proxy.head(body.len(), "expect: 100-continue\r\n")).await;
     caller.wait_continue().await;
     stop_accepting(&proxy).await;
@@ -86,7 +86,7 @@ async fn a_call_that_is_read_after_the_stop_is_refused_and_never_sent() {
 #[tokio::test]
 async fn while_draining_a_kept_connection_gets_503_and_ready_says_why() {
     let proxy = TestProxy::start().await;
-    let mut caller = proxy.raw().await;
+    let mut caller = proxy.connect().await;
     caller.write(&get("/ready")).await;
     assert_eq!(caller.answer().await.json(), json!({ "ready": true }));
     proxy.gateway.drain();
@@ -106,7 +106,7 @@ async fn while_draining_a_kept_connection_gets_503_and_ready_says_why() {
 async fn connections_without_a_request_do_not_hold_the_stop_up() {
     let proxy = TestProxy::start().await;
     let [mut silent, mut begun, mut kept, mut kept_begun] =
-        [proxy.raw().await, proxy.raw().await, proxy.raw().await, proxy.raw().await];
+        [proxy.connect().await, proxy.connect().await, proxy.connect().await, proxy.connect().await];
     for caller in [&mut kept, &mut kept_begun] {
         caller.write(&get("/health")).await;
         assert_eq!(caller.answer().await.status, 200);
@@ -115,7 +115,7 @@ async fn connections_without_a_request_do_not_hold_the_stop_up() {
         caller.write("GET /health HTTP/1.1\r\nhost: local").await;
     }
     // The proxy has read the beginnings once it has answered somebody who came after them.
-    let mut last = proxy.raw().await;
+    let mut last = proxy.connect().await;
     last.write(&get("/health")).await;
     assert_eq!(last.answer().await.status, 200);
     proxy.stop.cancel();
@@ -139,7 +139,7 @@ fn a_call_left_at_the_drain_deadline_is_recorded_as_unknown_when_the_process_end
     });
     let caller = runtime.block_on(async {
         proxy.exchange().script_always("*", Fault::hang_after());
-        let mut caller = proxy.raw().await;
+        let mut caller = proxy.connect().await;
         caller.write(&proxy.request(CREATE, &order("left-1"))).await;
         proxy.exchange().wait_received(CREATE, 1).await;
         proxy.stop.cancel();

@@ -21,7 +21,7 @@ fn nonce_of_last(exchange: &StandIn) -> String {
 
 /// By the time of this answer the proxy has met everything that came before it.
 async fn roundtrips(proxy: &TestProxy) {
-    let mut other = proxy.raw().await;
+    let mut other = proxy.connect().await;
     for _ in 0..20 {
         other.write(&get("/health")).await;
         assert_eq!(other.answer().await.status, 200);
@@ -33,7 +33,7 @@ async fn roundtrips(proxy: &TestProxy) {
 async fn an_order_whose_caller_hangs_up_is_completed_and_recorded() {
     let proxy = TestProxy::start().await;
     proxy.exchange().script(CREATE, Fault::hang_after());
-    let mut caller = proxy.raw().await;
+    let mut caller = proxy.connect().await;
     caller.write(&proxy.request(CREATE, &order("left-alone-1"))).await;
     proxy.exchange().wait_received(CREATE, 1).await;
     drop(caller);
@@ -52,7 +52,7 @@ async fn an_order_whose_caller_hangs_up_is_completed_and_recorded() {
 async fn a_caller_that_leaves_while_sending_its_body_leaves_a_record_and_nothing_is_sent() {
     for reset in [false, true] {
         let proxy = TestProxy::start().await;
-        let mut caller = proxy.raw().await;
+        let mut caller = proxy.connect().await;
         caller.write(&proxy.head(100, "expect: 100-continue\r\n")).await;
         caller.wait_continue().await;
         caller.write("{\"method\":\"private/cre").await;

@@ -4,4 +4,5 @@
 mod drain;
 mod first;
 mod hangup;
+mod sockets;
 mod support;

@@ -10,13 +10,13 @@ use tokio::{
 use super::{Answer, PATIENCE, TestProxy};
 
 /// One connection of a caller.
-pub(crate) struct Raw<S> {
+pub(crate) struct Connection<S> {
     stream: S,
     unread: Vec<u8>,
 }
 
-impl Raw<TcpStream> {
-    pub(crate) async fn connect(address: std::net::SocketAddr) -> Self {
+impl Connection<TcpStream> {
+    pub(crate) async fn tcp(address: std::net::SocketAddr) -> Self {
         Self::new(TcpStream::connect(address).await.expect("a connection"))
     }
 
@@ -26,13 +26,13 @@ impl Raw<TcpStream> {
     }
 }
 
-impl Raw<UnixStream> {
-    pub(crate) async fn connect_unix(path: &std::path::Path) -> Self {
+impl Connection<UnixStream> {
+    pub(crate) async fn unix(path: &std::path::Path) -> Self {
         Self::new(UnixStream::connect(path).await.expect("a connection"))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn new(stream: S) -> Self {
         Self { stream, unread: Vec::new() }
     }
@@ -104,8 +104,8 @@ pub(crate) fn get(path: &str) -> String {
 
 impl TestProxy {
     /// A caller's own connection to the first TCP address.
-    pub(crate) async fn raw(&self) -> Raw<TcpStream> {
-        Raw::connect(self.address()).await
+    pub(crate) async fn connect(&self) -> Connection<TcpStream> {
+        Connection::tcp(self.address()).await
     }
 
     /// The head of a private call with the right token and a body of this length; `more` are further header lines.
