@@ -4,5 +4,7 @@
 mod drain;
 mod first;
 mod hangup;
+mod load;
+mod nonce;
 mod sockets;
 mod support;
