@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
+pub mod check;
 mod demo;
 mod sandbox;
 mod self_test;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Run the daemon
     Serve(serve::Arguments),
+    /// Say what the daemon would make of its configuration and credentials, without network
+    Check(check::CheckArgs),
     /// See it work: stand-in exchange and proxy on loopback, five calls through the real door
     Demo(demo::Arguments),
     /// Run the 70 signing vectors through the signing code, without network
@@ -53,6 +56,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::SelfTest => self_test::run(),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

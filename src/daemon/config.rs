@@ -34,16 +34,18 @@ mod reader;
 mod report;
 mod settings;
 mod sources;
+mod variables;
 mod withhold;
 
 #[cfg(test)]
 mod tests;
 
 use self::{
-    credentials::Pair,
+    credentials::Judge,
     problem::one_line,
+    published::Published,
     reader::Reader,
-    sources::{Guard, Variables},
+    variables::{Guard, Variables},
     withhold::Withheld,
 };
 pub use self::{
@@ -129,8 +131,12 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
 /// Loads the configuration and tells everything about it; [`load`] is this without the tale.
 #[must_use]
 pub fn examine(sources: &Sources) -> Examined {
+    examine_against(Published::list(), sources)
+}
+
+fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let mut problems = Problems::default();
-    let variables = sources::read(sources, &mut problems);
+    let variables = variables::read(sources, &mut problems);
     names::check_unknown(&variables, &mut problems);
     let layers = layers::read(sources, &variables, &mut problems);
     let mut reader = Reader::new(&layers, &mut problems);
@@ -139,16 +145,19 @@ pub fn examine(sources: &Sources) -> Examined {
     let egress = settings::egress(&mut reader, exchange);
     let expected = settings::expected(&mut reader);
     let rows = reader.into_rows();
-    let pair = credentials::load(&variables, exchange, &mut problems);
-    let token = credentials::load_token(&variables, settings::reach(&settings.server.listen), &mut problems);
-    let mut report = Report { credentials: credential_rows(pair.as_ref(), token.as_ref(), &variables), settings: rows };
+    let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
+    let mut report = Report { sources: sources.describe(), credentials: Vec::new(), settings: rows };
+    let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
+    let rows = &mut report.credentials;
+    let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    rows.extend(label_row(&variables));
     withhold(&variables, &mut problems, &mut report);
     let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
-    let usable = pair.zip(token).filter(|_| problems.allow_start());
-    let config = usable.map(|(pair, (digest, _))| Config {
-        credentials: pair.credentials,
+    let usable = credentials.zip(token).filter(|_| problems.allow_start());
+    let config = usable.map(|(credentials, token)| Config {
+        credentials,
         key_label,
-        callers: default_caller(digest, settings.policy),
+        callers: default_caller(token, settings.policy),
         upstream: settings.upstream,
         pipeline: settings.pipeline,
         http: settings.http,
@@ -166,14 +175,12 @@ fn default_caller(token: TokenDigest, policy: Policy) -> Callers {
     Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))])
 }
 
-fn credential_rows(pair: Option<&Pair>, token: Option<&(TokenDigest, Row)>, variables: &Variables) -> Vec<Row> {
-    let label = variables.find(names::LABEL).map(|variable| Row {
+fn label_row(variables: &Variables) -> Option<Row> {
+    variables.find(names::LABEL).map(|variable| Row {
         key: names::LABEL.to_owned(),
         shown: one_line(variable.value.trim()),
         source: variable.origin.clone(),
-    });
-    let of_pair = pair.into_iter().flat_map(|pair| pair.rows.clone());
-    of_pair.chain(token.map(|(_, row)| row.clone())).chain(label).collect()
+    })
 }
 
 fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {
@@ -198,6 +205,6 @@ pub struct FilePair {
 /// by [`examine`].
 #[must_use]
 pub fn pair_of_file(path: &Path) -> Option<FilePair> {
-    let layer = sources::read_env_file(path, Guard::Mode, &mut Problems::default())?;
+    let layer = variables::read_env_file(path, Guard::Mode, &mut Problems::default())?;
     credentials::pair_of(layer).map(|(name, credentials)| FilePair { name, credentials })
 }

@@ -1,8 +1,37 @@
 //! Which address the exchange sees us from, watched in the background.
+//!
+//! Several services are asked in parallel: at start, at every interval, and soon after somebody pulled the [`Trigger`].
+//! Guarantees: an address is taken for ours only where at least two services agree; a change, and an address that the
+//! operator does not expect, are said once each, before the first call fails for it; nothing here is in the path of a
+//! call. Does not: say anything about the whitelist itself, which only the exchange knows.
 
-use std::time::Duration;
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
 use url::Url;
+
+use crate::gateway::{
+    observed::Observed,
+    upstream::{self, ClientProblem, Resolver},
+};
+
+mod agreement;
+mod announce;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use agreement::{Reading, agree};
+use announce::Announcer;
+use service::NoAnswer;
+
+/// Measurements that somebody asked for are at least this far apart.
+const TRIGGERED_AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
 /// How our outbound address is watched.
 #[derive(Clone, Debug)]
@@ -14,30 +43,137 @@ pub struct Settings {
     /// One service must answer within this time.
     pub deadline: Duration,
 }
-/// Stub.
+
+/// Asks for a measurement soon, and tells when one confirmed an address. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    wanted: Arc<Notify>,
+    confirmed: watch::Receiver<Option<Instant>>,
+}
+
+impl Trigger {
+    /// A trigger that moves nothing, for where no watch could be set up.
+    #[must_use]
+    pub fn unconnected() -> Self {
+        Self { wanted: Arc::default(), confirmed: watch::channel(None).1 }
+    }
+
+    /// A trigger whose other end the test holds: what it asks, and what it is told.
+    #[cfg(test)]
+    pub(super) fn held_by_a_test() -> (Self, Arc<Notify>, watch::Sender<Option<Instant>>) {
+        let (sender, confirmed) = watch::channel(None);
+        let wanted = Arc::<Notify>::default();
+        (Self { wanted: Arc::clone(&wanted), confirmed }, wanted, sender)
+    }
+
+    /// Asks for a measurement: at once, but at most once a minute, then as soon as the minute is over. Never waits.
+    pub fn remeasure(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// When the last measurement that confirmed an address began; changes with each. Closed once the watch has ended.
+    #[must_use]
+    pub fn confirmed(&self) -> watch::Receiver<Option<Instant>> {
+        self.confirmed.clone()
+    }
+}
+
+/// The watch, to be run as a task of its own.
 #[derive(Debug)]
-pub struct Watch;
-/// Stub.
-#[derive(Debug)]
-pub struct Trigger;
+pub struct Watch {
+    settings: Settings,
+    observed: Arc<Observed>,
+    client: reqwest::Client,
+    wanted: Arc<Notify>,
+    confirmed: watch::Sender<Option<Instant>>,
+    announcer: Announcer,
+}
+
 impl Watch {
-    /// Stub.
+    /// Prepares to ask the services; two entries for the same host and port count as one service. `ca_file` holds the
+    /// trust roots as PEM; `None` takes the system's bundle.
+    ///
     /// # Errors
-    /// Stub.
+    /// [`ClientProblem`] where a service is neither https nor on loopback, or no client could be set up.
     pub fn new(
-        _: Settings,
-        _: std::sync::Arc<crate::gateway::observed::Observed>,
-        _: crate::gateway::upstream::Resolver,
-        _: Option<&std::path::Path>,
-    ) -> Result<Self, crate::gateway::upstream::ClientProblem> {
-        Ok(Self)
+        mut settings: Settings,
+        observed: Arc<Observed>,
+        resolver: Resolver,
+        ca_file: Option<&Path>,
+    ) -> Result<Self, ClientProblem> {
+        let mut origins = Vec::new();
+        settings.services.retain(|service| {
+            let new = !origins.contains(&service.origin());
+            origins.push(service.origin());
+            new
+        });
+        let client = upstream::service_client(&settings.services, settings.deadline, ca_file, resolver)?;
+        let (wanted, confirmed) = (Arc::default(), watch::channel(None).0);
+        Ok(Self { settings, observed, client, wanted, confirmed, announcer: Announcer::default() })
     }
-    /// Stub.
+
+    /// A handle that asks this watch for measurements.
+    #[must_use]
     pub fn trigger(&self) -> Trigger {
-        Trigger
+        Trigger { wanted: Arc::clone(&self.wanted), confirmed: self.confirmed.subscribe() }
     }
-    /// Stub.
-    pub async fn run(self, shutdown: tokio_util::sync::CancellationToken) {
-        shutdown.cancelled().await
+
+    /// Watches until `shutdown`; returns at once where there is no service to ask.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        if !self.settings.services.is_empty() {
+            shutdown.run_until_cancelled(self.watch()).await;
+        }
+    }
+
+    async fn watch(&mut self) {
+        let mut triggered = None;
+        loop {
+            self.measure().await;
+            self.next_turn(&mut triggered).await;
+        }
+    }
+
+    /// Waits for the interval to pass, or for a trigger; `triggered` is when one last came through.
+    async fn next_turn(&self, triggered: &mut Option<Instant>) {
+        let wanted = async {
+            self.wanted.notified().await;
+            if let Some(last) = *triggered {
+                time::sleep_until(last + TRIGGERED_AT_MOST_EVERY).await;
+            }
+        };
+        if time::timeout(self.settings.interval, wanted).await.is_ok() {
+            *triggered = Some(Instant::now());
+        }
+    }
+
+    async fn measure(&mut self) {
+        let began = Instant::now();
+        let reading = agree(&self.ask_all().await);
+        let confirmed = matches!(reading, Reading::Confirmed { .. });
+        self.announcer.take(reading, &self.observed);
+        if confirmed {
+            self.confirmed.send_replace(Some(began));
+        }
+    }
+
+    async fn ask_all(&self) -> Vec<IpAddr> {
+        let mut asked = JoinSet::new();
+        for service in self.settings.services.iter() {
+            let (client, service, deadline) = (self.client.clone(), service.clone(), self.settings.deadline);
+            asked.spawn(async move {
+                let answer = time::timeout(deadline, service::ask(&client, &service)).await;
+                let answer = answer.unwrap_or(Err(NoAnswer::NotReached));
+                if let Err(problem) = answer {
+                    tracing::debug!("{} {problem}", service.host_str().unwrap_or_default());
+                }
+                answer.ok()
+            });
+        }
+        let mut answers = Vec::new();
+        while let Some(answer) = asked.join_next().await {
+            // A service whose task panicked has no voice; the panic hook has said so.
+            answers.extend(answer.ok().flatten());
+        }
+        answers
     }
 }

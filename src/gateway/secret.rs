@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -91,6 +92,18 @@ impl ApiKey {
     }
 }
 
+impl ApiSecret {
+    /// HMAC-SHA256 under `salt` in lower-case hex: tells on this installation alone whether the secret is another one,
+    /// and is no help in guessing it to who does not have the salt. Never to be printed.
+    #[must_use]
+    pub fn keyed_digest(&self, salt: &[u8]) -> String {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("any length");
+        mac.update(self.expose().as_bytes());
+        hex::encode(mac.finalize().into_bytes())
+    }
+}
+
 impl TokenDigest {
     /// The digest of a token.
     #[must_use]
@@ -125,5 +138,12 @@ mod tests {
     fn a_fingerprint_is_eight_hex_characters_of_the_sha256() {
         // printf %s token | sha256sum
         assert_eq!(ApiKey::new("token".into()).fingerprint(), "3c469e9d");
+    }
+
+    #[test]
+    fn a_keyed_digest_is_the_hmac_of_the_secret_under_the_salt() {
+        // printf %s invented-secret | openssl dgst -sha256 -hmac salt
+        let digest = ApiSecret::new("invented-secret".into()).keyed_digest(b"salt");
+        assert_eq!(digest, "e01ec0a5e5415b860c53d9a50ad5dc7581f30b9194729ea5034f80307c6bd01d");
     }
 }

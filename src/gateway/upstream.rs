@@ -31,7 +31,7 @@ mod roots;
 mod scrub;
 
 pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
-pub use client::{ClientProblem, Settings};
+pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
 pub use resolver::{Lookup, Resolver, is_public};
 pub use roots::RootsProblem;
 use scrub::Scrubber;

@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 use super::{
     cleaning, names,
     problem::{Origin, Problem, Problems},
-    published::{self, Use},
+    published::{Published, Use},
     report::Row,
-    sources::{Layer, Variable, Variables},
+    variables::{Layer, Variable, Variables},
 };
 use crate::gateway::secret::{ApiKey, ApiSecret, Credentials};
 
@@ -36,6 +36,17 @@ pub(super) enum Exchange {
     StandIn,
 }
 
+/// What credentials are judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'a> {
+    /// Values that anybody may have.
+    pub(super) published: &'a Published,
+    /// Where calls go.
+    pub(super) exchange: Exchange,
+    /// Who can reach the listener.
+    pub(super) reach: Reach,
+}
+
 /// A pair as it was found.
 struct Found<'a> {
     names: (&'static str, &'static str),
@@ -43,23 +54,23 @@ struct Found<'a> {
     secret: &'a Variable,
 }
 
-/// A pair that can be used, and its rows for the report.
-pub(super) struct Pair {
-    pub(super) credentials: Credentials,
-    pub(super) rows: Vec<Row>,
-}
-
-/// Finds and checks the pair; `None` where there is none to be used, which is reported.
-pub(super) fn load(variables: &Variables, exchange: Exchange, problems: &mut Problems) -> Option<Pair> {
+/// Finds and checks the pair; `None` where there is none to be used, which is reported. Its rows are for the report,
+/// whether it can be used or not.
+pub(super) fn load(
+    variables: &Variables,
+    judge: Judge<'_>,
+    rows: &mut Vec<Row>,
+    problems: &mut Problems,
+) -> Option<Credentials> {
     let mut found = complete_pairs(&variables.layers).into_iter();
     let Some(first) = found.next() else {
         report_missing(variables, problems);
         return None;
     };
     report_ignored_halves(variables, problems);
-    let pair = first.check(exchange, problems);
+    let pair = first.check(judge, rows, problems);
     for other in found {
-        other.compare(&first, pair.as_ref(), problems);
+        other.compare(&first, problems);
     }
     pair
 }
@@ -117,31 +128,30 @@ fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
 }
 
 impl Found<'_> {
-    fn check(&self, exchange: Exchange, problems: &mut Problems) -> Option<Pair> {
+    fn check(&self, judge: Judge<'_>, rows: &mut Vec<Row>, problems: &mut Problems) -> Option<Credentials> {
         let key = clean(self.names.0, self.key, problems);
         let secret = clean(self.names.1, self.secret, problems);
         let (key, secret) = (key?, secret?);
-        let key_usable = self.judge(Use::Key, &key, exchange, problems);
-        let secret_usable = self.judge(Use::Secret, &secret, exchange, problems);
+        rows.extend(self.rows(&key, &secret, judge.published));
+        let key_usable = self.judge(Use::Key, &key, judge, problems);
+        let secret_usable = self.judge(Use::Secret, &secret, judge, problems);
         let not_swapped = self.check_swapped(&key, &secret, problems);
-        let rows = self.rows(&key, &secret);
-        let credentials = Credentials { key: ApiKey::new(key.to_string()), secret: ApiSecret::new(secret.to_string()) };
-        (key_usable && secret_usable && not_swapped).then_some(Pair { credentials, rows })
+        (key_usable && secret_usable && not_swapped).then(|| credentials_of(&key, &secret))
     }
 
     /// Whether a half of the pair can be used.
-    fn judge(&self, used: Use, text: &str, exchange: Exchange, problems: &mut Problems) -> bool {
+    fn judge(&self, used: Use, text: &str, judge: Judge<'_>, problems: &mut Problems) -> bool {
         let (name, variable) = match used {
             Use::Secret => (self.names.1, self.secret),
             Use::Key | Use::Token => (self.names.0, self.key),
         };
         let length = text.chars().count();
-        let is_published = published::is_published(used, text);
+        let is_published = judge.published.holds(used, text);
         let mut error = |text: String, remedy: &str| {
             problems.push(Problem::error(name, &variable.origin, text, remedy));
             false
         };
-        if is_published && exchange == Exchange::Real {
+        if is_published && judge.exchange == Exchange::Real {
             return error("this value was published: anybody may have it".to_owned(), REVOKE);
         }
         if length < TOO_SHORT {
@@ -176,34 +186,44 @@ impl Found<'_> {
         true
     }
 
-    fn rows(&self, key: &str, secret: &str) -> Vec<Row> {
+    fn rows(&self, key: &str, secret: &str, published: &Published) -> Vec<Row> {
         let fingerprint = ApiKey::new(key.to_owned()).fingerprint();
-        let of_key = format!("{}, fingerprint {fingerprint}", facts(key, Use::Key, self.key));
+        let of_key = format!("{}, fingerprint {fingerprint}", facts(key, published.holds(Use::Key, key), self.key));
         vec![
             row(self.names.0, of_key, self.key),
-            row(self.names.1, facts(secret, Use::Secret, self.secret), self.secret),
+            row(self.names.1, facts(secret, published.holds(Use::Secret, secret), self.secret), self.secret),
         ]
     }
 
-    /// Says so where a further pair differs from the one in use.
-    fn compare(&self, first: &Found<'_>, pair: Option<&Pair>, problems: &mut Problems) {
+    /// The cleaned pair, unjudged.
+    fn cleaned(&self) -> Option<Credentials> {
         let mut unheard = Problems::default();
-        let own = self.check(Exchange::StandIn, &mut unheard).map(|own| own.credentials);
-        let used = pair.map(|pair| &pair.credentials);
-        let same = own.zip(used).is_some_and(|(a, b)| a.key.equals(&b.key) && a.secret.equals(&b.secret));
-        if !same {
-            let text = format!("differs from the pair in use: {} ({})", first.names.0, first.key.origin);
-            let key = format!("{}, {}", self.names.0, self.names.1);
-            let problem = Problem::warning(&key, &self.key.origin, text, "keep one pair");
-            problems.push(problem.ready("a second pair of credentials is configured, and differs"));
-        }
+        let key = clean(self.names.0, self.key, &mut unheard)?;
+        let secret = clean(self.names.1, self.secret, &mut unheard)?;
+        Some(credentials_of(&key, &secret))
     }
+
+    /// Says so where a further pair differs from the one in use.
+    fn compare(&self, used: &Found<'_>, problems: &mut Problems) {
+        let both = self.cleaned().zip(used.cleaned());
+        if both.is_some_and(|(own, used)| own.key.equals(&used.key) && own.secret.equals(&used.secret)) {
+            return;
+        }
+        let text = format!("differs from the pair in use: {} ({})", used.names.0, used.key.origin);
+        let key = format!("{}, {}", self.names.0, self.names.1);
+        let problem = Problem::warning(&key, &self.key.origin, text, "keep one pair");
+        problems.push(problem.ready("a second pair of credentials is configured, and differs"));
+    }
+}
+
+fn credentials_of(key: &str, secret: &str) -> Credentials {
+    Credentials { key: ApiKey::new(key.to_owned()), secret: ApiSecret::new(secret.to_owned()) }
 }
 
 const REVOKE: &str = "create a new key, revoke this one, and purge old logs";
 
-fn facts(text: &str, used: Use, variable: &Variable) -> String {
-    let published = if published::is_published(used, text) { "PUBLISHED" } else { "not published" };
+fn facts(text: &str, is_published: bool, variable: &Variable) -> String {
+    let published = if is_published { "PUBLISHED" } else { "not published" };
     let quotes = if variable.quoted { ", quotes removed by systemd" } else { "" };
     format!("present, {} characters, {published}{quotes}", text.chars().count())
 }
@@ -234,6 +254,5 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
 pub(super) fn pair_of(layer: Layer) -> Option<(&'static str, Credentials)> {
     let layers = [layer];
     let first = complete_pairs(&layers).into_iter().next()?;
-    let pair = first.check(Exchange::StandIn, &mut Problems::default())?;
-    Some((first.names.0, pair.credentials))
+    first.cleaned().map(|credentials| (first.names.0, credentials))
 }

@@ -17,7 +17,8 @@ use super::{
     names::{self, Kind},
     nearest,
     problem::{Origin, Problem, Problems},
-    sources::{self, Sources, Variables},
+    sources::Sources,
+    variables::{self, Variables},
 };
 
 const NO_SECRETS: &str = "put it into /etc/crypto.env (mode 0600) or the unit's credentials, and take it out here";
@@ -118,7 +119,7 @@ impl File {
         if sources.config_file.is_none() && is_absent(path) {
             return Self::default();
         }
-        let Some(text) = sources::read_text(path, problems) else { return Self::default() };
+        let Some(text) = variables::read_text(path, problems) else { return Self::default() };
         let mut file = Self { path: path.to_owned(), text: text.to_string(), ..Self::default() };
         match DeTable::parse(&text) {
             Ok(table) => file.walk("", table.get_ref(), problems),

@@ -5,7 +5,7 @@
 use super::{
     nearest::{self, SLIP},
     problem::{Origin, Problem, Problems},
-    sources::Variables,
+    variables::Variables,
 };
 
 /// Names the configuration file.

@@ -7,9 +7,9 @@ use std::{collections::HashSet, sync::LazyLock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-static LIST: LazyLock<Published> = LazyLock::new(Published::read);
+static LIST: LazyLock<Published> = LazyLock::new(|| Published::read(include_str!("../../../data/published.json")));
 
-/// Digests, SHA-256 in lower-case hex.
+/// Digests, SHA-256 in lower-case hex; passed about as a value, so that tests have a list of their own.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Published {
     proxy_tokens: HashSet<String>,
@@ -26,22 +26,25 @@ pub(super) enum Use {
 }
 
 impl Published {
-    fn read() -> Self {
-        serde_json::from_str(include_str!("../../../data/published.json")).unwrap_or_default()
+    /// The list of this project.
+    pub(super) fn list() -> &'static Self {
+        &LIST
     }
 
-    fn holds(&self, used: Use, digest: &str) -> bool {
+    /// The list as it stands in a file.
+    pub(super) fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// Whether the text was published, in this use.
+    pub(super) fn holds(&self, used: Use, text: &str) -> bool {
+        let digest = hex::encode(Sha256::digest(text.as_bytes()));
         match used {
-            Use::Key => self.api_keys.contains(digest),
-            Use::Secret => self.api_secrets.contains(digest),
-            Use::Token => self.proxy_tokens.contains(digest),
+            Use::Key => self.api_keys.contains(&digest),
+            Use::Secret => self.api_secrets.contains(&digest),
+            Use::Token => self.proxy_tokens.contains(&digest),
         }
     }
-}
-
-/// Whether the text was published, in this use.
-pub(super) fn is_published(used: Use, text: &str) -> bool {
-    LIST.holds(used, &hex::encode(Sha256::digest(text.as_bytes())))
 }
 
 #[cfg(test)]
@@ -58,9 +61,9 @@ mod tests {
     #[test]
     fn a_text_is_found_in_its_own_use_only() {
         let digest = hex::encode(Sha256::digest(b"invented"));
-        let list = Published { api_keys: [digest.clone()].into(), ..Published::default() };
-        assert!(list.holds(Use::Key, &digest));
-        assert!(!list.holds(Use::Secret, &digest));
-        assert!(!is_published(Use::Key, "invented"));
+        let list = Published { api_keys: [digest].into(), ..Published::default() };
+        assert!(list.holds(Use::Key, "invented"));
+        assert!(!list.holds(Use::Secret, "invented"));
+        assert!(!list.holds(Use::Key, "invented "));
     }
 }

@@ -10,7 +10,7 @@ use config::{Value, ValueKind};
 
 use super::{
     layers::{self, Layers},
-    nearest,
+    names, nearest,
     problem::{Origin, Problem, Problems, one_line},
     report::Row,
 };
@@ -27,7 +27,9 @@ impl<'a> Reader<'a> {
         Self { layers, problems, rows: Vec::new() }
     }
 
-    pub(super) fn into_rows(self) -> Vec<Row> {
+    /// The rows, in the order of the sample file.
+    pub(super) fn into_rows(mut self) -> Vec<Row> {
+        self.rows.sort_by_key(|row| names::SETTINGS.iter().position(|(key, _)| *key == row.key));
         self.rows
     }
 

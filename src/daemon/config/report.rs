@@ -19,6 +19,8 @@ pub struct Row {
 /// What the daemon makes of its sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// What was looked at, in rising precedence for settings and falling for credentials.
+    pub sources: Vec<Row>,
     /// The credentials and the caller's token.
     pub credentials: Vec<Row>,
     /// The settings.

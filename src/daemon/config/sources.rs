@@ -1,30 +1,23 @@
 //! The places settings and credentials are read from.
 //!
-//! Guarantees: the environment comes in as a map, so that tests never touch the process's; a file that exists and
-//! cannot be read is an error, never "not configured"; of several sources the earlier one wins: the unit's credentials
-//! directory, environment files in the order given, the process environment. Does not: know what the variables mean.
+//! Guarantees: the environment comes in as a map, so that tests never touch the process's; its values are wiped on
+//! drop and never printed. Does not: read anything; that is `variables` and `layers`.
 
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs, io,
-    os::unix::fs::PermissionsExt,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
 
-use super::{
-    env_file, names,
-    problem::{Origin, Problem, Problems},
-};
+use super::{names, problem::Origin, report::Row};
 
 /// Where the configuration file is looked for when none is named.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/crypto-proxy/config.toml";
 /// The environment file of the unit, which `check` reads because a shell has not the unit's environment.
 pub const DEFAULT_ENV_FILE: &str = "/etc/crypto.env";
-/// The environment file among the unit's credentials.
-const CREDENTIAL_FILE: &str = "crypto.env";
 
 /// Where to read from.
 #[derive(Clone)]
@@ -81,180 +74,37 @@ impl Sources {
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
         Self { env_files, default_env_file: Some(DEFAULT_ENV_FILE.into()), ..self }
     }
-}
 
-/// The value of one variable.
-pub(super) struct Variable {
-    pub(super) value: Zeroizing<String>,
-    pub(super) origin: Origin,
-    /// Whether systemd takes quotes off it.
-    pub(super) quoted: bool,
-}
-
-/// One source of variables.
-#[derive(Default)]
-pub(super) struct Layer {
-    pub(super) variables: BTreeMap<String, Variable>,
-}
-
-/// Every variable of every source, earlier sources first.
-#[derive(Default)]
-pub(super) struct Variables {
-    pub(super) layers: Vec<Layer>,
-    /// Whether a source could not be read, so that what is missing may stand there.
-    pub(super) unreadable: bool,
-}
-
-impl Variables {
-    /// The first source's value that is not empty.
-    pub(super) fn find(&self, name: &str) -> Option<&Variable> {
-        let all = self.layers.iter().filter_map(|layer| layer.variables.get(name));
-        all.into_iter().find(|variable| !variable.value.trim().is_empty())
-    }
-
-    /// Every variable, earlier sources first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Variable)> {
-        self.layers.iter().flat_map(|layer| &layer.variables).map(|(name, variable)| (name.as_str(), variable))
-    }
-
-    fn take(&mut self, layer: Option<Layer>) {
-        self.unreadable |= layer.is_none();
-        self.layers.extend(layer);
+    /// What is looked at, and whether it can be read.
+    pub(super) fn describe(&self) -> Vec<Row> {
+        let named = self.config_file.as_deref();
+        let config = named.unwrap_or(&self.default_config_file);
+        let absent = if named.is_some() { "there is no such file" } else { "absent: defaults count" };
+        let mut rows = vec![describe("configuration file", config, absent)];
+        let absent = "there is no such file";
+        let directory = self.credentials_directory.iter().map(|path| describe("unit's credentials", path, absent));
+        rows.extend(directory);
+        let default = self.default_env_file.as_ref().filter(|_| self.env_files.is_empty());
+        rows.extend(self.env_files.iter().chain(default).map(|path| describe("environment file", path, absent)));
+        let ours = self.env.keys().filter(|name| names::is_ours(name)).count();
+        let shown = format!("{ours} variables of ours");
+        rows.push(Row { key: "process environment".to_owned(), shown, source: Origin::Default });
+        rows
     }
 }
 
-/// Reads every source of variables.
-pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Variables {
-    let mut variables = Variables::default();
-    if let Some(directory) = &sources.credentials_directory {
-        let file = directory.join(CREDENTIAL_FILE);
-        if file.exists() {
-            variables.take(read_env_file(&file, Guard::Systemd, problems));
-        }
-        variables.take(read_directory(directory, problems));
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("config_file", &self.config_file).finish_non_exhaustive()
     }
-    for file in &sources.env_files {
-        variables.take(read_env_file(file, Guard::Mode, problems));
-    }
-    if let Some(file) = sources.default_env_file.as_deref().filter(|_| sources.env_files.is_empty()) {
-        variables.take(read_default_env_file(file, sources, problems));
-    }
-    variables.take(Some(process_layer(sources, problems)));
-    variables
 }
 
-/// Who keeps others from reading a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guard {
-    /// systemd does; the mode says nothing.
-    Systemd,
-    /// The file's mode.
-    Mode,
-}
-
-/// A shell that has the variables does not need the file of the unit.
-fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems) -> Option<Layer> {
-    let in_environment = sources.env.keys().any(|name| names::is_secret(name));
-    if in_environment || sources.credentials_directory.is_some() {
-        match fs::read(file) {
-            Ok(_) => {}
-            Err(_) => return Some(Layer::default()),
-        }
-    }
-    read_env_file(file, Guard::Mode, problems)
-}
-
-/// Reads one environment file; `None` where it cannot be read.
-pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) -> Option<Layer> {
-    let text = read_text(path, problems)?;
-    let file = env_file::parse(&text);
-    for finding in &file.findings {
-        report(path, finding, problems);
-    }
-    let holds_secrets = file.entries.iter().any(|entry| names::is_secret(&entry.name) && !entry.value.is_empty());
-    if guard == Guard::Mode && holds_secrets {
-        check_mode(path, problems);
-    }
-    let variables = file.entries.into_iter().map(|entry| {
-        let origin = Origin::EnvFile { path: path.to_owned(), line: entry.line, name: Some(entry.name.clone()) };
-        (entry.name, Variable { value: entry.value, origin, quoted: entry.quoted })
-    });
-    Some(Layer { variables: variables.collect() })
-}
-
-fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {
-    let name = finding.name.clone().filter(|name| names::is_ours(name));
-    let general = matches!(finding.kind, env_file::Kind::ExportPrefix | env_file::Kind::Duplicate);
-    if general && name.is_none() {
-        return;
-    }
-    let (text, remedy) = finding.kind.explain();
-    let key = name.clone().unwrap_or_else(|| "environment file".to_owned());
-    let source = Origin::EnvFile { path: path.to_owned(), line: finding.line, name: None };
-    problems.push(Problem::warning(&key, &source, text, remedy));
-}
-
-/// The single files among the unit's credentials, named like the variables.
-fn read_directory(directory: &Path, problems: &mut Problems) -> Option<Layer> {
-    let mut layer = Layer::default();
-    for name in names::SECRETS.iter().chain([&names::LABEL]) {
-        let candidates = [directory.join(name), directory.join(name.to_lowercase())];
-        let Some(path) = candidates.into_iter().find(|path| path.exists()) else { continue };
-        let mut value = read_text(&path, problems)?;
-        let one_line_less = value.strip_suffix('\n').map_or(value.len(), str::len);
-        value.truncate(one_line_less);
-        let variable = Variable { value, origin: Origin::File(path), quoted: false };
-        layer.variables.insert((*name).to_owned(), variable);
-    }
-    Some(layer)
-}
-
-fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
-    for name in &sources.not_text {
-        let source = Origin::Variable(name.clone());
-        problems.push(Problem::error(name, &source, "its value is not UTF-8", "set it anew, as text"));
-    }
-    let variables = sources.env.iter().filter(|(name, _)| names::is_candidate(name)).map(|(name, value)| {
-        let origin = Origin::Variable(name.clone());
-        (name.clone(), Variable { value: value.clone(), origin, quoted: false })
-    });
-    Layer { variables: variables.collect() }
-}
-
-/// Reads a text file; where it cannot be read, says why and what to do.
-pub(super) fn read_text(path: &Path, problems: &mut Problems) -> Option<Zeroizing<String>> {
-    let source = Origin::File(path.to_owned());
-    let (text, remedy) = match fs::read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => return Some(Zeroizing::new(text)),
-        Ok(Err(error)) => {
-            let line =
-                1 + error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
-            drop(Zeroizing::new(error.into_bytes()));
-            (format!("line {line} is not UTF-8"), "save the file as UTF-8")
-        }
-        Err(error) => explain(&error),
+fn describe(key: &str, path: &Path, absent: &str) -> Row {
+    let shown = match std::fs::File::open(path) {
+        Ok(_) => "read".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => absent.to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "not readable by you".to_owned(),
+        Err(error) => format!("cannot be read: {error}"),
     };
-    problems.push(Problem::error("file", &source, text, remedy));
-    None
-}
-
-fn explain(error: &io::Error) -> (String, &'static str) {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        return ("not readable by you".to_owned(), "run as root (sudo)");
-    }
-    if error.kind() == io::ErrorKind::NotFound {
-        return ("there is no such file".to_owned(), "create it, or name another");
-    }
-    (format!("cannot be read: {error}"), "name a readable file")
-}
-
-fn check_mode(path: &Path, problems: &mut Problems) {
-    let Ok(metadata) = fs::metadata(path) else { return };
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o044 != 0 {
-        let who = if mode & 0o004 == 0 { "its group" } else { "every user of this machine" };
-        let text = format!("holds credentials and is readable by {who} (mode {mode:04o})");
-        let remedy = format!("chmod 600 {}", path.display());
-        problems.push(Problem::warning("file", &Origin::File(path.to_owned()), text, remedy));
-    }
+    Row { key: key.to_owned(), shown, source: Origin::File(path.to_owned()) }
 }

@@ -95,5 +95,6 @@ impl Case {
 
 mod canary;
 mod credentials;
+mod samples;
 mod settings;
 mod sources;

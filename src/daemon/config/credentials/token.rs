@@ -7,13 +7,16 @@ use super::{
     super::{
         names,
         problem::{Origin, Problem, Problems},
-        published::{self, Use},
+        published::Use,
         report::Row,
-        sources::Variables,
+        variables::Variables,
     },
-    SHORT, clean, facts, row,
+    Judge, SHORT, clean, facts, row,
 };
-use crate::gateway::{caller::MAX_TOKEN_BYTES, secret::TokenDigest};
+use crate::gateway::{
+    caller::MAX_TOKEN_BYTES,
+    secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
+};
 
 const NEW_TOKEN: &str = "make a new one, say with openssl rand -hex 32, and give it to the callers too";
 
@@ -26,55 +29,81 @@ pub(in super::super) enum Reach {
     Beyond,
 }
 
+/// A weakness that is borne on this machine alone.
+struct Weakness {
+    text: String,
+    ready: &'static str,
+}
+
 /// Finds and checks the token; `None` where there is none to be used, which is reported.
 pub(in super::super) fn load(
     variables: &Variables,
-    reach: Reach,
+    credentials: Option<&Credentials>,
+    judge: Judge<'_>,
+    rows: &mut Vec<Row>,
     problems: &mut Problems,
-) -> Option<(TokenDigest, Row)> {
+) -> Option<TokenDigest> {
     let Some(variable) = variables.find(names::TOKEN) else {
-        if !variables.unreadable {
-            let text = "not configured: without it nobody could call";
-            problems.push(Problem::error(names::TOKEN, &Origin::Default, text, NEW_TOKEN));
-        }
+        report_missing(variables, problems);
         return None;
     };
     let text = clean(names::TOKEN, variable, problems)?;
-    let weakness = weakness(&text);
-    let usable = match weakness {
-        Some((fatal, what, short)) => judge(&variable.origin, reach, fatal, &what, short, problems),
-        None => true,
+    let is_published = judge.published.holds(Use::Token, &text);
+    rows.push(row(names::TOKEN, facts(&text, is_published, variable), variable));
+    let usable = match unusable(&text, credentials) {
+        Some(fault) => {
+            problems.push(Problem::error(names::TOKEN, &variable.origin, fault, NEW_TOKEN));
+            false
+        }
+        None => bear(weakness(&text, is_published), &variable.origin, judge.reach, problems),
     };
-    let row = row(names::TOKEN, facts(&text, Use::Token, variable), variable);
-    usable.then(|| (TokenDigest::of(text.as_bytes()), row))
+    usable.then(|| TokenDigest::of(text.as_bytes()))
 }
 
-/// What is wrong with a token: whether everywhere, in words, and in few words.
-fn weakness(text: &str) -> Option<(bool, String, &'static str)> {
+fn report_missing(variables: &Variables, problems: &mut Problems) {
+    if variables.unreadable {
+        return;
+    }
+    let empty = variables.iter().find(|(name, _)| *name == names::TOKEN);
+    let (text, origin) = empty
+        .map_or(("not configured: without it nobody could call", Origin::Default), |(_, variable)| {
+            ("not configured: the value is empty", variable.origin.clone())
+        });
+    problems.push(Problem::error(names::TOKEN, &origin, text, NEW_TOKEN));
+}
+
+/// Why a token cannot be used anywhere.
+fn unusable(text: &str, credentials: Option<&Credentials>) -> Option<String> {
     let length = text.chars().count();
     if length == 0 || length > MAX_TOKEN_BYTES {
-        return Some((true, format!("cannot be used: {length} characters"), ""));
+        return Some(format!("cannot be used: {length} characters"));
     }
-    if published::is_published(Use::Token, text) {
-        let what = "this token was published: anybody may have it".to_owned();
-        return Some((false, what, "the proxy token was published; replace it"));
+    let credentials = credentials?;
+    let of_key = credentials.key.equals(&ApiKey::new(text.to_owned()));
+    let of_secret = credentials.secret.equals(&ApiSecret::new(text.to_owned()));
+    (of_key || of_secret).then(|| "is the exchange's API key or secret, which callers must not have".to_owned())
+}
+
+fn weakness(text: &str, is_published: bool) -> Option<Weakness> {
+    let length = text.chars().count();
+    if is_published {
+        let text = "this token was published: anybody may have it".to_owned();
+        return Some(Weakness { text, ready: "the proxy token was published; replace it" });
     }
-    (length < SHORT).then(|| {
-        let what = format!("too short: {length} characters, {SHORT} at least");
-        (false, what, "the proxy token is too short; replace it")
+    (length < SHORT).then(|| Weakness {
+        text: format!("too short: {length} characters, {SHORT} at least"),
+        ready: "the proxy token is too short; replace it",
     })
 }
 
-fn judge(origin: &Origin, reach: Reach, fatal: bool, what: &str, short: &'static str, problems: &mut Problems) -> bool {
-    if fatal {
-        problems.push(Problem::error(names::TOKEN, origin, what, NEW_TOKEN));
-        return false;
-    }
+/// Whether a token with this weakness can be used where it can be tried from.
+fn bear(weakness: Option<Weakness>, origin: &Origin, reach: Reach, problems: &mut Problems) -> bool {
+    let Some(Weakness { text, ready }) = weakness else { return true };
     if reach == Reach::Beyond {
-        let text = format!("{what}, and the listener can be reached from beyond this machine");
+        let text = format!("{text}, and the listener can be reached from beyond this machine");
         problems.push(Problem::error(names::TOKEN, origin, text, NEW_TOKEN));
         return false;
     }
-    problems.push(Problem::warning(names::TOKEN, origin, what, NEW_TOKEN).ready(short));
+    problems.push(Problem::warning(names::TOKEN, origin, text, NEW_TOKEN).ready(ready));
     true
 }

@@ -126,3 +126,60 @@ fn a_token_is_no_number() {
     assert!(config.callers.authenticate(b"0070000000000000").is_some());
     assert!(config.callers.authenticate(b"70000000000000").is_none());
 }
+
+/// Examines a case against a list on which this key, secret and token stand.
+fn against_a_list(case: &Case) -> Examined {
+    let digest = |text: &str| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(text));
+    let list = serde_json::json!({
+        "api_keys": [digest(KEY)], "api_secrets": [digest(SECRET)], "proxy_tokens": [digest(TOKEN)],
+    });
+    examine_against(&Published::read(&list.to_string()), &case.sources())
+}
+
+#[test]
+fn published_credentials_are_refused_on_the_real_exchange() {
+    let examined = against_a_list(&Case::good());
+    assert!(examined.config.is_none());
+    let errors: Vec<_> = examined.problems.errors().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert!(errors[0].contains("CRYPTO_API_KEY") && errors[0].contains("was published"), "{errors:#?}");
+    assert!(errors[1].contains("CRYPTO_API_SECRET") && errors[1].contains("revoke"), "{errors:#?}");
+}
+
+#[test]
+fn published_credentials_are_a_warning_beside_a_stand_in() {
+    let examined = against_a_list(&Case::good().env("CRYPTO_REST_BASE", "http://127.0.0.1:1/x"));
+    let config = examined.config.unwrap();
+    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
+    assert!(config.report.credentials.iter().all(|row| row.shown.contains("PUBLISHED")));
+}
+
+#[test]
+fn a_published_token_is_refused_beyond_loopback_and_loud_elsewhere() {
+    let case = Case::good().env("CRYPTO_REST_BASE", "http://127.0.0.1:1/x");
+    let config = against_a_list(&case).config.unwrap();
+    assert!(config.ready_warnings().contains(&"the proxy token was published; replace it"));
+    let beyond = against_a_list(&case.env("CRYPTO_PROXY_LISTEN", "0.0.0.0:1"));
+    let errors: Vec<_> = beyond.problems.errors().map(ToString::to_string).collect();
+    assert!(matches!(&errors[..], [error] if error.contains("beyond this machine")), "{errors:#?}");
+}
+
+#[test]
+fn a_token_must_not_be_a_credential_of_the_exchange() {
+    for value in [KEY, SECRET] {
+        Case::good().env("CRYPTO_PROXY_TOKEN", value).fails_with(&["CRYPTO_PROXY_TOKEN", "callers must not have"]);
+    }
+}
+
+#[test]
+fn credentials_that_cannot_be_used_are_in_the_report_all_the_same() {
+    let case = Case::good().env("CRYPTO_PROXY_TOKEN", "short-invented").env("CRYPTO_PROXY_LISTEN", "0.0.0.0:1");
+    let examined = examine(&case.env("CRYPTO_API_KEY", "invent1").sources());
+    let shown: Vec<_> = examined.report.credentials.iter().map(|row| row.shown.as_str()).collect();
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    assert!(
+        shown[0].starts_with("present, 7 characters") && shown[2].starts_with("present, 14 characters"),
+        "{shown:?}"
+    );
+    assert!(examined.config.is_none());
+}

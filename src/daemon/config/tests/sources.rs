@@ -120,3 +120,30 @@ fn readable_by_others_is_a_warning_for_plain_files_only() {
     assert!(Case::empty().env_file("crypto.env", &text).load().warnings.is_empty());
     assert!(Case::empty().credential("crypto.env", &text).load().warnings.is_empty());
 }
+
+#[test]
+fn the_units_file_is_read_by_default_and_may_be_absent_where_the_variables_are() {
+    let absent =
+        |case: Case| Sources { default_env_file: Some(case.folder.path().join("crypto.env")), ..case.sources() };
+    let problems = load(&absent(Case::empty())).unwrap_err().to_string();
+    assert!(problems.contains("crypto.env): there is no such file"), "{problems}");
+    assert!(!problems.contains("not configured"), "{problems}");
+    let config = load(&absent(Case::good())).unwrap();
+    assert!(config.startup_warnings()[0].contains("the variables of this process alone"));
+    let text = format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
+    let case = Case::empty().file("crypto.env", &text, 0o600);
+    let sources = Sources { default_env_file: Some(case.folder.path().join("crypto.env")), ..case.sources() };
+    load(&sources).unwrap();
+}
+
+#[test]
+fn a_credentials_directory_that_is_not_there_is_an_error() {
+    Case::good().env("CREDENTIALS_DIRECTORY", "/nonexistent/x").fails_with(&["CREDENTIALS_DIRECTORY", "no such file"]);
+}
+
+#[test]
+fn where_environment_files_are_named_the_units_own_is_not_read() {
+    let text = format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
+    let case = Case::empty().env_file("named.env", &text);
+    load(&Sources { default_env_file: Some("/nonexistent/crypto.env".into()), ..case.sources() }).unwrap();
+}

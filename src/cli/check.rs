@@ -1,0 +1,159 @@
+//! `crypto-proxy check`: what would the daemon make of its configuration and credentials?
+//!
+//! Guarantees: the loader is the daemon's own; nothing is sent anywhere; nothing secret is shown, an API key by its
+//! fingerprint only; exit code 0 when the daemon would start (warnings allowed), 78 when not. Does not: tell whether the
+//! exchange accepts the credentials; that is `diagnose`.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Args;
+
+use crate::daemon::config::{self, Examined, FilePair, Origin, Problem, Row, Severity, Sources};
+
+mod layout;
+
+/// What to check.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CheckArgs {
+    /// The configuration file, instead of /etc/crypto-proxy/config.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// An environment file, instead of /etc/crypto.env; several are compared with each other
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+}
+
+/// Checks what the daemon would load, and prints it.
+#[must_use]
+pub fn run(args: CheckArgs) -> ExitCode {
+    let sources = Sources::from_process(args.config).with_env_files(args.env_file);
+    let mut out = io::stdout().lock();
+    match check(&sources, &mut out) {
+        Ok(verdict) => verdict.exit_code(),
+        // Whoever closed the pipe has read enough; any other loss of output must not pass for a good check.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(super::CONFIGURATION),
+    }
+}
+
+/// What a check comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The daemon would start.
+    Good,
+    /// It would not.
+    Unusable,
+}
+
+impl Verdict {
+    /// The exit code that says so.
+    #[must_use]
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Good => ExitCode::SUCCESS,
+            Self::Unusable => ExitCode::from(super::CONFIGURATION),
+        }
+    }
+}
+
+/// Checks these sources and writes the tale to `out`, in lines of at most 100 columns where words allow.
+///
+/// # Errors
+/// Where `out` cannot be written to.
+pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
+    let examined = config::examine(sources);
+    looked_at(out, &examined.report.sources)?;
+    section(out, "Credentials", &examined.report.credentials)?;
+    if sources.env_files.len() > 1 {
+        compare(sources, out)?;
+    }
+    section(out, "Settings", &examined.report.settings)?;
+    problems(out, "Warnings", &examined, Severity::Warning)?;
+    problems(out, "Errors", &examined, Severity::Error)?;
+    conclude(out, &examined)
+}
+
+fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+    writeln!(out, "Looked at")?;
+    for Row { key, shown, source } in rows {
+        let place = if *source == Origin::Default { String::new() } else { format!(" {source}") };
+        layout::paragraph(out, &format!("{key}{place}: {shown}"), 2, 4)?;
+    }
+    writeln!(out)
+}
+
+fn section(out: &mut impl Write, title: &str, rows: &[Row]) -> io::Result<()> {
+    writeln!(out, "{title}")?;
+    if rows.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    for row in rows {
+        layout::row(out, &row.key, &row.shown, &row.source.to_string())?;
+    }
+    writeln!(out)
+}
+
+/// Says of each further environment file whether it holds the pair of the first.
+fn compare(sources: &Sources, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "Pairs in the environment files")?;
+    let pairs: Vec<_> = sources.env_files.iter().map(|path| (path, config::pair_of_file(path))).collect();
+    let first = pairs.first().and_then(|(_, pair)| pair.as_ref());
+    for (position, (path, pair)) in pairs.iter().enumerate() {
+        let shown = match (pair, first) {
+            (None, _) => "no complete pair".to_owned(),
+            (Some(pair), Some(first)) if position > 0 => format!("{}: {}", describe(pair), difference(pair, first)),
+            (Some(pair), _) => describe(pair),
+        };
+        layout::paragraph(out, &format!("{}: {shown}", path.display()), 2, 4)?;
+    }
+    writeln!(out)
+}
+
+fn describe(pair: &FilePair) -> String {
+    format!("{}, key fingerprint {}", pair.name, pair.credentials.key.fingerprint())
+}
+
+/// The secret has no fingerprint; same or different is all that is said of it.
+fn difference(pair: &FilePair, first: &FilePair) -> &'static str {
+    let (one, other) = (&pair.credentials, &first.credentials);
+    match (one.key.equals(&other.key), one.secret.equals(&other.secret)) {
+        (true, true) => "the same pair as in the first file",
+        (true, false) => "a different pair: the same key beside another secret; one of them must be wrong",
+        (false, true) => "a different pair: another key beside the same secret; one of them must be wrong",
+        (false, false) => "a different pair: key and secret both differ",
+    }
+}
+
+fn problems(out: &mut impl Write, title: &str, examined: &Examined, severity: Severity) -> io::Result<()> {
+    let found: Vec<&Problem> = examined.problems.iter().filter(|problem| problem.severity == severity).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{title}")?;
+    for problem in found {
+        let shown = problem.shown.as_deref().map_or_else(String::new, |shown| format!(" = {shown}"));
+        layout::paragraph(out, &format!("{}{shown}: {}", problem.key, problem.text), 2, 4)?;
+        if problem.source != Origin::Default {
+            layout::paragraph(out, &format!("at: {}", problem.source), 4, 8)?;
+        }
+        layout::paragraph(out, &format!("do: {}", problem.remedy), 4, 8)?;
+    }
+    writeln!(out)
+}
+
+fn conclude(out: &mut impl Write, examined: &Examined) -> io::Result<Verdict> {
+    let (errors, warnings) = (examined.problems.errors().count(), examined.problems.warnings().count());
+    if examined.config.is_some() {
+        writeln!(out, "Good: the daemon would start. Warnings: {warnings}.")?;
+        return Ok(Verdict::Good);
+    }
+    writeln!(out, "Unusable: the daemon would not start. Errors: {errors}, warnings: {warnings}.")?;
+    Ok(Verdict::Unusable)
+}
+
+#[cfg(test)]
+mod tests;

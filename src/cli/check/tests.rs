@@ -1,0 +1,102 @@
+//! What `check` prints, and that it prints nothing secret.
+
+use std::{ffi::OsString, fs, path::Path};
+
+use tempfile::TempDir;
+
+use super::*;
+
+const KEY: &str = "Kq7invented-key-1234";
+const SECRET: &str = "cxakp_Zr5invented-secret-of-some-length";
+const TOKEN: &str = "Wm3invented-token-of-some-length";
+
+fn pair(key: &str, secret: &str) -> String {
+    format!("CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET=\"{secret}\"\nCRYPTO_PROXY_TOKEN={TOKEN}\n")
+}
+
+/// Writes environment files, checks them, and returns verdict and text.
+fn checked(files: &[(&str, &str)]) -> (Verdict, String, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = files.iter().map(|(name, _)| folder.path().join(name)).collect();
+    for (path, (_, text)) in paths.iter().zip(files) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let (verdict, text) = checked_with(folder.path(), paths);
+    (verdict, text, folder)
+}
+
+fn checked_with(folder: &Path, env_files: Vec<PathBuf>) -> (Verdict, String) {
+    let sources = Sources::new(None, Vec::<(OsString, OsString)>::new());
+    let sources = Sources { default_config_file: folder.join("absent.toml"), env_files, ..sources };
+    let mut out = Vec::new();
+    let verdict = check(&sources, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    for secret in [KEY, SECRET, TOKEN] {
+        let parts: Vec<_> = secret.as_bytes().windows(8).map(|part| String::from_utf8_lossy(part)).collect();
+        assert!(parts.iter().all(|part| !text.contains(&**part)), "{text}");
+    }
+    (verdict, text)
+}
+
+#[test]
+fn a_good_file_is_shown_redacted_with_its_provenance() {
+    let (verdict, text, folder) = checked(&[("crypto.env", &pair(KEY, SECRET))]);
+    assert_eq!(verdict, Verdict::Good, "{text}");
+    let file = folder.path().join("crypto.env").display().to_string();
+    for part in [
+        "CRYPTO_API_KEY = present, 20 characters, not published, fingerprint 1e97c182",
+        "CRYPTO_API_SECRET = present, 39 characters, not published, quotes removed by systemd",
+        &format!("{file}:2 CRYPTO_API_SECRET"),
+        "calls.deadline_ms = 12000",
+        "absent.toml: absent: defaults count",
+        "Good: the daemon would start. Warnings: 0.",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(!text.contains("Pairs in"), "{text}");
+}
+
+#[test]
+fn lines_are_short() {
+    let (_, text, _folder) = checked(&[("crypto.env", "CRYPTO_PROXY_TOKEN=short\nCRYPTO_API_KEY=x\nnonsense\n")]);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+#[test]
+fn errors_say_where_and_what_to_do_and_the_exit_code_is_78() {
+    let (verdict, text, folder) =
+        checked(&[("crypto.env", &format!("CRYPTO_PROXY_TOKEN={TOKEN}\nCRYPTO_API_KEY={KEY}\n"))]);
+    assert_eq!(verdict, Verdict::Unusable);
+    assert_eq!(format!("{:?}", verdict.exit_code()), format!("{:?}", ExitCode::from(78)));
+    let at = format!("at: {}:2 CRYPTO_API_KEY", folder.path().join("crypto.env").display());
+    for part in ["Errors\n  CRYPTO_API_SECRET: half a pair", &at, "do: set CRYPTO_API_SECRET", "Unusable: "] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_said_and_not_called_unconfigured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (verdict, text) = checked_with(folder.path(), vec![folder.path().join("crypto.env")]);
+    assert_eq!(verdict, Verdict::Unusable);
+    assert!(text.contains("there is no such file") && !text.contains("not configured"), "{text}");
+}
+
+#[test]
+fn several_files_are_compared_as_pairs() {
+    let other_key = pair("Vb2invented-other-key", SECRET);
+    let other_secret = pair(KEY, "cxakp_Tn8invented-another-secret");
+    for (text, expected) in [
+        (pair(KEY, SECRET), "the same pair as in the first file"),
+        (other_key, "another key beside the same secret"),
+        (other_secret, "the same key beside another secret"),
+        (pair("Vb2invented-other-key", "cxakp_Tn8invented-another-secret"), "key and secret both differ"),
+        ("CRYPTO_API_KEY=invented-half\n".to_owned(), "no complete pair"),
+    ] {
+        let (_, shown, _folder) = checked(&[("a.env", &pair(KEY, SECRET)), ("b.env", &text)]);
+        let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(expected), "{expected}\n{shown}");
+        assert!(flat.contains("a.env: CRYPTO_API_KEY, key fingerprint 1e97c182"), "{shown}");
+    }
+}

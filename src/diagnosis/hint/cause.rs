@@ -1,0 +1,151 @@
+//! The causes that a hint can name: one table of code, sentence and next step.
+//!
+//! Guarantees: a code keeps its meaning, operators search for it; every cause has exactly one next step, a command or a
+//! click path. Does not: weigh causes against each other; that is `judgement`.
+
+use std::{fmt, net::IpAddr};
+
+macro_rules! causes {
+    ($($name:ident = $code:literal, $sentence:literal, $next:literal;)+) => {
+        /// Why the exchange may have refused a call.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Cause {
+            $(#[doc = $sentence] $name,)+
+        }
+
+        impl Cause {
+            /// Every cause.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Its stable code.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+
+            /// What it means, in one sentence without its full stop.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence),+ }
+            }
+
+            const fn next(self) -> &'static str {
+                match self { $(Self::$name => $next),+ }
+            }
+        }
+    };
+}
+
+causes! {
+    KeyMismatch = "CP-KEY-MISMATCH",
+        "the secret does not belong to the key",
+        "exchange dashboard > API keys: if the key is active and of mode \"API Transaction\", create a new one, \
+         copy its key and secret together, then `systemctl restart crypto-proxy`";
+    KeyDisabled = "CP-KEY-DISABLED",
+        "the key is disabled, expired, or in \"Third-Party connection\" mode",
+        "exchange dashboard > API keys: look at the key's state, expiry and mode";
+    HalfRotated = "CP-HALF-ROTATED",
+        "the key and its secret do not come from the same creation",
+        "copy key and secret again, both from one creation, then `systemctl restart crypto-proxy`";
+    PairChanged = "CP-PAIR-CHANGED",
+        "key and secret were replaced, and the new pair has not worked yet",
+        "exchange dashboard > API keys: compare the new key's state, permissions and whitelist with the old one's";
+    ChangedAtExchange = "CP-CHANGED-AT-EXCHANGE",
+        "the key or the account was changed at the exchange: edited, disabled, expired or restricted",
+        "exchange dashboard > API keys: look at the key's \"updated\" time, state, permissions and whitelist";
+    IpNotListed = "CP-IP-NOT-LISTED",
+        "the address that calls leave from is not on the key's whitelist",
+        "exchange dashboard > API keys > edit > IP whitelist: add exactly {address}, without blanks, and wait \
+         30 s to 5 min";
+    IpDrift = "CP-IP-DRIFT",
+        "calls leave from another address than before or than expected",
+        "exchange dashboard > API keys > edit > IP whitelist: add exactly {address} and wait 30 s to 5 min, or \
+         give this host its old address again";
+    NoReadPermission = "CP-NO-READ-PERMISSION",
+        "the key may not read",
+        "exchange dashboard > API keys > edit: enable \"Can Read\" and wait 1 to 2 min";
+    NoTradePermission = "CP-NO-TRADE-PERMISSION",
+        "the key may not trade",
+        "exchange dashboard > API keys > edit: enable \"Trade\" and wait 1 to 2 min";
+    MethodPermission = "CP-METHOD-PERMISSION",
+        "the key or the account may not use this method",
+        "exchange dashboard > API keys > edit: look for the permission that {method} needs";
+    ParamsString = "CP-PARAMS-STRING",
+        "the exchange computes another params string for these params",
+        "`journalctl -u crypto-proxy | grep method={method}`: compare params_len of good and bad calls";
+    Intermittent = "CP-INTERMITTENT",
+        "refused and accepted in turns: an address that alternates, or another program with the same key",
+        "`journalctl -u crypto-proxy | grep method={method}`: compare address and caller of good and bad calls";
+    ClockSkew = "CP-CLOCK-SKEW",
+        "this host's clock is more than 60 s off the exchange's",
+        "`sudo timedatectl set-ntp true`";
+    StalledHost = "CP-STALLED-HOST",
+        "the call reached the exchange more than 60 s after it was signed, or the clock has just stepped",
+        "`journalctl -k --since -10min`: look for a suspended or stalled host and for steps of the clock";
+    RateLimit = "CP-RATE-LIMIT",
+        "more calls than the exchange allows for this method and key",
+        "`journalctl -u crypto-proxy | grep method={method}`: find the caller that used the budget up";
+    EdgeBlocked = "CP-EDGE-BLOCKED",
+        "something before the exchange refused the call: region, or reputation of the address; not the key",
+        "`curl -4i https://api.crypto.com/exchange/v1/public/get-instruments` on this host: if that is blocked \
+         too, use another way out";
+    UserTier = "CP-USER-TIER",
+        "the account's tier does not allow this call",
+        "exchange dashboard > account verification: complete the level that {method} needs";
+    Maintenance = "CP-MAINTENANCE",
+        "the exchange is being maintained; whether the call was executed is not known",
+        "wait for the end on https://status.crypto.com, then look the order up before sending it again";
+}
+
+/// What the next step may name.
+pub(super) struct Place<'a> {
+    /// Our address as last confirmed.
+    pub(super) address: Option<IpAddr>,
+    /// The method that failed.
+    pub(super) method: &'a str,
+}
+
+/// Said in the place of an address that is not known.
+const ADDRESS_UNKNOWN: &str = "the address that `curl -4 https://checkip.amazonaws.com` shows on this host";
+
+impl Cause {
+    /// The one thing to do next.
+    pub(super) fn next_step(self, place: &Place<'_>) -> String {
+        let address = place.address.map_or_else(|| ADDRESS_UNKNOWN.to_owned(), |address| address.to_string());
+        self.next().replace("{address}", &address).replace("{method}", place.method)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_cause_has_a_code_of_its_own_a_sentence_and_a_next_step() {
+        let codes: HashSet<_> = Cause::ALL.iter().map(|cause| cause.code()).collect();
+        assert_eq!(codes.len(), Cause::ALL.len());
+        let place = Place { address: None, method: "private/user-balance" };
+        for cause in Cause::ALL.iter().copied() {
+            assert!(cause.code().strip_prefix("CP-").is_some_and(|rest| !rest.is_empty()));
+            assert!(cause.code().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-'), "{cause}");
+            let (sentence, next) = (cause.sentence(), cause.next_step(&place));
+            assert!(!sentence.ends_with('.') && !sentence.contains('\n') && sentence.len() > 10, "{cause}");
+            assert!(!next.contains(['{', '\n']) && (next.contains('`') || next.contains(' ')), "{cause}: {next}");
+        }
+    }
+
+    #[test]
+    fn the_next_step_names_the_address_or_how_to_find_it() {
+        let step = |address| Cause::IpNotListed.next_step(&Place { address, method: "private/x" });
+        assert!(step(Some([8, 8, 4, 4].into())).contains("add exactly 8.8.4.4,"));
+        assert!(step(None).contains("checkip.amazonaws.com"));
+    }
+}
