@@ -4,6 +4,7 @@
 mod drain;
 mod first;
 mod hangup;
+mod house;
 mod load;
 mod nonce;
 mod sockets;
