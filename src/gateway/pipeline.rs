@@ -242,9 +242,9 @@ impl Gateway {
 
     fn next_nonce(&self) -> u64 {
         let nonce = self.nonces.next(self.parts.clock.now_ms());
-        if let Some(ahead_ms) = nonce.restarted_from_ms_ahead {
+        if let Some(step_ms) = nonce.restarted_after_step_ms {
             tracing::warn!(
-                ahead_ms,
+                step_ms,
                 "the clock stepped back: the nonce restarts from the clock; check the host's time service"
             );
         }
