@@ -1,6 +1,9 @@
 //! SIGTERM as the daemon sees it: what was sent is finished, nothing new begins, nobody waits for the idle.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crypto_proxy::{daemon::assembly::Drained, sandbox::Fault};
 use serde_json::json;
@@ -125,6 +128,21 @@ async fn connections_without_a_request_do_not_hold_the_stop_up() {
     }
     let (drained, _) = timeout(AT_ONCE, proxy.stop()).await.expect("nothing is left to wait for");
     assert_eq!(drained, Drained::Clean);
+}
+
+#[tokio::test]
+async fn an_idle_proxy_stops_at_once_although_somebody_holds_its_gateway() {
+    let mut quickest = PATIENCE;
+    for _ in 0..3 {
+        let proxy = TestProxy::start().await;
+        assert_eq!(proxy.call("private/user-balance", json!({})).await.status, 200);
+        let (gateway, told) = (Arc::clone(&proxy.gateway), Instant::now());
+        proxy.stop().await;
+        quickest = quickest.min(told.elapsed());
+        drop(gateway);
+    }
+    // What runs beside the calls is given a second to end, and must not need it.
+    assert!(quickest < Duration::from_millis(500), "{quickest:?}");
 }
 
 // Fault 71. The runtime is the test's own, because the process's end is what it is about.

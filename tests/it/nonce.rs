@@ -93,7 +93,7 @@ async fn a_clock_that_steps_back_a_minute_restarts_the_nonce_and_one_line_warns(
     assert_eq!(timed.accepted().await, restarted + 1, "and on from there");
     let warnings = timed.warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("ahead_ms=60000"), "{}", warnings[0]);
+    assert!(warnings[0].contains("step_ms=60000"), "{}", warnings[0]);
 }
 
 // Faults 40 and 51.

@@ -243,7 +243,6 @@ impl TestProxy {
     /// Stops the proxy as SIGTERM does and waits for its end.
     pub(crate) async fn stop(self) -> (Drained, Captured) {
         self.stop.cancel();
-        drop(self.gateway); // whoever holds it keeps the hints waiting for further records
         let drained = tokio::time::timeout(PATIENCE, self.task).await.expect("it ends").expect("it does not panic");
         (drained, self.lines)
     }
