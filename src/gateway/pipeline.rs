@@ -21,11 +21,7 @@ use super::{
     signer::Signer,
     upstream::{Reply, Upstream},
 };
-use crate::exchange::{
-    call::{Call, OrderIds},
-    canonical::Dialect,
-    codes,
-};
+use crate::exchange::{call::Call, canonical::Dialect, codes};
 
 /// How calls are carried out.
 #[derive(Clone, Debug)]
@@ -190,23 +186,26 @@ impl Gateway {
         let progress = record.progress();
         // Counted before the door to draining is looked at, so that whoever awaits the drain cannot miss this call.
         let counted = self.relays.token();
-        let task = match self.admit(caller, call) {
-            Ok((permit, room)) => {
-                let gateway = Arc::clone(self);
-                self.relays.spawn(async move {
-                    let relayed = gateway.carry_out(record, permit, orders).await;
-                    drop(room);
-                    relayed
-                })
-            }
+        let (permit, room) = match self.admit(caller, call) {
+            Ok(admitted) => admitted,
             Err(refusal) => return refuse(record, refusal),
         };
+        let nonce = self.next_nonce();
+        record.report.nonce = Some(nonce);
+        record.report.client_oid = orders.describe(nonce);
+        let named = record.report.client_oid.clone();
+        let gateway = Arc::clone(self);
+        let task = self.relays.spawn(async move {
+            let relayed = gateway.carry_out(record, permit, nonce).await;
+            drop(room);
+            relayed
+        });
         drop(counted);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
-        task.await.unwrap_or_else(|_| Relayed {
-            outcome: progress.outcome_without_answer(),
-            result: Err(Failure::Defect.into()),
-            client_oid: None,
+        task.await.unwrap_or_else(|_| {
+            let outcome = progress.outcome_without_answer();
+            let client_oid = named.filter(|_| outcome == Outcome::Unknown);
+            Relayed { outcome, result: Err(Failure::Defect.into()), client_oid }
         })
     }
 
@@ -220,12 +219,9 @@ impl Gateway {
         Ok((permit, room))
     }
 
-    async fn carry_out(&self, mut record: CallRecord, permit: Permit, orders: OrderIds) -> Relayed {
-        let nonce = self.next_nonce();
+    async fn carry_out(&self, mut record: CallRecord, permit: Permit, nonce: u64) -> Relayed {
         let signed = self.parts.signer.sign(permit, nonce);
-        record.report.nonce = Some(nonce);
         record.report.string_to_sign_len = Some(signed.string_to_sign_len);
-        record.report.client_oid = orders.describe(nonce);
         if self.parts.settings.signing_lines {
             record::write_signing(&record.report, signed.body_len());
         }
