@@ -3,6 +3,7 @@
 
 #[path = "../it/support/canary.rs"]
 mod canary;
+mod check;
 mod hostile;
 mod plain;
 mod serve;

@@ -1,13 +1,16 @@
 //! Callers that leave, and an exchange that cuts the line: what happens to the call, and what is said of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crypto_proxy::{sandbox::Fault, sandbox::StandIn};
+use crypto_proxy::{
+    daemon::assembly::Drained,
+    sandbox::{Canned, Fault, StandIn},
+};
 use serde_json::Value;
 
 use crate::support::{
     Answer, TestProxy,
-    connection::{get, order},
+    connection::{Connection, get, order},
 };
 
 const CREATE: &str = "private/create-order";
@@ -102,6 +105,40 @@ async fn an_order_that_the_exchange_never_answers_is_unknown_at_the_deadline_and
     let answer = proxy.call(CREATE, order("silence-1")).await;
     assert_unknown(&proxy, &answer, 504, "deadline", "silence-1");
     assert_eq!(proxy.exchange().executed(CREATE), 1, "it was executed, which is why nobody may say it was not");
+}
+
+// Fault 66: the exchange, not the proxy, guards against the second.
+#[tokio::test]
+async fn the_same_client_oid_twice_reaches_the_exchange_twice_and_is_executed_once() {
+    let proxy = TestProxy::start().await;
+    proxy.exchange().script(CREATE, Fault::cut_after());
+    assert_eq!(proxy.call(CREATE, order("twice-1")).await.outcome(), "unknown");
+    let second = proxy.call(CREATE, order("twice-1")).await;
+    assert_eq!((second.outcome().as_str(), &second.inner()["code"]), ("answered", &Value::from(204)));
+    assert_eq!((proxy.exchange().count(CREATE), proxy.exchange().executed(CREATE)), (2, 1));
+}
+
+/// After this time without a byte taken a reader is given up.
+const WRITE_STALL: Duration = Duration::from_secs(10);
+
+// Fault 54.
+#[tokio::test]
+async fn a_caller_that_does_not_read_its_answer_holds_no_room_and_is_given_up() {
+    let proxy = TestProxy::builder().plan(|plan| plan.upstream.max_reply_bytes = 32 << 20).start().await;
+    let long = format!("{{\"id\":1,\"code\":0,\"result\":\"{}\"}}", "x".repeat(12 << 20));
+    proxy.exchange().script(CREATE, Fault::reply(Canned::json(200, long)));
+    let mut caller = Connection::with_small_buffer(proxy.address()).await;
+    caller.write(&proxy.request(CREATE, &order("slow-1"))).await;
+    let record = proxy.wait_line(&["event=call OK", "client_oid=slow-1"]).await;
+    assert!(record.text().contains("outcome=answered"), "{}", record.text());
+    roundtrips(&proxy).await;
+    assert_eq!(proxy.gateway.in_flight(), 0, "its room is free while it does not read");
+    let since = Instant::now();
+    proxy.stop.cancel();
+    let (drained, _) = proxy.stop().await;
+    assert_eq!(drained, Drained::Clean, "given up, not waited for until the drain deadline");
+    assert!(since.elapsed() <= WRITE_STALL + Duration::from_secs(2), "{:?}", since.elapsed());
+    assert!(since.elapsed() >= WRITE_STALL - Duration::from_secs(2), "{:?}: it did read", since.elapsed());
 }
 
 /// Header, body, line and field say the same.

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
+    net::{TcpSocket, TcpStream, UnixStream},
     time::timeout,
 };
 
@@ -18,6 +18,13 @@ pub(crate) struct Connection<S> {
 impl Connection<TcpStream> {
     pub(crate) async fn tcp(address: std::net::SocketAddr) -> Self {
         Self::new(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    /// A caller whose kernel takes a few thousand bytes only before the caller reads.
+    pub(crate) async fn with_small_buffer(address: std::net::SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        Self::new(socket.connect(address).await.expect("a connection"))
     }
 
     /// Ends the connection by a TCP reset.
