@@ -16,7 +16,7 @@ mod reply;
 mod router;
 mod tally;
 
-pub use layers::Source;
+pub use layers::{RequestIds, Source};
 pub use router::router;
 pub use tally::{Refused, Tally};
 
@@ -46,6 +46,8 @@ pub struct Doors {
     pub settings: Settings,
     /// Counts what is refused before a caller is known.
     pub tally: Arc<Tally>,
+    /// Names requests.
+    pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
 }

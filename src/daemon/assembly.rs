@@ -22,7 +22,7 @@ use crate::{
         signer::Signer,
         upstream::{self, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, Tally},
+    http::{self, Doors, RequestIds, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -107,6 +107,7 @@ impl Daemon {
         let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
         let hints = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
         let upstream = Upstream::new(&plan.upstream, plan.resolver, &signer)?;
+        let clock = plan.clock.clone();
         let parts = Parts {
             settings: plan.pipeline,
             callers: plan.callers,
@@ -121,6 +122,7 @@ impl Daemon {
             gateway: Arc::clone(&gateway),
             settings: plan.http,
             tally: Arc::default(),
+            request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
         });
         let bound = Bound::bind(&plan.server).await?;

@@ -13,6 +13,7 @@ use super::{
     methods::{self, ClientId, MethodInfo},
 };
 
+mod find_out;
 mod order_id;
 
 pub use order_id::OrderIds;
@@ -190,6 +191,12 @@ impl Call {
         dialect: Dialect,
     ) -> Result<Self, InvalidCall> {
         Ok(Self { id, method: Method::parse(method)?, params: Params::parse(params, dialect)? })
+    }
+
+    /// How to find out what became of this call, where that is in doubt; `None` for reads.
+    #[must_use]
+    pub fn find_out(&self) -> Option<&'static str> {
+        find_out::find_out(&self.method)
     }
 
     /// The names by which the orders of this call can be found again.

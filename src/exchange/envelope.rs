@@ -162,11 +162,12 @@ impl<'de> Deserialize<'de> for Name {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a member name")
             }
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
-                Ok(if name == "code" { Name::Code } else { Name::Other })
+            fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Name, E> {
+                Ok(if name == b"code" { Name::Code } else { Name::Other })
             }
         }
-        deserializer.deserialize_str(NameVisitor)
+        // As bytes, because as text a lone surrogate would be an error.
+        deserializer.deserialize_bytes(NameVisitor)
     }
 }
 

@@ -115,6 +115,17 @@ impl Failure {
         }
     }
 
+    /// Whether an answer came all the same: the exchange can be reached, though what it said cannot be passed on.
+    #[must_use]
+    pub const fn is_about_an_answer(&self) -> bool {
+        match self {
+            Self::TooLarge(_) | Self::Encoded | Self::Malformed(_) => true,
+            Self::Dns | Self::AddressRefused(_) | Self::Connect | Self::ConnectDeadline(_) | Self::Tls => false,
+            // A redirect or another protocol is what a portal on the way would answer.
+            Self::Lost | Self::Deadline(_) | Self::Redirected(_) | Self::Upgraded | Self::Defect => false,
+        }
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub const fn fault(&self) -> Fault {

@@ -85,6 +85,24 @@ pub struct Relayed {
     pub result: Result<Reply, Ended>,
     /// The names of the call's orders, where they may have to be looked for.
     pub client_oid: Option<String>,
+    /// How to find out what became of it, where that is in doubt.
+    pub find_out: Option<&'static str>,
+}
+
+impl Relayed {
+    /// A defect of ours ended the call in the phase that this outcome tells.
+    #[must_use]
+    pub fn defect(outcome: Outcome) -> Self {
+        Self { outcome, result: Err(Failure::Defect.into()), client_oid: None, find_out: None }
+    }
+
+    /// With what helps to find out about the call, which is kept only where its outcome is unknown.
+    fn in_doubt(mut self, client_oid: Option<String>, find_out: Option<&'static str>) -> Self {
+        if self.outcome == Outcome::Unknown {
+            (self.client_oid, self.find_out) = (client_oid, find_out);
+        }
+        self
+    }
 }
 
 /// Why there is no answer to pass on.
@@ -181,7 +199,7 @@ impl Gateway {
     /// Carries out a call: decides, signs, sends, records.
     pub async fn relay(self: &Arc<Self>, mut record: CallRecord, caller: &Caller, call: Call) -> Relayed {
         record.describe(&call);
-        let orders = call.order_ids();
+        let (orders, find_out) = (call.order_ids(), call.find_out());
         record.report.client_oid = orders.describe_named();
         let progress = record.progress();
         // Counted before the door to draining is looked at, so that whoever awaits the drain cannot miss this call.
@@ -196,17 +214,13 @@ impl Gateway {
         let named = record.report.client_oid.clone();
         let gateway = Arc::clone(self);
         let task = self.relays.spawn(async move {
-            let relayed = gateway.carry_out(record, permit, nonce).await;
+            let relayed = gateway.carry_out(record, permit, nonce, find_out).await;
             drop(room);
             relayed
         });
         drop(counted);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
-        task.await.unwrap_or_else(|_| {
-            let outcome = progress.outcome_without_answer();
-            let client_oid = named.filter(|_| outcome == Outcome::Unknown);
-            Relayed { outcome, result: Err(Failure::Defect.into()), client_oid }
-        })
+        task.await.unwrap_or_else(|_| Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out))
     }
 
     fn admit(&self, caller: &Caller, call: Call) -> Result<(Permit, tokio::sync::OwnedSemaphorePermit), Refusal> {
@@ -219,7 +233,13 @@ impl Gateway {
         Ok((permit, room))
     }
 
-    async fn carry_out(&self, mut record: CallRecord, permit: Permit, nonce: u64) -> Relayed {
+    async fn carry_out(
+        &self,
+        mut record: CallRecord,
+        permit: Permit,
+        nonce: u64,
+        find_out: Option<&'static str>,
+    ) -> Relayed {
         let signed = self.parts.signer.sign(permit, nonce);
         record.report.string_to_sign_len = Some(signed.string_to_sign_len);
         if self.parts.settings.signing_lines {
@@ -233,7 +253,7 @@ impl Gateway {
         let result = result.unwrap_or(Err(Failure::Deadline(self.parts.settings.deadline)));
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
-        conclude(record, result)
+        conclude(record, result, find_out)
     }
 
     fn next_nonce(&self) -> u64 {
@@ -249,7 +269,7 @@ impl Gateway {
 
     fn observe(&self, result: &Result<Reply, Failure>, sent_ms: u64) {
         let observed = &self.parts.observed;
-        observed.note_attempt(result.is_ok());
+        observed.note_attempt(result.as_ref().map_or_else(Failure::is_about_an_answer, |_| true));
         // Only answers in the exchange's own envelope tell the exchange's time; an edge may answer from a cache.
         if let Ok(Reply { date_ms: Some(date_ms), body: crate::gateway::upstream::ReplyBody::Json { .. }, .. }) = result
         {
@@ -260,10 +280,10 @@ impl Gateway {
 
 fn refuse(mut record: CallRecord, refusal: Refusal) -> Relayed {
     record.ended(refusal.status(), refusal.code());
-    Relayed { outcome: Outcome::Refused, result: Err(refusal.into()), client_oid: None }
+    Relayed { outcome: Outcome::Refused, result: Err(refusal.into()), client_oid: None, find_out: None }
 }
 
-fn conclude(mut record: CallRecord, result: Result<Reply, Failure>) -> Relayed {
+fn conclude(mut record: CallRecord, result: Result<Reply, Failure>, find_out: Option<&'static str>) -> Relayed {
     match &result {
         Ok(reply) => {
             let conclusive = reply.code().is_some_and(codes::is_conclusive);
@@ -274,6 +294,7 @@ fn conclude(mut record: CallRecord, result: Result<Reply, Failure>) -> Relayed {
         Err(failure) => record.ended(failure.status(), failure.code()),
     }
     let outcome = record.report.outcome;
-    let client_oid = record.report.client_oid.clone().filter(|_| outcome == Outcome::Unknown);
-    Relayed { outcome, result: result.map_err(Ended::from), client_oid }
+    let client_oid = record.report.client_oid.clone();
+    let relayed = Relayed { outcome, result: result.map_err(Ended::from), client_oid: None, find_out: None };
+    relayed.in_doubt(client_oid, find_out)
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     exchange::call::{Call, RequestId},
-    gateway::{caller::Caller, failure::Failure, outcome::Outcome, pipeline::Relayed, record::CallRecord},
+    gateway::{caller::Caller, pipeline::Relayed, record::CallRecord},
 };
 
 mod body;
@@ -37,10 +37,7 @@ pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body
     let record = doors.gateway.recorder().open(request_id(&request), Arc::clone(&caller.name));
     let progress = record.progress();
     let served = AssertUnwindSafe(serve(&doors, &caller, record, request)).catch_unwind().await;
-    served.unwrap_or_else(|_| {
-        let outcome: Outcome = progress.outcome_without_answer();
-        reply::relayed(&Relayed { outcome, result: Err(Failure::Defect.into()), client_oid: None })
-    })
+    served.unwrap_or_else(|_| reply::relayed(&Relayed::defect(progress.outcome_without_answer())))
 }
 
 async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: Request<Body>) -> Response {

@@ -90,16 +90,12 @@ fn passed_on(reply: &Reply) -> Vec<u8> {
 
 fn envelope(ended: &Ended, relayed: &Relayed) -> Vec<u8> {
     let mut body = json!({ "error": error_text(ended), "outcome": relayed.outcome.word() });
-    if let (Some(oid), Some(body)) = (&relayed.client_oid, body.as_object_mut()) {
-        body.insert("client_oid".to_owned(), json!(oid));
-        body.insert("how_to_find_out".to_owned(), json!(HOW_TO_FIND_OUT));
+    if let Some(body) = body.as_object_mut() {
+        body.extend(relayed.client_oid.as_ref().map(|oid| ("client_oid".to_owned(), json!(oid))));
+        body.extend(relayed.find_out.map(|text| ("how_to_find_out".to_owned(), json!(text))));
     }
     format!("{{\"status\":{},\"body\":{body},\"rid\":1}}", ended.status()).into_bytes()
 }
-
-/// What to do about an order that may have been executed.
-const HOW_TO_FIND_OUT: &str = "the order may have been executed: wait a few seconds, then ask private/get-order-detail \
-                               with this client_oid; never place it again under another client_oid before that";
 
 fn error_text(ended: &Ended) -> String {
     match ended {

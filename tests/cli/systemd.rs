@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{
+    io::AsyncReadExt,
     net::{TcpStream, UnixDatagram},
     time::timeout,
 };
@@ -69,7 +70,10 @@ async fn a_full_house_is_not_taken_for_a_hung_one() {
     for _ in 0..60 {
         held.push(TcpStream::connect(served.address).await.unwrap());
     }
-    assert_eq!(served.health().await, 503, "even the reserve is taken");
+    let mut told = Vec::new();
+    let mut one_more = TcpStream::connect(served.address).await.unwrap();
+    timeout(PATIENCE, one_more.read_to_end(&mut told)).await.expect("told at once").unwrap();
+    assert!(told.starts_with(b"HTTP/1.1 503 "), "even the reserve is taken: {}", String::from_utf8_lossy(&told));
     manager.forget();
     for _ in 0..4 {
         manager.wait("WATCHDOG=1").await;

@@ -1,12 +1,26 @@
 //! The daemon's router, layers and listener in this process, against the stand-in exchange on another port.
 #![cfg(test)]
 
+mod backend_calls;
+mod bodies;
 mod defect;
 mod drain;
+mod envelope;
 mod first;
 mod hangup;
+mod hosts;
 mod house;
 mod load;
+mod log_lines;
 mod nonce;
+mod operations;
+mod outcomes;
+mod redirects;
+mod refusals;
+mod scrubbing;
 mod sockets;
 mod support;
+mod tokens;
+mod unknown_orders;
+mod upstream_request;
+mod vectors;

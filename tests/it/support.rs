@@ -32,6 +32,8 @@ use tracing::{Dispatch, Level, dispatcher::DefaultGuard};
 pub(crate) mod answer;
 pub(crate) mod canary;
 pub(crate) mod connection;
+pub(crate) mod contract;
+pub(crate) mod raw;
 
 pub(crate) use answer::Answer;
 use canary::Canaries;

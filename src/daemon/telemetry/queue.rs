@@ -17,6 +17,10 @@ use super::line::Line;
 /// While lines keep being dropped, the log says so no more often than this.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
 
+/// After it has written all there was, the writer rests this long before it asks to be woken: under load one look takes
+/// many lines, and nobody pays for waking it for each.
+const REST: Duration = Duration::from_millis(2);
+
 /// Which queue a line waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -82,6 +86,8 @@ struct State {
     failing: bool,
     /// The writer sleeps and must be woken.
     idle: bool,
+    /// The writer has looked once more after its rest and may sleep.
+    rested: bool,
     closed: bool,
 }
 
@@ -110,14 +116,26 @@ impl Queues {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.next_job(Instant::now()) {
+                state.rested = false;
                 return Some(job);
             }
             if state.closed {
                 return None;
             }
-            state.idle = true;
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = if state.rested { self.sleep(state) } else { self.rest(state) };
         }
+    }
+
+    /// Waits a moment, in which nobody needs to wake us; only the end of the queues cuts it short.
+    fn rest<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.rested = true;
+        self.arrived.wait_timeout(state, REST).map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state)
+    }
+
+    /// Waits to be woken by the next line.
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.idle = true;
+        self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends `job`. What was not written counts as dropped.

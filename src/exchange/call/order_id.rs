@@ -34,7 +34,7 @@ impl OrderIds {
             ClientId::NewOrder => ids.new_order(params),
             ClientId::NewOrders => ids.new_orders(params),
             ClientId::ExistingOrder => {
-                ["client_oid", "orig_client_oid", "order_id"].iter().for_each(|field| ids.named(params, field));
+                ["client_oid", "orig_client_oid"].iter().for_each(|field| ids.named(params, field));
             }
             ClientId::Other(field) => ids.named(params, field),
         }
@@ -59,8 +59,8 @@ impl OrderIds {
 
     fn new_order(&mut self, order: &RawValue) {
         match member(order, "client_oid") {
-            Some(id) => self.push(id),
-            None => self.takes_nonce = true,
+            Some(id) if id.get() != "null" => self.push(id),
+            _ => self.takes_nonce = true,
         }
     }
 
@@ -73,7 +73,7 @@ impl OrderIds {
     }
 
     fn named(&mut self, params: &RawValue, field: &str) {
-        if let Some(id) = member(params, field) {
+        if let Some(id) = member(params, field).filter(|id| id.get() != "null") {
             self.push(id);
         }
     }
@@ -109,6 +109,16 @@ mod tests {
     }
 
     #[test]
+    fn null_is_no_id() {
+        assert_eq!(read(ClientId::NewOrder, r#"{"client_oid":null}"#).describe(17).as_deref(), Some("17"));
+    }
+
+    #[test]
+    fn an_order_id_is_the_exchanges_name_and_no_client_oid() {
+        assert_eq!(read(ClientId::ExistingOrder, r#"{"order_id":"575"}"#), OrderIds::default());
+    }
+
+    #[test]
     fn every_leg_of_a_list_is_named() {
         let ids = read(ClientId::NewOrders, r#"{"order_list":[{"client_oid":"a"},{"side":"BUY"},{"client_oid":"b"}]}"#);
         assert_eq!(ids.describe(17).as_deref(), Some("a,b,17"));
@@ -116,8 +126,9 @@ mod tests {
 
     #[test]
     fn cancelling_names_the_order_and_never_the_nonce() {
-        let ids = read(ClientId::ExistingOrder, r#"{"order_id":"575"}"#);
-        assert_eq!(ids.describe(17).as_deref(), Some("575"));
+        let ids = read(ClientId::ExistingOrder, r#"{"client_oid":"new","orig_client_oid":"old","order_id":"575"}"#);
+        assert_eq!(ids.describe(17).as_deref(), Some("new,old"));
+        assert_eq!(read(ClientId::ExistingOrder, r#"{"client_oid":null}"#).describe(17), None);
         assert_eq!(read(ClientId::ExistingOrder, "{}").describe(17), None);
     }
 
