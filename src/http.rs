@@ -16,8 +16,7 @@ mod reply;
 mod router;
 mod tally;
 
-pub use layers::{RequestIds, Source};
-pub use router::router;
+pub use layers::{Front, RequestIds, Source};
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.

@@ -22,7 +22,7 @@ use crate::{
         signer::Signer,
         upstream::{self, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, RequestIds, Tally},
+    http::{self, Doors, Front, RequestIds, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -157,7 +157,7 @@ impl Daemon {
         tasks.spawn(tell_tally(Arc::clone(&doors.tally), background.clone()));
         let drain_deadline = server.drain_deadline;
         let tally = Arc::clone(&doors.tally);
-        let serving = tokio::spawn(bound.serve(server, http::router(doors), tally, stop.clone()));
+        let serving = tokio::spawn(bound.serve(server, Front::new(doors), tally, stop.clone()));
         stop.cancelled().await;
         gateway.drain();
         let deadline = Instant::now() + drain_deadline;

@@ -8,11 +8,10 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::Router;
 use tokio::{io::AsyncWriteExt, sync::Semaphore, task::JoinSet, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::http::{Refused, Source, Tally};
+use crate::http::{Front, Refused, Source, Tally};
 
 mod connection;
 mod listener;
@@ -85,7 +84,7 @@ impl Default for Settings {
 /// What every accept loop and connection shares.
 struct Shared {
     settings: Settings,
-    router: Router,
+    front: Front,
     tally: Arc<Tally>,
     room: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
@@ -94,16 +93,16 @@ struct Shared {
 }
 
 impl Bound {
-    /// Serves `router` on every address until `stop`, then lets the open connections finish their requests.
+    /// Serves `front` on every address until `stop`, then lets the open connections finish their requests.
     ///
     /// Returns when the last connection has ended; whoever wants a limit on that puts one around it.
-    pub async fn serve(self, settings: Settings, router: Router, tally: Arc<Tally>, stop: CancellationToken) {
+    pub async fn serve(self, settings: Settings, front: Front, tally: Arc<Tally>, stop: CancellationToken) {
         let shared = Arc::new(Shared {
             room: Arc::new(Semaphore::new(settings.max_connections)),
             reserve: Arc::new(Semaphore::new(RESERVE)),
             connections: TaskTracker::new(),
             settings,
-            router,
+            front,
             tally,
             stop,
         });

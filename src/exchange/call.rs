@@ -4,7 +4,7 @@
 //! exact text of the params is kept beside the canonical form, so that what was parsed is what is signed and what is
 //! sent, byte for byte. Does not: judge whether anybody may make the call.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use serde_json::value::RawValue;
 
@@ -77,6 +77,15 @@ impl Method {
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.name.as_str()
+    }
+
+    /// The name, borrowed for ever where the catalogue has it.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        match &self.name {
+            Name::Known(info) => Cow::Borrowed(info.name),
+            Name::Unknown(name) => Cow::Owned(name.to_string()),
+        }
     }
 
     /// The catalogue's entry, or `None` for a method we do not know.

@@ -213,11 +213,12 @@ impl Gateway {
         record.report.client_oid = orders.describe(nonce);
         let named = record.report.client_oid.clone();
         let gateway = Arc::clone(self);
-        let task = self.relays.spawn(async move {
+        // Boxed, because the future is large and spawning moves it.
+        let task = self.relays.spawn(Box::pin(async move {
             let relayed = gateway.carry_out(record, permit, nonce, find_out).await;
             drop(room);
             relayed
-        });
+        }));
         drop(counted);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
         task.await.unwrap_or_else(|_| Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out))

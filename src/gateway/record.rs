@@ -6,6 +6,7 @@
 //! (hints, later the history) goes over a bounded channel, and is dropped if that is full.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,7 +32,7 @@ pub struct CallReport {
     /// The caller's name.
     pub caller: Arc<str>,
     /// The method, once the body was understood.
-    pub method: Option<String>,
+    pub method: Option<Cow<'static, str>>,
     /// Its class, where the catalogue knows it.
     pub class: Option<Class>,
     /// The `id` sent to the exchange.
@@ -152,7 +153,7 @@ impl CallRecord {
 
     /// Notes what the body turned out to ask for.
     pub fn describe(&mut self, call: &Call) {
-        self.report.method = Some(call.method.as_str().to_owned());
+        self.report.method = Some(call.method.name());
         self.report.class = call.method.info().map(|info| info.class);
         self.report.id = call.id.value();
         self.report.params_string_len = call.params.canonical().len();

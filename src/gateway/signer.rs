@@ -4,7 +4,7 @@
 //! documents; every vector of `data/vectors.json` is a test). The MAC is fed piece by piece from a state prepared once:
 //! no string to sign is ever built. What was permitted is what is signed, and the signed bytes are what is sent.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -24,7 +24,7 @@ pub struct Signer {
 /// A call that was permitted and signed, ready to be sent once.
 pub struct SignedCall {
     /// The method, which is also the path below the base URL.
-    pub(super) method: String,
+    pub(super) method: Cow<'static, str>,
     /// The request's body.
     pub(super) body: Bytes,
     /// This call's signature, to be scrubbed from an answer that echoes it.
@@ -97,7 +97,7 @@ impl Signer {
         let (signature, string_to_sign_len) =
             self.signature(call.method.as_str(), call.id.value(), call.params.canonical(), nonce);
         let body = envelope::signed_body(call, self.credentials.key.expose(), nonce, signature.as_str());
-        SignedCall { method: call.method.as_str().to_owned(), body: body.into(), signature, string_to_sign_len }
+        SignedCall { method: call.method.name(), body: body.into(), signature, string_to_sign_len }
     }
 
     /// The signature of these parts, and the length of the string that they make.

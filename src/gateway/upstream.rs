@@ -6,6 +6,7 @@
 //! Does not: know deadlines other than that for connecting; the total one is the pipeline's.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -15,6 +16,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
+use url::Url;
 
 use super::{
     failure::Failure,
@@ -79,6 +81,7 @@ impl Reply {
 pub struct Upstream {
     client: reqwest::Client,
     base: BaseUrl,
+    urls: HashMap<&'static str, Url>,
     connect_deadline: Duration,
     max_reply_bytes: usize,
     scrubber: Scrubber,
@@ -92,6 +95,7 @@ impl Upstream {
     pub fn new(settings: &Settings, resolver: Resolver, signer: &Signer) -> Result<Self, ClientProblem> {
         Ok(Self {
             client: client::build(settings, resolver)?,
+            urls: settings.base.urls(),
             base: settings.base.clone(),
             connect_deadline: settings.connect_deadline,
             max_reply_bytes: settings.max_reply_bytes,
@@ -108,7 +112,7 @@ impl Upstream {
         let body = OneTransmission { bytes: Some(call.body), progress: Arc::clone(progress) };
         let sent = self
             .client
-            .post(self.base.url_of(&call.method))
+            .post(self.url_of(&call.method))
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(reqwest::Body::wrap(body))
             .send()
@@ -117,6 +121,10 @@ impl Upstream {
         check_head(response.status(), response.headers())?;
         let bytes = self.read_capped(&mut response).await?;
         self.finish(response.status(), response.headers(), bytes, call.signature.as_str())
+    }
+
+    fn url_of(&self, method: &str) -> Url {
+        self.urls.get(method).cloned().unwrap_or_else(|| self.base.url_of(method))
     }
 
     async fn read_capped(&self, response: &mut reqwest::Response) -> Result<Bytes, Failure> {

@@ -1,8 +1,8 @@
 //! The one stack of layers, each with the reason for its height.
 //!
-//! From outside: the request id first, because every response carries it, also one after a panic; then the net for
-//! panics; then the `Host` rule, because a rebound name must open nothing, not even `/health`. Everything else belongs
-//! to a door.
+//! From outside: the request id first, because every response carries it, also one after a panic; then the `Host` rule,
+//! because a rebound name must open nothing, not even `/health`; then the net for panics. Everything else belongs to a
+//! door.
 
 use std::{
     fmt,
@@ -13,18 +13,13 @@ use std::{
     },
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::State,
-    middleware::{self, Next},
-    response::Response,
-};
+use axum::{Router, body::Body, response::Response};
 use http::{HeaderName, HeaderValue, Request};
+use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
-use super::{Doors, host, refusal::Refusal, reply, tally::Refused};
+use super::{Doors, host, refusal::Refusal, reply, router, tally::Refused};
 use crate::gateway::{clock::Clock, outcome::Outcome, pipeline::Relayed};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -89,32 +84,44 @@ impl RequestIds {
     }
 }
 
-/// Puts the layers around the routes.
-pub(super) fn wrap(routes: Router, doors: &Arc<Doors>) -> Router {
-    routes
-        .layer(middleware::from_fn_with_state(Arc::clone(doors), demand_host))
-        .layer(CatchPanicLayer::custom(|_| after_panic()))
-        .layer(middleware::from_fn_with_state(Arc::clone(doors), name_request))
+/// Every route, with the layers around them.
+///
+/// The layers are one function instead of a stack of boxed middleware, because every call pays for them.
+#[derive(Debug)]
+pub struct Front {
+    doors: Arc<Doors>,
+    routes: Router,
 }
 
-async fn name_request(State(doors): State<Arc<Doors>>, mut request: Request<Body>, next: Next) -> Response {
-    let mut buffer = Uuid::encode_buffer();
-    let text: &str = doors.request_ids.next().simple().encode_lower(&mut buffer);
-    let value = HeaderValue::from_str(text);
-    request.extensions_mut().insert(Rid(Arc::from(text)));
-    let mut response = next.run(request).await;
-    if let Ok(value) = value {
-        response.headers_mut().insert(REQUEST_ID, value);
+impl Front {
+    /// The doors, ready to serve.
+    #[must_use]
+    pub fn new(doors: Arc<Doors>) -> Self {
+        let routes = router::routes(&doors).layer(CatchPanicLayer::custom(|_| after_panic()));
+        Self { doors, routes }
     }
-    response
-}
 
-async fn demand_host(State(doors): State<Arc<Doors>>, request: Request<Body>, next: Next) -> Response {
-    if host::is_served(request.headers(), request.uri(), &doors.settings.allowed_hosts) {
-        return next.run(request).await;
+    /// Answers one request.
+    pub async fn answer(&self, mut request: Request<Body>) -> Response {
+        let mut buffer = Uuid::encode_buffer();
+        let text: &str = self.doors.request_ids.next().simple().encode_lower(&mut buffer);
+        let id = HeaderValue::from_str(text);
+        request.extensions_mut().insert(Rid(Arc::from(text)));
+        let mut response = self.serve(request).await;
+        if let Ok(id) = id {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
     }
-    doors.tally.count(&Source::of(&request), Refused::Host);
-    reply::refused(&Refusal::Misdirected)
+
+    async fn serve(&self, request: Request<Body>) -> Response {
+        if !host::is_served(request.headers(), request.uri(), &self.doors.settings.allowed_hosts) {
+            self.doors.tally.count(&Source::of(&request), Refused::Host);
+            return reply::refused(&Refusal::Misdirected);
+        }
+        let Ok(response) = self.routes.clone().call(request).await;
+        response
+    }
 }
 
 /// For defects outside the doors; the doors catch their own, because they know the phase.

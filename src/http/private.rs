@@ -30,6 +30,9 @@ const TOKEN: &str = "x-proxy-token";
 
 /// Serves one call.
 pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+    if let Some(refused) = refuse_browser(&doors, &request) {
+        return refused;
+    }
     let Some(caller) = authenticate(&doors, request.headers()) else {
         doors.tally.count(&Source::of(&request), Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
@@ -38,6 +41,14 @@ pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body
     let progress = record.progress();
     let served = AssertUnwindSafe(serve(&doors, &caller, record, request)).catch_unwind().await;
     served.unwrap_or_else(|_| reply::relayed(&Relayed::defect(progress.outcome_without_answer())))
+}
+
+/// A page of another site must not reach this door through a browser on this network.
+pub(super) fn refuse_browser(doors: &Doors, request: &Request<Body>) -> Option<Response> {
+    request.headers().contains_key(header::ORIGIN).then(|| {
+        doors.tally.count(&Source::of(request), Refused::Origin);
+        reply::refused(&Refusal::CrossSite)
+    })
 }
 
 async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: Request<Body>) -> Response {

@@ -16,7 +16,6 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 use tokio_io_timeout::TimeoutStream;
-use tower::Service as _;
 
 use super::{Shared, TOO_MANY, listener::Stream, request_id};
 use crate::http::{Refused, Source};
@@ -59,6 +58,7 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
     let (mut stopping, mut guarded_first) = (false, true);
     let ended = loop {
         tokio::select! {
+            biased;
             ended = connection.as_mut() => break ended,
             () = first_request.as_mut(), if guarded_first => {
                 if !requested.load(Ordering::Relaxed) {
@@ -92,7 +92,7 @@ async fn answer(
     }
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(source);
-    shared.router.clone().call(Request::from_parts(parts, Body::new(body))).await
+    Ok(shared.front.answer(Request::from_parts(parts, Body::new(body))).await)
 }
 
 fn too_many_connections() -> Response {

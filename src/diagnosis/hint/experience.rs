@@ -117,14 +117,14 @@ impl Experience {
         change(&mut self.all);
         if let (Some(class), Some(method)) = (report.class, report.method.as_ref()) {
             change(self.classes.entry(class).or_default());
-            change(self.methods.entry(method.clone()).or_default());
+            change(self.methods.entry(method.clone().into_owned()).or_default());
         }
     }
 
     /// What bears on a call.
     pub(super) fn past_of(&self, report: &CallReport) -> Past {
         let class = |class: Class| self.classes.get(&class).copied().unwrap_or_default();
-        let method = report.method.as_ref().and_then(|method| self.methods.get(method));
+        let method = report.method.as_deref().and_then(|method| self.methods.get(method));
         Past {
             method: method.copied().unwrap_or_default(),
             class: report.class.map(class).unwrap_or_default(),

@@ -3,9 +3,11 @@
 //! Guarantees: only the documented hosts, loopback, or one host that the operator named on purpose: any other could
 //! replay signed calls for a minute. https, or http on loopback. A method of the closed grammar is appended as it is.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::HashMap, fmt, net::IpAddr};
 
 use url::{Host, Url};
+
+use crate::exchange::methods;
 
 /// The exchange's documented hosts (vendor documents, REST).
 pub const DOCUMENTED_HOSTS: [&str; 2] = ["api.crypto.com", "uat-api.3ona.co"];
@@ -85,6 +87,11 @@ impl BaseUrl {
     #[must_use]
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
+    }
+
+    /// The URL of every method of the catalogue, so that a call does not parse its own.
+    pub(super) fn urls(&self) -> HashMap<&'static str, Url> {
+        methods::all().map(|method| (method.name, self.url_of(method.name))).collect()
     }
 
     /// The URL of a method. The method's grammar has no character that could leave the base.
