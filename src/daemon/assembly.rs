@@ -77,6 +77,7 @@ pub struct Daemon {
     doors: Arc<Doors>,
     bound: Bound,
     server: server::Settings,
+    readers: mpsc::Sender<CallReport>,
     reports: mpsc::Receiver<CallReport>,
     watch: egress::Watch,
     hints: Hints,
@@ -101,7 +102,7 @@ impl Daemon {
         let signer = Signer::new(plan.credentials);
         let observed = Arc::new(Observed::new(plan.expected));
         let (readers, reports) = mpsc::channel(RECORDS_WAITING);
-        let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
+        let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), &readers));
         let ca_file = plan.upstream.ca_file.clone();
         let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
         let hints = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
@@ -125,7 +126,7 @@ impl Daemon {
             standing_warnings: plan.standing_warnings,
         });
         let bound = Bound::bind(&plan.server).await?;
-        Ok(Self { gateway, doors, bound, server: plan.server, reports, watch, hints })
+        Ok(Self { gateway, doors, bound, server: plan.server, readers, reports, watch, hints })
     }
 
     /// Where we listen.
@@ -148,7 +149,7 @@ impl Daemon {
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let Self { gateway, doors, bound, server, reports, watch, hints } = self;
+        let Self { gateway, doors, bound, server, readers, reports, watch, hints } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(watch.run(background.clone()));
@@ -166,8 +167,8 @@ impl Daemon {
         });
         let drained = if clean.await.is_ok() { Drained::Clean } else { Drained::Left(gateway.in_flight()) };
         background.cancel();
-        drop(gateway);
-        // The hints end when the last record's channel is closed; a call that was left keeps it open.
+        // The hints end when they have read what there is; a record that is written later has no copy.
+        drop(readers);
         let _ =
             tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
         drained
@@ -175,7 +176,7 @@ impl Daemon {
 }
 
 async fn tell_tally(tally: Arc<Tally>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(TALLY_EVERY);
+    let mut ticks = tokio::time::interval_at(Instant::now() + TALLY_EVERY, TALLY_EVERY);
     loop {
         tokio::select! {
             _ = ticks.tick() => tally.tell(),

@@ -29,9 +29,8 @@ use listener::{Listener, Stream};
 const RESERVE: usize = 32;
 /// After an `accept` that failed (out of descriptors), the loop waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// For connections beyond even the reserve.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 33\r\n\
-retry-after: 1\r\nx-proxy-outcome: refused\r\nconnection: close\r\n\r\n{\"detail\":\"too many connections\"}";
+/// What a connection beyond the limit is told.
+const TOO_MANY: &str = r#"{"detail":"too many connections"}"#;
 
 /// A connection that is turned away has this time to bring its request and to take the answer.
 const TURN_AWAY_DEADLINE: Duration = Duration::from_secs(1);
@@ -180,8 +179,19 @@ async fn turn_away(mut stream: Stream, patience: bool) -> io::Result<()> {
     if patience && stream.read(&mut request).await? == 0 {
         return Ok(());
     }
-    stream.write_all(BUSY).await?;
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n\
+         x-proxy-outcome: refused\r\nx-request-id: {}\r\nconnection: close\r\n\r\n{TOO_MANY}",
+        TOO_MANY.len(),
+        request_id(),
+    );
+    stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
     while patience && stream.read(&mut request).await? > 0 {}
     Ok(())
+}
+
+/// For the answers that are given here: they never come through the doors, which name all others.
+fn request_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
 }

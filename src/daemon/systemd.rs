@@ -1,9 +1,14 @@
 //! What systemd is told: ready, stopping, and that the accept loop lives.
 //!
 //! Guarantees: outside systemd every call is a no-op; the watchdog is fed only after a connection to our own listener
-//! was accepted and `/health` answered on it, so that a hung loop is restarted. Does not: change the environment.
+//! was accepted and answered, so that a hung loop is restarted, and a full or a stopping one is not. Does not: change
+//! the environment.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -17,6 +22,9 @@ use super::server::Address;
 /// The listener must answer its own probe within this time.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Whether [`stopping`] was said; there is one process, and one systemd that is told about it.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
 /// Says that credentials are loaded and the listener is bound.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
@@ -24,6 +32,7 @@ pub fn ready(status: &str) {
 
 /// Says that we are draining.
 pub fn stopping() {
+    STOPPING.store(true, Ordering::Relaxed);
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing calls that were sent")]);
 }
 
@@ -33,7 +42,9 @@ pub async fn feed_watchdog(address: Address) {
     let mut ticks = interval(limit / 3);
     loop {
         ticks.tick().await;
-        if matches!(timeout(PROBE_DEADLINE, probe(&address)).await, Ok(Ok(()))) {
+        // Stopping, the listener is closed on purpose; that this task still runs is all there is to prove.
+        let answers = async { matches!(timeout(PROBE_DEADLINE, probe(&address)).await, Ok(Ok(()))) };
+        if STOPPING.load(Ordering::Relaxed) || answers.await || STOPPING.load(Ordering::Relaxed) {
             tell(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("the listener does not answer its own probe; systemd will restart this process");
@@ -47,10 +58,11 @@ fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Asks our own listener for `/health`.
+/// Asks our own listener for `/health`. That there are too many connections is an answer too: the loop lives, and a
+/// restart would only cut the calls that are under way.
 ///
 /// # Errors
-/// Anything but an answer with status 200.
+/// Anything but an answer with status 200 or 503.
 pub async fn probe(address: &Address) -> std::io::Result<()> {
     match address {
         Address::Tcp(address) => {
@@ -70,7 +82,8 @@ pub async fn probe(address: &Address) -> std::io::Result<()> {
 
 async fn health(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
     stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(std::io::ErrorKind::InvalidData.into()) }
+    let mut answer = [0; 13];
+    stream.read_exact(&mut answer).await?;
+    let lives = matches!(&answer, b"HTTP/1.1 200 " | b"HTTP/1.1 503 ");
+    if lives { Ok(()) } else { Err(std::io::ErrorKind::InvalidData.into()) }
 }

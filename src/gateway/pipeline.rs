@@ -21,11 +21,7 @@ use super::{
     signer::Signer,
     upstream::{Reply, Upstream},
 };
-use crate::exchange::{
-    call::{Call, OrderIds},
-    canonical::Dialect,
-    codes,
-};
+use crate::exchange::{call::Call, canonical::Dialect, codes};
 
 /// How calls are carried out.
 #[derive(Clone, Debug)]
@@ -204,21 +200,26 @@ impl Gateway {
     pub async fn relay(self: &Arc<Self>, mut record: CallRecord, caller: &Caller, call: Call) -> Relayed {
         record.describe(&call);
         let (orders, find_out) = (call.order_ids(), call.find_out());
-        let named = orders.describe_named();
-        record.report.client_oid.clone_from(&named);
+        record.report.client_oid = orders.describe_named();
         let progress = record.progress();
-        let task = match self.admit(caller, call) {
-            Ok((permit, room)) => {
-                let gateway = Arc::clone(self);
-                // Boxed, because the future is large and spawning moves it.
-                self.relays.spawn(Box::pin(async move {
-                    let relayed = gateway.carry_out(record, permit, orders, find_out).await;
-                    drop(room);
-                    relayed
-                }))
-            }
+        // Counted before the door to draining is looked at, so that whoever awaits the drain cannot miss this call.
+        let counted = self.relays.token();
+        let (permit, room) = match self.admit(caller, call) {
+            Ok(admitted) => admitted,
             Err(refusal) => return refuse(record, refusal),
         };
+        let nonce = self.next_nonce();
+        record.report.nonce = Some(nonce);
+        record.report.client_oid = orders.describe(nonce);
+        let named = record.report.client_oid.clone();
+        let gateway = Arc::clone(self);
+        // Boxed, because the future is large and spawning moves it.
+        let task = self.relays.spawn(Box::pin(async move {
+            let relayed = gateway.carry_out(record, permit, nonce, find_out).await;
+            drop(room);
+            relayed
+        }));
+        drop(counted);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
         task.await.unwrap_or_else(|_| Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out))
     }
@@ -237,14 +238,11 @@ impl Gateway {
         &self,
         mut record: CallRecord,
         permit: Permit,
-        orders: OrderIds,
+        nonce: u64,
         find_out: Option<&'static str>,
     ) -> Relayed {
-        let nonce = self.next_nonce();
         let signed = self.parts.signer.sign(permit, nonce);
-        record.report.nonce = Some(nonce);
         record.report.string_to_sign_len = Some(signed.string_to_sign_len);
-        record.report.client_oid = orders.describe(nonce);
         if self.parts.settings.signing_lines {
             record::write_signing(&record.report, signed.body_len());
         }

@@ -82,14 +82,14 @@ impl CallReport {
 pub struct Recorder {
     key_fingerprint: Arc<str>,
     observed: Arc<Observed>,
-    readers: mpsc::Sender<CallReport>,
+    readers: mpsc::WeakSender<CallReport>,
 }
 
 impl Recorder {
-    /// Records for calls signed with the key of this fingerprint; copies go to `readers`.
+    /// Records for calls signed with the key of this fingerprint; copies go to `readers` until its owner drops it.
     #[must_use]
-    pub fn new(key_fingerprint: &str, observed: Arc<Observed>, readers: mpsc::Sender<CallReport>) -> Self {
-        Self { key_fingerprint: key_fingerprint.into(), observed, readers }
+    pub fn new(key_fingerprint: &str, observed: Arc<Observed>, readers: &mpsc::Sender<CallReport>) -> Self {
+        Self { key_fingerprint: key_fingerprint.into(), observed, readers: readers.downgrade() }
     }
 
     /// Opens the record of a call whose caller is known.
@@ -190,6 +190,8 @@ impl Drop for CallRecord {
         self.report.skew = self.recorder.observed.skew().estimate();
         line::write(&self.report);
         // Full or closed: whoever reads along misses one; the line itself is written.
-        let _ = self.recorder.readers.try_send(self.report.clone());
+        if let Some(readers) = self.recorder.readers.upgrade() {
+            let _ = readers.try_send(self.report.clone());
+        }
     }
 }

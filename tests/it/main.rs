@@ -3,16 +3,23 @@
 
 mod backend_calls;
 mod bodies;
+mod defect;
+mod drain;
 mod envelope;
 mod faults;
 mod first;
+mod hangup;
 mod hosts;
+mod house;
+mod load;
 mod log_lines;
+mod nonce;
 mod operations;
 mod outcomes;
 mod redirects;
 mod refusals;
 mod scrubbing;
+mod sockets;
 mod support;
 mod tokens;
 mod unknown_orders;

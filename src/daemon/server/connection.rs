@@ -11,13 +11,13 @@ use std::{
 };
 
 use axum::{body::Body, response::Response};
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Settings, Shared, listener::Stream};
+use super::{Settings, Shared, TOO_MANY, listener::Stream, request_id};
 use crate::http::{Refused, Source};
 
 /// A reader that takes no byte of an answer for this time is given up.
@@ -79,6 +79,9 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
                 guarded_first = false;
             }
             () = shared.stop.cancelled(), if !stopping => {
+                if !requested.load(Ordering::Relaxed) {
+                    return; // hyper would wait for the rest of a first head that was begun
+                }
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -105,11 +108,12 @@ async fn answer(
 }
 
 fn too_many_connections() -> Response {
-    let mut response = Response::new(Body::from(r#"{"detail":"too many connections"}"#));
+    let mut response = Response::new(Body::from(TOO_MANY));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     headers.insert("x-proxy-outcome", HeaderValue::from_static("refused"));
+    headers.extend(HeaderValue::try_from(request_id()).ok().map(|id| (HeaderName::from_static("x-request-id"), id)));
     response
 }

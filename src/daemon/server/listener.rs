@@ -1,11 +1,11 @@
 //! The sockets that we listen on, TCP and unix alike.
 //!
 //! Guarantees: all addresses are bound, or none; a unix socket that a dead process left is replaced, one that somebody
-//! answers on is not; its mode is 0660 before anybody can connect who should not.
+//! listens on is not, and neither is a file of another kind; its mode is 0660 before anybody can connect.
 
 use std::{
     io,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
@@ -13,11 +13,14 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream},
 };
 
 use super::{Address, Settings};
 use crate::http::Source;
+
+/// Connections that may wait on a unix socket to be accepted; as many as tokio gives TCP.
+const BACKLOG: u32 = 1024;
 
 /// Sockets that are bound and not yet served.
 #[derive(Debug)]
@@ -76,21 +79,38 @@ impl Bound {
     }
 }
 
+/// Binds, sets owner and mode, and only then listens: until then the kernel refuses every connection.
 async fn bind_unix(path: &Path, group: Option<&str>) -> Result<Listener, BindProblem> {
     let problem = |error| BindProblem::Unix(path.to_owned(), error);
-    if path.exists() {
-        if UnixStream::connect(path).await.is_ok() {
-            return Err(problem(io::ErrorKind::AddrInUse.into()));
-        }
-        std::fs::remove_file(path).map_err(problem)?;
-    }
     let group = group.map(group_id).transpose()?;
-    let listener = UnixListener::bind(path).map_err(problem)?;
-    if let Some(group) = group {
-        chown(path, None, Some(group)).map_err(problem)?;
+    make_way(path).await.map_err(problem)?;
+    let socket = UnixSocket::new_stream().and_then(|socket| socket.bind(path).map(|()| socket)).map_err(problem)?;
+    let listening = chown(path, None, group)
+        .and_then(|()| std::fs::set_permissions(path, PermissionsExt::from_mode(0o660)))
+        .and_then(|()| socket.listen(BACKLOG));
+    match listening {
+        Ok(listener) => Ok(Listener::Unix { listener, path: path.to_owned() }),
+        Err(error) => {
+            let _ = std::fs::remove_file(path);
+            Err(problem(error))
+        }
     }
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o660)).map_err(problem)?;
-    Ok(Listener::Unix { listener, path: path.to_owned() })
+}
+
+/// Removes a socket that nobody listens on any more; everything else that is in the way stays there.
+async fn make_way(path: &Path) -> io::Result<()> {
+    let found = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        // Connected, not permitted, or its queue is full: somebody listens.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
 }
 
 /// The number of a group, from `/etc/group` or as digits.

@@ -1,3 +1,5 @@
+//! The canonical form: documented samples, and what must never be signed.
+
 use proptest::prelude::*;
 
 use super::*;

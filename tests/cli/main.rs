@@ -1,0 +1,12 @@
+//! The real binary: exit codes, signals, what systemd is told, and a hostile environment.
+#![cfg(test)]
+
+#[path = "../it/support/canary.rs"]
+mod canary;
+mod check;
+mod hostile;
+mod plain;
+mod serve;
+mod signals;
+mod support;
+mod systemd;

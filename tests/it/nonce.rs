@@ -1,0 +1,134 @@
+//! The nonce and the clock: a clock that stands, steps back, steps forward.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crypto_proxy::gateway::clock::Clock;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestProxy};
+
+const BALANCE: &str = "private/user-balance";
+
+/// A proxy whose clock the test sets.
+struct Timed {
+    proxy: TestProxy,
+    clock: Arc<AtomicU64>,
+    real_ms: u64,
+}
+
+impl Timed {
+    /// The clock is `ahead` of the real one, by which the stand-in goes.
+    async fn ahead(ahead: Duration) -> Self {
+        let real_ms = Clock::system().now_ms();
+        let clock = Arc::new(AtomicU64::new(real_ms + millis(ahead)));
+        let set = Clock::set_by(Arc::clone(&clock));
+        let proxy = TestProxy::builder().plan(|plan| plan.clock = set).start().await;
+        Self { proxy, clock, real_ms }
+    }
+
+    fn step_back(&self, by: Duration) {
+        self.clock.fetch_sub(millis(by), Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    /// A call, and the nonce that it went out with.
+    async fn call(&self) -> (Answer, u64) {
+        let answer = self.proxy.call(BALANCE, json!({})).await;
+        let last = self.proxy.exchange().received().pop().expect("the stand-in received it");
+        (answer, last.json().expect("JSON")["nonce"].as_u64().expect("a nonce"))
+    }
+
+    async fn accepted(&self) -> u64 {
+        let (answer, nonce) = self.call().await;
+        assert_eq!(answer.inner()["code"], 0, "{}", answer.text());
+        nonce
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.proxy.texts().into_iter().filter(|text| text.contains("the clock stepped back")).collect()
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap()
+}
+
+#[tokio::test]
+async fn a_clock_that_stands_still_gives_every_call_a_nonce_of_its_own() {
+    let timed = Timed::ahead(Duration::ZERO).await;
+    let mut nonces = Vec::new();
+    for _ in 0..5 {
+        nonces.push(timed.accepted().await - timed.real_ms);
+    }
+    assert_eq!(nonces, [0, 1, 2, 3, 4]);
+}
+
+// Fault 50, 10 s.
+#[tokio::test]
+async fn a_clock_that_steps_back_ten_seconds_does_not_lower_the_nonce() {
+    let timed = Timed::ahead(Duration::ZERO).await;
+    let before = timed.accepted().await;
+    timed.step_back(Duration::from_secs(10));
+    assert_eq!([timed.accepted().await, timed.accepted().await], [before + 1, before + 2]);
+    assert!(timed.warnings().is_empty());
+}
+
+// Fault 50, 60 s: the time service corrects a clock that was 30 s ahead and overshoots as much; the exchange takes both.
+#[tokio::test]
+async fn a_clock_that_steps_back_a_minute_restarts_the_nonce_and_one_line_warns() {
+    let timed = Timed::ahead(Duration::from_secs(30)).await;
+    timed.accepted().await;
+    timed.step_back(Duration::from_secs(60));
+    let restarted = timed.accepted().await;
+    assert_eq!(restarted, timed.now_ms(), "from the clock");
+    assert_eq!(timed.accepted().await, restarted + 1, "and on from there");
+    let warnings = timed.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("step_ms=60000"), "{}", warnings[0]);
+}
+
+// Faults 40 and 51.
+#[tokio::test]
+async fn a_clock_an_hour_ahead_signs_as_it_stands_and_the_skew_shows_everywhere() {
+    let timed = Timed::ahead(Duration::from_secs(3600)).await;
+    for number in 0..3 {
+        let (answer, nonce) = timed.call().await;
+        assert_eq!(nonce, timed.now_ms() + number, "the proxy does not correct its clock");
+        assert_eq!((answer.status, answer.outcome().as_str()), (200, "answered"));
+        assert_eq!(answer.inner()["code"], 40102, "{}", answer.text());
+        let records = timed.proxy.records_of(&answer.header("x-request-id").unwrap());
+        let skew: Option<i64> = records[0].field("CRYPTO_SKEW_MS").map(|skew| skew.parse().unwrap());
+        if number == 0 {
+            assert_eq!(skew, None, "one answer is no estimate");
+        } else {
+            let skew = skew.expect("two answers are");
+            assert!((-3_601_000..=-3_594_000).contains(&skew), "{skew}");
+            assert!(records[0].text().contains(" skew_ms=-3"), "{}", records[0].text());
+        }
+    }
+    assert_eq!(timed.proxy.exchange().count(BALANCE), 3, "nothing is sent again");
+    let ready = timed.proxy.send(crate::support::client().get(timed.proxy.url("/ready"))).await;
+    assert_eq!((ready.status, &ready.json()["ready"]), (200, &Value::Bool(true)), "a warning, never a refusal");
+    let warnings = ready.json()["warnings"].to_string();
+    assert!(warnings.contains("the clock differs from the exchange's by 5 s or more"), "{warnings}");
+}
+
+#[tokio::test]
+async fn a_clock_in_order_is_no_warning() {
+    let timed = Timed::ahead(Duration::ZERO).await;
+    for _ in 0..3 {
+        timed.clock.store(Clock::system().now_ms(), Ordering::Relaxed);
+        timed.accepted().await;
+    }
+    let ready = timed.proxy.send(crate::support::client().get(timed.proxy.url("/ready"))).await;
+    assert_eq!(ready.json(), json!({ "ready": true }));
+}

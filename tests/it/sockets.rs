@@ -1,0 +1,289 @@
+//! The listener: its addresses, its limits and its timers.
+
+use std::{
+    io,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crypto_proxy::{
+    daemon::{
+        server::{Address, BindProblem, Bound, Settings},
+        systemd,
+    },
+    http::Refused,
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::support::{
+    TestProxy,
+    connection::{Connection, get},
+};
+
+fn loopback() -> Address {
+    Address::Tcp(([127, 0, 0, 1], 0).into())
+}
+
+fn settings(listen: Vec<Address>) -> Settings {
+    Settings { listen, ..Settings::default() }
+}
+
+async fn listening_at(listen: Vec<Address>) -> TestProxy {
+    TestProxy::builder().plan(|plan| plan.server.listen = listen).start().await
+}
+
+fn unix(directory: &TempDir) -> Address {
+    Address::Unix(directory.path().join("proxy.sock"))
+}
+
+fn path(address: &Address) -> &Path {
+    let Address::Unix(path) = address else { panic!("{address:?} is no unix socket") };
+    path
+}
+
+#[tokio::test]
+async fn every_address_serves_and_every_one_closes_at_the_end() {
+    let directory = TempDir::new().unwrap();
+    let socket = unix(&directory);
+    let ipv6 = Address::Tcp("[::1]:0".parse().unwrap());
+    let proxy = listening_at(vec![loopback(), ipv6, socket.clone(), loopback()]).await;
+    let addresses = proxy.addresses.clone();
+    assert_eq!(addresses.len(), 4);
+    for address in &addresses {
+        systemd::probe(address).await.unwrap_or_else(|error| panic!("{address:?}: {error}"));
+    }
+    for address in &addresses {
+        if let Address::Tcp(address) = address {
+            let mut caller = Connection::tcp(*address).await;
+            caller.write(&proxy.request("private/user-balance", &json!({}))).await;
+            let answer = caller.answer().await;
+            proxy.check(&answer);
+            assert_eq!(answer.outcome(), "answered");
+        }
+    }
+    proxy.stop().await;
+    for address in &addresses {
+        assert!(systemd::probe(address).await.is_err(), "{address:?} still answers");
+    }
+    assert!(!path(&socket).exists(), "the socket's file is gone");
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_0660_and_serves_calls_like_any_address() {
+    let directory = TempDir::new().unwrap();
+    let socket = unix(&directory);
+    let proxy = listening_at(vec![socket.clone()]).await;
+    let metadata = std::fs::symlink_metadata(path(&socket)).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o660);
+    let mut caller = Connection::unix(path(&socket)).await;
+    caller.write(&proxy.request("private/user-balance", &json!({}))).await;
+    let answer = caller.answer().await;
+    proxy.check(&answer);
+    assert_eq!((answer.status, answer.outcome().as_str()), (200, "answered"));
+}
+
+#[tokio::test]
+async fn refusals_over_a_unix_socket_are_counted_under_its_own_name() {
+    let directory = TempDir::new().unwrap();
+    let socket = unix(&directory);
+    let proxy = listening_at(vec![socket.clone(), loopback()]).await;
+    let right = proxy.request("private/user-balance", &json!({}));
+    let wrong = right.replace(&proxy.canaries.token, "not-the-token-at-all");
+    for _ in 0..3 {
+        let mut caller = Connection::unix(path(&socket)).await;
+        caller.write(&wrong).await;
+        let answer = caller.answer().await;
+        proxy.check(&answer);
+        assert_eq!(answer.status, 401);
+    }
+    let mut caller = proxy.connect().await;
+    caller.write(&wrong).await;
+    assert_eq!(caller.answer().await.status, 401);
+    assert_eq!(proxy.tally.counted(Refused::Token), 4);
+    proxy.tally.tell();
+    proxy.wait_line(&["event=refused status=401 why=token count=3 from=unix-socket"]).await;
+    proxy.wait_line(&["event=refused status=401 why=token count=1 from=127.0.0.1"]).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_a_dead_process_left_is_replaced() {
+    let directory = TempDir::new().unwrap();
+    let socket = unix(&directory);
+    drop(UnixListener::bind(path(&socket)).unwrap());
+    assert!(path(&socket).exists(), "left behind");
+    let proxy = listening_at(vec![socket.clone()]).await;
+    systemd::probe(&socket).await.unwrap();
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_somebody_answers_on_is_left_to_him() {
+    let directory = TempDir::new().unwrap();
+    let socket = unix(&directory);
+    let proxy = listening_at(vec![socket.clone()]).await;
+    let problem = Bound::bind(&settings(vec![loopback(), socket.clone()])).await.unwrap_err();
+    assert!(matches!(&problem, BindProblem::Unix(at, error)
+        if at == path(&socket) && error.kind() == io::ErrorKind::AddrInUse));
+    systemd::probe(&socket).await.expect("the first one still serves");
+    drop(proxy);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_never_replaced() {
+    let directory = TempDir::new().unwrap();
+    let socket = unix(&directory);
+    std::fs::write(path(&socket), "an env file, by mistake").unwrap();
+    let problem = Bound::bind(&settings(vec![socket.clone()])).await.unwrap_err();
+    assert!(problem.to_string().contains("proxy.sock"), "{problem}");
+    assert_eq!(std::fs::read_to_string(path(&socket)).unwrap(), "an env file, by mistake");
+}
+
+#[tokio::test]
+async fn one_address_that_cannot_be_bound_leaves_none_bound() {
+    let directory = TempDir::new().unwrap();
+    let socket = unix(&directory);
+    let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().into_std().unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address)).unwrap();
+    let problem = Bound::bind(&settings(vec![socket.clone(), Address::Tcp(taken.1)])).await.unwrap_err();
+    assert!(problem.to_string().contains(&taken.1.to_string()), "{problem}");
+    assert!(!path(&socket).exists(), "the first address was given back");
+}
+
+#[tokio::test]
+async fn an_unknown_group_is_said_and_leaves_no_socket() {
+    let directory = TempDir::new().unwrap();
+    let socket = unix(&directory);
+    let group = Some("no-such-group-here".to_owned());
+    let problem = Bound::bind(&Settings { socket_group: group, ..settings(vec![socket.clone()]) }).await.unwrap_err();
+    assert!(matches!(problem, BindProblem::NoSuchGroup(_)), "{problem}");
+    assert!(!path(&socket).exists());
+}
+
+#[tokio::test]
+async fn the_probe_reaches_a_listener_on_every_address_by_loopback() {
+    let proxy = TestProxy::start().await;
+    let any = Address::Tcp((std::net::Ipv4Addr::UNSPECIFIED, proxy.address().port()).into());
+    systemd::probe(&any).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_probe_is_not_satisfied_by_a_listener_that_says_nothing() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = Address::Tcp(listener.local_addr().unwrap());
+    let (probed, ()) = tokio::join!(systemd::probe(&address), async { drop(listener.accept().await.unwrap()) });
+    assert!(probed.is_err());
+}
+
+// Fault 55.
+#[tokio::test]
+async fn a_thousand_slow_heads_are_closed_in_time_and_health_answers_meanwhile() {
+    let deadline = Duration::from_millis(600);
+    let proxy = TestProxy::builder()
+        .plan(move |plan| {
+            plan.server.max_connections = 990;
+            plan.server.first_request_deadline = deadline;
+        })
+        .start()
+        .await;
+    let mut slow = Vec::new();
+    for _ in 0..1000 {
+        let mut caller = proxy.connect().await;
+        caller.write("POST /proxy/private HTTP/1.1\r\nhost: lo").await;
+        slow.push(caller);
+    }
+    let asked = Instant::now();
+    systemd::probe(&proxy.addresses[0]).await.expect("health answers from the reserve");
+    assert!(asked.elapsed() < deadline);
+    for mut caller in slow {
+        assert!(caller.end().await.is_empty(), "closed without a word");
+    }
+    systemd::probe(&proxy.addresses[0]).await.expect("and afterwards");
+    assert_eq!(proxy.tally.counted(Refused::Connections), 0);
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_is_closed_at_the_first_request_deadline() {
+    let deadline = Duration::from_millis(100);
+    let proxy = TestProxy::builder().plan(move |plan| plan.server.first_request_deadline = deadline).start().await;
+    let connected = Instant::now();
+    let mut silent = proxy.connect().await;
+    assert!(silent.end().await.is_empty());
+    assert!(connected.elapsed() >= deadline, "{:?}", connected.elapsed());
+}
+
+#[tokio::test]
+async fn a_kept_connection_outlives_the_first_deadline_and_ends_at_the_idle_one() {
+    let (first, idle) = (Duration::from_millis(100), Duration::from_millis(400));
+    let proxy = TestProxy::builder()
+        .plan(move |plan| (plan.server.first_request_deadline, plan.server.idle_deadline) = (first, idle))
+        .start()
+        .await;
+    let mut caller = proxy.connect().await;
+    caller.write(&get("/health")).await;
+    assert_eq!(caller.answer().await.status, 200);
+    let answered = Instant::now();
+    caller.end().await;
+    assert!(answered.elapsed() >= idle - first, "kept for {:?} only", answered.elapsed());
+}
+
+/// Connections that are served beyond `max_connections`, for `/health` alone.
+const RESERVE: usize = 32;
+
+#[tokio::test]
+async fn beyond_the_limit_health_is_served_and_everything_else_is_turned_away() {
+    let proxy = TestProxy::builder().plan(|plan| plan.server.max_connections = 2).start().await;
+    let mut kept = [proxy.connect().await, proxy.connect().await];
+    for caller in &mut kept {
+        caller.write(&get("/health")).await;
+        assert_eq!(caller.answer().await.status, 200);
+    }
+    let mut third = proxy.connect().await;
+    third.write(&get("/health")).await;
+    let answer = third.answer().await;
+    assert_eq!((answer.status, answer.header("connection").as_deref()), (200, Some("close")));
+    let mut fourth = proxy.connect().await;
+    fourth.write(&proxy.request("private/user-balance", &json!({}))).await;
+    let answer = fourth.answer().await;
+    proxy.check(&answer);
+    assert_eq!((answer.status, answer.outcome().as_str()), (503, "refused"));
+    assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+    assert_eq!(answer.json(), json!({ "detail": "too many connections" }));
+    assert!(fourth.end().await.is_empty());
+    assert_eq!(proxy.tally.counted(Refused::Connections), 1);
+    assert_eq!(proxy.exchange().total().received, 0);
+    kept[0].write(&proxy.request("private/user-balance", &json!({}))).await;
+    assert_eq!(kept[0].answer().await.outcome(), "answered", "who is in stays in");
+}
+
+#[tokio::test]
+async fn beyond_even_the_reserve_a_request_is_answered_503_until_room_comes_back() {
+    let proxy = TestProxy::builder().plan(|plan| plan.server.max_connections = 1).start().await;
+    let mut held = Vec::new();
+    for _ in 0..=RESERVE {
+        held.push(proxy.connect().await);
+    }
+    for round in 0..20 {
+        let mut turned_away = proxy.connect().await;
+        turned_away.write(&proxy.request("private/user-balance", &json!({}))).await;
+        let answer = turned_away.answer().await;
+        proxy.check(&answer);
+        assert_eq!((answer.status, answer.outcome().as_str()), (503, "refused"), "{round}");
+        assert_eq!(answer.header("connection").as_deref(), Some("close"));
+        turned_away.end().await;
+    }
+    assert_eq!(proxy.tally.counted(Refused::Connections), 20);
+    systemd::probe(&proxy.addresses[0]).await.expect("a full house is not a hung one");
+    held.clear();
+    let mut answer = proxy.call("private/user-balance", json!({})).await;
+    for _ in 0..100 {
+        if answer.status == 200 {
+            break;
+        }
+        answer = proxy.call("private/user-balance", json!({})).await;
+    }
+    assert_eq!(answer.outcome(), "answered");
+}
