@@ -12,6 +12,7 @@ mod demo;
 mod sandbox;
 mod self_test;
 mod serve;
+mod stop;
 
 /// The command line was not understood (sysexits EX_USAGE).
 const USAGE: u8 = 64;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use uuid::Uuid;
 
+use super::stop::Stop;
 use crate::{
     daemon::{
         assembly::{Daemon, Plan},
@@ -70,8 +71,9 @@ async fn demonstrate(exit: bool, lines: &telemetry::Captured) -> anyhow::Result<
     let proxy = steps::Proxy::at(address, &pair.token)?;
     let all_well = steps::walk(&proxy, lines).await?;
     if !exit {
+        let mut signal = Stop::listen()?;
         anstream::println!("{}", how_to_go_on(address, &pair.token));
-        super::serve::asked_to_stop().await;
+        signal.asked().await;
     }
     stop.cancel();
     running.await.context("the proxy ended unexpectedly")?;

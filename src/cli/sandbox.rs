@@ -14,6 +14,7 @@ use std::{
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+use super::stop::Stop;
 use crate::sandbox::{self, Settings, StandIn};
 
 /// What it is told.
@@ -44,6 +45,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let secret = format!("sandbox-secret-{}", uuid::Uuid::new_v4().simple());
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| arguments.listen.to_string())?;
     let address = listener.local_addr()?;
+    let mut signal = Stop::listen()?;
     let environment =
         format!("CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_REST_BASE=http://{address}/exchange/v1\n");
     if let Some(path) = &arguments.env_file_out {
@@ -53,7 +55,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         anstream::println!("stand-in exchange on http://{address}; its invented pair:\n\n{environment}");
     }
     let stand_in = StandIn::new(Settings::with_key(&key, &secret));
-    sandbox::run(&stand_in, listener, super::serve::asked_to_stop()).await?;
+    sandbox::run(&stand_in, listener, signal.asked()).await?;
     Ok(())
 }
 

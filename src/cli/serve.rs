@@ -11,6 +11,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::stop::Stop;
 use crate::{
     daemon::{
         assembly::{Daemon, Drained, Plan},
@@ -74,8 +75,7 @@ fn serve(config: Config) -> anyhow::Result<Drained> {
 }
 
 async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop_signal = Stop::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     config.startup_warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let base = config.upstream.base.to_string();
@@ -90,7 +90,7 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
     let mut running = tokio::spawn(daemon.run(stop.clone()));
     tokio::select! {
         ended = &mut running => return Ok(ended?),
-        () = either(&mut terminate, &mut interrupt) => {}
+        () = stop_signal.asked() => {}
     }
     systemd::stopping();
     tracing::info!(in_flight = gateway.in_flight(), "stopping: what was sent is finished, nothing new is taken");
@@ -101,7 +101,7 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
             tracing::info!("stopped: {}", describe(ended));
             Ok(ended)
         }
-        () = either(&mut terminate, &mut interrupt) => {
+        () = stop_signal.asked() => {
             let left = gateway.in_flight();
             tracing::warn!(left, "asked twice to stop: ending at once");
             Ok(if left == 0 { Drained::Clean } else { Drained::Left(left) })
@@ -143,20 +143,6 @@ fn describe(drained: Drained) -> String {
 async fn answer_hangups(mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         tracing::warn!("SIGHUP: nothing was reloaded; restart needed (systemctl restart crypto-proxy)");
-    }
-}
-
-/// Resolves at the first SIGTERM or Ctrl-C; at once where signals cannot be caught.
-pub(super) async fn asked_to_stop() {
-    if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        either(&mut terminate, &mut interrupt).await;
-    }
-}
-
-async fn either(first: &mut Signal, second: &mut Signal) {
-    tokio::select! {
-        _ = first.recv() => {}
-        _ = second.recv() => {}
     }
 }
 

@@ -86,7 +86,7 @@ pub struct Daemon {
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every call and connection ended by itself.
+    /// Every call ended by itself.
     Clean,
     /// The drain deadline passed with this many calls under way; their records say what may have become of them.
     Left(usize),
@@ -165,7 +165,12 @@ impl Daemon {
             gateway.drained().await;
             let _ = serving.await;
         });
-        let drained = if clean.await.is_ok() { Drained::Clean } else { Drained::Left(gateway.in_flight()) };
+        let _ = clean.await;
+        let drained = match gateway.in_flight() {
+            // Also where only a caller is left that does not read its answer: no call is in doubt.
+            0 => Drained::Clean,
+            left => Drained::Left(left),
+        };
         background.cancel();
         // The hints end when they have read what there is; a record that is written later has no copy.
         drop(readers);

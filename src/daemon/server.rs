@@ -140,6 +140,8 @@ async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
                 failing = false;
                 admit(stream, source, &shared);
             }
+            // The caller left before we took the connection; the next one has nothing to do with it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !failing {
                     tracing::error!(%error, "no connection can be accepted; is LimitNOFILE too small?");

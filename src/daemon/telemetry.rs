@@ -43,7 +43,7 @@ pub use self::{
 use self::{
     console::{Console, Format},
     journal::Journal,
-    layer::{Feed, Intake},
+    layer::{Feed, Intake, Structure},
     queue::Queues,
     writer::Output,
 };
@@ -97,7 +97,8 @@ pub struct Telemetry {
 /// When there is no thread to be had, or when logging is installed already. A journal that does not answer is no
 /// error: lines go to stderr until it does.
 pub fn install(settings: Settings) -> Result<Telemetry, InstallError> {
-    let telemetry = Telemetry::start(settings, output(settings.sink))?;
+    let sink = resolve(settings.sink, systemd_journal_logger::connected_to_journal());
+    let telemetry = Telemetry::start(settings, structure(sink), output(sink))?;
     tracing::dispatcher::set_global_default(telemetry.dispatch()).map_err(|_| InstallError::AlreadyInstalled)?;
     Ok(telemetry)
 }
@@ -110,12 +111,12 @@ impl Telemetry {
     /// When there is no thread to be had.
     pub fn with_writer(settings: Settings, out: impl Write + Send + 'static) -> Result<Self, InstallError> {
         let format = if settings.sink == Sink::Json { Format::Json } else { Format::Prefixed };
-        Self::start(settings, Box::new(Console::new(format, out)))
+        Self::start(settings, structure(settings.sink), Box::new(Console::new(format, out)))
     }
 
-    fn start(settings: Settings, output: Box<dyn Output>) -> Result<Self, InstallError> {
+    fn start(settings: Settings, structure: Structure, output: Box<dyn Output>) -> Result<Self, InstallError> {
         let queues = Arc::new(Queues::new(settings.queue_lines));
-        let dispatch = Intake::new(settings.level, Feed::new(Arc::clone(&queues))).into_dispatch();
+        let dispatch = Intake::new(settings.level, structure, Feed::new(Arc::clone(&queues))).into_dispatch();
         let drained = Arc::clone(&queues);
         thread::Builder::new()
             .name(writer::THREAD.to_owned())
@@ -144,8 +145,15 @@ impl Telemetry {
     }
 }
 
+fn structure(sink: Sink) -> Structure {
+    match sink {
+        Sink::Journal | Sink::Json => Structure::Keep,
+        Sink::Auto | Sink::Stderr => Structure::Skip,
+    }
+}
+
 fn output(sink: Sink) -> Box<dyn Output> {
-    match resolve(sink, systemd_journal_logger::connected_to_journal()) {
+    match sink {
         Sink::Auto | Sink::Stderr => Box::new(stderr()),
         Sink::Json => Box::new(Console::new(Format::Json, io::stderr())),
         Sink::Journal => Box::new(Journal::new(journal::connect, Console::new(Format::Prefixed, io::stderr()))),

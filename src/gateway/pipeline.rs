@@ -19,7 +19,7 @@ use super::{
     policy::{self, Permit},
     record::{self, CallRecord, Recorder},
     signer::Signer,
-    upstream::{Reply, Upstream},
+    upstream::{Reply, ReplyBody, Upstream},
 };
 use crate::exchange::{call::Call, canonical::Dialect, codes};
 
@@ -272,8 +272,7 @@ impl Gateway {
         let observed = &self.parts.observed;
         observed.note_attempt(result.as_ref().map_or_else(Failure::is_about_an_answer, |_| true));
         // Only answers in the exchange's own envelope tell the exchange's time; an edge may answer from a cache.
-        if let Ok(Reply { date_ms: Some(date_ms), body: crate::gateway::upstream::ReplyBody::Json { .. }, .. }) = result
-        {
+        if let Ok(Reply { date_ms: Some(date_ms), body: ReplyBody::Json { .. }, .. }) = result {
             observed.skew().note(*date_ms, sent_ms, self.parts.clock.now_ms());
         }
     }
@@ -290,6 +289,9 @@ fn conclude(mut record: CallRecord, result: Result<Reply, Failure>, find_out: Op
             let conclusive = reply.code().is_some_and(codes::is_conclusive);
             let outcome = if conclusive { Outcome::Answered } else { Outcome::Unknown };
             record.report.scrubbed = reply.scrubbed;
+            if let ReplyBody::Text { media_type, .. } = &reply.body {
+                record.report.media_type.clone_from(media_type);
+            }
             record.answered(reply.status, reply.code(), outcome);
         }
         Err(failure) => record.ended(failure.status(), failure.code()),

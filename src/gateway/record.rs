@@ -59,6 +59,8 @@ pub struct CallReport {
     pub why: Option<&'static str>,
     /// The names of its orders: the caller's ids, and the nonce where the exchange takes it.
     pub client_oid: Option<String>,
+    /// The media type of an answer that is no JSON.
+    pub media_type: Option<String>,
     /// Whether a secret was overwritten in the answer.
     pub scrubbed: bool,
     /// From the door to the moment of sending.
@@ -112,6 +114,7 @@ impl Recorder {
             outcome: Outcome::Refused,
             why: None,
             client_oid: None,
+            media_type: None,
             scrubbed: false,
             waited: Duration::ZERO,
             exchange: Duration::ZERO,

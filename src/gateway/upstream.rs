@@ -61,8 +61,13 @@ pub enum ReplyBody {
         /// The exchange's code.
         code: Option<i64>,
     },
-    /// Anything else, as text.
-    Text(String),
+    /// Anything else.
+    Text {
+        /// The body, with the replacement character for what is not UTF-8.
+        text: String,
+        /// Its media type, as far as it is fit for a log line.
+        media_type: Option<String>,
+    },
 }
 
 impl Reply {
@@ -71,7 +76,7 @@ impl Reply {
     pub const fn code(&self) -> Option<i64> {
         match &self.body {
             ReplyBody::Json { code, .. } => *code,
-            ReplyBody::Text(_) => None,
+            ReplyBody::Text { .. } => None,
         }
     }
 }
@@ -151,11 +156,13 @@ impl Upstream {
 
     fn finish(&self, status: StatusCode, headers: &HeaderMap, bytes: Bytes, signature: &str) -> Result<Reply, Failure> {
         let (bytes, scrubbed) = self.scrubber.scrub(bytes, signature);
-        let body = if is_json(headers) {
+        let media_type = media_type(headers);
+        let body = if is_json(&media_type) {
             let code = envelope::read_answer(&bytes)?.code;
             ReplyBody::Json { bytes, code }
         } else {
-            ReplyBody::Text(String::from_utf8_lossy(&bytes).into_owned())
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            ReplyBody::Text { text, media_type: Some(media_type).filter(|media_type| is_loggable(media_type)) }
         };
         Ok(Reply { status: status.as_u16(), body, date_ms: date_ms(headers), scrubbed })
     }
@@ -176,10 +183,20 @@ fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// The media type without its parameters, in lower case; empty where none is given.
+fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json")
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type == "application/json" || media_type.ends_with("+json")
+}
+
+/// Whether a media type is short and plain enough to stand in a log line.
+fn is_loggable(media_type: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-._".contains(&byte);
+    (1..=64).contains(&media_type.len()) && media_type.bytes().all(plain)
 }
 
 /// The `Date` of an answer that came straight from the exchange.

@@ -74,7 +74,7 @@ pub(super) fn set_outcome(response: &mut Response, outcome: Outcome) {
 fn passed_on(reply: &Reply) -> Vec<u8> {
     let length = match &reply.body {
         ReplyBody::Json { bytes, .. } => bytes.len(),
-        ReplyBody::Text(text) => text.len() * 2,
+        ReplyBody::Text { text, .. } => text.len() * 2,
     };
     let mut out = Vec::with_capacity(length + 48);
     out.extend_from_slice(b"{\"status\":");
@@ -82,7 +82,7 @@ fn passed_on(reply: &Reply) -> Vec<u8> {
     out.extend_from_slice(b",\"body\":");
     match &reply.body {
         ReplyBody::Json { bytes, .. } => out.extend_from_slice(bytes),
-        ReplyBody::Text(text) => envelope::push_json_string(&mut out, text),
+        ReplyBody::Text { text, .. } => envelope::push_json_string(&mut out, text),
     }
     out.extend_from_slice(b",\"rid\":1}");
     out

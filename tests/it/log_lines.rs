@@ -205,3 +205,14 @@ async fn a_flood_without_a_token_leaves_exact_counts_and_no_call_lines() {
     proxy.tally.tell();
     assert_eq!(proxy.lines.lines().len(), told, "what was told is not told again");
 }
+
+#[tokio::test]
+async fn a_page_in_the_place_of_an_answer_is_named_by_its_type() {
+    let proxy = TestProxy::start().await;
+    let page = proxy.pass_on(Canned::new(403, "Text/HTML; charset=utf-8", "<html>")).await;
+    assert_eq!(value(&proxy.record(&page), "content_type"), "text/html");
+    let odd = proxy.pass_on(Canned::new(200, "text/\u{1}forged outcome=answered", "x")).await;
+    assert!(!proxy.record(&odd).text().contains("forged"), "{}", proxy.record(&odd).text());
+    let json = proxy.call_text(READ, "{}").await;
+    assert_eq!(value(&proxy.record(&json), "content_type"), "");
+}

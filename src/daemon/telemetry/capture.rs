@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::{Dispatch, Level};
 
 use super::{
-    layer::{Destination, Intake},
+    layer::{Destination, Intake, Structure},
     line::Line,
 };
 
@@ -21,7 +21,7 @@ use super::{
 #[must_use]
 pub fn capture(level: Level) -> (Dispatch, Captured) {
     let captured = Captured(Arc::default());
-    (Intake::new(level, captured.clone()).into_dispatch(), captured)
+    (Intake::new(level, Structure::Keep, captured.clone()).into_dispatch(), captured)
 }
 
 /// The lines that were logged. Clones share them.

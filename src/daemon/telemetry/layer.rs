@@ -27,15 +27,23 @@ pub(super) trait Destination: Send + Sync + 'static {
     fn accept(&self, line: Line);
 }
 
+/// Whether structured fields are formatted; text sinks never show them, and every call would pay for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Structure {
+    Keep,
+    Skip,
+}
+
 /// Turns events into lines.
 pub(super) struct Intake<D> {
     level: Level,
+    structure: Structure,
     destination: D,
 }
 
 impl<D: Destination> Intake<D> {
-    pub(super) fn new(level: Level, destination: D) -> Self {
-        Self { level, destination }
+    pub(super) fn new(level: Level, structure: Structure, destination: D) -> Self {
+        Self { level, structure, destination }
     }
 
     pub(super) fn into_dispatch(self) -> Dispatch {
@@ -62,7 +70,7 @@ impl<D: Destination, S: Subscriber> Layer<S> for Intake<D> {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = Line::of(event);
+        let mut line = Line::of(event, self.structure);
         if !is_ours(line.target()) {
             let target = line.target();
             line.readable("target", format_args!("{target}"));

@@ -15,6 +15,8 @@ use tracing::{
     field::{Field, Visit},
 };
 
+use super::layer::Structure;
+
 /// Bytes of text after which a line is cut, with an ellipsis.
 const TEXT_LIMIT: usize = 16 * 1024;
 /// Bytes after which the value of one structured field is cut.
@@ -54,12 +56,14 @@ impl Line {
     }
 
     /// Formats `event`, now, on this thread.
-    pub(super) fn of(event: &Event<'_>) -> Self {
+    pub(super) fn of(event: &Event<'_>, structure: Structure) -> Self {
         let metadata = event.metadata();
         let mut line = Self::new(Timestamp::now(), *metadata.level(), metadata.target());
-        line.text.reserve(256);
-        line.fields.reserve(metadata.fields().len());
-        event.record(&mut line);
+        line.text.reserve(512);
+        if structure == Structure::Keep {
+            line.fields.reserve(metadata.fields().len());
+        }
+        event.record(&mut Reading { line: &mut line, structure });
         line
     }
 
@@ -132,17 +136,29 @@ impl Line {
         write_clean(&mut self.values, limit, value);
         self.fields.push(Span { name, end: self.values.len(), shape });
     }
+}
 
+/// An event that is being read into a line.
+struct Reading<'l> {
+    line: &'l mut Line,
+    structure: Structure,
+}
+
+impl Reading<'_> {
     fn put(&mut self, field: &Field, shape: Shape, value: fmt::Arguments<'_>) {
         match field.name() {
-            "message" => self.message(value),
-            name if name.starts_with("CRYPTO_") => self.structured(name, shape, value),
-            name => self.readable(name, value),
+            "message" => self.line.message(value),
+            name if name.starts_with("CRYPTO_") => {
+                if self.structure == Structure::Keep {
+                    self.line.structured(name, shape, value);
+                }
+            }
+            name => self.line.readable(name, value),
         }
     }
 }
 
-impl Visit for Line {
+impl Visit for Reading<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, Shape::Text, format_args!("{value:?}"));
     }

@@ -117,7 +117,10 @@ impl Experience {
         change(&mut self.all);
         if let (Some(class), Some(method)) = (report.class, report.method.as_ref()) {
             change(self.classes.entry(class).or_default());
-            change(self.methods.entry(method.clone().into_owned()).or_default());
+            match self.methods.get_mut(&**method) {
+                Some(tally) => change(tally),
+                None => change(self.methods.entry(method.to_string()).or_default()),
+            }
         }
     }
 

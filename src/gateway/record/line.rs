@@ -72,6 +72,7 @@ impl fmt::Display for Line<'_> {
         optional(f, "code", report.code.as_ref())?;
         write!(f, " outcome={}", report.outcome)?;
         optional(f, "why", report.why.as_ref())?;
+        optional(f, "content_type", report.media_type.as_ref())?;
         optional(f, "client_oid", report.client_oid.as_ref())?;
         if report.scrubbed {
             f.write_str(" scrubbed")?;

@@ -37,6 +37,7 @@ pub(in crate::diagnosis::hint) fn answer(method: &str, status: u16, code: Option
         outcome: if code.is_some() { Outcome::Answered } else { Outcome::Unknown },
         why: None,
         client_oid: None,
+        media_type: None,
         scrubbed: false,
         waited: Duration::ZERO,
         exchange: Duration::from_millis(40),
