@@ -67,7 +67,12 @@ async fn an_echoed_request_loses_key_and_signature_and_stays_json() {
 async fn an_echo_that_is_not_json_is_scrubbed_as_well() {
     let (proxy, answer, signature) = echoed("text/html").await;
     assert!(answer.inner().is_string() && !answer.text().contains(&signature));
-    assert!(proxy.record(&answer).text().contains(" outcome=unknown why=inconclusive_answer content_type=text/html scrubbed "));
+    assert!(
+        proxy
+            .record(&answer)
+            .text()
+            .contains(" outcome=unknown why=inconclusive_answer content_type=text/html scrubbed ")
+    );
 }
 
 #[tokio::test]
