@@ -32,7 +32,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allowed_hosts: Vec::new(), max_body_bytes: 256 << 10, body_deadline: Duration::from_secs(5) }
+        Self { allowed_hosts: Vec::new(), max_body_bytes: 128 << 10, body_deadline: Duration::from_secs(5) }
     }
 }
 

@@ -73,12 +73,24 @@ async fn demonstrate(exit: bool, lines: &telemetry::Captured) -> anyhow::Result<
     if !exit {
         let mut signal = Stop::listen()?;
         anstream::println!("{}", how_to_go_on(address, &pair.token));
-        signal.asked().await;
+        tokio::select! {
+            () = signal.asked() => {}
+            () = show_from(lines, lines.lines().len()) => {}
+        }
     }
     stop.cancel();
     running.await.context("the proxy ended unexpectedly")?;
     exchange.shutdown().await;
     Ok(all_well)
+}
+
+/// Prints what the proxy logs from here on, as the journal would hold it.
+async fn show_from(lines: &telemetry::Captured, first: usize) {
+    let mut next = first;
+    while let Some(line) = lines.line(next).await {
+        anstream::println!("{}", line.text());
+        next += 1;
+    }
 }
 
 /// Credentials that work with this stand-in and nowhere else.

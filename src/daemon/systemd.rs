@@ -43,13 +43,23 @@ pub async fn feed_watchdog(address: Address) {
     loop {
         ticks.tick().await;
         // Stopping, the listener is closed on purpose; that this task still runs is all there is to prove.
-        let answers = async { matches!(timeout(PROBE_DEADLINE, probe(&address)).await, Ok(Ok(()))) };
+        let answers = async { timeout(PROBE_DEADLINE, probe(&address)).await.is_ok_and(|probed| is_alive(&probed)) };
         if STOPPING.load(Ordering::Relaxed) || answers.await || STOPPING.load(Ordering::Relaxed) {
             tell(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("the listener does not answer its own probe; systemd will restart this process");
         }
     }
+}
+
+/// Out of descriptors the probe cannot connect either; a restart would cut the calls under way and mend nothing.
+fn is_alive(probed: &std::io::Result<()>) -> bool {
+    let out_of_descriptors = |error: &std::io::Error| {
+        [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+            .map(|errno| Some(errno.raw_os_error()))
+            .contains(&error.raw_os_error())
+    };
+    probed.as_ref().map_or_else(out_of_descriptors, |()| true)
 }
 
 fn tell(state: &[NotifyState<'_>]) {

@@ -37,8 +37,6 @@ pub struct CodeInfo {
     pub http_status: Option<u16>,
     /// The vendor's symbolic name.
     pub name: Option<String>,
-    /// What it means, in a few words.
-    pub meaning: Option<String>,
     /// What kind of answer it is.
     pub category: Category,
 }
@@ -53,12 +51,6 @@ pub fn find(code: i64) -> Option<&'static CodeInfo> {
 #[must_use]
 pub fn is_conclusive(code: i64) -> bool {
     find(code).is_some_and(|info| info.category != Category::Indeterminate)
-}
-
-/// Whether the code refuses the credentials, the address, the nonce or the tier: what a hint line explains.
-#[must_use]
-pub fn is_authentication_failure(code: i64) -> bool {
-    find(code).is_some_and(|info| info.category == Category::Auth)
 }
 
 #[derive(Deserialize)]
@@ -85,13 +77,5 @@ mod tests {
         for code in [50001, 40801, 120_009, 9_010_001, 10001, 424_242] {
             assert!(!is_conclusive(code), "{code}");
         }
-    }
-
-    #[test]
-    fn authentication_failures_are_the_eight_documented_ones() {
-        for code in [40101, 40102, 40103, 40104, 10002, 10003, 10005, 10007] {
-            assert!(is_authentication_failure(code), "{code}");
-        }
-        assert!(!is_authentication_failure(42901));
     }
 }

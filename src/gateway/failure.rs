@@ -1,6 +1,6 @@
 //! What can end a call without an answer that is passed on: our refusals, and failures on the way.
 //!
-//! Guarantees: every value says whose fault it is and which HTTP status tells the caller; whether the exchange may have
+//! Guarantees: every value says which HTTP status tells the caller and has a stable word for records; whether the exchange may have
 //! seen the call is not a property of the failure but of the phase (`outcome`), so it cannot be contradicted here.
 //! No text holds a secret, an address of the caller's choosing, or a byte of an answer.
 
@@ -8,17 +8,6 @@ use std::{net::IpAddr, time::Duration};
 
 use super::policy::Denied;
 use crate::exchange::envelope::MalformedAnswer;
-
-/// Whose fault a failure is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The caller can mend it.
-    Caller,
-    /// The operator of this daemon can mend it.
-    Proxy,
-    /// The exchange, or the way to it.
-    Exchange,
-}
 
 /// Why we chose not to try.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +33,7 @@ pub enum Failure {
     #[error("the name of the exchange could not be resolved")]
     Dns,
     /// The name resolved to an address that a public host cannot have.
-    #[error("the name of the exchange resolved to {0}, which is no public address")]
+    #[error("the name of the exchange resolved to {0}, which is no address that it can have")]
     AddressRefused(IpAddr),
     /// No TCP connection.
     #[error("no connection to the exchange could be made")]
@@ -123,19 +112,6 @@ impl Failure {
             Self::Dns | Self::AddressRefused(_) | Self::Connect | Self::ConnectDeadline(_) | Self::Tls => false,
             // A redirect or another protocol is what a portal on the way would answer.
             Self::Lost | Self::Deadline(_) | Self::Redirected(_) | Self::Upgraded | Self::Defect => false,
-        }
-    }
-
-    /// Whose fault it is.
-    #[must_use]
-    pub const fn fault(&self) -> Fault {
-        match self {
-            Self::Dns | Self::Connect | Self::ConnectDeadline(_) | Self::Tls | Self::AddressRefused(_) => {
-                Fault::Exchange
-            }
-            Self::Lost | Self::Deadline(_) | Self::Redirected(_) | Self::Upgraded => Fault::Exchange,
-            Self::TooLarge(_) | Self::Encoded | Self::Malformed(_) => Fault::Exchange,
-            Self::Defect => Fault::Proxy,
         }
     }
 

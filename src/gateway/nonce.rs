@@ -2,14 +2,20 @@
 //!
 //! Guarantees: no two calls get the same nonce, whatever their concurrency, however many come in one millisecond, and
 //! however the clock stands still or steps back by up to 30 s. When the clock stepped back further, the sequence restarts
-//! from it and says so: a nonce outside the exchange's ±60 s window helps nobody. Source: the wire contract; an order
+//! from it and says so: a nonce outside the exchange's ±60 s window helps nobody. What was given away before is remembered
+//! (the last 65,536) and skipped. Source: the wire contract; an order
 //! without `client_oid` takes the nonce as its name at the exchange (vendor documents), so one is never repeated. More
 //! than 1,000 calls a second, for longer than the exchange's budgets allow, run ahead of the clock and do not restart.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
+};
 
 /// How far the clock may step back before the sequence follows it, in milliseconds.
 const MAX_STEP_BACK_MS: u64 = 30_000;
+/// Nonces that are remembered, so that a sequence that restarted does not walk over them again.
+const REMEMBERED: usize = 1 << 16;
 
 /// The nonces of one API key.
 #[derive(Debug, Default)]
@@ -19,6 +25,9 @@ pub struct NonceSource(Mutex<Sequence>);
 struct Sequence {
     last: u64,
     latest_clock: u64,
+    recent: VecDeque<u64>,
+    /// What was given away before a restart and lies ahead of it.
+    burnt: HashSet<u64>,
 }
 
 /// A nonce, and whether the sequence restarted for it.
@@ -36,12 +45,32 @@ impl NonceSource {
         let mut sequence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let step = sequence.latest_clock.saturating_sub(now_ms);
         if step > MAX_STEP_BACK_MS {
-            *sequence = Sequence { last: now_ms, latest_clock: now_ms };
-            return Nonce { value: now_ms, restarted_after_step_ms: Some(step) };
+            sequence.restart(now_ms);
         }
         sequence.latest_clock = sequence.latest_clock.max(now_ms);
-        sequence.last = now_ms.max(sequence.last.saturating_add(1));
-        Nonce { value: sequence.last, restarted_after_step_ms: None }
+        let value = sequence.take(now_ms);
+        Nonce { value, restarted_after_step_ms: (step > MAX_STEP_BACK_MS).then_some(step) }
+    }
+}
+
+impl Sequence {
+    fn restart(&mut self, now_ms: u64) {
+        self.burnt = self.recent.iter().copied().filter(|nonce| *nonce >= now_ms).collect();
+        self.last = 0;
+        self.latest_clock = now_ms;
+    }
+
+    fn take(&mut self, now_ms: u64) -> u64 {
+        let mut value = now_ms.max(self.last.saturating_add(1));
+        while self.burnt.remove(&value) {
+            value += 1;
+        }
+        self.last = value;
+        if self.recent.len() >= REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(value);
+        value
     }
 }
 
@@ -71,6 +100,15 @@ mod tests {
         source.next(100_000);
         assert_eq!(source.next(40_000), Nonce { value: 40_000, restarted_after_step_ms: Some(60_000) });
         assert_eq!(source.next(40_000).value, 40_001);
+    }
+
+    #[test]
+    fn a_restarted_sequence_skips_what_was_given_away_before() {
+        let source = NonceSource::default();
+        let before: Vec<u64> = (0..3).map(|_| source.next(100_000).value).collect();
+        source.next(40_000);
+        let after: Vec<u64> = (0..3).map(|_| source.next(100_000).value).collect();
+        assert_eq!((before, after), (vec![100_000, 100_001, 100_002], vec![100_003, 100_004, 100_005]));
     }
 
     #[test]

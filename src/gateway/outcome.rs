@@ -53,19 +53,32 @@ pub enum Phase {
 }
 
 /// The phase of one call, shared by its relay, its record and its door.
+///
+/// Once the call has ended it can no longer be sent: whoever would hand its bytes to a connection asks first, so that
+/// "not sent" stays true whatever threads do.
 #[derive(Debug, Default)]
 pub struct Progress(AtomicU8);
 
+/// Marks a call that has ended, beside its phase.
+const ENDED: u8 = 0x80;
+
 impl Progress {
-    /// Moves on to `phase`; never back.
-    pub fn reach(&self, phase: Phase) {
-        self.0.fetch_max(phase as u8, Ordering::Relaxed);
+    /// Moves on to `phase`, never back; `false` if the call has ended before.
+    pub fn reach(&self, phase: Phase) -> bool {
+        let forward = |now: u8| (now & ENDED == 0).then_some(now.max(phase as u8));
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, forward).is_ok()
+    }
+
+    /// Ends the call where it is: it is not sent any more.
+    pub fn end(&self) -> Outcome {
+        self.0.fetch_or(ENDED, Ordering::AcqRel);
+        self.outcome_without_answer()
     }
 
     /// The outcome of a call that ends here without an answer of the exchange.
     #[must_use]
     pub fn outcome_without_answer(&self) -> Outcome {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.load(Ordering::Acquire) & !ENDED {
             phase if phase >= Phase::Sent as u8 => Outcome::Unknown,
             phase if phase >= Phase::Connecting as u8 => Outcome::NotSent,
             _ => Outcome::Refused,
@@ -92,5 +105,14 @@ mod tests {
         progress.reach(Phase::Sent);
         progress.reach(Phase::Accepted);
         assert_eq!(progress.outcome_without_answer(), Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_call_that_has_ended_can_no_longer_be_sent() {
+        let progress = Progress::default();
+        assert!(progress.reach(Phase::Connecting));
+        assert_eq!(progress.end(), Outcome::NotSent);
+        assert!(!progress.reach(Phase::Sent));
+        assert_eq!(progress.outcome_without_answer(), Outcome::NotSent);
     }
 }

@@ -170,7 +170,7 @@ impl CallRecord {
 
     /// Concludes without one; the phase gives the outcome.
     pub fn ended(&mut self, status: u16, why: &'static str) {
-        self.conclude(status, self.progress.outcome_without_answer(), Some(why));
+        self.conclude(status, self.progress.end(), Some(why));
     }
 
     fn conclude(&mut self, status: u16, outcome: Outcome, why: Option<&'static str>) {

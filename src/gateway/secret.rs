@@ -1,7 +1,8 @@
 //! The types of things that must never be printed.
 //!
 //! Guarantees: no `Display`, no `Serialize`; `Debug` is a label; memory is wiped on drop. Only an API key has a
-//! printable fingerprint. The text itself is visible inside `gateway` alone, to the signer.
+//! printable fingerprint. The text itself is visible inside `gateway` alone, to the signer and to the search that keeps it
+//! out of answers; what that search prepares (`upstream/scrub.rs`) is a copy that lives as long as the process.
 
 use std::fmt;
 

@@ -33,13 +33,13 @@ pub struct SignedCall {
     pub string_to_sign_len: usize,
 }
 
-/// A signature: shown to nobody but the exchange.
+/// A signature: goes to the exchange, and to the self-test that compares it with the documented ones.
 pub struct Signature(String);
 
 impl Signature {
     /// The lower-case hex text, as the exchange takes it.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -100,9 +100,10 @@ impl Signer {
         SignedCall { method: call.method.name(), body: body.into(), signature, string_to_sign_len }
     }
 
-    /// The signature of these parts, and the length of the string that they make.
+    /// The signature of these parts, and the length of the string that they make. It signs without a permit, for the
+    /// self-test; nothing that is signed here can be sent.
     #[must_use]
-    pub fn signature(&self, method: &str, id: u64, params_string: &str, nonce: u64) -> (Signature, usize) {
+    pub(crate) fn signature(&self, method: &str, id: u64, params_string: &str, nonce: u64) -> (Signature, usize) {
         let (mut id_text, mut nonce_text) = (itoa::Buffer::new(), itoa::Buffer::new());
         let parts = canonical::string_to_sign(
             method,

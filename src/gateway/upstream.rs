@@ -207,6 +207,11 @@ fn date_ms(headers: &HeaderMap) -> Option<u64> {
     u64::try_from(since.as_millis()).ok()
 }
 
+/// The deadline passed, and was told to the caller, before a connection took the call.
+#[derive(Debug, thiserror::Error)]
+#[error("the call ended before it was sent")]
+struct CallEnded;
+
 /// A request body that can be read once, and marks the moment in which a connection takes it.
 ///
 /// hyper asks for the body only after it has a connection and has encoded the head (tested: refused, stalled and
@@ -218,13 +223,15 @@ struct OneTransmission {
 
 impl http_body::Body for OneTransmission {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = CallEnded;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.progress.reach(Phase::Sent);
+        if !self.progress.reach(Phase::Sent) {
+            return Poll::Ready(Some(Err(CallEnded)));
+        }
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 

@@ -14,13 +14,13 @@ use std::{
 };
 
 use axum::{Router, body::Body, response::Response};
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request, header};
 use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
-use super::{Doors, host, refusal::Refusal, reply, router, tally::Refused};
-use crate::gateway::{clock::Clock, outcome::Outcome, pipeline::Relayed};
+use super::{Doors, host, private::KnownCaller, refusal::Refusal, reply, router, tally::Refused};
+use crate::gateway::clock::Clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -111,6 +111,10 @@ impl Front {
         if let Ok(id) = id {
             response.headers_mut().insert(REQUEST_ID, id);
         }
+        if response.extensions().get::<KnownCaller>().is_none() {
+            // Places are for callers: nobody without a token keeps one by asking for something every minute.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 
@@ -124,7 +128,7 @@ impl Front {
     }
 }
 
-/// For defects outside the doors; the doors catch their own, because they know the phase.
+/// For defects outside the doors, where no call can have been sent; the doors catch their own.
 fn after_panic() -> Response {
-    reply::relayed(&Relayed::defect(Outcome::Unknown))
+    reply::json_response(500, br#"{"detail":"Internal error; the log names the place"}"#.to_vec())
 }

@@ -39,9 +39,16 @@ pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body
     };
     let record = doors.gateway.recorder().open(request_id(&request), Arc::clone(&caller.name));
     let progress = record.progress();
+    // A panic further on is the gateway's own to catch: there it knows the call's orders.
     let served = AssertUnwindSafe(serve(&doors, &caller, record, request)).catch_unwind().await;
-    served.unwrap_or_else(|_| reply::relayed(&Relayed::defect(progress.outcome_without_answer())))
+    let mut response = served.unwrap_or_else(|_| reply::relayed(&Relayed::defect(progress.outcome_without_answer())));
+    response.extensions_mut().insert(KnownCaller);
+    response
 }
+
+/// Marks the answer to a caller whose token was valid: only such callers keep their connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownCaller;
 
 /// A page of another site must not reach this door through a browser on this network.
 pub(super) fn refuse_browser(doors: &Doors, request: &Request<Body>) -> Option<Response> {

@@ -24,8 +24,8 @@ fn nonce_of_last(exchange: &StandIn) -> String {
 
 /// By the time of this answer the proxy has met everything that came before it.
 async fn roundtrips(proxy: &TestProxy) {
-    let mut other = proxy.connect().await;
     for _ in 0..20 {
+        let mut other = proxy.connect().await;
         other.write(&get("/health")).await;
         assert_eq!(other.answer().await.status, 200);
     }

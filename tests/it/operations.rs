@@ -22,7 +22,7 @@ async fn health_answers_as_documented_and_names_no_outcome() {
     let proxy = TestProxy::start().await;
     let answer = ask(&proxy, "/health").await;
     assert_eq!((answer.status, answer.text()), (200, r#"{"status":"healthy","service":"crypto-proxy"}"#));
-    assert_eq!(answer.headers.len(), 4, "{:?}", answer.headers);
+    assert_eq!(answer.headers.len(), 5, "{:?}", answer.headers);
     assert!(proxy.texts().iter().all(|line| !line.contains("event=")), "{:?}", proxy.texts());
 }
 

@@ -36,7 +36,7 @@ async fn every_wrong_token_gets_the_same_401_and_no_record() {
         let answer = with_tokens(&proxy, tokens).await;
         let seen = (answer.status, answer.text(), answer.outcome());
         assert_eq!(seen, (401, REFUSED, "refused".to_owned()), "case {place}");
-        assert_eq!(answer.headers.len(), 5, "case {place}: {:?}", answer.headers);
+        assert_eq!(answer.headers.len(), 6, "case {place}: {:?}", answer.headers);
     }
     assert_eq!((proxy.told_refusals("status=401 why=token"), proxy.upstream_requests()), (12, 0));
     assert!(proxy.texts().iter().all(|line| !line.contains("event=call") && !line.contains("wrong-token-marker")));

@@ -57,7 +57,7 @@ async fn an_order_is_named_by_its_callers_client_oid() {
     let answer = after_the_deadline(&proxy, ORDER, order(Some(json!("mine-1")))).await;
     assert_named(&proxy, &answer, Some("mine-1"));
     let advice = advice(&answer);
-    assert!(advice.contains("private/get-order-detail with this client_oid; never place it again"), "{advice}");
+    assert!(advice.contains("private/get-order-detail with its client_oid; never place it again"), "{advice}");
     assert!(proxy.exchange().order("mine-1").is_some());
 }
 
@@ -89,7 +89,7 @@ async fn an_advanced_order_is_looked_for_among_the_advanced_ones() {
     let proxy = short().await;
     let answer = after_the_deadline(&proxy, "private/advanced/create-order", order(Some(json!("adv")))).await;
     assert_named(&proxy, &answer, Some("adv"));
-    assert!(advice(&answer).contains("ask private/advanced/get-order-detail with this client_oid"));
+    assert!(advice(&answer).contains("ask private/advanced/get-order-detail with its client_oid"));
 }
 
 #[tokio::test]

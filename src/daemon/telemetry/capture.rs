@@ -57,6 +57,18 @@ impl Captured {
         tokio::time::timeout(limit, search).await.ok().flatten()
     }
 
+    /// The line of this number, counted from 0, once it is there; `None` if nothing can come any more.
+    pub async fn line(&self, number: usize) -> Option<Line> {
+        let mut count = self.0.count.subscribe();
+        loop {
+            count.mark_unchanged();
+            if let Some(line) = self.lock().get(number).cloned() {
+                return Some(line);
+            }
+            count.changed().await.ok()?;
+        }
+    }
+
     /// The same for tests without a runtime: blocks the thread.
     #[must_use]
     pub fn wait_blocking(&self, wanted: impl Fn(&Line) -> bool, limit: Duration) -> Option<Line> {

@@ -7,9 +7,9 @@ use super::Method;
 use crate::exchange::methods::{Class, ClientId};
 
 const NEW_ORDER: &str = "the order may have been executed: wait a few seconds, then ask private/get-order-detail with \
-                         this client_oid; never place it again under another client_oid before that";
+                         its client_oid; never place it again under another client_oid before that";
 const NEW_ADVANCED_ORDER: &str = "the order may have been executed: wait a few seconds, then ask \
-                                  private/advanced/get-order-detail with this client_oid; never place it again under \
+                                  private/advanced/get-order-detail with its client_oid; never place it again under \
                                   another client_oid before that";
 const EXISTING_ORDER: &str = "the order may have been changed or cancelled: ask private/get-order-detail for it before \
                               anything else is done with it";

@@ -4,15 +4,17 @@
 //! way. The intersection of several such bounds is narrow after a few calls.
 //!
 //! Guarantees: an estimate is given only where at least two answers agree; bounds that contradict each other (a clock
-//! stepped) start over from the newest; bounds older than ten minutes are forgotten. Does not: adjust anything.
+//! stepped) start over from the newest; an estimate is forgotten ten minutes after the last answer. Does not: adjust
+//! anything.
 
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-/// Bounds older than this are not used, in milliseconds of our clock.
-const MAX_AGE_MS: u64 = 600_000;
+/// Bounds older than this are not narrowed further, and an estimate older than this is none.
+const MAX_AGE: Duration = Duration::from_secs(600);
 /// `Date` has whole seconds.
 const DATE_STEP_MS: i64 = 1000;
 /// From this skew on, in milliseconds, it is worth a warning; the exchange's window is ±60 s.
@@ -50,7 +52,8 @@ struct Bounds {
     low: i64,
     high: i64,
     answers: u32,
-    since_ms: u64,
+    since: Option<Instant>,
+    latest: Option<Instant>,
 }
 
 impl SkewWindow {
@@ -63,12 +66,15 @@ impl SkewWindow {
             return; // our clock stepped back during the call
         }
         let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = bounds.answers > 0 && answered_ms.abs_diff(bounds.since_ms) <= MAX_AGE_MS;
-        let agrees = low <= bounds.high && bounds.low <= high;
-        *bounds = if fresh && agrees {
-            Bounds { low: low.max(bounds.low), high: high.min(bounds.high), answers: bounds.answers + 1, ..*bounds }
+        let now = Instant::now();
+        let agrees = bounds.answers > 0 && low <= bounds.high && bounds.low <= high;
+        *bounds = if agrees && is_recent(bounds.since, now) {
+            let answers = bounds.answers.saturating_add(1);
+            let (low, high) = (low.max(bounds.low), high.min(bounds.high));
+            Bounds { low, high, answers, latest: Some(now), ..*bounds }
         } else {
-            Bounds { low, high, answers: 1, since_ms: answered_ms }
+            // What is old no longer narrows, but where it agrees it is still a second voice.
+            Bounds { low, high, answers: if agrees { 2 } else { 1 }, since: Some(now), latest: Some(now) }
         };
     }
 
@@ -76,11 +82,15 @@ impl SkewWindow {
     #[must_use]
     pub fn estimate(&self) -> Option<Skew> {
         let bounds = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (bounds.answers >= 2).then(|| Skew {
+        (bounds.answers >= 2 && is_recent(bounds.latest, Instant::now())).then(|| Skew {
             offset_ms: bounds.low.midpoint(bounds.high),
             uncertainty_ms: bounds.low.abs_diff(bounds.high).div_ceil(2),
         })
     }
+}
+
+fn is_recent(then: Option<Instant>, now: Instant) -> bool {
+    then.is_some_and(|then| now.saturating_duration_since(then) <= MAX_AGE)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: where a name has an IPv4 address only IPv4 addresses are returned (keys are usually bound to one, and a
 //! preference is not enough: the HTTP client falls back to the other family by itself); an address that no public host
-//! can have refuses the whole answer, so that a poisoned name cannot turn signed calls inwards. Does not: cache.
+//! can have refuses the whole answer, so that a poisoned name cannot turn signed calls inwards, and `localhost` must be
+//! loopback, because plain HTTP is spoken with it. Does not: cache.
 
 use std::{
     fmt, io,
@@ -69,8 +70,9 @@ impl Resolve for Resolver {
 }
 
 fn choose(found: Vec<IpAddr>, local: bool) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
-    if let Some(inward) = found.iter().find(|address| !local && !is_public(**address)) {
-        return Err(RefusedAddress(*inward).into());
+    let fits = |address: IpAddr| if local { address.is_loopback() } else { is_public(address) };
+    if let Some(misfit) = found.iter().find(|address| !fits(**address)) {
+        return Err(RefusedAddress(*misfit).into());
     }
     let has_ipv4 = found.iter().any(IpAddr::is_ipv4);
     let chosen: Vec<IpAddr> = found.into_iter().filter(|address| address.is_ipv4() || !has_ipv4).collect();
@@ -100,11 +102,14 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
+    if let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() {
+        // IPv4 behind a NAT64 gateway.
+        return is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    }
     let [first, second, ..] = address.segments();
     let documentation = first == 0x2001 && second == 0xdb8;
-    // Global unicast is 2000::/3; everything else is loopback, private, link-local, multicast or unassigned. 64:ff9b::/96
-    // is IPv4 behind a NAT64 gateway.
-    ((first & 0xe000) == 0x2000 && !documentation) || (first == 0x64 && second == 0xff9b)
+    // Global unicast is 2000::/3; everything else is loopback, private, link-local, multicast or unassigned.
+    (first & 0xe000) == 0x2000 && !documentation
 }
 
 #[cfg(test)]
@@ -139,6 +144,8 @@ mod tests {
             "::ffff:127.0.0.1",
             "2001:db8::1",
             "192.0.2.1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::808:808",
         ] {
             let refusal = choose(ips(&["104.18.1.1", inward]), false).unwrap_err();
             assert!(refusal.is::<RefusedAddress>(), "{inward}");
@@ -146,8 +153,10 @@ mod tests {
     }
 
     #[test]
-    fn localhost_may_be_local_and_an_empty_answer_is_none() {
-        assert!(choose(ips(&["127.0.0.1"]), true).is_ok());
+    fn localhost_must_be_local_and_an_empty_answer_is_none() {
+        assert!(choose(ips(&["127.0.0.1", "::1"]), true).is_ok());
+        assert!(choose(ips(&["104.18.1.1"]), true).unwrap_err().is::<RefusedAddress>());
+        assert!(choose(ips(&["64:ff9b::6812:101"]), false).is_ok());
         assert!(choose(Vec::new(), false).unwrap_err().is::<NotResolved>());
     }
 }

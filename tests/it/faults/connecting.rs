@@ -38,8 +38,8 @@ async fn fault_05_dropped_syns_are_not_sent_at_the_connect_deadline() {
 
 #[tokio::test]
 async fn fault_06_an_unreachable_network_is_not_sent() {
-    // The kernel refuses TCP to the broadcast address by itself (ENETUNREACH): nothing leaves this machine.
-    let broadcast = Resolver::with_lookup(Arc::new(|_| Box::pin(async { Ok(vec![[255, 255, 255, 255].into()]) })));
+    // The kernel refuses TCP to a broadcast address by itself (ENETUNREACH): nothing leaves this machine.
+    let broadcast = Resolver::with_lookup(Arc::new(|_| Box::pin(async { Ok(vec![[127, 255, 255, 255].into()]) })));
     let base = "http://localhost:9/exchange/v1";
     let proxy = TestProxy::builder().base(base).plan(|plan| plan.resolver = broadcast).start().await;
     assert_told(&proxy, &place(&proxy).await, told(502, "not_sent", "connect"));

@@ -77,7 +77,7 @@ async fn fault_55_a_kept_connection_that_idles_is_closed_at_the_idle_deadline() 
     let proxy = TestProxy::builder().plan(|plan| plan.server.idle_deadline = Duration::from_millis(300)).start().await;
     let mut kept = Downstream::connect(&proxy).await;
     let started = Instant::now();
-    kept.write("GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await;
+    kept.write(&proxy.request("private/user-balance", &serde_json::json!({}))).await;
     let answer = kept.answer().await;
     assert_eq!(answer.status, 200);
     assert!(started.elapsed() >= Duration::from_millis(300));

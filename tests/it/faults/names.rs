@@ -77,7 +77,7 @@ async fn fault_03_a_public_name_with_an_inward_address_is_refused_and_logged() {
         let answer = place(&proxy).await;
         assert_told(&proxy, &answer, told(502, "not_sent", "address_refused"));
         let error = answer.inner()["error"].as_str().unwrap_or_default().to_owned();
-        assert!(error.contains(address) && error.contains("no public address"), "{error}");
+        assert!(error.contains(address) && error.contains("no address that it can have"), "{error}");
     }
 }
 

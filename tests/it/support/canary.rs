@@ -44,15 +44,16 @@ impl Canaries {
     }
 }
 
-/// Every piece of the secret as it stands, and of its hex, base64 and reversed spellings.
+/// Every piece of the secret as it stands, and of its hex, URL-escaped and (at each alignment) base64 spellings.
 fn spellings(secret: &str) -> Vec<String> {
     let random_part = secret.trim_start_matches("cxakp_");
     let hex: String = random_part.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let base64 = base64::engine::general_purpose::STANDARD.encode(secret);
+    let encode = |shift: usize| base64::engine::general_purpose::STANDARD_NO_PAD.encode(&random_part[shift..]);
     let escaped: String = random_part.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let mut needles = pieces(random_part, PIECE);
     needles.extend(pieces(&hex, PIECE * 2));
-    needles.extend(pieces(&base64, PIECE * 2));
+    // The text in front decides which of three alignments shows.
+    (0..3).for_each(|shift| needles.extend(pieces(&encode(shift), PIECE * 2)));
     needles.extend(pieces(&escaped, PIECE * 3));
     needles
 }
@@ -66,7 +67,7 @@ fn the_search_finds_every_spelling_and_every_piece() {
     let canaries = Canaries::random();
     let secret = canaries.secret.trim_start_matches("cxakp_").to_owned();
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let base64 = base64::engine::general_purpose::STANDARD.encode(&canaries.token);
+    let base64 = base64::engine::general_purpose::STANDARD.encode(format!("u:{}", canaries.token));
     for text in [&secret, &secret[5..13], &hex, &base64, &canaries.key[..8]] {
         let searched = std::panic::catch_unwind(|| canaries.assert_absent(&format!("x {text} y"), "a test"));
         assert!(searched.is_err(), "{text}");
