@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::http::{Front, Refused, Source, Tally};
 
 mod connection;
+mod linger;
 mod listener;
 
 use connection::Mode;

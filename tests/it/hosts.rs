@@ -136,6 +136,7 @@ async fn smuggled_headers_are_refused_by_the_framing_and_leave_no_record() {
         assert_eq!(raw.answer().await.status, 400, "{trick:?}");
         assert!(raw.is_closed().await);
     }
+    proxy.settle().await;
     assert_eq!(proxy.told_refusals("status=400 why=framing"), 6);
     assert!(proxy.texts().iter().all(|line| !line.contains("event=call")), "{:?}", proxy.texts());
     assert_eq!(proxy.upstream_requests(), 0);

@@ -204,6 +204,14 @@ impl TestProxy {
         answer
     }
 
+    /// Lets the proxy come to everything that callers have done so far, such as closing their connections.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..3 {
+            let health = client().get(self.url("/health")).send().await;
+            assert_eq!(health.expect("an answer").status(), 200);
+        }
+    }
+
     /// What must hold for every answer.
     pub(crate) fn check(&self, answer: &Answer) {
         answer.check_shape();

@@ -71,9 +71,12 @@ async fn a_token_beyond_the_head_limit_is_refused_by_the_framing_without_a_recor
     raw.write(format!("{HEAD}x-proxy-token: {}", "x".repeat(16 << 10)).as_bytes()).await;
     let answer = raw.answer().await;
     assert_eq!((answer.status, answer.body.len()), (431, 0));
+    drop(raw);
     let mut raw = proxy.raw().await;
     raw.write(format!("{HEAD}x-proxy-token: {}\r\n\r\n", "x".repeat(1 << 20)).as_bytes()).await;
     while !raw.is_closed().await {}
+    drop(raw);
+    proxy.settle().await;
     assert!(proxy.texts().iter().all(|line| !line.contains("event=call")), "{:?}", proxy.texts());
     assert_eq!((proxy.told_refusals("status=400 why=framing"), proxy.upstream_requests()), (2, 0));
     assert_eq!(proxy.call_text(READ, "{}").await.status, 200);

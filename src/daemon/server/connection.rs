@@ -2,8 +2,6 @@
 
 use std::{
     convert::Infallible,
-    future::poll_fn,
-    io,
     pin::pin,
     sync::{
         Arc,
@@ -16,18 +14,12 @@ use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{sleep, timeout},
-};
+use tokio::time::sleep;
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Settings, Shared, TOO_MANY, listener::Stream, request_id};
+use super::{Settings, Shared, TOO_MANY, linger::Lingering, listener::Stream, request_id};
 use crate::http::{Refused, Source};
 
-/// After our last answer, what the caller still sends is read and thrown away for this time, and up to this much.
-const LINGER: Duration = Duration::from_secs(1);
-const MAX_DISCARDED: usize = 16 << 20;
 /// A reader that takes no byte of an answer for this time is given up.
 const WRITE_STALL: Duration = Duration::from_secs(10);
 
@@ -55,14 +47,14 @@ impl Mode {
 /// Serves a connection until it ends, or until we stop and its request is answered.
 pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &Arc<Shared>) {
     let requested = Arc::new(AtomicBool::new(false));
-    let mut guarded = TimeoutStream::new(stream);
+    let mut guarded = TimeoutStream::new(Lingering::new(stream, shared.stop.clone()));
     guarded.set_write_timeout(Some(WRITE_STALL));
     let guarded = pin!(guarded);
     let service = {
         let (requested, source, shared) = (Arc::clone(&requested), source.clone(), Arc::clone(shared));
         service_fn(move |request: Request<Incoming>| {
             requested.store(true, Ordering::Relaxed);
-            Box::pin(answer(request, source.clone(), mode, Arc::clone(&shared)))
+            answer(request, source.clone(), mode, Arc::clone(&shared))
         })
     };
     let settings = &shared.settings;
@@ -73,13 +65,13 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
         .max_headers(settings.max_headers)
         .max_buf_size(settings.max_head_bytes.max(8192))
         .keep_alive(mode == Mode::Normal);
-    let mut connection = builder.serve_connection(TokioIo::new(guarded), service);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service));
     let mut first_request = pin!(sleep(mode.first_request_deadline(settings)));
     let (mut stopping, mut guarded_first) = (false, true);
     let ended = loop {
         tokio::select! {
             biased;
-            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            ended = connection.as_mut() => break ended,
             () = first_request.as_mut(), if guarded_first => {
                 if !requested.load(Ordering::Relaxed) {
                     return;
@@ -91,32 +83,13 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
                     return; // hyper would wait for the rest of a first head that was begun
                 }
                 stopping = true;
-                Pin::new(&mut connection).graceful_shutdown();
+                connection.as_mut().graceful_shutdown();
             }
         }
     };
-    let io = connection.into_parts().io.into_inner();
     if ended.is_err_and(|error| error.is_parse()) {
         shared.tally.count(&source, Refused::Framing);
     }
-    if !stopping {
-        let _ = timeout(LINGER, linger(io)).await;
-    }
-}
-
-/// Lets the answer arrive where the caller is still sending: closing on unread bytes would reset the connection, and
-/// the answer (a 401 or 413 to a long body) with it.
-async fn linger(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    io.shutdown().await?;
-    let mut discarded = 0;
-    let mut buffer = vec![0; 16 << 10];
-    while discarded < MAX_DISCARDED {
-        match io.read(&mut buffer).await? {
-            0 => break,
-            count => discarded += count,
-        }
-    }
-    Ok(())
 }
 
 async fn answer(

@@ -91,6 +91,7 @@ async fn fault_58_many_or_long_headers_are_431() {
     let long_target = format!("GET /{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "x".repeat(64 << 10));
     let answer = exchange(&proxy, long_target).await;
     assert!(matches!(answer.status, 414 | 431), "{}", answer.status);
+    proxy.settle().await;
     assert_eq!(refused_so_far(&proxy, Refused::Framing, "framing"), 3);
     nothing_was_sent(&proxy);
 }
