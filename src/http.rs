@@ -13,10 +13,12 @@ mod operations;
 mod private;
 mod refusal;
 mod reply;
+mod request;
 mod router;
 mod tally;
 
-pub use layers::{Front, RequestIds, Source};
+pub use layers::Front;
+pub use request::{RequestIds, Source};
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.

@@ -3,7 +3,7 @@
 //! Guarantees: the proxy is the daemon itself, the calls go through its real door, and each answer is compared with
 //! what it must be; nothing leaves this machine. With `--exit` the exit code says whether every call went as it should.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -14,20 +14,15 @@ use super::stop::Stop;
 use crate::{
     daemon::{
         assembly::{Daemon, Plan},
-        server::{self, Address},
+        server::Address,
         telemetry,
     },
-    diagnosis::egress,
     gateway::{
         caller::{Caller, Callers},
-        clock::Clock,
-        observed::Expected,
-        pipeline,
         policy::Policy,
         secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
-        upstream::{self, BaseUrl, Resolver},
+        upstream::BaseUrl,
     },
-    http,
     sandbox::{Running, Settings, StandIn},
 };
 
@@ -112,28 +107,13 @@ impl Pair {
 }
 
 fn plan(pair: &Pair, exchange: &Running) -> anyhow::Result<Plan> {
+    let credentials = Credentials { key: ApiKey::new(pair.key.clone()), secret: ApiSecret::new(pair.secret.clone()) };
     let caller = Caller { name: "default".into(), policy: Policy::default() };
-    Ok(Plan {
-        credentials: Credentials { key: ApiKey::new(pair.key.clone()), secret: ApiSecret::new(pair.secret.clone()) },
-        callers: Callers::new(vec![(TokenDigest::of(pair.token.as_bytes()), Arc::new(caller))]),
-        upstream: upstream::Settings::new(BaseUrl::parse(&exchange.base_url(), None)?),
-        pipeline: pipeline::Settings::default(),
-        http: http::Settings::default(),
-        server: server::Settings {
-            listen: vec![Address::Tcp(([127, 0, 0, 1], 0).into())],
-            ..server::Settings::default()
-        },
-        egress: egress::Settings {
-            services: vec![exchange.url("/ip").parse()?, exchange.url("/ip/2").parse()?],
-            interval: Duration::from_secs(300),
-            deadline: Duration::from_secs(2),
-        },
-        expected: Expected::Unstated,
-        state_dir: None,
-        standing_warnings: Vec::new(),
-        clock: Clock::system(),
-        resolver: Resolver::system(),
-    })
+    let callers = Callers::new(vec![(TokenDigest::of(pair.token.as_bytes()), Arc::new(caller))]);
+    let mut plan = Plan::new(credentials, callers, BaseUrl::parse(&exchange.base_url(), None)?);
+    plan.server.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
+    plan.egress.services = vec![exchange.url("/ip").parse()?, exchange.url("/ip/2").parse()?];
+    Ok(plan)
 }
 
 fn how_to_go_on(address: std::net::SocketAddr, token: &str) -> String {

@@ -20,7 +20,7 @@ use crate::{
         record::{CallReport, Recorder},
         secret::Credentials,
         signer::Signer,
-        upstream::{self, ClientProblem, Resolver, Upstream},
+        upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
     http::{self, Doors, Front, RequestIds, Tally},
 };
@@ -57,6 +57,27 @@ pub struct Plan {
     pub clock: Clock,
     /// Names to addresses.
     pub resolver: Resolver,
+}
+
+impl Plan {
+    /// A daemon with every default, for these credentials, callers and exchange: no address watch, no state.
+    #[must_use]
+    pub fn new(credentials: Credentials, callers: Callers, base: BaseUrl) -> Self {
+        Self {
+            credentials,
+            callers,
+            upstream: upstream::Settings::new(base),
+            pipeline: pipeline::Settings::default(),
+            http: http::Settings::default(),
+            server: server::Settings::default(),
+            egress: egress::Settings::off(),
+            expected: Expected::Unstated,
+            state_dir: None,
+            standing_warnings: Vec::new(),
+            clock: Clock::system(),
+            resolver: Resolver::system(),
+        }
+    }
 }
 
 /// Why a daemon cannot start.

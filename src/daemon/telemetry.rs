@@ -43,7 +43,8 @@ pub use self::{
 use self::{
     console::{Console, Format},
     journal::Journal,
-    layer::{Feed, Intake, Structure},
+    layer::{Feed, Intake},
+    line::Structure,
     queue::Queues,
     writer::Output,
 };

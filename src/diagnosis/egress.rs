@@ -44,6 +44,14 @@ pub struct Settings {
     pub deadline: Duration,
 }
 
+impl Settings {
+    /// No watch.
+    #[must_use]
+    pub const fn off() -> Self {
+        Self { services: Vec::new(), interval: Duration::from_secs(300), deadline: Duration::from_secs(4) }
+    }
+}
+
 /// Asks for a measurement soon, and tells when one confirmed an address. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Trigger {

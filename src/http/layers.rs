@@ -4,14 +4,7 @@
 //! because a rebound name must open nothing, not even `/health`; then the net for panics. Everything else belongs to a
 //! door.
 
-use std::{
-    fmt,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::sync::Arc;
 
 use axum::{Router, body::Body, response::Response};
 use http::{HeaderName, HeaderValue, Request, header};
@@ -19,70 +12,16 @@ use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
-use super::{Doors, host, private::KnownCaller, refusal::Refusal, reply, router, tally::Refused};
-use crate::gateway::clock::Clock;
+use super::{
+    Doors, host,
+    refusal::Refusal,
+    reply,
+    request::{KnownCaller, Rid, Source},
+    router,
+    tally::Refused,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Where a request came from; the listener puts it into the request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// An address; the port would make every connection a source of its own.
-    Ip(IpAddr),
-    /// A unix socket.
-    Unix,
-}
-
-impl Source {
-    /// The source of a request; a request without one came by a unix socket.
-    pub(super) fn of(request: &Request<Body>) -> Self {
-        request.extensions().get::<Self>().cloned().unwrap_or(Self::Unix)
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Unix => f.write_str("unix-socket"),
-        }
-    }
-}
-
-/// A request's id, made by us: one that a caller sends along is not trusted.
-#[derive(Clone, Debug)]
-struct Rid(Arc<str>);
-
-/// The id of a request that came through the layers.
-pub(super) fn request_id(request: &Request<Body>) -> Arc<str> {
-    request.extensions().get::<Rid>().map_or_else(|| Arc::from(""), |rid| Arc::clone(&rid.0))
-}
-
-/// Makes request ids: time-ordered (UUID version 7), unique, and not secret.
-///
-/// The random part is drawn once and counted up from, which saves a system call for each request.
-#[derive(Debug)]
-pub struct RequestIds {
-    clock: Clock,
-    next: AtomicU64,
-    process: [u8; 2],
-}
-
-impl RequestIds {
-    /// Ids with times of this clock.
-    #[must_use]
-    pub fn new(clock: Clock) -> Self {
-        let [high, low, rest @ ..] = *Uuid::new_v4().as_bytes();
-        let [.., a, b, c, d, e, f, g, h] = rest;
-        Self { clock, next: AtomicU64::new(u64::from_be_bytes([a, b, c, d, e, f, g, h])), process: [high, low] }
-    }
-
-    fn next(&self) -> Uuid {
-        let [a, b, c, d, e, f, g, h] = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let [high, low] = self.process;
-        uuid::Builder::from_unix_timestamp_millis(self.clock.now_ms(), &[high, low, a, b, c, d, e, f, g, h]).into_uuid()
-    }
-}
 
 /// Every route, with the layers around them.
 ///

@@ -14,9 +14,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
     Doors,
-    layers::{Source, request_id},
     refusal::{Invalid, Refusal},
     reply,
+    request::{KnownCaller, Source, request_id},
     tally::Refused,
 };
 use crate::{
@@ -45,10 +45,6 @@ pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body
     response.extensions_mut().insert(KnownCaller);
     response
 }
-
-/// Marks the answer to a caller whose token was valid: only such callers keep their connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KnownCaller;
 
 /// A page of another site must not reach this door through a browser on this network.
 pub(super) fn refuse_browser(doors: &Doors, request: &Request<Body>) -> Option<Response> {

@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::layers::Source;
+use super::request::Source;
 
 /// Sources that are told apart in one period.
 const MAX_SOURCES: usize = 1024;

@@ -8,20 +8,17 @@ use std::{sync::Arc, time::Duration};
 use crypto_proxy::{
     daemon::{
         assembly::{Daemon, Drained, Plan},
-        server::{self, Address},
+        server::Address,
         telemetry::{self, Captured, Line},
     },
-    diagnosis::egress,
     gateway::{
         caller::{Caller, Callers},
-        clock::Clock,
-        observed::Expected,
-        pipeline::{self, Gateway},
+        pipeline::Gateway,
         policy::Policy,
         secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
-        upstream::{self, BaseUrl, Resolver},
+        upstream::BaseUrl,
     },
-    http::{self, Tally},
+    http::Tally,
     sandbox::{Running, Settings, StandIn},
 };
 use serde_json::{Value, json};
@@ -106,31 +103,14 @@ impl Builder {
 }
 
 fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Plan {
+    let credentials =
+        Credentials { key: ApiKey::new(canaries.key.clone()), secret: ApiSecret::new(canaries.secret.clone()) };
     let caller = Caller { name: "default".into(), policy };
-    Plan {
-        credentials: Credentials {
-            key: ApiKey::new(canaries.key.clone()),
-            secret: ApiSecret::new(canaries.secret.clone()),
-        },
-        callers: Callers::new(vec![(TokenDigest::of(canaries.token.as_bytes()), Arc::new(caller))]),
-        upstream: upstream::Settings::new(BaseUrl::parse(base, None).expect("a base URL")),
-        pipeline: pipeline::Settings { signing_lines: true, ..pipeline::Settings::default() },
-        http: http::Settings::default(),
-        server: server::Settings {
-            listen: vec![Address::Tcp(([127, 0, 0, 1], 0).into())],
-            ..server::Settings::default()
-        },
-        egress: egress::Settings {
-            services: Vec::new(),
-            interval: Duration::from_secs(300),
-            deadline: Duration::from_secs(2),
-        },
-        expected: Expected::Unstated,
-        state_dir: None,
-        standing_warnings: Vec::new(),
-        clock: Clock::system(),
-        resolver: Resolver::system(),
-    }
+    let callers = Callers::new(vec![(TokenDigest::of(canaries.token.as_bytes()), Arc::new(caller))]);
+    let mut plan = Plan::new(credentials, callers, BaseUrl::parse(base, None).expect("a base URL"));
+    plan.server.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
+    plan.pipeline.signing_lines = true;
+    plan
 }
 
 /// A proxy that serves, with everything a test asks it.

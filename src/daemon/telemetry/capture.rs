@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tracing::{Dispatch, Level};
 
 use super::{
-    layer::{Destination, Intake, Structure},
-    line::Line,
+    layer::{Destination, Intake},
+    line::{Line, Structure},
 };
 
 /// A dispatcher that keeps lines from `level` up, and the lines. A scope is per thread: give spawned tasks the

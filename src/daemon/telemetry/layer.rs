@@ -12,7 +12,7 @@ use tracing_subscriber::{
 };
 
 use super::{
-    line::Line,
+    line::{Line, Structure},
     queue::{Lane, Queues},
 };
 
@@ -25,13 +25,6 @@ pub const RECORD_TARGET: &str = "crypto_proxy::record";
 /// Takes formatted lines; must not block.
 pub(super) trait Destination: Send + Sync + 'static {
     fn accept(&self, line: Line);
-}
-
-/// Whether structured fields are formatted; text sinks never show them, and every call would pay for them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Structure {
-    Keep,
-    Skip,
 }
 
 /// Turns events into lines.

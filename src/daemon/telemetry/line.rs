@@ -15,8 +15,6 @@ use tracing::{
     field::{Field, Visit},
 };
 
-use super::layer::Structure;
-
 /// Bytes of text after which a line is cut, with an ellipsis.
 const TEXT_LIMIT: usize = 16 * 1024;
 /// Bytes after which the value of one structured field is cut.
@@ -39,6 +37,13 @@ struct Span {
     name: &'static str,
     end: usize,
     shape: Shape,
+}
+
+/// Whether structured fields are formatted; text sinks never show them, and every call would pay for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Structure {
+    Keep,
+    Skip,
 }
 
 /// How a value was given, which decides its quotes in JSON.
