@@ -28,7 +28,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// What it is told.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct Arguments {
     /// The configuration file [default: /etc/crypto-proxy/config.toml, if there is one]
     #[arg(long, value_name = "FILE")]
@@ -37,6 +37,7 @@ pub(super) struct Arguments {
 
 /// Runs it.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    telemetry::install_panic_hook();
     withhold_memory();
     let config = match config::load(&Sources::from_process(arguments.config.clone())) {
         Ok(config) => config,
@@ -49,7 +50,6 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return super::fail(1, &error.into()),
     };
-    telemetry::install_panic_hook();
     let ended = serve(config);
     if let Err(problem) = &ended {
         tracing::error!("the daemon cannot run: {problem:#}");
