@@ -1,8 +1,8 @@
 //! What systemd is told: ready, stopping, and that the accept loop lives.
 //!
 //! Guarantees: outside systemd every call is a no-op; the watchdog is fed only after a connection to our own listener
-//! was accepted and answered, so that a hung loop is restarted, and a full or a stopping one is not. Does not: change
-//! the environment.
+//! was accepted and answered, so that a hung loop is restarted, and a full or a stopping one is not. An address that the
+//! machine does not have is not probed: the probe would leave the machine. Does not: change the environment.
 
 use std::{
     net::IpAddr,
@@ -17,7 +17,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::server::Address;
+use super::server::{Address, Bound};
 
 /// The listener must answer its own probe within this time.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
@@ -43,13 +43,19 @@ pub async fn feed_watchdog(address: Address) {
     loop {
         ticks.tick().await;
         // Stopping, the listener is closed on purpose; that this task still runs is all there is to prove.
-        let answers = async { matches!(timeout(PROBE_DEADLINE, probe(&address)).await, Ok(Ok(()))) };
-        if STOPPING.load(Ordering::Relaxed) || answers.await || STOPPING.load(Ordering::Relaxed) {
+        if STOPPING.load(Ordering::Relaxed) || answers(&address).await || STOPPING.load(Ordering::Relaxed) {
             tell(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("the listener does not answer its own probe; systemd will restart this process");
         }
     }
+}
+
+/// Whether the listener answers in time. One on an address that the machine does not have (yet, or any more) counts as
+/// alive: nobody can reach it, and a restart would bring the address no sooner.
+pub async fn answers(address: &Address) -> bool {
+    let nowhere = matches!(address, Address::Tcp(address) if !Bound::is_assigned(*address));
+    nowhere || matches!(timeout(PROBE_DEADLINE, probe(address)).await, Ok(Ok(())))
 }
 
 fn tell(state: &[NotifyState<'_>]) {
