@@ -77,7 +77,7 @@ fn half_rotated(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn address_moved(case: &Case<'_>) -> Option<Finding> {
-    let address = case.report.outbound.as_ref()?.address;
+    let address = case.outbound()?.address;
     let before = case.facts.past.all.accepted.and_then(|accepted| accepted.address);
     let worked_here = before == Some(address);
     let evidence = match before {
@@ -99,7 +99,7 @@ fn worked_before(case: &Case<'_>) -> Option<Finding> {
         let alternatives = [vec![Cause::ChangedAtExchange, Cause::IpNotListed], case.params_string()].concat();
         return Some(Finding(cause, Possible, evidence, alternatives));
     };
-    let unmoved = same.address.is_some() && same.address == case.report.outbound.as_ref().map(|seen| seen.address);
+    let unmoved = same.address.is_some() && same.address == case.outbound().map(|seen| seen.address);
     let likelihood = if unmoved { Likely } else { Possible };
     let evidence = format!("this method was accepted {} with the same key, {}", case.ago(same), case.whereabouts());
     Some(Finding(Cause::ChangedAtExchange, likelihood, evidence, vec![Cause::KeyDisabled, Cause::IpNotListed]))

@@ -52,6 +52,7 @@ struct Story {
     expected: Expected,
     pair: PairFacts,
     address: Option<&'static str>,
+    confirmed_ago: Duration,
     skew: Option<Skew>,
     params: usize,
 }
@@ -60,10 +61,12 @@ impl Story {
     fn new() -> Self {
         Self {
             experience: Experience::default(),
-            now: Instant::now(),
+            // Hours after the host's start, so that a test may look back.
+            now: Instant::now() + Duration::from_secs(7200),
             expected: Expected::Unstated,
             pair: PairFacts::no_memory(0),
             address: None,
+            confirmed_ago: Duration::from_secs(9),
             skew: None,
             params: 0,
         }
@@ -75,6 +78,10 @@ impl Story {
 
     fn from(self, address: &'static str) -> Self {
         Self { address: Some(address), ..self }
+    }
+
+    fn confirmed(self, seconds_ago: u64) -> Self {
+        Self { confirmed_ago: Duration::from_secs(seconds_ago), ..self }
     }
 
     fn skewed(self, offset_ms: i64, uncertainty_ms: u64) -> Self {
@@ -93,7 +100,7 @@ impl Story {
         self.now += Duration::from_secs(1);
         let address = self.address.map(|address| address.parse().unwrap());
         let report = CallReport {
-            outbound: address.map(|address| Outbound { address, seen: self.now - Duration::from_secs(9) }),
+            outbound: address.map(|address| Outbound { address, seen: self.now - self.confirmed_ago }),
             skew: self.skew,
             params_string_len: self.params,
             ..answer(method, status, code)
@@ -201,6 +208,35 @@ fn the_address_is_named_with_its_age_or_said_to_be_unknown() {
     assert!(hint.next.contains("add exactly 203.0.113.7,"), "{hint:?}");
     let hint = Story::new().fails(401, Some(40103));
     assert!(hint.evidence.contains("our address is unknown") && hint.next.contains("checkip"), "{hint:?}");
+}
+
+#[test]
+fn an_address_confirmed_longer_than_two_intervals_ago_is_taken_for_unknown() {
+    let listed = || Story::new().from("203.0.113.7").expects("203.0.113.7");
+    assert_eq!(verdict(&listed().confirmed(600).refused(READ)), (Cause::KeyMismatch, Likely));
+    let stale = listed().confirmed(601).refused(READ);
+    assert_eq!(verdict(&stale), (Cause::KeyMismatch, Possible));
+    let said = "our address is unknown: not confirmed since 601 s ago, when it was 203.0.113.7";
+    assert!(stale.evidence.contains(said), "{stale:?}");
+    let refused = listed().confirmed(601).fails(401, Some(40103));
+    assert!(refused.evidence.contains(said) && refused.next.contains("checkip"), "{refused:?}");
+    // Neither does an old address count as moved, or as the one that calls were accepted from.
+    let elsewhere = Story::new().from("198.51.100.4").expects("203.0.113.7").confirmed(601);
+    assert_eq!(verdict(&elsewhere.refused(READ)), (Cause::KeyMismatch, Possible));
+    let accepted = Story::new().from("203.0.113.7").confirmed(601).good(READ);
+    assert_eq!(accepted.from("198.51.100.4").confirmed(9).refused(READ).cause, Cause::ChangedAtExchange);
+    let worked = Story::new().from("203.0.113.7").good(READ).confirmed(601).refused(READ);
+    assert_eq!(verdict(&worked), (Cause::ChangedAtExchange, Possible));
+}
+
+#[test]
+fn an_address_that_is_said_to_be_listed_is_not_to_be_added_again() {
+    let hint = Story::new().from("203.0.113.7").expects("203.0.113.7").fails(401, Some(40103));
+    assert_eq!(verdict(&hint), (Cause::IpNotListed, VeryLikely));
+    assert!(hint.next.contains("exactly so") && hint.next.contains("console"), "{hint:?}");
+    let back = Story::new().from("198.51.100.4").expects("203.0.113.7").good(READ).from("203.0.113.7").refused(READ);
+    assert_eq!(back.cause, Cause::IpDrift);
+    assert!(back.next.contains("203.0.113.7") && back.next.contains("exactly so"), "{back:?}");
 }
 
 #[test]
