@@ -308,16 +308,24 @@ fn a_method_that_worked_with_this_pair_was_changed_at_the_exchange() {
 }
 
 #[test]
-fn half_a_rotation_stands_above_the_key_and_the_address_until_a_call_is_accepted() {
-    for change in [Change::KeyChanged, Change::SecretChanged] {
-        let story = || Story::new().pair(change, true).from("198.51.100.4").expects("203.0.113.7");
-        assert_eq!(verdict(&story().refused(READ)), (Cause::HalfRotated, Likely), "{change:?}");
-        assert_eq!(story().skewed(99_000, 10).refused(READ).cause, Cause::ClockSkew);
-        assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
+fn a_new_key_beside_the_old_secret_stands_above_the_address_until_a_call_is_accepted() {
+    let story = || Story::new().pair(Change::KeyChanged, true).from("198.51.100.4").expects("203.0.113.7");
+    assert_eq!(verdict(&story().refused(READ)), (Cause::HalfRotated, Likely));
+    assert_eq!(story().skewed(99_000, 10).refused(READ).cause, Cause::ClockSkew);
+    assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
+}
+
+#[test]
+fn a_new_secret_may_have_mended_the_pair_and_a_pair_apart_for_longer_stands_below_the_address() {
+    for (change, evidence) in [(Change::SecretChanged, "or one mended"), (Change::Same, "at different starts")] {
+        let story = || Story::new().pair(change, true);
+        let hint = story().refused(READ);
+        assert_eq!(verdict(&hint), (Cause::HalfRotated, Possible), "{change:?}");
+        assert!(hint.evidence.contains(evidence), "{hint:?}");
+        let moved = story().from("198.51.100.4").expects("203.0.113.7").refused(READ);
+        assert_eq!(verdict(&moved), (Cause::IpDrift, Likely), "{change:?}");
+        assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated, "{change:?}");
     }
-    assert_eq!(verdict(&Story::new().pair(Change::Same, true).refused(READ)), (Cause::HalfRotated, Possible));
-    let moved = Story::new().pair(Change::Same, true).from("198.51.100.4").expects("203.0.113.7").refused(READ);
-    assert_eq!(moved.cause, Cause::IpDrift);
 }
 
 #[test]
