@@ -110,6 +110,22 @@ fn findings_of_environment_files_are_warnings_by_line() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_variable_of_ours_is_an_error_where_systemd_reads_the_file() {
+    let pair = format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\n");
+    let text = format!("\u{feff}CRYPTO_PROXY_TOKEN={TOKEN}\n{pair}");
+    let case = Case::empty().env_file("crypto.env", &text);
+    case.fails_with(&["CRYPTO_PROXY_TOKEN", "crypto.env:1)", "systemd passes over this line", "sed -i"]);
+    // The daemon's own parser is not bothered.
+    let case = Case::empty().credential("crypto.env", &text);
+    case.warns_of(&["crypto.env:1)", "begins with a byte order mark"]);
+    // Neither is systemd where the mark hides nothing that the daemon listens to.
+    for first in ["# a comment", "", "CRYPTO_PROXY_URL=http://127.0.0.1:9000", "PATH=/bin", "CRYPTO_PROXY_TOKEN="] {
+        let text = format!("\u{feff}{first}\n{pair}CRYPTO_PROXY_TOKEN={TOKEN}\n");
+        Case::empty().env_file("crypto.env", &text).warns_of(&["begins with a byte order mark"]);
+    }
+}
+
+#[test]
 fn readable_by_others_is_a_warning_for_plain_files_only() {
     let text = format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
     let path = |case: &Case| case.folder.path().join("crypto.env");
