@@ -78,7 +78,9 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
     let mut stop_signal = Stop::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     config.startup_warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    let base = config.upstream.base.to_string();
+    // As the report shows it: a secret may have been pasted into its path.
+    let base = config.report.settings.iter().find(|row| row.key == "upstream.base_url");
+    let base = base.map_or_else(String::new, |row| row.shown.clone());
     let daemon = Daemon::bind(plan(config)).await?;
     let addresses = daemon.addresses();
     announce(&base, &addresses);
