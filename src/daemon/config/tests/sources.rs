@@ -138,6 +138,33 @@ fn readable_by_others_is_a_warning_for_plain_files_only() {
 }
 
 #[test]
+fn root_is_told_of_a_usual_file_that_the_daemons_own_user_cannot_read() {
+    let open = fs::Permissions::from_mode(0o755);
+    let warnings = |looker, mode, named: bool| {
+        let case = Case::good().file("conf/config.toml", "", mode);
+        fs::set_permissions(case.folder.path(), open.clone()).unwrap();
+        let file = case.folder.path().join("conf/config.toml");
+        let config_file = named.then(|| case.folder.path().join("conf/../conf/config.toml"));
+        let sources = Sources { looker, config_file, default_config_file: file, ..case.sources() };
+        load(&sources).unwrap().startup_warnings()
+    };
+    for mode in [0o600, 0o640] {
+        let [warning] = warnings(Looker::Root, mode, false).try_into().unwrap();
+        let said = format!("conf/config.toml has mode {mode:04o}");
+        assert!(warning.contains(&said) && warning.contains("chmod o+r"), "{warning}");
+    }
+    assert_eq!(warnings(Looker::Root, 0o644, false), Vec::<String>::new());
+    assert_eq!(warnings(Looker::Root, 0o600, true), Vec::<String>::new(), "a named file is not the unit's");
+    assert_eq!(warnings(Looker::Daemon, 0o600, false), Vec::<String>::new());
+    let case = Case::good().file("conf/config.toml", "", 0o644);
+    fs::set_permissions(case.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let default_config_file = case.folder.path().join("conf/config.toml");
+    let sources = Sources { looker: Looker::Root, default_config_file, ..case.sources() };
+    let [warning] = load(&sources).unwrap().startup_warnings().try_into().unwrap();
+    assert!(warning.contains("has mode 0700") && warning.contains("chmod o+x"), "{warning}");
+}
+
+#[test]
 fn the_units_file_is_read_by_default_and_may_be_absent_where_the_variables_are() {
     let absent =
         |case: Case| Sources { default_env_file: Some(case.folder.path().join("crypto.env")), ..case.sources() };
