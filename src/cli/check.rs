@@ -12,7 +12,10 @@ use std::{
 
 use clap::Args;
 
-use crate::daemon::config::{self, Examined, FilePair, Origin, Problem, Row, Severity, Sources};
+use crate::daemon::{
+    config::{self, Examined, FilePair, Origin, Problem, Row, Severity, Sources},
+    telemetry,
+};
 
 mod layout;
 
@@ -30,6 +33,7 @@ pub struct CheckArgs {
 /// Checks what the daemon would load, and prints it.
 #[must_use]
 pub fn run(args: CheckArgs) -> ExitCode {
+    telemetry::install_panic_hook();
     let sources = Sources::from_process(args.config).with_env_files(args.env_file);
     let mut out = io::stdout().lock();
     match check(&sources, &mut out) {

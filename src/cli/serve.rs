@@ -28,7 +28,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// What it is told.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct Arguments {
     /// The configuration file [default: /etc/crypto-proxy/config.toml, if there is one]
     #[arg(long, value_name = "FILE")]
@@ -37,6 +37,7 @@ pub(super) struct Arguments {
 
 /// Runs it.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    telemetry::install_panic_hook();
     withhold_memory();
     let config = match config::load(&Sources::from_process(arguments.config.clone())) {
         Ok(config) => config,
@@ -49,7 +50,6 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return super::fail(1, &error.into()),
     };
-    telemetry::install_panic_hook();
     let ended = serve(config);
     if let Err(problem) = &ended {
         tracing::error!("the daemon cannot run: {problem:#}");
@@ -78,7 +78,9 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
     let mut stop_signal = Stop::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     config.startup_warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    let base = config.upstream.base.to_string();
+    // As the report shows it: a secret may have been pasted into its path.
+    let base = config.report.settings.iter().find(|row| row.key == "upstream.base_url");
+    let base = base.map_or_else(String::new, |row| row.shown.clone());
     let daemon = Daemon::bind(plan(config)).await?;
     let addresses = daemon.addresses();
     announce(&base, &addresses);

@@ -22,6 +22,7 @@ use crate::{
     http,
 };
 
+mod access;
 mod cleaning;
 mod credentials;
 mod env_file;
@@ -51,7 +52,7 @@ use self::{
 pub use self::{
     problem::{Origin, Problem, Problems, Severity},
     report::{Report, Row},
-    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Sources},
+    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
 };
 
 /// The name of the caller that the token of the environment belongs to.
@@ -144,6 +145,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let exchange = settings::exchange(&settings.upstream.base);
     let egress = settings::egress(&mut reader, exchange);
     let expected = settings::expected(&mut reader);
+    settings::compare_with_process(&mut reader, &settings, sources);
     let rows = reader.into_rows();
     let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
     let mut report = Report { sources: sources.describe(), credentials: Vec::new(), settings: rows };
@@ -151,6 +153,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let rows = &mut report.credentials;
     let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
     rows.extend(label_row(&variables));
+    access::check(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
     let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
     let usable = credentials.zip(token).filter(|_| problems.allow_start());

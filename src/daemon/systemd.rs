@@ -1,8 +1,8 @@
 //! What systemd is told: ready, stopping, and that the accept loop lives.
 //!
 //! Guarantees: outside systemd every call is a no-op; the watchdog is fed only after a connection to our own listener
-//! was accepted and answered, so that a hung loop is restarted, and a full or a stopping one is not. Does not: change
-//! the environment.
+//! was accepted and answered, so that a hung loop is restarted, and a full or a stopping one is not. An address that the
+//! machine does not have is not probed: the probe would leave the machine. Does not: change the environment.
 
 use std::{
     net::IpAddr,
@@ -17,7 +17,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::server::Address;
+use super::server::{Address, Bound};
 
 /// The listener must answer its own probe within this time.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
@@ -43,8 +43,7 @@ pub async fn feed_watchdog(address: Address) {
     loop {
         ticks.tick().await;
         // Stopping, the listener is closed on purpose; that this task still runs is all there is to prove.
-        let answers = async { timeout(PROBE_DEADLINE, probe(&address)).await.is_ok_and(|probed| is_alive(&probed)) };
-        if STOPPING.load(Ordering::Relaxed) || answers.await || STOPPING.load(Ordering::Relaxed) {
+        if STOPPING.load(Ordering::Relaxed) || answers(&address).await || STOPPING.load(Ordering::Relaxed) {
             tell(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("the listener does not answer its own probe; systemd will restart this process");
@@ -52,7 +51,13 @@ pub async fn feed_watchdog(address: Address) {
     }
 }
 
-/// Out of descriptors the probe cannot connect either; a restart would cut the calls under way and mend nothing.
+/// Whether the listener answers in time. Two failures count as alive, because a restart would mend neither and cut the
+/// calls under way: an address that the machine does not have (yet, or any more), and no descriptor for the probe.
+pub async fn answers(address: &Address) -> bool {
+    let nowhere = matches!(address, Address::Tcp(address) if !Bound::is_assigned(*address));
+    nowhere || timeout(PROBE_DEADLINE, probe(address)).await.is_ok_and(|probed| is_alive(&probed))
+}
+
 fn is_alive(probed: &std::io::Result<()>) -> bool {
     let out_of_descriptors = |error: &std::io::Error| {
         [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]

@@ -54,7 +54,8 @@ use self::{
 pub struct Settings {
     /// Where lines go.
     pub sink: Sink,
-    /// The least urgent level of our own lines that is kept.
+    /// The least urgent level of our own lines that is kept. Records are kept from INFO up whatever this says: they are
+    /// what an order can be explained by afterwards.
     pub level: Level,
     /// How many lines each of the two queues holds; at least one.
     pub queue_lines: usize,

@@ -22,6 +22,7 @@ mod kind;
 mod line;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 
 pub use cause::Cause;
 pub use experience::{Accepted, Past, Tally};

@@ -30,7 +30,7 @@ async fn sigterm_with_an_order_under_way_lets_the_caller_have_its_answer_and_exi
 
 // Fault 71, the drain deadline; the shortest settings that the loader takes.
 #[tokio::test]
-async fn an_order_that_outlives_the_drain_is_recorded_as_unknown_and_the_exit_code_says_so() {
+async fn an_order_that_reaches_its_deadline_during_the_drain_is_unknown_and_the_exit_is_clean() {
     let starting = Starting::new().await.env("CRYPTO_PROXY__CALLS__DEADLINE_MS", "900");
     let served = starting.env("CRYPTO_PROXY__UPSTREAM__CONNECT_DEADLINE_MS", "300");
     let served = served.env("CRYPTO_PROXY__LISTENER__DRAIN_DEADLINE_MS", "1000").serve().await;

@@ -154,6 +154,30 @@ async fn one_address_that_cannot_be_bound_leaves_none_bound() {
 }
 
 #[tokio::test]
+async fn an_address_that_the_machine_does_not_have_yet_is_listened_on_and_satisfies_the_watchdog() {
+    // Of documentation; nothing is sent to it.
+    for address in ["192.0.2.1:0", "[2001:db8::1]:0"] {
+        let bound = Bound::bind(&settings(vec![Address::Tcp(address.parse().unwrap())])).await.unwrap();
+        let [address] = bound.addresses().try_into().unwrap();
+        let Address::Tcp(bound_to) = address else { panic!("{address:?}") };
+        assert!(!Bound::is_assigned(bound_to) && bound_to.port() != 0, "{bound_to}");
+        assert!(systemd::answers(&address).await, "{bound_to}");
+        let again = Bound::bind(&settings(vec![address])).await.unwrap_err();
+        assert!(matches!(again, BindProblem::Taken(at, _) if at == bound_to), "{again}");
+    }
+}
+
+#[tokio::test]
+async fn a_listener_on_an_address_of_the_machine_must_answer_the_watchdog() {
+    let proxy = TestProxy::start().await;
+    let address = proxy.addresses[0].clone();
+    let Address::Tcp(tcp) = address else { panic!("{address:?}") };
+    assert!(Bound::is_assigned(tcp) && systemd::answers(&address).await);
+    proxy.stop().await;
+    assert!(!systemd::answers(&address).await);
+}
+
+#[tokio::test]
 async fn an_unknown_group_is_said_and_leaves_no_socket() {
     let directory = TempDir::new().unwrap();
     let socket = unix(&directory);

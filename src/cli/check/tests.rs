@@ -100,3 +100,29 @@ fn several_files_are_compared_as_pairs() {
         assert!(flat.contains("a.env: CRYPTO_API_KEY, key fingerprint 1e97c182"), "{shown}");
     }
 }
+
+/// Says to a copy of this test process that it is the one to panic.
+const PANIC_AFTER: &str = "CHECK_TEST_PANIC_AFTER";
+
+/// Neither command has logging by the end of its `run` here: the hook works alone.
+#[test]
+fn a_panic_in_a_command_without_logging_shows_its_place_and_no_payload() {
+    if let Ok(command) = std::env::var(PANIC_AFTER) {
+        let code = if command == "serve" {
+            crate::cli::serve::run(&crate::cli::serve::Arguments::default())
+        } else {
+            run(CheckArgs::default())
+        };
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(78)));
+        panic!("canary {}", 4711);
+    }
+    let name = "cli::check::tests::a_panic_in_a_command_without_logging_shows_its_place_and_no_payload";
+    for command in ["serve", "check"] {
+        let mut copy = std::process::Command::new(std::env::current_exe().unwrap());
+        copy.args(["--exact", name, "--nocapture"]).env_clear().env(PANIC_AFTER, command);
+        let output = copy.env("CRYPTO_PROXY_CONFIG", "/nonexistent/config.toml").output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(text.contains("<3>event=panic location=src/cli/check/tests.rs:"), "{command}: {text}");
+        assert!(!text.contains("canary"), "{command}: {text}");
+    }
+}

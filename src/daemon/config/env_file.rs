@@ -59,10 +59,9 @@ impl Kind {
     /// What is wrong, and what to do.
     pub(super) const fn explain(self) -> (&'static str, &'static str) {
         match self {
-            Self::ByteOrderMark => (
-                "the file begins with a byte order mark: systemd does not see the variable on its first line",
-                "save it as UTF-8 without a byte order mark",
-            ),
+            Self::ByteOrderMark => {
+                ("the file begins with a byte order mark", "save it as UTF-8 without a byte order mark")
+            }
             Self::CarriageReturns => {
                 ("lines end with carriage returns, as on Windows", "convert the file: sed -i 's/\\r$//'")
             }
@@ -118,6 +117,12 @@ fn prepare(text: &str) -> (&str, Vec<Finding>) {
 }
 
 impl EnvFile {
+    /// The variable that systemd does not see, because a byte order mark stands before its name.
+    pub(super) fn marked(&self) -> Option<&Entry> {
+        let is_marked = self.findings.iter().any(|finding| finding.kind == Kind::ByteOrderMark);
+        self.entries.iter().find(|entry| is_marked && entry.line == 1)
+    }
+
     fn add(&mut self, entry: Entry) {
         if let Some(kind) = fault_of(&entry.name) {
             let rest = entry.name.trim_start_matches("export").trim_start();

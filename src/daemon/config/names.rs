@@ -136,6 +136,11 @@ pub(super) fn is_ours(name: &str) -> bool {
     is_secret(name) || named || of_setting || [LABEL, CONFIG, OF_THE_BACKEND].contains(&name)
 }
 
+/// Whether the daemon listens to a variable itself.
+pub(super) fn is_heard(name: &str) -> bool {
+    is_ours(name) && name != OF_THE_BACKEND
+}
+
 /// Whether a variable is meant for us, or might be.
 pub(super) fn is_candidate(name: &str) -> bool {
     let upper = name.to_uppercase();

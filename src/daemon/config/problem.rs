@@ -1,8 +1,8 @@
 //! What is wrong with a setting, where it was set, and what to do about it.
 //!
 //! Guarantees: everything found in one load is reported together, each with key, source and remedy; a shown value is
-//! one line, short, and holds no part of a credential that the same load has seen ([`Problems::withhold`]). Does not:
-//! decide what is a problem.
+//! one line, short, and holds no part of a credential that the same load has seen, nor what looks like one
+//! ([`Problems::withhold`]). Does not: decide what is a problem.
 
 use std::{fmt, path::PathBuf};
 
@@ -164,12 +164,13 @@ impl Problems {
         self.errors().next().is_none()
     }
 
-    /// Takes out of every text what could show a part of a credential, say one pasted into the wrong setting.
+    /// Takes out of every text and source what could show a part of a credential, say one pasted into the wrong setting.
     pub(super) fn withhold(&mut self, withheld: &Withheld) {
         for problem in &mut self.0 {
             withheld.apply(&mut problem.text);
             withheld.apply(&mut problem.key);
             withheld.apply(&mut problem.remedy);
+            withheld.apply_to(&mut problem.source);
             if let Some(shown) = &mut problem.shown {
                 withheld.apply(shown);
             }

@@ -29,9 +29,10 @@ pub struct Report {
 
 impl Report {
     pub(super) fn withhold(&mut self, withheld: &Withheld) {
-        let rows = self.credentials.iter_mut().chain(&mut self.settings);
+        let rows = self.sources.iter_mut().chain(&mut self.credentials).chain(&mut self.settings);
         for row in rows.filter(|row| row.source != Origin::Default) {
             withheld.apply(&mut row.shown);
+            withheld.apply_to(&mut row.source);
         }
     }
 }

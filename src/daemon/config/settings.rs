@@ -7,7 +7,11 @@ use std::{path::PathBuf, time::Duration};
 
 use tracing::Level;
 
-use super::{credentials::Exchange, reader::Reader};
+use super::{
+    credentials::Exchange,
+    reader::Reader,
+    sources::{Looker, Sources},
+};
 use crate::{
     daemon::{server, telemetry},
     exchange::canonical::Dialect,
@@ -38,6 +42,10 @@ pub(super) struct Settings {
 
 /// The old proxy's callers give up after 15 s; an answer needs a moment to arrive.
 const CALLERS_WAIT: Duration = Duration::from_millis(14_500);
+/// What the shipped unit's `TimeoutStopSec=25` leaves the drain: the log is flushed and threads are ended after it.
+const UNIT_WAITS: Duration = Duration::from_secs(25 - 5);
+/// Open files beside those of callers and of calls: listeners, the journal, name look-ups, connections turned away.
+const OTHER_FILES: usize = 64;
 /// Lines that each of the log's queues holds.
 const QUEUE_LINES: usize = 4096;
 
@@ -150,6 +158,14 @@ fn compare(
         let text = format!("{deadline} ms is not less than listener.drain_deadline_ms: a stop would cut calls");
         reader.error(key, text, "raise listener.drain_deadline_ms above it", None);
     }
+    if server.drain_deadline > UNIT_WAITS {
+        let text = format!(
+            "is more than the {} ms that the unit's TimeoutStopSec=25 leaves: systemd would kill the daemon amid calls",
+            UNIT_WAITS.as_millis()
+        );
+        let remedy = "lower it, or raise TimeoutStopSec= to at least 5 s above it (systemctl edit crypto-proxy)";
+        reader.warn("listener.drain_deadline_ms", text, remedy);
+    }
     if upstream.connect_deadline >= pipeline.deadline {
         let text = "is not less than calls.deadline_ms: a slow connection would leave no time for the call";
         reader.error("upstream.connect_deadline_ms", text, "lower it", None);
@@ -161,5 +177,25 @@ fn compare(
     if server.max_connections < pipeline.max_in_flight {
         let text = "is less than calls.max_in_flight, which can then not be reached";
         reader.warn("listener.max_connections", text, "raise it, or lower calls.max_in_flight");
+    }
+}
+
+/// Whether the process may have as many files open as the settings allow connections.
+pub(super) fn compare_with_process(reader: &mut Reader<'_>, settings: &Settings, sources: &Sources) {
+    let key = "listener.max_connections";
+    let (callers, calls) = (settings.server.max_connections, settings.pipeline.max_in_flight);
+    let needed = (callers + calls + OTHER_FILES) as u64;
+    let Some(limit) = sources.open_files.filter(|limit| *limit < needed) else { return };
+    let needs = format!("with calls.max_in_flight this takes up to {needed} open files, and ");
+    let remedy = "lower it, or raise LimitNOFILE= of the unit (systemctl edit crypto-proxy)";
+    if sources.looker == Looker::Daemon {
+        reader.warn(key, format!("{needs}this process may have {limit}"), remedy);
+    } else if reader.is_set(key) {
+        // A shell's limit is mostly below the unit's, whose own defaults fit; only a setting is worth a word.
+        let text = format!(
+            "{needs}this shell may have {limit}: a daemon started by systemd has the unit's LimitNOFILE= \
+                            (8192 as shipped) instead"
+        );
+        reader.warn(key, text, remedy);
     }
 }

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::process::{Resource, geteuid, getrlimit};
 use zeroize::Zeroizing;
 
 use super::{names, problem::Origin, report::Row};
@@ -18,6 +19,17 @@ use super::{names, problem::Origin, report::Row};
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/crypto-proxy/config.toml";
 /// The environment file of the unit, which `check` reads because a shell has not the unit's environment.
 pub const DEFAULT_ENV_FILE: &str = "/etc/crypto.env";
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looker {
+    /// The daemon, for itself.
+    Daemon,
+    /// Root, on behalf of the daemon, which has a user of its own.
+    Root,
+    /// Another user.
+    User,
+}
 
 /// Where to read from.
 #[derive(Clone)]
@@ -36,13 +48,18 @@ pub struct Sources {
     pub env: BTreeMap<String, Zeroizing<String>>,
     /// Variables of ours whose values are not UTF-8.
     pub not_text: Vec<String>,
+    /// Who wants to know.
+    pub looker: Looker,
+    /// Files and sockets that this process may have open; `None` where there is no limit to compare with.
+    pub open_files: Option<u64>,
 }
 
 impl Sources {
     /// The sources of this process; `config` is the file named on the command line.
     #[must_use]
     pub fn from_process(config: Option<PathBuf>) -> Self {
-        Self::new(config, std::env::vars_os())
+        let open_files = getrlimit(Resource::Nofile).current;
+        Self { open_files, ..Self::new(config, std::env::vars_os()) }
     }
 
     /// The sources of a process with this environment.
@@ -66,13 +83,17 @@ impl Sources {
             default_env_file: None,
             env,
             not_text,
+            looker: Looker::Daemon,
+            open_files: None,
         }
     }
 
-    /// With environment files named by the operator, or the unit's own file where there are none.
+    /// For a look on behalf of the daemon: with environment files named by the operator, or the unit's own file where
+    /// there are none.
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
-        Self { env_files, default_env_file: Some(DEFAULT_ENV_FILE.into()), ..self }
+        let looker = if geteuid().is_root() { Looker::Root } else { Looker::User };
+        Self { looker, env_files, default_env_file: Some(DEFAULT_ENV_FILE.into()), ..self }
     }
 
     /// What is looked at, and whether it can be read.

@@ -76,9 +76,9 @@ pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Variables {
 /// Who keeps others from reading a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// systemd does; the mode says nothing.
+    /// systemd does, as with the unit's credentials; the mode says nothing. The daemon reads the file itself.
     Systemd,
-    /// The file's mode.
+    /// The file's mode. systemd reads the file and hands its variables over (`EnvironmentFile=`).
     Mode,
 }
 
@@ -104,6 +104,9 @@ pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) 
     for finding in &file.findings {
         report(path, finding, problems);
     }
+    if guard == Guard::Mode {
+        check_mark(path, &file, problems);
+    }
     let holds_secrets = file.entries.iter().any(|entry| names::is_secret(&entry.name) && !entry.value.is_empty());
     if guard == Guard::Mode && holds_secrets {
         check_mode(path, problems);
@@ -113,6 +116,19 @@ pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) 
         (entry.name, Variable { value: entry.value, origin, quoted: entry.quoted })
     });
     Some(Layer { variables: variables.collect() })
+}
+
+/// systemd hands such a file over, and passes over a name with a byte order mark before it; this daemon's own parser,
+/// which reads the unit's credentials, does not.
+fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
+    let missed = file.marked().filter(|entry| names::is_heard(&entry.name) && !entry.value.trim().is_empty());
+    if let Some(env_file::Entry { name, line, .. }) = missed {
+        let source = Origin::EnvFile { path: path.to_owned(), line: *line, name: None };
+        let text =
+            "a byte order mark stands before it: systemd passes over this line, and the daemon would start without it";
+        let remedy = format!("take the mark out: sed -i '1s/^\\xEF\\xBB\\xBF//' {}", path.display());
+        problems.push(Problem::error(name, &source, text, remedy));
+    }
 }
 
 fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {

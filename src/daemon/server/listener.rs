@@ -1,25 +1,28 @@
 //! The sockets that we listen on, TCP and unix alike.
 //!
 //! Guarantees: all addresses are bound, or none; a unix socket that a dead process left is replaced, one that somebody
-//! listens on is not, and neither is a file of another kind; its mode is 0660 before anybody can connect.
+//! listens on is not, and neither is a file of another kind; its mode is 0660 before anybody can connect. A TCP address
+//! that the machine does not have yet (a slow boot) is listened on from now on, and said.
 
 use std::{
     io,
+    net::{SocketAddr, UdpSocket},
     os::unix::fs::{FileTypeExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
 };
 
+use rustix::net::sockopt::{set_ip_freebind, set_ipv6_freebind};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream},
 };
 
 use super::{Address, Settings};
 use crate::http::Source;
 
-/// Connections that may wait on a unix socket to be accepted; as many as tokio gives TCP.
+/// Connections that may wait on a socket to be accepted; as many as tokio itself gives TCP.
 const BACKLOG: u32 = 1024;
 
 /// Sockets that are bound and not yet served.
@@ -29,9 +32,15 @@ pub struct Bound(Vec<Listener>);
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum BindProblem {
-    /// A TCP address.
+    /// A TCP address that is taken.
     #[error("{0}: cannot listen here; is another process (the old proxy?) using it?")]
-    Tcp(std::net::SocketAddr, #[source] io::Error),
+    Taken(SocketAddr, #[source] io::Error),
+    /// A TCP address that the machine does not have, and that the kernel will not wait for.
+    #[error("{0}: cannot listen here; this machine has no such address (`ip address` shows those it has)")]
+    NotAssigned(SocketAddr, #[source] io::Error),
+    /// A TCP address, for another reason.
+    #[error("{0}: cannot listen here")]
+    Tcp(SocketAddr, #[source] io::Error),
     /// A unix socket.
     #[error("{0}: cannot listen on this socket")]
     Unix(PathBuf, #[source] io::Error),
@@ -56,7 +65,7 @@ impl Bound {
         for address in &settings.listen {
             listeners.push(match address {
                 Address::Tcp(address) => {
-                    Listener::Tcp(TcpListener::bind(address).await.map_err(|error| BindProblem::Tcp(*address, error))?)
+                    Listener::Tcp(bind_tcp(*address).map_err(|error| BindProblem::tcp(*address, error))?)
                 }
                 Address::Unix(path) => bind_unix(path, settings.socket_group.as_deref()).await?,
             });
@@ -74,9 +83,46 @@ impl Bound {
         self.0.iter().filter_map(address).collect()
     }
 
+    /// Whether this machine has the address now, so that a connection to it would not leave the machine.
+    #[must_use]
+    pub fn is_assigned(mut address: SocketAddr) -> bool {
+        // The kernel is asked by a socket that sends nothing; only its "no such address" is an answer.
+        address.set_port(0);
+        !matches!(UdpSocket::bind(address), Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
+    }
+
     pub(super) fn into_listeners(self) -> Vec<Listener> {
         self.0
     }
+}
+
+impl BindProblem {
+    fn tcp(address: SocketAddr, error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return Self::Taken(address, error);
+        }
+        if error.kind() == io::ErrorKind::AddrNotAvailable {
+            return Self::NotAssigned(address, error);
+        }
+        Self::Tcp(address, error)
+    }
+}
+
+/// Binds with the options that tokio gives its listeners; beyond loopback also where the address is not there yet:
+/// the unit may start before the network is up, and after ten starts in a minute it would stay down.
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    if !address.ip().to_canonical().is_loopback() {
+        // A kernel that does not know the option says at the bind what is wrong.
+        let _ = if address.is_ipv4() { set_ip_freebind(&socket, true) } else { set_ipv6_freebind(&socket, true) };
+    }
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    if !Bound::is_assigned(address) {
+        tracing::warn!("{address}: this machine does not have this address yet; callers reach us as soon as it does");
+    }
+    Ok(listener)
 }
 
 /// Binds, sets owner and mode, and only then listens: until then the kernel refuses every connection.
@@ -199,5 +245,20 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_taken_is_told_from_one_that_is_not_there() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 9000));
+        let text = |kind: io::ErrorKind| BindProblem::tcp(address, kind.into()).to_string();
+        assert!(text(io::ErrorKind::AddrInUse).contains("192.0.2.1:9000: cannot listen here; is another process"));
+        let not_there = text(io::ErrorKind::AddrNotAvailable);
+        assert!(not_there.contains("has no such address") && !not_there.contains("another process"), "{not_there}");
+        assert_eq!(text(io::ErrorKind::PermissionDenied), "192.0.2.1:9000: cannot listen here");
     }
 }

@@ -1,6 +1,7 @@
 //! The `tracing` layer: which events become lines, and in which queue they wait.
 //!
-//! Guarantees: below WARN nothing of a dependency passes, whatever the level; an event that is filtered out is never
+//! Guarantees: below WARN nothing of a dependency passes, whatever the level; records pass from INFO up, whatever the
+//! level, because an order that left no line can never be explained; an event that is filtered out is never
 //! formatted. Does not: record spans. They are disabled, so `#[instrument]` costs and says nothing.
 
 use std::sync::Arc;
@@ -45,7 +46,9 @@ impl<D: Destination> Intake<D> {
 
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
         let level = *metadata.level();
-        metadata.is_event() && level <= self.level && (level <= Level::WARN || is_ours(metadata.target()))
+        let is_record = level <= Level::INFO && metadata.target() == RECORD_TARGET;
+        let is_urgent = level <= self.level && (level <= Level::WARN || is_ours(metadata.target()));
+        metadata.is_event() && (is_urgent || is_record)
     }
 }
 
@@ -59,7 +62,8 @@ impl<D: Destination, S: Subscriber> Layer<S> for Intake<D> {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::from_level(self.level))
+        // Records pass from INFO up.
+        Some(LevelFilter::from_level(self.level.max(Level::INFO)))
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -130,6 +134,20 @@ mod tests {
             warn!(target: "hyper", "no");
         });
         assert!(captured.lines().is_empty());
+    }
+
+    #[test]
+    fn records_pass_from_info_up_whatever_the_level() {
+        let (dispatch, captured) = capture(Level::ERROR);
+        with_default(&dispatch, || {
+            info!(target: RECORD_TARGET, "a record");
+            warn!(target: RECORD_TARGET, "a failure");
+            debug!(target: RECORD_TARGET, "no");
+            info!(target: "crypto_proxy::recorder", "no");
+            warn!("no");
+        });
+        let texts: Vec<_> = captured.lines().iter().map(|line| line.text().to_owned()).collect();
+        assert_eq!(texts, ["a record", "a failure"]);
     }
 
     fn panics() -> u8 {

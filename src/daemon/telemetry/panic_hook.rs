@@ -13,8 +13,8 @@ use super::writer;
 
 /// Replaces the process's panic hook, which prints payloads, by one error line without.
 ///
-/// Install logging first; a panic before that is said on stderr, and so is one of the writer itself, whose line would
-/// come back to it.
+/// Wants no logging: a panic before there is any is said on stderr, and so is one of the writer itself, whose line
+/// would come back to it. So it is installed first, before anything reads a secret.
 pub fn install_panic_hook() {
     panic::set_hook(Box::new(report));
 }

@@ -101,6 +101,8 @@ causes! {
 pub(super) struct Place<'a> {
     /// Our address as last confirmed.
     pub(super) address: Option<IpAddr>,
+    /// Whether the operator's statement about the whitelist names that address already.
+    pub(super) listed: bool,
     /// The method that failed.
     pub(super) method: &'a str,
 }
@@ -108,11 +110,18 @@ pub(super) struct Place<'a> {
 /// Said in the place of an address that is not known.
 const ADDRESS_UNKNOWN: &str = "the address that `curl -4 https://checkip.amazonaws.com` shows on this host";
 
+/// Said in the place of "add it" where the operator says that it is there: then it may be there in another form.
+const ADDED_ALREADY: &str = "exchange dashboard > API keys > edit > IP whitelist: CRYPTO_EXPECTED_IP names {address}; \
+     is it on the whitelist exactly so (no typo, no blanks)? wait 30 s to 5 min after a change there, and compare it with \
+     the address that the cloud console shows for this host";
+
 impl Cause {
     /// The one thing to do next.
     pub(super) fn next_step(self, place: &Place<'_>) -> String {
+        let of_address = matches!(self, Self::IpNotListed | Self::IpDrift);
+        let next = if of_address && place.listed { ADDED_ALREADY } else { self.next() };
         let address = place.address.map_or_else(|| ADDRESS_UNKNOWN.to_owned(), |address| address.to_string());
-        self.next().replace("{address}", &address).replace("{method}", place.method)
+        next.replace("{address}", &address).replace("{method}", place.method)
     }
 }
 
@@ -132,7 +141,7 @@ mod tests {
     fn every_cause_has_a_code_of_its_own_a_sentence_and_a_next_step() {
         let codes: HashSet<_> = Cause::ALL.iter().map(|cause| cause.code()).collect();
         assert_eq!(codes.len(), Cause::ALL.len());
-        let place = Place { address: None, method: "private/user-balance" };
+        let place = Place { address: None, listed: false, method: "private/user-balance" };
         for cause in Cause::ALL.iter().copied() {
             assert!(cause.code().strip_prefix("CP-").is_some_and(|rest| !rest.is_empty()));
             assert!(cause.code().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-'), "{cause}");
@@ -144,8 +153,22 @@ mod tests {
 
     #[test]
     fn the_next_step_names_the_address_or_how_to_find_it() {
-        let step = |address| Cause::IpNotListed.next_step(&Place { address, method: "private/x" });
+        let step = |address| Cause::IpNotListed.next_step(&Place { address, listed: false, method: "private/x" });
         assert!(step(Some([8, 8, 4, 4].into())).contains("add exactly 8.8.4.4,"));
         assert!(step(None).contains("checkip.amazonaws.com"));
+    }
+
+    #[test]
+    fn an_address_that_is_said_to_be_listed_is_to_be_compared_and_not_added_again() {
+        let place = Place { address: Some([8, 8, 4, 4].into()), listed: true, method: "private/x" };
+        for cause in [Cause::IpNotListed, Cause::IpDrift] {
+            let step = cause.next_step(&place);
+            assert!(
+                ["8.8.4.4", "exactly so", "30 s to 5 min", "console"].iter().all(|part| step.contains(part)),
+                "{step}"
+            );
+            assert!(!step.contains("add exactly") && !step.contains('{'), "{step}");
+        }
+        assert!(Cause::KeyMismatch.next_step(&place).contains("create a new one"));
     }
 }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::kind::Kind;
+use super::{kind::Kind, whereabouts};
 use crate::{
     exchange::{
         codes::{self, Category},
@@ -25,7 +25,7 @@ use crate::{
 pub struct Accepted {
     /// When it ended.
     pub at: Instant,
-    /// Our address then, as far as it was known.
+    /// Our address then, as far as it was known and lately confirmed.
     pub address: Option<IpAddr>,
 }
 
@@ -105,7 +105,7 @@ impl Experience {
         }
         self.key_fingerprint = Some(Arc::clone(&report.key_fingerprint));
         if is_accepted(report) {
-            let address = report.outbound.as_ref().map(|seen| seen.address);
+            let address = whereabouts::outbound(report, now).map(|seen| seen.address);
             self.each(report, |tally| tally.accept(Accepted { at: now, address }));
         } else if Kind::of(report).is_some_and(Kind::is_refusal) {
             self.each(report, |tally| tally.refuse(now));

@@ -11,12 +11,13 @@ use super::{
     cause::{Cause, Place},
     experience::{Accepted, Past},
     kind::Kind,
+    whereabouts,
 };
 use crate::{
     diagnosis::pair_memory::PairFacts,
     exchange::methods,
     gateway::{
-        observed::{Expected, Skew},
+        observed::{Expected, Outbound, Skew},
         record::CallReport,
     },
 };
@@ -96,8 +97,9 @@ pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
             Finding(Cause::EdgeBlocked, Likelihood::Likely, evidence, vec![])
         }
     };
-    let address = report.outbound.as_ref().map(|seen| seen.address);
-    let place = Place { address, method: report.method.as_deref().unwrap_or("none") };
+    let address = case.outbound().map(|seen| seen.address);
+    let listed = case.is_expected() == Some(true);
+    let place = Place { address, listed, method: report.method.as_deref().unwrap_or("none") };
     Some(Hint { next: cause.next_step(&place), cause, likelihood, evidence, alternatives })
 }
 
@@ -138,7 +140,10 @@ impl Case<'_> {
     /// Where calls leave from, how sure that is, and whether it is expected.
     fn whereabouts(&self) -> String {
         let Some(seen) = &self.report.outbound else { return "our address is unknown".to_owned() };
-        let age = self.facts.now.saturating_duration_since(seen.seen).as_secs();
+        let age = whereabouts::age(seen, self.facts.now).as_secs();
+        if self.outbound().is_none() {
+            return format!("our address is unknown: not confirmed since {age} s ago, when it was {}", seen.address);
+        }
         let expected = match self.is_expected() {
             Some(true) => ", which CRYPTO_EXPECTED_IP names",
             Some(false) => ", which CRYPTO_EXPECTED_IP does not name",
@@ -147,10 +152,15 @@ impl Case<'_> {
         format!("calls leave from {}{expected} (confirmed {age} s ago)", seen.address)
     }
 
+    /// Our address, unless it was confirmed so long ago that it may have moved unnoticed.
+    fn outbound(&self) -> Option<&Outbound> {
+        whereabouts::outbound(self.report, self.facts.now)
+    }
+
     /// Whether our address is one that the operator named; `None` where either is not known.
     fn is_expected(&self) -> Option<bool> {
         let Expected::Listed(listed) = &self.facts.expected else { return None };
-        self.report.outbound.as_ref().map(|seen| listed.contains(&seen.address))
+        self.outbound().map(|seen| listed.contains(&seen.address))
     }
 
     fn clock(&self) -> String {

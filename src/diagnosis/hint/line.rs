@@ -56,10 +56,10 @@ pub(super) fn write_correction(rids: &str, first: &str, cause: Cause, likelihood
     let Moved { now, before, expected } = moved;
     let before = before.map_or_else(|| "unknown".to_owned(), |before| before.to_string());
     let listed = matches!(expected, Expected::Listed(listed) if listed.contains(now));
-    let next = if listed {
+    let next = if listed && cause != Cause::IpNotListed {
         "CRYPTO_EXPECTED_IP names this address: look whether the next call is accepted".to_owned()
     } else {
-        cause.next_step(&Place { address: Some(*now), method: "none" })
+        cause.next_step(&Place { address: Some(*now), listed, method: "none" })
     };
     tracing::event!(
         target: TARGET,

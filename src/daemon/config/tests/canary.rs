@@ -10,10 +10,17 @@ fn everything(case: &Case) -> String {
     format!("{examined:?}\n{}\n{lines:?}\n{short:?}", examined.problems)
 }
 
+/// Secrets that no credential variable holds, so that only their looks give them away.
+const STRANGERS: [&str; 3] = [
+    "cxakp_Tn8-made-up-one-Vq",
+    "Hj4wQz8LmN2pRt6VxB9c",
+    "5f0e1d2c3b4a59687786a5b4c3d2e1f05f0e1d2c3b4a59687786a5b4c3d2e1f0",
+];
+
 fn assert_clean(case: &Case) {
-    let text = everything(case);
-    for secret in [KEY, SECRET, TOKEN] {
-        let chars: Vec<char> = secret.chars().collect();
+    let text = everything(case).to_lowercase();
+    for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
+        let chars: Vec<char> = secret.to_lowercase().chars().collect();
         for part in chars.windows(8).map(|part| part.iter().collect::<String>()) {
             assert!(!text.contains(&part), "{part} in {text}");
         }
@@ -44,7 +51,7 @@ fn where_a_secret_was_pasted_into_a_setting() {
     for key in
         ["CRYPTO_REST_BASE", "CRYPTO_PROXY_LISTEN", "CRYPTO_EXPECTED_IP", "CRYPTO_AUTH_DIAG", "CRYPTO_API_KEY_LABEL"]
     {
-        for secret in [KEY, SECRET, TOKEN] {
+        for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
             assert_clean(&Case::good().env(key, secret));
             assert_clean(&Case::good().env(key, &format!("https://{secret}.example")));
         }
@@ -59,6 +66,52 @@ fn where_a_secret_was_pasted_into_a_setting() {
     ] {
         assert_clean(&Case::good().toml(&toml));
     }
+}
+
+#[test]
+fn where_a_secret_is_the_name_of_a_variable_or_of_a_file() {
+    for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
+        let names = ["CRYPTO_PROXY__", "CRYPTO_PROXY_", "CRYPTO_PROXY__LOG__", "CRYPTO_PROXY__LOG_"];
+        for name in names.map(|begin| format!("{begin}{secret}")) {
+            let case = Case::good().env(&name, "1");
+            assert_clean(&case);
+            assert_clean(&case.env_file("x.env", &format!("{name}=1\n")));
+        }
+        let case = Case::good().env("CRYPTO_PROXY__LOG_X", "1").env(&format!("CRYPTO_PROXY__{secret}"), "1");
+        assert!(case.problems().to_string().contains("CRYPTO_PROXY__LOG_X"), "only what shows a secret is withheld");
+        assert_clean(&Case::good().env("CRYPTO_PROXY_CONFIG", secret));
+        assert_clean(&Case::good().env("CRYPTO_PROXY_CONFIG", &format!("/etc/{secret}/config.toml")));
+        assert_clean(&Case::good().env("CREDENTIALS_DIRECTORY", secret));
+        assert_clean(&Case::good().env_file(secret, &format!("{secret}=\nCRYPTO_PROXY_LISTEN={secret}\n")));
+    }
+}
+
+#[test]
+fn where_a_secret_that_no_variable_holds_was_pasted_into_the_configuration_file() {
+    for secret in STRANGERS {
+        for toml in [
+            format!("[policy]\nallow_methods = [\"private/{}\"]", secret.to_lowercase()),
+            format!("[log]\nlevel = \"{secret}\""),
+            format!("{secret} = 1"),
+            format!("[{secret}]\na = 1"),
+            format!("allowed_hosts = [\"{secret}\"]"),
+            format!("api_secret = {secret}"),
+            format!("[upstream]\nbase_url = \"http://127.0.0.1:1/{secret}\""),
+        ] {
+            assert_clean(&Case::good().toml(&toml));
+        }
+    }
+}
+
+#[test]
+fn where_a_secret_is_the_keys_label_it_is_no_label() {
+    for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
+        let case = Case::good().env("CRYPTO_API_KEY_LABEL", &format!("desk {secret}"));
+        assert_eq!(case.load().key_label.as_deref(), Some("(withheld: would show a part of a credential)"));
+        assert_clean(&case);
+    }
+    let config = Case::good().env("CRYPTO_API_KEY_LABEL", "Desk 2026 Production").load();
+    assert_eq!(config.key_label.as_deref(), Some("Desk 2026 Production"));
 }
 
 #[test]

@@ -130,6 +130,7 @@ fn unusable_values_are_errors_with_place_and_remedy() {
 fn doubtful_values_are_warnings() {
     for (toml, parts) in [
         ("[calls]\ndeadline_ms = 14600\n[listener]\ndrain_deadline_ms = 20000", ["calls.deadline_ms", "15 s"]),
+        ("[listener]\ndrain_deadline_ms = 20001", ["listener.drain_deadline_ms", "TimeoutStopSec=25"]),
         ("listen = [\"0.0.0.0:9000\"]", ["clear text", "0.0.0.0:9000"]),
         ("[upstream]\nbase_url = \"https://api.crypto.com/v2\"", ["upstream.base_url", "not the documented one"]),
         ("[upstream]\nbase_url = \"https://x.example/\"\nallow_unknown_base = \"x.example\"", ["replay", "x.example"]),
@@ -140,6 +141,34 @@ fn doubtful_values_are_warnings() {
         ("[policy]\nallow_methods = [\"private/auth-typo\"]", ["policy.allow_methods", "does not know"]),
     ] {
         Case::good().toml(toml).warns_of(&parts);
+    }
+}
+
+#[test]
+fn the_longest_drain_that_the_unit_waits_for_is_no_warning() {
+    let config = Case::good().toml("[listener]\ndrain_deadline_ms = 20000").load();
+    assert_eq!(config.startup_warnings(), Vec::<String>::new());
+    let unit = include_str!("../../../../crypto-proxy.service");
+    assert!(unit.contains("\nTimeoutStopSec=25\n") && unit.contains("\nLimitNOFILE=8192\n"), "settings.rs names both");
+}
+
+#[test]
+fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
+    let warnings = |case: &Case, looker, open_files| {
+        let sources = Sources { looker, open_files: Some(open_files), ..case.sources() };
+        load(&sources).unwrap().startup_warnings()
+    };
+    // 1024 connections, 256 calls, and the reserve.
+    let (default, enough) = (Case::good(), 1024 + 256 + 64);
+    assert_eq!(warnings(&default, Looker::Daemon, enough), Vec::<String>::new());
+    let [warning] = warnings(&default, Looker::Daemon, enough - 1).try_into().unwrap();
+    let parts = ["listener.max_connections", "1344 open files", "this process may have 1343", "LimitNOFILE="];
+    assert!(parts.iter().all(|part| warning.contains(part)), "{warning}");
+    for looker in [Looker::Root, Looker::User] {
+        assert_eq!(warnings(&default, looker, 1024), Vec::<String>::new(), "the defaults fit the unit");
+        let set = Case::good().toml("[listener]\nmax_connections = 9000\n");
+        let [warning] = warnings(&set, looker, 1024).try_into().unwrap();
+        assert!(warning.contains("this shell may have 1024") && warning.contains("8192 as shipped"), "{warning}");
     }
 }
 

@@ -110,6 +110,22 @@ fn findings_of_environment_files_are_warnings_by_line() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_variable_of_ours_is_an_error_where_systemd_reads_the_file() {
+    let pair = format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\n");
+    let text = format!("\u{feff}CRYPTO_PROXY_TOKEN={TOKEN}\n{pair}");
+    let case = Case::empty().env_file("crypto.env", &text);
+    case.fails_with(&["CRYPTO_PROXY_TOKEN", "crypto.env:1)", "systemd passes over this line", "sed -i"]);
+    // The daemon's own parser is not bothered.
+    let case = Case::empty().credential("crypto.env", &text);
+    case.warns_of(&["crypto.env:1)", "begins with a byte order mark"]);
+    // Neither is systemd where the mark hides nothing that the daemon listens to.
+    for first in ["# a comment", "", "CRYPTO_PROXY_URL=http://127.0.0.1:9000", "PATH=/bin", "CRYPTO_PROXY_TOKEN="] {
+        let text = format!("\u{feff}{first}\n{pair}CRYPTO_PROXY_TOKEN={TOKEN}\n");
+        Case::empty().env_file("crypto.env", &text).warns_of(&["begins with a byte order mark"]);
+    }
+}
+
+#[test]
 fn readable_by_others_is_a_warning_for_plain_files_only() {
     let text = format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
     let path = |case: &Case| case.folder.path().join("crypto.env");
@@ -119,6 +135,33 @@ fn readable_by_others_is_a_warning_for_plain_files_only() {
     }
     assert!(Case::empty().env_file("crypto.env", &text).load().warnings.is_empty());
     assert!(Case::empty().credential("crypto.env", &text).load().warnings.is_empty());
+}
+
+#[test]
+fn root_is_told_of_a_usual_file_that_the_daemons_own_user_cannot_read() {
+    let open = fs::Permissions::from_mode(0o755);
+    let warnings = |looker, mode, named: bool| {
+        let case = Case::good().file("conf/config.toml", "", mode);
+        fs::set_permissions(case.folder.path(), open.clone()).unwrap();
+        let file = case.folder.path().join("conf/config.toml");
+        let config_file = named.then(|| case.folder.path().join("conf/../conf/config.toml"));
+        let sources = Sources { looker, config_file, default_config_file: file, ..case.sources() };
+        load(&sources).unwrap().startup_warnings()
+    };
+    for mode in [0o600, 0o640] {
+        let [warning] = warnings(Looker::Root, mode, false).try_into().unwrap();
+        let said = format!("conf/config.toml has mode {mode:04o}");
+        assert!(warning.contains(&said) && warning.contains("chmod o+r"), "{warning}");
+    }
+    assert_eq!(warnings(Looker::Root, 0o644, false), Vec::<String>::new());
+    assert_eq!(warnings(Looker::Root, 0o600, true), Vec::<String>::new(), "a named file is not the unit's");
+    assert_eq!(warnings(Looker::Daemon, 0o600, false), Vec::<String>::new());
+    let case = Case::good().file("conf/config.toml", "", 0o644);
+    fs::set_permissions(case.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let default_config_file = case.folder.path().join("conf/config.toml");
+    let sources = Sources { looker: Looker::Root, default_config_file, ..case.sources() };
+    let [warning] = load(&sources).unwrap().startup_warnings().try_into().unwrap();
+    assert!(warning.contains("has mode 0700") && warning.contains("chmod o+x"), "{warning}");
 }
 
 #[test]

@@ -66,18 +66,16 @@ fn clock(case: &Case<'_>) -> Option<Finding> {
     Some(Finding(Cause::ClockSkew, Likely, evidence, vec![Cause::KeyMismatch]))
 }
 
+/// A new key beside the old secret. The other half, a new secret, is [`came_apart`]'s: it mends as often as it breaks.
 fn half_rotated(case: &Case<'_>) -> Option<Finding> {
-    let half = match case.facts.pair.change {
-        Change::KeyChanged => "the key changed at this start and its secret did not",
-        Change::SecretChanged => "the secret changed at this start and its key did not",
-        Change::Both | Change::Same | Change::First | Change::NoMemory => return None,
-    };
+    let half = "the key changed at this start and its secret did not".to_owned();
     let alternatives = vec![Cause::KeyMismatch, Cause::KeyDisabled, Cause::IpNotListed];
-    case.never_worked().then(|| Finding(Cause::HalfRotated, Likely, half.to_owned(), alternatives))
+    let applies = case.facts.pair.change == Change::KeyChanged && case.never_worked();
+    applies.then_some(Finding(Cause::HalfRotated, Likely, half, alternatives))
 }
 
 fn address_moved(case: &Case<'_>) -> Option<Finding> {
-    let address = case.report.outbound.as_ref()?.address;
+    let address = case.outbound()?.address;
     let before = case.facts.past.all.accepted.and_then(|accepted| accepted.address);
     let worked_here = before == Some(address);
     let evidence = match before {
@@ -99,7 +97,7 @@ fn worked_before(case: &Case<'_>) -> Option<Finding> {
         let alternatives = [vec![Cause::ChangedAtExchange, Cause::IpNotListed], case.params_string()].concat();
         return Some(Finding(cause, Possible, evidence, alternatives));
     };
-    let unmoved = same.address.is_some() && same.address == case.report.outbound.as_ref().map(|seen| seen.address);
+    let unmoved = same.address.is_some() && same.address == case.outbound().map(|seen| seen.address);
     let likelihood = if unmoved { Likely } else { Possible };
     let evidence = format!("this method was accepted {} with the same key, {}", case.ago(same), case.whereabouts());
     Some(Finding(Cause::ChangedAtExchange, likelihood, evidence, vec![Cause::KeyDisabled, Cause::IpNotListed]))
@@ -111,9 +109,15 @@ fn pair_changed(case: &Case<'_>) -> Option<Finding> {
     (case.facts.pair.change == Change::Both).then_some(Finding(Cause::PairChanged, Possible, evidence, alternatives))
 }
 
+/// Key and secret of different starts. The memory cannot tell K1S1, K1S2 (broken) from K1S1, K2S1, K2S2 (mended): the
+/// pair has come apart in both.
 fn came_apart(case: &Case<'_>) -> Option<Finding> {
     let alternatives = [vec![Cause::KeyMismatch, Cause::KeyDisabled], case.address_and_permission()].concat();
-    let evidence = "key and secret came at different starts, and nothing was accepted since this one".to_owned();
+    let evidence = if case.facts.pair.change == Change::SecretChanged {
+        "the secret changed at this start and its key did not: half a rotation, or one mended".to_owned()
+    } else {
+        "key and secret came at different starts, and nothing was accepted since this one".to_owned()
+    };
     case.facts.pair.came_apart.then_some(Finding(Cause::HalfRotated, Possible, evidence, alternatives))
 }
 

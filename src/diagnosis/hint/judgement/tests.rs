@@ -52,6 +52,7 @@ struct Story {
     expected: Expected,
     pair: PairFacts,
     address: Option<&'static str>,
+    confirmed_ago: Duration,
     skew: Option<Skew>,
     params: usize,
 }
@@ -60,10 +61,12 @@ impl Story {
     fn new() -> Self {
         Self {
             experience: Experience::default(),
-            now: Instant::now(),
+            // Hours after the host's start, so that a test may look back.
+            now: Instant::now() + Duration::from_secs(7200),
             expected: Expected::Unstated,
             pair: PairFacts::no_memory(0),
             address: None,
+            confirmed_ago: Duration::from_secs(9),
             skew: None,
             params: 0,
         }
@@ -75,6 +78,10 @@ impl Story {
 
     fn from(self, address: &'static str) -> Self {
         Self { address: Some(address), ..self }
+    }
+
+    fn confirmed(self, seconds_ago: u64) -> Self {
+        Self { confirmed_ago: Duration::from_secs(seconds_ago), ..self }
     }
 
     fn skewed(self, offset_ms: i64, uncertainty_ms: u64) -> Self {
@@ -93,7 +100,7 @@ impl Story {
         self.now += Duration::from_secs(1);
         let address = self.address.map(|address| address.parse().unwrap());
         let report = CallReport {
-            outbound: address.map(|address| Outbound { address, seen: self.now - Duration::from_secs(9) }),
+            outbound: address.map(|address| Outbound { address, seen: self.now - self.confirmed_ago }),
             skew: self.skew,
             params_string_len: self.params,
             ..answer(method, status, code)
@@ -204,6 +211,35 @@ fn the_address_is_named_with_its_age_or_said_to_be_unknown() {
 }
 
 #[test]
+fn an_address_confirmed_longer_than_two_intervals_ago_is_taken_for_unknown() {
+    let listed = || Story::new().from("203.0.113.7").expects("203.0.113.7");
+    assert_eq!(verdict(&listed().confirmed(600).refused(READ)), (Cause::KeyMismatch, Likely));
+    let stale = listed().confirmed(601).refused(READ);
+    assert_eq!(verdict(&stale), (Cause::KeyMismatch, Possible));
+    let said = "our address is unknown: not confirmed since 601 s ago, when it was 203.0.113.7";
+    assert!(stale.evidence.contains(said), "{stale:?}");
+    let refused = listed().confirmed(601).fails(401, Some(40103));
+    assert!(refused.evidence.contains(said) && refused.next.contains("checkip"), "{refused:?}");
+    // Neither does an old address count as moved, or as the one that calls were accepted from.
+    let elsewhere = Story::new().from("198.51.100.4").expects("203.0.113.7").confirmed(601);
+    assert_eq!(verdict(&elsewhere.refused(READ)), (Cause::KeyMismatch, Possible));
+    let accepted = Story::new().from("203.0.113.7").confirmed(601).good(READ);
+    assert_eq!(accepted.from("198.51.100.4").confirmed(9).refused(READ).cause, Cause::ChangedAtExchange);
+    let worked = Story::new().from("203.0.113.7").good(READ).confirmed(601).refused(READ);
+    assert_eq!(verdict(&worked), (Cause::ChangedAtExchange, Possible));
+}
+
+#[test]
+fn an_address_that_is_said_to_be_listed_is_not_to_be_added_again() {
+    let hint = Story::new().from("203.0.113.7").expects("203.0.113.7").fails(401, Some(40103));
+    assert_eq!(verdict(&hint), (Cause::IpNotListed, VeryLikely));
+    assert!(hint.next.contains("exactly so") && hint.next.contains("console"), "{hint:?}");
+    let back = Story::new().from("198.51.100.4").expects("203.0.113.7").good(READ).from("203.0.113.7").refused(READ);
+    assert_eq!(back.cause, Cause::IpDrift);
+    assert!(back.next.contains("203.0.113.7") && back.next.contains("exactly so"), "{back:?}");
+}
+
+#[test]
 fn an_unexpected_address_is_likely_the_cause_unless_calls_were_accepted_from_it() {
     let hint = Story::new().from("198.51.100.4").expects("203.0.113.7").refused(READ);
     assert_eq!(verdict(&hint), (Cause::IpDrift, Likely));
@@ -272,16 +308,24 @@ fn a_method_that_worked_with_this_pair_was_changed_at_the_exchange() {
 }
 
 #[test]
-fn half_a_rotation_stands_above_the_key_and_the_address_until_a_call_is_accepted() {
-    for change in [Change::KeyChanged, Change::SecretChanged] {
-        let story = || Story::new().pair(change, true).from("198.51.100.4").expects("203.0.113.7");
-        assert_eq!(verdict(&story().refused(READ)), (Cause::HalfRotated, Likely), "{change:?}");
-        assert_eq!(story().skewed(99_000, 10).refused(READ).cause, Cause::ClockSkew);
-        assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
+fn a_new_key_beside_the_old_secret_stands_above_the_address_until_a_call_is_accepted() {
+    let story = || Story::new().pair(Change::KeyChanged, true).from("198.51.100.4").expects("203.0.113.7");
+    assert_eq!(verdict(&story().refused(READ)), (Cause::HalfRotated, Likely));
+    assert_eq!(story().skewed(99_000, 10).refused(READ).cause, Cause::ClockSkew);
+    assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
+}
+
+#[test]
+fn a_new_secret_may_have_mended_the_pair_and_a_pair_apart_for_longer_stands_below_the_address() {
+    for (change, evidence) in [(Change::SecretChanged, "or one mended"), (Change::Same, "at different starts")] {
+        let story = || Story::new().pair(change, true);
+        let hint = story().refused(READ);
+        assert_eq!(verdict(&hint), (Cause::HalfRotated, Possible), "{change:?}");
+        assert!(hint.evidence.contains(evidence), "{hint:?}");
+        let moved = story().from("198.51.100.4").expects("203.0.113.7").refused(READ);
+        assert_eq!(verdict(&moved), (Cause::IpDrift, Likely), "{change:?}");
+        assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated, "{change:?}");
     }
-    assert_eq!(verdict(&Story::new().pair(Change::Same, true).refused(READ)), (Cause::HalfRotated, Possible));
-    let moved = Story::new().pair(Change::Same, true).from("198.51.100.4").expects("203.0.113.7").refused(READ);
-    assert_eq!(moved.cause, Cause::IpDrift);
 }
 
 #[test]
