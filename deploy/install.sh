@@ -26,6 +26,12 @@ readonly HERE
 source "$HERE/install/env_file.sh"
 # shellcheck source=deploy/install/old_unit.sh
 source "$HERE/install/old_unit.sh"
+# shellcheck source=deploy/install/old_listener.sh
+source "$HERE/install/old_listener.sh"
+# shellcheck source=deploy/install/compose.sh
+source "$HERE/install/compose.sh"
+# shellcheck source=deploy/install/switch.sh
+source "$HERE/install/switch.sh"
 # The proxy tokens of data/published.json; install_test.sh compares the two.
 readonly PUBLISHED='c91270c66c16de0269037f5c482099fbe82bf121dc4decd34265ef8b0b398382'
 readonly SHORT=16
@@ -141,117 +147,7 @@ locate_binary() {
     readonly binary new_unit example
 }
 
-# ---- /etc/crypto.env as it will be -------------------------------------------------------------------------------
-
-compose_env_file() {
-    env_path=$ENV_FILE
-    if [[ -L $ENV_FILE ]]; then
-        [[ -z $root ]] || die 1 "$ENV_FILE is a symbolic link, which could lead out of --root"
-        env_path=$(realpath -- "$ENV_FILE")
-    fi
-    if [[ -e $env_path ]]; then
-        slurp "$env_path"
-    else
-        slurp "$example"
-        env_is_new=yes
-    fi
-    env_text=$SLURPED env_before=$SLURPED
-    [[ $env_text != $'\xef\xbb\xbf'* ]] || warn '/etc/crypto.env begins with a byte order mark: systemd ignores its first line'
-    parse_env "$env_text"
-    settle_token
-    carry_settings
-    settle_listener
-}
-
-settle_token() {
-    local token=${ENV[CRYPTO_PROXY_TOKEN]-} from='/etc/crypto.env' bad='' judged
-    if [[ -z $token ]]; then
-        token=${old_env[CRYPTO_PROXY_TOKEN]-} from='the old unit'
-    elif [[ -n ${old_env[CRYPTO_PROXY_TOKEN]-} && ${old_env[CRYPTO_PROXY_TOKEN]} != "$token" ]]; then
-        warn 'the old unit and /etc/crypto.env hold different proxy tokens; the one in the file is used'
-    fi
-    judged=$(cleaned "$token")
-    if [[ -z $judged ]]; then
-        bad='There was no proxy token'
-    elif is_published "$judged"; then
-        bad="The proxy token of $from was published"
-    elif ((${#judged} < SHORT)); then
-        bad="The proxy token of $from is shorter than $SHORT characters"
-    fi
-    if [[ -n $bad && ( -z $judged || -z $keep_token ) ]]; then
-        set_variable CRYPTO_PROXY_TOKEN "$(new_token)"
-        fresh_token=$bad
-        return
-    fi
-    [[ -z $bad ]] || warn "$bad; it is kept because of --keep-token. Replace it soon: anybody may know it."
-    if [[ $from == 'the old unit' ]]; then
-        set_variable CRYPTO_PROXY_TOKEN "$token"
-        say 'The proxy token stood only in the old unit: carried into /etc/crypto.env, the backend needs no change.'
-    fi
-}
-
-# What the daemon takes off a value: white space around it, invisible characters, one layer of quotes.
-cleaned() {
-    local text=$1 mark
-    for mark in $'\xef\xbb\xbf' $'\xe2\x80\x8b' $'\xe2\x80\x8c' $'\xe2\x80\x8d' $'\xe2\x81\xa0'; do text=${text//$mark/}; done
-    text=${text##+([[:space:]])}
-    text=${text%%+([[:space:]])}
-    if ((${#text} >= 2)) && [[ ${text:0:1} == [\'\"] && ${text: -1} == "${text:0:1}" ]]; then text=${text:1:-1}; fi
-    printf '%s' "$text"
-}
-
-is_published() {
-    local sum
-    sum=$(printf '%s' "$1" | sha256sum)
-    [[ $'\n'$published$'\n' == *$'\n'"${sum%% *}"$'\n'* ]]
-}
-
-new_token() { # 256 bits, 43 characters of the url-safe alphabet
-    local text
-    text=$(head -c 32 /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '=')
-    ((${#text} == 43)) || die 1 'no random token could be made'
-    printf '%s' "$text"
-}
-
-carry_settings() {
-    local name carried=()
-    for name in "${CARRIED[@]}"; do
-        [[ -z ${ENV[$name]-} && -n ${old_env[$name]-} ]] || continue
-        set_variable "$name" "${old_env[$name]}"
-        carried+=("$name")
-    done
-    ((${#carried[@]} == 0)) || say "These stood only in the old unit: carried into /etc/crypto.env: ${carried[*]}"
-}
-
-# The daemon listens on one fixed address unless told; whoever called the old proxy must find the new one there.
-settle_listener() {
-    local listen
-    if [[ -n ${ENV[CRYPTO_PROXY_LISTEN]-} ]]; then
-        listen=${ENV[CRYPTO_PROXY_LISTEN]}
-    elif [[ -n ${old_env[CRYPTO_PROXY_LISTEN]-} ]]; then
-        listen=${old_env[CRYPTO_PROXY_LISTEN]}
-        set_variable CRYPTO_PROXY_LISTEN "$listen"
-    elif [[ -z $old_unit || -n $ours ]]; then
-        return 0
-    else
-        listen=$(old_listener)
-        [[ $listen != "$DEFAULT_LISTEN" ]] || return 0
-        set_variable CRYPTO_PROXY_LISTEN "$listen"
-        say "The old proxy listened on $listen: CRYPTO_PROXY_LISTEN says so now in /etc/crypto.env."
-    fi
-    case $listen in
-        127.* | \[::1\]:* | localhost:* | unix:*) ;;
-        *) warn "$listen is beyond loopback: tokens and orders cross that network in clear text. Prefer $DEFAULT_LISTEN and callers on this machine." ;;
-    esac
-}
-
-waits_for_credentials() {
-    local prefix
-    [[ -n $env_is_new ]] || return 1
-    for prefix in CRYPTO EXCHANGE_CUSTOM CRYPTO_COM CRYPTOCOM; do
-        [[ -z ${ENV[${prefix}_API_KEY]-} || -z ${ENV[${prefix}_API_SECRET]-} ]] || return 1
-    done
-}
+# ---- trying it --------------------------------------------------------------------------------------------------
 
 # The new binary judges the file that is about to be written; its answer is redacted by the binary.
 check_candidate() {
@@ -273,8 +169,6 @@ config_is_readable() {
     done
 }
 
-# ---- switching ---------------------------------------------------------------------------------------------------
-
 install_unfinished() {
     switch_env_file
     switch_binary
@@ -286,108 +180,6 @@ install_unfinished() {
     say 'Not started: /etc/crypto.env was made from the example. Fill in CRYPTO_API_KEY and CRYPTO_API_SECRET, then run this script again.'
     [[ -z $old_unit ]] || say 'The old unit was left as it is.'
 }
-
-switch() {
-    switch_env_file
-    switch_binary
-    if [[ -n $old_unit && -z $ours ]]; then retire_drop_ins; fi
-    switch_unit
-}
-
-switch_env_file() {
-    printf '%s' "$env_text" >"$scratch/crypto.env"
-    if [[ -e $env_path && $env_text == "$env_before" ]] && has_mode "$env_path" 600; then return; fi
-    replace "$scratch/crypto.env" "$env_path" 0600 crypto.env
-}
-
-switch_binary() {
-    if cmp -s -- "$binary" "$BIN" && has_mode "$BIN" 755; then return; fi
-    replace "$binary" "$BIN" 0755 crypto-proxy
-}
-
-switch_unit() {
-    if cmp -s -- "$new_unit" "$UNIT_DIR/$SERVICE" && [[ ! -L $UNIT_DIR/$SERVICE ]]; then return; fi
-    replace "$new_unit" "$UNIT_DIR/$SERVICE" 0644 "$SERVICE"
-}
-
-# Drop-ins of the old unit would bend the new one. Those of a crypto-proxy unit are the operator's, and stay.
-retire_drop_ins() {
-    local folder=$UNIT_DIR/$SERVICE.d file
-    while IFS= read -r file; do
-        [[ $file == "$folder"/* ]] || warn "$file was written for the old unit and still applies to the new one"
-    done < <(drop_ins)
-    [[ -d $folder ]] || return 0
-    keep_old "$folder" "$SERVICE.d"
-    act rm -rf -- "$folder"
-}
-
-has_mode() { # file mode; owned by root, where we could give it to root
-    [[ $(stat -c %a -- "$1") == "$2" && ( $EUID != 0 || $(stat -c %u:%g -- "$1") == 0:0 ) ]]
-}
-
-live() { [[ -z $root && -d /run/systemd/system ]]; }
-
-act() {
-    if [[ -n $dry_run ]]; then
-        say "would run: $*"
-    else
-        changed=yes
-        "$@"
-    fi
-}
-
-# Puts a copy in place of a file in one step, so that nobody ever sees half of it.
-replace() { # source target mode name-in-backup
-    local half
-    keep_old "$2" "$4"
-    if [[ -n $dry_run ]]; then
-        say "would write: $2 (mode $3)"
-        return
-    fi
-    changed=yes
-    (umask 022 && mkdir -p -- "${2%/*}")
-    half=$(mktemp "$2.XXXXXX")
-    cp -- "$1" "$half"
-    chmod "$3" -- "$half"
-    [[ $EUID != 0 ]] || chown 0:0 -- "$half"
-    sync -- "$half"
-    mv -fT -- "$half" "$2"
-    ! command -v restorecon >/dev/null || restorecon -- "$2" || true
-    say "wrote: $2 (mode $3)"
-}
-
-# Copies what is about to be replaced, and notes how to get it back.
-keep_old() { # path name-in-backup
-    if [[ ! -e $1 && ! -L $1 ]]; then
-        rollback+=("rm -f -- $(quoted "$1")")
-        return
-    fi
-    make_backup_folder
-    rollback+=("rm -rf -- $(quoted "$1")" "cp -a -- $(quoted "$backup/$2") $(quoted "$1")")
-    if [[ -n $dry_run ]]; then
-        say "would back up: $1 to $backup"
-        return
-    fi
-    cp -a -- "$1" "$backup/$2"
-    # A link is restored as a link, but what it led to may change later.
-    [[ ! -L $1 || ! -f $1 ]] || cp -L -- "$1" "$backup/$2.content"
-}
-
-make_backup_folder() {
-    local stamp count=1
-    [[ -z $backup ]] || return 0
-    stamp=$BACKUPS/$(date -u +%Y%m%dT%H%M%SZ)
-    backup=$stamp
-    while [[ -e $backup ]]; do
-        count=$((count + 1))
-        backup=$stamp-$count
-    done
-    [[ -z $dry_run ]] || return 0
-    (umask 022 && mkdir -p -- "${BACKUPS%/*}")
-    mkdir -p -- "$backup" # 0700: copies of credentials
-}
-
-quoted() { printf '%q' "$1"; }
 
 # ---- starting, and the last words --------------------------------------------------------------------------------
 
@@ -446,29 +238,6 @@ say_fresh_token() {
     say "  2. put it into CRYPTO_PROXY_TOKEN in the backend's environment"
     say '  3. restart the backend'
     say ''
-}
-
-say_rollback() {
-    local last
-    if [[ -n $dry_run ]]; then
-        say 'Dry run: nothing was written.'
-        return
-    fi
-    if [[ -z $changed ]]; then
-        say 'Everything was in place: nothing was changed.'
-        last=$(find "$BACKUPS" -mindepth 2 -maxdepth 2 -name rollback.sh 2>/dev/null | sort | tail -n 1)
-        [[ -z $last ]] || { say "To go back to before the last change: sudo sh $last, that is:" && sed 's/^/    /' "$last"; }
-        return
-    fi
-    if [[ -n $old_unit ]]; then
-        rollback+=('systemctl daemon-reload' "systemctl restart $SERVICE")
-    else
-        rollback=("systemctl disable --now $SERVICE" "${rollback[@]}" 'systemctl daemon-reload')
-    fi
-    make_backup_folder
-    printf '%s\n' "${rollback[@]}" >"$backup/rollback.sh"
-    say "To go back: sudo sh $backup/rollback.sh, that is:"
-    printf '    %s\n' "${rollback[@]}"
 }
 
 main "$@"
