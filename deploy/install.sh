@@ -47,6 +47,7 @@ root='' dry_run='' keep_token='' published=$PUBLISHED binary=''
 scratch=''          # our temporary files, credentials among them
 backup=''           # set by the first backup of this run
 changed=''          # something of the system was written
+replaced=''         # something that was there before was replaced
 old_unit=''         # the unit that is replaced: a path, or empty
 ours=''             # yes when that unit is a crypto-proxy unit already
 fresh_token=''      # yes when a new token was written

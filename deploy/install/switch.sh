@@ -72,12 +72,23 @@ replace() { # source target mode name-in-backup
 
 # Copies what is about to be replaced, and notes how to get it back.
 keep_old() { # path name-in-backup
+    local path half
+    path=$(quoted "$1") half=$(quoted "$1.rolling-back")
     if [[ ! -e $1 && ! -L $1 ]]; then
-        rollback+=("rm -f -- $(quoted "$1")")
+        # Credentials are never removed: what was filled in since then would be gone.
+        if [[ $1 == "$env_path" ]]; then
+            rollback+=("[ ! -e $path ] || mv -- $path $path.rolled-back-\$stamp")
+        else
+            rollback+=("rm -f -- $path")
+        fi
         return
     fi
     make_backup_folder
-    rollback+=("rm -rf -- $(quoted "$1")" "cp -a -- $(quoted "$backup/$2") $(quoted "$1")")
+    replaced=yes
+    rollback+=("rm -rf -- $half" "cp -aT -- $(quoted "$backup/$2") $half")
+    if [[ $1 == "$env_path" ]]; then rollback+=("[ ! -e $path ] || cp -a -- $path $path.rolled-back-\$stamp"); fi
+    if [[ -d $1 ]]; then rollback+=("[ ! -e $path ] || mv -T -- $path $path.rolled-back-\$stamp"); fi
+    rollback+=("mv -fT -- $half $path")
     if [[ -n $dry_run ]]; then
         say "would back up: $1 to $backup"
         return
@@ -111,15 +122,18 @@ say_rollback() {
     fi
     if [[ -z $changed ]]; then
         say 'Everything was in place: nothing was changed.'
-        last=$(find "$BACKUPS" -mindepth 2 -maxdepth 2 -name rollback.sh 2>/dev/null | sort | tail -n 1)
+        last=$(find "$BACKUPS" -mindepth 2 -maxdepth 2 -name rollback.sh 2>/dev/null | sort | tail -n 1) || true
         [[ -z $last ]] || { say "To go back to before the last change: sudo sh $last, that is:" && sed 's/^/    /' "$last"; }
         return
     fi
-    if [[ -n $old_unit ]]; then
-        rollback+=('systemctl daemon-reload' "systemctl restart $SERVICE")
-    else
-        rollback=("systemctl disable --now $SERVICE" "${rollback[@]}" 'systemctl daemon-reload')
+    # Nothing was replaced, and no unit stands behind ours: there is no state to go back to.
+    if [[ -z $replaced && ( -z $old_unit || -n $ours ) ]]; then
+        [[ -n $old_unit ]] || say "To stop it again: sudo systemctl disable --now $SERVICE. What was written is listed above; nothing was replaced."
+        return
     fi
+    [[ -n $old_unit ]] || rollback=("systemctl disable --now $SERVICE" "${rollback[@]}")
+    rollback=('set -e' "stamp=\$(date -u +%Y%m%dT%H%M%SZ)" "${rollback[@]}" 'systemctl daemon-reload')
+    [[ -z $old_unit ]] || rollback+=("systemctl restart $SERVICE")
     make_backup_folder
     printf '%s\n' "${rollback[@]}" >"$backup/rollback.sh"
     say "To go back: sudo sh $backup/rollback.sh, that is:"

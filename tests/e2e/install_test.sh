@@ -98,6 +98,7 @@ says() { grep -qF -- "$1" "$root/../out"; }
 says_not() { ! says "$1"; }
 fresh() { [[ $(token_in_file) =~ ^[A-Za-z0-9_-]{43}$ ]]; }
 is() { [[ $1 == "$2" ]]; }
+no() { ! "$@"; }
 absent() { [[ ! -e $1 && ! -L $1 ]]; }
 mode_is() { [[ $(stat -c %a "$1") == "$2" ]]; }
 unit_is_new() { cmp -s "$unit" "$project/crypto-proxy.service"; }
@@ -117,7 +118,8 @@ check 'the binary can be run by all' mode_is "$root/usr/local/bin/crypto-proxy" 
 check 'new folders can be entered by all' mode_is "$root/usr/local/bin" 755
 check 'it says what to fill in' says 'Fill in CRYPTO_API_KEY and CRYPTO_API_SECRET'
 check 'it says which variable of the backend' says 'CRYPTO_PROXY_TOKEN in the backend'
-check 'it shows the way back' says "rm -f -- $unit"
+check 'nothing was replaced, so there is no way back to write' absent "$root/var/backups"
+check 'it says how to stop it' says 'systemctl disable --now crypto-proxy.service'
 before=$(snapshot)
 install_it
 check 'unfilled, it is refused' ended 78
@@ -159,8 +161,11 @@ install_it
 check 'a second run ends well' ended 0
 check 'a second run changes nothing' is "$(snapshot)" "$before"
 check 'a second run shows the way back, too' says 'systemctl restart crypto-proxy.service'
+check 'the way back never removes the credentials' no grep -q 'rm .*/etc/crypto.env$' "$(backup rollback.sh)"
+printf 'LATER=1\n' >>"$env_file"
 goes_back
 check 'the way back restores the unit' unit_is_old
+check 'what was in the file until then is set aside' grep -qx 'LATER=1' "$root"/etc/crypto.env.rolled-back-*
 check 'the way back restores the file' cmp -s "$env_file" "$root/../env-before"
 check 'the way back restores the mode' mode_is "$env_file" 644
 check 'the way back takes the binary away' absent "$root/usr/local/bin/crypto-proxy"
@@ -266,6 +271,19 @@ old_unit "Environment=CRYPTO_API_KEY=$key 'CRYPTO_API_SECRET=$secret'" "Environm
 install_it
 check 'the pair is carried' is "$(value CRYPTO_API_KEY) $(value CRYPTO_API_SECRET)" "$key $secret"
 check 'the unit is switched' unit_is_new
+goes_back
+check 'the way back sets the new file aside' absent "$env_file"
+check 'and keeps what it holds, for root alone' mode_is "$root"/etc/crypto.env.rolled-back-* 600
+check 'the way back restores the unit' unit_is_old
+
+begin 'a way back that cannot be gone'
+old_unit "Environment=CRYPTO_PROXY_TOKEN=$good" 'ExecStart=/opt/old --port 9000'
+pair >"$env_file"
+install_it
+rm -- "$(backup crypto.env)"
+before=$(snapshot)
+check 'it stops' no goes_back 2>/dev/null
+check 'at the first step that fails' is "$(snapshot)" "$before"
 
 begin 'another environment file of the old unit'
 old_unit "Environment=CRYPTO_PROXY_TOKEN=$other" 'EnvironmentFile=-/opt/proxy.env' 'ExecStart=/opt/old --port ${PORT}'
