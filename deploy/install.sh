@@ -36,11 +36,9 @@ source "$HERE/install/switch.sh"
 readonly PUBLISHED='c91270c66c16de0269037f5c482099fbe82bf121dc4decd34265ef8b0b398382'
 readonly SHORT=16
 readonly DEFAULT_LISTEN=127.0.0.1:9000
-# What the daemon reads from its environment, but for the token and the listener, which have rules of their own.
+# What the daemon reads from its environment, but for the pair, the token and the listener, which have rules of their own.
 readonly CARRIED=(
-    CRYPTO_API_KEY CRYPTO_API_SECRET EXCHANGE_CUSTOM_API_KEY EXCHANGE_CUSTOM_API_SECRET
-    CRYPTO_COM_API_KEY CRYPTO_COM_API_SECRET CRYPTOCOM_API_KEY CRYPTOCOM_API_SECRET CRYPTO_API_KEY_LABEL
-    CRYPTO_REST_BASE EXCHANGE_CUSTOM_BASE_URL CRYPTO_AUTH_DIAG CRYPTO_EXPECTED_IP AWS_INSTANCE_IP
+    CRYPTO_API_KEY_LABEL CRYPTO_REST_BASE EXCHANGE_CUSTOM_BASE_URL CRYPTO_AUTH_DIAG CRYPTO_EXPECTED_IP AWS_INSTANCE_IP
 )
 
 root='' dry_run='' keep_token='' published=$PUBLISHED binary=''
@@ -50,15 +48,19 @@ changed=''          # something of the system was written
 replaced=''         # something that was there before was replaced
 old_unit=''         # the unit that is replaced: a path, or empty
 ours=''             # yes when that unit is a crypto-proxy unit already
-fresh_token=''      # yes when a new token was written
+token_news=''       # why and how the token changed, when it did
+first_start=''      # yes when the service was never enabled before
 env_text=''         # /etc/crypto.env as it will be
-declare -A old_env=()   # what the old unit's environment held beside /etc/crypto.env
-old_exec='' read_files=()
+leave_env=''        # yes when /etc/crypto.env is no source of our own unit
+listen=''           # where the new daemon will listen
+declare -A old_env=() old_from=() # the environment that the unit gives its process, and where each name came from
+old_exec='' read_files=() credentials=()
 env_path='' env_before='' env_is_new=''
-rollback=()
+rollback=() notes=()
 finished=''
 
 say() { printf '%s\n' "$*"; }
+note() { notes+=("$*"); } # said once it is sure that it will be done
 warn() { printf 'WARNING: %s\n' "$*" >&2; }
 die() { # exit code, text
     printf 'install.sh: %s\n' "$2" >&2
@@ -74,11 +76,14 @@ main() {
     locate_binary
     look_at_old_unit
     compose_env_file
-    if waits_for_credentials; then
+    require_pair
+    if [[ -n $env_is_new && -z $(pair_names ENV) ]]; then
         install_unfinished
         return
     fi
     check_candidate
+    config_must_be_readable
+    ((${#notes[@]} == 0)) || printf '%s\n' "${notes[@]}"
     switch
     start
     finish
@@ -150,36 +155,65 @@ locate_binary() {
 
 # ---- trying it --------------------------------------------------------------------------------------------------
 
-# The new binary judges the file that is about to be written; its answer is redacted by the binary.
+# The new binary judges what it is about to get; its answer is redacted by the binary.
 check_candidate() {
     local file=$scratch/crypto.env status=0 settings=()
-    printf '%s' "$env_text" >"$file"
+    if [[ -n $leave_env && ${#credentials[@]} != 0 ]]; then
+        say 'The credentials are handed over by systemd when the service starts; they cannot be tried before.'
+        return
+    fi
+    text_to_check >"$file"
     [[ -z $root || ! -e $root/etc/crypto-proxy/config.toml ]] || settings=(--config "$root/etc/crypto-proxy/config.toml")
     env -i PATH="$PATH" "$binary" check "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
     say 'crypto-proxy check says:'
     sed -e "s#$file#/etc/crypto.env#g" -e 's/^/    /' "$scratch/check"
     rm -f -- "$file"
     ((status == 0)) || die 78 "the check failed (status $status): nothing was changed, the old unit stays in place"
-    config_is_readable || warn '/etc/crypto-proxy/config.toml is not readable for all: the service has a user of its own and cannot read it. It holds no secret: chmod 0644, its folder 0755.'
+}
+
+# /etc/crypto.env as it will be; where our own unit has other sources beside it, the sum of them.
+text_to_check() {
+    local name beside='' sum=''
+    for name in "${!old_env[@]}"; do
+        [[ -n $ours && $name == @(CRYPTO|EXCHANGE_CUSTOM|AWS_INSTANCE_IP)* ]] || continue
+        [[ ${old_from[$name]} == /etc/crypto.env ]] || beside=yes
+        sum+="$name=\"$(escape_double "${old_env[$name]}")\""$'\n'
+    done
+    [[ -n $beside ]] || sum=''
+    [[ -n $beside && ${#credentials[@]} == 0 ]] || sum+=$env_text
+    printf '%s' "$sum"
+}
+
+config_must_be_readable() {
+    local file text='/etc/crypto-proxy/config.toml is not readable for all: the service has a user of its own, cannot read it and would not start. It holds no secret: chmod 0644, its folder 0755'
+    ! config_is_readable || return 0
+    # Only the operator knows what user and groups a drop-in of theirs gives the service.
+    if [[ -n $ours ]]; then
+        while IFS= read -r file; do
+            grep -qE '^[[:space:]]*(User|Group|SupplementaryGroups|DynamicUser)[[:space:]]*=' -- "$file" || continue
+            warn "$text"
+            return
+        done < <(drop_ins)
+    fi
+    die 78 "$text; nothing was changed"
 }
 
 config_is_readable() {
-    local path
-    for path in "$root/etc/crypto-proxy" "$root/etc/crypto-proxy/config.toml"; do
-        [[ ! -e $path || $(stat -c %A -- "$path") == *r?[-xt] ]] || return 1
-    done
+    local folder=$root/etc/crypto-proxy
+    [[ -e $folder/config.toml ]] || return 0
+    [[ $(stat -Lc %A -- "$folder") == *[xt] && $(stat -Lc %A -- "$folder/config.toml") == *r?? ]]
 }
 
+# ---- installing ----------------------------------------------------------------------------------------------------
+
+# A fresh machine: everything but the pair.
 install_unfinished() {
     switch_env_file
     switch_binary
-    if [[ -z $old_unit ]]; then
-        switch_unit
-        ! live || act systemctl daemon-reload
-    fi
+    switch_unit
+    ! live || act systemctl daemon-reload
     finish
-    say 'Not started: /etc/crypto.env was made from the example. Fill in CRYPTO_API_KEY and CRYPTO_API_SECRET, then run this script again.'
-    [[ -z $old_unit ]] || say 'The old unit was left as it is.'
+    say 'Not started: /etc/crypto.env was made from the example. Fill in CRYPTO_API_KEY and CRYPTO_API_SECRET (sudoedit /etc/crypto.env), then run this command again.'
 }
 
 # ---- starting, and the last words --------------------------------------------------------------------------------
@@ -189,6 +223,7 @@ start() {
     if [[ -z $changed$dry_run ]] && systemctl is-active --quiet "$SERVICE" && systemctl is-enabled --quiet "$SERVICE"; then
         return 0
     fi
+    systemctl is-enabled --quiet "$SERVICE" 2>/dev/null || first_start=yes
     act systemctl daemon-reload
     act systemctl enable --quiet "$SERVICE"
     [[ -n $dry_run ]] || systemctl reset-failed "$SERVICE" 2>/dev/null || true
@@ -201,9 +236,15 @@ start_failed() {
     die 1 "$SERVICE does not run; see: journalctl -u $SERVICE -n 30. The way back stands above."
 }
 
-# Active, and /health answers where the daemon listens.
+# Active, and /health answers where the daemon listens, as far as that can be known here.
 answers() {
-    local listen=${ENV[CRYPTO_PROXY_LISTEN]:-$DEFAULT_LISTEN} where tries
+    local listen=${ENV[CRYPTO_PROXY_LISTEN]:-} where tries
+    [[ -z $ours ]] || listen=${old_env[CRYPTO_PROXY_LISTEN]:-$listen}
+    if [[ -z $listen && ( -n $leave_env || -e /etc/crypto-proxy/config.toml ) ]]; then
+        systemctl is-active --quiet "$SERVICE" # the unit says when it is ready
+        return
+    fi
+    listen=${listen:-$DEFAULT_LISTEN}
     listen=${listen%%[, ]*}
     where=(http://"$(reachable "$listen")"/health)
     [[ $listen != unix:* ]] || where=(--unix-socket "${listen#unix:}" http://localhost/health)
@@ -226,15 +267,19 @@ reachable() { # an address that can be called, for one that can be listened on
 }
 
 finish() {
-    [[ -z $fresh_token ]] || say_fresh_token
+    if [[ -n $token_news ]]; then
+        say_token "$token_news"
+    elif [[ -n $first_start && ( -z $old_unit || -n $ours ) ]]; then
+        say_token 'The service starts for the first time.'
+    fi
     say_rollback
     finished=yes
 }
 
-say_fresh_token() {
+say_token() { # why
     say ''
-    say "$fresh_token: a new random one $([[ -n $dry_run ]] && printf 'would be' || printf 'was') written to /etc/crypto.env."
-    say 'The backend must show the same value, or each of its calls ends in 401:'
+    say "$1"
+    say 'The backend must show the same token, or each of its calls ends in 401:'
     say '  1. read it:    sudo grep ^CRYPTO_PROXY_TOKEN= /etc/crypto.env'
     say "  2. put it into CRYPTO_PROXY_TOKEN in the backend's environment"
     say '  3. restart the backend'

@@ -84,7 +84,7 @@ expanded() {
     printf '%s' "${name:-$default}"
 }
 
-old_value() { printf '%s' "${ENV[$1]-${old_env[$1]-}}"; }
+old_value() { printf '%s' "${old_env[$1]-}"; }
 
 # A literal host= or port= of the Python file that the old unit starts.
 in_old_script() { # name, pattern of the value

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2004,SC2154 # variables of install.sh; old_env is associative
-# What the unit that is replaced says: its environment, and where its program listens. Part of install.sh.
+# What the unit that is replaced says: its environment, as systemd makes it, and its command. Part of install.sh.
 # Reads only. Unit files are read as systemd reads them: sections, drop-ins by name, quotes, escapes, empty resets.
 
 look_at_old_unit() {
@@ -16,7 +16,16 @@ look_at_old_unit() {
     fi
     # Drop-ins can stand without a unit: systemd keeps the folder when the unit is deleted.
     while IFS= read -r file; do read_unit "$file"; done < <(drop_ins)
+    # Whatever their order in the unit, files win over Environment=, and a later file over an earlier one.
     for file in "${read_files[@]}"; do read_env_into_old "$file"; done
+}
+
+# Whether /etc/crypto.env is a source of the unit: nothing, or yes.
+reads_env_file() {
+    local source
+    for source in "${read_files[@]}" "${credentials[@]#*:}"; do
+        [[ $source != /etc/crypto.env ]] || { printf yes && return; }
+    done
 }
 
 # Our drop-ins in systemd's order: by name, whatever the folder.
@@ -27,7 +36,7 @@ drop_ins() {
     done | sort -s -t/ -k1,1 | cut -d/ -f2-
 }
 
-# Collects Environment=, EnvironmentFile= and ExecStart= of [Service]; a line that ends in a backslash goes on.
+# Collects Environment=, EnvironmentFile=, credentials and ExecStart= of [Service]; a line that ends in a backslash goes on.
 read_unit() {
     local line logical='' section='' more=''
     while IFS= read -r line || [[ -n $line ]]; do
@@ -52,16 +61,19 @@ service_setting() {
     value=${value##+([[:space:]])}
     case $name in
         Environment)
-            [[ -n $value ]] || old_env=()
+            [[ -n $value ]] || old_env=() old_from=()
             split_words "$value"
             for word in "${WORDS[@]}"; do
                 [[ $word == [A-Za-z_]*([A-Za-z0-9_])=* ]] || continue
-                old_env[${word%%=*}]=${word#*=}
+                old_env[${word%%=*}]=${word#*=} old_from[${word%%=*}]="the old unit's Environment="
             done
             ;;
         EnvironmentFile)
             path=${value#-}
             if [[ -z $path ]]; then read_files=(); else read_files+=("$path"); fi
+            ;;
+        LoadCredential | LoadCredentialEncrypted | SetCredential | SetCredentialEncrypted | ImportCredential)
+            if [[ -z $value ]]; then credentials=(); else credentials+=("$value"); fi
             ;;
         ExecStart)
             if [[ -z $value ]]; then old_exec=''; else old_exec+=" $value"; fi
@@ -115,12 +127,12 @@ unescape() {
 
 read_env_into_old() {
     local path=$1 name file
-    [[ $path != /etc/crypto.env ]] || return 0
     for file in "$root"$path; do # a pattern is allowed here
         [[ -r $file ]] || continue
         slurp "$file"
         parse_env "$SLURPED"
-        for name in "${!ENV[@]}"; do old_env[$name]=${ENV[$name]}; done
-        say "The old unit also read ${file#"$root"}; the new one reads /etc/crypto.env alone."
+        for name in "${!ENV[@]}"; do old_env[$name]=${ENV[$name]} old_from[$name]=${file#"$root"}; done
+        [[ $path == /etc/crypto.env || -n $ours ]] ||
+            note "The old unit also read ${file#"$root"}; the new one reads /etc/crypto.env alone."
     done
 }

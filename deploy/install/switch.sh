@@ -9,6 +9,7 @@ switch() {
 }
 
 switch_env_file() {
+    [[ -z $leave_env ]] || return 0
     printf '%s' "$env_text" >"$scratch/crypto.env"
     if [[ -e $env_path && $env_text == "$env_before" ]] && has_mode "$env_path" 600; then return; fi
     replace "$scratch/crypto.env" "$env_path" 0600 crypto.env

@@ -216,6 +216,7 @@ installation() {
     check 'it shows the way back' grep -q 'systemctl restart crypto-proxy.service' <<<"$said"
     check 'the token was carried into the file' inside grep -qxF "CRYPTO_PROXY_TOKEN=$token" /etc/crypto.env
     check 'the service runs' is "$(property ActiveState) $(property SubState) $(property Type)" 'active running notify'
+    check 'the backend needs no change' grep -q 'the backend needs no change' <<<"$said"
     check 'it is enabled' inside systemctl is-enabled --quiet "$SERVICE"
     check 'it answers on the old address' within 5 alive
     said=$(inside /opt/release/install.sh 2>&1)
@@ -438,9 +439,9 @@ ODD
     inside systemctl start odd.service
     write_inside /run/odd.sh <<'ODD'
 shopt -s extglob nullglob
-say() { :; }
-root='' old_exec='' read_files=()
-declare -A old_env=()
+note() { :; }
+root='' ours='' old_exec='' read_files=() credentials=()
+declare -A old_env=() old_from=()
 source /opt/release/install/env_file.sh
 source /opt/release/install/old_unit.sh
 read_unit /etc/systemd/system/odd.service
