@@ -5,13 +5,14 @@
 #
 #   BINARY            the program to install; without it, a file crypto-proxy next to this script or one folder up
 #   --dry-run         say what would be done, write nothing
-#   --keep-token      keep a proxy token that was published or is short (the daemon then warns at every start)
+#   --keep-token      on a takeover, keep a token that would be replaced (the daemon then warns at every start)
 #   --root DIR        work on the system below DIR, and leave systemd alone
 #   --published FILE  SHA-256 digests (hex) of published tokens, instead of the built-in list
 #
 # Guarantees: the credentials are tried with `crypto-proxy check` before anything is changed; what is replaced is kept
-# below /var/backups/crypto-proxy; of /etc/crypto.env only the lines that must change are touched; a second run changes
-# nothing; no secret is printed or stands on a command line. It does not touch /etc/crypto-proxy/config.toml.
+# below /var/backups/crypto-proxy; of /etc/crypto.env only the lines that must change are touched; a takeover never
+# changes the key pair, an upgrade never the token; a second run changes nothing; no secret is printed or stands on a
+# command line. It does not touch /etc/crypto-proxy/config.toml.
 # Exit codes: 0 good, 1 failed, 64 usage, 78 the configuration was refused and nothing was changed.
 set +x # a trace would print secrets
 set -euo pipefail
