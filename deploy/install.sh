@@ -158,7 +158,7 @@ locate_binary() {
 
 # The new binary judges what it is about to get; its answer is redacted by the binary.
 check_candidate() {
-    local file=$scratch/crypto.env status=0 settings=()
+    local file=$scratch/crypto.env status=0 settings=() named=/etc/crypto.env
     if [[ -n $leave_env && ${#credentials[@]} != 0 ]]; then
         say 'The credentials are handed over by systemd when the service starts; they cannot be tried before.'
         return
@@ -167,12 +167,12 @@ check_candidate() {
     [[ -z $root || ! -e $root/etc/crypto-proxy/config.toml ]] || settings=(--config "$root/etc/crypto-proxy/config.toml")
     env -i PATH="$PATH" "$binary" check "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
     say 'crypto-proxy check says:'
-    sed -e "s#$file#/etc/crypto.env#g" -e 's/^/    /' "$scratch/check"
+    sed -e "s#$file#$named#g" -e 's/^/    /' "$scratch/check"
     rm -f -- "$file"
     ((status == 0)) || die 78 "the check failed (status $status): nothing was changed, the old unit stays in place"
 }
 
-# /etc/crypto.env as it will be; where our own unit has other sources beside it, the sum of them.
+# /etc/crypto.env as it will be; where our own unit has other sources beside it, the sum of them, and `named` says so.
 text_to_check() {
     local name beside='' sum=''
     for name in "${!old_env[@]}"; do
@@ -180,7 +180,7 @@ text_to_check() {
         [[ ${old_from[$name]} == /etc/crypto.env ]] || beside=yes
         sum+="$name=\"$(escape_double "${old_env[$name]}")\""$'\n'
     done
-    [[ -n $beside ]] || sum=''
+    if [[ -n $beside ]]; then named='(all sources of the installed unit)'; else sum=''; fi
     [[ -n $beside && ${#credentials[@]} == 0 ]] || sum+=$env_text
     printf '%s' "$sum"
 }

@@ -32,6 +32,7 @@ chmod 0600 "$env_file"
 cp -- "$env_file" "$root/../env-before"
 install_it
 check 'ends well' ended 0
+check 'all its sources were tried together' says 'all sources of the installed unit'
 check 'nothing is carried into the file' cmp -s "$env_file" "$root/../env-before"
 check 'the drop-in stays' test -s "$unit.d/mine.conf"
 check 'the unit is new' unit_is_new
