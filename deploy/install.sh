@@ -5,13 +5,14 @@
 #
 #   BINARY            the program to install; without it, a file crypto-proxy next to this script or one folder up
 #   --dry-run         say what would be done, write nothing
-#   --keep-token      keep a proxy token that was published or is short (the daemon then warns at every start)
+#   --keep-token      on a takeover, keep a token that would be replaced (the daemon then warns at every start)
 #   --root DIR        work on the system below DIR, and leave systemd alone
 #   --published FILE  SHA-256 digests (hex) of published tokens, instead of the built-in list
 #
 # Guarantees: the credentials are tried with `crypto-proxy check` before anything is changed; what is replaced is kept
-# below /var/backups/crypto-proxy; of /etc/crypto.env only the lines that must change are touched; a second run changes
-# nothing; no secret is printed or stands on a command line. It does not touch /etc/crypto-proxy/config.toml.
+# below /var/backups/crypto-proxy; of /etc/crypto.env only the lines that must change are touched; a takeover never
+# changes the key pair, an upgrade never the token; a second run changes nothing; no secret is printed or stands on a
+# command line. It does not touch /etc/crypto-proxy/config.toml.
 # Exit codes: 0 good, 1 failed, 64 usage, 78 the configuration was refused and nothing was changed.
 set +x # a trace would print secrets
 set -euo pipefail
@@ -26,32 +27,41 @@ readonly HERE
 source "$HERE/install/env_file.sh"
 # shellcheck source=deploy/install/old_unit.sh
 source "$HERE/install/old_unit.sh"
+# shellcheck source=deploy/install/old_listener.sh
+source "$HERE/install/old_listener.sh"
+# shellcheck source=deploy/install/compose.sh
+source "$HERE/install/compose.sh"
+# shellcheck source=deploy/install/switch.sh
+source "$HERE/install/switch.sh"
 # The proxy tokens of data/published.json; install_test.sh compares the two.
 readonly PUBLISHED='c91270c66c16de0269037f5c482099fbe82bf121dc4decd34265ef8b0b398382'
 readonly SHORT=16
 readonly DEFAULT_LISTEN=127.0.0.1:9000
-# What the daemon reads from its environment, but for the token and the listener, which have rules of their own.
+# What the daemon reads from its environment, but for the pair, the token and the listener, which have rules of their own.
 readonly CARRIED=(
-    CRYPTO_API_KEY CRYPTO_API_SECRET EXCHANGE_CUSTOM_API_KEY EXCHANGE_CUSTOM_API_SECRET
-    CRYPTO_COM_API_KEY CRYPTO_COM_API_SECRET CRYPTOCOM_API_KEY CRYPTOCOM_API_SECRET CRYPTO_API_KEY_LABEL
-    CRYPTO_REST_BASE EXCHANGE_CUSTOM_BASE_URL CRYPTO_AUTH_DIAG CRYPTO_EXPECTED_IP AWS_INSTANCE_IP
+    CRYPTO_API_KEY_LABEL CRYPTO_REST_BASE EXCHANGE_CUSTOM_BASE_URL CRYPTO_AUTH_DIAG CRYPTO_EXPECTED_IP AWS_INSTANCE_IP
 )
 
 root='' dry_run='' keep_token='' published=$PUBLISHED binary=''
 scratch=''          # our temporary files, credentials among them
 backup=''           # set by the first backup of this run
 changed=''          # something of the system was written
+replaced=''         # something that was there before was replaced
 old_unit=''         # the unit that is replaced: a path, or empty
 ours=''             # yes when that unit is a crypto-proxy unit already
-fresh_token=''      # yes when a new token was written
+token_news=''       # why and how the token changed, when it did
+first_start=''      # yes when the service was never enabled before
 env_text=''         # /etc/crypto.env as it will be
-declare -A old_env=()   # what the old unit's environment held beside /etc/crypto.env
-old_exec='' read_files=()
+leave_env=''        # yes when /etc/crypto.env is no source of our own unit
+listen=''           # where the new daemon will listen
+declare -A old_env=() old_from=() # the environment that the unit gives its process, and where each name came from
+old_exec='' read_files=() credentials=()
 env_path='' env_before='' env_is_new=''
-rollback=()
+rollback=() notes=()
 finished=''
 
 say() { printf '%s\n' "$*"; }
+note() { notes+=("$*"); } # said once it is sure that it will be done
 warn() { printf 'WARNING: %s\n' "$*" >&2; }
 die() { # exit code, text
     printf 'install.sh: %s\n' "$2" >&2
@@ -67,11 +77,14 @@ main() {
     locate_binary
     look_at_old_unit
     compose_env_file
-    if waits_for_credentials; then
+    require_pair
+    if [[ -n $env_is_new && -z $(pair_names ENV) ]]; then
         install_unfinished
         return
     fi
     check_candidate
+    config_must_be_readable
+    ((${#notes[@]} == 0)) || printf '%s\n' "${notes[@]}"
     switch
     start
     finish
@@ -141,253 +154,68 @@ locate_binary() {
     readonly binary new_unit example
 }
 
-# ---- /etc/crypto.env as it will be -------------------------------------------------------------------------------
+# ---- trying it --------------------------------------------------------------------------------------------------
 
-compose_env_file() {
-    env_path=$ENV_FILE
-    if [[ -L $ENV_FILE ]]; then
-        [[ -z $root ]] || die 1 "$ENV_FILE is a symbolic link, which could lead out of --root"
-        env_path=$(realpath -- "$ENV_FILE")
-    fi
-    if [[ -e $env_path ]]; then
-        slurp "$env_path"
-    else
-        slurp "$example"
-        env_is_new=yes
-    fi
-    env_text=$SLURPED env_before=$SLURPED
-    [[ $env_text != $'\xef\xbb\xbf'* ]] || warn '/etc/crypto.env begins with a byte order mark: systemd ignores its first line'
-    parse_env "$env_text"
-    settle_token
-    carry_settings
-    settle_listener
-}
-
-settle_token() {
-    local token=${ENV[CRYPTO_PROXY_TOKEN]-} from='/etc/crypto.env' bad='' judged
-    if [[ -z $token ]]; then
-        token=${old_env[CRYPTO_PROXY_TOKEN]-} from='the old unit'
-    elif [[ -n ${old_env[CRYPTO_PROXY_TOKEN]-} && ${old_env[CRYPTO_PROXY_TOKEN]} != "$token" ]]; then
-        warn 'the old unit and /etc/crypto.env hold different proxy tokens; the one in the file is used'
-    fi
-    judged=$(cleaned "$token")
-    if [[ -z $judged ]]; then
-        bad='There was no proxy token'
-    elif is_published "$judged"; then
-        bad="The proxy token of $from was published"
-    elif ((${#judged} < SHORT)); then
-        bad="The proxy token of $from is shorter than $SHORT characters"
-    fi
-    if [[ -n $bad && ( -z $judged || -z $keep_token ) ]]; then
-        set_variable CRYPTO_PROXY_TOKEN "$(new_token)"
-        fresh_token=$bad
+# The new binary judges what it is about to get; its answer is redacted by the binary.
+check_candidate() {
+    local file=$scratch/crypto.env status=0 settings=() named=/etc/crypto.env
+    if [[ -n $leave_env && ${#credentials[@]} != 0 ]]; then
+        say 'The credentials are handed over by systemd when the service starts; they cannot be tried before.'
         return
     fi
-    [[ -z $bad ]] || warn "$bad; it is kept because of --keep-token. Replace it soon: anybody may know it."
-    if [[ $from == 'the old unit' ]]; then
-        set_variable CRYPTO_PROXY_TOKEN "$token"
-        say 'The proxy token stood only in the old unit: carried into /etc/crypto.env, the backend needs no change.'
-    fi
-}
-
-# What the daemon takes off a value: white space around it, invisible characters, one layer of quotes.
-cleaned() {
-    local text=$1 mark
-    for mark in $'\xef\xbb\xbf' $'\xe2\x80\x8b' $'\xe2\x80\x8c' $'\xe2\x80\x8d' $'\xe2\x81\xa0'; do text=${text//$mark/}; done
-    text=${text##+([[:space:]])}
-    text=${text%%+([[:space:]])}
-    if ((${#text} >= 2)) && [[ ${text:0:1} == [\'\"] && ${text: -1} == "${text:0:1}" ]]; then text=${text:1:-1}; fi
-    printf '%s' "$text"
-}
-
-is_published() {
-    local sum
-    sum=$(printf '%s' "$1" | sha256sum)
-    [[ $'\n'$published$'\n' == *$'\n'"${sum%% *}"$'\n'* ]]
-}
-
-new_token() { # 256 bits, 43 characters of the url-safe alphabet
-    local text
-    text=$(head -c 32 /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '=')
-    ((${#text} == 43)) || die 1 'no random token could be made'
-    printf '%s' "$text"
-}
-
-carry_settings() {
-    local name carried=()
-    for name in "${CARRIED[@]}"; do
-        [[ -z ${ENV[$name]-} && -n ${old_env[$name]-} ]] || continue
-        set_variable "$name" "${old_env[$name]}"
-        carried+=("$name")
-    done
-    ((${#carried[@]} == 0)) || say "These stood only in the old unit: carried into /etc/crypto.env: ${carried[*]}"
-}
-
-# The daemon listens on one fixed address unless told; whoever called the old proxy must find the new one there.
-settle_listener() {
-    local listen
-    if [[ -n ${ENV[CRYPTO_PROXY_LISTEN]-} ]]; then
-        listen=${ENV[CRYPTO_PROXY_LISTEN]}
-    elif [[ -n ${old_env[CRYPTO_PROXY_LISTEN]-} ]]; then
-        listen=${old_env[CRYPTO_PROXY_LISTEN]}
-        set_variable CRYPTO_PROXY_LISTEN "$listen"
-    elif [[ -z $old_unit || -n $ours ]]; then
-        return 0
-    else
-        listen=$(old_listener)
-        [[ $listen != "$DEFAULT_LISTEN" ]] || return 0
-        set_variable CRYPTO_PROXY_LISTEN "$listen"
-        say "The old proxy listened on $listen: CRYPTO_PROXY_LISTEN says so now in /etc/crypto.env."
-    fi
-    case $listen in
-        127.* | \[::1\]:* | localhost:* | unix:*) ;;
-        *) warn "$listen is beyond loopback: tokens and orders cross that network in clear text. Prefer $DEFAULT_LISTEN and callers on this machine." ;;
-    esac
-}
-
-waits_for_credentials() {
-    local prefix
-    [[ -n $env_is_new ]] || return 1
-    for prefix in CRYPTO EXCHANGE_CUSTOM CRYPTO_COM CRYPTOCOM; do
-        [[ -z ${ENV[${prefix}_API_KEY]-} || -z ${ENV[${prefix}_API_SECRET]-} ]] || return 1
-    done
-}
-
-# The new binary judges the file that is about to be written; its answer is redacted by the binary.
-check_candidate() {
-    local file=$scratch/crypto.env status=0 settings=()
-    printf '%s' "$env_text" >"$file"
+    text_to_check >"$file"
     [[ -z $root || ! -e $root/etc/crypto-proxy/config.toml ]] || settings=(--config "$root/etc/crypto-proxy/config.toml")
     env -i PATH="$PATH" "$binary" check "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
     say 'crypto-proxy check says:'
-    sed -e "s#$file#/etc/crypto.env#g" -e 's/^/    /' "$scratch/check"
+    sed -e "s#$file#$named#g" -e 's/^/    /' "$scratch/check"
     rm -f -- "$file"
     ((status == 0)) || die 78 "the check failed (status $status): nothing was changed, the old unit stays in place"
-    config_is_readable || warn '/etc/crypto-proxy/config.toml is not readable for all: the service has a user of its own and cannot read it. It holds no secret: chmod 0644, its folder 0755.'
+}
+
+# /etc/crypto.env as it will be; where our own unit has other sources beside it, the sum of them, and `named` says so.
+text_to_check() {
+    local name beside='' sum=''
+    for name in "${!old_env[@]}"; do
+        [[ -n $ours && $name == @(CRYPTO|EXCHANGE_CUSTOM|AWS_INSTANCE_IP)* ]] || continue
+        [[ ${old_from[$name]} == /etc/crypto.env ]] || beside=yes
+        sum+="$name=\"$(escape_double "${old_env[$name]}")\""$'\n'
+    done
+    if [[ -n $beside ]]; then named='(all sources of the installed unit)'; else sum=''; fi
+    [[ -n $beside && ${#credentials[@]} == 0 ]] || sum+=$env_text
+    printf '%s' "$sum"
+}
+
+config_must_be_readable() {
+    local file text='/etc/crypto-proxy/config.toml is not readable for all: the service has a user of its own, cannot read it and would not start. It holds no secret: chmod 0644, its folder 0755'
+    ! config_is_readable || return 0
+    # Only the operator knows what user and groups a drop-in of theirs gives the service.
+    if [[ -n $ours ]]; then
+        while IFS= read -r file; do
+            grep -qE '^[[:space:]]*(User|Group|SupplementaryGroups|DynamicUser)[[:space:]]*=' -- "$file" || continue
+            warn "$text"
+            return
+        done < <(drop_ins)
+    fi
+    die 78 "$text; nothing was changed"
 }
 
 config_is_readable() {
-    local path
-    for path in "$root/etc/crypto-proxy" "$root/etc/crypto-proxy/config.toml"; do
-        [[ ! -e $path || $(stat -c %A -- "$path") == *r?[-xt] ]] || return 1
-    done
+    local folder=$root/etc/crypto-proxy
+    [[ -e $folder/config.toml ]] || return 0
+    [[ $(stat -Lc %A -- "$folder") == *[xt] && $(stat -Lc %A -- "$folder/config.toml") == *r?? ]]
 }
 
-# ---- switching ---------------------------------------------------------------------------------------------------
+# ---- installing ----------------------------------------------------------------------------------------------------
 
+# A fresh machine: everything but the pair.
 install_unfinished() {
     switch_env_file
     switch_binary
-    if [[ -z $old_unit ]]; then
-        switch_unit
-        ! live || act systemctl daemon-reload
-    fi
-    finish
-    say 'Not started: /etc/crypto.env was made from the example. Fill in CRYPTO_API_KEY and CRYPTO_API_SECRET, then run this script again.'
-    [[ -z $old_unit ]] || say 'The old unit was left as it is.'
-}
-
-switch() {
-    switch_env_file
-    switch_binary
-    if [[ -n $old_unit && -z $ours ]]; then retire_drop_ins; fi
     switch_unit
+    ! live || act systemctl daemon-reload
+    finish
+    say 'Not started: /etc/crypto.env was made from the example. Fill in CRYPTO_API_KEY and CRYPTO_API_SECRET (sudoedit /etc/crypto.env), then run this command again.'
 }
-
-switch_env_file() {
-    printf '%s' "$env_text" >"$scratch/crypto.env"
-    if [[ -e $env_path && $env_text == "$env_before" ]] && has_mode "$env_path" 600; then return; fi
-    replace "$scratch/crypto.env" "$env_path" 0600 crypto.env
-}
-
-switch_binary() {
-    if cmp -s -- "$binary" "$BIN" && has_mode "$BIN" 755; then return; fi
-    replace "$binary" "$BIN" 0755 crypto-proxy
-}
-
-switch_unit() {
-    if cmp -s -- "$new_unit" "$UNIT_DIR/$SERVICE" && [[ ! -L $UNIT_DIR/$SERVICE ]]; then return; fi
-    replace "$new_unit" "$UNIT_DIR/$SERVICE" 0644 "$SERVICE"
-}
-
-# Drop-ins of the old unit would bend the new one. Those of a crypto-proxy unit are the operator's, and stay.
-retire_drop_ins() {
-    local folder=$UNIT_DIR/$SERVICE.d file
-    while IFS= read -r file; do
-        [[ $file == "$folder"/* ]] || warn "$file was written for the old unit and still applies to the new one"
-    done < <(drop_ins)
-    [[ -d $folder ]] || return 0
-    keep_old "$folder" "$SERVICE.d"
-    act rm -rf -- "$folder"
-}
-
-has_mode() { # file mode; owned by root, where we could give it to root
-    [[ $(stat -c %a -- "$1") == "$2" && ( $EUID != 0 || $(stat -c %u:%g -- "$1") == 0:0 ) ]]
-}
-
-live() { [[ -z $root && -d /run/systemd/system ]]; }
-
-act() {
-    if [[ -n $dry_run ]]; then
-        say "would run: $*"
-    else
-        changed=yes
-        "$@"
-    fi
-}
-
-# Puts a copy in place of a file in one step, so that nobody ever sees half of it.
-replace() { # source target mode name-in-backup
-    local half
-    keep_old "$2" "$4"
-    if [[ -n $dry_run ]]; then
-        say "would write: $2 (mode $3)"
-        return
-    fi
-    changed=yes
-    (umask 022 && mkdir -p -- "${2%/*}")
-    half=$(mktemp "$2.XXXXXX")
-    cp -- "$1" "$half"
-    chmod "$3" -- "$half"
-    [[ $EUID != 0 ]] || chown 0:0 -- "$half"
-    sync -- "$half"
-    mv -fT -- "$half" "$2"
-    ! command -v restorecon >/dev/null || restorecon -- "$2" || true
-    say "wrote: $2 (mode $3)"
-}
-
-# Copies what is about to be replaced, and notes how to get it back.
-keep_old() { # path name-in-backup
-    if [[ ! -e $1 && ! -L $1 ]]; then
-        rollback+=("rm -f -- $(quoted "$1")")
-        return
-    fi
-    make_backup_folder
-    rollback+=("rm -rf -- $(quoted "$1")" "cp -a -- $(quoted "$backup/$2") $(quoted "$1")")
-    if [[ -n $dry_run ]]; then
-        say "would back up: $1 to $backup"
-        return
-    fi
-    cp -a -- "$1" "$backup/$2"
-    # A link is restored as a link, but what it led to may change later.
-    [[ ! -L $1 || ! -f $1 ]] || cp -L -- "$1" "$backup/$2.content"
-}
-
-make_backup_folder() {
-    local stamp count=1
-    [[ -z $backup ]] || return 0
-    stamp=$BACKUPS/$(date -u +%Y%m%dT%H%M%SZ)
-    backup=$stamp
-    while [[ -e $backup ]]; do
-        count=$((count + 1))
-        backup=$stamp-$count
-    done
-    [[ -z $dry_run ]] || return 0
-    (umask 022 && mkdir -p -- "${BACKUPS%/*}")
-    mkdir -p -- "$backup" # 0700: copies of credentials
-}
-
-quoted() { printf '%q' "$1"; }
 
 # ---- starting, and the last words --------------------------------------------------------------------------------
 
@@ -396,6 +224,7 @@ start() {
     if [[ -z $changed$dry_run ]] && systemctl is-active --quiet "$SERVICE" && systemctl is-enabled --quiet "$SERVICE"; then
         return 0
     fi
+    systemctl is-enabled --quiet "$SERVICE" 2>/dev/null || first_start=yes
     act systemctl daemon-reload
     act systemctl enable --quiet "$SERVICE"
     [[ -n $dry_run ]] || systemctl reset-failed "$SERVICE" 2>/dev/null || true
@@ -408,9 +237,15 @@ start_failed() {
     die 1 "$SERVICE does not run; see: journalctl -u $SERVICE -n 30. The way back stands above."
 }
 
-# Active, and /health answers where the daemon listens.
+# Active, and /health answers where the daemon listens, as far as that can be known here.
 answers() {
-    local listen=${ENV[CRYPTO_PROXY_LISTEN]:-$DEFAULT_LISTEN} where tries
+    local listen=${ENV[CRYPTO_PROXY_LISTEN]:-} where tries
+    [[ -z $ours ]] || listen=${old_env[CRYPTO_PROXY_LISTEN]:-$listen}
+    if [[ -z $listen && ( -n $leave_env || -e /etc/crypto-proxy/config.toml ) ]]; then
+        systemctl is-active --quiet "$SERVICE" # the unit says when it is ready
+        return
+    fi
+    listen=${listen:-$DEFAULT_LISTEN}
     listen=${listen%%[, ]*}
     where=(http://"$(reachable "$listen")"/health)
     [[ $listen != unix:* ]] || where=(--unix-socket "${listen#unix:}" http://localhost/health)
@@ -433,42 +268,23 @@ reachable() { # an address that can be called, for one that can be listened on
 }
 
 finish() {
-    [[ -z $fresh_token ]] || say_fresh_token
+    if [[ -n $token_news ]]; then
+        say_token "$token_news"
+    elif [[ -n $first_start && ( -z $old_unit || -n $ours ) ]]; then
+        say_token 'The service starts for the first time.'
+    fi
     say_rollback
     finished=yes
 }
 
-say_fresh_token() {
+say_token() { # why
     say ''
-    say "$fresh_token: a new random one $([[ -n $dry_run ]] && printf 'would be' || printf 'was') written to /etc/crypto.env."
-    say 'The backend must show the same value, or each of its calls ends in 401:'
+    say "$1"
+    say 'The backend must show the same token, or each of its calls ends in 401:'
     say '  1. read it:    sudo grep ^CRYPTO_PROXY_TOKEN= /etc/crypto.env'
     say "  2. put it into CRYPTO_PROXY_TOKEN in the backend's environment"
     say '  3. restart the backend'
     say ''
-}
-
-say_rollback() {
-    local last
-    if [[ -n $dry_run ]]; then
-        say 'Dry run: nothing was written.'
-        return
-    fi
-    if [[ -z $changed ]]; then
-        say 'Everything was in place: nothing was changed.'
-        last=$(find "$BACKUPS" -mindepth 2 -maxdepth 2 -name rollback.sh 2>/dev/null | sort | tail -n 1)
-        [[ -z $last ]] || { say "To go back to before the last change: sudo sh $last, that is:" && sed 's/^/    /' "$last"; }
-        return
-    fi
-    if [[ -n $old_unit ]]; then
-        rollback+=('systemctl daemon-reload' "systemctl restart $SERVICE")
-    else
-        rollback=("systemctl disable --now $SERVICE" "${rollback[@]}" 'systemctl daemon-reload')
-    fi
-    make_backup_folder
-    printf '%s\n' "${rollback[@]}" >"$backup/rollback.sh"
-    say "To go back: sudo sh $backup/rollback.sh, that is:"
-    printf '    %s\n' "${rollback[@]}"
 }
 
 main "$@"

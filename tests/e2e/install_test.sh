@@ -98,6 +98,7 @@ says() { grep -qF -- "$1" "$root/../out"; }
 says_not() { ! says "$1"; }
 fresh() { [[ $(token_in_file) =~ ^[A-Za-z0-9_-]{43}$ ]]; }
 is() { [[ $1 == "$2" ]]; }
+no() { ! "$@"; }
 absent() { [[ ! -e $1 && ! -L $1 ]]; }
 mode_is() { [[ $(stat -c %a "$1") == "$2" ]]; }
 unit_is_new() { cmp -s "$unit" "$project/crypto-proxy.service"; }
@@ -117,7 +118,8 @@ check 'the binary can be run by all' mode_is "$root/usr/local/bin/crypto-proxy" 
 check 'new folders can be entered by all' mode_is "$root/usr/local/bin" 755
 check 'it says what to fill in' says 'Fill in CRYPTO_API_KEY and CRYPTO_API_SECRET'
 check 'it says which variable of the backend' says 'CRYPTO_PROXY_TOKEN in the backend'
-check 'it shows the way back' says "rm -f -- $unit"
+check 'nothing was replaced, so there is no way back to write' absent "$root/var/backups"
+check 'it says how to stop it' says 'systemctl disable --now crypto-proxy.service'
 before=$(snapshot)
 install_it
 check 'unfilled, it is refused' ended 78
@@ -130,11 +132,17 @@ check 'filled in, nothing else changes' is "$(snapshot)" "$before"
 
 begin 'fresh machine with an old unit that keeps its keys elsewhere'
 old_unit "Environment=CRYPTO_PROXY_TOKEN=$good" 'ExecStart=/usr/bin/python3 /opt/proxy.py'
+before=$(snapshot)
 install_it
-check 'ends well' ended 0
-check 'the old unit stays' unit_is_old
+check 'ends with 78' ended 78
+check 'nothing is written' is "$(snapshot)" "$before"
+check 'it says what is missing' says 'Missing: a complete key pair'
+check 'it says how to give it' says 'sudoedit /etc/crypto.env'
+check 'it gives no order about the token yet' says_not 'The backend must show'
+pair >"$env_file"
+install_it
+check 'given, it switches' unit_is_new
 check 'its token is in the file' is "$(token_in_file)" "$good"
-check 'it says so' says 'The old unit was left as it is'
 
 begin 'good token only in the old unit'
 old_unit "Environment=CRYPTO_PROXY_TOKEN=$good" 'EnvironmentFile=/etc/crypto.env' 'ExecStart=/opt/venv/bin/uvicorn proxy:app --host 127.0.0.1 --port 9000'
@@ -159,8 +167,11 @@ install_it
 check 'a second run ends well' ended 0
 check 'a second run changes nothing' is "$(snapshot)" "$before"
 check 'a second run shows the way back, too' says 'systemctl restart crypto-proxy.service'
+check 'the way back never removes the credentials' no grep -q 'rm .*/etc/crypto.env$' "$(backup rollback.sh)"
+printf 'LATER=1\n' >>"$env_file"
 goes_back
 check 'the way back restores the unit' unit_is_old
+check 'what was in the file until then is set aside' grep -qx 'LATER=1' "$root"/etc/crypto.env.rolled-back-*
 check 'the way back restores the file' cmp -s "$env_file" "$root/../env-before"
 check 'the way back restores the mode' mode_is "$env_file" 644
 check 'the way back takes the binary away' absent "$root/usr/local/bin/crypto-proxy"
@@ -194,8 +205,15 @@ begin 'short token'
 old_unit "Environment=CRYPTO_PROXY_TOKEN=$short" 'ExecStart=/usr/bin/python3 /opt/proxy.py'
 pair >"$env_file"
 install_it
+check 'it is kept where only this machine can try it' is "$(token_in_file)" "$short"
+check 'with a warning' says 'shorter than 16 characters; it is kept'
+
+begin 'short token beyond loopback'
+old_unit "Environment=CRYPTO_PROXY_TOKEN=$short" 'ExecStart=/opt/venv/bin/uvicorn proxy:app --host 0.0.0.0 --port 9000'
+pair >"$env_file"
+install_it
 check 'the token is fresh' fresh
-check 'it says why' says 'shorter than 16 characters'
+check 'it says why' says 'shorter than 16 characters, which the daemon refuses on 0.0.0.0:9000'
 
 begin 'no token anywhere'
 old_unit 'ExecStart=/usr/bin/python3 /opt/proxy.py'
@@ -205,14 +223,14 @@ check 'the token is fresh' fresh
 check 'it says why' says 'There was no proxy token'
 
 begin 'token in the file already'
-old_unit "Environment=CRYPTO_PROXY_TOKEN=$good" 'ExecStart=/usr/bin/python3 /opt/proxy.py --host=0.0.0.0'
+old_unit "Environment=CRYPTO_PROXY_TOKEN=$good" 'EnvironmentFile=/etc/crypto.env' 'ExecStart=/usr/bin/python3 /opt/proxy.py --host=0.0.0.0'
 { printf 'CRYPTO_PROXY_TOKEN = %s  \nCRYPTO_PROXY_LISTEN=127.0.0.1:9000\n' "$other"; pair; } >"$env_file"
 chmod 0600 "$env_file"
 cp -a "$env_file" "$root/../env-before"
 install_it
 check 'the file is untouched' is "$(stat -c '%Y %i' "$env_file")" "$(stat -c '%Y' "$root/../env-before") $(stat -c %i "$env_file")"
 check 'the file is byte for byte the same' cmp -s "$env_file" "$root/../env-before"
-check 'it warns that the two differ' says 'different proxy tokens'
+check 'the old proxy had that of the file: there is nothing to say' says_not 'different proxy tokens'
 
 # Quoting as systemd reads it. Each line must give the token behind the bar.
 quoting() { # token, lines of the old unit...
@@ -266,6 +284,19 @@ old_unit "Environment=CRYPTO_API_KEY=$key 'CRYPTO_API_SECRET=$secret'" "Environm
 install_it
 check 'the pair is carried' is "$(value CRYPTO_API_KEY) $(value CRYPTO_API_SECRET)" "$key $secret"
 check 'the unit is switched' unit_is_new
+goes_back
+check 'the way back sets the new file aside' absent "$env_file"
+check 'and keeps what it holds, for root alone' mode_is "$root"/etc/crypto.env.rolled-back-* 600
+check 'the way back restores the unit' unit_is_old
+
+begin 'a way back that cannot be gone'
+old_unit "Environment=CRYPTO_PROXY_TOKEN=$good" 'ExecStart=/opt/old --port 9000'
+pair >"$env_file"
+install_it
+rm -- "$(backup crypto.env)"
+before=$(snapshot)
+check 'it stops' no goes_back 2>/dev/null
+check 'at the first step that fails' is "$(snapshot)" "$before"
 
 begin 'another environment file of the old unit'
 old_unit "Environment=CRYPTO_PROXY_TOKEN=$other" 'EnvironmentFile=-/opt/proxy.env' 'ExecStart=/opt/old --port ${PORT}'
@@ -346,6 +377,11 @@ install_it
 check 'a linked unit is read' is "$(token_in_file)" "$good"
 check 'a linked unit is replaced, not written through' grep -q /opt/old "$root/opt/linked.service"
 check 'the unit is switched' unit_is_new
+
+for part in "$here"/install/*.sh; do
+    # shellcheck source=tests/e2e/install/upgrades.sh
+    source "$part"
+done
 
 begin 'the list of published tokens'
 embedded=$(sed -n "s/^readonly PUBLISHED='\(.*\)'$/\1/p" "$project/deploy/install.sh")

@@ -216,6 +216,7 @@ installation() {
     check 'it shows the way back' grep -q 'systemctl restart crypto-proxy.service' <<<"$said"
     check 'the token was carried into the file' inside grep -qxF "CRYPTO_PROXY_TOKEN=$token" /etc/crypto.env
     check 'the service runs' is "$(property ActiveState) $(property SubState) $(property Type)" 'active running notify'
+    check 'the backend needs no change' grep -q 'the backend needs no change' <<<"$said"
     check 'it is enabled' inside systemctl is-enabled --quiet "$SERVICE"
     check 'it answers on the old address' within 5 alive
     said=$(inside /opt/release/install.sh 2>&1)
@@ -417,12 +418,16 @@ T_R=é<cr>
 T_S="open
 ODD
     inside sed -i 's/<tab>/\t/; s/<blank>/ /; s/<cr>/\r/' /run/odd.env # which an editor would take away here
+    printf 'T_B=a later file\nT_16=a later file\n' | write_inside /run/later.env
     write_inside /etc/systemd/system/odd.service <<'ODD'
 [Unit]
 Description=Environment=T_Z=elsewhere
 [Service]
 Type=oneshot
 EnvironmentFile=/run/odd.env
+EnvironmentFile=-/run/missing.env
+EnvironmentFile=-/run/later.env
+Environment=T_A=loses T_16=loses T_17=alone
 Environment=T_1=1 "T_2=2 3" 'T_3=4 5' T_4="6 7" T_5=8\x41\101\s9 T_6=100%% "T_7=a\tb\"c'd" T_8=
 Environment = T_9=1 \
 # a comment in between
@@ -438,9 +443,9 @@ ODD
     inside systemctl start odd.service
     write_inside /run/odd.sh <<'ODD'
 shopt -s extglob nullglob
-say() { :; }
-root='' old_exec='' read_files=()
-declare -A old_env=()
+note() { :; }
+root='' ours='' old_exec='' read_files=() credentials=()
+declare -A old_env=() old_from=()
 source /opt/release/install/env_file.sh
 source /opt/release/install/old_unit.sh
 read_unit /etc/systemd/system/odd.service
@@ -458,6 +463,31 @@ way_back() {
     script=$(inside find /var/backups/crypto-proxy -name rollback.sh | tail -n 1)
     inside sh "$script"
     check 'the way back brings the old proxy back' within 10 old_answers
+    check 'and sets the credentials aside, for root alone' is "$(inside sh -c 'stat -c "%a %U" /etc/crypto.env.rolled-back-*')" '600 root'
+}
+
+# Without a pair the old proxy stays, and nothing is written; on a fresh machine the second run starts the service.
+without_a_pair() {
+    local said pair
+    pair=$(inside grep -E '^CRYPTO_(API_KEY|API_SECRET|REST_BASE)=' /etc/crypto.env)
+    inside mv /etc/crypto.env /run/kept.env
+    inside sed -i 's/^EnvironmentFile=/&-/' "/etc/systemd/system/$SERVICE"
+    said=$(inside /opt/release/install.sh 2>&1)
+    check 'without a pair the installer ends with 78' is "$?" 78
+    check 'it says what is missing' grep -q 'Missing: a complete key pair' <<<"$said"
+    check 'it writes no environment file' no inside test -e /etc/crypto.env
+    check 'the old proxy runs on' old_answers
+
+    inside systemctl disable --quiet --now "$SERVICE"
+    inside rm -rf "/etc/systemd/system/$SERVICE" "/etc/systemd/system/$SERVICE.d"
+    inside systemctl daemon-reload
+    check 'on a fresh machine it ends well' inside /opt/release/install.sh >/dev/null
+    check 'and starts nothing' is "$(property ActiveState) $(property UnitFileState)" 'inactive disabled'
+    { inside grep -vE '^CRYPTO_API_(KEY|SECRET)=' /etc/crypto.env; printf '%s\n' "$pair"; } >"$bed/filled"
+    write_inside /etc/crypto.env <"$bed/filled"
+    said=$(inside /opt/release/install.sh 2>&1)
+    check 'filled in, the same command starts it' is "$(property ActiveState) $(property UnitFileState)" 'active enabled'
+    check 'and says where the backend finds the token' grep -q 'sudo grep ^CRYPTO_PROXY_TOKEN=' <<<"$said"
 }
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -479,4 +509,5 @@ bad_credentials
 loaded_credentials
 canaries
 way_back
+without_a_pair
 same_reading

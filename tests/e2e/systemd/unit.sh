@@ -46,6 +46,11 @@ closed() {
     cat "$tree/security"
     return 1
 }
+outlasts_the_drain() { # 13 s of drain, up to 4 s of leaving
+    local limit
+    limit=$(sed -n 's/^TimeoutStopSec=\([0-9]*\)$/\1/p' "$unit")
+    ((limit > 17))
+}
 has() { grep -qxF -- "$1" "$unit"; }
 has_no() { ! grep -qE -- "$1" "$unit"; }
 
@@ -56,6 +61,7 @@ check 'no reload is offered: neither source of credentials can be read again' ha
 check 'the start does not wait for a network' has_no '^(Wants|Requires|After)=.*network-online'
 check 'a hung daemon leaves no core' has 'WatchdogSignal=SIGKILL'
 check 'bad configuration is not retried' has 'RestartPreventExitStatus=78 243'
+check 'a stop waits for the drain' outlasts_the_drain
 check 'journald drops no records' has 'LogRateLimitIntervalSec=0'
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
