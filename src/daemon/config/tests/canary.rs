@@ -12,7 +12,7 @@ fn everything(case: &Case) -> String {
 
 /// Secrets that no credential variable holds, so that only their looks give them away.
 const STRANGERS: [&str; 3] = [
-    "cxakp_Tn8-made-up-one-Vq",
+    "cxakp_Tn8-invented-one-Vq",
     "Hj4wQz8LmN2pRt6VxB9c",
     "5f0e1d2c3b4a59687786a5b4c3d2e1f05f0e1d2c3b4a59687786a5b4c3d2e1f0",
 ];
