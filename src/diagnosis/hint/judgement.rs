@@ -5,15 +5,14 @@
 //! `RULES` is the precedence. Does not: know anything that was not observed in this process or remembered from its last
 //! start.
 
-use std::{fmt, time::Instant};
+use std::time::Instant;
 
-use super::{
-    cause::{Cause, Place},
-    experience::{Accepted, Past},
-    kind::Kind,
-};
+use super::experience::{Accepted, Past};
 use crate::{
-    diagnosis::pair_memory::PairFacts,
+    diagnosis::{
+        causes::{Cause, Kind, Likelihood, Place},
+        pair_memory::PairFacts,
+    },
     exchange::methods,
     gateway::{
         observed::{Expected, Skew},
@@ -39,27 +38,6 @@ pub struct Facts {
     pub past: Past,
     /// The time that ages are counted to.
     pub now: Instant,
-}
-
-/// How likely a cause is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Likelihood {
-    /// Nothing speaks against it.
-    Possible,
-    /// Something speaks for it.
-    Likely,
-    /// The exchange or our own measurement says so.
-    VeryLikely,
-}
-
-impl fmt::Display for Likelihood {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Possible => "possible",
-            Self::Likely => "likely",
-            Self::VeryLikely => "very likely",
-        })
-    }
 }
 
 /// What most likely stands behind a failed call.
@@ -97,7 +75,7 @@ pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
         }
     };
     let address = report.outbound.as_ref().map(|seen| seen.address);
-    let place = Place { address, method: report.method.as_deref().unwrap_or("none") };
+    let place = Place { address, ..Place::of_method(report.method.as_deref().unwrap_or("none")) };
     Some(Hint { next: cause.next_step(&place), cause, likelihood, evidence, alternatives })
 }
 
