@@ -10,4 +10,6 @@ pub mod hint;
 #[cfg(test)]
 mod lines;
 pub mod pair_memory;
+pub mod probes;
+pub mod report;
 pub mod self_test;

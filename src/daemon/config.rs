@@ -10,7 +10,10 @@ use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
     daemon::{server, telemetry},
-    diagnosis::egress,
+    diagnosis::{
+        egress,
+        probes::{CredentialFacts, Ready},
+    },
     gateway::{
         caller::{Caller, Callers},
         observed::Expected,
@@ -25,6 +28,7 @@ use crate::{
 mod cleaning;
 mod credentials;
 mod env_file;
+mod facts;
 mod layers;
 mod names;
 mod nearest;
@@ -117,6 +121,19 @@ pub struct Examined {
     pub problems: Problems,
     /// Every effective setting with its source, redacted; defaults stand in for what cannot be used.
     pub report: Report,
+    /// What is known of the pair, for a diagnosis.
+    pub pair: CredentialFacts,
+    /// What a diagnosis asks with; there also where the daemon would not start for want of a caller's token.
+    pub probing: Option<Probing>,
+}
+
+/// What a diagnosis without a daemon asks with.
+#[derive(Debug)]
+pub struct Probing {
+    /// The pair, the way to the exchange, and who tells our address.
+    pub ready: Ready,
+    /// The operator's statement about the whitelist.
+    pub expected: Expected,
 }
 
 /// Loads the configuration.
@@ -148,6 +165,11 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
     let mut report = Report { sources: sources.describe(), credentials: Vec::new(), settings: rows };
     let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
+    let probing = credentials.clone().filter(|_| problems.allow_start()).map(|credentials| Probing {
+        ready: Ready { credentials, upstream: settings.upstream.clone(), egress: egress.clone() },
+        expected: expected.clone(),
+    });
+    let quoted = facts::quoted(&variables);
     let rows = &mut report.credentials;
     let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
     rows.extend(label_row(&variables));
@@ -168,7 +190,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    Examined { config, problems, report }
+    let examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing };
+    Examined { pair: facts::gather(&examined, quoted), ..examined }
 }
 
 fn default_caller(token: TokenDigest, policy: Policy) -> Callers {

@@ -46,16 +46,17 @@ impl Steps {
     /// [`ClientProblem`] where the trust roots cannot be read.
     pub async fn measure(settings: &Settings, resolver: &Resolver) -> Result<Self, ClientProblem> {
         let connector = settings.base.is_https().then(|| connector(settings)).transpose()?;
-        let (host, deadline) = (settings.base.host(), settings.connect_deadline);
-        let name = timed(timeout(deadline, resolver.addresses(host))).await;
+        let (host, end) = (settings.base.host(), Instant::now() + settings.connect_deadline);
+        let left = || end.saturating_duration_since(Instant::now());
+        let name = timed(timeout(left(), resolver.addresses(host))).await;
         let found = name.result.map_err(|_| None).and_then(|found| found.map_err(Some));
         let name = Step { result: found, took: name.took };
         let Ok(addresses) = &name.result else { return Ok(Self { name, tcp: None, tls: None }) };
-        let opened = timed(timeout(deadline, open(addresses, settings.base.port()))).await;
+        let opened = timed(timeout(left(), open(addresses, settings.base.port()))).await;
         let (stream, address) = opened.result.ok().flatten().unzip();
         let tcp = Some(Step { result: address, took: opened.took });
         let tls = match (stream, connector) {
-            (Some(stream), Some(connector)) => Some(shake_hands(&connector, host, stream, deadline).await),
+            (Some(stream), Some(connector)) => Some(shake_hands(&connector, host, stream, left()).await),
             _ => None,
         };
         Ok(Self { name, tcp, tls })
