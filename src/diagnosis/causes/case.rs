@@ -101,17 +101,15 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// "no history before …", where there is none.
-    pub(super) fn no_history(&self) -> Option<&'static str> {
-        self.past.since_ms.is_none().then_some("no history: nothing is known from before this run")
-    }
-
     /// What the next step for this cause may name.
     pub(super) fn place(&self, cause: Cause) -> Place<'a> {
         let over_ipv6 = cause == Cause::LeavesByIpv6;
         let address = if over_ipv6 { self.findings.outbound(Probe::OutboundIpv6) } else { self.outbound() };
         let default = Place::of_method("private/user-balance");
-        let source = self.findings.credentials().and_then(|facts| facts.source.as_deref());
+        let facts = self.findings.credentials();
+        let flawed = facts.and_then(|facts| facts.flaws.iter().find(|found| found.place.starts_with('/')));
+        let flawed = flawed.map(|found| found.place.rsplit_once(':').map_or(&*found.place, |(path, _)| path));
+        let source = facts.and_then(|facts| facts.source.as_deref()).or(flawed);
         Place {
             address,
             host: self.target().map_or(default.host, |target| &target.host),

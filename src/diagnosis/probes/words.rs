@@ -104,7 +104,7 @@ impl Finding {
             Seen::NotPrepared(reason) => reason.clone(),
             Seen::Answered(answer) => answer.describe(),
             Seen::Failed(failure) => failure.to_string(),
-            Seen::Clock(Some(skew)) => format!("exchange ahead of this host by {skew} ms"),
+            Seen::Clock(Some(skew)) => format!("the exchange's minus this host's: {skew} ms"),
             Seen::Clock(None) => "not known: no two answers agree".to_owned(),
             Seen::Outbound(reading) => outbound(reading, expected),
             Seen::Skipped(reason) => format!("not made: {reason}"),

@@ -57,11 +57,12 @@ fn finding_lines(page: &mut Page, report: &Report<'_>, finding: &Finding) {
     };
     let took = if finding.took.is_zero() { String::new() } else { format!(", {} ms", millis(finding.took)) };
     let method = finding.probe.method().map(|method| format!("{method}: ")).unwrap_or_default();
-    let words = format!("{:<16}{}{method}{}{took}", finding.probe.name(), "", finding.says(expected));
-    page.entry(2, (verdict.word(), tone), 6, &words);
+    let words = format!("{method}{}{took}", finding.says(expected));
+    let head = format!("{:<6}{}", verdict.word(), finding.probe.name());
+    page.entry(2, (&head, tone), 23, &words);
     let flaws = if let Seen::Credentials(facts) = &finding.seen { facts.flaws.as_slice() } else { &[] };
     for found in flaws {
-        page.paragraph(8, &format!("{} ({}): {}", found.name, found.place, found.text));
+        page.paragraph(25, &format!("{} ({}): {}", found.name, found.place, found.text));
     }
 }
 

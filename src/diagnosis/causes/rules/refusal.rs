@@ -32,7 +32,7 @@ pub(super) fn nonce(case: &Case<'_>) -> Vec<Claim> {
 }
 
 fn clock_words(skew: crate::gateway::observed::Skew) -> String {
-    format!("the exchange's clock is {skew} ms ahead of this host's; it allows 60000 ms")
+    format!("the exchange's clock minus this host's: {skew} ms; 60000 ms are allowed")
 }
 
 /// Rows 9, 10 and 11: the exchange names the address.

@@ -37,8 +37,8 @@ pub(super) fn nothing_else_known(case: &Case<'_>) -> Vec<Claim> {
     let doubt = listed.then(|| case.whereabouts());
     let mut claims = vec![claim(Cause::IpNotListed, Possible).maybe_con(doubt)];
     if !worked {
-        let mismatch = claim(Cause::KeyMismatch, likelihood).pro(case.whereabouts()).maybe_pro(second);
-        claims.insert(0, mismatch.maybe_pro(case.no_history()));
+        let mismatch = claim(Cause::KeyMismatch, likelihood).maybe_pro(case.outbound().map(|_| case.whereabouts()));
+        claims.insert(0, mismatch.maybe_pro(second));
         claims.insert(1, claim(Cause::KeyDisabled, likelihood));
         claims.push(claim(Cause::NoReadPermission, likelihood));
         claims.extend(environment(case, &refused, likelihood));
