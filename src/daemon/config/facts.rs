@@ -3,11 +3,7 @@
 //! Guarantees: made of problems and rows after credentials were withheld from them, so that it holds nothing that they
 //! do not show. Does not: find anything itself.
 
-use super::{
-    Examined, names,
-    problem::{Origin, Severity},
-    variables::Variables,
-};
+use super::{Examined, names, problem::Origin, variables::Variables};
 use crate::diagnosis::probes::{CredentialFacts, Flaw, FlawFound};
 
 /// The quoted halves of a pair: name and place.
@@ -25,10 +21,12 @@ pub(super) fn quoted(variables: &Variables) -> Vec<FlawFound> {
 
 /// What the load found out about the pair.
 pub(super) fn gather(examined: &Examined, quoted: Vec<FlawFound>) -> CredentialFacts {
-    let of_the_pair = examined.problems.iter().filter(|problem| problem.key != names::TOKEN);
+    let file = examined.report.sources.iter().find(|row| row.key == "configuration file").map(|row| &row.source);
+    let of_the_pair =
+        examined.problems.iter().filter(|problem| problem.key != names::TOKEN && Some(&problem.source) != file);
     let found = of_the_pair.filter_map(|problem| {
-        let unreadable = problem.key == "file" && problem.severity == Severity::Error;
-        let flaw = problem.flaw.or_else(|| (unreadable && no_pair(examined)).then_some(Flaw::Unreadable))?;
+        let about_a_file = matches!(problem.flaw, Some(Flaw::Missing | Flaw::Unreadable));
+        let flaw = problem.flaw.filter(|_| !about_a_file || no_pair(examined))?;
         let place = place(&problem.source);
         Some(FlawFound { flaw, name: problem.key.clone(), place, text: problem.text.clone() })
     });

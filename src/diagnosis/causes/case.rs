@@ -31,10 +31,11 @@ impl<'a> Case<'a> {
         self.answers().into_iter().filter(|(_, answer)| answer.objection() == Some(kind)).collect()
     }
 
-    /// A private probe that was accepted; a signed success.
+    /// A read that was accepted; a signed success. What the cancellation of nothing says is unproven, and excludes
+    /// nothing.
     pub(super) fn accepted(&self) -> Option<Probe> {
-        let private = Probe::ALL.iter().filter(|probe| **probe >= Probe::Balance);
-        private.copied().find(|probe| self.findings.answer(*probe).is_some_and(Answer::is_acceptance))
+        let reads = Probe::ALL.iter().filter(|probe| (Probe::Balance..=Probe::OrderHistory).contains(*probe));
+        reads.copied().find(|probe| self.findings.answer(*probe).is_some_and(Answer::is_acceptance))
     }
 
     /// "private/… was accepted in this run", for what that excludes.

@@ -154,6 +154,8 @@ impl Claim {
 
 const FIRST_METHOD: &str = "private/user-balance";
 const NOTHING_TO_DO: &str = "nothing to do";
+const UNUSABLE: &str = "put right what stands under Configuration; where a file is not readable by you, run it as root: \
+                        `sudo crypto-proxy diagnose --alone`";
 const UNEXPLAINED: &str =
     "no known cause explains this: run it again in a minute, then take the findings to the exchange's support";
 
@@ -179,7 +181,11 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
     let conclusion = conclude(findings, &standing);
     let causes: Vec<Ranked> = standing.into_iter().map(|claim| claim.rank(&case)).collect();
     let ruled_out = ruled_out.into_iter().map(|claim| claim.rank(&case)).collect();
-    let without = if conclusion == Conclusion::Healthy { NOTHING_TO_DO } else { UNEXPLAINED };
+    let without = match conclusion {
+        Conclusion::Healthy => NOTHING_TO_DO,
+        Conclusion::Unusable => UNUSABLE,
+        Conclusion::Trouble | Conclusion::Unreachable => UNEXPLAINED,
+    };
     let next_step = causes.first().map_or_else(|| without.to_owned(), |first| first.next_step.clone());
     Ranking { conclusion, causes, ruled_out, tied, next_step }
 }

@@ -256,3 +256,34 @@ fn rows_2_3_and_31_flaws_of_the_pair() {
     assert_eq!(ruled_out(&flawed(Flaw::Swapped), &Past::default()), [Cause::MalformedPair]);
     assert_eq!(top(&flawed(Flaw::Swapped).refused(), &Past::default()).0[0], Cause::MalformedPair);
 }
+
+#[test]
+fn a_cancellation_of_nothing_excludes_nothing() {
+    let mut findings = healthy().refused();
+    findings.list.push(Finding { probe: Probe::CancelUnknown, seen: answered(200, 40401), took: Duration::ZERO });
+    assert_eq!(top(&findings, &Past::default()).0[0], Cause::KeyMismatch);
+    assert!(!ruled_out(&findings, &Past::default()).contains(&Cause::KeyMismatch));
+}
+
+#[test]
+fn a_file_that_may_not_be_read_says_nothing_about_the_pair() {
+    let (name, place) = ("file".to_owned(), "/etc/crypto.env".to_owned());
+    let flaws = vec![FlawFound { flaw: Flaw::Unreadable, name, place, text: "not readable by you".into() }];
+    let facts = Seen::Credentials(CredentialFacts { flaws, ..CredentialFacts::default() });
+    let mut findings = healthy().with(&[Probe::Credentials], &facts);
+    findings.target = None;
+    findings.list.truncate(2);
+    let ranking = rank(&findings, &Past::default());
+    assert_eq!((ranking.conclusion, ranking.causes.len()), (Conclusion::Unusable, 0));
+    assert!(ranking.next_step.contains("sudo crypto-proxy diagnose --alone"));
+}
+
+#[test]
+fn a_redirect_is_a_captive_page_or_the_edge_and_both_are_said() {
+    use crate::gateway::failure::Failure;
+    let findings = healthy().with(&[Probe::Public], &Seen::Failed(Failure::Redirected(302)));
+    assert_eq!(top(&findings, &Past::default()), (vec![Cause::NotReached, Cause::EdgeBlocked], Some(Likely)));
+    let silent = healthy().with(&[Probe::Public], &Seen::Failed(Failure::Deadline(Duration::from_secs(4))));
+    assert_eq!(top(&silent, &Past::default()), (vec![Cause::NotReached], Some(Likely)));
+    assert_eq!(rank(&silent, &Past::default()).conclusion, Conclusion::Unreachable);
+}

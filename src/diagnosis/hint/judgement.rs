@@ -12,20 +12,15 @@ use crate::{
     diagnosis::{
         causes::{Cause, Kind, Likelihood, Place},
         pair_memory::PairFacts,
+        probes::{certainly_inside, certainly_outside},
     },
     exchange::methods,
-    gateway::{
-        observed::{Expected, Skew},
-        record::CallReport,
-    },
+    gateway::{observed::Expected, record::CallReport},
 };
 
 mod refusal;
 #[cfg(test)]
 pub(super) mod tests;
-
-/// The exchange refuses a nonce that is further off than this, in milliseconds.
-const NONCE_WINDOW_MS: u64 = 60_000;
 
 /// What is known beside the report itself.
 #[derive(Clone, Debug)]
@@ -139,12 +134,4 @@ impl Case<'_> {
     fn ago(&self, accepted: Accepted) -> String {
         format!("{} s ago", self.facts.now.saturating_duration_since(accepted.at).as_secs())
     }
-}
-
-const fn certainly_outside(skew: Skew) -> bool {
-    skew.offset_ms.unsigned_abs() > NONCE_WINDOW_MS + skew.uncertainty_ms
-}
-
-const fn certainly_inside(skew: Skew) -> bool {
-    skew.offset_ms.unsigned_abs() + skew.uncertainty_ms < NONCE_WINDOW_MS
 }

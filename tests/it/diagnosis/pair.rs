@@ -97,3 +97,19 @@ async fn a_pair_without_a_callers_token_is_probed_all_the_same() {
     outcome.concludes(Conclusion::Healthy);
     assert!(matches!(outcome.findings.seen(probes::Probe::Balance), Some(Seen::Answered(_))), "{}", outcome.text);
 }
+
+#[tokio::test]
+async fn row_1_an_environment_file_that_is_not_there_is_named() {
+    let scenario = Scenario::healthy().await;
+    let folder = TempDir::new().unwrap();
+    let sources = Sources::new(None, Vec::<(OsString, OsString)>::new());
+    let default_config_file = folder.path().join("absent.toml");
+    let sources = Sources { default_config_file, ..sources }.with_env_files(vec![folder.path().join("absent.env")]);
+    let examined = config::examine(&sources);
+    let flaws: Vec<Flaw> = examined.pair.flaws.iter().map(|found| found.flaw).collect();
+    assert_eq!(flaws, [Flaw::Missing]);
+    assert!(examined.probing.is_none());
+    let facts = examined.pair;
+    let outcome = scenario.plan(|plan| (plan.facts, plan.ready) = (facts, None)).run().await;
+    outcome.says(&[Cause::NotConfigured], VeryLikely, "absent.env").concludes(Conclusion::Unusable);
+}

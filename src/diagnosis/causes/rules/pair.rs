@@ -31,9 +31,9 @@ pub(super) fn published(case: &Case<'_>) -> Vec<Claim> {
     claim(Cause::Published, VeryLikely, flaws(case, &[Flaw::Published])).into_iter().collect()
 }
 
-/// Rows 1 and 3: there is no pair to sign with.
+/// Rows 1 and 3: there is no pair to sign with. A file that may not be read by this user says nothing about the pair.
 pub(super) fn not_there(case: &Case<'_>) -> Vec<Claim> {
-    let missing = claim(Cause::NotConfigured, VeryLikely, flaws(case, &[Flaw::Missing, Flaw::Unreadable]));
+    let missing = claim(Cause::NotConfigured, VeryLikely, flaws(case, &[Flaw::Missing]));
     let half = claim(Cause::MalformedPair, VeryLikely, flaws(case, &[Flaw::Half, Flaw::Malformed]));
     missing.into_iter().chain(half).collect()
 }

@@ -34,11 +34,11 @@ pub(super) fn not_reached(case: &Case<'_>) -> Vec<Claim> {
         return very(Cause::NoTls, format!("TCP connects, TLS: {}", said(Probe::Tls)));
     }
     let Some(Seen::Failed(failure)) = seen(Probe::Public) else { return lost_on_the_way(case) };
-    // A redirect is what a captive page answers; on a verified connection it is somebody at the edge.
+    // A redirect or a page is what a captive network answers, and what the edge answers too.
     let claim = Claim::new(Cause::NotReached, Way, Likely).pro(format!("{}: {failure}", Probe::Public.name()));
-    let edge = matches!(failure, Failure::Redirected(_) | Failure::Malformed(_) | Failure::Encoded);
+    let edge = matches!(failure, Failure::Redirected(_)) || failure.is_about_an_answer();
     let edge =
-        edge.then(|| Claim::new(Cause::EdgeBlocked, Way, Possible).pro("something answers in the exchange's place"));
+        edge.then(|| Claim::new(Cause::EdgeBlocked, Way, Likely).pro("something answers in the exchange's place"));
     [Some(claim), edge].into_iter().flatten().collect()
 }
 
