@@ -287,3 +287,16 @@ fn a_redirect_is_a_captive_page_or_the_edge_and_both_are_said() {
     assert_eq!(top(&silent, &Past::default()), (vec![Cause::NotReached], Some(Likely)));
     assert_eq!(rank(&silent, &Past::default()).conclusion, Conclusion::Unreachable);
 }
+
+#[test]
+fn causes_of_different_symptoms_are_no_tie() {
+    let facts = CredentialFacts {
+        flaws: vec![FlawFound { flaw: Flaw::Published, name: "x".into(), place: "y".into(), text: "z".into() }],
+        ..CredentialFacts::default()
+    };
+    let reads = [Probe::Balance, Probe::OpenOrders, Probe::OrderHistory];
+    let findings = healthy().with(&[Probe::Credentials], &Seen::Credentials(facts)).with(&reads, &answered(401, 40103));
+    let ranking = rank(&findings, &Past::default());
+    assert_eq!((ranking.top(), ranking.causes[1].cause), (vec![Cause::Published], Cause::IpNotListed));
+    assert_eq!(ranking.causes[1].likelihood(), Some(VeryLikely));
+}

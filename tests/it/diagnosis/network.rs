@@ -3,16 +3,22 @@
 use std::{io, sync::Arc, time::Instant};
 
 use crypto_proxy::{
-    diagnosis::causes::{
-        Cause, Conclusion,
-        Likelihood::{Likely, VeryLikely},
+    diagnosis::{
+        causes::{
+            Cause, Conclusion,
+            Likelihood::{Likely, VeryLikely},
+        },
+        probes::Seen,
     },
     sandbox::Fault,
 };
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::support::tls::Authority;
+use crate::support::{
+    tls::Authority,
+    wire::{Script, Step, Wire, reply},
+};
 
 #[tokio::test]
 async fn row_21_a_name_that_is_not_resolved() {
@@ -78,5 +84,26 @@ async fn row_17_a_base_url_that_is_not_the_exchanges() {
         let scenario = Scenario::healthy().await;
         let scenario = scenario.exchange(|exchange, _| exchange.script_always("*", Fault::code(code)));
         scenario.run().await.says(&[Cause::WrongBase], VeryLikely, next);
+    }
+}
+
+#[tokio::test]
+async fn a_verified_session_is_a_finding_of_its_own_and_an_expired_certificate_is_none() {
+    for expired in [false, true] {
+        let authority = Authority::new();
+        let server = if expired { authority.expired_server("localhost") } else { authority.server("localhost") };
+        let answered = || [Step::Request, Step::Write(reply::good())].to_vec();
+        let answers: Vec<Step> = (0..3).flat_map(|_| answered()).collect();
+        let wire = Wire::start([Script::tls(&server, [Step::Drain]), Script::tls(&server, answers)]).await;
+        let (base, file) = (wire.tls_base(), authority.file());
+        let scenario = Scenario::healthy().await.plan(to(&base)).plan(move |plan| {
+            plan.ready.as_mut().unwrap().upstream.ca_file = Some(file);
+        });
+        let outcome = scenario.run().await;
+        let tls = outcome.findings.seen(probes::Probe::Tls);
+        assert_eq!(tls, Some(if expired { &Seen::NotSecured } else { &Seen::Secured }), "{}", outcome.text);
+        if expired {
+            outcome.says(&[Cause::NoTls], VeryLikely, "whose certificate it is");
+        }
     }
 }
