@@ -116,8 +116,14 @@ fn row_5_6_and_30_what_changed_since_it_worked() {
     for half in [What::Key, What::Secret] {
         let past = changed(half.clone(), good(HOME));
         assert_eq!(top(&refused, &past), (vec![Cause::HalfRotated], Some(VeryLikely)));
-        assert_eq!(top(&refused, &changed(half, Past::default())), (vec![Cause::HalfRotated], Some(Likely)));
     }
+    assert_eq!(top(&refused, &changed(What::Key, Past::default())), (vec![Cause::HalfRotated], Some(Likely)));
+    let mended = |mut past: Past| {
+        past.changes.push(Change { at_ms: 700_000, what: What::Secret });
+        rank(&refused, &past).likelihood()
+    };
+    assert_eq!(mended(changed(What::Key, good(HOME))), Some(Possible), "key, then secret: half, or mended");
+    assert_eq!(mended(Past::default()), Some(Possible));
 }
 
 #[test]

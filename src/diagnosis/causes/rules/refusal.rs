@@ -88,7 +88,17 @@ pub(super) fn half_rotated(case: &Case<'_>) -> Vec<Claim> {
         return vec![Claim::ruled_out(Cause::HalfRotated, Refusal, "a call was accepted since the change")];
     }
     let worked = case.past.last_good.is_some();
-    let claim = Claim::new(Cause::HalfRotated, Refusal, if worked { VeryLikely } else { Likely });
+    // A secret that follows a key mends as often as it breaks; only what worked before tells which.
+    let since_ms = case.past.last_good.as_ref().map_or(0, |good| good.at_ms);
+    let since = || case.past.changes.iter().filter(|change| change.at_ms > since_ms);
+    let key_too = since().any(|change| change.what == What::Key) && since().any(|change| change.what == What::Secret);
+    let likelihood = match (key_too, worked, &change.what) {
+        (true, _, _) | (false, false, What::Secret) => Possible,
+        (false, true, _) => VeryLikely,
+        (false, false, _) => Likely,
+    };
+    let claim = Claim::new(Cause::HalfRotated, Refusal, likelihood);
+    let claim = claim.maybe_con(key_too.then_some("both halves changed since: the later one may have mended it"));
     let claim = claim.pro(format!("{}, and nothing was accepted since", change.what.describe()));
     vec![claim.maybe_pro(worked.then_some("calls were accepted with the pair before"))]
 }
