@@ -9,13 +9,17 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub mod check;
 mod demo;
+mod diagnose;
 mod sandbox;
 mod self_test;
 mod serve;
+mod smoke;
 mod stop;
 
 /// The command line was not understood (sysexits EX_USAGE).
 const USAGE: u8 = 64;
+/// The exchange cannot be reached (sysexits EX_UNAVAILABLE).
+const UNREACHABLE: u8 = 69;
 /// The configuration is not usable (sysexits EX_CONFIG).
 const CONFIGURATION: u8 = 78;
 
@@ -33,6 +37,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Say what the daemon would make of its configuration and credentials, without network
     Check(check::CheckArgs),
+    /// Find out why calls fail: probes that never trade, causes in order, one next step
+    Diagnose(diagnose::Arguments),
+    /// The quick look: public, balance, open orders, order history, PASS or FAIL each
+    Smoke(smoke::Arguments),
     /// See it work: stand-in exchange and proxy on loopback, five calls through the real door
     Demo(demo::Arguments),
     /// Run the 70 signing vectors through the signing code, without network
@@ -58,6 +66,8 @@ fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Diagnose(arguments) => diagnose::run(arguments),
+        Command::Smoke(arguments) => smoke::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::SelfTest => self_test::run(),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

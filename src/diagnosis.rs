@@ -2,11 +2,14 @@
 //!
 //! [`egress`] watches the address that the exchange sees, [`pair_memory`] notices that only half of the credentials was
 //! replaced, [`hint`] reads along with the records and writes, after each refused call, what most likely stands behind
-//! it, and [`self_test`] proves that the signing code is not the reason. Nothing here is in the path of a call.
+//! it, [`causes`] is the table of what can, and [`self_test`] proves that the signing code is not the reason. Nothing here is in the path of a call.
 
+pub mod causes;
 pub mod egress;
 pub mod hint;
 #[cfg(test)]
 mod lines;
 pub mod pair_memory;
+pub mod probes;
+pub mod report;
 pub mod self_test;

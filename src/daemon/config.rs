@@ -10,7 +10,10 @@ use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
     daemon::{server, telemetry},
-    diagnosis::egress,
+    diagnosis::{
+        egress,
+        probes::{CredentialFacts, Ready},
+    },
     gateway::{
         caller::{Caller, Callers},
         observed::Expected,
@@ -26,6 +29,7 @@ mod access;
 mod cleaning;
 mod credentials;
 mod env_file;
+mod facts;
 mod layers;
 mod names;
 mod nearest;
@@ -118,6 +122,25 @@ pub struct Examined {
     pub problems: Problems,
     /// Every effective setting with its source, redacted; defaults stand in for what cannot be used.
     pub report: Report,
+    /// What is known of the pair, for a diagnosis.
+    pub pair: CredentialFacts,
+    /// What a diagnosis asks with; there also where the daemon would not start for want of a caller's token.
+    pub probing: Option<Probing>,
+}
+
+/// What a diagnosis without a daemon asks with.
+pub struct Probing {
+    /// The pair, the way to the exchange, and who tells our address.
+    pub ready: Ready,
+    /// The operator's statement about the whitelist.
+    pub expected: Expected,
+}
+
+impl fmt::Debug for Probing {
+    /// Nothing of it: a credential may have been pasted into any setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probing").finish_non_exhaustive()
+    }
 }
 
 /// Loads the configuration.
@@ -150,6 +173,11 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
     let mut report = Report { sources: sources.describe(), credentials: Vec::new(), settings: rows };
     let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
+    let probing = credentials.clone().filter(|_| problems.allow_start()).map(|credentials| Probing {
+        ready: Ready { credentials, upstream: settings.upstream.clone(), egress: egress.clone() },
+        expected: expected.clone(),
+    });
+    let quoted = facts::quoted(&variables);
     let rows = &mut report.credentials;
     let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
     rows.extend(label_row(&variables));
@@ -171,7 +199,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    Examined { config, problems, report }
+    let examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing };
+    Examined { pair: facts::gather(&examined, quoted), ..examined }
 }
 
 fn default_caller(token: TokenDigest, policy: Policy) -> Callers {

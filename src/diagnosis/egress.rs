@@ -26,7 +26,8 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-use agreement::{Reading, agree};
+pub use agreement::Reading;
+use agreement::agree;
 use announce::Announcer;
 use service::NoAnswer;
 
@@ -109,12 +110,7 @@ impl Watch {
         resolver: Resolver,
         ca_file: Option<&Path>,
     ) -> Result<Self, ClientProblem> {
-        let mut origins = Vec::new();
-        settings.services.retain(|service| {
-            let new = !origins.contains(&service.origin());
-            origins.push(service.origin());
-            new
-        });
+        keep_one_per_origin(&mut settings.services);
         let client = upstream::service_client(&settings.services, settings.deadline, ca_file, resolver)?;
         let (wanted, confirmed) = (Arc::default(), watch::channel(None).0);
         Ok(Self { settings, observed, client, wanted, confirmed, announcer: Announcer::default() })
@@ -156,32 +152,58 @@ impl Watch {
 
     async fn measure(&mut self) {
         let began = Instant::now();
-        let reading = agree(&self.ask_all().await);
+        let Settings { services, deadline, .. } = &self.settings;
+        let reading = agree(&ask_all(&self.client, services, *deadline).await);
         let confirmed = matches!(reading, Reading::Confirmed { .. });
         self.announcer.take(reading, &self.observed);
         if confirmed {
             self.confirmed.send_replace(Some(began));
         }
     }
+}
 
-    async fn ask_all(&self) -> Vec<IpAddr> {
-        let mut asked = JoinSet::new();
-        for service in self.settings.services.iter() {
-            let (client, service, deadline) = (self.client.clone(), service.clone(), self.settings.deadline);
-            asked.spawn(async move {
-                let answer = time::timeout(deadline, service::ask(&client, &service)).await;
-                let answer = answer.unwrap_or(Err(NoAnswer::NotReached));
-                if let Err(problem) = answer {
-                    tracing::debug!("{} {problem}", service.host_str().unwrap_or_default());
-                }
-                answer.ok()
-            });
-        }
-        let mut answers = Vec::new();
-        while let Some(answer) = asked.join_next().await {
-            // A service whose task panicked has no voice; the panic hook has said so.
-            answers.extend(answer.ok().flatten());
-        }
-        answers
+/// Measures once, by itself: for a diagnosis without a daemon.
+///
+/// # Errors
+/// [`ClientProblem`], as [`Watch::new`].
+pub async fn measure_once(
+    services: &[Url],
+    deadline: Duration,
+    resolver: Resolver,
+    ca_file: Option<&Path>,
+) -> Result<Reading, ClientProblem> {
+    let mut services = services.to_vec();
+    keep_one_per_origin(&mut services);
+    let client = upstream::service_client(&services, deadline, ca_file, resolver)?;
+    Ok(agree(&ask_all(&client, &services, deadline).await))
+}
+
+fn keep_one_per_origin(services: &mut Vec<Url>) {
+    let mut origins = Vec::new();
+    services.retain(|service| {
+        let new = !origins.contains(&service.origin());
+        origins.push(service.origin());
+        new
+    });
+}
+
+async fn ask_all(client: &reqwest::Client, services: &[Url], deadline: Duration) -> Vec<IpAddr> {
+    let mut asked = JoinSet::new();
+    for service in services {
+        let (client, service) = (client.clone(), service.clone());
+        asked.spawn(async move {
+            let answer = time::timeout(deadline, service::ask(&client, &service)).await;
+            let answer = answer.unwrap_or(Err(NoAnswer::NotReached));
+            if let Err(problem) = answer {
+                tracing::debug!("{} {problem}", service.host_str().unwrap_or_default());
+            }
+            answer.ok()
+        });
     }
+    let mut answers = Vec::new();
+    while let Some(answer) = asked.join_next().await {
+        // A service whose task panicked has no voice; the panic hook has said so.
+        answers.extend(answer.ok().flatten());
+    }
+    answers
 }

@@ -8,29 +8,25 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, time};
 
-use super::{egress, pair_memory::PairFacts};
+use super::{causes::Kind, egress, pair_memory::PairFacts};
 use crate::gateway::{
     observed::{Observed, Skew},
     record::CallReport,
 };
 
-mod cause;
 mod correction;
 mod experience;
 mod judgement;
-mod kind;
 mod line;
 #[cfg(test)]
 mod tests;
 mod whereabouts;
 
-pub use cause::Cause;
 pub use experience::{Accepted, Past, Tally};
-pub use judgement::{Facts, Hint, Likelihood, judge};
+pub use judgement::{Facts, Hint, judge};
 
 use correction::Waiting;
 use experience::Experience;
-use kind::Kind;
 
 /// The reader of the records that writes hints, to be run as a task of its own.
 #[derive(Debug)]

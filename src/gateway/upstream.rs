@@ -27,14 +27,17 @@ use crate::exchange::envelope;
 
 mod base;
 mod client;
+mod connecting;
 mod errors;
+mod public;
 mod resolver;
 mod roots;
 mod scrub;
 
 pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
 pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
-pub use resolver::{Lookup, Resolver, is_public};
+pub use connecting::{Step, Steps};
+pub use resolver::{Lookup, Resolver, Unresolved, is_public};
 pub use roots::RootsProblem;
 use scrub::Scrubber;
 

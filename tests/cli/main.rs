@@ -4,6 +4,7 @@
 #[path = "../it/support/canary.rs"]
 mod canary;
 mod check;
+mod diagnose;
 mod hostile;
 mod plain;
 mod serve;

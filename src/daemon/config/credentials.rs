@@ -13,7 +13,10 @@ use super::{
     report::Row,
     variables::{Layer, Variable, Variables},
 };
-use crate::gateway::secret::{ApiKey, ApiSecret, Credentials};
+use crate::{
+    diagnosis::probes::Flaw,
+    gateway::secret::{ApiKey, ApiSecret, Credentials},
+};
 
 mod token;
 
@@ -107,7 +110,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
     for (variable, name, missing) in &halves {
         let text = format!("half a pair: {name} stands there without {missing}");
         let remedy = format!("set {missing} in the same place; pairs are never mixed across names or sources");
-        problems.push(Problem::error(missing, &variable.origin, text, remedy));
+        problems.push(Problem::error(missing, &variable.origin, text, remedy).about_the_pair(Flaw::Half));
     }
     if halves.is_empty() {
         let (key, secret) = ("CRYPTO_API_KEY", "CRYPTO_API_SECRET");
@@ -116,14 +119,15 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
             ("not configured: the value is empty", variable.origin.clone())
         });
         let remedy = format!("set {key} and {secret} in /etc/crypto.env, then systemctl restart crypto-proxy");
-        problems.push(Problem::error(&format!("{key}, {secret}"), &origin, text, remedy));
+        problems.push(Problem::error(&format!("{key}, {secret}"), &origin, text, remedy).about_the_pair(Flaw::Missing));
     }
 }
 
 fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
     for (variable, name, missing) in halves(&variables.layers) {
         let text = format!("half a pair: there is no {missing} beside it, and it is not used");
-        problems.push(Problem::warning(name, &variable.origin, text, "complete it, or take it out"));
+        let problem = Problem::warning(name, &variable.origin, text, "complete it, or take it out");
+        problems.push(problem.about_the_pair(Flaw::SpareHalf));
     }
 }
 
@@ -147,23 +151,23 @@ impl Found<'_> {
         };
         let length = text.chars().count();
         let is_published = judge.published.holds(used, text);
-        let mut error = |text: String, remedy: &str| {
-            problems.push(Problem::error(name, &variable.origin, text, remedy));
+        let mut error = |flaw, text: String, remedy: &str| {
+            problems.push(Problem::error(name, &variable.origin, text, remedy).about_the_pair(flaw));
             false
         };
         if is_published && judge.exchange == Exchange::Real {
-            return error("this value was published: anybody may have it".to_owned(), REVOKE);
+            return error(Flaw::Published, "this value was published: anybody may have it".to_owned(), REVOKE);
         }
         if length < TOO_SHORT {
-            return error(format!("too short: {length} characters"), COPY_AGAIN);
+            return error(Flaw::Malformed, format!("too short: {length} characters"), COPY_AGAIN);
         }
         if is_published {
             let text = "this value was published; it is accepted because the exchange is a stand-in on this machine";
-            problems.push(Problem::warning(name, &variable.origin, text, REVOKE));
+            problems.push(Problem::warning(name, &variable.origin, text, REVOKE).about_the_pair(Flaw::Published));
         }
         if length < SHORT {
             let text = format!("suspiciously short: {length} characters");
-            problems.push(Problem::warning(name, &variable.origin, text, COPY_AGAIN));
+            problems.push(Problem::warning(name, &variable.origin, text, COPY_AGAIN).about_the_pair(Flaw::Short));
         }
         true
     }
@@ -171,17 +175,18 @@ impl Found<'_> {
     fn check_swapped(&self, key: &str, secret: &str, problems: &mut Problems) -> bool {
         let (name, origin) = (self.names.0, &self.key.origin);
         if key == secret {
-            problems.push(Problem::error(name, origin, "key and secret are the same text", COPY_AGAIN));
+            let problem = Problem::error(name, origin, "key and secret are the same text", COPY_AGAIN);
+            problems.push(problem.about_the_pair(Flaw::Malformed));
             return false;
         }
         if key.starts_with(SECRET_PREFIX) {
             let other = if secret.starts_with(SECRET_PREFIX) { "; so does the secret" } else { "" };
             let text =
                 format!("begins with {SECRET_PREFIX} as a secret does: is the secret in the key's place?{other}");
-            problems.push(Problem::warning(name, origin, text, COPY_AGAIN));
+            problems.push(Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped));
         } else if key.len() > secret.len() && secret.len() >= TOO_SHORT {
             let text = format!("is longer ({}) than its secret ({}): are they swapped?", key.len(), secret.len());
-            problems.push(Problem::warning(name, origin, text, COPY_AGAIN));
+            problems.push(Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped));
         }
         true
     }
@@ -212,7 +217,9 @@ impl Found<'_> {
         let text = format!("differs from the pair in use: {} ({})", used.names.0, used.key.origin);
         let key = format!("{}, {}", self.names.0, self.names.1);
         let problem = Problem::warning(&key, &self.key.origin, text, "keep one pair");
-        problems.push(problem.ready("a second pair of credentials is configured, and differs"));
+        problems.push(
+            problem.about_the_pair(Flaw::SecondPair).ready("a second pair of credentials is configured, and differs"),
+        );
     }
 }
 
@@ -239,12 +246,14 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
             if !dirt.is_empty() {
                 let (before, after) = (variable.value.chars().count(), text.chars().count());
                 let what = format!("{} taken off: {before} characters, {after} without", dirt.join(" and "));
-                problems.push(Problem::warning(name, &variable.origin, what, "correct the value where it stands"));
+                let problem = Problem::warning(name, &variable.origin, what, "correct the value where it stands");
+                problems.push(problem.about_the_pair(Flaw::Dirt));
             }
             Some(text)
         }
         Err(inside) => {
-            problems.push(Problem::error(name, &variable.origin, inside, "copy the value again"));
+            let problem = Problem::error(name, &variable.origin, inside, "copy the value again");
+            problems.push(problem.about_the_pair(Flaw::Malformed));
             None
         }
     }

@@ -7,6 +7,7 @@
 use std::{fmt, path::PathBuf};
 
 use super::withhold::Withheld;
+use crate::diagnosis::probes::Flaw;
 
 /// Longest value that is shown, in characters.
 const MAX_SHOWN: usize = 80;
@@ -79,6 +80,8 @@ pub struct Problem {
     pub remedy: String,
     /// A short form for `GET /ready`, for the few that belong there.
     pub ready: Option<&'static str>,
+    /// What it says about the pair, where it does.
+    pub flaw: Option<Flaw>,
 }
 
 impl Problem {
@@ -91,6 +94,7 @@ impl Problem {
             text: text.into(),
             remedy: remedy.into(),
             ready: None,
+            flaw: None,
         }
     }
 
@@ -100,6 +104,11 @@ impl Problem {
 
     pub(super) fn shown(self, value: &str) -> Self {
         Self { shown: Some(one_line(value)), ..self }
+    }
+
+    pub(super) const fn about_the_pair(mut self, flaw: Flaw) -> Self {
+        self.flaw = Some(flaw);
+        self
     }
 
     pub(super) const fn ready(mut self, short: &'static str) -> Self {

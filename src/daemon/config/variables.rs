@@ -13,6 +13,7 @@ use super::{
     problem::{Origin, Problem, Problems},
     sources::Sources,
 };
+use crate::diagnosis::probes::Flaw;
 
 /// The environment file among the unit's credentials.
 const CREDENTIAL_FILE: &str = "crypto.env";
@@ -147,7 +148,8 @@ fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut 
     if let Err(error) = fs::read_dir(directory) {
         let (text, remedy) = explain(&error);
         let source = Origin::File(directory.to_owned());
-        problems.push(Problem::error(names::CREDENTIALS_DIRECTORY, &source, text, remedy));
+        let problem = Problem::error(names::CREDENTIALS_DIRECTORY, &source, text, remedy);
+        problems.push(problem.about_the_pair(flaw_of(&error)));
         variables.unreadable = true;
         return;
     }
@@ -196,10 +198,19 @@ pub(super) fn read_text(path: &Path, problems: &mut Problems) -> Option<Zeroizin
             drop(Zeroizing::new(error.into_bytes()));
             (format!("line {line} is not UTF-8"), "save the file as UTF-8")
         }
-        Err(error) => explain(&error),
+        Err(error) => {
+            let (text, remedy) = explain(&error);
+            problems.push(Problem::error("file", &source, text, remedy).about_the_pair(flaw_of(&error)));
+            return None;
+        }
     };
-    problems.push(Problem::error("file", &source, text, remedy));
+    problems.push(Problem::error("file", &source, text, remedy).about_the_pair(Flaw::Unreadable));
     None
+}
+
+/// What an unread file says about the pair, where no other place has one.
+fn flaw_of(error: &io::Error) -> Flaw {
+    if error.kind() == io::ErrorKind::NotFound { Flaw::Missing } else { Flaw::Unreadable }
 }
 
 fn explain(error: &io::Error) -> (String, &'static str) {

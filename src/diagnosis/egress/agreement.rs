@@ -10,7 +10,7 @@ const ENOUGH: usize = 2;
 
 /// The outcome of one measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub enum Reading {
     /// Enough services name this address.
     Confirmed {
         /// The address.

@@ -272,6 +272,6 @@ async fn a_name_is_looked_up_by_the_resolver_that_was_given() {
     url.set_host(Some("localhost")).unwrap();
     let settings = Settings { services: vec![url], ..settings(&[]) };
     let watch = Watch::new(settings, Arc::default(), resolver, None).unwrap();
-    assert_eq!(watch.ask_all().await, [ip(HOME)]);
+    assert_eq!(ask_all(&watch.client, &watch.settings.services, watch.settings.deadline).await, [ip(HOME)]);
     assert_eq!(names.try_recv().unwrap(), "localhost");
 }

@@ -7,10 +7,13 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{cause::Cause, judgement::Likelihood, kind::Kind, line};
-use crate::gateway::{
-    observed::{Expected, Observed},
-    record::CallReport,
+use super::line;
+use crate::{
+    diagnosis::causes::{Cause, Kind, Likelihood},
+    gateway::{
+        observed::{Expected, Observed},
+        record::CallReport,
+    },
 };
 
 /// So many hints are named in a correction; further ones are only counted.

@@ -11,12 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{kind::Kind, whereabouts};
+use super::whereabouts;
 use crate::{
-    exchange::{
-        codes::{self, Category},
-        methods::Class,
-    },
+    diagnosis::causes::Kind,
+    exchange::methods::Class,
     gateway::{outcome::Outcome, record::CallReport},
 };
 
@@ -139,7 +137,5 @@ impl Experience {
 
 /// Whether the exchange took the call as authentic and permitted, whatever it then said.
 fn is_accepted(report: &CallReport) -> bool {
-    let category = report.code.and_then(codes::find).map(|info| info.category);
-    let on_its_merits = matches!(category, Some(Category::Ok | Category::Business));
-    report.outcome == Outcome::Answered && on_its_merits && report.class != Some(Class::Public)
+    report.outcome == Outcome::Answered && Kind::is_acceptance(report.code) && report.class != Some(Class::Public)
 }

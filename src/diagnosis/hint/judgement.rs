@@ -5,19 +5,21 @@
 //! `RULES` is the precedence. Does not: know anything that was not observed in this process or remembered from its last
 //! start.
 
-use std::{fmt, time::Instant};
+use std::time::Instant;
 
 use super::{
-    cause::{Cause, Place},
     experience::{Accepted, Past},
-    kind::Kind,
     whereabouts,
 };
 use crate::{
-    diagnosis::pair_memory::PairFacts,
+    diagnosis::{
+        causes::{Cause, Kind, Likelihood, Place},
+        pair_memory::PairFacts,
+        probes::{certainly_inside, certainly_outside},
+    },
     exchange::methods,
     gateway::{
-        observed::{Expected, Outbound, Skew},
+        observed::{Expected, Outbound},
         record::CallReport,
     },
 };
@@ -25,9 +27,6 @@ use crate::{
 mod refusal;
 #[cfg(test)]
 pub(super) mod tests;
-
-/// The exchange refuses a nonce that is further off than this, in milliseconds.
-const NONCE_WINDOW_MS: u64 = 60_000;
 
 /// What is known beside the report itself.
 #[derive(Clone, Debug)]
@@ -40,27 +39,6 @@ pub struct Facts {
     pub past: Past,
     /// The time that ages are counted to.
     pub now: Instant,
-}
-
-/// How likely a cause is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Likelihood {
-    /// Nothing speaks against it.
-    Possible,
-    /// Something speaks for it.
-    Likely,
-    /// The exchange or our own measurement says so.
-    VeryLikely,
-}
-
-impl fmt::Display for Likelihood {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Possible => "possible",
-            Self::Likely => "likely",
-            Self::VeryLikely => "very likely",
-        })
-    }
 }
 
 /// What most likely stands behind a failed call.
@@ -99,7 +77,7 @@ pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
     };
     let address = case.outbound().map(|seen| seen.address);
     let listed = case.is_expected() == Some(true);
-    let place = Place { address, listed, method: report.method.as_deref().unwrap_or("none") };
+    let place = Place { address, listed, ..Place::of_method(report.method.as_deref().unwrap_or("none")) };
     Some(Hint { next: cause.next_step(&place), cause, likelihood, evidence, alternatives })
 }
 
@@ -171,12 +149,4 @@ impl Case<'_> {
     fn ago(&self, accepted: Accepted) -> String {
         format!("{} s ago", self.facts.now.saturating_duration_since(accepted.at).as_secs())
     }
-}
-
-const fn certainly_outside(skew: Skew) -> bool {
-    skew.offset_ms.unsigned_abs() > NONCE_WINDOW_MS + skew.uncertainty_ms
-}
-
-const fn certainly_inside(skew: Skew) -> bool {
-    skew.offset_ms.unsigned_abs() + skew.uncertainty_ms < NONCE_WINDOW_MS
 }

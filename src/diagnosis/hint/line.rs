@@ -7,13 +7,13 @@ use std::net::IpAddr;
 
 use tracing::Level;
 
-use super::{
-    cause::{Cause, Place},
-    judgement::{Hint, Likelihood},
-};
-use crate::gateway::{
-    observed::{Expected, Skew},
-    record::{CALL_TAG, CallReport, TARGET},
+use super::judgement::Hint;
+use crate::{
+    diagnosis::causes::{Cause, Likelihood, Place},
+    gateway::{
+        observed::{Expected, Skew},
+        record::{CALL_TAG, CallReport, TARGET},
+    },
 };
 
 /// Writes the hint to a failed call.
@@ -59,7 +59,7 @@ pub(super) fn write_correction(rids: &str, first: &str, cause: Cause, likelihood
     let next = if listed && cause != Cause::IpNotListed {
         "CRYPTO_EXPECTED_IP names this address: look whether the next call is accepted".to_owned()
     } else {
-        cause.next_step(&Place { address: Some(*now), listed, method: "none" })
+        cause.next_step(&Place { address: Some(*now), listed, ..Place::of_method("none") })
     };
     tracing::event!(
         target: TARGET,

@@ -89,6 +89,12 @@ impl BaseUrl {
         self.url.host_str().unwrap_or_default()
     }
 
+    /// The port, the scheme's own where none is said.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port_or_known_default().unwrap_or(443)
+    }
+
     /// The URL of every method of the catalogue, so that a call does not parse its own.
     pub(super) fn urls(&self) -> HashMap<&'static str, Url> {
         methods::all().map(|method| (method.name, self.url_of(method.name))).collect()

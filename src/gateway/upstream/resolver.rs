@@ -23,6 +23,25 @@ pub type Lookup = Arc<dyn Fn(String) -> Answer + Send + Sync>;
 #[derive(Clone)]
 pub struct Resolver {
     lookup: Lookup,
+    family: Family,
+}
+
+/// Which addresses of a name are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// IPv4 where there is any.
+    Ipv4First,
+    /// IPv6, to see how the other way out looks; never for calls.
+    Ipv6Only,
+}
+
+/// Why a host has no address to connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// The name service knows none.
+    Nothing,
+    /// It knows one that no public host can have.
+    Refused(IpAddr),
 }
 
 /// An answer that is not used.
@@ -47,7 +66,28 @@ impl Resolver {
     /// Asks `lookup`.
     #[must_use]
     pub fn with_lookup(lookup: Lookup) -> Self {
-        Self { lookup }
+        Self { lookup, family: Family::Ipv4First }
+    }
+
+    /// The same, for services that are to be asked over IPv6.
+    #[must_use]
+    pub fn over_ipv6(&self) -> Self {
+        Self { lookup: Arc::clone(&self.lookup), family: Family::Ipv6Only }
+    }
+
+    /// Every address of a host that would be connected to, in order.
+    ///
+    /// # Errors
+    /// [`Unresolved`], as calls would meet it.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Unresolved> {
+        if let Ok(address) = host.trim_matches(['[', ']']).parse() {
+            return Ok(vec![address]);
+        }
+        let found = (self.lookup)(host.to_owned()).await.map_err(|_| Unresolved::Nothing)?;
+        choose(found, host == "localhost", self.family).map_err(|problem| match problem.downcast_ref() {
+            Some(RefusedAddress(address)) => Unresolved::Refused(*address),
+            None => Unresolved::Nothing,
+        })
     }
 }
 
@@ -60,22 +100,26 @@ impl fmt::Debug for Resolver {
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let local = name.as_str() == "localhost";
-        let answer = (self.lookup)(name.as_str().to_owned());
+        let (answer, family) = ((self.lookup)(name.as_str().to_owned()), self.family);
         Box::pin(async move {
             let found = answer.await.map_err(NotResolved)?;
-            let chosen = choose(found, local)?;
+            let chosen = choose(found, local, family)?;
             Ok(Box::new(chosen.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })
     }
 }
 
-fn choose(found: Vec<IpAddr>, local: bool) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
+fn choose(
+    found: Vec<IpAddr>,
+    local: bool,
+    family: Family,
+) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
     let fits = |address: IpAddr| if local { address.is_loopback() } else { is_public(address) };
     if let Some(misfit) = found.iter().find(|address| !fits(**address)) {
         return Err(RefusedAddress(*misfit).into());
     }
-    let has_ipv4 = found.iter().any(IpAddr::is_ipv4);
-    let chosen: Vec<IpAddr> = found.into_iter().filter(|address| address.is_ipv4() || !has_ipv4).collect();
+    let wants_ipv4 = family == Family::Ipv4First && found.iter().any(IpAddr::is_ipv4);
+    let chosen: Vec<IpAddr> = found.into_iter().filter(|address| address.is_ipv4() == wants_ipv4).collect();
     if chosen.is_empty() {
         return Err(NotResolved(io::ErrorKind::NotFound.into()).into());
     }
@@ -122,9 +166,12 @@ mod tests {
 
     #[test]
     fn only_ipv4_is_used_where_there_is_any() {
-        let chosen = choose(ips(&["2606:4700::1", "104.18.1.1"]), false).unwrap();
+        let chosen = choose(ips(&["2606:4700::1", "104.18.1.1"]), false, Family::Ipv4First).unwrap();
         assert_eq!(chosen, ips(&["104.18.1.1"]));
-        assert_eq!(choose(ips(&["2606:4700::1"]), false).unwrap(), ips(&["2606:4700::1"]));
+        assert_eq!(choose(ips(&["2606:4700::1"]), false, Family::Ipv4First).unwrap(), ips(&["2606:4700::1"]));
+        let other = choose(ips(&["2606:4700::1", "104.18.1.1"]), false, Family::Ipv6Only).unwrap();
+        assert_eq!(other, ips(&["2606:4700::1"]));
+        assert!(choose(ips(&["104.18.1.1"]), false, Family::Ipv6Only).is_err());
     }
 
     #[test]
@@ -147,16 +194,17 @@ mod tests {
             "64:ff9b::a00:1",
             "64:ff9b:1::808:808",
         ] {
-            let refusal = choose(ips(&["104.18.1.1", inward]), false).unwrap_err();
+            let refusal = choose(ips(&["104.18.1.1", inward]), false, Family::Ipv4First).unwrap_err();
             assert!(refusal.is::<RefusedAddress>(), "{inward}");
         }
     }
 
     #[test]
     fn localhost_must_be_local_and_an_empty_answer_is_none() {
-        assert!(choose(ips(&["127.0.0.1", "::1"]), true).is_ok());
-        assert!(choose(ips(&["104.18.1.1"]), true).unwrap_err().is::<RefusedAddress>());
-        assert!(choose(ips(&["64:ff9b::6812:101"]), false).is_ok());
-        assert!(choose(Vec::new(), false).unwrap_err().is::<NotResolved>());
+        let first = |texts: &[&str], local| choose(ips(texts), local, Family::Ipv4First);
+        assert!(first(&["127.0.0.1", "::1"], true).is_ok());
+        assert!(first(&["104.18.1.1"], true).unwrap_err().is::<RefusedAddress>());
+        assert!(first(&["64:ff9b::6812:101"], false).is_ok());
+        assert!(first(&[], false).unwrap_err().is::<NotResolved>());
     }
 }

@@ -28,13 +28,26 @@ pub enum RootsProblem {
 }
 
 pub(super) fn read(file: Option<&Path>) -> Result<Vec<reqwest::Certificate>, RootsProblem> {
-    let path = match file {
-        Some(path) => path.to_owned(),
-        None => USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or(RootsProblem::NoBundle)?,
-    };
-    let pem = std::fs::read(&path).map_err(|error| RootsProblem::NotReadable(path.clone(), error))?;
+    let path = place(file)?;
+    let pem = read_from(&path)?;
     match reqwest::Certificate::from_pem_bundle(&pem) {
         Ok(roots) if !roots.is_empty() => Ok(roots),
         _ => Err(RootsProblem::NoCertificate(path)),
+    }
+}
+
+/// The same file as it stands, PEM.
+pub(super) fn read_text(file: Option<&Path>) -> Result<Vec<u8>, RootsProblem> {
+    read_from(&place(file)?)
+}
+
+fn read_from(path: &Path) -> Result<Vec<u8>, RootsProblem> {
+    std::fs::read(path).map_err(|error| RootsProblem::NotReadable(path.to_owned(), error))
+}
+
+fn place(file: Option<&Path>) -> Result<PathBuf, RootsProblem> {
+    match file {
+        Some(path) => Ok(path.to_owned()),
+        None => USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or(RootsProblem::NoBundle),
     }
 }

@@ -3,12 +3,18 @@
 //! Guarantees: the first rule that applies decides. A call accepted after the failures began rules out key, address and
 //! clock, because the exchange looks at them for every call; one accepted before shows that the pair is right.
 
-use super::{
-    Case, Cause, Finding,
-    Likelihood::{Likely, Possible},
-    certainly_outside,
+use super::{Case, Finding, certainly_outside};
+use crate::{
+    diagnosis::{
+        causes::{
+            Cause,
+            Likelihood::{Likely, Possible},
+        },
+        pair_memory::Change,
+    },
+    exchange::methods::Class,
+    gateway::observed::Expected,
 };
-use crate::{diagnosis::pair_memory::Change, exchange::methods::Class, gateway::observed::Expected};
 
 /// So many changes between refused and accepted are a pattern.
 const PATTERN: u32 = 2;

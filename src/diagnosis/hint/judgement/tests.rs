@@ -9,7 +9,7 @@ use crate::{
         pair_memory::{Change, PairFacts},
     },
     exchange::methods,
-    gateway::{observed::Outbound, outcome::Outcome},
+    gateway::{observed::Outbound, observed::Skew, outcome::Outcome},
 };
 use Likelihood::{Likely, Possible, VeryLikely};
 

@@ -1,4 +1,4 @@
-//! Which failures a hint explains.
+//! What the exchange objects to, by its own words: which failures are to be explained.
 //!
 //! Guarantees: the exchange's code decides, the HTTP status only where there is none that says more; what never reached
 //! the exchange is not explained here, its record says why. Source: the exchange's documents, and the wire contract.
@@ -10,7 +10,7 @@ use crate::{
 
 /// What the exchange objected to, by its own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// Authentication failed, or the call is forbidden; the exchange does not say why.
     Refused,
     /// The nonce is off.
@@ -28,12 +28,18 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What a report's failure is, if a hint explains it.
-    pub(super) fn of(report: &CallReport) -> Option<Self> {
+    /// What a report's failure is, if it is one to be explained.
+    #[must_use]
+    pub fn of(report: &CallReport) -> Option<Self> {
         let reached = matches!(report.outcome, Outcome::Answered | Outcome::Unknown);
-        let forbidden = matches!(report.status, 401 | 403);
-        match report.code {
-            _ if !reached => None,
+        reached.then(|| Self::of_answer(report.status, report.code)).flatten()
+    }
+
+    /// What an answer objects to, if it is something to be explained.
+    #[must_use]
+    pub fn of_answer(status: u16, code: Option<i64>) -> Option<Self> {
+        let forbidden = matches!(status, 401 | 403);
+        match code {
             None => forbidden.then_some(Self::Edge),
             Some(40101 | 10002) => Some(Self::Refused),
             Some(40102 | 10007) => Some(Self::Nonce),
@@ -47,13 +53,21 @@ impl Kind {
         }
     }
 
+    /// Whether an answer shows that the exchange took the call as authentic and permitted, whatever it then said.
+    #[must_use]
+    pub fn is_acceptance(code: Option<i64>) -> bool {
+        matches!(code.and_then(category), Some(Category::Ok | Category::Business))
+    }
+
     /// Whether another address than assumed would explain it.
-    pub(super) const fn may_be_the_address(&self) -> bool {
+    #[must_use]
+    pub const fn may_be_the_address(self) -> bool {
         matches!(self, Self::Refused | Self::Address)
     }
 
     /// Whether the exchange refused the key, its permissions, or where it is used from.
-    pub(super) const fn is_refusal(self) -> bool {
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
         matches!(self, Self::Refused | Self::Address | Self::Tier)
     }
 }

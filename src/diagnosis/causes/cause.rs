@@ -1,7 +1,7 @@
-//! The causes that a hint can name: one table of code, sentence and next step.
+//! The causes that a hint or a diagnosis can name: one table of code, sentence and next step.
 //!
 //! Guarantees: a code keeps its meaning, operators search for it; every cause has exactly one next step, a command or a
-//! click path. Does not: weigh causes against each other; that is `judgement`.
+//! click path. Does not: weigh causes against each other.
 
 use std::{fmt, net::IpAddr};
 
@@ -95,16 +95,93 @@ causes! {
     Maintenance = "CP-MAINTENANCE",
         "the exchange is being maintained; whether the call was executed is not known",
         "wait for the end on https://status.crypto.com, then look the order up before sending it again";
+    NotConfigured = "CP-NOT-CONFIGURED",
+        "no API key and secret are configured where the daemon looks for them",
+        "set CRYPTO_API_KEY and CRYPTO_API_SECRET in {source}, then `sudo systemctl restart crypto-proxy`";
+    MalformedPair = "CP-MALFORMED-PAIR",
+        "the pair is not one: a half is missing, cut short, or key and secret stand in each other's place",
+        "exchange dashboard > API keys: copy key and secret again, both from one creation, into {source}, then \
+         `sudo systemctl restart crypto-proxy`";
+    DirtyCredentials = "CP-DIRTY-CREDENTIALS",
+        "the credentials are written with quotes, white space or invisible characters around them",
+        "correct the value in {source} and look at it with `crypto-proxy check --env-file FILE`";
+    Published = "CP-PUBLISHED",
+        "the pair in use was published: anybody may have it",
+        "exchange dashboard > API keys: create a new key, delete this one, put the new pair into {source}, then purge \
+         old logs";
+    SigningCode = "CP-SIGNING-CODE",
+        "this build signs otherwise than the exchange documents",
+        "`crypto-proxy self-test`, then install the released build again";
+    NameNotResolved = "CP-DNS",
+        "the name of the exchange is not resolved to an address that can be used",
+        "`getent ahosts {host}` on this host: repair the name service first, the keys are no matter yet";
+    NotReached = "CP-NETWORK",
+        "the exchange is not reached from this host: route, firewall, or an outage",
+        "`curl -4v https://{host}/` on this host: repair the network first, the keys are no matter yet";
+    NoTls = "CP-TLS",
+        "no verified TLS connection: something in between answers in the exchange's place, or the trust roots are old",
+        "`openssl s_client -connect {host}:443 -servername {host}` on this host: look whose certificate it is";
+    WrongBase = "CP-WRONG-BASE",
+        "the base URL is not the exchange's, or the method is not known there",
+        "set CRYPTO_REST_BASE=https://api.crypto.com/exchange/v1, then `sudo systemctl restart crypto-proxy`";
+    WrongEnvironment = "CP-WRONG-ENVIRONMENT",
+        "the key belongs to the other environment: production and UAT do not know each other's keys",
+        "exchange dashboard > API keys, of the environment of {host}: is this key there? Else set CRYPTO_REST_BASE to \
+         the key's own";
+    LeavesByIpv6 = "CP-IPV6",
+        "calls leave by IPv6, and the key's whitelist holds the IPv4 address",
+        "exchange dashboard > API keys > edit > IP whitelist: add exactly {address}, or let {host} resolve to IPv4 here";
+    BooleanCase = "CP-BOOLEAN-CASE",
+        "another program signs true and false in the wrong case: only its reduce_only and post_only orders fail",
+        "send these orders through the proxy: USE_CRYPTO_PROXY=true in the program, and its own keys out";
+    MarginPermission = "CP-MARGIN",
+        "only margin orders fail: no margin permission, or their exec_inst list is signed otherwise",
+        "exchange dashboard > API keys > edit: look for the margin permission, and send the order through the proxy";
+    InventedScheme = "CP-INVENTED-SCHEME",
+        "the program shows the exchange headers of a scheme that does not exist there",
+        "send plain calls to the proxy: USE_CRYPTO_PROXY=true and CRYPTO_PROXY_URL in the program";
+    RefusedHere = "CP-REFUSED-HERE",
+        "the proxy refused the call itself: token, policy or limit; the exchange was never asked",
+        "`journalctl -u crypto-proxy | grep outcome=refused`: the record names the rule";
+    NotRestarted = "CP-NOT-RESTARTED",
+        "the daemon still uses the key from before the file was changed",
+        "`sudo systemctl restart crypto-proxy`, then `crypto-proxy check` and compare the fingerprint";
+    OrderItself = "CP-ORDER",
+        "the exchange refuses the orders themselves: balance, quantity, price or side; authentication is fine",
+        "`journalctl -u crypto-proxy | grep method={method}`: the code says what is wrong with the order";
+    TriggerOrders = "CP-TRIGGER-ORDERS",
+        "trigger orders are no longer taken by private/create-order",
+        "send them to private/advanced/create-order";
+    SignsForItself = "CP-SIGNS-FOR-ITSELF",
+        "the program signs for itself, perhaps with another pair; its calls do not come through here",
+        "set USE_CRYPTO_PROXY=true and CRYPTO_PROXY_URL in the program, take its keys out, and compare: \
+         `crypto-proxy check --env-file .env.local --env-file /etc/crypto.env`";
+    SomeMethods = "CP-SOME-METHODS",
+        "some private methods are refused and others answered, and it is no split between reading and trading",
+        "`journalctl -u crypto-proxy | grep event=call`: did the answered ones reach the exchange, and from which address?";
 }
 
 /// What the next step may name.
-pub(super) struct Place<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
     /// Our address as last confirmed.
-    pub(super) address: Option<IpAddr>,
+    pub address: Option<IpAddr>,
     /// Whether the operator's statement about the whitelist names that address already.
-    pub(super) listed: bool,
+    pub listed: bool,
     /// The method that failed.
-    pub(super) method: &'a str,
+    pub method: &'a str,
+    /// The host that calls go to.
+    pub host: &'a str,
+    /// The file that the pair stands in.
+    pub source: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// A place of which the method is known, and the rest is as documented.
+    #[must_use]
+    pub const fn of_method(method: &'a str) -> Self {
+        Self { address: None, listed: false, method, host: "api.crypto.com", source: "/etc/crypto.env" }
+    }
 }
 
 /// Said in the place of an address that is not known.
@@ -117,11 +194,19 @@ const ADDED_ALREADY: &str = "exchange dashboard > API keys > edit > IP whitelist
 
 impl Cause {
     /// The one thing to do next.
-    pub(super) fn next_step(self, place: &Place<'_>) -> String {
+    #[must_use]
+    pub fn next_step(self, place: &Place<'_>) -> String {
         let of_address = matches!(self, Self::IpNotListed | Self::IpDrift);
         let next = if of_address && place.listed { ADDED_ALREADY } else { self.next() };
         let address = place.address.map_or_else(|| ADDRESS_UNKNOWN.to_owned(), |address| address.to_string());
-        next.replace("{address}", &address).replace("{method}", place.method)
+        let step = next.replace("{address}", &address).replace("{method}", place.method);
+        step.replace("{host}", place.host).replace("{source}", place.source)
+    }
+
+    /// Where the operator's manual explains it.
+    #[must_use]
+    pub fn link(self) -> String {
+        format!("docs/diagnosis.md#{}", self.code().to_ascii_lowercase())
     }
 }
 
@@ -141,10 +226,10 @@ mod tests {
     fn every_cause_has_a_code_of_its_own_a_sentence_and_a_next_step() {
         let codes: HashSet<_> = Cause::ALL.iter().map(|cause| cause.code()).collect();
         assert_eq!(codes.len(), Cause::ALL.len());
-        let place = Place { address: None, listed: false, method: "private/user-balance" };
+        let place = Place::of_method("private/user-balance");
         for cause in Cause::ALL.iter().copied() {
             assert!(cause.code().strip_prefix("CP-").is_some_and(|rest| !rest.is_empty()));
-            assert!(cause.code().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-'), "{cause}");
+            assert!(cause.code().bytes().all(|byte| byte.is_ascii_uppercase() || b"-6".contains(&byte)), "{cause}");
             let (sentence, next) = (cause.sentence(), cause.next_step(&place));
             assert!(!sentence.ends_with('.') && !sentence.contains('\n') && sentence.len() > 10, "{cause}");
             assert!(!next.contains(['{', '\n']) && (next.contains('`') || next.contains(' ')), "{cause}: {next}");
@@ -153,14 +238,14 @@ mod tests {
 
     #[test]
     fn the_next_step_names_the_address_or_how_to_find_it() {
-        let step = |address| Cause::IpNotListed.next_step(&Place { address, listed: false, method: "private/x" });
+        let step = |address| Cause::IpNotListed.next_step(&Place { address, ..Place::of_method("private/x") });
         assert!(step(Some([8, 8, 4, 4].into())).contains("add exactly 8.8.4.4,"));
         assert!(step(None).contains("checkip.amazonaws.com"));
     }
 
     #[test]
     fn an_address_that_is_said_to_be_listed_is_to_be_compared_and_not_added_again() {
-        let place = Place { address: Some([8, 8, 4, 4].into()), listed: true, method: "private/x" };
+        let place = Place { address: Some([8, 8, 4, 4].into()), listed: true, ..Place::of_method("private/x") };
         for cause in [Cause::IpNotListed, Cause::IpDrift] {
             let step = cause.next_step(&place);
             assert!(

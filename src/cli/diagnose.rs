@@ -1,0 +1,162 @@
+//! `crypto-proxy diagnose`: why do calls fail, how sure is that, and what is the one next step?
+//!
+//! Guarantees: the sources are read by the daemon's own loader, and the report says whose credentials they are; nothing
+//! secret is shown; progress goes to a terminal's stderr only, colour to a terminal's stdout only. Exit codes: 0 healthy,
+//! 1 trouble, 64 usage, 69 the exchange was not reached, 78 configuration. Does not: ask a running daemon yet.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anstream::{AutoStream, ColorChoice};
+use anyhow::Context;
+
+use crate::{
+    daemon::config::{self, Examined, Severity, Sources},
+    diagnosis::{
+        causes::{self, Conclusion, Past},
+        probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
+        report::{Paint, Report},
+    },
+    gateway::{clock::Clock, observed::Expected, upstream::Resolver},
+};
+
+/// What to look at.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct Where {
+    /// The configuration file, instead of /etc/crypto-proxy/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// An environment file, instead of /etc/crypto.env; may be given several times
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+}
+
+/// What it is told.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Where,
+    /// Read the sources itself instead of asking the running daemon
+    #[arg(long)]
+    alone: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    key_updated: Option<u64>,
+    /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint
+    #[arg(long)]
+    probe_trade: bool,
+}
+
+fn time(text: &str) -> Result<u64, String> {
+    let zoned = text.parse::<jiff::Timestamp>().ok();
+    let civil = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let at = zoned.or_else(|| civil().map(|zoned| zoned.timestamp()));
+    let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
+    at.ok_or_else(|| "write it as 2026-01-31T09:30:00Z".to_owned())
+}
+
+/// Runs it.
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    if !arguments.alone {
+        anstream::eprintln!(
+            "crypto-proxy: asking the running daemon is not built yet; `crypto-proxy diagnose --alone` reads the \
+             sources itself"
+        );
+        return ExitCode::from(super::USAGE);
+    }
+    let scope = if arguments.probe_trade { Scope::WithCancel } else { Scope::Full };
+    let past = Past { key_updated_ms: arguments.key_updated, ..Past::default() };
+    let looked = match Looked::at(arguments.place, scope) {
+        Ok(looked) => looked,
+        Err(problem) => return super::fail(1, &problem),
+    };
+    let ranking = causes::rank(&looked.findings, &past);
+    let problems = looked.problems();
+    let whose = "those of the sources below, read by this command; a running daemon may use others";
+    let report = Report { findings: &looked.findings, ranking: &ranking, past: &past, whose, problems: &problems };
+    let printed = if arguments.json { print_json(&report) } else { print_text(&report) };
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
+        _ => looked.exit_code(ranking.conclusion),
+    }
+}
+
+fn print_json(report: &Report<'_>) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(&report.json())?;
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+fn print_text(report: &Report<'_>) -> io::Result<()> {
+    // The stream's choice: a terminal, and neither NO_COLOR nor TERM=dumb.
+    let plain = AutoStream::choice(&io::stdout()) == ColorChoice::Never;
+    let text = report.text(if plain { Paint::Plain } else { Paint::Colour });
+    io::stdout().lock().write_all(text.as_bytes())
+}
+
+/// What was found with the sources of this process.
+pub(super) struct Looked {
+    examined: Examined,
+    pub(super) findings: Findings,
+}
+
+impl Looked {
+    /// Loads the sources and makes the probes.
+    pub(super) fn at(place: Where, scope: Scope) -> anyhow::Result<Self> {
+        let sources = Sources::from_process(place.config).with_env_files(place.env_file);
+        let examined = config::examine(&sources);
+        let probing = examined.probing.as_ref();
+        let plan = Plan {
+            facts: examined.pair.clone(),
+            ready: probing.map(|probing| probing.ready.clone()),
+            expected: probing.map_or(Expected::Unstated, |probing| probing.expected.clone()),
+            scope,
+            deadline: RUN_DEADLINE,
+            clock: Clock::system(),
+            resolver: Resolver::system(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        let shown = io::stderr().is_terminal();
+        let findings = runtime.block_on(probes::run(&plan, &|finding| {
+            if shown {
+                show_progress(finding)
+            }
+        }));
+        if shown {
+            anstream::eprint!("\r\u{1b}[K");
+        }
+        // A look-up that hangs in the system's resolver must not keep us.
+        runtime.shutdown_background();
+        Ok(Self { examined, findings })
+    }
+
+    /// What the loader complains about, where the daemon would not start.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let errors = self.examined.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        errors.map(ToString::to_string).collect()
+    }
+
+    /// The exit code of a conclusion; what the daemon cannot start with is never good.
+    pub(super) fn exit_code(&self, conclusion: Conclusion) -> ExitCode {
+        if self.examined.config.is_none() {
+            return ExitCode::from(super::CONFIGURATION);
+        }
+        match conclusion {
+            Conclusion::Healthy => ExitCode::SUCCESS,
+            Conclusion::Trouble => ExitCode::FAILURE,
+            Conclusion::Unreachable => ExitCode::from(super::UNREACHABLE),
+            Conclusion::Unusable => ExitCode::from(super::CONFIGURATION),
+        }
+    }
+}
+
+fn show_progress(finding: &Finding) {
+    let of = Probe::ALL.len();
+    let number = Probe::ALL.iter().position(|probe| *probe == finding.probe).map_or(of, |position| position + 1);
+    anstream::eprint!("\r\u{1b}[K{number}/{of} {}", finding.probe.name());
+}

@@ -1,0 +1,49 @@
+//! `crypto-proxy smoke`: public, balance, open orders, order history, PASS or FAIL each.
+//!
+//! Guarantees: the probes of `diagnose`, a few of them; nothing that trades, nothing secret shown. Exit codes: 0 all
+//! passed, 1 one failed, 69 the exchange was not reached, 78 configuration. Does not: look for causes.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use super::diagnose::{Looked, Where};
+use crate::diagnosis::{
+    causes::{self, Conclusion, Past},
+    probes::{Probe, Scope, Verdict},
+};
+
+/// What it is told.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Where,
+}
+
+const PROBES: [Probe; 4] = [Probe::Public, Probe::Balance, Probe::OpenOrders, Probe::OrderHistory];
+
+/// Runs it.
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    let looked = match Looked::at(arguments.place, Scope::Quick) {
+        Ok(looked) => looked,
+        Err(problem) => return super::fail(1, &problem),
+    };
+    let conclusion = causes::rank(&looked.findings, &Past::default()).conclusion;
+    match print(&looked, conclusion) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
+        _ => looked.exit_code(conclusion),
+    }
+}
+
+fn print(looked: &Looked, conclusion: Conclusion) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    looked.problems().iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+    let expected = &looked.findings.expected;
+    for finding in looked.findings.list.iter().filter(|finding| PROBES.contains(&finding.probe)) {
+        let word = if finding.verdict(expected) == Verdict::Good { "PASS" } else { "FAIL" };
+        let method = finding.probe.method().unwrap_or_default();
+        writeln!(out, "{word} {method:<26} {}, {} ms", finding.says(expected), finding.took.as_millis())?;
+    }
+    if conclusion == Conclusion::Healthy { Ok(()) } else { writeln!(out, "why: crypto-proxy diagnose --alone") }
+}

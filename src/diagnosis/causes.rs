@@ -1,0 +1,21 @@
+//! Findings and the past → causes, in order, each with what speaks for and against it, and one next step.
+//!
+//! Guarantees: a pure function over one table of causes, which hints use as well. Never a cause that a finding excludes;
+//! where the exchange does not tell causes apart, all of them stand and the tie is declared; what callers alone can
+//! bring about is never `very likely`. Does not: probe anything, or read a history: both come as values.
+
+mod case;
+mod cause;
+mod kind;
+mod likelihood;
+mod past;
+mod ranking;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use cause::{Cause, Place};
+pub use kind::Kind;
+pub use likelihood::Likelihood;
+pub use past::{Change, Event, MethodPast, Past, Told, What};
+pub use ranking::{Conclusion, Ranked, Ranking, Standing, rank};

@@ -1,0 +1,147 @@
+//! What is known from before: values that a history fills, and that may be empty.
+//!
+//! Guarantees: no I/O; an empty past changes no verdict of the findings. Does not: hold params, amounts or order ids.
+
+use std::net::IpAddr;
+
+use crate::exchange::methods::Class;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The method that was called.
+    pub method: String,
+    /// Our address then, where it was known.
+    pub address: Option<IpAddr>,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The key, and its secret did not.
+    Key,
+    /// The secret, and its key did not.
+    Secret,
+    /// Both.
+    Pair,
+    /// The outbound address.
+    Address {
+        /// Before.
+        from: IpAddr,
+        /// After.
+        to: IpAddr,
+    },
+    /// The base URL.
+    Base,
+    /// Another setting.
+    Configuration,
+    /// The version of this program.
+    Version,
+    /// The clock stepped.
+    Clock,
+    /// The daemon started.
+    Start,
+}
+
+impl What {
+    /// Whether it is about the pair.
+    #[must_use]
+    pub const fn is_of_the_pair(&self) -> bool {
+        matches!(self, Self::Key | Self::Secret | Self::Pair)
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Key => "the key changed and its secret did not".to_owned(),
+            Self::Secret => "the secret changed and its key did not".to_owned(),
+            Self::Pair => "key and secret changed".to_owned(),
+            Self::Address { from, to } => format!("the outbound address moved from {from} to {to}"),
+            Self::Base => "the base URL changed".to_owned(),
+            Self::Configuration => "the configuration changed".to_owned(),
+            Self::Version => "another version was installed".to_owned(),
+            Self::Clock => "the clock stepped".to_owned(),
+            Self::Start => "the daemon started".to_owned(),
+        }
+    }
+}
+
+/// A change, with its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What became of the calls of one method since pair and address are as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodPast {
+    /// The method.
+    pub method: String,
+    /// Its class, where the catalogue knows it.
+    pub class: Option<Class>,
+    /// Calls that the exchange took as authentic and permitted.
+    pub accepted: u32,
+    /// Calls whose key, permission or address it refused, by a code of its own.
+    pub refused: u32,
+    /// The code of the last call that had one other than 0.
+    pub last_code: Option<i64>,
+}
+
+/// What somebody says of calls that this program did not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Only orders with `reduce_only` or `post_only` fail.
+    OnlyFlaggedOrders,
+    /// Only margin orders fail.
+    OnlyMarginOrders,
+    /// A program shows the exchange headers of a scheme of its own.
+    InventedHeaders,
+    /// A program fails, and its failing calls are not in our record.
+    FailsElsewhere,
+}
+
+/// The past, as far as anybody knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Since when there is a history, in milliseconds since 1970; `None`: there is none.
+    pub since_ms: Option<u64>,
+    /// The last private call that was accepted.
+    pub last_good: Option<Event>,
+    /// The first one that was refused since.
+    pub first_bad: Option<Event>,
+    /// Changes, oldest first.
+    pub changes: Vec<Change>,
+    /// By method.
+    pub methods: Vec<MethodPast>,
+    /// How often calls were accepted again after refusals, within an hour.
+    pub recoveries: u32,
+    /// Calls that this proxy refused itself lately.
+    pub refused_here: u32,
+    /// The fingerprint of the key that the running daemon uses, where it is another program than this.
+    pub daemon_fingerprint: Option<String>,
+    /// When the key was last updated, as the dashboard shows it, in milliseconds since 1970.
+    pub key_updated_ms: Option<u64>,
+    /// What somebody says.
+    pub told: Vec<Told>,
+}
+
+impl Past {
+    /// The last change of the pair.
+    #[must_use]
+    pub fn pair_change(&self) -> Option<&Change> {
+        self.changes.iter().rev().find(|change| change.what.is_of_the_pair())
+    }
+
+    /// The last accepted call with the pair as it is.
+    #[must_use]
+    pub fn good_with_this_pair(&self) -> Option<&Event> {
+        let changed_ms = self.pair_change().map_or(0, |change| change.at_ms);
+        self.last_good.as_ref().filter(|good| good.at_ms > changed_ms)
+    }
+}

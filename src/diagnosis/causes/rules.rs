@@ -1,0 +1,43 @@
+//! The rules: what a pattern of findings puts forward, and what it excludes.
+//!
+//! Guarantees: the order of the rules is the order of causes that are equally likely. Does not: sort or count.
+
+use super::{case::Case, ranking::Claim};
+
+mod calls;
+mod pair;
+mod refusal;
+mod unexplained;
+mod way;
+
+/// A rule.
+type Rule = fn(&Case<'_>) -> Vec<Claim>;
+
+/// In order.
+pub(super) const ALL: &[Rule] = &[
+    pair::published,
+    pair::not_there,
+    pair::suspicious,
+    pair::signing_code,
+    way::not_reached,
+    way::answered_by_others,
+    way::maintenance,
+    refusal::nonce,
+    refusal::address,
+    refusal::tier,
+    refusal::budget,
+    refusal::half_rotated,
+    refusal::clock,
+    refusal::address_unsaid,
+    refusal::before_and_after,
+    unexplained::nothing_else_known,
+    refusal::some_of_them,
+    calls::not_restarted,
+    calls::trades_refused,
+    calls::in_turns,
+    calls::single_methods,
+    calls::codes,
+    calls::refused_here,
+    calls::told,
+    pair::dirt,
+];

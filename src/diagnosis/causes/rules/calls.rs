@@ -1,0 +1,133 @@
+//! What callers met: rows 7, 12, 14, 15, 18, 20, 22 to 25, 27, 28 and 29 of the catalogue.
+//!
+//! Guarantees: what callers alone can bring about is `likely` at most.
+
+use crate::{
+    diagnosis::causes::{
+        Cause,
+        Likelihood::{Likely, Possible, VeryLikely},
+        MethodPast, Told,
+        case::Case,
+        ranking::{Claim, Symptom::Calls},
+    },
+    diagnosis::probes::{Answer, Probe},
+    exchange::methods::Class,
+};
+
+/// Codes that are about the order itself.
+const OF_THE_ORDER: [i64; 6] = [306, 308, 213, 315, 40004, 220];
+/// Trigger orders on the method that no longer takes them.
+const API_DISABLED: i64 = 140_001;
+const OVER_BUDGET: [i64; 2] = [42901, 10006];
+/// So many changes between refused and accepted are a pattern.
+const PATTERN: u32 = 2;
+
+/// Row 23.
+pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
+    let here = case.findings.credentials().and_then(|facts| facts.fingerprint.as_deref());
+    let (Some(here), Some(daemon)) = (here, case.past.daemon_fingerprint.as_deref()) else { return Vec::new() };
+    if here == daemon {
+        return Vec::new();
+    }
+    let evidence = format!("the file's key has fingerprint {here}, the daemon's {daemon}");
+    vec![Claim::new(Cause::NotRestarted, Calls, VeryLikely).pro(evidence)]
+}
+
+fn refused<'a>(case: &'a Case<'_>, class: Class) -> Vec<&'a MethodPast> {
+    let all = case.past.methods.iter().filter(|past| past.class == Some(class) && past.refused > 0);
+    all.filter(|past| past.accepted == 0).collect()
+}
+
+/// Row 7: reads are accepted, and every trade is refused.
+pub(super) fn trades_refused(case: &Case<'_>) -> Vec<Claim> {
+    let trades = refused(case, Class::Trade);
+    let traded = case.past.methods.iter().any(|past| past.class == Some(Class::Trade) && past.accepted > 0);
+    let (Some(first), Some(reads), false) = (trades.first(), case.acceptance(), traded) else { return probed(case) };
+    let evidence = format!("{} was refused {} times and never accepted", first.method, first.refused);
+    let cancel = case.findings.answer(Probe::CancelUnknown);
+    let doubt = cancel.filter(|answer| answer.is_acceptance());
+    let doubt = doubt.map(|answer| format!("a cancellation of nothing got {}, which is unproven", answer.describe()));
+    vec![
+        Claim::new(Cause::NoTradePermission, Calls, Likely).pro(evidence).pro(reads).maybe_con(doubt),
+        Claim::new(Cause::SignsForItself, Calls, Possible).pro("a program may sign its orders itself"),
+    ]
+}
+
+/// What the cancellation of nothing says stays possible: it is unproven.
+fn probed(case: &Case<'_>) -> Vec<Claim> {
+    let Some(cancel) = case.findings.answer(Probe::CancelUnknown) else { return Vec::new() };
+    let (Some(reads), true) = (case.acceptance(), Answer::objection(cancel).is_some() && cancel.code.is_some()) else {
+        return Vec::new();
+    };
+    let evidence = format!("a cancellation of nothing got {}", cancel.describe());
+    vec![Claim::new(Cause::NoTradePermission, Calls, Possible).pro(evidence).pro(reads)]
+}
+
+/// Row 27.
+pub(super) fn in_turns(case: &Case<'_>) -> Vec<Claim> {
+    let recoveries = case.past.recoveries;
+    if recoveries < PATTERN {
+        return Vec::new();
+    }
+    let evidence = format!("calls were accepted again {recoveries} times after refusals within an hour");
+    let claim = |cause, likelihood| Claim::new(cause, Calls, likelihood).pro(evidence.clone());
+    vec![claim(Cause::Intermittent, Likely), claim(Cause::IpDrift, Possible)]
+}
+
+/// Rows 12 and 29: in the record some methods are refused and others are not, and it is no split by class.
+pub(super) fn single_methods(case: &Case<'_>) -> Vec<Claim> {
+    let Some(accepted) = case.acceptance() else { return Vec::new() };
+    let traded = case.past.methods.iter().any(|past| past.class == Some(Class::Trade) && past.accepted > 0);
+    let trades = if traded { refused(case, Class::Trade) } else { Vec::new() };
+    let found: Vec<&MethodPast> = trades.into_iter().chain(refused(case, Class::Read)).collect();
+    let names: Vec<&str> = found.iter().map(|past| past.method.as_str()).collect();
+    let evidence = format!("in the record {} is refused and never accepted", names.join(", "));
+    let claim = |cause, likelihood| Claim::new(cause, Calls, likelihood).pro(evidence.clone()).pro(accepted.clone());
+    match names.as_slice() {
+        [] => Vec::new(),
+        [method] => vec![claim(Cause::MethodPermission, Likely).of_method(*method)],
+        [method, ..] => vec![
+            claim(Cause::SomeMethods, Likely),
+            claim(Cause::MethodPermission, Possible).of_method(*method),
+            claim(Cause::Intermittent, Possible),
+        ],
+    }
+}
+
+/// Rows 20, 24 and 25: codes that say it themselves.
+pub(super) fn codes(case: &Case<'_>) -> Vec<Claim> {
+    let claim = |past: &MethodPast| {
+        let code = past.last_code?;
+        let cause = match code {
+            API_DISABLED => Cause::TriggerOrders,
+            code if OVER_BUDGET.contains(&code) => Cause::RateLimit,
+            code if OF_THE_ORDER.contains(&code) => Cause::OrderItself,
+            _ => return None,
+        };
+        let evidence = format!("{} was answered with code {code}", past.method);
+        Some(Claim::new(cause, Calls, Likely).pro(evidence).of_method(past.method.as_str()))
+    };
+    case.past.methods.iter().filter_map(claim).collect()
+}
+
+/// Row 22.
+pub(super) fn refused_here(case: &Case<'_>) -> Vec<Claim> {
+    let calls = case.past.refused_here;
+    let evidence = format!("{calls} calls were refused by the proxy itself");
+    (calls > 0).then(|| Claim::new(Cause::RefusedHere, Calls, Likely).pro(evidence)).into_iter().collect()
+}
+
+/// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.
+pub(super) fn told(case: &Case<'_>) -> Vec<Claim> {
+    let Some(accepted) = case.acceptance() else { return Vec::new() };
+    let claim = |told: &Told| {
+        let (cause, said) = match told {
+            Told::OnlyFlaggedOrders => (Cause::BooleanCase, "only reduce_only or post_only orders are said to fail"),
+            Told::OnlyMarginOrders => (Cause::MarginPermission, "only margin orders are said to fail"),
+            Told::InventedHeaders => (Cause::InventedScheme, "a program is said to show headers of its own scheme"),
+            Told::FailsElsewhere => (Cause::SignsForItself, "a program fails, and its calls are not in the record"),
+        };
+        Claim::new(cause, Calls, Likely).pro(said).pro(accepted.clone())
+    };
+    case.past.told.iter().map(claim).collect()
+}

@@ -1,0 +1,101 @@
+//! What only the past or a caller can tell, beside probes that are fine; and the operator's manual.
+
+use crypto_proxy::{
+    diagnosis::causes::{Cause, Conclusion, Event, Likelihood::Likely, MethodPast, Told},
+    exchange::methods::Class,
+};
+
+use super::*;
+
+fn past(change: impl FnOnce(&mut Past)) -> Past {
+    let mut past = Past { since_ms: Some(1), ..Past::default() };
+    change(&mut past);
+    past
+}
+
+fn record(method: &str, refused: u32, last_code: i64) -> MethodPast {
+    MethodPast { method: method.into(), class: Some(Class::Trade), accepted: 0, refused, last_code: Some(last_code) }
+}
+
+#[tokio::test]
+async fn row_7_reads_work_and_orders_are_refused() {
+    let past = past(|past| past.methods.push(record("private/create-order", 3, 40101)));
+    let outcome = Scenario::healthy().await.past(past).run().await;
+    outcome.says(&[Cause::NoTradePermission], Likely, "enable \"Trade\"").concludes(Conclusion::Trouble);
+}
+
+#[tokio::test]
+async fn row_6_it_worked_with_this_pair_and_nothing_changed_here() {
+    let good = Event { at_ms: 1000, method: READS[0].into(), address: None };
+    let scenario = Scenario::healthy().await.past(past(|past| {
+        past.last_good = Some(good);
+        past.key_updated_ms = Some(2000);
+    }));
+    let scenario = scenario.exchange(|exchange, _| {
+        EVERY_READ.iter().for_each(|method| {
+            exchange.script_always(method, crypto_proxy::sandbox::Fault::code(40101));
+        });
+    });
+    let outcome = scenario.run().await;
+    outcome.says(&[Cause::ChangedAtExchange, Cause::KeyDisabled], Likely, "\"updated\" time");
+    outcome.excludes(&[Cause::KeyMismatch]);
+}
+
+#[tokio::test]
+async fn rows_14_15_18_22_24_25_27_and_28_from_the_record_and_from_what_is_told() {
+    let told = |told| past(|past| past.told.push(told));
+    let coded =
+        |code| past(|past| past.methods.push(MethodPast { accepted: 1, ..record("private/create-order", 0, code) }));
+    for (past, cause, next) in [
+        (told(Told::OnlyFlaggedOrders), Cause::BooleanCase, "through the proxy"),
+        (told(Told::OnlyMarginOrders), Cause::MarginPermission, "margin permission"),
+        (told(Told::InventedHeaders), Cause::InventedScheme, "plain calls"),
+        (told(Told::FailsElsewhere), Cause::SignsForItself, "USE_CRYPTO_PROXY=true"),
+        (past(|past| past.refused_here = 3), Cause::RefusedHere, "outcome=refused"),
+        (past(|past| past.recoveries = 3), Cause::Intermittent, "compare address and caller"),
+        (coded(306), Cause::OrderItself, "wrong with the order"),
+        (coded(140_001), Cause::TriggerOrders, "private/advanced/create-order"),
+        (coded(42901), Cause::RateLimit, "used the budget up"),
+    ] {
+        Scenario::healthy().await.past(past).run().await.says(&[cause], Likely, next);
+    }
+}
+
+const MANUAL: &str = include_str!("../../../docs/diagnosis.md");
+
+#[test]
+fn every_cause_has_its_place_in_the_manual_and_the_manual_has_no_other() {
+    for cause in Cause::ALL {
+        assert!(MANUAL.contains(&format!("\n### {}\n", cause.code())), "{cause}");
+    }
+    let headings = MANUAL.lines().filter_map(|line| line.strip_prefix("### "));
+    let unknown: Vec<&str> = headings.filter(|code| !Cause::ALL.iter().any(|cause| cause.code() == *code)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn every_row_of_the_catalogue_says_how_it_is_tested() {
+    for row in 1..=31 {
+        assert!(MANUAL.contains(&format!("\n| {row} | ")), "row {row}");
+    }
+}
+
+#[test]
+fn every_old_name_has_its_place_in_the_manual() {
+    for name in [
+        "check_crypto_config.py",
+        "test_crypto_connection.py",
+        "smoke_test_crypto.py",
+        "diagnose_auth_issue.py",
+        "demo_error_for_support.py",
+        "FIX_API_KEY_PERMISSIONS.md",
+        "curl https://api.ipify.org",
+        "[:10]",
+        "docker compose exec",
+        "docker compose logs",
+        "test alert endpoint",
+        "wait 30 s to 5 min",
+    ] {
+        assert!(MANUAL.contains(name), "{name}");
+    }
+}
