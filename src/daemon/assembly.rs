@@ -17,7 +17,7 @@ use crate::{
         clock::Clock,
         observed::{Expected, Observed},
         pipeline::{self, Gateway, Parts},
-        record::{CallReport, Recorder},
+        record::{CallReport, Reader, Recorder},
         secret::Credentials,
         signer::Signer,
         upstream::{self, ClientProblem, Resolver, Upstream},
@@ -77,8 +77,8 @@ pub struct Daemon {
     doors: Arc<Doors>,
     bound: Bound,
     server: server::Settings,
-    readers: mpsc::Sender<CallReport>,
-    reports: mpsc::Receiver<CallReport>,
+    to_hints: mpsc::Sender<Arc<CallReport>>,
+    reports: mpsc::Receiver<Arc<CallReport>>,
     watch: egress::Watch,
     hints: Hints,
 }
@@ -101,8 +101,8 @@ impl Daemon {
         let pair = pair_memory::remember(plan.state_dir.as_deref(), &plan.credentials, &plan.clock);
         let signer = Signer::new(plan.credentials);
         let observed = Arc::new(Observed::new(plan.expected));
-        let (readers, reports) = mpsc::channel(RECORDS_WAITING);
-        let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), &readers));
+        let (to_hints, reports) = mpsc::channel(RECORDS_WAITING);
+        let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), vec![hand_to(&to_hints)]));
         let ca_file = plan.upstream.ca_file.clone();
         let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
         let hints = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
@@ -126,7 +126,7 @@ impl Daemon {
             standing_warnings: plan.standing_warnings,
         });
         let bound = Bound::bind(&plan.server).await?;
-        Ok(Self { gateway, doors, bound, server: plan.server, readers, reports, watch, hints })
+        Ok(Self { gateway, doors, bound, server: plan.server, to_hints, reports, watch, hints })
     }
 
     /// Where we listen.
@@ -149,7 +149,7 @@ impl Daemon {
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let Self { gateway, doors, bound, server, readers, reports, watch, hints } = self;
+        let Self { gateway, doors, bound, server, to_hints, reports, watch, hints } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(watch.run(background.clone()));
@@ -168,11 +168,21 @@ impl Daemon {
         let drained = if clean.await.is_ok() { Drained::Clean } else { Drained::Left(gateway.in_flight()) };
         background.cancel();
         // The hints end when they have read what there is; a record that is written later has no copy.
-        drop(readers);
+        drop(to_hints);
         let _ =
             tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
         drained
     }
+}
+
+/// Hands reports over a bounded channel until its owner drops it. Full or closed: who reads along misses one.
+fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
+    let channel = channel.downgrade();
+    Box::new(move |report| {
+        if let Some(channel) = channel.upgrade() {
+            let _ = channel.try_send(Arc::clone(report));
+        }
+    })
 }
 
 async fn tell_tally(tally: Arc<Tally>, stop: CancellationToken) {
