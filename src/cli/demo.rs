@@ -16,7 +16,7 @@ use crate::{
         server::{self, Address},
         telemetry,
     },
-    diagnosis::egress,
+    diagnosis::{egress, history},
     gateway::{
         caller::{Caller, Callers},
         clock::Clock,
@@ -116,6 +116,8 @@ fn plan(pair: &Pair, exchange: &Running) -> anyhow::Result<Plan> {
         },
         expected: Expected::Unstated,
         state_dir: None,
+        history: history::Settings::default(),
+        configuration: String::new(),
         standing_warnings: Vec::new(),
         clock: Clock::system(),
         resolver: Resolver::system(),

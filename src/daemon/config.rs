@@ -10,7 +10,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
     daemon::{server, telemetry},
-    diagnosis::egress,
+    diagnosis::{egress, history},
     gateway::{
         caller::{Caller, Callers},
         observed::Expected,
@@ -77,6 +77,8 @@ pub struct Config {
     pub egress: egress::Settings,
     /// The addresses that the operator says are on the key's whitelist.
     pub expected: Expected,
+    /// How much of what happened is kept.
+    pub history: history::Settings,
     /// Where lines go.
     pub log: telemetry::Settings,
     /// What somebody should know.
@@ -117,6 +119,19 @@ pub struct Examined {
     pub problems: Problems,
     /// Every effective setting with its source, redacted; defaults stand in for what cannot be used.
     pub report: Report,
+    /// The API key, where it can be used, whatever else is wrong.
+    pub key: Option<KeyFacts>,
+}
+
+/// What may be shown of an API key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Its name on the exchange's dashboard, as the operator gave it.
+    pub label: Option<String>,
+    /// The variable that holds it, and where that stands.
+    pub source: (String, Origin),
 }
 
 /// Loads the configuration.
@@ -153,6 +168,11 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     rows.extend(label_row(&variables));
     withhold(&variables, &mut problems, &mut report);
     let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
+    let key = credentials.as_ref().zip(report.credentials.first()).map(|(credentials, row)| KeyFacts {
+        fingerprint: credentials.key.fingerprint(),
+        label: key_label.clone(),
+        source: (row.key.clone(), row.source.clone()),
+    });
     let usable = credentials.zip(token).filter(|_| problems.allow_start());
     let config = usable.map(|(credentials, token)| Config {
         credentials,
@@ -164,11 +184,12 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         server: settings.server,
         egress,
         expected,
+        history: settings.history,
         log: settings.log,
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    Examined { config, problems, report }
+    Examined { config, problems, report, key }
 }
 
 fn default_caller(token: TokenDigest, policy: Policy) -> Callers {

@@ -11,7 +11,7 @@ use crypto_proxy::{
         server::{self, Address},
         telemetry::{self, Captured, Line},
     },
-    diagnosis::egress,
+    diagnosis::{egress, history},
     gateway::{
         caller::{Caller, Callers},
         clock::Clock,
@@ -127,6 +127,8 @@ fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Plan {
         },
         expected: Expected::Unstated,
         state_dir: None,
+        history: history::Settings::default(),
+        configuration: String::new(),
         standing_warnings: Vec::new(),
         clock: Clock::system(),
         resolver: Resolver::system(),
