@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub mod check;
 mod demo;
+mod fingerprint;
+mod history;
 mod sandbox;
 mod self_test;
 mod serve;
@@ -32,6 +34,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Say what the daemon would make of its configuration and credentials, without network
     Check(check::CheckArgs),
+    /// Show which API key is configured here: fingerprint, label and source
+    Fingerprint(fingerprint::Arguments),
+    /// Show what became of the calls, what changed when, and what changed in between
+    History(history::Arguments),
     /// See it work: stand-in exchange and proxy on loopback, five calls through the real door
     Demo(demo::Arguments),
     /// Run the 70 signing vectors through the signing code, without network
@@ -57,6 +63,8 @@ fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Fingerprint(arguments) => fingerprint::run(arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::SelfTest => self_test::run(),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

@@ -4,6 +4,7 @@
 #[path = "../it/support/canary.rs"]
 mod canary;
 mod check;
+mod history;
 mod hostile;
 mod plain;
 mod serve;
