@@ -157,6 +157,12 @@ impl Daemon {
         Arc::clone(&self.gateway)
     }
 
+    /// What is kept of calls and changes, to be asked.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.history.clone()
+    }
+
     /// What is refused before a caller is known.
     #[must_use]
     pub fn tally(&self) -> Arc<Tally> {

@@ -9,10 +9,10 @@
 use std::{
     fmt,
     net::IpAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, SyncSender, TrySendError},
     },
     thread::{self, Thread},
@@ -97,7 +97,11 @@ enum Entry {
 /// What both sides see.
 #[derive(Debug, Default)]
 struct Shared {
+    /// Calls that found no room.
     lost: AtomicU64,
+    /// Handed over since the writer last looked.
+    waiting: AtomicUsize,
+    /// Whether the writer is not to wait for more.
     hurry: AtomicBool,
 }
 
@@ -106,6 +110,7 @@ struct Shared {
 pub struct History(Option<Arc<Desk>>);
 
 struct Desk {
+    path: PathBuf,
     entries: SyncSender<Entry>,
     asks: Mutex<mpsc::Sender<Ask>>,
     writer: Thread,
@@ -165,13 +170,21 @@ impl History {
     fn spawn(writer: Writer) -> std::io::Result<Self> {
         let (entries, receiver) = mpsc::sync_channel(QUEUE);
         let (asks, asked) = mpsc::channel();
-        let (shared, clock) = (Arc::clone(&writer.shared), writer.clock.clone());
+        let (path, shared, clock) = (writer.path.clone(), Arc::clone(&writer.shared), writer.clock.clone());
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let thread = thread::Builder::new().name("history".to_owned()).spawn(move || {
             tracing::dispatcher::with_default(&dispatch, || writer.run(&receiver, &asked));
         })?;
         let writer = thread.thread().clone();
-        Ok(Self(Some(Arc::new(Desk { entries, asks: Mutex::new(asks), writer, shared, clock }))))
+        Ok(Self(Some(Arc::new(Desk { path, entries, asks: Mutex::new(asks), writer, shared, clock }))))
+    }
+
+    /// Opens it for questions, where a history is kept. Reads the disk: not for the path of a call.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn questions(&self) -> Result<Option<Questions>, Problem> {
+        self.0.as_ref().map(|desk| Questions::open(&desk.path)).transpose()
     }
 
     /// Reads along with the records.
@@ -220,8 +233,7 @@ impl History {
         let (done, wait) = oneshot::channel();
         let sent = desk.asks.lock().unwrap_or_else(PoisonError::into_inner).send(ask(done));
         if sent.is_ok() {
-            desk.shared.hurry.store(true, Ordering::Release);
-            desk.writer.unpark();
+            desk.hurry();
             // Where there is no room, the writer is not waiting for anything.
             let _ = desk.entries.try_send(Entry::Wake);
             let _ = wait.await;
@@ -232,9 +244,18 @@ impl History {
 impl Desk {
     /// Never waits: where there is no room, one more is lost. Most calls wake nobody: the writer sleeps by the clock.
     fn hand_over(&self, entry: Entry) {
-        if let Err(TrySendError::Full(Entry::Call(..))) = self.entries.try_send(entry) {
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        match self.entries.try_send(entry) {
+            Ok(()) if self.shared.waiting.fetch_add(1, Ordering::Relaxed) == QUEUE / 2 => self.hurry(),
+            Err(TrySendError::Full(Entry::Call(..))) => {
+                self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(()) | Err(_) => {}
         }
+    }
+
+    fn hurry(&self) {
+        self.shared.hurry.store(true, Ordering::Release);
+        self.writer.unpark();
     }
 }
 

@@ -26,8 +26,8 @@ pub struct Break {
     pub changes: Vec<ChangeRow>,
 }
 
-/// What alone says nothing about why.
-const ASIDE: [&str; 2] = ["method", "lost"];
+/// What has no value before and is a change all the same; anything else that has none was only seen for the first time.
+const EVENTS: [&str; 3] = ["start", "stop", "gap"];
 
 /// The last break of every method, or of one: those that last first, and among them authentication first and then the
 /// oldest.
@@ -46,7 +46,7 @@ pub fn breaks(history: &Questions, method: Option<&str>) -> Result<Vec<Break>, P
             let since_ms = streak.before.as_ref().map(|good| good.ms);
             let filter = Filter { since_ms, until_ms: Some(bad.ms), ..Filter::default() };
             let mut changes = history.changes(&filter)?;
-            changes.retain(|change| !ASIDE.contains(&change.kind.as_str()));
+            changes.retain(|change| change.before.is_some() || EVENTS.contains(&change.kind.as_str()));
             let (method, good, recovered) = (name.clone(), streak.before.clone(), streak.after.clone());
             all.push(Break { method, trouble, good, bad, recovered, changes });
         }

@@ -56,6 +56,7 @@ impl Writer {
     pub(super) fn run(mut self, entries: &Receiver<Entry>, asks: &Receiver<Ask>) {
         while let Ok(first) = entries.recv() {
             self.gather();
+            self.shared.waiting.store(0, Ordering::Relaxed);
             let asked: Vec<Ask> = asks.try_iter().collect();
             let closing = asked.iter().any(|ask| matches!(ask, Ask::Close(_)));
             let mut first = Some(first);

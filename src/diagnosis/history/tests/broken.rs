@@ -125,6 +125,7 @@ fn calls_beyond_the_queue_are_counted_and_nobody_waits() {
     let (entries, queue) = mpsc::sync_channel(2);
     let shared = Arc::clone(&writer.shared);
     let desk = Desk {
+        path: here.file(),
         entries,
         asks: Mutex::new(mpsc::channel().0),
         writer: thread::current(),
@@ -139,4 +140,18 @@ fn calls_beyond_the_queue_are_counted_and_nobody_waits() {
     assert!(lines.take()[0].contains("more calls come than are written"));
     writer.write(calls(1));
     assert!(lines.take()[0].contains("missing in it: 3"));
+}
+
+#[test]
+fn a_writer_is_called_when_the_queue_is_half_full() {
+    let here = Installation::new();
+    let (entries, _queue) = mpsc::sync_channel(QUEUE);
+    let (asks, writer, shared) = (Mutex::new(mpsc::channel().0), thread::current(), Arc::<Shared>::default());
+    let desk = Desk { path: here.file(), entries, asks, writer, shared: Arc::clone(&shared), clock: here.clock() };
+    let report = Arc::new(report(READ, 200, Some(0)));
+    let call = || desk.hand_over(Entry::Call(1, Arc::clone(&report)));
+    (0..QUEUE / 2).for_each(|_| call());
+    assert!(!shared.hurry.load(Relaxed));
+    call();
+    assert!(shared.hurry.load(Relaxed) && shared.lost.load(Relaxed) == 0);
 }

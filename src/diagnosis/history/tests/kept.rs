@@ -48,7 +48,8 @@ async fn what_changed_between_good_and_bad_is_found() {
     at(1_600_000, &|| history.call(CallReport { outcome: Outcome::Unknown, ..report(READ, 504, None) }));
     at(1_700_000, &|| history.call(report(READ, 200, Some(0))));
     history.flush().await;
-    let [orders, reads] = breaks(&here.questions(), None).unwrap().try_into().unwrap();
+    let questions = history.questions().unwrap().unwrap();
+    let [orders, reads] = breaks(&questions, None).unwrap().try_into().unwrap();
     assert_eq!((orders.method.as_str(), orders.trouble), (CREATE, Trouble::Auth));
     assert_eq!((orders.good.unwrap().ms, orders.bad.ms, orders.recovered), (1_200_000, 1_400_000, None));
     let [moved] = orders.changes.try_into().unwrap();
