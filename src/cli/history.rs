@@ -84,8 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(Unanswered::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(problem) => {
-            let problem = anyhow::Error::new(problem).context(format!("the history {}", path.display()));
-            super::fail(super::CONFIGURATION, &problem)
+            super::fail(super::CONFIGURATION, &anyhow::anyhow!("the history {}: {problem}", path.display()))
         }
     }
 }

@@ -82,6 +82,7 @@ async fn what_cannot_be_read_exits_78_and_what_is_not_understood_64() {
     let absent = dir.path().join("absent.db");
     let (code, _, err) = ask(&absent, &[], &canaries).await;
     assert!(code == 78 && err.contains("absent.db") && err.contains("sudo"), "{err}");
+    assert_eq!(err.matches("No such file").count(), 1, "{err}");
     let other = dir.path().join("other.db");
     std::fs::write(&other, "no database at all, and long enough to be looked at".repeat(40)).unwrap();
     assert_eq!(ask(&other, &[], &canaries).await.0, 78);
