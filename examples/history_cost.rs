@@ -58,7 +58,7 @@ async fn records(calls: usize, readers: Vec<Reader>, history: Option<&History>) 
     for burst in 0..calls.div_ceil(BURST) {
         let began = Instant::now();
         for number in 0..BURST.min(calls - burst * BURST) {
-            let rid = uuid::Uuid::now_v7().to_string();
+            let rid = uuid::Uuid::now_v7().simple().to_string();
             let mut record = recorder.open(rid.into(), "default".into());
             record.describe(&call);
             // One that the questions have to look for at the far end.

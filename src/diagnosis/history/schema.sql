@@ -29,9 +29,7 @@ CREATE VIEW calls AS SELECT
     call.id,
     strftime('%Y-%m-%dT%H:%M:%fZ', call.ms / 1000.0, 'unixepoch') AS time,
     call.ms,
-    CASE typeof(rid) WHEN 'blob' THEN lower(
-        substr(hex(rid), 1, 8) || '-' || substr(hex(rid), 9, 4) || '-' || substr(hex(rid), 13, 4) || '-'
-        || substr(hex(rid), 17, 4) || '-' || substr(hex(rid), 21)) ELSE rid END AS rid,
+    CASE typeof(rid) WHEN 'blob' THEN lower(hex(rid)) ELSE rid END AS rid,
     (SELECT word FROM word WHERE word.id = caller) AS caller,
     (SELECT word FROM word WHERE word.id = method) AS method,
     (SELECT word FROM word WHERE word.id = class) AS class,

@@ -120,13 +120,13 @@ fn write_calls(file: &Transaction<'_>, words: &mut Words, calls: &[(u64, Arc<Cal
     Ok(())
 }
 
-/// A request id of ours is a UUID, and takes 16 bytes in place of 36.
+/// A request id of ours is a UUID, and takes 16 bytes in place of 32.
 struct Rid<'a>(&'a str);
 
 impl rusqlite::ToSql for Rid<'_> {
     fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
         Ok(match Uuid::try_parse(self.0) {
-            Ok(uuid) if self.0.len() == uuid::fmt::Hyphenated::LENGTH => uuid.as_bytes().to_vec().into(),
+            Ok(uuid) if self.0 == uuid.simple().to_string() => uuid.as_bytes().to_vec().into(),
             _ => self.0.into(),
         })
     }
