@@ -120,7 +120,6 @@ impl Questions {
             Connection::open_with_flags(immutable(path), flags).and_then(checked).map_err(|_| error)
         });
         let (connection, version) = opened?;
-        connection.busy_timeout(std::time::Duration::from_secs(2))?;
         if version == VERSION { Ok(Self(connection)) } else { Err(Problem::Newer(version)) }
     }
 
@@ -266,6 +265,8 @@ fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
 }
 
 fn checked(connection: Connection) -> rusqlite::Result<(Connection, i64)> {
+    // Before the first question: a writer that closes holds the file for a moment.
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     Ok((connection, version))
 }

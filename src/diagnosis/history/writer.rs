@@ -70,6 +70,7 @@ impl Writer {
             }
             if closing {
                 self.stop();
+                self.store = None;
             }
             for Ask::Flush(done) | Ask::Close(done) in asked {
                 let _ = done.send(());
