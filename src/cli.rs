@@ -10,6 +10,8 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 pub mod check;
 mod demo;
 mod diagnose;
+mod fingerprint;
+mod history;
 mod sandbox;
 mod self_test;
 mod serve;
@@ -41,6 +43,10 @@ enum Command {
     Diagnose(diagnose::Arguments),
     /// The quick look: public, balance, open orders, order history, PASS or FAIL each
     Smoke(smoke::Arguments),
+    /// Show which API key is configured here: fingerprint, label and source
+    Fingerprint(fingerprint::Arguments),
+    /// Show what became of the calls, what changed when, and what changed in between
+    History(history::Arguments),
     /// See it work: stand-in exchange and proxy on loopback, five calls through the real door
     Demo(demo::Arguments),
     /// Run the 70 signing vectors through the signing code, without network
@@ -68,6 +74,8 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Diagnose(arguments) => diagnose::run(arguments),
         Command::Smoke(arguments) => smoke::run(arguments),
+        Command::Fingerprint(arguments) => fingerprint::run(arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::SelfTest => self_test::run(),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

@@ -113,6 +113,8 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
 
 fn plan(config: Config) -> Plan {
     Plan {
+        configuration: config.report.digest(),
+        history: config.history,
         standing_warnings: config.ready_warnings().into_iter().map(str::to_owned).collect(),
         credentials: config.credentials,
         callers: config.callers,

@@ -11,7 +11,7 @@ use std::{fmt, path::Path, sync::Arc};
 use crate::{
     daemon::{server, telemetry},
     diagnosis::{
-        egress,
+        egress, history,
         probes::{CredentialFacts, Ready},
     },
     gateway::{
@@ -82,6 +82,8 @@ pub struct Config {
     pub egress: egress::Settings,
     /// The addresses that the operator says are on the key's whitelist.
     pub expected: Expected,
+    /// How much of what happened is kept.
+    pub history: history::Settings,
     /// Where lines go.
     pub log: telemetry::Settings,
     /// What somebody should know.
@@ -126,6 +128,8 @@ pub struct Examined {
     pub pair: CredentialFacts,
     /// What a diagnosis asks with; there also where the daemon would not start for want of a caller's token.
     pub probing: Option<Probing>,
+    /// The API key, where it can be used, whatever else is wrong.
+    pub key: Option<KeyFacts>,
 }
 
 /// What a diagnosis without a daemon asks with.
@@ -141,6 +145,17 @@ impl fmt::Debug for Probing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probing").finish_non_exhaustive()
     }
+}
+
+/// What may be shown of an API key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Its name on the exchange's dashboard, as the operator gave it.
+    pub label: Option<String>,
+    /// The variable that holds it, and where that stands.
+    pub source: (String, Origin),
 }
 
 /// Loads the configuration.
@@ -184,6 +199,11 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     access::check(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
     let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
+    let key = credentials.as_ref().zip(report.credentials.first()).map(|(credentials, row)| KeyFacts {
+        fingerprint: credentials.key.fingerprint(),
+        label: key_label.clone(),
+        source: (row.key.clone(), row.source.clone()),
+    });
     let usable = credentials.zip(token).filter(|_| problems.allow_start());
     let config = usable.map(|(credentials, token)| Config {
         credentials,
@@ -195,11 +215,12 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         server: settings.server,
         egress,
         expected,
+        history: settings.history,
         log: settings.log,
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    let examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing };
+    let examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key };
     Examined { pair: facts::gather(&examined, quoted), ..examined }
 }
 

@@ -48,7 +48,7 @@ impl Hints {
     }
 
     /// Reads until the channel closes.
-    pub async fn run(mut self, mut reports: mpsc::Receiver<CallReport>) {
+    pub async fn run(mut self, mut reports: mpsc::Receiver<Arc<CallReport>>) {
         let mut confirmed = self.remeasure.confirmed();
         let mut watched = true;
         loop {

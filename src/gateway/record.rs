@@ -2,16 +2,15 @@
 //!
 //! Guarantees: whatever happens to the call (a panic, the caller hanging up, the daemon stopping), its line is written
 //! with the outcome that its phase allows. Redacted by construction: a report has no field that could hold a key, a
-//! secret, a token, a signature, params or an answer. Does not: wait for anything; a copy for those who read along
-//! (hints, later the history) goes over a bounded channel, and is dropped if that is full.
+//! secret, a token, a signature, params or an answer. Does not: wait for anything; those who read along (hints, the
+//! history) are handed one shared copy, and drop it where they have no room.
 
 use std::{
     borrow::Cow,
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
-
-use tokio::sync::mpsc;
 
 use super::{
     observed::{Observed, Outbound, Skew},
@@ -24,7 +23,7 @@ mod line;
 pub(in crate::gateway) use line::write_signing;
 pub use line::{CALL_TAG, TARGET};
 
-/// What is known of a call when it ends; also what readers of the record channel get.
+/// What is known of a call when it ends; also what those who read along get.
 #[derive(Clone, Debug)]
 pub struct CallReport {
     /// The request id, as in `X-Request-Id`.
@@ -79,19 +78,28 @@ impl CallReport {
     }
 }
 
+/// Reads along: is handed each report as its call ends, in the call's path, and so must neither wait nor panic.
+pub type Reader = Box<dyn Fn(&Arc<CallReport>) + Send + Sync>;
+
 /// What every record needs: made once, shared by all.
-#[derive(Debug)]
 pub struct Recorder {
     key_fingerprint: Arc<str>,
     observed: Arc<Observed>,
-    readers: mpsc::WeakSender<CallReport>,
+    readers: Vec<Reader>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let readers = self.readers.len();
+        f.debug_struct("Recorder").field("readers", &readers).finish_non_exhaustive()
+    }
 }
 
 impl Recorder {
-    /// Records for calls signed with the key of this fingerprint; copies go to `readers` until its owner drops it.
+    /// Records for calls signed with the key of this fingerprint, each handed to every reader.
     #[must_use]
-    pub fn new(key_fingerprint: &str, observed: Arc<Observed>, readers: &mpsc::Sender<CallReport>) -> Self {
-        Self { key_fingerprint: key_fingerprint.into(), observed, readers: readers.downgrade() }
+    pub fn new(key_fingerprint: &str, observed: Arc<Observed>, readers: Vec<Reader>) -> Self {
+        Self { key_fingerprint: key_fingerprint.into(), observed, readers }
     }
 
     /// Opens the record of a call whose caller is known.
@@ -192,9 +200,9 @@ impl Drop for CallRecord {
         self.report.outbound = self.recorder.observed.outbound();
         self.report.skew = self.recorder.observed.skew().estimate();
         line::write(&self.report);
-        // Full or closed: whoever reads along misses one; the line itself is written.
-        if let Some(readers) = self.recorder.readers.upgrade() {
-            let _ = readers.try_send(self.report.clone());
+        if !self.recorder.readers.is_empty() {
+            let copy = Arc::new(self.report.clone());
+            self.recorder.readers.iter().for_each(|reader| reader(&copy));
         }
     }
 }

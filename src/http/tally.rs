@@ -31,6 +31,18 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// The stable word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Host => "host",
+            Self::Origin => "origin",
+            Self::Framing => "framing",
+            Self::Connections => "connections",
+        }
+    }
+
     const fn describe(self) -> &'static str {
         match self {
             Self::Token => "status=401 why=token",
@@ -54,13 +66,16 @@ impl Tally {
         *counts.entry((known.then(|| source.clone()), refused)).or_default() += 1;
     }
 
-    /// Logs what was counted since the last time, one line per source and reason, and starts over.
-    pub fn tell(&self) {
+    /// Logs what was counted since the last time, one line per source and reason, and starts over. The counts by reason.
+    pub fn tell(&self) -> HashMap<Refused, u64> {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut reasons = HashMap::new();
         for ((source, refused), count) in counts {
+            *reasons.entry(refused).or_default() += count;
             let from: &dyn fmt::Display = source.as_ref().map_or(&"many further sources", |source| source);
             tracing::warn!("event=refused {} count={count} from={from}", refused.describe());
         }
+        reasons
     }
 
     /// What is counted at the moment for a reason, over all sources.
@@ -88,7 +103,7 @@ mod tests {
         assert_eq!(tally.counted(Refused::Token), 3000);
         assert_eq!(tally.counted(Refused::Host), 1);
         assert!(tally.0.lock().unwrap().len() <= MAX_SOURCES + 2);
-        tally.tell();
+        assert_eq!(tally.tell(), [(Refused::Token, 3000), (Refused::Host, 1)].into());
         assert_eq!(tally.counted(Refused::Token), 0);
     }
 }

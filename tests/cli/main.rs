@@ -5,6 +5,7 @@
 mod canary;
 mod check;
 mod diagnose;
+mod history;
 mod hostile;
 mod plain;
 mod serve;

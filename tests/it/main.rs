@@ -10,6 +10,7 @@ mod envelope;
 mod faults;
 mod first;
 mod hangup;
+mod history;
 mod hosts;
 mod house;
 mod load;

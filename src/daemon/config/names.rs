@@ -78,7 +78,7 @@ impl Kind {
 }
 
 /// Every setting of the configuration file.
-pub(super) const SETTINGS: [(&str, Kind); 33] = [
+pub(super) const SETTINGS: [(&str, Kind); 36] = [
     ("listen", Kind::List),
     ("allowed_hosts", Kind::List),
     ("upstream.base_url", Kind::Text),
@@ -109,6 +109,9 @@ pub(super) const SETTINGS: [(&str, Kind); 33] = [
     ("egress.interval_s", Kind::Number),
     ("egress.deadline_ms", Kind::Number),
     ("egress.expected", Kind::List),
+    ("history.enabled", Kind::Flag),
+    ("history.max_calls", Kind::Number),
+    ("history.max_age_days", Kind::Number),
     ("log.sink", Kind::Text),
     ("log.level", Kind::Text),
     ("log.queue_lines", Kind::Number),

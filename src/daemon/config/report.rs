@@ -3,6 +3,8 @@
 //! Guarantees: of a credential a row says presence, length, source and name, and of an API key its fingerprint; never
 //! any part of the text. Does not: lay anything out; that is the command line's.
 
+use sha2::{Digest, Sha256};
+
 use super::{problem::Origin, withhold::Withheld};
 
 /// One effective setting.
@@ -28,6 +30,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Tells whether two sets of effective settings are the same: the first 16 hex characters of a SHA-256.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let rows = self.settings.iter().map(|row| format!("{}={}\n", row.key, row.shown));
+        let digest = rows.fold(Sha256::new(), |digest, row| digest.chain_update(row)).finalize();
+        hex::encode(digest).chars().take(16).collect()
+    }
+
     pub(super) fn withhold(&mut self, withheld: &Withheld) {
         let rows = self.sources.iter_mut().chain(&mut self.credentials).chain(&mut self.settings);
         for row in rows.filter(|row| row.source != Origin::Default) {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     daemon::{server, telemetry},
+    diagnosis::history,
     exchange::canonical::Dialect,
     gateway::{
         pipeline,
@@ -37,6 +38,7 @@ pub(super) struct Settings {
     pub(super) http: http::Settings,
     pub(super) server: server::Settings,
     pub(super) policy: Policy,
+    pub(super) history: history::Settings,
     pub(super) log: telemetry::Settings,
 }
 
@@ -48,6 +50,7 @@ const UNIT_WAITS: Duration = Duration::from_secs(25 - 5);
 const OTHER_FILES: usize = 64;
 /// Lines that each of the log's queues holds.
 const QUEUE_LINES: usize = 4096;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads them.
 pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
@@ -56,9 +59,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     let upstream = upstream(reader);
     let pipeline = pipeline(reader);
     let policy = policy::policy(reader);
+    let history = history(reader);
     let log = log(reader);
     compare(reader, &upstream, &pipeline, &server);
-    Settings { upstream, pipeline, http, server, policy, log }
+    Settings { upstream, pipeline, http, server, policy, history, log }
 }
 
 /// Whether the exchange is a stand-in on this machine.
@@ -121,6 +125,17 @@ fn pipeline(reader: &mut Reader<'_>) -> pipeline::Settings {
         max_in_flight: reader.number("calls.max_in_flight", default.max_in_flight, 1..=65_536),
         dialect: reader.choice("calls.order_list_exec_inst", &words, ("refuse", default.dialect)),
         signing_lines: reader.flag("calls.signing_lines", default.signing_lines),
+    }
+}
+
+fn history(reader: &mut Reader<'_>) -> history::Settings {
+    let default = history::Settings::default();
+    let days = usize::try_from(default.max_age.as_secs() / DAY.as_secs()).unwrap_or(90);
+    let days = reader.number("history.max_age_days", days, 1..=3650);
+    history::Settings {
+        enabled: reader.flag("history.enabled", default.enabled),
+        max_calls: reader.number("history.max_calls", default.max_calls, 1000..=100_000_000),
+        max_age: DAY * u32::try_from(days).unwrap_or(u32::MAX),
     }
 }
 

@@ -56,7 +56,7 @@ async fn every_failing_call_gets_exactly_one_line_and_others_none() {
     let Desk { hints, lines, .. } = Desk::new(Expected::Unstated);
     let (reports, reader) = mpsc::channel(8);
     for (rid, code) in [("a", 0), ("b", 40101), ("c", 40101), ("d", 306), ("e", 40103)] {
-        reports.send(CallReport { rid: rid.into(), ..answer(READ, 401, Some(code)) }).await.unwrap();
+        reports.send(CallReport { rid: rid.into(), ..answer(READ, 401, Some(code)) }.into()).await.unwrap();
     }
     drop(reports);
     hints.run(reader).await;
@@ -169,9 +169,9 @@ async fn a_running_reader_corrects_when_the_watch_confirms_and_outlives_the_watc
     let Desk { hints, observed, wanted, confirmed, lines } = Desk::new(Expected::Unstated);
     let (reports, reader) = mpsc::channel(8);
     let outbound = Some(Outbound { address: ip("203.0.113.7"), seen: Instant::now() });
-    let failed = CallReport { outbound, ..answer(READ, 401, Some(40101)) };
+    let failed = Arc::new(CallReport { outbound, ..answer(READ, 401, Some(40101)) });
     let story = async {
-        reports.send(failed.clone()).await.unwrap();
+        reports.send(Arc::clone(&failed)).await.unwrap();
         wanted.notified().await;
         observed.note_outbound(ip("198.51.100.4"));
         confirmed.send_replace(Some(time::Instant::now()));

@@ -89,6 +89,23 @@ fn the_address_watch_is_off_beside_a_stand_in_unless_services_are_named() {
 }
 
 #[test]
+fn the_history_is_bounded_by_calls_and_days() {
+    let config = Case::good().toml("[history]\nmax_calls = 5000\nmax_age_days = 7\n").load();
+    assert_eq!((config.history.enabled, config.history.max_calls), (true, 5000));
+    assert_eq!(config.history.max_age, Duration::from_secs(7 * 86_400));
+    assert_eq!(Case::good().load().history, history::Settings::default());
+    assert!(!Case::good().env("CRYPTO_PROXY__HISTORY__ENABLED", "false").load().history.enabled);
+}
+
+#[test]
+fn the_digest_of_the_settings_tells_others_from_the_same() {
+    let digest = |toml: &str| Case::good().toml(toml).load().report.digest();
+    let same = digest("");
+    assert_eq!((digest("[log]\nlevel = \"info\""), same.len()), (same.clone(), 16), "a default that is written out");
+    assert_ne!(digest("[calls]\nmax_in_flight = 7"), same);
+}
+
+#[test]
 fn policies_add_classes_and_narrow() {
     let toml = "[policy]\nallow_classes = [\"transfer\"]\ndeny_classes = [\"trade\"]\n\
                 allow_methods = [\"private/new-thing\"]\ndeny_methods = [\"private/user-balance\"]\n";
@@ -110,6 +127,7 @@ fn unusable_values_are_errors_with_place_and_remedy() {
         ("[calls]\ndeadline_ms = 13000", ["not less than listener.drain_deadline_ms", "raise"]),
         ("[upstream]\nconnect_deadline_ms = 12000", ["not less than calls.deadline_ms", "lower it"]),
         ("[listener]\nmax_head_bytes = 100", ["max_head_bytes", "from 8192"]),
+        ("[history]\nmax_calls = 10", ["history.max_calls", "from 1000"]),
         ("[log]\nlevel = \"warm\"", ["log.level = warm", "did you mean warn?"]),
         ("[calls]\norder_list_exec_inst = \"x\"", ["exec_inst", "write one of refuse, flat"]),
         ("listen = []", ["names no address", "127.0.0.1:9000"]),

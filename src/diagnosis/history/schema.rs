@@ -1,0 +1,113 @@
+//! The file of the history: how it is opened, who may read it, and its tables.
+//!
+//! Guarantees: the file and what SQLite puts beside it are 0600; what is no database of ours is set aside, never
+//! overwritten; a file of a newer version is left alone. The tables are described in `docs/history.md`.
+
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions, Permissions},
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// The version that `PRAGMA user_version` holds.
+pub(super) const VERSION: i64 = 1;
+/// For whoever else has the file open, say `sqlite3`.
+const BUSY: Duration = Duration::from_secs(1);
+/// What every file of SQLite's begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// Why the history cannot be used at the moment.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The directory or the file.
+    #[error("the file cannot be used: {0}")]
+    File(#[from] io::Error),
+    /// SQLite.
+    #[error("{0}")]
+    Database(#[from] rusqlite::Error),
+    /// Not a file of SQLite's.
+    #[error("the file is no database")]
+    Foreign,
+    /// Of a later version of this program.
+    #[error("its version is {0}, and this program knows {VERSION}")]
+    Newer(i64),
+}
+
+impl Problem {
+    /// Whether the file itself is damaged.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Foreign => true,
+            Self::Database(error) => {
+                matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+            }
+            Self::File(_) | Self::Newer(_) => false,
+        }
+    }
+}
+
+/// Which file a path names.
+pub(super) type Identity = (u64, u64);
+
+/// The identity of the file at `path`.
+pub(super) fn identity(path: &Path) -> io::Result<Identity> {
+    fs::metadata(path).map(|data| (data.dev(), data.ino()))
+}
+
+/// Opens the file for writing, and makes it where there is none.
+pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        match fs::set_permissions(&file, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    // SQLite gives what it puts beside the file the mode of the file.
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    check_magic(&mut file)?;
+    drop(file);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > VERSION {
+        return Err(Problem::Newer(version));
+    }
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    // Survives the end of the process at any moment; a power cut may cost the last seconds, never the file.
+    connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 8388608;")?;
+    if version == 0 {
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+    }
+    Ok(connection)
+}
+
+/// SQLite takes a file that is shorter than its header for an empty one, and overwrites it.
+fn check_magic(file: &mut fs::File) -> Result<(), Problem> {
+    let mut start = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    if start.is_empty() || start == MAGIC { Ok(()) } else { Err(Problem::Foreign) }
+}
+
+/// Moves a damaged file out of the way; the one set aside before it goes.
+pub(super) fn set_aside(path: &Path) -> io::Result<()> {
+    for end in ["-wal", "-shm"] {
+        match fs::remove_file(beside(path, end)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::rename(path, beside(path, ".damaged"))
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    name.into()
+}
