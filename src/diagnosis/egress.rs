@@ -61,12 +61,6 @@ pub struct Trigger {
 }
 
 impl Trigger {
-    /// A trigger that moves nothing, for where no watch could be set up.
-    #[must_use]
-    pub fn unconnected() -> Self {
-        Self { wanted: Arc::default(), confirmed: watch::channel(None).1 }
-    }
-
     /// A trigger whose other end the test holds: what it asks, and what it is told.
     #[cfg(test)]
     pub(super) fn held_by_a_test() -> (Self, Arc<Notify>, watch::Sender<Option<Instant>>) {

@@ -24,19 +24,10 @@ fi
 readonly NET=127.77.0 STAND_IN=127.77.0.2:9100 DAEMON=http://127.0.0.1:9000
 readonly TOKEN=invented-token-0123456789
 work=$(mktemp -d)
-passed=0 failed=0 order=0 far='' stand_in='' daemon=''
+# shellcheck source=tests/e2e/checks.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../checks.sh"
+order=0 far='' stand_in='' daemon=''
 
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-        printf 'ok   %s\n' "$what"
-    else
-        failed=$((failed + 1))
-        printf 'FAIL %s\n' "$what"
-    fi
-}
 finish() {
     local pid
     for pid in $daemon $stand_in $far; do kill "$pid" 2>/dev/null; done

@@ -31,18 +31,8 @@ token=invented-token-of-the-old-unit-0123456789
 
 # ---- checks and waiting ------------------------------------------------------------------------------------------
 
-passed=0 failed=0
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-        printf 'ok   %s\n' "$what"
-    else
-        failed=$((failed + 1))
-        printf 'FAIL %s\n' "$what"
-    fi
-}
+# shellcheck source=tests/e2e/checks.sh
+. "$here/../checks.sh"
 abort() {
     printf 'FAIL %s\n' "$*"
     failed=$((failed + 1))

@@ -22,18 +22,8 @@ for name in sysinit basic shutdown network nss-lookup time-sync multi-user; do
 done
 for name in system -; do printf '[Unit]\n' >"$tree/etc/systemd/system/$name.slice"; done
 
-passed=0 failed=0
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-        printf 'ok   %s\n' "$what"
-    else
-        failed=$((failed + 1))
-        printf 'FAIL %s\n' "$what"
-    fi
-}
+# shellcheck source=tests/e2e/checks.sh
+. "$here/../checks.sh"
 
 verifies() {
     local said
