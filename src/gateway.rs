@@ -16,3 +16,4 @@ pub mod record;
 pub mod secret;
 pub mod signer;
 pub mod upstream;
+pub mod virtual_key;

@@ -32,6 +32,30 @@ pub struct Report<'a> {
     pub problems: &'a [String],
 }
 
+/// A diagnosis that is kept: what a [`Report`] is made of.
+#[derive(Clone, Debug)]
+pub struct Diagnosis {
+    /// What the probes saw.
+    pub findings: Findings,
+    /// What stands behind it.
+    pub ranking: Ranking,
+    /// What was known from before.
+    pub past: Past,
+    /// Whose credentials were used, in words.
+    pub whose: String,
+    /// What the loader of the configuration complains about.
+    pub problems: Vec<String>,
+}
+
+impl Diagnosis {
+    /// To be shown.
+    #[must_use]
+    pub fn report(&self) -> Report<'_> {
+        let Self { findings, ranking, past, whose, problems } = self;
+        Report { findings, ranking, past, whose, problems }
+    }
+}
+
 impl Conclusion {
     /// Its word.
     #[must_use]

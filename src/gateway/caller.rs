@@ -1,11 +1,16 @@
 //! Credential shown → [`Caller`].
 //!
-//! Guarantees: the token is compared digest against digest in constant time, with every known digest, so that neither
-//! its length nor its beginning can be guessed from timing. Does not: parse anything of the request.
+//! Guarantees: a token is compared digest against digest in constant time, with every known digest, so that neither its
+//! length nor its beginning can be guessed from timing; a token that may diagnose opens no API door, and none of a
+//! caller's opens the diagnosis. Does not: parse anything of the request.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use super::{policy::Policy, secret::TokenDigest};
+use super::{
+    policy::Policy,
+    secret::TokenDigest,
+    virtual_key::{Verifier, VirtualKey},
+};
 
 /// The longest token header that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 1024;
@@ -19,30 +24,76 @@ pub struct Caller {
     pub policy: Policy,
 }
 
-/// Every caller we know.
+/// Whoever signs with a virtual key.
+#[derive(Clone, Debug)]
+pub struct Signing {
+    /// The caller that it was issued to.
+    pub caller: Arc<Caller>,
+    /// Verifies its signatures.
+    pub verifier: Verifier,
+}
+
+/// Everyone we know, by what they show.
 #[derive(Debug, Default)]
-pub struct Callers(Vec<(TokenDigest, Arc<Caller>)>);
+pub struct Callers {
+    tokens: Vec<(TokenDigest, Arc<Caller>)>,
+    signing: HashMap<VirtualKey, Signing>,
+    diagnosing: Vec<(TokenDigest, Arc<str>)>,
+}
 
 impl Callers {
     /// The callers and the digests of their tokens.
     #[must_use]
-    pub const fn new(callers: Vec<(TokenDigest, Arc<Caller>)>) -> Self {
-        Self(callers)
+    pub fn new(tokens: Vec<(TokenDigest, Arc<Caller>)>) -> Self {
+        Self { tokens, ..Self::default() }
+    }
+
+    /// With one more virtual key.
+    #[must_use]
+    pub fn with_signing(mut self, key: VirtualKey, signing: Signing) -> Self {
+        self.signing.insert(key, signing);
+        self
+    }
+
+    /// With one more token that has the `diagnose` right, and the name of its owner.
+    #[must_use]
+    pub fn with_diagnosing(mut self, token: TokenDigest, name: impl Into<Arc<str>>) -> Self {
+        self.diagnosing.push((token, name.into()));
+        self
     }
 
     /// The caller that this token belongs to.
     #[must_use]
     pub fn authenticate(&self, token: &[u8]) -> Option<Arc<Caller>> {
-        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
-            return None;
-        }
-        let shown = TokenDigest::of(token);
-        // No early end: the time does not tell which entry matched.
-        self.0
-            .iter()
-            .fold(None, |found, (digest, caller)| if digest.equals(&shown) { Some(caller) } else { found })
-            .cloned()
+        find(&self.tokens, token)
     }
+
+    /// The name of whoever may diagnose with this token.
+    #[must_use]
+    pub fn authenticate_diagnosing(&self, token: &[u8]) -> Option<Arc<str>> {
+        find(&self.diagnosing, token)
+    }
+
+    /// Whether anybody may diagnose at all.
+    #[must_use]
+    pub const fn has_diagnosing(&self) -> bool {
+        !self.diagnosing.is_empty()
+    }
+
+    /// Who signs with this virtual key. A key is no secret: its signature has to be verified.
+    #[must_use]
+    pub fn signing(&self, key: &VirtualKey) -> Option<&Signing> {
+        self.signing.get(key)
+    }
+}
+
+/// No early end: the time does not tell which entry matched.
+fn find<T: ?Sized>(known: &[(TokenDigest, Arc<T>)], token: &[u8]) -> Option<Arc<T>> {
+    if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+        return None;
+    }
+    let shown = TokenDigest::of(token);
+    known.iter().fold(None, |found, (digest, owner)| if digest.equals(&shown) { Some(owner) } else { found }).cloned()
 }
 
 #[cfg(test)]
@@ -69,5 +120,13 @@ mod tests {
         for token in ["", "invented-token", "invented-token-one ", &"x".repeat(2000)] {
             assert!(callers().authenticate(token.as_bytes()).is_none(), "{token}");
         }
+    }
+
+    #[test]
+    fn a_token_of_one_right_is_none_of_the_other() {
+        let callers = callers().with_diagnosing(TokenDigest::of(b"invented-token-three"), "operator");
+        assert!(callers.authenticate(b"invented-token-three").is_none());
+        assert!(callers.authenticate_diagnosing(b"invented-token-one").is_none());
+        assert_eq!(callers.authenticate_diagnosing(b"invented-token-three").as_deref(), Some("operator"));
     }
 }
