@@ -33,6 +33,7 @@ mod facts;
 mod layers;
 mod names;
 mod nearest;
+mod pasted;
 mod problem;
 mod published;
 mod reader;
@@ -54,6 +55,7 @@ use self::{
     withhold::Withheld,
 };
 pub use self::{
+    pasted::{Likeness, Pasted},
     problem::{Origin, Problem, Problems, Severity},
     report::{Report, Row},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
@@ -245,7 +247,7 @@ fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report)
     report.withhold(&withheld);
 }
 
-/// The pair that one environment file holds.
+/// A pair, and where it stands.
 #[derive(Debug)]
 pub struct FilePair {
     /// The name of the key's variable.
@@ -259,5 +261,15 @@ pub struct FilePair {
 #[must_use]
 pub fn pair_of_file(path: &Path) -> Option<FilePair> {
     let layer = variables::read_env_file(path, Guard::Mode, &mut Problems::default())?;
-    credentials::pair_of(layer).map(|(name, credentials)| FilePair { name, credentials })
+    pair_of(&[layer])
+}
+
+/// Reads the pair that the daemon would take from these sources, whether it would start with it or not.
+#[must_use]
+pub fn pair_of_sources(sources: &Sources) -> Option<FilePair> {
+    pair_of(&variables::read(sources, &mut Problems::default()).layers)
+}
+
+fn pair_of(layers: &[variables::Layer]) -> Option<FilePair> {
+    credentials::pair_of(layers).map(|(name, credentials)| FilePair { name, credentials })
 }
