@@ -17,7 +17,9 @@ use crate::{
     daemon::config::{self, Examined, Severity, Sources},
     diagnosis::{
         causes::{self, Conclusion, Past},
+        history::Questions,
         probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
+        recollection::recollect,
         report::{Paint, Report},
     },
     gateway::{clock::Clock, observed::Expected, upstream::Resolver},
@@ -48,6 +50,9 @@ pub(super) struct Arguments {
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     key_updated: Option<u64>,
+    /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
     /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint
     #[arg(long)]
     probe_trade: bool,
@@ -71,11 +76,11 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         return ExitCode::from(super::USAGE);
     }
     let scope = if arguments.probe_trade { Scope::WithCancel } else { Scope::Full };
-    let past = Past { key_updated_ms: arguments.key_updated, ..Past::default() };
     let looked = match Looked::at(arguments.place, scope) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
+    let past = Past { key_updated_ms: arguments.key_updated, ..looked.past(arguments.db) };
     let ranking = causes::rank(&looked.findings, &past);
     let problems = looked.problems();
     let whose = "those of the sources below, read by this command; a running daemon may use others";
@@ -133,6 +138,17 @@ impl Looked {
         // A look-up that hangs in the system's resolver must not keep us.
         runtime.shutdown_background();
         Ok(Self { examined, findings })
+    }
+
+    /// What the daemon's history knows of this pair; where it cannot be read, why.
+    fn past(&self, db: Option<PathBuf>) -> Past {
+        let path = db.unwrap_or_else(super::history::default_file);
+        let pair = self.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
+        let read = Questions::open(&path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
+        read.unwrap_or_else(|problem| Past {
+            unread: Some(format!("{} is not read: {problem}", path.display())),
+            ..Past::default()
+        })
     }
 
     /// What the loader complains about, where the daemon would not start.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    causes::{Conclusion, Past, Ranked, Ranking, Standing},
+    causes::{Change, Conclusion, Event, Past, Ranked, Ranking, Standing},
     probes::{Findings, Seen},
 };
 
@@ -70,6 +70,13 @@ impl Report<'_> {
             "cannot_be_told_apart": if tied.len() > 1 { tied } else { Vec::new() },
             "ruled_out": ranking.ruled_out.iter().map(cause_json).collect::<Vec<_>>(),
             "history_since": past.since_ms.map(timestamp),
+            "history_unread": past.unread,
+            "last_good": past.last_good.as_ref().map(event_json),
+            "first_bad": past.first_bad.as_ref().map(event_json),
+            "changes": past.changes.iter().map(change_json).collect::<Vec<_>>(),
+            "daemon_last_start": past.last_start.as_ref().map(|start| {
+                json!({ "at": timestamp(start.at_ms), "key_fingerprint": start.key_fp, "stopped": start.stopped })
+            }),
             "next_step": ranking.next_step,
         })
     }
@@ -96,6 +103,14 @@ impl Report<'_> {
         });
         shown.collect()
     }
+}
+
+fn event_json(event: &Event) -> Value {
+    json!({ "at": timestamp(event.at_ms), "method": event.method, "address": event.address })
+}
+
+fn change_json(change: &Change) -> Value {
+    json!({ "at": timestamp(change.at_ms), "what": change.what.describe() })
 }
 
 fn cause_json(ranked: &Ranked) -> Value {
