@@ -17,7 +17,7 @@ use crate::{
     daemon::config::{self, Examined, Severity, Sources},
     diagnosis::{
         causes::{self, Conclusion, Past},
-        history::Questions,
+        history::{Problem, Questions},
         probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
         recollection::recollect,
         report::{Paint, Report},
@@ -145,9 +145,10 @@ impl Looked {
         let path = db.unwrap_or_else(super::history::default_file);
         let pair = self.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
         let read = Questions::open(&path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
-        read.unwrap_or_else(|problem| Past {
-            unread: Some(format!("{} is not read: {problem}", path.display())),
-            ..Past::default()
+        read.unwrap_or_else(|problem| {
+            let denied = matches!(&problem, Problem::File(error) if error.kind() == io::ErrorKind::PermissionDenied);
+            let remedy = if denied { "; it is for root: sudo crypto-proxy diagnose --alone" } else { "" };
+            Past { unread: Some(format!("{}: {problem}{remedy}", path.display())), ..Past::default() }
         })
     }
 

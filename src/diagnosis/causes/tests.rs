@@ -234,8 +234,13 @@ fn what_callers_alone_can_bring_about_is_never_very_likely() {
 fn row_23_the_daemon_uses_another_key_than_the_file() {
     let past = Past { daemon_fingerprint: Some("00000000".into()), ..Past::default() };
     assert_eq!(top(&healthy(), &past), (vec![Cause::NotRestarted], Some(VeryLikely)));
+    let refused = rank(&healthy().refused(), &past);
+    let restart = refused.causes.iter().find(|ranked| ranked.cause == Cause::NotRestarted).unwrap();
+    assert_eq!((restart.likelihood(), restart.con.len()), (Some(Possible), 1), "the daemon's pair may work");
     let past = Past { daemon_fingerprint: Some("5f3a0000".into()), ..Past::default() };
     assert_eq!(top(&healthy(), &past), (vec![], None));
+    let past = Past { daemon_has_another_secret: true, ..past };
+    assert_eq!(top(&healthy(), &past), (vec![Cause::NotRestarted], Some(VeryLikely)));
 }
 
 #[test]

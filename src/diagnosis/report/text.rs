@@ -113,11 +113,8 @@ fn ruled_out(page: &mut Page, report: &Report<'_>) {
 
 fn history(report: &Report<'_>) -> String {
     let past = report.past;
-    let mut parts = Vec::new();
-    match past.since_ms {
-        None => parts.push(format!("no history before {}", timestamp(report.findings.at_ms))),
-        Some(since) => parts.push(format!("since {}", timestamp(since))),
-    }
+    let begins_ms = past.since_ms.unwrap_or(report.findings.at_ms);
+    let mut parts = vec![format!("no history before {}", timestamp(begins_ms))];
     parts.extend(past.unread.clone());
     let event = |word: &str, event: &crate::diagnosis::causes::Event| {
         let from = event.address.map(|address| format!(" from {address}")).unwrap_or_default();

@@ -303,3 +303,19 @@ async fn row_30_the_same_secret_beside_two_keys_though_nothing_ever_worked() {
     let flat = flat(&outcome);
     assert!(flat.contains("the same secret stood beside key "), "{flat}");
 }
+
+#[tokio::test]
+async fn the_daemons_own_hint_tells_half_a_rotation_from_one_that_was_mended() {
+    let scenario = Scenario::healthy().await;
+    let (key, secret) = (scenario.canaries.key.clone(), scenario.canaries.secret.clone());
+    starts(&scenario, &[(&key, &secret)]).await;
+    for (key, cause, evidence) in [
+        (&*key, "cause=CP-HALF-ROTATED likelihood=\"likely\"", "since calls were accepted"),
+        (OTHER_KEY, "cause=CP-KEY-MISMATCH likelihood=\"possible\"", "at different starts"),
+    ] {
+        let proxy = serve_with(&scenario, key, OTHER_SECRET).await;
+        read(&proxy).await;
+        proxy.wait_line(&["event=hint", cause, evidence]).await;
+        proxy.stop().await;
+    }
+}
