@@ -24,10 +24,14 @@ async fn serve(scenario: &Scenario) -> TestProxy {
 }
 
 async fn serve_with(scenario: &Scenario, key: &str, secret: &str) -> TestProxy {
+    serve_at(scenario, &scenario.exchange.base_url(), key, secret).await
+}
+
+async fn serve_at(scenario: &Scenario, base: &str, key: &str, secret: &str) -> TestProxy {
     let credentials = Credentials { key: ApiKey::new(key.into()), secret: ApiSecret::new(secret.into()) };
     let state = scenario.state.path().to_owned();
     let services = [&scenario.exchange, &scenario._second].map(|service| service.url("/ip").parse().unwrap());
-    let builder = TestProxy::builder().base(scenario.exchange.base_url()).plan(move |plan| {
+    let builder = TestProxy::builder().base(base).plan(move |plan| {
         plan.credentials = credentials;
         plan.state_dir = Some(state);
         plan.egress.services = services.to_vec();
@@ -181,6 +185,21 @@ async fn what_failed_for_all_methods_and_is_over_is_no_cause() {
     // The codes are of the last hour, and say nothing by themselves.
     outcome.concludes(Conclusion::Healthy);
     assert_eq!(outcome.ranking.causes, [], "{}", outcome.text);
+}
+
+#[tokio::test]
+async fn row_19_the_pair_worked_at_another_base_url() {
+    let scenario = Scenario::healthy().await;
+    let (key, secret) = (scenario.canaries.key.clone(), scenario.canaries.secret.clone());
+    starts(&scenario, &[(&key, &secret)]).await;
+    // Another exchange, which does not know the key.
+    let other = StandIn::new(Settings::with_key(OTHER_KEY, OTHER_SECRET)).start().await.unwrap();
+    other.stand_in().set_apparent_address(IpAddr::from(HOME));
+    let scenario = scenario.line(&format!("CRYPTO_REST_BASE={}", other.base_url()));
+    let proxy = serve_at(&scenario, &other.base_url(), &key, &secret).await;
+    read(&proxy).await;
+    proxy.stop().await;
+    scenario.run().await.says(&[Cause::WrongEnvironment], Likely, "is this key there?");
 }
 
 #[tokio::test]
