@@ -17,7 +17,9 @@ use crate::{
     daemon::config::{self, Examined, Severity, Sources},
     diagnosis::{
         causes::{self, Conclusion, Past},
+        history::{Problem, Questions},
         probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
+        recollection::recollect,
         report::{Diagnosis, Paint, Report},
     },
     gateway::{clock::Clock, observed::Expected, upstream::Resolver},
@@ -51,6 +53,9 @@ pub(super) struct Arguments {
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     key_updated: Option<u64>,
+    /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
     /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint
     #[arg(long)]
     probe_trade: bool,
@@ -74,11 +79,11 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         return ExitCode::from(super::USAGE);
     }
     let scope = if arguments.probe_trade { Scope::WithCancel } else { Scope::Full };
-    let past = Past { key_updated_ms: arguments.key_updated, ..Past::default() };
     let looked = match Looked::at(arguments.place, scope) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
+    let past = Past { key_updated_ms: arguments.key_updated, ..looked.past(arguments.db) };
     let diagnosis = looked.diagnosis(past);
     let report = diagnosis.report();
     let printed = if arguments.json { print_json(&report) } else { print_text(&report) };
@@ -141,6 +146,18 @@ impl Looked {
         let findings = self.findings.clone();
         let ranking = causes::rank(&findings, &past);
         Diagnosis { findings, ranking, past, whose: WHOSE.to_owned(), problems: self.problems() }
+    }
+
+    /// What the daemon's history knows of this pair; where it cannot be read, why.
+    fn past(&self, db: Option<PathBuf>) -> Past {
+        let path = db.unwrap_or_else(super::history::default_file);
+        let pair = self.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
+        let read = Questions::open(&path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
+        read.unwrap_or_else(|problem| {
+            let denied = matches!(&problem, Problem::File(error) if error.kind() == io::ErrorKind::PermissionDenied);
+            let remedy = if denied { "; it is for root: sudo crypto-proxy diagnose --alone" } else { "" };
+            Past { unread: Some(format!("{}: {problem}{remedy}", path.display())), ..Past::default() }
+        })
     }
 
     /// What the loader complains about, where the daemon would not start.
