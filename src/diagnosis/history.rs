@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod between;
+mod hourly;
 mod mark;
 mod reader;
 mod schema;
@@ -43,6 +44,7 @@ mod writer;
 mod tests;
 
 pub use between::{Break, breaks};
+pub use hourly::Hour;
 pub use mark::{Mark, Marks, Streak, Trouble};
 pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
 pub use schema::Problem;
