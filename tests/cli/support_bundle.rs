@@ -148,6 +148,15 @@ async fn the_history_is_in_it_without_calls_callers_order_ids_and_invented_metho
     let (canaries, base) = (served.canaries.clone(), served.exchange.base_url());
     served.process.signal(Signal::TERM);
     assert_eq!(served.ended().await.0.code(), Some(0));
+    let history = rusqlite::Connection::open(state.path().join("history.db")).unwrap();
+    history
+        .execute_batch(
+            "INSERT INTO change (ms, kind, after) VALUES (1, 'method', 'private/an-invented-instrument');
+             INSERT INTO mark (method, mark, ms, rid, key_fp, status, outcome)
+             VALUES ('private/an-invented-instrument', 'auth_first', 1, 'an-invented-rid', '5f3a09c1', 401, 'answered');",
+        )
+        .unwrap();
+    drop(history);
     let out = TempDir::new().unwrap();
     let [config, environment, bundle] = ["config.toml", "crypto.env", "x.tar"].map(|name| out.path().join(name));
     std::fs::write(&config, "").unwrap();
@@ -167,7 +176,7 @@ async fn the_history_is_in_it_without_calls_callers_order_ids_and_invented_metho
     // The exchange went with its daemon; the past is in the bundle all the same.
     let files = run(&[]).await;
     let all = files.values().cloned().collect::<String>();
-    for absent in ["bundle-oid-1", "BTC_USD", "50000.00", "invented-instrument", "\"default\""] {
+    for absent in ["bundle-oid-1", "BTC_USD", "50000.00", "invented-instrument", "invented-rid", "\"default\""] {
         assert!(!all.contains(absent), "{absent}: {all}");
     }
     let history: Value = serde_json::from_str(&files["history.json"]).unwrap();
