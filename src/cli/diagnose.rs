@@ -33,10 +33,10 @@ const WHOSE: &str = "those of the sources below, read by this command; a running
 pub(super) struct Where {
     /// The configuration file, instead of /etc/crypto-proxy/config.toml
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// An environment file, instead of /etc/crypto.env; may be given several times
     #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
+    pub(super) env_file: Vec<PathBuf>,
 }
 
 /// What it is told.
@@ -107,7 +107,7 @@ fn print_text(report: &Report<'_>) -> io::Result<()> {
 
 /// What was found with the sources of this process.
 pub(super) struct Looked {
-    examined: Examined,
+    pub(super) examined: Examined,
     pub(super) findings: Findings,
 }
 

@@ -22,7 +22,7 @@ use crate::{
         observed::Expected,
         pipeline,
         policy::Policy,
-        secret::{Credentials, TokenDigest},
+        secret::{Credentials, LeakSearch, TokenDigest},
         upstream,
     },
     http,
@@ -140,6 +140,10 @@ pub struct Examined {
     pub probing: Option<Probing>,
     /// The API key, where it can be used, whatever else is wrong.
     pub key: Option<KeyFacts>,
+    /// Every secret of these sources, to be looked for in what is about to leave.
+    pub leaks: LeakSearch,
+    /// Whether nothing at all was found: no file that could be read, and no variable of ours.
+    pub found_nothing: bool,
     /// What the running daemon is asked with.
     pub asking: Asking,
 }
@@ -244,7 +248,10 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    let mut examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key, asking };
+    let found_nothing = variables.iter().next().is_none() && !report.sources.iter().any(Row::is_a_file_that_was_read);
+    let leaks = withhold::leaks(&variables);
+    let pair = CredentialFacts::default();
+    let mut examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking };
     examined.pair = facts::gather(&examined, quoted);
     if let Some(config) = &mut examined.config {
         config.pair = examined.pair.clone();

@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod between;
+mod hourly;
 mod mark;
 mod pairs;
 mod reader;
@@ -45,6 +46,7 @@ mod writer;
 mod tests;
 
 pub use between::{Break, breaks};
+pub use hourly::Hour;
 pub use mark::{Mark, Marks, Streak, Trouble};
 pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
 pub use recent::{LastStart, Recent};

@@ -113,6 +113,18 @@ async fn a_pasted_secret_is_called_so_and_has_no_fingerprint() {
 }
 
 #[tokio::test]
+async fn what_stands_elsewhere_in_the_sources_has_no_fingerprint_either() {
+    let (ours, theirs) = (Canaries::random(), Canaries::random());
+    let second = pair_of(&theirs).replace("CRYPTO_API", "CRYPTOCOM_API");
+    let environment = format!("{}{second}CRYPTO_PROXY_TOKEN={}\n", pair_of(&ours), ours.token);
+    for given in [&ours.token, &theirs.key] {
+        let (code, written) = compare(&[&ours, &theirs], std::slice::from_ref(&environment), given.as_bytes()).await;
+        assert!(code == Some(1) && written.contains("stands elsewhere in the same sources"), "{written}");
+        assert_eq!(written.matches("fingerprint ").count(), 1, "of the configured key alone: {written}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_too_much_and_what_is_no_key_exit_64() {
     let canaries = Canaries::random();
     let both = format!("{} {}", canaries.key, canaries.secret);

@@ -283,10 +283,10 @@ fn immutable(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-fn bounds(filter: &Filter) -> (i64, i64) {
+pub(super) fn bounds(filter: &Filter) -> (i64, i64) {
     (filter.since_ms.map_or(0, signed), filter.until_ms.map_or(i64::MAX, signed))
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::unsigned_abs)
 }
