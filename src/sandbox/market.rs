@@ -61,15 +61,16 @@ impl Instrument {
     }
 
     fn describe(&self) -> Value {
+        let (decimals, tick) = self.precision();
         json!({
             "symbol": self.name,
             "inst_type": if self.is_perpetual() { "PERPETUAL_SWAP" } else { "CCY_PAIR" },
             "display_name": self.name.replace('_', "/"),
             "base_ccy": self.base,
             "quote_ccy": self.quote,
-            "quote_decimals": 6,
+            "quote_decimals": decimals,
             "quantity_decimals": 6,
-            "price_tick_size": "0.000001",
+            "price_tick_size": tick,
             "qty_tick_size": "0.000001",
             "max_leverage": "50",
             "tradable": true,
@@ -78,6 +79,11 @@ impl Instrument {
             "margin_buy_enabled": true,
             "margin_sell_enabled": true,
         })
+    }
+
+    /// Decimals of a price, and its smallest step: fewer for dear things, as on the exchange.
+    fn precision(&self) -> (u8, &'static str) {
+        if self.price() >= Amount::parse("1000").unwrap_or_default() { (2, "0.01") } else { (6, "0.000001") }
     }
 
     fn ticker(&self, now_ms: i64) -> Value {
