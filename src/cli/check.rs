@@ -1,8 +1,9 @@
 //! `crypto-proxy check`: what would the daemon make of its configuration and credentials?
 //!
 //! Guarantees: the loader is the daemon's own; nothing is sent anywhere; nothing secret is shown, an API key by its
-//! fingerprint only; exit code 0 when the daemon would start (warnings allowed), 78 when not. Does not: tell whether the
-//! exchange accepts the credentials; that is `diagnose`.
+//! fingerprint only; exit code 0 when the daemon would start (warnings allowed), 78 when not. With `--compare-key` it
+//! says instead whether a pasted key is the one of the sources. Does not: tell whether the exchange accepts the
+//! credentials; that is `diagnose`.
 
 use std::{
     io::{self, Write},
@@ -17,7 +18,9 @@ use crate::daemon::{
     telemetry,
 };
 
+mod compare_key;
 mod layout;
+mod pasted;
 
 /// What to check.
 #[derive(Args, Clone, Debug, Default)]
@@ -28,6 +31,9 @@ pub struct CheckArgs {
     /// An environment file, instead of /etc/crypto.env; several are compared with each other
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
+    /// Say only whether a key is the one configured here: paste it at a prompt that does not show it, or pipe it in
+    #[arg(long)]
+    pub compare_key: bool,
 }
 
 /// Checks what the daemon would load, and prints it.
@@ -35,6 +41,9 @@ pub struct CheckArgs {
 pub fn run(args: CheckArgs) -> ExitCode {
     telemetry::install_panic_hook();
     let sources = Sources::from_process(args.config).with_env_files(args.env_file);
+    if args.compare_key {
+        return compare_key::run(&sources);
+    }
     let mut out = io::stdout().lock();
     match check(&sources, &mut out) {
         Ok(verdict) => verdict.exit_code(),

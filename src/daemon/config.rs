@@ -9,7 +9,10 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
-    daemon::{server, telemetry},
+    daemon::{
+        server::{self, Address},
+        telemetry,
+    },
     diagnosis::{
         egress, history,
         probes::{CredentialFacts, Ready},
@@ -33,6 +36,7 @@ mod facts;
 mod layers;
 mod names;
 mod nearest;
+mod pasted;
 mod problem;
 mod published;
 mod reader;
@@ -54,6 +58,8 @@ use self::{
     withhold::Withheld,
 };
 pub use self::{
+    credentials::Shown,
+    pasted::{Likeness, Pasted},
     problem::{Origin, Problem, Problems, Severity},
     report::{Report, Row},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
@@ -61,6 +67,8 @@ pub use self::{
 
 /// The name of the caller that the token of the environment belongs to.
 pub const DEFAULT_CALLER: &str = "default";
+/// The name of whoever shows the token of the diagnosis.
+pub const OPERATOR: &str = "operator";
 
 /// Everything the daemon is told, valid.
 pub struct Config {
@@ -68,6 +76,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// The key's name on the exchange's dashboard, as the operator gave it.
     pub key_label: Option<String>,
+    /// What is known of the pair, for a diagnosis.
+    pub pair: CredentialFacts,
     /// Who may call, and what.
     pub callers: Callers,
     /// The way to the exchange.
@@ -130,6 +140,17 @@ pub struct Examined {
     pub probing: Option<Probing>,
     /// The API key, where it can be used, whatever else is wrong.
     pub key: Option<KeyFacts>,
+    /// What the running daemon is asked with.
+    pub asking: Asking,
+}
+
+/// Where a running daemon is found, and what opens its diagnosis.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Where it listens.
+    pub listen: Vec<Address>,
+    /// What is shown to it, where there is one to be used.
+    pub token: Option<Shown>,
 }
 
 /// What a diagnosis without a daemon asks with.
@@ -195,6 +216,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let quoted = facts::quoted(&variables);
     let rows = &mut report.credentials;
     let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    let shown = credentials::load_diagnosing(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    let asking = Asking { listen: settings.server.listen.clone(), token: shown };
     rows.extend(label_row(&variables));
     access::check(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
@@ -208,7 +231,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let config = usable.map(|(credentials, token)| Config {
         credentials,
         key_label,
-        callers: default_caller(token, settings.policy),
+        pair: CredentialFacts::default(),
+        callers: callers(token, asking.token.as_ref(), settings.policy),
         upstream: settings.upstream,
         pipeline: settings.pipeline,
         http: settings.http,
@@ -220,12 +244,20 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    let examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key };
-    Examined { pair: facts::gather(&examined, quoted), ..examined }
+    let mut examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key, asking };
+    examined.pair = facts::gather(&examined, quoted);
+    if let Some(config) = &mut examined.config {
+        config.pair = examined.pair.clone();
+    }
+    examined
 }
 
-fn default_caller(token: TokenDigest, policy: Policy) -> Callers {
-    Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))])
+fn callers(token: TokenDigest, diagnosing: Option<&Shown>, policy: Policy) -> Callers {
+    let callers = Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))]);
+    match diagnosing {
+        Some(shown) => callers.with_diagnosing(shown.digest(), OPERATOR),
+        None => callers,
+    }
 }
 
 fn label_row(variables: &Variables) -> Option<Row> {
@@ -245,7 +277,7 @@ fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report)
     report.withhold(&withheld);
 }
 
-/// The pair that one environment file holds.
+/// A pair, and where it stands.
 #[derive(Debug)]
 pub struct FilePair {
     /// The name of the key's variable.
@@ -259,5 +291,15 @@ pub struct FilePair {
 #[must_use]
 pub fn pair_of_file(path: &Path) -> Option<FilePair> {
     let layer = variables::read_env_file(path, Guard::Mode, &mut Problems::default())?;
-    credentials::pair_of(layer).map(|(name, credentials)| FilePair { name, credentials })
+    pair_of(&[layer])
+}
+
+/// Reads the pair that the daemon would take from these sources, whether it would start with it or not.
+#[must_use]
+pub fn pair_of_sources(sources: &Sources) -> Option<FilePair> {
+    pair_of(&variables::read(sources, &mut Problems::default()).layers)
+}
+
+fn pair_of(layers: &[variables::Layer]) -> Option<FilePair> {
+    credentials::pair_of(layers).map(|(name, credentials)| FilePair { name, credentials })
 }

@@ -32,7 +32,9 @@ use crate::{
 
 mod between;
 mod mark;
+mod pairs;
 mod reader;
+mod recent;
 mod schema;
 mod start;
 mod store;
@@ -45,6 +47,7 @@ mod tests;
 pub use between::{Break, breaks};
 pub use mark::{Mark, Marks, Streak, Trouble};
 pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
+pub use recent::{LastStart, Recent};
 pub use schema::Problem;
 pub use start::Start;
 

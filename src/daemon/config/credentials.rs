@@ -1,8 +1,8 @@
-//! The API key, its secret, and the caller's token.
+//! The API key, its secret, and the tokens.
 //!
 //! Guarantees: a key and a secret are taken from one source and one pair of names or not at all; every suspicion is a
-//! problem that shows lengths and names only; published values are refused on the real exchange. The token is kept as
-//! its digest. Does not: go through the `config` crate or any other guessing at types.
+//! problem that shows lengths and names only; published values are refused on the real exchange. Tokens are kept as
+//! their digests. Does not: go through the `config` crate or any other guessing at types.
 
 use zeroize::Zeroizing;
 
@@ -20,14 +20,15 @@ use crate::{
 
 mod token;
 
-pub(super) use token::{Reach, load as load_token};
+pub use token::Shown;
+pub(super) use token::{Reach, load as load_token, load_diagnosing};
 
 /// Shorter keys and secrets are refused.
 const TOO_SHORT: usize = 8;
 /// Shorter keys, secrets and tokens are suspicious.
 const SHORT: usize = 16;
 /// What the exchange's secrets begin with; a key does not.
-const SECRET_PREFIX: &str = "cxakp_";
+pub(super) const SECRET_PREFIX: &str = "cxakp_";
 const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
 
 /// Where calls go, as far as credentials care.
@@ -259,9 +260,8 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
     }
 }
 
-/// The pair of one source alone, for comparing files.
-pub(super) fn pair_of(layer: Layer) -> Option<(&'static str, Credentials)> {
-    let layers = [layer];
-    let first = complete_pairs(&layers).into_iter().next()?;
+/// The pair of these sources alone, unjudged, for comparing.
+pub(super) fn pair_of(layers: &[Layer]) -> Option<(&'static str, Credentials)> {
+    let first = complete_pairs(layers).into_iter().next()?;
     first.cleaned().map(|credentials| (first.names.0, credentials))
 }

@@ -103,7 +103,7 @@ pub struct Refused {
 
 /// An open history.
 #[derive(Debug)]
-pub struct Questions(Connection);
+pub struct Questions(pub(super) Connection);
 
 impl Questions {
     /// Opens the file.
@@ -207,7 +207,7 @@ impl Questions {
         })
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         select: &str,
         values: impl rusqlite::Params,
