@@ -99,14 +99,19 @@ impl Instrument {
 pub(super) fn answer(method: &str, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
     Ok(match method {
         "public/get-instruments" => listed(Instrument::describe),
-        "public/get-tickers" => match params.text("instrument_name") {
-            Some(name) => json!({ "data": [find(name).ok_or(Refusal::code(209))?.ticker(now_ms)] }),
-            None => listed(|instrument| instrument.ticker(now_ms)),
-        },
+        "public/get-tickers" => tickers(params.text("instrument_name"), now_ms).ok_or(Refusal::code(209))?,
         "public/get-book" => data::book(named(params)?, params, now_ms),
         "public/get-candlestick" => data::candles(named(params)?, params, now_ms)?,
         "public/get-trades" => data::trades(named(params)?, params, now_ms),
         _ => json!({ "data": [] }),
+    })
+}
+
+/// All tickers, or one; `None` for one that does not exist.
+pub(super) fn tickers(name: Option<&str>, now_ms: i64) -> Option<Value> {
+    Some(match name {
+        Some(name) => json!({ "data": [find(name)?.ticker(now_ms)] }),
+        None => listed(|instrument| instrument.ticker(now_ms)),
     })
 }
 
