@@ -5,8 +5,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::gateway::pipeline::Gateway;
+use crate::{
+    diagnosis::{examination::Examiner, hint::LastHints},
+    gateway::pipeline::Gateway,
+};
 
+mod diag;
 mod host;
 mod layers;
 mod operations;
@@ -51,4 +55,8 @@ pub struct Doors {
     pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
+    /// Diagnoses, and keeps the last diagnosis.
+    pub examination: Arc<Examiner>,
+    /// The last hints.
+    pub hints: Arc<LastHints>,
 }

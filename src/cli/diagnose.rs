@@ -8,6 +8,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use anstream::{AutoStream, ColorChoice};
@@ -120,6 +121,7 @@ impl Looked {
             deadline: RUN_DEADLINE,
             clock: Clock::system(),
             resolver: Resolver::system(),
+            live: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
         let shown = io::stderr().is_terminal();
