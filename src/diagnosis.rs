@@ -3,7 +3,7 @@
 //! [`egress`] watches the address that the exchange sees, [`history`] keeps what became of every call and what changed
 //! when, [`pair_memory`] notices that only half of the credentials was replaced, [`hint`] reads along with the records
 //! and writes, after each refused call, what most likely stands behind it, [`causes`] is the table of what can, [`probes`]
-//! ask, [`report`] shows, and [`self_test`] proves that the signing code is not the reason. Nothing here is in the path
+//! ask, [`report`] and [`page`] show, and [`self_test`] proves that the signing code is not the reason. Nothing here is in the path
 //! of a call.
 
 pub mod causes;
@@ -12,6 +12,7 @@ pub mod hint;
 pub mod history;
 #[cfg(test)]
 mod lines;
+pub mod page;
 pub mod pair_memory;
 pub mod probes;
 pub mod report;

@@ -15,10 +15,12 @@ mod refusal;
 mod reply;
 mod request;
 mod router;
+mod status_page;
 mod tally;
 
 pub use layers::Front;
 pub use request::{RequestIds, Source};
+pub use status_page::StatusDesk;
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.
@@ -51,4 +53,6 @@ pub struct Doors {
     pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
+    /// What the status page is made from.
+    pub status: StatusDesk,
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::stop::Stop;
 use crate::{
     daemon::{
-        assembly::{Daemon, Drained, Plan},
+        assembly::{Daemon, Drained, KeyAbout, Plan},
         config::{self, Config, Sources},
         server::Address,
         systemd, telemetry,
@@ -116,6 +116,10 @@ fn plan(config: Config) -> Plan {
         configuration: config.report.digest(),
         history: config.history,
         standing_warnings: config.ready_warnings().into_iter().map(str::to_owned).collect(),
+        key: KeyAbout {
+            source: config.report.credentials.first().map(|row| format!("{}, {}", row.key, row.source)),
+            label: config.key_label,
+        },
         credentials: config.credentials,
         callers: config.callers,
         upstream: config.upstream,

@@ -15,6 +15,8 @@ use crate::{
         egress,
         hint::Hints,
         history::{self, History},
+        page::About,
+        probes::Target,
     },
     gateway::{
         caller::Callers,
@@ -26,7 +28,7 @@ use crate::{
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, Front, RequestIds, Tally},
+    http::{self, Doors, Front, RequestIds, StatusDesk, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -61,6 +63,8 @@ pub struct Plan {
     pub history: history::Settings,
     /// A digest of the effective settings, so that the history sees them change.
     pub configuration: String,
+    /// The key's name on the dashboard, and where the pair was read, for the status page.
+    pub key: KeyAbout,
     /// Warnings that stay in `/ready`.
     pub standing_warnings: Vec<String>,
     /// The time.
@@ -85,11 +89,21 @@ impl Plan {
             state_dir: None,
             history: history::Settings::default(),
             configuration: String::new(),
+            key: KeyAbout::default(),
             standing_warnings: Vec::new(),
             clock: Clock::system(),
             resolver: Resolver::system(),
         }
     }
+}
+
+/// What the operator is told of the key, beside its fingerprint.
+#[derive(Clone, Debug, Default)]
+pub struct KeyAbout {
+    /// Its name on the dashboard, as the operator gave it.
+    pub label: Option<String>,
+    /// Where the pair was read.
+    pub source: Option<String>,
 }
 
 /// Why a daemon cannot start.
@@ -157,11 +171,20 @@ impl Daemon {
             recorder,
             clock: plan.clock,
         };
+        let about = About {
+            fingerprint: Some(parts.signer.fingerprint().to_string()),
+            label: plan.key.label,
+            source: plan.key.source,
+            target: Some(Target::of(&plan.upstream.base)),
+            up_since_ms: Some(clock.now_ms()),
+            warnings: plan.standing_warnings.clone(),
+        };
         let gateway = Gateway::new(parts);
         let doors = Arc::new(Doors {
             gateway: Arc::clone(&gateway),
             settings: plan.http,
             tally: Arc::default(),
+            status: StatusDesk::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
         });

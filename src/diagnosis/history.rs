@@ -36,6 +36,7 @@ mod reader;
 mod schema;
 mod start;
 mod store;
+mod strip;
 mod words;
 mod writer;
 
@@ -47,6 +48,7 @@ pub use mark::{Mark, Marks, Streak, Trouble};
 pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
 pub use schema::Problem;
 pub use start::Start;
+pub use strip::{Count, End, Span};
 
 use start::Beginning;
 use store::Store;

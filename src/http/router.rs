@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{Request, header};
 
-use super::{Doors, operations, private, reply};
+use super::{Doors, operations, private, reply, status_page};
 use crate::gateway::outcome::Outcome;
 
 /// Every route; the layers around them are in `layers`.
@@ -20,7 +20,7 @@ pub(super) fn routes(doors: &Arc<Doors>) -> Router {
         .route("/proxy/private", post(private::relay).fallback(wrong_verb_at_the_door))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
-        .route("/", get(operations::root))
+        .route("/", get(status_page::root))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_verb)
         .with_state(Arc::clone(doors))
