@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -22,6 +22,8 @@ use crate::{
     },
     gateway::{clock::Clock, observed::Expected, upstream::Resolver},
 };
+
+mod html;
 
 /// Whose credentials a run of this command uses.
 const WHOSE: &str = "those of the sources below, read by this command; a running daemon may use others";
@@ -48,6 +50,9 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Also write the status page to a file (mode 0600); - is stdout, and nothing else is printed then
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    html: Option<PathBuf>,
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     key_updated: Option<u64>,
@@ -81,6 +86,14 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let diagnosis = looked.diagnosis(past);
     let report = diagnosis.report();
+    if let Some(target) = &arguments.html {
+        if let Err(problem) = html::write(target, &report, &super::history::default_file()) {
+            return super::fail(1, &problem);
+        }
+        if target == Path::new("-") {
+            return looked.exit_code(diagnosis.ranking.conclusion);
+        }
+    }
     let printed = if arguments.json { print_json(&report) } else { print_text(&report) };
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),

@@ -21,6 +21,16 @@ const DIAGNOSE: &str = "`sudo crypto-proxy diagnose --alone`";
 /// Bad calls that are this young are worth a word also where the last ones were good: in quarters of an hour.
 const LATELY: u64 = 4;
 
+macro_rules! disc {
+    ($colour:literal) => {
+        concat!(
+            "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%23",
+            $colour,
+            "'/%3E%3C/svg%3E"
+        )
+    };
+}
+
 /// How things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -43,6 +53,20 @@ impl Health {
             Self::Warning => "WARNING",
             Self::Trouble => "TROUBLE",
             Self::Unknown => "NOTHING KNOWN",
+        }
+    }
+
+    /// The picture in the browser's tab, as the text of a `data:` URL: a disc, or a square where there is trouble.
+    #[must_use]
+    pub(super) const fn icon(self) -> &'static str {
+        match self {
+            Self::Works => disc!("2a9d63"),
+            Self::Warning => disc!("e08a00"),
+            Self::Trouble => {
+                "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect x='2' y='2' width='12' height='12' \
+                 fill='%23d03a30'/%3E%3C/svg%3E"
+            }
+            Self::Unknown => disc!("8794a3"),
         }
     }
 

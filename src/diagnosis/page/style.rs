@@ -1,7 +1,7 @@
 //! The page's own style sheet, and the policy that lets a browser load it and nothing else.
 //!
-//! Guarantees: the digest in the policy is that of the sheet as it stands in the page; no script, no image, no font, no
-//! frame and no form is allowed. Does not: depend on anything outside this program.
+//! Guarantees: the digest in the policy is that of the sheet as it stands in the page; no script, no font, no frame and
+//! no form is allowed, and no image but the one in the browser's tab, which stands in the page itself. Does not: depend on anything outside this program.
 
 use std::sync::LazyLock;
 
@@ -28,7 +28,7 @@ impl Style {
     fn new(sheet: &'static str) -> Self {
         let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(sheet));
         let policy_of_a_file =
-            format!("default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'");
+            format!("default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'");
         let policy = format!("{policy_of_a_file}; frame-ancestors 'none'");
         Self { sheet, policy, policy_of_a_file }
     }
