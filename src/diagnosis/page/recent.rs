@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// Failures that are shown, and with them so many calls that say nothing of the credentials.
-const FAILURES: usize = 20;
-const OTHERS: usize = 8;
+const FAILURES: usize = 12;
+const OTHERS: usize = 4;
 /// Changes that are shown.
-const CHANGES: usize = 25;
+const CHANGES: usize = 15;
 /// Rows that are looked at for them: methods seen for the first time are changes as well.
 const CHANGE_ROWS: u64 = 400;
 /// What has no value before and is a change all the same.
