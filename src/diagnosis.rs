@@ -4,8 +4,8 @@
 //! when, [`pair_memory`] notices that only half of the credentials was replaced, [`hint`] reads along with the records
 //! and writes, after each refused call, what most likely stands behind it, [`causes`] is the table of what can, [`probes`]
 //! ask, [`examination`] makes them in the running daemon, [`recollection`] tells the causes what the history knows,
-//! [`report`] shows, [`bundle`] packs what was found for the exchange's support, and [`self_test`] proves that the
-//! signing code is not the reason. Nothing here is in the path of a call.
+//! [`report`] and [`page`] show, [`bundle`] packs what was found for the exchange's support, and [`self_test`] proves
+//! that the signing code is not the reason. Nothing here is in the path of a call.
 
 pub mod bundle;
 pub mod causes;
@@ -15,6 +15,7 @@ pub mod hint;
 pub mod history;
 #[cfg(test)]
 mod lines;
+pub mod page;
 pub mod pair_memory;
 pub mod probes;
 pub mod recollection;

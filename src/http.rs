@@ -20,10 +20,12 @@ mod refusal;
 mod reply;
 mod request;
 mod router;
+mod status_page;
 mod tally;
 
 pub use layers::Front;
 pub use request::RequestIds;
+pub use status_page::StatusDesk;
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.
@@ -60,4 +62,6 @@ pub struct Doors {
     pub examination: Arc<Examiner>,
     /// The last hints.
     pub hints: Arc<LastHints>,
+    /// What the status page is made from.
+    pub status: StatusDesk,
 }

@@ -7,7 +7,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -27,6 +27,8 @@ use crate::{
     },
     gateway::{clock::Clock, observed::Expected, upstream::Resolver},
 };
+
+mod html;
 
 /// Whose credentials a run of this command uses.
 const WHOSE: &str = "those of the sources below, read by this command; a running daemon may use others";
@@ -60,6 +62,9 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Also write the status page to a file (mode 0600); - is stdout, and nothing else is printed then
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    html: Option<PathBuf>,
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     key_updated: Option<u64>,
@@ -89,8 +94,17 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
-    let past = Past { key_updated_ms: arguments.key_updated, ..looked.past(arguments.db) };
+    let db = arguments.db.unwrap_or_else(super::history::default_file);
+    let past = Past { key_updated_ms: arguments.key_updated, ..looked.past(&db) };
     let diagnosis = looked.diagnosis(past);
+    if let Some(target) = &arguments.html {
+        if let Err(problem) = html::write(target, &diagnosis.report(), &db) {
+            return super::fail(1, &problem);
+        }
+        if target == Path::new("-") {
+            return looked.exit_code(diagnosis.ranking.conclusion);
+        }
+    }
     let sheet = diagnosis.report().sheet();
     match show(&sheet, &sheet.json(), arguments.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
@@ -165,10 +179,9 @@ impl Looked {
     }
 
     /// What the daemon's history knows of this pair; where it cannot be read, why.
-    fn past(&self, db: Option<PathBuf>) -> Past {
-        let path = db.unwrap_or_else(super::history::default_file);
+    fn past(&self, path: &Path) -> Past {
         let pair = self.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
-        let read = Questions::open(&path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
+        let read = Questions::open(path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
         read.unwrap_or_else(|problem| {
             let denied = matches!(&problem, Problem::File(error) if error.kind() == io::ErrorKind::PermissionDenied);
             let remedy = if denied { "; it is for root: sudo crypto-proxy diagnose --alone" } else { "" };

@@ -17,7 +17,8 @@ use crate::{
         examination::{self, Examiner, Recall},
         hint::Hints,
         history::{self, History},
-        probes::{self, CredentialFacts, LiveUse, Ready, Scope},
+        page::About,
+        probes::{self, CredentialFacts, LiveUse, Ready, Scope, Target},
         recollection::recollect,
     },
     gateway::{
@@ -30,7 +31,7 @@ use crate::{
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, Front, RequestIds, Tally},
+    http::{self, Doors, Front, RequestIds, StatusDesk, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -170,11 +171,20 @@ impl Daemon {
             recorder,
             clock: plan.clock,
         };
+        let about = About {
+            fingerprint: Some(parts.signer.fingerprint().to_string()),
+            label: examination.facts().label.clone(),
+            source: examination.facts().source.clone(),
+            target: Some(Target::of(&plan.upstream.base)),
+            up_since_ms: Some(clock.now_ms()),
+            warnings: plan.standing_warnings.clone(),
+        };
         let gateway = Gateway::new(parts);
         let doors = Arc::new(Doors {
             gateway: Arc::clone(&gateway),
             settings: plan.http,
             tally: Arc::default(),
+            status: StatusDesk::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
             examination,

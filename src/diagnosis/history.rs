@@ -39,6 +39,7 @@ mod recent;
 mod schema;
 mod start;
 mod store;
+mod strip;
 mod words;
 mod writer;
 
@@ -52,6 +53,7 @@ pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
 pub use recent::{LastStart, Recent};
 pub use schema::Problem;
 pub use start::Start;
+pub use strip::{Count, End, Span};
 
 use start::Beginning;
 use store::Store;

@@ -20,6 +20,8 @@ const MAX_SOURCES: usize = 1024;
 pub enum Refused {
     /// 401: no valid token.
     Token,
+    /// 401, 429: no token that opens the status page.
+    Page,
     /// 421: a host that we do not serve.
     Host,
     /// 403: a browser's cross-site request.
@@ -38,6 +40,7 @@ impl Refused {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Page => "page",
             Self::Host => "host",
             Self::Origin => "origin",
             Self::DiagnosisOff => "diagnosis_off",
@@ -49,6 +52,7 @@ impl Refused {
     const fn describe(self) -> &'static str {
         match self {
             Self::Token => "status=401 why=token",
+            Self::Page => "status=401 why=page",
             Self::Host => "status=421 why=host",
             Self::Origin => "status=403 why=origin",
             Self::DiagnosisOff => "status=403 why=diagnosis_off",

@@ -246,7 +246,7 @@ pub(super) fn each_mark(file: &Connection, mut take: impl FnMut(String, String, 
     Ok(())
 }
 
-fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
+pub(super) fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
     Ok(CallRow {
         ms: unsigned(row, 0)?,
         rid: row.get(1)?,

@@ -1,0 +1,1 @@
+//! The page's model and its HTML, from values.
