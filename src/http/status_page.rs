@@ -113,16 +113,10 @@ impl Shown {
     }
 }
 
-fn render(
-    about: &About,
-    history: &History,
-    diagnosis: Option<&Diagnosis>,
-    outside: &Outside,
-    now_ms: u64,
-) -> String {
-    let read = history.questions().and_then(|questions| {
-        questions.map(|questions| Recent::read(&questions, now_ms)).transpose()
-    });
+fn render(about: &About, history: &History, diagnosis: Option<&Diagnosis>, outside: &Outside, now_ms: u64) -> String {
+    let read = history
+        .questions()
+        .and_then(|questions| questions.map(|questions| Recent::read(&questions, now_ms)).transpose());
     let read = read.map_err(|problem| problem.to_string());
     let memory = match &read {
         Ok(None) => Memory::Off,

@@ -58,10 +58,10 @@ fn key(known: &Known<'_>) -> Fact {
     let Some(fingerprint) = &about.fingerprint else {
         return Fact::new("API key", "none that can be used").marked("is-bad");
     };
-    let label = about.label.as_ref().map_or_else(
-        || "no label (CRYPTO_API_KEY_LABEL is not set)".to_owned(),
-        |label| format!("label “{label}”"),
-    );
+    let label = about
+        .label
+        .as_ref()
+        .map_or_else(|| "no label (CRYPTO_API_KEY_LABEL is not set)".to_owned(), |label| format!("label “{label}”"));
     let source = about.source.as_ref().map(|source| format!("read from {source}"));
     Fact::new("API key", fingerprint).code().note(label).notes(source).note("fingerprint: first 8 of its SHA-256")
 }

@@ -30,7 +30,7 @@ pub struct Recent {
     pub(super) marks: Vec<(String, Marks)>,
     /// Newest first.
     pub(super) changes: Vec<ChangeRow>,
-    failures: Vec<CallRow>,
+    pub(super) failures: Vec<CallRow>,
     pub(super) refused: BTreeMap<String, u64>,
 }
 
@@ -53,15 +53,7 @@ impl Recent {
         for row in history.refused(&Filter { since_ms: Some(span.from_ms), ..Filter::default() })? {
             *refused.entry(row.why).or_default() += row.count;
         }
-        Ok(Self {
-            begins_ms: history.begins_ms()?,
-            span,
-            counts,
-            marks: history.marks()?,
-            changes,
-            failures,
-            refused,
-        })
+        Ok(Self { begins_ms: history.begins_ms()?, span, counts, marks: history.marks()?, changes, failures, refused })
     }
 
     /// How often calls ended so.

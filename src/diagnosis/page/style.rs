@@ -27,8 +27,9 @@ impl Style {
 
     fn new(sheet: &'static str) -> Self {
         let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(sheet));
-        let policy_of_a_file =
-            format!("default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'");
+        let policy_of_a_file = format!(
+            "default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+        );
         let policy = format!("{policy_of_a_file}; frame-ancestors 'none'");
         Self { sheet, policy, policy_of_a_file }
     }

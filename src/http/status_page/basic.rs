@@ -49,9 +49,11 @@ mod tests {
 
     #[test]
     fn the_password_is_everything_behind_the_first_colon_in_any_bytes() {
-        for (pair, expected) in
-            [(&b"op:invented"[..], &b"invented"[..]), (b":in:vented:", b"in:vented:"), (b"x:\xff\x00\xfe", b"\xff\x00\xfe")]
-        {
+        for (pair, expected) in [
+            (&b"op:invented"[..], &b"invented"[..]),
+            (b":in:vented:", b"in:vented:"),
+            (b"x:\xff\x00\xfe", b"\xff\x00\xfe"),
+        ] {
             assert_eq!(of(&[&basic(pair)]).as_deref(), Some(expected));
         }
         let lower = String::from_utf8(basic(b"op:invented")).unwrap().replace("Basic", "bAsIc ");
