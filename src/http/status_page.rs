@@ -59,9 +59,10 @@ impl fmt::Debug for StatusDesk {
     }
 }
 
-/// A rendering.
+/// A rendering: the page that asks again by itself, and the one that stands still.
 struct Shown {
-    page: Bytes,
+    served: Bytes,
+    copy: Bytes,
     until: Instant,
     diagnosis: Option<Arc<Diagnosis>>,
 }
@@ -80,21 +81,20 @@ impl StatusDesk {
     }
 
     /// The page, new or of the last seconds; nothing where it does not come in time.
-    async fn page(&self, observed: &Arc<Observed>) -> Option<Bytes> {
+    async fn page(&self, observed: &Arc<Observed>, place: Place) -> Option<Bytes> {
         // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
             let diagnosis = self.diagnosis.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(shown) = shown.as_ref().filter(|shown| shown.is_current(diagnosis.as_ref())) {
-                return Some(shown.page.clone());
+                return Some(shown.at(place));
             }
             let (about, history, now_ms) = (self.about.clone(), self.history.clone(), self.clock.now_ms());
             let (outside, began) = (Outside::of(observed, now_ms), Instant::now());
             let rendering = tokio::task::spawn_blocking(move || {
-                let page = Bytes::from(render(&about, &history, diagnosis.as_deref(), &outside, now_ms));
+                let (served, copy) = render(&about, &history, diagnosis.as_deref(), &outside, now_ms);
                 let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
-                *shown = Some(Shown { page: page.clone(), until, diagnosis });
-                page
+                shown.insert(Shown { served, copy, until, diagnosis }).at(place)
             });
             rendering.await.ok()
         };
@@ -103,6 +103,13 @@ impl StatusDesk {
 }
 
 impl Shown {
+    fn at(&self, place: Place) -> Bytes {
+        match place {
+            Place::Served => self.served.clone(),
+            Place::File => self.copy.clone(),
+        }
+    }
+
     fn is_current(&self, diagnosis: Option<&Arc<Diagnosis>>) -> bool {
         let same = match (&self.diagnosis, diagnosis) {
             (None, None) => true,
@@ -113,7 +120,13 @@ impl Shown {
     }
 }
 
-fn render(about: &About, history: &History, diagnosis: Option<&Diagnosis>, outside: &Outside, now_ms: u64) -> String {
+fn render(
+    about: &About,
+    history: &History,
+    diagnosis: Option<&Diagnosis>,
+    outside: &Outside,
+    now_ms: u64,
+) -> (Bytes, Bytes) {
     let read = history
         .questions()
         .and_then(|questions| questions.map(|questions| Recent::read(&questions, now_ms)).transpose());
@@ -124,7 +137,9 @@ fn render(about: &About, history: &History, diagnosis: Option<&Diagnosis>, outsi
         Err(problem) => Memory::Unread(problem),
     };
     let report = diagnosis.map(Diagnosis::report);
-    StatusPage::of(&Known { about, report, outside, memory, now_ms }, Place::Served).html()
+    let known = Known { about, report, outside, memory, now_ms };
+    let page = |place| Bytes::from(StatusPage::of(&known, place).html());
+    (page(Place::Served), page(Place::File))
 }
 
 /// `GET /`.
@@ -136,7 +151,7 @@ pub(super) async fn root(State(doors): State<Arc<Doors>>, request: Request<Body>
         return refused;
     }
     match admit(&doors, &request) {
-        Ok(()) => match doors.status.page(doors.gateway.observed()).await {
+        Ok(()) => match doors.status.page(doors.gateway.observed(), place(&request)).await {
             Some(page) => html(StatusCode::OK, page),
             None => Notice::slow().into_response(),
         },
@@ -166,6 +181,11 @@ fn admit(doors: &Doors, request: &Request<Body>) -> Result<(), Notice> {
     brake.failed(&source, Instant::now());
     doors.tally.count(&source, Refused::Page);
     Err(Notice::wrong_token())
+}
+
+/// `/?copy` stands still: to be read for longer than half a minute, or to be kept.
+fn place(request: &Request<Body>) -> Place {
+    if request.uri().query() == Some("copy") { Place::File } else { Place::Served }
 }
 
 /// A browser names `text/html`; programs do not.

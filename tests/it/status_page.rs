@@ -102,6 +102,18 @@ async fn a_browser_with_the_token_sees_the_page_and_programs_see_json() {
 }
 
 #[tokio::test]
+async fn a_copy_stands_still_and_needs_the_token_as_well() {
+    let proxy = start().await;
+    let copy = |authorization| client().get(proxy.url("/?copy")).header("authorization", authorization);
+    let answer = send(&proxy, copy(basic(TOKEN))).await;
+    assert_eq!(answer.status, 200);
+    assert_page_headers(&answer, &[]);
+    assert!(!answer.text().contains("http-equiv=\"refresh") && answer.text().contains("Content-Security-Policy"));
+    assert!(page(&proxy).await.text().contains("http-equiv=\"refresh"));
+    assert_eq!(send(&proxy, copy(basic("wrong"))).await.status, 401);
+}
+
+#[tokio::test]
 async fn head_has_the_same_headers_and_no_body_and_other_verbs_are_405() {
     let proxy = start().await;
     let length = page(&proxy).await.header("content-length");
