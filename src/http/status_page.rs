@@ -62,9 +62,10 @@ impl fmt::Debug for StatusDesk {
     }
 }
 
-/// A rendering.
+/// A rendering: the page that asks again by itself, and the one that stands still.
 struct Shown {
-    page: Bytes,
+    served: Bytes,
+    copy: Bytes,
     until: Instant,
     diagnosis: Option<Arc<Diagnosis>>,
 }
@@ -77,20 +78,19 @@ impl StatusDesk {
     }
 
     /// The page, new or of the last seconds; nothing where it does not come in time.
-    async fn page(&self, observed: &Arc<Observed>, diagnosis: Option<Arc<Diagnosis>>) -> Option<Bytes> {
+    async fn page(&self, observed: &Arc<Observed>, diagnosis: Option<Arc<Diagnosis>>, place: Place) -> Option<Bytes> {
         // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
             if let Some(shown) = shown.as_ref().filter(|shown| shown.is_current(diagnosis.as_ref())) {
-                return Some(shown.page.clone());
+                return Some(shown.at(place));
             }
             let (about, history, now_ms) = (self.about.clone(), self.history.clone(), self.clock.now_ms());
             let (outside, began) = (Outside::of(observed, now_ms), Instant::now());
             let rendering = tokio::task::spawn_blocking(move || {
-                let page = Bytes::from(render(&about, &history, diagnosis.as_deref(), &outside, now_ms));
+                let (served, copy) = render(&about, &history, diagnosis.as_deref(), &outside, now_ms);
                 let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
-                *shown = Some(Shown { page: page.clone(), until, diagnosis });
-                page
+                shown.insert(Shown { served, copy, until, diagnosis }).at(place)
             });
             rendering.await.ok()
         };
@@ -99,6 +99,13 @@ impl StatusDesk {
 }
 
 impl Shown {
+    fn at(&self, place: Place) -> Bytes {
+        match place {
+            Place::Served => self.served.clone(),
+            Place::File => self.copy.clone(),
+        }
+    }
+
     fn is_current(&self, diagnosis: Option<&Arc<Diagnosis>>) -> bool {
         let same = match (&self.diagnosis, diagnosis) {
             (None, None) => true,
@@ -109,7 +116,13 @@ impl Shown {
     }
 }
 
-fn render(about: &About, history: &History, diagnosis: Option<&Diagnosis>, outside: &Outside, now_ms: u64) -> String {
+fn render(
+    about: &About,
+    history: &History,
+    diagnosis: Option<&Diagnosis>,
+    outside: &Outside,
+    now_ms: u64,
+) -> (Bytes, Bytes) {
     let read = history
         .questions()
         .and_then(|questions| questions.map(|questions| Recent::read(&questions, now_ms)).transpose());
@@ -120,7 +133,9 @@ fn render(about: &About, history: &History, diagnosis: Option<&Diagnosis>, outsi
         Err(problem) => Memory::Unread(problem),
     };
     let report = diagnosis.map(Diagnosis::report);
-    StatusPage::of(&Known { about, report, outside, memory, now_ms }, Place::Served).html()
+    let known = Known { about, report, outside, memory, now_ms };
+    let page = |place| Bytes::from(StatusPage::of(&known, place).html());
+    (page(Place::Served), page(Place::File))
 }
 
 /// `GET /`.
@@ -132,7 +147,7 @@ pub(super) async fn root(State(doors): State<Arc<Doors>>, request: Request<Body>
         return refused;
     }
     match admit(&doors, &request) {
-        Ok(()) => match doors.status.page(doors.gateway.observed(), doors.examination.last()).await {
+        Ok(()) => match doors.status.page(doors.gateway.observed(), doors.examination.last(), place(&request)).await {
             Some(page) => html(StatusCode::OK, page),
             None => Notice::slow().into_response(),
         },
@@ -163,6 +178,11 @@ fn admit(doors: &Doors, request: &Request<Body>) -> Result<(), Notice> {
     brake.failed(&source, Instant::now());
     doors.tally.count(&source, Refused::Page);
     Err(Notice::wrong_token())
+}
+
+/// `/?copy` stands still: to be read for longer than half a minute, or to be kept.
+fn place(request: &Request<Body>) -> Place {
+    if request.uri().query() == Some("copy") { Place::File } else { Place::Served }
 }
 
 /// A browser names `text/html`; programs do not.

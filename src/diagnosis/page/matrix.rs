@@ -106,7 +106,7 @@ pub(super) fn rows(known: &Known<'_>) -> (Vec<Row>, usize) {
     note_probes(known, &mut evidence);
     let mut cells = recent.map(|recent| cells(recent, known.now_ms)).unwrap_or_default();
     let row = |(method, evidence): (&str, Evidence)| {
-        let cells = cells.remove(method).unwrap_or_else(|| (0..CELLS).map(|hour| Cell::empty(hour)).collect());
+        let cells = cells.remove(method).unwrap_or_else(|| (0..CELLS).map(Cell::empty).collect());
         evidence.row(method, cells, known.now_ms)
     };
     let mut rows: Vec<Row> = evidence.into_iter().map(row).collect();
@@ -168,22 +168,20 @@ fn note_probes<'a>(known: &Known<'a>, evidence: &mut BTreeMap<&'a str, Evidence>
     let Some(report) = known.report else { return };
     for finding in report.findings.list.iter().filter(|finding| Probe::READS.contains(&finding.probe)) {
         let Some(method) = finding.probe.method() else { continue };
-        let kind = match &finding.seen {
-            Seen::Answered(_) => Trouble::Auth,
-            Seen::Failed(_) => Trouble::Failed,
-            _ => continue,
-        };
+        let kind = if matches!(finding.seen, Seen::Failed(_)) { Trouble::Failed } else { Trouble::Auth };
+        if !matches!(finding.seen, Seen::Answered(_) | Seen::Failed(_)) {
+            continue;
+        }
         let entry = evidence.entry(method).or_default();
         let at_ms = report.findings.at_ms;
         let is_newer = |seen: &Option<(u64, String, bool)>| seen.as_ref().is_none_or(|(ms, ..)| *ms < at_ms);
         let told = (at_ms, finding.says(&report.findings.expected), true);
-        match finding.verdict(&report.findings.expected) {
-            Verdict::Good if is_newer(&entry.good) => entry.good = Some(told),
-            Verdict::Bad if is_newer(&entry.bad) => {
-                (entry.bad, entry.kind) = (Some(told), Some(kind));
-                entry.since_ms = entry.since_ms.or(Some(at_ms));
-            }
-            _ => {}
+        let verdict = finding.verdict(&report.findings.expected);
+        if verdict == Verdict::Good && is_newer(&entry.good) {
+            entry.good = Some(told);
+        } else if verdict == Verdict::Bad && is_newer(&entry.bad) {
+            (entry.bad, entry.kind) = (Some(told), Some(kind));
+            entry.since_ms = entry.since_ms.or(Some(at_ms));
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Recent {
     pub(super) marks: Vec<(String, Marks)>,
     /// Newest first.
     pub(super) changes: Vec<ChangeRow>,
-    failures: Vec<CallRow>,
+    pub(super) failures: Vec<CallRow>,
     pub(super) refused: BTreeMap<String, u64>,
 }
 
