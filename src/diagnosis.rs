@@ -3,7 +3,8 @@
 //! [`egress`] watches the address that the exchange sees, [`history`] keeps what became of every call and what changed
 //! when, [`pair_memory`] notices that only half of the credentials was replaced, [`hint`] reads along with the records
 //! and writes, after each refused call, what most likely stands behind it, [`causes`] is the table of what can, [`probes`]
-//! ask, [`report`] shows, [`bundle`] packs what was found for the exchange's support, and [`self_test`] proves that the
+//! ask, [`recollection`] tells the causes what the history knows, [`report`] shows, [`bundle`] packs what was found for the
+//! exchange's support, and [`self_test`] proves that the
 //! signing code is not the reason. Nothing here is in the path of a call.
 
 pub mod bundle;
@@ -15,5 +16,6 @@ pub mod history;
 mod lines;
 pub mod pair_memory;
 pub mod probes;
+pub mod recollection;
 pub mod report;
 pub mod self_test;

@@ -18,10 +18,13 @@ use crate::{
     diagnosis::{
         causes::{self, Conclusion, Past},
         probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
-        report::{Paint, Report},
+        report::{Diagnosis, Paint, Report},
     },
     gateway::{clock::Clock, observed::Expected, upstream::Resolver},
 };
+
+/// Whose credentials a run of this command uses.
+const WHOSE: &str = "those of the sources below, read by this command; a running daemon may use others";
 
 /// What to look at.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -76,14 +79,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
-    let ranking = causes::rank(&looked.findings, &past);
-    let problems = looked.problems();
-    let whose = "those of the sources below, read by this command; a running daemon may use others";
-    let report = Report { findings: &looked.findings, ranking: &ranking, past: &past, whose, problems: &problems };
+    let diagnosis = looked.diagnosis(past);
+    let report = diagnosis.report();
     let printed = if arguments.json { print_json(&report) } else { print_text(&report) };
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
-        _ => looked.exit_code(ranking.conclusion),
+        _ => looked.exit_code(diagnosis.ranking.conclusion),
     }
 }
 
@@ -133,6 +134,13 @@ impl Looked {
         // A look-up that hangs in the system's resolver must not keep us.
         runtime.shutdown_background();
         Ok(Self { examined, findings })
+    }
+
+    /// What stands behind it, with what is known from before.
+    pub(super) fn diagnosis(&self, past: Past) -> Diagnosis {
+        let findings = self.findings.clone();
+        let ranking = causes::rank(&findings, &past);
+        Diagnosis { findings, ranking, past, whose: WHOSE.to_owned(), problems: self.problems() }
     }
 
     /// What the loader complains about, where the daemon would not start.

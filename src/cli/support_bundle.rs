@@ -20,10 +20,10 @@ use super::{
 use crate::{
     diagnosis::{
         bundle::{self, Bundle, CallerNames, Material, Record, Refusal, System},
-        causes::{self, Past},
-        history::FILE_NAME,
+        causes::Past,
+        history::{FILE_NAME, Questions},
         probes::Scope,
-        report::Report,
+        recollection::recollect,
     },
     gateway::clock::Clock,
 };
@@ -93,15 +93,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn make(arguments: &Arguments, looked: &Looked, record: &Record, place: &Place) -> anyhow::Result<(PathBuf, Bundle)> {
-    let past = Past::default();
-    let ranking = causes::rank(&looked.findings, &past);
-    let problems = looked.problems();
-    let whose = "those of the sources below, read by this command; a running daemon may use others";
+    let diagnosis = looked.diagnosis(past(&arguments.history(), looked));
     let mut configuration = Vec::new();
     check::tell(&looked.examined, &arguments.place.env_file, &mut configuration)?;
     let material = Material {
         issue: Uuid::new_v4(),
-        report: Report { findings: &looked.findings, ranking: &ranking, past: &past, whose, problems: &problems },
+        report: diagnosis.report(),
         record,
         caller_names: if arguments.with_caller_names { CallerNames::Shown } else { CallerNames::Counted },
         system: &System::of_this_machine(),
@@ -110,6 +107,14 @@ fn make(arguments: &Arguments, looked: &Looked, record: &Record, place: &Place) 
     let bundle = bundle::pack(&material, &looked.examined.leaks).map_err(explain)?;
     let path = place.write(&bundle.name, &bundle.tar)?;
     Ok((path, bundle))
+}
+
+/// What the history tells the causes; nothing where it cannot be read.
+fn past(history: &Path, looked: &Looked) -> Past {
+    let in_use = looked.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
+    let asked = Questions::open(history);
+    let past = asked.and_then(|history| recollect(&history, looked.findings.at_ms, in_use)).unwrap_or_default();
+    bundle::without_unknown_methods(past)
 }
 
 fn explain(refusal: Refusal) -> anyhow::Error {

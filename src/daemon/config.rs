@@ -9,7 +9,10 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
-    daemon::{server, telemetry},
+    daemon::{
+        server::{self, Address},
+        telemetry,
+    },
     diagnosis::{
         egress, history,
         probes::{CredentialFacts, Ready},
@@ -55,6 +58,7 @@ use self::{
     withhold::Withheld,
 };
 pub use self::{
+    credentials::Shown,
     pasted::{Likeness, Pasted},
     problem::{Origin, Problem, Problems, Severity},
     report::{Report, Row},
@@ -63,6 +67,8 @@ pub use self::{
 
 /// The name of the caller that the token of the environment belongs to.
 pub const DEFAULT_CALLER: &str = "default";
+/// The name of whoever shows the token of the diagnosis.
+pub const OPERATOR: &str = "operator";
 
 /// Everything the daemon is told, valid.
 pub struct Config {
@@ -70,6 +76,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// The key's name on the exchange's dashboard, as the operator gave it.
     pub key_label: Option<String>,
+    /// What is known of the pair, for a diagnosis.
+    pub pair: CredentialFacts,
     /// Who may call, and what.
     pub callers: Callers,
     /// The way to the exchange.
@@ -136,6 +144,17 @@ pub struct Examined {
     pub leaks: LeakSearch,
     /// Whether nothing at all was found: no file that could be read, and no variable of ours.
     pub found_nothing: bool,
+    /// What the running daemon is asked with.
+    pub asking: Asking,
+}
+
+/// Where a running daemon is found, and what opens its diagnosis.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Where it listens.
+    pub listen: Vec<Address>,
+    /// What is shown to it, where there is one to be used.
+    pub token: Option<Shown>,
 }
 
 /// What a diagnosis without a daemon asks with.
@@ -201,6 +220,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let quoted = facts::quoted(&variables);
     let rows = &mut report.credentials;
     let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    let shown = credentials::load_diagnosing(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    let asking = Asking { listen: settings.server.listen.clone(), token: shown };
     rows.extend(label_row(&variables));
     access::check(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
@@ -214,7 +235,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let config = usable.map(|(credentials, token)| Config {
         credentials,
         key_label,
-        callers: default_caller(token, settings.policy),
+        pair: CredentialFacts::default(),
+        callers: callers(token, asking.token.as_ref(), settings.policy),
         upstream: settings.upstream,
         pipeline: settings.pipeline,
         http: settings.http,
@@ -227,14 +249,21 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         report: report.clone(),
     });
     let found_nothing = variables.iter().next().is_none() && !report.sources.iter().any(Row::is_a_file_that_was_read);
-    let leaks = withhold::leaks(&variables);
-    let pair = CredentialFacts::default();
-    let examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing };
-    Examined { pair: facts::gather(&examined, quoted), ..examined }
+    let (leaks, pair) = (withhold::leaks(&variables), CredentialFacts::default());
+    let mut examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking };
+    examined.pair = facts::gather(&examined, quoted);
+    if let Some(config) = &mut examined.config {
+        config.pair = examined.pair.clone();
+    }
+    examined
 }
 
-fn default_caller(token: TokenDigest, policy: Policy) -> Callers {
-    Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))])
+fn callers(token: TokenDigest, diagnosing: Option<&Shown>, policy: Policy) -> Callers {
+    let callers = Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))]);
+    match diagnosing {
+        Some(shown) => callers.with_diagnosing(shown.digest(), OPERATOR),
+        None => callers,
+    }
 }
 
 fn label_row(variables: &Variables) -> Option<Row> {

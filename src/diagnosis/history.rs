@@ -33,7 +33,9 @@ use crate::{
 mod between;
 mod hourly;
 mod mark;
+mod pairs;
 mod reader;
+mod recent;
 mod schema;
 mod start;
 mod store;
@@ -47,6 +49,7 @@ pub use between::{Break, breaks};
 pub use hourly::Hour;
 pub use mark::{Mark, Marks, Streak, Trouble};
 pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
+pub use recent::{LastStart, Recent};
 pub use schema::Problem;
 pub use start::Start;
 

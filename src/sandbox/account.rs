@@ -27,6 +27,7 @@ pub(super) struct Account {
     orders: BTreeMap<u64, Order>,
     by_client_oid: HashMap<String, u64>,
     trades: VecDeque<Value>,
+    withdrawals: VecDeque<Value>,
     next_id: u64,
     placed: u64,
 }
@@ -41,6 +42,7 @@ impl Account {
             orders: BTreeMap::new(),
             by_client_oid: HashMap::new(),
             trades: VecDeque::new(),
+            withdrawals: VecDeque::new(),
             next_id: FIRST_ORDER_ID,
             placed: 0,
         }
@@ -66,12 +68,14 @@ impl Account {
             "private/advanced/create-oco" | "private/advanced/create-oto" => self.create_group(asked, 2, now_ms),
             "private/advanced/create-otoco" => self.create_group(asked, 3, now_ms),
             "private/cancel-order" | "private/advanced/cancel-order" => self.cancel(params, family, now_ms),
+            "private/cancel-order-list" | "private/advanced/cancel-order-list" => {
+                self.cancel_list(params, family, now_ms)
+            }
             "private/cancel-all-orders" | "private/advanced/cancel-all-orders" => {
                 self.cancel_all(params, family, now_ms)
             }
             "private/create-withdrawal" => self.withdraw(params, now_ms),
-            "public/get-instruments" => Ok(market::instruments()),
-            "public/get-tickers" => market::tickers(params.text("instrument_name"), now_ms).ok_or(Refusal::code(209)),
+            method if method.starts_with("public/") => market::answer(method, params, now_ms),
             _ => self.query(asked, family, now_ms),
         }
     }
@@ -191,11 +195,15 @@ impl Account {
             return Err(Refusal::code(30024));
         }
         self.add(currency, Amount::ZERO.minus(amount));
+        let (id, client_wid, amount) =
+            (self.fresh_id(), params.text("client_wid").unwrap_or_default(), amount.to_string());
+        self.withdrawals.push_front(withdrawal(id, client_wid, currency, &amount, address, now_ms));
+        self.withdrawals.truncate(MAX_KEPT);
         Ok(json!({
-            "id": self.fresh_id(),
-            "client_wid": params.text("client_wid").unwrap_or_default(),
+            "id": id,
+            "client_wid": client_wid,
             "symbol": currency,
-            "amount": amount.to_string(),
+            "amount": amount,
             "fee": "0",
             "address": address,
             "create_time": now_ms,
@@ -221,6 +229,23 @@ fn trade(order: &Order, trade_id: u64) -> Value {
         "taker_side": "TAKER",
         "create_time": order.created_ms,
         "create_time_ns": nanoseconds(order.created_ms),
+    })
+}
+
+/// A withdrawal as the history shows it: completed at once.
+fn withdrawal(id: u64, client_wid: &str, currency: &str, amount: &str, address: &str, now_ms: i64) -> Value {
+    json!({
+        "id": id.to_string(),
+        "client_wid": client_wid,
+        "currency": currency,
+        "network_id": currency,
+        "amount": amount,
+        "fee": "0",
+        "address": address,
+        "status": "5",
+        "txid": "",
+        "create_time": now_ms,
+        "update_time": now_ms,
     })
 }
 

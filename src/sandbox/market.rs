@@ -1,11 +1,13 @@
 //! The market: a handful of instruments at prices that never move.
 //!
-//! Guarantees: the shapes of `public/get-instruments` and `public/get-tickers`.
-//! Does not: match orders, move prices or keep a book.
+//! Guarantees: the shapes of the public methods, whose answers never depend on the account.
+//! Does not: match orders, move prices or keep a book: what `get-book` shows is made up around the price.
+
+mod data;
 
 use serde_json::{Value, json};
 
-use super::amount::Amount;
+use super::{amount::Amount, json::Json, settings::Refusal};
 
 /// One tradable thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +89,25 @@ impl Instrument {
     }
 }
 
-/// The result of `public/get-instruments`.
-pub(super) fn instruments() -> Value {
-    json!({ "data": INSTRUMENTS.iter().map(Instrument::describe).collect::<Vec<_>>() })
+/// Answers a public method; one without behaviour here gives an empty list.
+pub(super) fn answer(method: &str, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
+    Ok(match method {
+        "public/get-instruments" => listed(Instrument::describe),
+        "public/get-tickers" => match params.text("instrument_name") {
+            Some(name) => json!({ "data": [find(name).ok_or(Refusal::code(209))?.ticker(now_ms)] }),
+            None => listed(|instrument| instrument.ticker(now_ms)),
+        },
+        "public/get-book" => data::book(named(params)?, params, now_ms),
+        "public/get-candlestick" => data::candles(named(params)?, params, now_ms)?,
+        "public/get-trades" => data::trades(named(params)?, params, now_ms),
+        _ => json!({ "data": [] }),
+    })
 }
 
-/// The result of `public/get-tickers`: all, or one; `None` for one that does not exist.
-pub(super) fn tickers(name: Option<&str>, now_ms: i64) -> Option<Value> {
-    let listed: Vec<_> = match name {
-        Some(name) => vec![find(name)?.ticker(now_ms)],
-        None => INSTRUMENTS.iter().map(|instrument| instrument.ticker(now_ms)).collect(),
-    };
-    Some(json!({ "data": listed }))
+fn listed(describe: impl Fn(&Instrument) -> Value) -> Value {
+    json!({ "data": INSTRUMENTS.iter().map(describe).collect::<Vec<_>>() })
+}
+
+fn named(params: &Json) -> Result<&'static Instrument, Refusal> {
+    find(params.text("instrument_name").ok_or(Refusal::code(40004))?).ok_or(Refusal::code(209))
 }

@@ -194,6 +194,8 @@ async fn the_history_is_in_it_without_calls_callers_order_ids_and_invented_metho
     assert_eq!(history["went_bad"][0]["first_bad"]["code"], 40101);
     let ticket = &files["ticket.md"];
     assert!(ticket.contains("| private/create-order | never on record | 20"), "{ticket}");
+    let diagnosis = &files["diagnosis.txt"];
+    assert!(diagnosis.contains("last good 20"), "the causes know the past: {diagnosis}");
     let named = run(&["--with-caller-names"]).await;
     assert!(named["history.json"].contains("\"name\": \"default\""), "{named:#?}");
 }

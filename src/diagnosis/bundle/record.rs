@@ -9,8 +9,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::{
-    diagnosis::history::{
-        Break, ChangeRow, Filter, Hour, Mark, Marks, Pair, Problem, Questions, Refused, breaks, time,
+    diagnosis::{
+        causes::Past,
+        history::{Break, ChangeRow, Filter, Hour, Mark, Marks, Pair, Problem, Questions, Refused, breaks, time},
     },
     exchange::methods,
 };
@@ -117,6 +118,16 @@ impl Kept {
             "caller_names": if names == CallerNames::Shown { Value::Array(callers) } else { Value::Null },
         })
     }
+}
+
+/// The past as the causes may know it for a bundle: methods that a caller may have made up are not named.
+#[must_use]
+pub fn without_unknown_methods(mut past: Past) -> Past {
+    past.methods.retain(|of| is_known(&of.method));
+    for event in past.last_good.iter_mut().chain(&mut past.first_bad).filter(|event| !is_known(&event.method)) {
+        UNKNOWN.clone_into(&mut event.method);
+    }
+    past
 }
 
 fn is_known(method: &str) -> bool {

@@ -38,6 +38,12 @@ impl<'a> Case<'a> {
         reads.copied().find(|probe| self.findings.answer(*probe).is_some_and(Answer::is_acceptance))
     }
 
+    /// Whether a read of this method was accepted in this run.
+    pub(super) fn accepts(&self, method: &str) -> bool {
+        let mut reads = Probe::READS.iter().chain([&Probe::Summary]).filter(|probe| probe.method() == Some(method));
+        reads.any(|probe| self.findings.answer(*probe).is_some_and(Answer::is_acceptance))
+    }
+
     /// "private/… was accepted in this run", for what that excludes.
     pub(super) fn acceptance(&self) -> Option<String> {
         let method = self.accepted()?.method()?;

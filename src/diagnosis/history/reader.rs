@@ -103,7 +103,7 @@ pub struct Refused {
 
 /// An open history.
 #[derive(Debug)]
-pub struct Questions(Connection);
+pub struct Questions(pub(super) Connection);
 
 impl Questions {
     /// Opens the file.

@@ -12,7 +12,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    diagnosis::{lines::Lines, pair_memory::Change},
+    diagnosis::{
+        lines::Lines,
+        pair_memory::{Change, Half, Origin},
+    },
     exchange::methods::Class,
     gateway::{
         observed::{Outbound, Skew},

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    super::{authentication::Asked, reply, settings::Refusal},
+    super::{authentication::Asked, json::Json, reply, settings::Refusal},
     Account, Family,
     order::Order,
 };
@@ -33,6 +33,21 @@ impl Account {
         }
     }
 
+    /// Cancels each order of a list for itself.
+    pub(super) fn cancel_list(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+        let legs = legs(params)?;
+        let results = legs.iter().enumerate().map(|(index, leg)| match self.cancel(leg, family, now_ms) {
+            Ok(mut canceled) => {
+                if let Some(members) = canceled.as_object_mut() {
+                    members.extend([("code".to_owned(), 0.into()), ("index".to_owned(), index.into())]);
+                }
+                canceled
+            }
+            Err(Refusal { code, .. }) => json!({ "code": code, "index": index, "message": reply::message(code) }),
+        });
+        Ok(results.collect())
+    }
+
     pub(super) fn create_group(&mut self, asked: &Asked, size: usize, now_ms: i64) -> Result<Value, Refusal> {
         let legs: Vec<_> = read_legs(asked, now_ms)?.into_iter().collect::<Result<_, _>>()?;
         let names: BTreeSet<_> = legs.iter().map(|leg| leg.client_oid.as_str()).collect();
@@ -53,11 +68,16 @@ impl Account {
 }
 
 fn read_legs(asked: &Asked, now_ms: i64) -> Result<Vec<Result<Order, Refusal>>, Refusal> {
-    let legs = asked.params.items("order_list");
-    if legs.is_empty() || legs.len() > MAX_LIST {
-        return Err(Refusal::code(40004));
-    }
+    let legs = legs(&asked.params)?;
     let family = Family::of(&asked.method);
     let read = |(index, leg)| Order::read(leg, family, format!("{}_{index}", asked.nonce), now_ms);
     Ok(legs.iter().enumerate().map(read).collect())
+}
+
+fn legs(params: &Json) -> Result<&[Json], Refusal> {
+    let legs = params.items("order_list");
+    if legs.is_empty() || legs.len() > MAX_LIST {
+        return Err(Refusal::code(40004));
+    }
+    Ok(legs)
 }

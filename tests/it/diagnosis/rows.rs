@@ -14,7 +14,8 @@ fn past(change: impl FnOnce(&mut Past)) -> Past {
 }
 
 fn record(method: &str, refused: u32, last_code: i64) -> MethodPast {
-    MethodPast { method: method.into(), class: Some(Class::Trade), accepted: 0, refused, last_code: Some(last_code) }
+    let (class, failing) = (Some(Class::Trade), refused);
+    MethodPast { method: method.into(), class, accepted: 0, refused, failing, last_code: Some(last_code) }
 }
 
 #[tokio::test]
