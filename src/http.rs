@@ -5,9 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::gateway::pipeline::Gateway;
 pub use crate::gateway::whence::Source;
+use crate::{
+    diagnosis::{examination::Examiner, hint::LastHints},
+    gateway::pipeline::Gateway,
+};
 
+mod diag;
 mod host;
 mod layers;
 mod operations;
@@ -52,4 +56,8 @@ pub struct Doors {
     pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
+    /// Diagnoses, and keeps the last diagnosis.
+    pub examination: Arc<Examiner>,
+    /// The last hints.
+    pub hints: Arc<LastHints>,
 }

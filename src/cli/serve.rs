@@ -19,6 +19,7 @@ use crate::{
         server::Address,
         systemd, telemetry,
     },
+    diagnosis::examination,
     gateway::{clock::Clock, upstream::Resolver},
 };
 
@@ -117,6 +118,7 @@ fn plan(config: Config) -> Plan {
         history: config.history,
         standing_warnings: config.ready_warnings().into_iter().map(str::to_owned).collect(),
         credentials: config.credentials,
+        pair: config.pair,
         callers: config.callers,
         upstream: config.upstream,
         pipeline: config.pipeline,
@@ -124,6 +126,7 @@ fn plan(config: Config) -> Plan {
         server: config.server,
         egress: config.egress,
         expected: config.expected,
+        examination: examination::Settings::default(),
         state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
         clock: Clock::system(),
         resolver: Resolver::system(),

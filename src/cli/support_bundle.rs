@@ -20,10 +20,8 @@ use super::{
 use crate::{
     diagnosis::{
         bundle::{self, Bundle, CallerNames, Material, Record, Refusal, System},
-        causes::Past,
-        history::{FILE_NAME, Questions},
+        history::FILE_NAME,
         probes::Scope,
-        recollection::recollect,
     },
     gateway::clock::Clock,
 };
@@ -93,7 +91,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn make(arguments: &Arguments, looked: &Looked, record: &Record, place: &Place) -> anyhow::Result<(PathBuf, Bundle)> {
-    let diagnosis = looked.diagnosis(past(&arguments.history(), looked));
+    let diagnosis = looked.diagnosis(bundle::without_unknown_methods(looked.past(Some(arguments.history()))));
     let mut configuration = Vec::new();
     check::tell(&looked.examined, &arguments.place.env_file, &mut configuration)?;
     let material = Material {
@@ -107,14 +105,6 @@ fn make(arguments: &Arguments, looked: &Looked, record: &Record, place: &Place) 
     let bundle = bundle::pack(&material, &looked.examined.leaks).map_err(explain)?;
     let path = place.write(&bundle.name, &bundle.tar)?;
     Ok((path, bundle))
-}
-
-/// What the history tells the causes; nothing where it cannot be read.
-fn past(history: &Path, looked: &Looked) -> Past {
-    let in_use = looked.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
-    let asked = Questions::open(history);
-    let past = asked.and_then(|history| recollect(&history, looked.findings.at_ms, in_use)).unwrap_or_default();
-    bundle::without_unknown_methods(past)
 }
 
 fn explain(refusal: Refusal) -> anyhow::Error {

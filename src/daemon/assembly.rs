@@ -4,17 +4,21 @@
 //! history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
 //! catch signals or talk to systemd; the subcommand does, so that tests and the demo run the same daemon.
 
-use std::{iter, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
 use crate::{
     diagnosis::{
+        causes::Past,
         egress,
+        examination::{self, Examiner, Recall},
         hint::Hints,
         history::{self, History},
+        probes::{self, CredentialFacts, LiveUse, Ready, Scope},
+        recollection::recollect,
     },
     gateway::{
         caller::Callers,
@@ -41,7 +45,9 @@ const LAST_BATCH: Duration = Duration::from_secs(2);
 pub struct Plan {
     /// The pair that signs.
     pub credentials: Credentials,
-    /// Who may call.
+    /// What the loader says of it, for the diagnosis.
+    pub pair: CredentialFacts,
+    /// Who may call, and who may diagnose.
     pub callers: Callers,
     /// How the exchange is reached.
     pub upstream: upstream::Settings,
@@ -55,6 +61,8 @@ pub struct Plan {
     pub egress: egress::Settings,
     /// The operator's statement about the whitelist.
     pub expected: Expected,
+    /// How often and how long it is diagnosed.
+    pub examination: examination::Settings,
     /// Where the daemon may keep state.
     pub state_dir: Option<PathBuf>,
     /// How much of what happened is kept.
@@ -73,8 +81,10 @@ impl Plan {
     /// A daemon with every default, for these credentials, callers and exchange: no address watch, no state.
     #[must_use]
     pub fn new(credentials: Credentials, callers: Callers, base: BaseUrl) -> Self {
+        let fingerprint = Some(credentials.key.fingerprint());
         Self {
             credentials,
+            pair: CredentialFacts { fingerprint, ..CredentialFacts::default() },
             callers,
             upstream: upstream::Settings::new(base),
             pipeline: pipeline::Settings::default(),
@@ -82,6 +92,7 @@ impl Plan {
             server: server::Settings::default(),
             egress: egress::Settings::off(),
             expected: Expected::Unstated,
+            examination: examination::Settings::default(),
             state_dir: None,
             history: history::Settings::default(),
             configuration: String::new(),
@@ -134,6 +145,7 @@ impl Daemon {
     /// [`StartProblem`].
     pub async fn bind(plan: Plan) -> Result<Self, StartProblem> {
         let signer = Signer::new(plan.credentials.clone());
+        let (probing, examination) = (probing(&plan), plan.examination);
         let observed = Arc::new(Observed::new(plan.expected));
         let ca_file = plan.upstream.ca_file.clone();
         let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
@@ -145,7 +157,8 @@ impl Daemon {
         let (history, pair) = History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
         let hints = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
         let (to_hints, reports) = mpsc::channel(RECORDS_WAITING);
-        let readers = iter::once(hand_to(&to_hints)).chain(history.reader()).collect();
+        let readers = [hand_to(&to_hints), probing.live.reader()].into_iter().chain(history.reader()).collect();
+        let examination = Examiner::new(probing, examination, recall(&history, &plan.clock));
         let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
         let clock = plan.clock.clone();
         let parts = Parts {
@@ -164,6 +177,8 @@ impl Daemon {
             tally: Arc::default(),
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
+            examination,
+            hints: hints.last(),
         });
         Ok(Self { gateway, doors, bound, server: plan.server, to_hints, reports, watch, hints, history, observed })
     }
@@ -202,10 +217,12 @@ impl Daemon {
         tasks.spawn(hints.run(reports));
         tasks.spawn(tell_tally(Arc::clone(&doors.tally), history.clone(), background.clone()));
         let drain_deadline = server.drain_deadline;
+        let examination = Arc::clone(&doors.examination);
         let tally = Arc::clone(&doors.tally);
         let serving = tokio::spawn(bound.serve(server, Front::new(doors), tally, stop.clone()));
         stop.cancelled().await;
         gateway.drain();
+        examination.stop();
         let deadline = Instant::now() + drain_deadline;
         let clean = tokio::time::timeout_at(deadline, async {
             gateway.drained().await;
@@ -227,6 +244,43 @@ impl Daemon {
         }
         drained
     }
+}
+
+/// What the daemon is diagnosed with: the pair, the way and the services that it works with itself.
+fn probing(plan: &Plan) -> probes::Plan {
+    let ready =
+        Ready { credentials: plan.credentials.clone(), upstream: plan.upstream.clone(), egress: plan.egress.clone() };
+    probes::Plan {
+        facts: plan.pair.clone(),
+        ready: Some(ready),
+        expected: plan.expected.clone(),
+        // Never with the cancellation: over HTTP nothing is sent that could touch an order.
+        scope: Scope::Full,
+        deadline: plan.examination.run_deadline,
+        clock: plan.clock.clone(),
+        resolver: plan.resolver.clone(),
+        live: Arc::<LiveUse>::default(),
+    }
+}
+
+/// What the history knows of the pair that this daemon runs with, for the ranking.
+fn recall(history: &History, clock: &Clock) -> Recall {
+    let (history, clock) = (history.clone(), clock.clone());
+    Box::new(move || {
+        // The call that made the operator ask may still wait to be written.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.block_on(history.flush());
+        }
+        let recalled = history
+            .questions()
+            .and_then(|questions| questions.map(|questions| recollect(&questions, clock.now_ms(), None)).transpose());
+        let unread = |why: String| Past { unread: Some(why), ..Past::default() };
+        match recalled {
+            Ok(Some(past)) => past,
+            Ok(None) => unread("this daemon keeps no history".to_owned()),
+            Err(problem) => unread(problem.to_string()),
+        }
+    })
 }
 
 /// Hands reports over a bounded channel until its owner drops it. Full or closed: who reads along misses one.

@@ -249,7 +249,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         report: report.clone(),
     });
     let found_nothing = variables.iter().next().is_none() && !report.sources.iter().any(Row::is_a_file_that_was_read);
-    let (leaks, pair) = (withhold::leaks(&variables), CredentialFacts::default());
+    let leaks = withhold::leaks(&variables);
+    let pair = CredentialFacts::default();
     let mut examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking };
     examined.pair = facts::gather(&examined, quoted);
     if let Some(config) = &mut examined.config {

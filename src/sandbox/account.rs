@@ -4,6 +4,8 @@
 //! at once at their price and move balances or positions; nothing costs a fee. A `client_oid` is taken once for good.
 //! Does not: match, trigger, expire or reserve anything; several keys share the account.
 
+mod amend;
+mod changes;
 mod list;
 mod order;
 mod query;
@@ -12,7 +14,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use self::order::{Family, Order, Side, Status, required, side_name};
+use self::order::{Order, Side, Status, required, side_name};
+pub(super) use self::{changes::Change, order::Family};
 use super::{amount::Amount, authentication::Asked, json::Json, market, settings::Refusal};
 
 /// Beyond this many, the oldest order or trade is forgotten.
@@ -30,6 +33,8 @@ pub(super) struct Account {
     withdrawals: VecDeque<Value>,
     next_id: u64,
     placed: u64,
+    /// What happened since it was last asked for: the streams tell it on.
+    changes: Vec<Change>,
 }
 
 impl Account {
@@ -45,6 +50,7 @@ impl Account {
             withdrawals: VecDeque::new(),
             next_id: FIRST_ORDER_ID,
             placed: 0,
+            changes: Vec::new(),
         }
     }
 
@@ -67,10 +73,12 @@ impl Account {
             "private/create-order-list" | "private/advanced/create-order-list" => self.create_list(asked, now_ms),
             "private/advanced/create-oco" | "private/advanced/create-oto" => self.create_group(asked, 2, now_ms),
             "private/advanced/create-otoco" => self.create_group(asked, 3, now_ms),
-            "private/cancel-order" | "private/advanced/cancel-order" => self.cancel(params, family, now_ms),
+            "private/amend-order" | "private/advanced/amend-order" => self.amend(params, family, now_ms),
             "private/cancel-order-list" | "private/advanced/cancel-order-list" => {
-                self.cancel_list(params, family, now_ms)
+                Ok(self.cancel_list(list::legs(params)?, family, now_ms))
             }
+            "private/batch-order-request" => self.batch(asked, now_ms),
+            "private/cancel-order" | "private/advanced/cancel-order" => self.cancel(params, family, now_ms),
             "private/cancel-all-orders" | "private/advanced/cancel-all-orders" => {
                 self.cancel_all(params, family, now_ms)
             }
@@ -112,6 +120,7 @@ impl Account {
             self.fill(&order);
         }
         self.by_client_oid.insert(order.client_oid.clone(), id);
+        self.changes.push(Change::placed(&order));
         self.orders.insert(id, order);
         self.placed += 1;
         self.forget_oldest();
@@ -146,8 +155,9 @@ impl Account {
             self.add(instrument.base, signed);
             self.add(instrument.quote, paid);
         }
-        let trade_id = self.fresh_id();
-        self.trades.push_front(trade(order, trade_id));
+        let trade = trade(order, self.fresh_id());
+        self.changes.push(Change::Trade(trade.clone()));
+        self.trades.push_front(trade);
     }
 
     fn balance(&self, currency: &str) -> Amount {
@@ -164,6 +174,7 @@ impl Account {
         let order = self.orders.get_mut(&id).filter(|order| order.status == Status::Active);
         let order = order.ok_or(Refusal::code(316))?;
         (order.status, order.updated_ms) = (Status::Canceled, now_ms);
+        self.changes.push(Change::changed(order));
         Ok(json!({ "order_id": id.to_string(), "client_oid": order.client_oid }))
     }
 
@@ -173,6 +184,7 @@ impl Account {
             let is_meant = order.family == family && instrument.is_none_or(|name| order.instrument.name == name);
             if is_meant && order.status == Status::Active {
                 (order.status, order.updated_ms) = (Status::Canceled, now_ms);
+                self.changes.push(Change::changed(order));
             }
         }
         Ok(Value::Null)
@@ -195,6 +207,7 @@ impl Account {
             return Err(Refusal::code(30024));
         }
         self.add(currency, Amount::ZERO.minus(amount));
+        self.changes.push(Change::Balance);
         let (id, client_wid, amount) =
             (self.fresh_id(), params.text("client_wid").unwrap_or_default(), amount.to_string());
         self.withdrawals.push_front(withdrawal(id, client_wid, currency, &amount, address, now_ms));

@@ -61,15 +61,16 @@ impl Instrument {
     }
 
     fn describe(&self) -> Value {
+        let (decimals, tick) = self.precision();
         json!({
             "symbol": self.name,
             "inst_type": if self.is_perpetual() { "PERPETUAL_SWAP" } else { "CCY_PAIR" },
             "display_name": self.name.replace('_', "/"),
             "base_ccy": self.base,
             "quote_ccy": self.quote,
-            "quote_decimals": 6,
+            "quote_decimals": decimals,
             "quantity_decimals": 6,
-            "price_tick_size": "0.000001",
+            "price_tick_size": tick,
             "qty_tick_size": "0.000001",
             "max_leverage": "50",
             "tradable": true,
@@ -78,6 +79,11 @@ impl Instrument {
             "margin_buy_enabled": true,
             "margin_sell_enabled": true,
         })
+    }
+
+    /// Decimals of a price, and its smallest step: fewer for dear things, as on the exchange.
+    fn precision(&self) -> (u8, &'static str) {
+        if self.price() >= Amount::parse("1000").unwrap_or_default() { (2, "0.01") } else { (6, "0.000001") }
     }
 
     fn ticker(&self, now_ms: i64) -> Value {
@@ -93,14 +99,19 @@ impl Instrument {
 pub(super) fn answer(method: &str, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
     Ok(match method {
         "public/get-instruments" => listed(Instrument::describe),
-        "public/get-tickers" => match params.text("instrument_name") {
-            Some(name) => json!({ "data": [find(name).ok_or(Refusal::code(209))?.ticker(now_ms)] }),
-            None => listed(|instrument| instrument.ticker(now_ms)),
-        },
+        "public/get-tickers" => tickers(params.text("instrument_name"), now_ms).ok_or(Refusal::code(209))?,
         "public/get-book" => data::book(named(params)?, params, now_ms),
         "public/get-candlestick" => data::candles(named(params)?, params, now_ms)?,
         "public/get-trades" => data::trades(named(params)?, params, now_ms),
         _ => json!({ "data": [] }),
+    })
+}
+
+/// All tickers, or one; `None` for one that does not exist.
+pub(super) fn tickers(name: Option<&str>, now_ms: i64) -> Option<Value> {
+    Some(match name {
+        Some(name) => json!({ "data": [find(name)?.ticker(now_ms)] }),
+        None => listed(|instrument| instrument.ticker(now_ms)),
     })
 }
 

@@ -63,7 +63,7 @@ impl Account {
         order.map(|order| order.describe(ACCOUNT_ID)).ok_or(Refusal::code(40401))
     }
 
-    fn user_balance(&self) -> Value {
+    pub(super) fn user_balance(&self) -> Value {
         let total = self.worth().to_string();
         let balances: Vec<_> =
             self.balances.iter().map(|(currency, amount)| position_balance(currency, *amount)).collect();
@@ -101,7 +101,7 @@ impl Account {
         json!({ "accounts": self.balances.iter().map(entry).collect::<Vec<_>>() })
     }
 
-    fn position_list(&self, now_ms: i64) -> Value {
+    pub(super) fn position_list(&self, now_ms: i64) -> Value {
         let open = self.positions.iter().filter(|(_, quantity)| **quantity != Amount::ZERO);
         let entry = |(name, quantity): (&&str, &Amount)| {
             json!({
