@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    diagnosis::{examination::Examiner, hint::LastHints},
+    diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints},
     gateway::pipeline::Gateway,
 };
 
@@ -59,4 +59,6 @@ pub struct Doors {
     pub examination: Arc<Examiner>,
     /// The last hints.
     pub hints: Arc<LastHints>,
+    /// The alarms that stand.
+    pub alarms: Arc<Standing>,
 }
