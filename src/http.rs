@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use crate::gateway::whence::Source;
 use crate::{
-    diagnosis::{examination::Examiner, hint::LastHints},
+    diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints},
     gateway::pipeline::Gateway,
 };
 
@@ -64,4 +64,6 @@ pub struct Doors {
     pub hints: Arc<LastHints>,
     /// What the status page is made from.
     pub status: StatusDesk,
+    /// The alarms that stand.
+    pub alarms: Arc<Standing>,
 }

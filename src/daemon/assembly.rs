@@ -1,7 +1,7 @@
 //! Puts a daemon together and runs it to its end.
 //!
-//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, hint lines,
-//! history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
+//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, hints,
+//! alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
 //! catch signals or talk to systemd; the subcommand does, so that tests and the demo run the same daemon.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::server::{self, Address, BindProblem, Bound};
 use crate::{
     diagnosis::{
+        alarm::Alarms,
         causes::Past,
         egress,
         examination::{self, Examiner, Recall},
@@ -122,12 +123,26 @@ pub struct Daemon {
     doors: Arc<Doors>,
     bound: Bound,
     server: server::Settings,
-    to_hints: mpsc::Sender<Arc<CallReport>>,
-    reports: mpsc::Receiver<Arc<CallReport>>,
     watch: egress::Watch,
-    hints: Hints,
+    hints: Along<Hints>,
+    alarms: Along<Alarms>,
     history: History,
     observed: Arc<Observed>,
+}
+
+/// Who reads along in a task, and the channel of copies; the task ends when its sender is gone.
+#[derive(Debug)]
+struct Along<T> {
+    reader: T,
+    to: mpsc::Sender<Arc<CallReport>>,
+    reports: mpsc::Receiver<Arc<CallReport>>,
+}
+
+impl<T> Along<T> {
+    fn new(reader: T) -> Self {
+        let (to, reports) = mpsc::channel(RECORDS_WAITING);
+        Self { reader, to, reports }
+    }
 }
 
 /// How a daemon ended.
@@ -156,9 +171,10 @@ impl Daemon {
         let base_url = plan.upstream.base.to_string();
         let start = history::Start { credentials: plan.credentials, base_url, configuration: plan.configuration };
         let (history, pair) = History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
-        let hints = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
-        let (to_hints, reports) = mpsc::channel(RECORDS_WAITING);
-        let readers = [hand_to(&to_hints), probing.live.reader()].into_iter().chain(history.reader()).collect();
+        let hints = Along::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
+        let alarms = Along::new(Alarms::default());
+        let own = [hand_to(&hints.to), hand_to(&alarms.to), probing.live.reader()];
+        let readers = own.into_iter().chain(history.reader()).collect();
         let examination = Examiner::new(probing, examination, recall(&history, &plan.clock));
         let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
         let clock = plan.clock.clone();
@@ -188,9 +204,10 @@ impl Daemon {
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
             examination,
-            hints: hints.last(),
+            hints: hints.reader.last(),
+            alarms: alarms.reader.standing(),
         });
-        Ok(Self { gateway, doors, bound, server: plan.server, to_hints, reports, watch, hints, history, observed })
+        Ok(Self { gateway, doors, bound, server: plan.server, watch, hints, alarms, history, observed })
     }
 
     /// Where we listen.
@@ -219,12 +236,13 @@ impl Daemon {
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let Self { gateway, doors, bound, server, to_hints, reports, watch, hints, history, observed } = self;
+        let Self { gateway, doors, bound, server, watch, hints, alarms, history, observed } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(history.clone().follow_address(observed, watch.trigger().confirmed()));
         tasks.spawn(watch.run(background.clone()));
-        tasks.spawn(hints.run(reports));
+        tasks.spawn(hints.reader.run(hints.reports));
+        tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(tell_tally(Arc::clone(&doors.tally), history.clone(), background.clone()));
         let drain_deadline = server.drain_deadline;
         let examination = Arc::clone(&doors.examination);
@@ -245,8 +263,9 @@ impl Daemon {
             left => Drained::Left(left),
         };
         background.cancel();
-        // The hints end when they have read what there is; a record that is written later has no copy.
-        drop(to_hints);
+        // Who reads along ends when it has read what there is; a record that is written later has no copy.
+        drop((hints.to, alarms.to));
+        tasks.spawn(async move { examination.ended().await });
         let _ =
             tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
         if tokio::time::timeout(LAST_BATCH, history.close()).await.is_err() {

@@ -27,6 +27,10 @@ pub use experience::{Accepted, Past, Tally};
 pub use judgement::{Facts, Hint, judge};
 pub use last::{Given, LastHints};
 
+pub(super) use experience::is_accepted;
+#[cfg(test)]
+pub(super) use judgement::tests::answer;
+
 use correction::Waiting;
 use experience::Experience;
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Builder, TestProxy, client, contract::READ};
 
+mod alarms;
 mod past;
 mod rights;
 mod runs;

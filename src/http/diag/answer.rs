@@ -72,6 +72,7 @@ fn ok(doors: &Doors, sheet: Sheet, result: &str) -> Response {
     put("test_result", json!(result));
     put("running", json!(doors.examination.is_running()));
     put("background", background(observed));
+    put("alarms", alarms(doors));
     put("hints", doors.hints.list().iter().map(hint).collect());
     if let Value::Object(sheet) = sheet.json() {
         body.extend(sheet);
@@ -105,6 +106,15 @@ fn background(observed: &Observed) -> Value {
             "off": skew.is_some_and(Skew::is_large),
         },
         "exchange": { "unreachable": observed.is_unreachable() },
+    })
+}
+
+fn alarms(doors: &Doors) -> Value {
+    json!({
+        "all_private_calls_refused": doors.alarms.all_refused(),
+        "refused_methods": doors.alarms.refused_methods(),
+        "address_drift": doors.gateway.observed().drift().is_some(),
+        "clock_off": doors.gateway.observed().skew().estimate().is_some_and(Skew::is_large),
     })
 }
 
