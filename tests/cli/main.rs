@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod asking;
+mod caller;
 #[path = "../it/support/canary.rs"]
 mod canary;
 mod check;

@@ -3,6 +3,7 @@
 
 mod backend_calls;
 mod bodies;
+mod callers;
 mod defect;
 mod diag;
 mod diagnosis;
