@@ -22,6 +22,7 @@ use crate::{
         observed::{Expected, Observed},
         pipeline::{self, Gateway, Parts},
         record::{CallReport, Reader, Recorder},
+        replay::ReplayGuard,
         secret::Credentials,
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
@@ -33,6 +34,8 @@ use crate::{
 const RECORDS_WAITING: usize = 1024;
 /// How often refusals without a caller are logged.
 const TALLY_EVERY: Duration = Duration::from_secs(10);
+/// What the last mark of signed requests may take at the end.
+const LAST_MARK: Duration = Duration::from_secs(1);
 /// What the history's last batch may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(2);
 
@@ -148,6 +151,7 @@ impl Daemon {
         let readers = iter::once(hand_to(&to_hints)).chain(history.reader()).collect();
         let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
         let clock = plan.clock.clone();
+        let replay = ReplayGuard::open(plan.state_dir.as_deref(), plan.callers.has_signing(), &clock);
         let parts = Parts {
             settings: plan.pipeline,
             callers: plan.callers,
@@ -155,6 +159,7 @@ impl Daemon {
             upstream,
             observed: Arc::clone(&observed),
             recorder,
+            replay,
             clock: plan.clock,
         };
         let gateway = Gateway::new(parts);
@@ -218,6 +223,9 @@ impl Daemon {
             left => Drained::Left(left),
         };
         background.cancel();
+        if tokio::time::timeout(LAST_MARK, gateway.replay().close()).await.is_err() {
+            tracing::warn!("the last mark of signed requests is not written: the next start refuses them for seconds");
+        }
         // The hints end when they have read what there is; a record that is written later has no copy.
         drop(to_hints);
         let _ =

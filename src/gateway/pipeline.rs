@@ -18,6 +18,7 @@ use super::{
     outcome::Outcome,
     policy::{self, Permit},
     record::{self, CallRecord, Recorder},
+    replay::ReplayGuard,
     signer::Signer,
     upstream::{Reply, ReplyBody, Upstream},
 };
@@ -62,6 +63,8 @@ pub struct Parts {
     pub observed: Arc<Observed>,
     /// Opens records.
     pub recorder: Arc<Recorder>,
+    /// Remembers which signed requests were seen.
+    pub replay: ReplayGuard,
     /// The time.
     pub clock: Clock,
 }
@@ -165,6 +168,17 @@ impl Gateway {
     #[must_use]
     pub const fn observed(&self) -> &Arc<Observed> {
         &self.parts.observed
+    }
+
+    /// Remembers which signed requests were seen.
+    #[must_use]
+    pub const fn replay(&self) -> &ReplayGuard {
+        &self.parts.replay
+    }
+
+    /// The time.
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.parts.clock
     }
 
     /// How calls are carried out.
