@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::gateway::pipeline::Gateway;
+pub use crate::gateway::whence::Source;
 
 mod host;
 mod layers;
@@ -18,7 +19,7 @@ mod router;
 mod tally;
 
 pub use layers::Front;
-pub use request::{RequestIds, Source};
+pub use request::RequestIds;
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.

@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::request::Source;
+use crate::gateway::whence::Source;
 
 /// Sources that are told apart in one period.
 const MAX_SOURCES: usize = 1024;
@@ -99,7 +99,7 @@ mod tests {
             let source = Source::Ip(IpAddr::V4(Ipv4Addr::from_bits(number)));
             tally.count(&source, Refused::Token);
         }
-        tally.count(&Source::Unix, Refused::Host);
+        tally.count(&Source::Unix { uid: None }, Refused::Host);
         assert_eq!(tally.counted(Refused::Token), 3000);
         assert_eq!(tally.counted(Refused::Host), 1);
         assert!(tally.0.lock().unwrap().len() <= MAX_SOURCES + 2);
