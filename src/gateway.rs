@@ -13,6 +13,7 @@ pub mod observed;
 pub mod outcome;
 pub mod pipeline;
 pub mod policy;
+pub mod public;
 pub mod record;
 pub mod replay;
 pub mod secret;

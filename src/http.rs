@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use crate::gateway::pipeline::Gateway;
 pub use crate::gateway::whence::Source;
 
+mod exchange_v1;
 mod host;
 mod layers;
 mod operations;
@@ -18,6 +19,7 @@ mod request;
 mod router;
 mod tally;
 
+pub use exchange_v1::{ExchangeDoor, Settings as ExchangeDoorSettings};
 pub use layers::Front;
 pub use request::RequestIds;
 pub use tally::{Refused, Tally};
@@ -31,11 +33,18 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// A request body must be complete after this time.
     pub body_deadline: Duration,
+    /// How the exchange-shaped door behaves.
+    pub exchange_v1: ExchangeDoorSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allowed_hosts: Vec::new(), max_body_bytes: 128 << 10, body_deadline: Duration::from_secs(5) }
+        Self {
+            allowed_hosts: Vec::new(),
+            max_body_bytes: 128 << 10,
+            body_deadline: Duration::from_secs(5),
+            exchange_v1: ExchangeDoorSettings::default(),
+        }
     }
 }
 
@@ -46,6 +55,8 @@ pub struct Doors {
     pub gateway: Arc<Gateway>,
     /// How the doors behave.
     pub settings: Settings,
+    /// What the exchange-shaped door remembers.
+    pub exchange_v1: ExchangeDoor,
     /// Counts what is refused before a caller is known.
     pub tally: Arc<Tally>,
     /// Names requests.

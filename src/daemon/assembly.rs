@@ -27,7 +27,7 @@ use crate::{
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, Front, RequestIds, Tally},
+    http::{self, Doors, ExchangeDoor, Front, RequestIds, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -165,6 +165,7 @@ impl Daemon {
         let gateway = Gateway::new(parts);
         let doors = Arc::new(Doors {
             gateway: Arc::clone(&gateway),
+            exchange_v1: ExchangeDoor::new(&plan.http.exchange_v1, plan.server.listen.iter().all(Address::is_local)),
             settings: plan.http,
             tally: Arc::default(),
             request_ids: RequestIds::new(clock),
@@ -205,7 +206,7 @@ impl Daemon {
         tasks.spawn(history.clone().follow_address(observed, watch.trigger().confirmed()));
         tasks.spawn(watch.run(background.clone()));
         tasks.spawn(hints.run(reports));
-        tasks.spawn(tell_tally(Arc::clone(&doors.tally), history.clone(), background.clone()));
+        tasks.spawn(tell_tally(Arc::clone(&doors), history.clone(), background.clone()));
         let drain_deadline = server.drain_deadline;
         let tally = Arc::clone(&doors.tally);
         let serving = tokio::spawn(bound.serve(server, Front::new(doors), tally, stop.clone()));
@@ -247,9 +248,12 @@ fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
     })
 }
 
-async fn tell_tally(tally: Arc<Tally>, history: History, stop: CancellationToken) {
+async fn tell_tally(doors: Arc<Doors>, history: History, stop: CancellationToken) {
     let mut ticks = tokio::time::interval_at(Instant::now() + TALLY_EVERY, TALLY_EVERY);
-    let tell = || tally.tell().into_iter().for_each(|(refused, count)| history.refused(refused.word(), count));
+    let tell = || {
+        doors.tally.tell().into_iter().for_each(|(refused, count)| history.refused(refused.word(), count));
+        doors.exchange_v1.tell();
+    };
     loop {
         tokio::select! {
             _ = ticks.tick() => tell(),

@@ -23,7 +23,7 @@ use crate::exchange::{
 };
 
 /// Why a claim is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ClaimRefused {
     /// No such key, or another signature; the two are not told apart.
     #[error("authentication failed: the proxy knows no such API key, or the signature is not of its secret")]

@@ -17,6 +17,7 @@ use super::{
     observed::Observed,
     outcome::Outcome,
     policy::{self, Permit},
+    public,
     record::{self, CallRecord, Recorder},
     replay::ReplayGuard,
     signer::Signer,
@@ -76,6 +77,7 @@ pub struct Gateway {
     parts: Parts,
     nonces: NonceSource,
     room: Arc<Semaphore>,
+    public_room: Semaphore,
     relays: TaskTracker,
     draining: CancellationToken,
 }
@@ -146,6 +148,7 @@ impl Gateway {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(parts.settings.max_in_flight)),
+            public_room: Semaphore::new(public::MAX_IN_FLIGHT),
             nonces: NonceSource::default(),
             relays: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -175,6 +178,16 @@ impl Gateway {
     #[must_use]
     pub const fn replay(&self) -> &ReplayGuard {
         &self.parts.replay
+    }
+
+    /// The way to the exchange.
+    pub(super) const fn upstream(&self) -> &Upstream {
+        &self.parts.upstream
+    }
+
+    /// Room for public calls.
+    pub(super) const fn public_room(&self) -> &Semaphore {
+        &self.public_room
     }
 
     /// The time.
@@ -273,12 +286,13 @@ impl Gateway {
         if self.parts.settings.signing_lines {
             record::write_signing(&record.report, signed.body_len());
         }
-        let deadline = Instant::from_std(record.opened()) + self.parts.settings.deadline;
+        let limit = record.limit(self.parts.settings.deadline);
+        let deadline = Instant::from_std(record.opened()) + limit;
         let (sent, sent_ms) = (Instant::now(), self.parts.clock.now_ms());
         record.report.waited = record.opened().elapsed();
         let progress = record.progress();
         let result = tokio::time::timeout_at(deadline, self.parts.upstream.send(signed, &progress)).await;
-        let result = result.unwrap_or(Err(Failure::Deadline(self.parts.settings.deadline)));
+        let result = result.unwrap_or(Err(Failure::Deadline(limit)));
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
         conclude(record, result, find_out)

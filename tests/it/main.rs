@@ -7,6 +7,7 @@ mod defect;
 mod diagnosis;
 mod drain;
 mod envelope;
+mod exchange_v1;
 mod faults;
 mod first;
 mod hangup;

@@ -44,7 +44,9 @@ impl Writer {
         let (orders, received) = mpsc::channel();
         let (tell, written) = watch::channel(Marks::default());
         let task = Task { directory: directory.to_owned(), marks: floor, eager, clock, failing: false, tell };
-        let started = thread::Builder::new().name("replay-marks".to_owned()).spawn(move || task.run(&received));
+        let lines = tracing::dispatcher::get_default(Clone::clone);
+        let run = move || tracing::dispatcher::with_default(&lines, || task.run(&received));
+        let started = thread::Builder::new().name("replay-marks".to_owned()).spawn(run);
         if let Err(error) = started {
             // Its channel is closed with it: nothing is ever covered.
             tracing::error!(%error, "no thread for the marks of signed requests: they are all refused");
