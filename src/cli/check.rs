@@ -75,6 +75,9 @@ pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
     if sources.env_files.len() > 1 {
         compare(sources, out)?;
     }
+    if !examined.report.callers.is_empty() {
+        section(out, "Callers", &examined.report.callers)?;
+    }
     section(out, "Settings", &examined.report.settings)?;
     problems(out, "Warnings", &examined, Severity::Warning)?;
     problems(out, "Errors", &examined, Severity::Error)?;

@@ -9,7 +9,7 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
-    daemon::{server, telemetry},
+    daemon::{registry::Places, server, telemetry},
     diagnosis::{
         egress, history,
         probes::{CredentialFacts, Ready},
@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod access;
+mod callers;
 mod cleaning;
 mod credentials;
 mod env_file;
@@ -45,6 +46,12 @@ mod withhold;
 #[cfg(test)]
 mod tests;
 
+pub use self::{
+    callers::Keeping,
+    problem::{Origin, Problem, Problems, Severity},
+    report::{Report, Row},
+    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
+};
 use self::{
     credentials::Judge,
     problem::one_line,
@@ -52,11 +59,6 @@ use self::{
     reader::Reader,
     variables::{Guard, Variables},
     withhold::Withheld,
-};
-pub use self::{
-    problem::{Origin, Problem, Problems, Severity},
-    report::{Report, Row},
-    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
 };
 
 /// The name of the caller that the token of the environment belongs to.
@@ -70,6 +72,8 @@ pub struct Config {
     pub key_label: Option<String>,
     /// Who may call, and what.
     pub callers: Callers,
+    /// What has to be remembered of callers that were issued, before the daemon serves.
+    pub keeping: Option<Keeping>,
     /// The way to the exchange.
     pub upstream: upstream::Settings,
     /// How calls are carried out.
@@ -130,6 +134,8 @@ pub struct Examined {
     pub probing: Option<Probing>,
     /// The API key, where it can be used, whatever else is wrong.
     pub key: Option<KeyFacts>,
+    /// Where callers are kept.
+    pub places: Places,
 }
 
 /// What a diagnosis without a daemon asks with.
@@ -186,7 +192,10 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     settings::compare_with_process(&mut reader, &settings, sources);
     let rows = reader.into_rows();
     let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
-    let mut report = Report { sources: sources.describe(), credentials: Vec::new(), settings: rows };
+    let places = callers::places(sources, settings.callers_file.as_deref());
+    let known = callers::load(places.clone(), sources, &mut problems);
+    let mut report =
+        Report { sources: sources.describe(), credentials: Vec::new(), callers: known.rows.clone(), settings: rows };
     let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
     let probing = credentials.clone().filter(|_| problems.allow_start()).map(|credentials| Probing {
         ready: Ready { credentials, upstream: settings.upstream.clone(), egress: egress.clone() },
@@ -194,7 +203,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     });
     let quoted = facts::quoted(&variables);
     let rows = &mut report.credentials;
-    let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    let token = credentials::load_token(&variables, credentials.as_ref(), judge, &known, rows, &mut problems);
     rows.extend(label_row(&variables));
     access::check(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
@@ -204,11 +213,13 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         label: key_label.clone(),
         source: (row.key.clone(), row.source.clone()),
     });
-    let usable = credentials.zip(token).filter(|_| problems.allow_start());
-    let config = usable.map(|(credentials, token)| Config {
+    let mut known = known;
+    let keeping = known.keeping.take();
+    let config = credentials.filter(|_| problems.allow_start()).map(|credentials| Config {
         credentials,
         key_label,
-        callers: default_caller(token, settings.policy),
+        callers: known.add_to(default_caller(token, settings.policy)),
+        keeping,
         upstream: settings.upstream,
         pipeline: settings.pipeline,
         http: settings.http,
@@ -220,12 +231,14 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    let examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key };
+    let examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key, places };
     Examined { pair: facts::gather(&examined, quoted), ..examined }
 }
 
-fn default_caller(token: TokenDigest, policy: Policy) -> Callers {
-    Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))])
+/// Nobody where there is no token: then others were issued, or the daemon does not start.
+fn default_caller(token: Option<TokenDigest>, policy: Policy) -> Callers {
+    let caller = Arc::new(Caller { name: DEFAULT_CALLER.into(), policy });
+    Callers::new(token.map(|token| (token, caller)).into_iter().collect())
 }
 
 fn label_row(variables: &Variables) -> Option<Row> {

@@ -16,6 +16,8 @@ pub(super) const TOKEN: &str = "CRYPTO_PROXY_TOKEN";
 pub(super) const LABEL: &str = "CRYPTO_API_KEY_LABEL";
 /// systemd's folder of credentials.
 pub(super) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+/// systemd's folder of state.
+pub(super) const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// The alias of `CRYPTO_EXPECTED_IP`, outside our own name space.
 const AWS_INSTANCE_IP: &str = "AWS_INSTANCE_IP";
 /// What every variable of ours begins with.
@@ -78,7 +80,7 @@ impl Kind {
 }
 
 /// Every setting of the configuration file.
-pub(super) const SETTINGS: [(&str, Kind); 39] = [
+pub(super) const SETTINGS: [(&str, Kind); 40] = [
     ("listen", Kind::List),
     ("allowed_hosts", Kind::List),
     ("upstream.base_url", Kind::Text),
@@ -107,6 +109,7 @@ pub(super) const SETTINGS: [(&str, Kind); 39] = [
     ("policy.deny_classes", Kind::List),
     ("policy.allow_methods", Kind::List),
     ("policy.deny_methods", Kind::List),
+    ("callers.file", Kind::Text),
     ("egress.enabled", Kind::Flag),
     ("egress.services", Kind::List),
     ("egress.interval_s", Kind::Number),

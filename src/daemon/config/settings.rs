@@ -38,6 +38,7 @@ pub(super) struct Settings {
     pub(super) http: http::Settings,
     pub(super) server: server::Settings,
     pub(super) policy: Policy,
+    pub(super) callers_file: Option<String>,
     pub(super) history: history::Settings,
     pub(super) log: telemetry::Settings,
 }
@@ -61,11 +62,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     let upstream = upstream(reader);
     let pipeline = pipeline(reader);
     let policy = policy::policy(reader);
+    let callers_file = reader.text("callers.file");
     let history = history(reader);
     let log = log(reader);
     compare(reader, &upstream, &pipeline, &server);
     compare_door(reader, &upstream, http.exchange_v1.deadline);
-    Settings { upstream, pipeline, http, server, policy, history, log }
+    Settings { upstream, pipeline, http, server, policy, callers_file, history, log }
 }
 
 /// Whether the exchange is a stand-in on this machine.

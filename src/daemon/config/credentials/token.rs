@@ -5,6 +5,7 @@
 
 use super::{
     super::{
+        callers::Known,
         names,
         problem::{Origin, Problem, Problems},
         published::Use,
@@ -16,6 +17,7 @@ use super::{
 use crate::gateway::{
     caller::MAX_TOKEN_BYTES,
     secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
+    virtual_key::{KEY_PREFIX, SECRET_PREFIX},
 };
 
 const NEW_TOKEN: &str = "make a new one, say with openssl rand -hex 32, and give it to the callers too";
@@ -40,24 +42,33 @@ pub(in super::super) fn load(
     variables: &Variables,
     credentials: Option<&Credentials>,
     judge: Judge<'_>,
+    known: &Known,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<TokenDigest> {
     let Some(variable) = variables.find(names::TOKEN) else {
-        report_missing(variables, problems);
+        if !known.can_call() {
+            report_missing(variables, problems);
+        }
         return None;
     };
     let text = clean(names::TOKEN, variable, problems)?;
     let is_published = judge.published.holds(Use::Token, &text);
     rows.push(row(names::TOKEN, facts(&text, is_published, variable), variable));
-    let usable = match unusable(&text, credentials) {
+    let digest = TokenDigest::of(text.as_bytes());
+    let usable = match unusable(&text, credentials).or_else(|| taken(&digest, known)) {
         Some(fault) => {
             problems.push(Problem::error(names::TOKEN, &variable.origin, fault, NEW_TOKEN));
             false
         }
         None => bear(weakness(&text, is_published), &variable.origin, judge.reach, problems),
     };
-    usable.then(|| TokenDigest::of(text.as_bytes()))
+    usable.then_some(digest)
+}
+
+/// One token cannot name two callers.
+fn taken(token: &TokenDigest, known: &Known) -> Option<String> {
+    known.has_token(token).then(|| "was issued to another caller (crypto-proxy caller), and cannot name two".to_owned())
 }
 
 fn report_missing(variables: &Variables, problems: &mut Problems) {
@@ -77,6 +88,9 @@ fn unusable(text: &str, credentials: Option<&Credentials>) -> Option<String> {
     let length = text.chars().count();
     if length == 0 || length > MAX_TOKEN_BYTES {
         return Some(format!("cannot be used: {length} characters"));
+    }
+    if let Some(prefix) = [KEY_PREFIX, SECRET_PREFIX].into_iter().find(|prefix| text.starts_with(prefix)) {
+        return Some(format!("begins with {prefix} as what this proxy issues to sign with does, and is no token"));
     }
     let credentials = credentials?;
     let of_key = credentials.key.equals(&ApiKey::new(text.to_owned()));
