@@ -8,6 +8,7 @@ mod diagnose;
 mod history;
 mod hostile;
 mod plain;
+mod replay;
 mod serve;
 mod signals;
 mod support;

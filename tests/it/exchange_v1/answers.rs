@@ -84,6 +84,7 @@ async fn our_own_unknown_is_told_by_a_status_and_a_code_that_no_tested_client_re
         assert_eq!(answer.header("x-proxy-client-oid").as_deref(), Some(&*oid));
         assert_eq!(answer.json()["method"], ORDER);
         assert_record(&proxy, &answer, "unknown");
+        assert_eq!(proxy.exchange().count(ORDER), u64::try_from(number).unwrap() + 1);
     }
 }
 
