@@ -10,6 +10,7 @@ mod diagnose;
 mod history;
 mod hostile;
 mod plain;
+mod replay;
 mod serve;
 mod signals;
 mod support;

@@ -9,6 +9,7 @@ mod diag;
 mod diagnosis;
 mod drain;
 mod envelope;
+mod exchange_v1;
 mod faults;
 mod first;
 mod hangup;

@@ -83,7 +83,7 @@ impl Kind {
 }
 
 /// Every setting of the configuration file.
-pub(super) const SETTINGS: [(&str, Kind); 37] = [
+pub(super) const SETTINGS: [(&str, Kind); 40] = [
     ("listen", Kind::List),
     ("allowed_hosts", Kind::List),
     ("upstream.base_url", Kind::Text),
@@ -105,6 +105,9 @@ pub(super) const SETTINGS: [(&str, Kind); 37] = [
     ("listener.body_deadline_ms", Kind::Number),
     ("listener.drain_deadline_ms", Kind::Number),
     ("listener.socket_group", Kind::Text),
+    ("exchange_v1.deadline_ms", Kind::Number),
+    ("public.sources", Kind::List),
+    ("public.calls_per_s", Kind::Number),
     ("policy.allow_classes", Kind::List),
     ("policy.deny_classes", Kind::List),
     ("policy.allow_methods", Kind::List),
