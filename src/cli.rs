@@ -17,6 +17,7 @@ mod self_test;
 mod serve;
 mod smoke;
 mod stop;
+mod support_bundle;
 
 /// The command line was not understood (sysexits EX_USAGE).
 const USAGE: u8 = 64;
@@ -47,6 +48,8 @@ enum Command {
     Fingerprint(fingerprint::Arguments),
     /// Show what became of the calls, what changed when, and what changed in between
     History(history::Arguments),
+    /// Make a ticket and its evidence for the exchange's support, without a secret in it
+    SupportBundle(support_bundle::Arguments),
     /// See it work: stand-in exchange and proxy on loopback, five calls through the real door
     Demo(demo::Arguments),
     /// Run the 70 signing vectors through the signing code, without network
@@ -76,6 +79,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Smoke(arguments) => smoke::run(arguments),
         Command::Fingerprint(arguments) => fingerprint::run(arguments),
         Command::History(arguments) => history::run(&arguments),
+        Command::SupportBundle(arguments) => support_bundle::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::SelfTest => self_test::run(),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

@@ -1,6 +1,6 @@
 //! The path of a private call, in the order a call meets it.
 //!
-//! Who calls ([`caller`]), may they ([`policy`]), is there room, a [`nonce`] and a signature ([`signer`]), the exchange
+//! Who calls ([`caller`]), may they from there and now ([`whence`], [`policy`]), is there room, a [`nonce`] and a signature ([`signer`]), the exchange
 //! ([`upstream`]), and one [`record`] of it all. [`pipeline`] states that order once. What is known from outside a call
 //! (our address, the clock's skew) is read from [`observed`], which the rooms to the right fill.
 
@@ -17,3 +17,4 @@ pub mod secret;
 pub mod signer;
 pub mod upstream;
 pub mod virtual_key;
+pub mod whence;

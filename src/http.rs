@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+pub use crate::gateway::whence::Source;
 use crate::{
     diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints},
     gateway::pipeline::Gateway,
@@ -19,10 +20,12 @@ mod refusal;
 mod reply;
 mod request;
 mod router;
+mod status_page;
 mod tally;
 
 pub use layers::Front;
-pub use request::{RequestIds, Source};
+pub use request::RequestIds;
+pub use status_page::StatusDesk;
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.
@@ -61,4 +64,6 @@ pub struct Doors {
     pub hints: Arc<LastHints>,
     /// The alarms that stand.
     pub alarms: Arc<Standing>,
+    /// What the status page is made from.
+    pub status: StatusDesk,
 }

@@ -4,8 +4,7 @@
 //! all it receives, and misbehaves exactly as scripted. Nothing that is sent to it makes it panic, and everything it
 //! keeps is bounded. Of this crate it uses the tables `exchange::{methods, codes}` and nothing else: a stand-in that
 //! verifies with the code under test proves nothing.
-//! Does not: talk to anyone, hold a real key, match orders, or (yet) stream; the WebSocket sides would stand in
-//! `sandbox/stream.rs`, entered from `handling.rs` and fed by the account.
+//! Does not: talk to anyone, hold a real key, or match orders.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -36,6 +35,7 @@ mod reply;
 mod server;
 mod settings;
 mod signature;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -49,12 +49,13 @@ use std::{
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::watch};
 
-use self::{account::Account, fault::Script, journal::Journal, limits::Limits};
+use self::{account::Account, fault::Script, journal::Journal, limits::Limits, stream::Streams};
 pub use self::{
     fault::{Canned, EVERY_METHOD, Fault, WireStep},
     journal::{Counts, Received},
     server::Running,
     settings::{ApiKey, Dialect, KeyState, Permission, RateLimits, Refusal, Settings},
+    stream::{OpenStream, Side},
 };
 
 /// The stand-in exchange. Clones are the same exchange.
@@ -69,6 +70,7 @@ struct State {
     script: Mutex<Script>,
     limits: Mutex<Limits>,
     journal: Journal,
+    streams: Streams,
     /// Changes whenever hanging requests are released.
     released: watch::Sender<()>,
 }
@@ -83,6 +85,7 @@ impl StandIn {
             script: Mutex::default(),
             limits: Mutex::default(),
             journal: Journal::new(),
+            streams: Streams::new(),
             released: watch::Sender::new(()),
         };
         Self { state: Arc::new(state) }

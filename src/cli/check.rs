@@ -1,8 +1,9 @@
 //! `crypto-proxy check`: what would the daemon make of its configuration and credentials?
 //!
 //! Guarantees: the loader is the daemon's own; nothing is sent anywhere; nothing secret is shown, an API key by its
-//! fingerprint only; exit code 0 when the daemon would start (warnings allowed), 78 when not. Does not: tell whether the
-//! exchange accepts the credentials; that is `diagnose`.
+//! fingerprint only; exit code 0 when the daemon would start (warnings allowed), 78 when not. With `--compare-key` it
+//! says instead whether a pasted key is the one of the sources. Does not: tell whether the exchange accepts the
+//! credentials; that is `diagnose`.
 
 use std::{
     io::{self, Write},
@@ -17,7 +18,9 @@ use crate::daemon::{
     telemetry,
 };
 
+mod compare_key;
 mod layout;
+mod pasted;
 
 /// What to check.
 #[derive(Args, Clone, Debug, Default)]
@@ -28,6 +31,9 @@ pub struct CheckArgs {
     /// An environment file, instead of /etc/crypto.env; several are compared with each other
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
+    /// Say only whether a key is the one configured here: paste it at a prompt that does not show it, or pipe it in
+    #[arg(long)]
+    pub compare_key: bool,
 }
 
 /// Checks what the daemon would load, and prints it.
@@ -35,6 +41,9 @@ pub struct CheckArgs {
 pub fn run(args: CheckArgs) -> ExitCode {
     telemetry::install_panic_hook();
     let sources = Sources::from_process(args.config).with_env_files(args.env_file);
+    if args.compare_key {
+        return compare_key::run(&sources);
+    }
     let mut out = io::stdout().lock();
     match check(&sources, &mut out) {
         Ok(verdict) => verdict.exit_code(),
@@ -69,16 +78,20 @@ impl Verdict {
 /// # Errors
 /// Where `out` cannot be written to.
 pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
-    let examined = config::examine(sources);
+    tell(&config::examine(sources), &sources.env_files, out)
+}
+
+/// Writes what was examined; several environment files are compared.
+pub(super) fn tell(examined: &Examined, env_files: &[PathBuf], out: &mut impl Write) -> io::Result<Verdict> {
     looked_at(out, &examined.report.sources)?;
     section(out, "Credentials", &examined.report.credentials)?;
-    if sources.env_files.len() > 1 {
-        compare(sources, out)?;
+    if env_files.len() > 1 {
+        compare(env_files, out)?;
     }
     section(out, "Settings", &examined.report.settings)?;
-    problems(out, "Warnings", &examined, Severity::Warning)?;
-    problems(out, "Errors", &examined, Severity::Error)?;
-    conclude(out, &examined)
+    problems(out, "Warnings", examined, Severity::Warning)?;
+    problems(out, "Errors", examined, Severity::Error)?;
+    conclude(out, examined)
 }
 
 fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
@@ -102,9 +115,9 @@ fn section(out: &mut impl Write, title: &str, rows: &[Row]) -> io::Result<()> {
 }
 
 /// Says of each further environment file whether it holds the pair of the first.
-fn compare(sources: &Sources, out: &mut impl Write) -> io::Result<()> {
+fn compare(env_files: &[PathBuf], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "Pairs in the environment files")?;
-    let pairs: Vec<_> = sources.env_files.iter().map(|path| (path, config::pair_of_file(path))).collect();
+    let pairs: Vec<_> = env_files.iter().map(|path| (path, config::pair_of_file(path))).collect();
     let first = pairs.first().and_then(|(_, pair)| pair.as_ref());
     for (position, (path, pair)) in pairs.iter().enumerate() {
         let shown = match (pair, first) {

@@ -7,7 +7,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -20,11 +20,15 @@ use crate::{
     daemon::config::{self, Examined, Severity, Sources},
     diagnosis::{
         causes::{self, Conclusion, Past},
+        history::{Problem, Questions},
         probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
+        recollection::recollect,
         report::{Diagnosis, Paint, Sheet},
     },
     gateway::{clock::Clock, observed::Expected, upstream::Resolver},
 };
+
+mod html;
 
 /// Whose credentials a run of this command uses.
 const WHOSE: &str = "those of the sources below, read by this command; a running daemon may use others";
@@ -38,10 +42,10 @@ use asking::Place;
 pub(super) struct Where {
     /// The configuration file, instead of /etc/crypto-proxy/config.toml
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// An environment file, instead of /etc/crypto.env; may be given several times
     #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
+    pub(super) env_file: Vec<PathBuf>,
 }
 
 /// What it is told.
@@ -58,9 +62,15 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Also write the status page to a file (mode 0600); - is stdout, and nothing else is printed then
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    html: Option<PathBuf>,
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     key_updated: Option<u64>,
+    /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]. With --alone only
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
     /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint. With --alone only
     #[arg(long)]
     probe_trade: bool,
@@ -80,12 +90,21 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         return asking::run(arguments);
     }
     let scope = if arguments.probe_trade { Scope::WithCancel } else { Scope::Full };
-    let past = Past { key_updated_ms: arguments.key_updated, ..Past::default() };
     let looked = match Looked::at(arguments.place, scope) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
+    let db = arguments.db.unwrap_or_else(super::history::default_file);
+    let past = Past { key_updated_ms: arguments.key_updated, ..looked.past(&db) };
     let diagnosis = looked.diagnosis(past);
+    if let Some(target) = &arguments.html {
+        if let Err(problem) = html::write(target, &diagnosis.report(), &db) {
+            return super::fail(1, &problem);
+        }
+        if target == Path::new("-") {
+            return looked.exit_code(diagnosis.ranking.conclusion);
+        }
+    }
     let sheet = diagnosis.report().sheet();
     match show(&sheet, &sheet.json(), arguments.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
@@ -117,7 +136,7 @@ fn conclude(conclusion: Conclusion) -> ExitCode {
 
 /// What was found with the sources of this process.
 pub(super) struct Looked {
-    examined: Examined,
+    pub(super) examined: Examined,
     pub(super) findings: Findings,
 }
 
@@ -157,6 +176,17 @@ impl Looked {
         let findings = self.findings.clone();
         let ranking = causes::rank(&findings, &past);
         Diagnosis { findings, ranking, past, whose: WHOSE.to_owned(), problems: self.problems() }
+    }
+
+    /// What the daemon's history knows of this pair; where it cannot be read, why.
+    fn past(&self, path: &Path) -> Past {
+        let pair = self.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
+        let read = Questions::open(path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
+        read.unwrap_or_else(|problem| {
+            let denied = matches!(&problem, Problem::File(error) if error.kind() == io::ErrorKind::PermissionDenied);
+            let remedy = if denied { "; it is for root: sudo crypto-proxy diagnose --alone" } else { "" };
+            Past { unread: Some(format!("{}: {problem}{remedy}", path.display())), ..Past::default() }
+        })
     }
 
     /// What the loader complains about, where the daemon would not start.

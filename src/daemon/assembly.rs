@@ -6,7 +6,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
@@ -18,7 +18,9 @@ use crate::{
         examination::{self, Examiner, Recall},
         hint::Hints,
         history::{self, History},
-        probes::{self, CredentialFacts, LiveUse, Ready, Scope},
+        page::About,
+        probes::{self, CredentialFacts, LiveUse, Ready, Scope, Target},
+        recollection::recollect,
     },
     gateway::{
         caller::Callers,
@@ -30,7 +32,7 @@ use crate::{
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, Front, RequestIds, Tally},
+    http::{self, Doors, Front, RequestIds, StatusDesk, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -173,7 +175,7 @@ impl Daemon {
         let alarms = Along::new(Alarms::default());
         let own = [hand_to(&hints.to), hand_to(&alarms.to), probing.live.reader()];
         let readers = own.into_iter().chain(history.reader()).collect();
-        let examination = Examiner::new(probing, examination, recall(&history));
+        let examination = Examiner::new(probing, examination, recall(&history, &plan.clock));
         let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
         let clock = plan.clock.clone();
         let parts = Parts {
@@ -185,11 +187,20 @@ impl Daemon {
             recorder,
             clock: plan.clock,
         };
+        let about = About {
+            fingerprint: Some(parts.signer.fingerprint().to_string()),
+            label: examination.facts().label.clone(),
+            source: examination.facts().source.clone(),
+            target: Some(Target::of(&plan.upstream.base)),
+            up_since_ms: Some(clock.now_ms()),
+            warnings: plan.standing_warnings.clone(),
+        };
         let gateway = Gateway::new(parts);
         let doors = Arc::new(Doors {
             gateway: Arc::clone(&gateway),
             settings: plan.http,
             tally: Arc::default(),
+            status: StatusDesk::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
             examination,
@@ -281,9 +292,24 @@ fn probing(plan: &Plan) -> probes::Plan {
     }
 }
 
-/// What the history knows, for the ranking.
-fn recall(_history: &History) -> Recall {
-    Box::new(Past::default)
+/// What the history knows of the pair that this daemon runs with, for the ranking.
+fn recall(history: &History, clock: &Clock) -> Recall {
+    let (history, clock) = (history.clone(), clock.clone());
+    Box::new(move || {
+        // The call that made the operator ask may still wait to be written.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.block_on(history.flush());
+        }
+        let recalled = history
+            .questions()
+            .and_then(|questions| questions.map(|questions| recollect(&questions, clock.now_ms(), None)).transpose());
+        let unread = |why: String| Past { unread: Some(why), ..Past::default() };
+        match recalled {
+            Ok(Some(past)) => past,
+            Ok(None) => unread("this daemon keeps no history".to_owned()),
+            Err(problem) => unread(problem.to_string()),
+        }
+    })
 }
 
 /// Hands reports over a bounded channel until its owner drops it. Full or closed: who reads along misses one.

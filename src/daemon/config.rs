@@ -22,7 +22,7 @@ use crate::{
         observed::Expected,
         pipeline,
         policy::Policy,
-        secret::{Credentials, TokenDigest},
+        secret::{Credentials, LeakSearch, TokenDigest},
         upstream,
     },
     http,
@@ -36,6 +36,7 @@ mod facts;
 mod layers;
 mod names;
 mod nearest;
+mod pasted;
 mod problem;
 mod published;
 mod reader;
@@ -58,6 +59,7 @@ use self::{
 };
 pub use self::{
     credentials::Shown,
+    pasted::{Likeness, Pasted},
     problem::{Origin, Problem, Problems, Severity},
     report::{Report, Row},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
@@ -138,6 +140,10 @@ pub struct Examined {
     pub probing: Option<Probing>,
     /// The API key, where it can be used, whatever else is wrong.
     pub key: Option<KeyFacts>,
+    /// Every secret of these sources, to be looked for in what is about to leave.
+    pub leaks: LeakSearch,
+    /// Whether nothing at all was found: no file that could be read, and no variable of ours.
+    pub found_nothing: bool,
     /// What the running daemon is asked with.
     pub asking: Asking,
 }
@@ -242,7 +248,10 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    let mut examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key, asking };
+    let found_nothing = variables.iter().next().is_none() && !report.sources.iter().any(Row::is_a_file_that_was_read);
+    let leaks = withhold::leaks(&variables);
+    let pair = CredentialFacts::default();
+    let mut examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking };
     examined.pair = facts::gather(&examined, quoted);
     if let Some(config) = &mut examined.config {
         config.pair = examined.pair.clone();
@@ -275,7 +284,7 @@ fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report)
     report.withhold(&withheld);
 }
 
-/// The pair that one environment file holds.
+/// A pair, and where it stands.
 #[derive(Debug)]
 pub struct FilePair {
     /// The name of the key's variable.
@@ -289,5 +298,15 @@ pub struct FilePair {
 #[must_use]
 pub fn pair_of_file(path: &Path) -> Option<FilePair> {
     let layer = variables::read_env_file(path, Guard::Mode, &mut Problems::default())?;
-    credentials::pair_of(layer).map(|(name, credentials)| FilePair { name, credentials })
+    pair_of(&[layer])
+}
+
+/// Reads the pair that the daemon would take from these sources, whether it would start with it or not.
+#[must_use]
+pub fn pair_of_sources(sources: &Sources) -> Option<FilePair> {
+    pair_of(&variables::read(sources, &mut Problems::default()).layers)
+}
+
+fn pair_of(layers: &[variables::Layer]) -> Option<FilePair> {
+    credentials::pair_of(layers).map(|(name, credentials)| FilePair { name, credentials })
 }

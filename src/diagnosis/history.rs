@@ -31,11 +31,15 @@ use crate::{
 };
 
 mod between;
+mod hourly;
 mod mark;
+mod pairs;
 mod reader;
+mod recent;
 mod schema;
 mod start;
 mod store;
+mod strip;
 mod words;
 mod writer;
 
@@ -43,10 +47,13 @@ mod writer;
 mod tests;
 
 pub use between::{Break, breaks};
+pub use hourly::Hour;
 pub use mark::{Mark, Marks, Streak, Trouble};
 pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
+pub use recent::{LastStart, Recent};
 pub use schema::Problem;
 pub use start::Start;
+pub use strip::{Count, End, Span};
 
 use start::Beginning;
 use store::Store;

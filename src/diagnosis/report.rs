@@ -17,7 +17,7 @@ mod sheet;
 mod text;
 
 pub use layout::Paint;
-pub use sheet::{CauseLine, FlawLine, Line, Sheet};
+pub use sheet::{CauseLine, ChangeLine, EventLine, FlawLine, Line, Sheet, StartLine};
 
 /// What is reported.
 #[derive(Clone, Copy, Debug)]

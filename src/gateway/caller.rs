@@ -10,6 +10,7 @@ use super::{
     policy::Policy,
     secret::TokenDigest,
     virtual_key::{Verifier, VirtualKey},
+    whence::{Limits, Whence},
 };
 
 /// The longest token header that is looked at, in bytes.
@@ -33,12 +34,19 @@ pub struct Signing {
     pub verifier: Verifier,
 }
 
+/// Whoever may diagnose.
+#[derive(Debug)]
+struct Diagnosing {
+    name: Arc<str>,
+    limits: Limits,
+}
+
 /// Everyone we know, by what they show.
 #[derive(Debug, Default)]
 pub struct Callers {
     tokens: Vec<(TokenDigest, Arc<Caller>)>,
     signing: HashMap<VirtualKey, Signing>,
-    diagnosing: Vec<(TokenDigest, Arc<str>)>,
+    diagnosing: Vec<(TokenDigest, Arc<Diagnosing>)>,
 }
 
 impl Callers {
@@ -55,10 +63,23 @@ impl Callers {
         self
     }
 
+    /// With one more token.
+    #[must_use]
+    pub fn with_token(mut self, token: TokenDigest, caller: Arc<Caller>) -> Self {
+        self.tokens.push((token, caller));
+        self
+    }
+
     /// With one more token that has the `diagnose` right, and the name of its owner.
     #[must_use]
-    pub fn with_diagnosing(mut self, token: TokenDigest, name: impl Into<Arc<str>>) -> Self {
-        self.diagnosing.push((token, name.into()));
+    pub fn with_diagnosing(self, token: TokenDigest, name: impl Into<Arc<str>>) -> Self {
+        self.with_diagnosing_within(Limits::default(), token, name)
+    }
+
+    /// The same, within limits of time and place.
+    #[must_use]
+    pub fn with_diagnosing_within(mut self, limits: Limits, token: TokenDigest, name: impl Into<Arc<str>>) -> Self {
+        self.diagnosing.push((token, Arc::new(Diagnosing { name: name.into(), limits })));
         self
     }
 
@@ -68,10 +89,11 @@ impl Callers {
         find(&self.tokens, token)
     }
 
-    /// The name of whoever may diagnose with this token.
+    /// The name of whoever may diagnose with this token, from there and now.
     #[must_use]
-    pub fn authenticate_diagnosing(&self, token: &[u8]) -> Option<Arc<str>> {
-        find(&self.diagnosing, token)
+    pub fn authenticate_diagnosing(&self, token: &[u8], whence: Whence<'_>) -> Option<Arc<str>> {
+        let found = find(&self.diagnosing, token)?;
+        found.limits.admit(whence).is_ok().then(|| Arc::clone(&found.name))
     }
 
     /// Whether anybody may diagnose at all.
@@ -99,6 +121,9 @@ fn find<T: ?Sized>(known: &[(TokenDigest, Arc<T>)], token: &[u8]) -> Option<Arc<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::whence::Source;
+
+    const HERE: Whence<'static> = Whence { source: &Source::Unix { uid: None }, now_ms: 999 };
 
     fn callers() -> Callers {
         let entry = |name: &str, token: &str| {
@@ -125,8 +150,18 @@ mod tests {
     #[test]
     fn a_token_of_one_right_is_none_of_the_other() {
         let callers = callers().with_diagnosing(TokenDigest::of(b"invented-token-three"), "operator");
+        let diagnosing = |token: &[u8]| callers.authenticate_diagnosing(token, HERE);
         assert!(callers.authenticate(b"invented-token-three").is_none());
-        assert!(callers.authenticate_diagnosing(b"invented-token-one").is_none());
-        assert_eq!(callers.authenticate_diagnosing(b"invented-token-three").as_deref(), Some("operator"));
+        assert!(diagnosing(b"invented-token-one").is_none());
+        assert_eq!(diagnosing(b"invented-token-three").as_deref(), Some("operator"));
+    }
+
+    #[test]
+    fn whoever_diagnoses_is_held_to_limits_too() {
+        let limits = Limits { expires_ms: Some(1000), ..Limits::default() };
+        let callers = callers().with_diagnosing_within(limits, TokenDigest::of(b"invented-token-three"), "operator");
+        assert!(callers.authenticate_diagnosing(b"invented-token-three", HERE).is_some());
+        let later = Whence { now_ms: 1000, ..HERE };
+        assert!(callers.authenticate_diagnosing(b"invented-token-three", later).is_none());
     }
 }

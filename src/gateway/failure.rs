@@ -84,7 +84,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Denied(_) => "denied",
+            Self::Denied(denied) => denied.word(),
             Self::NoRoom { .. } => "no_room",
             Self::Draining => "draining",
         }

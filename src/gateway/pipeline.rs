@@ -20,6 +20,7 @@ use super::{
     record::{self, CallRecord, Recorder},
     signer::Signer,
     upstream::{Reply, ReplyBody, Upstream},
+    whence::{Source, Whence},
 };
 use crate::exchange::{call::Call, canonical::Dialect, codes};
 
@@ -196,15 +197,21 @@ impl Gateway {
         self.relays.len()
     }
 
-    /// Carries out a call: decides, signs, sends, records.
-    pub async fn relay(self: &Arc<Self>, mut record: CallRecord, caller: &Caller, call: Call) -> Relayed {
+    /// Carries out a call that came from there: decides, signs, sends, records.
+    pub async fn relay(
+        self: &Arc<Self>,
+        mut record: CallRecord,
+        caller: &Caller,
+        source: &Source,
+        call: Call,
+    ) -> Relayed {
         record.describe(&call);
         let (orders, find_out) = (call.order_ids(), call.find_out());
         record.report.client_oid = orders.describe_named();
         let progress = record.progress();
         // Counted before the door to draining is looked at, so that whoever awaits the drain cannot miss this call.
         let counted = self.relays.token();
-        let (permit, room) = match self.admit(caller, call) {
+        let (permit, room) = match self.admit(caller, source, call) {
             Ok(admitted) => admitted,
             Err(refusal) => return refuse(record, refusal),
         };
@@ -224,8 +231,14 @@ impl Gateway {
         task.await.unwrap_or_else(|_| Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out))
     }
 
-    fn admit(&self, caller: &Caller, call: Call) -> Result<(Permit, tokio::sync::OwnedSemaphorePermit), Refusal> {
-        let permit = policy::authorize(caller, call).map_err(Refusal::Denied)?;
+    fn admit(
+        &self,
+        caller: &Caller,
+        source: &Source,
+        call: Call,
+    ) -> Result<(Permit, tokio::sync::OwnedSemaphorePermit), Refusal> {
+        let whence = Whence { source, now_ms: self.parts.clock.now_ms() };
+        let permit = policy::authorize(caller, whence, call).map_err(Refusal::Denied)?;
         if self.is_draining() {
             return Err(Refusal::Draining);
         }

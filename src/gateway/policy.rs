@@ -1,15 +1,31 @@
 //! `Caller` + `Call` → [`Permit`], or [`Denied`] with the rule that said no.
 //!
 //! Guarantees: judged on the parsed call, never on the signed string (which is not injective); what is in no list is
-//! denied; a [`Permit`] can be made here only, and is consumed by the signer, so that skipping policy does not compile.
-//! Order of the rules: denied method, denied class, allowed method, allowed class, denial.
+//! denied; a [`Permit`] can be made here only, and is consumed by the signer, so that skipping policy, or a caller's
+//! limits of time and place, does not compile. Order of the rules: time and place, denied method, denied class, allowed
+//! method, allowed class, denial; then instruments. Denial beats allowance, whichever is the more exact.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
-use super::caller::Caller;
+use super::{
+    caller::Caller,
+    whence::{Limits, Whence},
+};
 use crate::exchange::{call::Call, methods::Class};
 
-/// What a caller may do.
+mod denied;
+mod instruments;
+mod pattern;
+mod preset;
+
+pub use self::{
+    denied::{Denied, Rule, Written},
+    instruments::{Instruments, Unlisted},
+    pattern::Pattern,
+    preset::Preset,
+};
+
+/// What a caller may do, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Classes that are allowed.
@@ -20,67 +36,39 @@ pub struct Policy {
     pub allow_methods: HashSet<String>,
     /// Methods that are denied by name.
     pub deny_methods: HashSet<String>,
+    /// Methods of the catalogue that are allowed by the beginnings of their names.
+    pub allow_patterns: Vec<Pattern>,
+    /// Methods, known or not, that are denied by the beginnings of their names.
+    pub deny_patterns: Vec<Pattern>,
+    /// The instruments it may act on; `None` for all.
+    pub instruments: Option<Instruments>,
+    /// Where and when it may call.
+    pub limits: Limits,
+    /// Where all this is written.
+    pub written: Written,
 }
 
 impl Default for Policy {
     /// The default caller's: read and trade, nothing else (wire contract).
     fn default() -> Self {
-        Self {
-            allow_classes: [Class::Read, Class::Trade].into(),
-            deny_classes: HashSet::new(),
-            allow_methods: HashSet::new(),
-            deny_methods: HashSet::new(),
-        }
+        Self { allow_classes: Preset::Trade.classes().iter().copied().collect(), ..Self::nothing() }
     }
 }
 
-/// The rule that denied a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// The method is in `deny_methods`.
-    MethodDenied,
-    /// The class is in `deny_classes`.
-    ClassDenied(Class),
-    /// The class is in no list.
-    ClassNotAllowed(Class),
-    /// The catalogue does not know the method.
-    UnknownMethod,
-    /// A public method: it needs no key, and this door signs.
-    Public,
-    /// The exchange offers it on WebSockets only.
-    WebSocketOnly,
-}
-
-/// A call that this caller may not make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denied {
-    caller: Arc<str>,
-    method: String,
-    /// Which rule said no.
-    pub rule: Rule,
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (method, caller) = (&self.method, &self.caller);
-        write!(f, "{method} is not allowed for caller {caller}: ")?;
-        match self.rule {
-            Rule::MethodDenied => write!(f, "it is listed in policy.deny_methods; take it out there to allow it"),
-            Rule::ClassDenied(class) => {
-                write!(f, "class {class} is listed in policy.deny_classes; take it out there to allow it")
-            }
-            Rule::ClassNotAllowed(class) => write!(
-                f,
-                "class {class} is not allowed; policy.allow_methods = [\"{method}\"] would allow this method, \
-                 policy.allow_classes = [\"{class}\"] the whole class"
-            ),
-            Rule::UnknownMethod => write!(
-                f,
-                "the method is not in the catalogue, and what it does is not known; policy.allow_methods = \
-                 [\"{method}\"] would allow it"
-            ),
-            Rule::Public => write!(f, "public methods need no signature; call the exchange itself"),
-            Rule::WebSocketOnly => write!(f, "the exchange offers it on WebSockets only"),
+impl Policy {
+    /// Allows nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            allow_classes: HashSet::new(),
+            deny_classes: HashSet::new(),
+            allow_methods: HashSet::new(),
+            deny_methods: HashSet::new(),
+            allow_patterns: Vec::new(),
+            deny_patterns: Vec::new(),
+            instruments: None,
+            limits: Limits::default(),
+            written: Written::default(),
         }
     }
 }
@@ -99,24 +87,37 @@ impl Permit {
     }
 }
 
-/// Decides whether a caller may make a call.
+/// Decides whether a caller may make a call, from there and now.
 ///
 /// # Errors
 /// [`Denied`] with the rule and the setting that would allow it.
-pub fn authorize(caller: &Caller, call: Call) -> Result<Permit, Denied> {
-    match verdict(&caller.policy, &call) {
+pub fn authorize(caller: &Caller, whence: Whence<'_>, call: Call) -> Result<Permit, Denied> {
+    let policy = &caller.policy;
+    let outside = policy.limits.admit(whence).err().map(Rule::Outside);
+    match outside.or_else(|| verdict(policy, &call)) {
         None => Ok(Permit { call }),
-        Some(rule) => Err(Denied { caller: Arc::clone(&caller.name), method: call.method.as_str().to_owned(), rule }),
+        Some(rule) => Err(Denied {
+            caller: Arc::clone(&caller.name),
+            method: call.method.as_str().to_owned(),
+            written: policy.written,
+            rule,
+        }),
     }
 }
 
 fn verdict(policy: &Policy, call: &Call) -> Option<Rule> {
+    let of_instruments = || policy.instruments.as_ref().and_then(|list| list.judge(call)).map(Rule::Instrument);
+    verdict_on_method(policy, call).or_else(of_instruments)
+}
+
+fn verdict_on_method(policy: &Policy, call: &Call) -> Option<Rule> {
     let name = call.method.as_str();
     let allowed_by_name = policy.allow_methods.contains(name);
+    let by_pattern = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
     if !call.method.is_private() {
         return Some(Rule::Public);
     }
-    if policy.deny_methods.contains(name) {
+    if policy.deny_methods.contains(name) || by_pattern(&policy.deny_patterns) {
         return Some(Rule::MethodDenied);
     }
     match call.method.info() {
@@ -125,19 +126,27 @@ fn verdict(policy: &Policy, call: &Call) -> Option<Rule> {
         Some(info) if info.verb.is_none() => Some(Rule::WebSocketOnly),
         Some(info) if policy.deny_classes.contains(&info.class) => Some(Rule::ClassDenied(info.class)),
         Some(info) if allowed_by_name || policy.allow_classes.contains(&info.class) => None,
+        Some(_) if by_pattern(&policy.allow_patterns) => None,
         Some(info) => Some(Rule::ClassNotAllowed(info.class)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
-    use crate::exchange::{call::RequestId, canonical::Dialect, methods};
+    use crate::{
+        exchange::{call::RequestId, canonical::Dialect, methods},
+        gateway::whence::{Outside, Source},
+    };
+
+    const HERE: Whence<'static> = Whence { source: &Source::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), now_ms: 1000 };
 
     fn judge(policy: Policy, method: &str) -> Option<Rule> {
         let caller = Caller { name: "default".into(), policy };
         let call = Call::parse(RequestId::BACKEND, method, None, Dialect::Documented).unwrap();
-        authorize(&caller, call).err().map(|denied| denied.rule)
+        authorize(&caller, HERE, call).err().map(|denied| denied.rule)
     }
 
     #[test]
@@ -179,9 +188,66 @@ mod tests {
     fn a_denial_names_the_method_the_rule_and_the_setting() {
         let caller = Caller { name: "default".into(), policy: Policy::default() };
         let call = Call::parse(RequestId::BACKEND, "private/create-withdrawal", None, Dialect::Documented).unwrap();
-        let text = authorize(&caller, call).unwrap_err().to_string();
+        let text = authorize(&caller, HERE, call).unwrap_err().to_string();
         for part in ["private/create-withdrawal", "class transfer", "policy.allow_methods"] {
             assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn presets_allow_their_classes_and_no_unknown_method() {
+        for preset in Preset::ALL {
+            let policy = Policy { allow_classes: preset.classes().iter().copied().collect(), ..Policy::nothing() };
+            for method in methods::all().filter(|method| method.verb.is_some() && method.class != Class::Public) {
+                let expected = !preset.classes().contains(&method.class);
+                assert_eq!(judge(policy.clone(), method.name).is_some(), expected, "{preset:?} {}", method.name);
+            }
+            assert_eq!(judge(policy, "private/new-thing"), Some(Rule::UnknownMethod));
+            assert_eq!(Preset::from_name(preset.name()), Some(preset));
+        }
+    }
+
+    #[test]
+    fn patterns_allow_what_the_catalogue_knows_and_deny_what_it_does_not() {
+        let pattern = |text: &str| Pattern::parse(text).unwrap();
+        let mut policy = Policy { allow_patterns: vec![pattern("private/*")], ..Policy::nothing() };
+        assert_eq!(judge(policy.clone(), "private/create-withdrawal"), None);
+        assert_eq!(judge(policy.clone(), "private/new-thing"), Some(Rule::UnknownMethod));
+        policy.deny_patterns.push(pattern("private/create-*"));
+        policy.allow_methods.extend(["private/create-order".into(), "private/create-thing".into()]);
+        assert_eq!(judge(policy.clone(), "private/create-order"), Some(Rule::MethodDenied));
+        assert_eq!(judge(policy.clone(), "private/create-thing"), Some(Rule::MethodDenied));
+        assert_eq!(judge(policy, "private/user-balance"), None);
+    }
+
+    #[test]
+    fn limits_come_before_everything_and_instruments_last() {
+        let mut policy = Policy { instruments: Some(Instruments::new(["BTC_USD".to_owned()])), ..Policy::default() };
+        assert_eq!(judge(policy.clone(), "private/create-withdrawal"), Some(Rule::ClassNotAllowed(Class::Transfer)));
+        assert_eq!(judge(policy.clone(), "private/create-order"), Some(Rule::Instrument(Unlisted::Unnamed)));
+        assert_eq!(judge(policy.clone(), "private/user-balance"), None);
+        policy.limits.expires_ms = Some(1000);
+        assert_eq!(judge(policy.clone(), "private/create-withdrawal"), Some(Rule::Outside(Outside::Expired)));
+        assert_eq!(judge(policy, "public/auth"), Some(Rule::Outside(Outside::Expired)));
+    }
+
+    #[test]
+    fn every_denial_reads_as_one_sentence_and_names_its_setting() {
+        let denied =
+            |rule, written| Denied { caller: "two".into(), method: "private/create-order".into(), written, rule };
+        for (rule, parts) in [
+            (Rule::Outside(Outside::Expired), ["may not call any more", "(expires"]),
+            (Rule::Outside(Outside::Address([192, 0, 2, 1].into())), ["from 192.0.2.1", "(sources)"]),
+            (Rule::Outside(Outside::Peer(Some(7))), ["as uid 7", "(uids)"]),
+            (Rule::Outside(Outside::Peer(None)), ["does not tell", "PrivateUsers="]),
+            (Rule::Instrument(Unlisted::Named), ["for caller two: it names an instrument", "(instruments)"]),
+            (Rule::Instrument(Unlisted::Unnamed), ["has to name one", "instrument_name"]),
+            (Rule::Instrument(Unlisted::ById), ["by its id", "orders_by_id"]),
+            (Rule::Instrument(Unlisted::Unbound), ["nothing binds", "(instruments)"]),
+            (Rule::ClassNotAllowed(Class::Trade), ["; allow = [\"private/create-order\"]", "allow = [\"trade\"]"]),
+        ] {
+            let text = denied(rule, Written::CallersFile).to_string();
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         }
     }
 }

@@ -11,12 +11,11 @@ use axum::{body::Body, extract::State, response::Response};
 use http::{HeaderValue, Request, header};
 use serde_json::json;
 
-use super::{
-    Doors, private, reply,
-    request::{Source, request_id},
-    tally::Refused,
+use super::{Doors, private, reply, request::request_id, tally::Refused};
+use crate::{
+    diagnosis::examination::{Asked, Asker, Statement},
+    gateway::whence::{Source, Whence},
 };
-use crate::diagnosis::examination::{Asked, Asker, Statement};
 
 mod answer;
 mod statement;
@@ -73,8 +72,9 @@ fn authenticate(doors: &Doors, request: &Request<Body>) -> Result<Arc<str>, Refu
     if !callers.has_diagnosing() {
         return Err(Refusal::Off);
     }
+    let whence = Whence { source: &Source::of(request), now_ms: doors.examination.now_ms() };
     let shown = private::token(request.headers());
-    shown.and_then(|token| callers.authenticate_diagnosing(token.as_bytes())).ok_or(Refusal::Token)
+    shown.and_then(|token| callers.authenticate_diagnosing(token.as_bytes(), whence)).ok_or(Refusal::Token)
 }
 
 fn refuse(doors: &Doors, source: &Source, refusal: Refusal) -> Response {

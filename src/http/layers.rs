@@ -16,10 +16,11 @@ use super::{
     Doors, host,
     refusal::Refusal,
     reply,
-    request::{KnownCaller, Rid, Source},
+    request::{KnownCaller, Rid},
     router,
     tally::Refused,
 };
+use crate::gateway::whence::Source;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

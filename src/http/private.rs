@@ -16,12 +16,12 @@ use super::{
     Doors,
     refusal::{Invalid, Refusal},
     reply,
-    request::{KnownCaller, Source, request_id},
+    request::{KnownCaller, request_id},
     tally::Refused,
 };
 use crate::{
     exchange::call::{Call, RequestId},
-    gateway::{caller::Caller, pipeline::Relayed, record::CallRecord},
+    gateway::{caller::Caller, pipeline::Relayed, record::CallRecord, whence::Source},
 };
 
 mod body;
@@ -55,8 +55,9 @@ pub(super) fn refuse_browser(doors: &Doors, request: &Request<Body>) -> Option<R
 }
 
 async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: Request<Body>) -> Response {
+    let source = Source::of(&request);
     match read_call(doors, request).await {
-        Ok(call) => reply::relayed(&doors.gateway.relay(record, caller, call).await),
+        Ok(call) => reply::relayed(&doors.gateway.relay(record, caller, &source, call).await),
         Err(refusal) => {
             record.ended(refusal.status(), refusal.code());
             reply::refused(&refusal)

@@ -2,43 +2,21 @@
 //!
 //! Guarantees: a request's id is made by us; one that a caller sends along is not looked at.
 
-use std::{
-    fmt,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use axum::body::Body;
 use http::Request;
 use uuid::Uuid;
 
-use crate::gateway::clock::Clock;
-
-/// Where a request came from; the listener puts it into the request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// An address; the port would make every connection a source of its own.
-    Ip(IpAddr),
-    /// A unix socket.
-    Unix,
-}
+use crate::gateway::{clock::Clock, whence::Source};
 
 impl Source {
-    /// The source of a request; a request without one came by a unix socket.
+    /// The source of a request, as the listener noted it; one without is nobody's in particular.
     pub(super) fn of(request: &Request<Body>) -> Self {
-        request.extensions().get::<Self>().cloned().unwrap_or(Self::Unix)
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Unix => f.write_str("unix-socket"),
-        }
+        request.extensions().get::<Self>().cloned().unwrap_or(Self::Unix { uid: None })
     }
 }
 

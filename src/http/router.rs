@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{Request, header};
 
-use super::{Doors, diag, operations, private, reply};
+use super::{Doors, diag, operations, private, reply, status_page};
 use crate::gateway::outcome::Outcome;
 
 /// Every route; the layers around them are in `layers`.
@@ -20,7 +20,7 @@ pub(super) fn routes(doors: &Arc<Doors>) -> Router {
         .route("/proxy/private", post(private::relay).fallback(wrong_verb_at_the_door))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
-        .route("/", get(operations::root))
+        .route("/", get(status_page::root))
         .route("/diag/crypto-auth", get(diag::known))
         .route("/diag/run", post(diag::run))
         .fallback(not_found)

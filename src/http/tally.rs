@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::request::Source;
+use crate::gateway::whence::Source;
 
 /// Sources that are told apart in one period.
 const MAX_SOURCES: usize = 1024;
@@ -20,6 +20,8 @@ const MAX_SOURCES: usize = 1024;
 pub enum Refused {
     /// 401: no valid token.
     Token,
+    /// 401, 429: no token that opens the status page.
+    Page,
     /// 421: a host that we do not serve.
     Host,
     /// 403: a browser's cross-site request.
@@ -38,6 +40,7 @@ impl Refused {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Page => "page",
             Self::Host => "host",
             Self::Origin => "origin",
             Self::DiagnosisOff => "diagnosis_off",
@@ -49,6 +52,7 @@ impl Refused {
     const fn describe(self) -> &'static str {
         match self {
             Self::Token => "status=401 why=token",
+            Self::Page => "status=401 why=page",
             Self::Host => "status=421 why=host",
             Self::Origin => "status=403 why=origin",
             Self::DiagnosisOff => "status=403 why=diagnosis_off",
@@ -103,7 +107,7 @@ mod tests {
             let source = Source::Ip(IpAddr::V4(Ipv4Addr::from_bits(number)));
             tally.count(&source, Refused::Token);
         }
-        tally.count(&Source::Unix, Refused::Host);
+        tally.count(&Source::Unix { uid: None }, Refused::Host);
         assert_eq!(tally.counted(Refused::Token), 3000);
         assert_eq!(tally.counted(Refused::Host), 1);
         assert!(tally.0.lock().unwrap().len() <= MAX_SOURCES + 2);

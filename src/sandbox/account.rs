@@ -4,6 +4,8 @@
 //! at once at their price and move balances or positions; nothing costs a fee. A `client_oid` is taken once for good.
 //! Does not: match, trigger, expire or reserve anything; several keys share the account.
 
+mod amend;
+mod changes;
 mod list;
 mod order;
 mod query;
@@ -12,7 +14,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use self::order::{Family, Order, Side, Status, required, side_name};
+use self::order::{Order, Side, Status, required, side_name};
+pub(super) use self::{changes::Change, order::Family};
 use super::{amount::Amount, authentication::Asked, json::Json, market, settings::Refusal};
 
 /// Beyond this many, the oldest order or trade is forgotten.
@@ -27,8 +30,11 @@ pub(super) struct Account {
     orders: BTreeMap<u64, Order>,
     by_client_oid: HashMap<String, u64>,
     trades: VecDeque<Value>,
+    withdrawals: VecDeque<Value>,
     next_id: u64,
     placed: u64,
+    /// What happened since it was last asked for: the streams tell it on.
+    changes: Vec<Change>,
 }
 
 impl Account {
@@ -41,8 +47,10 @@ impl Account {
             orders: BTreeMap::new(),
             by_client_oid: HashMap::new(),
             trades: VecDeque::new(),
+            withdrawals: VecDeque::new(),
             next_id: FIRST_ORDER_ID,
             placed: 0,
+            changes: Vec::new(),
         }
     }
 
@@ -65,13 +73,17 @@ impl Account {
             "private/create-order-list" | "private/advanced/create-order-list" => self.create_list(asked, now_ms),
             "private/advanced/create-oco" | "private/advanced/create-oto" => self.create_group(asked, 2, now_ms),
             "private/advanced/create-otoco" => self.create_group(asked, 3, now_ms),
+            "private/amend-order" | "private/advanced/amend-order" => self.amend(params, family, now_ms),
+            "private/cancel-order-list" | "private/advanced/cancel-order-list" => {
+                Ok(self.cancel_list(list::legs(params)?, family, now_ms))
+            }
+            "private/batch-order-request" => self.batch(asked, now_ms),
             "private/cancel-order" | "private/advanced/cancel-order" => self.cancel(params, family, now_ms),
             "private/cancel-all-orders" | "private/advanced/cancel-all-orders" => {
                 self.cancel_all(params, family, now_ms)
             }
             "private/create-withdrawal" => self.withdraw(params, now_ms),
-            "public/get-instruments" => Ok(market::instruments()),
-            "public/get-tickers" => market::tickers(params.text("instrument_name"), now_ms).ok_or(Refusal::code(209)),
+            method if method.starts_with("public/") => market::answer(method, params, now_ms),
             _ => self.query(asked, family, now_ms),
         }
     }
@@ -108,6 +120,7 @@ impl Account {
             self.fill(&order);
         }
         self.by_client_oid.insert(order.client_oid.clone(), id);
+        self.changes.push(Change::placed(&order));
         self.orders.insert(id, order);
         self.placed += 1;
         self.forget_oldest();
@@ -142,8 +155,9 @@ impl Account {
             self.add(instrument.base, signed);
             self.add(instrument.quote, paid);
         }
-        let trade_id = self.fresh_id();
-        self.trades.push_front(trade(order, trade_id));
+        let trade = trade(order, self.fresh_id());
+        self.changes.push(Change::Trade(trade.clone()));
+        self.trades.push_front(trade);
     }
 
     fn balance(&self, currency: &str) -> Amount {
@@ -160,6 +174,7 @@ impl Account {
         let order = self.orders.get_mut(&id).filter(|order| order.status == Status::Active);
         let order = order.ok_or(Refusal::code(316))?;
         (order.status, order.updated_ms) = (Status::Canceled, now_ms);
+        self.changes.push(Change::changed(order));
         Ok(json!({ "order_id": id.to_string(), "client_oid": order.client_oid }))
     }
 
@@ -169,6 +184,7 @@ impl Account {
             let is_meant = order.family == family && instrument.is_none_or(|name| order.instrument.name == name);
             if is_meant && order.status == Status::Active {
                 (order.status, order.updated_ms) = (Status::Canceled, now_ms);
+                self.changes.push(Change::changed(order));
             }
         }
         Ok(Value::Null)
@@ -191,11 +207,16 @@ impl Account {
             return Err(Refusal::code(30024));
         }
         self.add(currency, Amount::ZERO.minus(amount));
+        self.changes.push(Change::Balance);
+        let (id, client_wid, amount) =
+            (self.fresh_id(), params.text("client_wid").unwrap_or_default(), amount.to_string());
+        self.withdrawals.push_front(withdrawal(id, client_wid, currency, &amount, address, now_ms));
+        self.withdrawals.truncate(MAX_KEPT);
         Ok(json!({
-            "id": self.fresh_id(),
-            "client_wid": params.text("client_wid").unwrap_or_default(),
+            "id": id,
+            "client_wid": client_wid,
             "symbol": currency,
-            "amount": amount.to_string(),
+            "amount": amount,
             "fee": "0",
             "address": address,
             "create_time": now_ms,
@@ -221,6 +242,23 @@ fn trade(order: &Order, trade_id: u64) -> Value {
         "taker_side": "TAKER",
         "create_time": order.created_ms,
         "create_time_ns": nanoseconds(order.created_ms),
+    })
+}
+
+/// A withdrawal as the history shows it: completed at once.
+fn withdrawal(id: u64, client_wid: &str, currency: &str, amount: &str, address: &str, now_ms: i64) -> Value {
+    json!({
+        "id": id.to_string(),
+        "client_wid": client_wid,
+        "currency": currency,
+        "network_id": currency,
+        "amount": amount,
+        "fee": "0",
+        "address": address,
+        "status": "5",
+        "txid": "",
+        "create_time": now_ms,
+        "update_time": now_ms,
     })
 }
 

@@ -109,6 +109,32 @@ impl Asked {
         }
     }
 
+    /// Nothing, under this id and method.
+    pub(super) fn nothing(id: &str, method: &str) -> Self {
+        let (api_key, params) = (String::new(), Json::Object(Vec::new()));
+        Self { id: id.to_owned(), method: method.to_owned(), api_key, nonce: 0, params }
+    }
+
+    /// Takes what a frame of a stream says; returns the signature (empty where there is none). Subscriptions may come
+    /// without an id [seen in the field].
+    pub(super) fn read_frame(&mut self, frame: &Json) -> Result<String, Refusal> {
+        let malformed = Refusal::code(40003);
+        let id = frame.member("id").filter(|id| integer(id).is_some()).and_then(Json::scalar_text);
+        let Some(method) = frame.text("method") else { return Err(malformed) };
+        let needs_id = !matches!(method, "subscribe" | "unsubscribe");
+        if let (None, true) = (&id, needs_id) {
+            return Err(malformed);
+        }
+        method.clone_into(&mut self.method);
+        self.id = id.unwrap_or_else(|| "-1".to_owned());
+        if let Some(params) = frame.member("params") {
+            self.params = params.clone();
+        }
+        self.nonce = frame.member("nonce").and_then(integer).unwrap_or_default();
+        frame.text("api_key").unwrap_or_default().clone_into(&mut self.api_key);
+        Ok(frame.text("sig").unwrap_or_default().to_owned())
+    }
+
     /// Takes what the envelope says; returns the signature (empty where there is none).
     fn read_envelope<'a>(&mut self, envelope: &'a Json) -> Result<&'a str, Refusal> {
         let malformed = Refusal::code(40003);
@@ -137,6 +163,32 @@ fn integer(value: &Json) -> Option<i64> {
     }
 }
 
+/// Whether a login on the user stream is in order: as any call, but nothing is permitted by it yet.
+pub(super) fn log_in(
+    asked: &Asked,
+    sig: &str,
+    settings: &Settings,
+    address: IpAddr,
+    now_ms: i64,
+) -> Result<(), Refusal> {
+    authenticate(asked, None, sig, settings, now_ms)?;
+    is_listed(asked, settings, address)
+}
+
+/// Whether a frame of a socket that logged in with `api_key` may be carried out; it bears no signature.
+pub(super) fn command(asked: &Asked, api_key: Option<&str>, settings: &Settings) -> Result<(), Refusal> {
+    let info = methods::find(&asked.method).filter(|info| info.class != Class::Public).ok_or(Refusal::code(40002))?;
+    let key = api_key.and_then(|key| settings.key(key)).filter(|key| key.state == KeyState::Active);
+    let key = key.ok_or(Refusal::code(40101))?;
+    if is_permitted(key, info) { Ok(()) } else { Err(settings.forbidden) }
+}
+
+fn is_listed(asked: &Asked, settings: &Settings, address: IpAddr) -> Result<(), Refusal> {
+    let key = settings.key(&asked.api_key).ok_or(Refusal::code(40101))?;
+    let listed = key.whitelist.is_empty() || key.whitelist.contains(&address);
+    if listed { Ok(()) } else { Err(settings.unlisted) }
+}
+
 fn authenticate(
     asked: &Asked,
     params: Option<&Json>,
@@ -158,10 +210,8 @@ fn authenticate(
 }
 
 fn authorize(asked: &Asked, info: &MethodInfo, settings: &Settings, address: IpAddr) -> Result<(), Refusal> {
+    is_listed(asked, settings, address)?;
     let key = settings.key(&asked.api_key).ok_or(Refusal::code(40101))?;
-    if !key.whitelist.is_empty() && !key.whitelist.contains(&address) {
-        return Err(settings.unlisted);
-    }
     if !is_permitted(key, info) {
         return Err(settings.forbidden);
     }

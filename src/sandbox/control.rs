@@ -5,6 +5,8 @@
 //! | `POST /sandbox/script` | scripts faults; the body is in `control/script.rs` |
 //! | `POST /sandbox/state` | changes settings; the body is in `control/state.rs` |
 //! | `POST /sandbox/release` | lets every request that hangs now go on |
+//! | `GET /sandbox/streams` | the open sockets: `[{"id","side","api_key","channels","cancels_on_disconnect","frames"}]` |
+//! | `POST /sandbox/streams` | tells all of them something; the body is in `control/streams.rs` |
 //! | `GET /sandbox/received` | `{"total":{"received","authenticated","executed"},"orders_placed","methods":{"private/…":{…}}}` |
 //!
 //! Guarantees: a command is carried out whole or answered 400 with the reason and not at all; unknown fields are
@@ -13,6 +15,7 @@
 
 mod script;
 mod state;
+mod streams;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -29,6 +32,8 @@ pub(super) fn handle(stand_in: &StandIn, verb: &Method, command: &str, body: &By
     let done = match (verb, command) {
         (&Method::POST, "script") => read(body).and_then(|order: script::Order| order.carry_out(stand_in)),
         (&Method::POST, "state") => read(body).and_then(|change: state::Change| change.carry_out(stand_in)),
+        (&Method::POST, "streams") => read(body).map(|order: streams::Order| order.carry_out(stand_in)),
+        (&Method::GET, "streams") => return reply::json(StatusCode::OK, &stand_in.streams(), stand_in.now_ms()),
         (&Method::POST, "release") => {
             stand_in.release();
             Ok(())

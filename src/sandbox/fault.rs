@@ -1,5 +1,8 @@
 //! Faults: how the stand-in is told to misbehave, and the book they are kept in.
 //!
+//! On a stream a fault meets the frame in the place of the request: a hang leaves it unanswered, a reply is sent as a
+//! text frame, bare steps end the connection (by a reset where they say so). The socket waits out a delay.
+//!
 //! Guarantees: a queued fault is used once, by the next request for its method; a standing one until it is cleared;
 //! queued before standing, a method's own before those for `*`.
 //! Does not: act; `handling.rs` and `server.rs` carry faults out.

@@ -26,6 +26,7 @@ use super::{
     lock,
     reply::{self, Reply},
     settings::{RateLimits, Refusal},
+    stream::{Opening, Side},
 };
 
 /// Where the methods of the exchange stand.
@@ -40,6 +41,8 @@ pub(super) enum Answer {
     Http(Reply),
     /// Bare steps in place of an answer, then the end of the connection; and the release that a hang waits for.
     Wire(Vec<WireStep>, watch::Receiver<()>),
+    /// The agreement to a stream, which is served once the answer is out.
+    Stream(Reply, Box<Opening>),
 }
 
 /// Reads a request and answers it.
@@ -60,6 +63,8 @@ struct Visit {
     stand_in: StandIn,
     target: String,
     address: IpAddr,
+    peer: SocketAddr,
+    head: Parts,
     judged: Judged,
     sequence: u64,
     fault: Fault,
@@ -80,12 +85,12 @@ impl Visit {
             method: target.clone(),
             verb: head.method.to_string(),
             body,
-            headers: head.headers,
+            headers: head.headers.clone(),
             peer,
             authenticated: judged.is_authenticated(),
             executed: false,
         });
-        Self { stand_in, target, address, judged, sequence, fault, released }
+        Self { stand_in, target, address, peer, head, judged, sequence, fault, released }
     }
 
     async fn answer(mut self) -> Answer {
@@ -93,6 +98,12 @@ impl Visit {
             && let Some(answer) = self.misbehave().await
         {
             return answer;
+        }
+        if let Some(side) = Side::of(&self.target) {
+            return match Opening::agree(&self.stand_in, side, &self.head, self.peer, self.address) {
+                (Some(opening), reply) => Answer::Stream(reply, opening),
+                (None, reply) => Answer::Http(reply),
+            };
         }
         let reply = self.execute();
         if self.fault.when == When::After
@@ -146,7 +157,7 @@ impl Visit {
             return Err(Refusal::code(42901));
         }
         drop(limits);
-        lock(&self.stand_in.state.account).execute(&self.judged.asked, now_ms)
+        self.stand_in.execute(&self.judged.asked, now_ms).0
     }
 }
 

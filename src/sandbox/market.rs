@@ -1,11 +1,13 @@
 //! The market: a handful of instruments at prices that never move.
 //!
-//! Guarantees: the shapes of `public/get-instruments` and `public/get-tickers`.
-//! Does not: match orders, move prices or keep a book.
+//! Guarantees: the shapes of the public methods, whose answers never depend on the account.
+//! Does not: match orders, move prices or keep a book: what `get-book` shows is made up around the price.
+
+mod data;
 
 use serde_json::{Value, json};
 
-use super::amount::Amount;
+use super::{amount::Amount, json::Json, settings::Refusal};
 
 /// One tradable thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +61,16 @@ impl Instrument {
     }
 
     fn describe(&self) -> Value {
+        let (decimals, tick) = self.precision();
         json!({
             "symbol": self.name,
             "inst_type": if self.is_perpetual() { "PERPETUAL_SWAP" } else { "CCY_PAIR" },
             "display_name": self.name.replace('_', "/"),
             "base_ccy": self.base,
             "quote_ccy": self.quote,
-            "quote_decimals": 6,
+            "quote_decimals": decimals,
             "quantity_decimals": 6,
-            "price_tick_size": "0.000001",
+            "price_tick_size": tick,
             "qty_tick_size": "0.000001",
             "max_leverage": "50",
             "tradable": true,
@@ -76,6 +79,11 @@ impl Instrument {
             "margin_buy_enabled": true,
             "margin_sell_enabled": true,
         })
+    }
+
+    /// Decimals of a price, and its smallest step: fewer for dear things, as on the exchange.
+    fn precision(&self) -> (u8, &'static str) {
+        if self.price() >= Amount::parse("1000").unwrap_or_default() { (2, "0.01") } else { (6, "0.000001") }
     }
 
     fn ticker(&self, now_ms: i64) -> Value {
@@ -87,16 +95,30 @@ impl Instrument {
     }
 }
 
-/// The result of `public/get-instruments`.
-pub(super) fn instruments() -> Value {
-    json!({ "data": INSTRUMENTS.iter().map(Instrument::describe).collect::<Vec<_>>() })
+/// Answers a public method; one without behaviour here gives an empty list.
+pub(super) fn answer(method: &str, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
+    Ok(match method {
+        "public/get-instruments" => listed(Instrument::describe),
+        "public/get-tickers" => tickers(params.text("instrument_name"), now_ms).ok_or(Refusal::code(209))?,
+        "public/get-book" => data::book(named(params)?, params, now_ms),
+        "public/get-candlestick" => data::candles(named(params)?, params, now_ms)?,
+        "public/get-trades" => data::trades(named(params)?, params, now_ms),
+        _ => json!({ "data": [] }),
+    })
 }
 
-/// The result of `public/get-tickers`: all, or one; `None` for one that does not exist.
+/// All tickers, or one; `None` for one that does not exist.
 pub(super) fn tickers(name: Option<&str>, now_ms: i64) -> Option<Value> {
-    let listed: Vec<_> = match name {
-        Some(name) => vec![find(name)?.ticker(now_ms)],
-        None => INSTRUMENTS.iter().map(|instrument| instrument.ticker(now_ms)).collect(),
-    };
-    Some(json!({ "data": listed }))
+    Some(match name {
+        Some(name) => json!({ "data": [find(name)?.ticker(now_ms)] }),
+        None => listed(|instrument| instrument.ticker(now_ms)),
+    })
+}
+
+fn listed(describe: impl Fn(&Instrument) -> Value) -> Value {
+    json!({ "data": INSTRUMENTS.iter().map(describe).collect::<Vec<_>>() })
+}
+
+fn named(params: &Json) -> Result<&'static Instrument, Refusal> {
+    find(params.text("instrument_name").ok_or(Refusal::code(40004))?).ok_or(Refusal::code(209))
 }

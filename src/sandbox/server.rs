@@ -27,6 +27,7 @@ use super::{
     handling::{self, Answer, BASE_PATH},
     lock,
     reply::Reply,
+    stream::Opening,
 };
 
 /// How long accepting rests after an error, such as no descriptor left.
@@ -106,8 +107,15 @@ struct Host {
 #[error("cut short by script")]
 struct CutShort;
 
-/// The bare steps that a cut connection still has to carry out.
-type Steps = Arc<Mutex<Option<(Vec<WireStep>, watch::Receiver<()>)>>>;
+/// What a connection still has to do when hyper is done with it.
+enum Rest {
+    /// Bare steps, after it was cut.
+    Steps(Vec<WireStep>, watch::Receiver<()>),
+    /// A stream.
+    Stream(Box<Opening>),
+}
+
+type Slot = Arc<Mutex<Option<Rest>>>;
 
 impl Host {
     async fn accept(self, listener: TcpListener) {
@@ -131,17 +139,20 @@ impl Host {
 
     async fn connection(self, stream: TcpStream, peer: SocketAddr) {
         let _ = stream.set_nodelay(true);
-        let steps = Steps::default();
-        let slot = Arc::clone(&steps);
+        let rest = Slot::default();
+        let slot = Arc::clone(&rest);
         let service = service_fn(move |request| self.clone().respond(peer, request, Arc::clone(&slot)));
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(stream), service);
         let _ = (&mut connection).await;
-        let steps = lock(&steps).take();
-        if let Some((steps, released)) = steps {
-            play(connection.into_parts().io.into_inner(), steps, released).await;
+        let rest = lock(&rest).take();
+        let parts = connection.into_parts();
+        match rest {
+            None => {}
+            Some(Rest::Steps(steps, released)) => play(parts.io.into_inner(), steps, released).await,
+            Some(Rest::Stream(opening)) => opening.serve(parts.io.into_inner(), parts.read_buf).await,
         }
     }
 
@@ -150,7 +161,7 @@ impl Host {
         self,
         peer: SocketAddr,
         request: hyper::Request<Incoming>,
-        slot: Steps,
+        slot: Slot,
     ) -> Pin<Box<dyn Future<Output = Result<Reply, CutShort>> + Send>> {
         Box::pin(async move {
             let stop = self.stop.clone();
@@ -159,8 +170,12 @@ impl Host {
             match task.await {
                 Ok(Some(Answer::Http(reply))) => Ok(reply),
                 Ok(Some(Answer::Wire(steps, released))) => {
-                    *lock(&slot) = Some((steps, released));
+                    *lock(&slot) = Some(Rest::Steps(steps, released));
                     Err(CutShort)
+                }
+                Ok(Some(Answer::Stream(reply, opening))) => {
+                    *lock(&slot) = Some(Rest::Stream(opening));
+                    Ok(reply)
                 }
                 Ok(None) | Err(_) => Err(CutShort),
             }

@@ -27,6 +27,10 @@ pub struct Settings {
     pub dialect: Dialect,
     /// What the account holds at the start: currency and amount.
     pub balances: Vec<(String, String)>,
+    /// How often a stream is asked for a sign of life, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// How long it may take to give one, in milliseconds; then it is closed with 1000.
+    pub heartbeat_answer_ms: u64,
 }
 
 impl Default for Settings {
@@ -42,6 +46,8 @@ impl Default for Settings {
             forbidden: Refusal::code(40101),
             dialect: Dialect::Documented,
             balances: balances.map(|(currency, amount)| (currency.to_owned(), amount.to_owned())).to_vec(),
+            heartbeat_ms: 30_000,
+            heartbeat_answer_ms: 5_000,
         }
     }
 }

@@ -7,6 +7,7 @@ mod client;
 mod control;
 mod faults;
 mod orders;
+mod streams;
 
 use serde_json::json;
 
@@ -54,6 +55,10 @@ async fn public_methods_are_gets_and_need_no_signature() {
     assert_eq!(tickers["result"]["data"][0]["i"], "BTC_USD");
     let instruments = client.get("/exchange/v1/public/get-instruments").await.json();
     assert!(instruments["result"]["data"].as_array().unwrap().len() > 10);
+    let book = client.get("/exchange/v1/public/get-book?instrument_name=BTC_USD&depth=3").await.json();
+    assert_eq!(book["result"]["data"][0]["bids"].as_array().unwrap().len(), 3);
+    let nameless = client.get("/exchange/v1/public/get-candlestick?timeframe=1m").await;
+    assert_eq!((nameless.status, &nameless.json()["code"]), (400, &json!(40004)));
     let unknown = client.get("/exchange/v1/public/get-nothing").await;
     assert_eq!((unknown.status, &unknown.json()["code"]), (400, &json!(40002)));
     let outside = client.get("/exchange/v2/public/get-tickers").await;
@@ -61,14 +66,14 @@ async fn public_methods_are_gets_and_need_no_signature() {
     let body = r#"{"id":1,"method":"public/staking/get-conversion-rate","api_key":"x","params":{}}"#;
     let posted = client.post("/exchange/v1/public/staking/get-conversion-rate", body).await;
     assert_eq!((posted.status, &posted.json()["id"]), (200, &json!(1)));
-    assert_eq!((exchange.total().executed, exchange.total().authenticated), (3, 0));
+    assert_eq!((exchange.total().executed, exchange.total().authenticated), (4, 0));
 }
 
 #[tokio::test]
 async fn every_method_of_the_catalogue_is_answered_in_the_envelope() {
     let (_exchange, running) = started().await;
     let client = Client::new(&running);
-    for method in ["private/staking/get-open-stake", "private/bot/get-trading-bots", "private/get-fee-rate"] {
+    for method in ["private/staking/get-open-stake", "private/bot/get-trading-bots", "private/otc/get-open-deals"] {
         let reply = client.call(method, json!({})).await;
         let expected = format!(r#"{{"id":7,"method":"{method}","code":0,"result":{{"data":[]}}}}"#);
         assert_eq!((reply.status, reply.body.as_str()), (200, expected.as_str()));

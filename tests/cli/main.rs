@@ -12,4 +12,5 @@ mod plain;
 mod serve;
 mod signals;
 mod support;
+mod support_bundle;
 mod systemd;

@@ -23,6 +23,7 @@ mod redirects;
 mod refusals;
 mod scrubbing;
 mod sockets;
+mod status_page;
 mod support;
 mod tokens;
 mod unknown_orders;

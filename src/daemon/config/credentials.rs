@@ -28,7 +28,7 @@ const TOO_SHORT: usize = 8;
 /// Shorter keys, secrets and tokens are suspicious.
 const SHORT: usize = 16;
 /// What the exchange's secrets begin with; a key does not.
-const SECRET_PREFIX: &str = "cxakp_";
+pub(super) const SECRET_PREFIX: &str = "cxakp_";
 const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
 
 /// Where calls go, as far as credentials care.
@@ -260,9 +260,8 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
     }
 }
 
-/// The pair of one source alone, for comparing files.
-pub(super) fn pair_of(layer: Layer) -> Option<(&'static str, Credentials)> {
-    let layers = [layer];
-    let first = complete_pairs(&layers).into_iter().next()?;
+/// The pair of these sources alone, unjudged, for comparing.
+pub(super) fn pair_of(layers: &[Layer]) -> Option<(&'static str, Credentials)> {
+    let first = complete_pairs(layers).into_iter().next()?;
     first.cleaned().map(|credentials| (first.names.0, credentials))
 }

@@ -135,6 +135,14 @@ pub(super) fn is_secret(name: &str) -> bool {
     SECRETS.contains(&name)
 }
 
+/// Whether the name of somebody else's variable says that it holds a secret, and not where one is.
+pub(super) fn seems_secret(name: &str) -> bool {
+    let upper = name.to_uppercase();
+    let kinds = ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY"];
+    let places = ["LABEL", "FILE", "PATH", "URL", "NAME", "_ID"];
+    kinds.iter().any(|kind| upper.contains(kind)) && !places.iter().any(|place| upper.ends_with(place))
+}
+
 /// Whether a variable means something to us.
 pub(super) fn is_ours(name: &str) -> bool {
     let named = NAMED.iter().any(|(known, _)| *known == name);

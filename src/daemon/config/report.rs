@@ -18,6 +18,16 @@ pub struct Row {
     pub source: Origin,
 }
 
+impl Row {
+    /// Of what was looked at: whether it is a file that could be read.
+    pub(super) fn is_a_file_that_was_read(&self) -> bool {
+        self.source != Origin::Default && self.shown == READ
+    }
+}
+
+/// What is said of a file that could be read.
+pub(super) const READ: &str = "read";
+
 /// What the daemon makes of its sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {

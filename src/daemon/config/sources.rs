@@ -13,7 +13,11 @@ use std::{
 use rustix::process::{Resource, geteuid, getrlimit};
 use zeroize::Zeroizing;
 
-use super::{names, problem::Origin, report::Row};
+use super::{
+    names,
+    problem::Origin,
+    report::{READ, Row},
+};
 
 /// Where the configuration file is looked for when none is named.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/crypto-proxy/config.toml";
@@ -122,7 +126,7 @@ impl fmt::Debug for Sources {
 
 fn describe(key: &str, path: &Path, absent: &str) -> Row {
     let shown = match std::fs::File::open(path) {
-        Ok(_) => "read".to_owned(),
+        Ok(_) => READ.to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => absent.to_owned(),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "not readable by you".to_owned(),
         Err(error) => format!("cannot be read: {error}"),

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::problem::Origin;
+use super::{cleaning, names, problem::Origin, variables::Variables};
+use crate::gateway::secret::LeakSearch;
 
 /// Characters in a row that count as a part.
 const PART: usize = 8;
@@ -66,6 +67,27 @@ impl Withheld {
         let mut parts = parts.map(|part| Zeroizing::new(part.iter().collect::<String>()));
         parts.any(|part| lower.contains(part.as_str())) || holds_a_secret(&lower) || holds_random_text(text)
     }
+}
+
+/// Every secret of every source, for the search in what is about to leave: pairs that are not used and halves, as they
+/// stand and as they are after cleaning; of lines that count for nothing and of what other programs keep in the same
+/// file only what is long enough, because comments and placeholders are words.
+pub(super) fn leaks(variables: &Variables) -> LeakSearch {
+    let mut search = LeakSearch::default();
+    let cleaned = |value: &str| cleaning::clean(value).ok().map(|(text, _)| text);
+    for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
+        search.add(variable.value.trim());
+        cleaned(&variable.value).iter().for_each(|text| search.add(text));
+        // Two values in one variable: each is a secret by itself.
+        let words = variable.value.split_whitespace().filter(|word| word.len() >= RANDOM);
+        words.for_each(|word| search.add(word));
+    }
+    let others = variables.iter().filter(|(name, _)| names::seems_secret(name)).map(|(_, variable)| &variable.value);
+    let spare = variables.layers.iter().flat_map(|layer| &layer.spare);
+    let others = others.chain(spare).filter_map(|value| cleaned(value));
+    // A path says where a secret is.
+    others.filter(|text| text.len() >= RANDOM && !text.starts_with('/')).for_each(|text| search.add(&text));
+    search
 }
 
 /// Whether the exchange's prefix is followed by anything; alone it is a word of ours.

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{Address, Settings};
-use crate::http::Source;
+use crate::gateway::whence::{OVERFLOW_UID, Source};
 
 /// Connections that may wait on a socket to be accepted; as many as tokio itself gives TCP.
 const BACKLOG: u32 = 1024;
@@ -178,7 +178,12 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok((Stream::Tcp(stream), Source::Ip(peer.ip().to_canonical())))
             }
-            Self::Unix { listener, .. } => Ok((Stream::Unix(listener.accept().await?.0), Source::Unix)),
+            Self::Unix { listener, .. } => {
+                let stream = listener.accept().await?.0;
+                // The kernel noted it at the connect; who hands the socket on later is not seen.
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|uid| *uid != OVERFLOW_UID);
+                Ok((Stream::Unix(stream), Source::Unix { uid }))
+            }
         }
     }
 }

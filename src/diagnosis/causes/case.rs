@@ -38,6 +38,12 @@ impl<'a> Case<'a> {
         reads.copied().find(|probe| self.findings.answer(*probe).is_some_and(Answer::is_acceptance))
     }
 
+    /// Whether a read of this method was accepted in this run.
+    pub(super) fn accepts(&self, method: &str) -> bool {
+        let mut reads = Probe::READS.iter().chain([&Probe::Summary]).filter(|probe| probe.method() == Some(method));
+        reads.any(|probe| self.findings.answer(*probe).is_some_and(Answer::is_acceptance))
+    }
+
     /// "private/… was accepted in this run", for what that excludes.
     pub(super) fn acceptance(&self) -> Option<String> {
         let method = self.accepted()?.method()?;
@@ -88,7 +94,15 @@ impl<'a> Case<'a> {
             return Some(format!("{}, after the last accepted call", change.what.describe()));
         }
         let (before, now) = (good.address?, self.outbound()?);
-        (before != now).then(|| format!("the last accepted call left from {before}, this one from {now}"))
+        // Of two families both may be ours at the same time.
+        let comparable = before.is_ipv4() == now.is_ipv4();
+        (comparable && before != now).then(|| format!("the last accepted call left from {before}, this one from {now}"))
+    }
+
+    /// Whether the last accepted call went to another base URL.
+    pub(super) fn asked_elsewhere(&self) -> bool {
+        let Some(good) = &self.past.last_good else { return false };
+        self.past.changes.iter().any(|change| change.at_ms > good.at_ms && change.what == super::What::Base)
     }
 
     /// Where calls leave from, in words.

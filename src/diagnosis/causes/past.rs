@@ -4,7 +4,13 @@
 
 use std::net::IpAddr;
 
-use crate::exchange::methods::Class;
+use crate::{
+    diagnosis::{
+        history::LastStart,
+        pair_memory::{Origin, PairStory},
+    },
+    exchange::methods::Class,
+};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +52,10 @@ pub enum What {
 }
 
 impl What {
-    /// Whether it is about the pair.
+    /// Whether calls before it say nothing about calls after it: another pair, another way out, another exchange.
     #[must_use]
-    pub const fn is_of_the_pair(&self) -> bool {
-        matches!(self, Self::Key | Self::Secret | Self::Pair)
+    pub const fn is_a_new_beginning(&self) -> bool {
+        matches!(self, Self::Key | Self::Secret | Self::Pair | Self::Address { .. } | Self::Base)
     }
 
     /// In words.
@@ -89,7 +95,9 @@ pub struct MethodPast {
     pub accepted: u32,
     /// Calls whose key, permission or address it refused, by a code of its own.
     pub refused: u32,
-    /// The code of the last call that had one other than 0.
+    /// Those of them since its last accepted call; 0 where reads and other methods fail alike, and it is not its own trouble.
+    pub failing: u32,
+    /// The code of the last call, where it is not 0 and the call is not long ago.
     pub last_code: Option<i64>,
 }
 
@@ -111,7 +119,11 @@ pub enum Told {
 pub struct Past {
     /// Since when there is a history, in milliseconds since 1970; `None`: there is none.
     pub since_ms: Option<u64>,
-    /// The last private call that was accepted.
+    /// Why there is none, where one was looked for.
+    pub unread: Option<String>,
+    /// How the pair in use came about; `None`: not known.
+    pub pair: Option<PairStory>,
+    /// The last private call that was accepted, with whatever pair.
     pub last_good: Option<Event>,
     /// The first one that was refused since.
     pub first_bad: Option<Event>,
@@ -125,6 +137,10 @@ pub struct Past {
     pub refused_here: u32,
     /// The fingerprint of the key that the running daemon uses, where it is another program than this.
     pub daemon_fingerprint: Option<String>,
+    /// The daemon's last start, where a history tells of it and this is another program.
+    pub last_start: Option<LastStart>,
+    /// Whether the daemon started with the key in use and another secret.
+    pub daemon_has_another_secret: bool,
     /// When the key was last updated, as the dashboard shows it, in milliseconds since 1970.
     pub key_updated_ms: Option<u64>,
     /// What somebody says.
@@ -132,16 +148,15 @@ pub struct Past {
 }
 
 impl Past {
-    /// The last change of the pair.
+    /// How the pair in use came about, where that is known and no call was accepted with it.
     #[must_use]
-    pub fn pair_change(&self) -> Option<&Change> {
-        self.changes.iter().rev().find(|change| change.what.is_of_the_pair())
+    pub fn unproven(&self) -> Option<Origin> {
+        self.pair.as_ref().map(|pair| pair.origin).filter(|origin| *origin != Origin::Proven)
     }
 
     /// The last accepted call with the pair as it is.
     #[must_use]
     pub fn good_with_this_pair(&self) -> Option<&Event> {
-        let changed_ms = self.pair_change().map_or(0, |change| change.at_ms);
-        self.last_good.as_ref().filter(|good| good.at_ms > changed_ms)
+        self.last_good.as_ref().filter(|_| self.unproven().is_none())
     }
 }

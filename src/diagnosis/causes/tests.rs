@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     diagnosis::{
         egress::Reading,
+        pair_memory::{Half, Origin, PairStory},
         probes::{Answer, CredentialFacts, Environment, Finding, Findings, Flaw, FlawFound, Probe, Seen, Target},
     },
     exchange::methods::Class,
@@ -66,8 +67,9 @@ fn good(address: [u8; 4]) -> Past {
     Past { since_ms: Some(1), last_good: Some(event), ..Past::default() }
 }
 
-fn changed(what: What, past: Past) -> Past {
-    Past { changes: vec![Change { at_ms: 600_000, what }], ..past }
+fn came(origin: Origin, past: Past) -> Past {
+    let beside = matches!(origin, Origin::Half { .. }).then(|| "00000000".to_owned());
+    Past { pair: Some(PairStory { origin, since_ms: 600_000, beside }), ..past }
 }
 
 fn top(findings: &Findings, past: &Past) -> (Vec<Cause>, Option<Likelihood>) {
@@ -110,20 +112,33 @@ fn row_4_without_a_statement_the_address_stands_in_the_tie() {
 #[test]
 fn row_5_6_and_30_what_changed_since_it_worked() {
     let refused = healthy().refused();
-    assert_eq!(top(&refused, &changed(What::Pair, good(HOME))).0, [Cause::PairChanged]);
-    assert_eq!(top(&refused, &good(HOME)), (vec![Cause::ChangedAtExchange, Cause::KeyDisabled], Some(Likely)));
-    assert!(ruled_out(&refused, &good(HOME)).contains(&Cause::KeyMismatch));
-    for half in [What::Key, What::Secret] {
-        let past = changed(half.clone(), good(HOME));
+    assert_eq!(top(&refused, &came(Origin::Replaced, good(HOME))), (vec![Cause::PairChanged], Some(Likely)));
+    for past in [good(HOME), came(Origin::Proven, good(HOME))] {
+        assert_eq!(top(&refused, &past), (vec![Cause::ChangedAtExchange, Cause::KeyDisabled], Some(Likely)));
+        assert!(ruled_out(&refused, &past).contains(&Cause::KeyMismatch));
+    }
+    assert!(ruled_out(&refused, &came(Origin::Proven, good(HOME))).contains(&Cause::HalfRotated));
+    for replaced in [Half::Key, Half::Secret] {
+        let past = came(Origin::Half { replaced, worked: true }, good(HOME));
         assert_eq!(top(&refused, &past), (vec![Cause::HalfRotated], Some(VeryLikely)));
     }
-    assert_eq!(top(&refused, &changed(What::Key, Past::default())), (vec![Cause::HalfRotated], Some(Likely)));
-    let mended = |mut past: Past| {
-        past.changes.push(Change { at_ms: 700_000, what: What::Secret });
-        rank(&refused, &past).likelihood()
-    };
-    assert_eq!(mended(changed(What::Key, good(HOME))), Some(Possible), "key, then secret: half, or mended");
-    assert_eq!(mended(Past::default()), Some(Possible));
+    let never = |replaced| came(Origin::Half { replaced, worked: false }, Past::default());
+    assert_eq!(top(&refused, &never(Half::Key)), (vec![Cause::HalfRotated], Some(Likely)));
+    assert_eq!(rank(&refused, &never(Half::Secret)).likelihood(), Some(Possible), "as likely mended as broken");
+}
+
+#[test]
+fn row_30_halves_that_came_at_two_starts_are_no_half_rotation_and_no_verdict() {
+    let tie = vec![Cause::KeyMismatch, Cause::KeyDisabled, Cause::PairChanged];
+    for past in [good(HOME), Past::default()] {
+        let past = came(Origin::TwoStarts, past);
+        assert_eq!(top(&healthy().refused(), &past), (tie.clone(), Some(Likely)));
+        let ranking = rank(&healthy().refused(), &past);
+        let half = ranking.causes.iter().find(|ranked| ranked.cause == Cause::HalfRotated).unwrap();
+        assert_eq!((half.likelihood(), half.con.len()), (Some(Possible), 1));
+        let away = healthy().refused().with(&[Probe::Outbound], &confirmed(AWAY));
+        assert_eq!(top(&away, &past).0.last(), Some(&Cause::IpNotListed), "the address speaks for itself");
+    }
 }
 
 #[test]
@@ -131,7 +146,8 @@ fn rows_9_and_10_the_address() {
     let away = healthy().with(&[Probe::Outbound], &confirmed(AWAY));
     assert_eq!(top(&away.clone().refused(), &Past::default()), (vec![Cause::IpNotListed], Some(Likely)));
     let moved = What::Address { from: HOME.into(), to: AWAY.into() };
-    let (causes, _) = top(&away.clone().refused(), &changed(moved, good(HOME)));
+    let changes = vec![Change { at_ms: 600_000, what: moved }];
+    let (causes, _) = top(&away.clone().refused(), &Past { changes, ..good(HOME) });
     assert_eq!(causes, [Cause::IpDrift, Cause::IpNotListed]);
     let named = away.with(&[Probe::Balance, Probe::OpenOrders, Probe::OrderHistory], &answered(401, 40103));
     assert_eq!(top(&named, &Past::default()), (vec![Cause::IpNotListed], Some(VeryLikely)));
@@ -167,8 +183,28 @@ fn row_19_by_the_host_alone() {
     assert!(!top(&healthy().refused(), &Past::default()).0.contains(&Cause::WrongEnvironment));
 }
 
+#[test]
+fn row_19_by_a_base_url_that_changed_since_it_worked() {
+    let changes = vec![Change { at_ms: 600_000, what: What::Base }];
+    let past = Past { changes, ..came(Origin::Proven, good(HOME)) };
+    assert_eq!(top(&healthy().refused(), &past), (vec![Cause::WrongEnvironment], Some(Likely)));
+    let before = Past { changes: vec![Change { at_ms: 400_000, what: What::Base }], ..past };
+    assert_eq!(top(&healthy().refused(), &before).0[0], Cause::ChangedAtExchange);
+}
+
+#[test]
+fn an_address_of_the_other_family_is_no_move() {
+    let ipv6: IpAddr = "2606:4700::9".parse().unwrap();
+    let unstated =
+        Findings { expected: Expected::Unstated, ..healthy().refused().with(&[Probe::Outbound], &confirmed(ipv6)) };
+    assert_eq!(top(&unstated, &came(Origin::Proven, good(HOME))).0[0], Cause::ChangedAtExchange);
+    let away = unstated.with(&[Probe::Outbound], &confirmed(AWAY));
+    assert_eq!(top(&away, &came(Origin::Proven, good(HOME))).0[0], Cause::IpDrift);
+}
+
 fn record(method: &str, class: Class, accepted: u32, refused: u32, last_code: i64) -> MethodPast {
-    MethodPast { method: method.into(), class: Some(class), accepted, refused, last_code: Some(last_code) }
+    let failing = refused;
+    MethodPast { method: method.into(), class: Some(class), accepted, refused, failing, last_code: Some(last_code) }
 }
 
 #[test]
@@ -178,6 +214,12 @@ fn rows_7_12_and_29_from_the_record() {
     assert_eq!(top(&healthy(), &past(vec![order()])), (vec![Cause::NoTradePermission], Some(Likely)));
     let cancel = record("private/cancel-order", Class::Trade, 4, 0, 0);
     assert_eq!(top(&healthy(), &past(vec![order(), cancel])), (vec![Cause::MethodPermission], Some(Likely)));
+    let before = || record("private/create-order", Class::Trade, 7, 3, 40101);
+    assert_eq!(top(&healthy(), &past(vec![before()])), (vec![Cause::NoTradePermission], Some(Likely)));
+    let over = MethodPast { failing: 0, ..before() };
+    assert_eq!(top(&healthy(), &past(vec![over])), (vec![], None), "accepted since");
+    let probed = record("private/user-balance", Class::Read, 0, 9, 40101);
+    assert_eq!(top(&healthy(), &past(vec![probed])), (vec![], None), "accepted in this run");
     let reads = ["private/get-trades", "private/get-positions"].map(|name| record(name, Class::Read, 0, 2, 40101));
     assert_eq!(top(&healthy(), &past(reads.to_vec())), (vec![Cause::SomeMethods], Some(Likely)));
 }
@@ -211,8 +253,13 @@ fn what_callers_alone_can_bring_about_is_never_very_likely() {
 fn row_23_the_daemon_uses_another_key_than_the_file() {
     let past = Past { daemon_fingerprint: Some("00000000".into()), ..Past::default() };
     assert_eq!(top(&healthy(), &past), (vec![Cause::NotRestarted], Some(VeryLikely)));
+    let refused = rank(&healthy().refused(), &past);
+    let restart = refused.causes.iter().find(|ranked| ranked.cause == Cause::NotRestarted).unwrap();
+    assert_eq!((restart.likelihood(), restart.con.len()), (Some(Possible), 1), "the daemon's pair may work");
     let past = Past { daemon_fingerprint: Some("5f3a0000".into()), ..Past::default() };
     assert_eq!(top(&healthy(), &past), (vec![], None));
+    let past = Past { daemon_has_another_secret: true, ..past };
+    assert_eq!(top(&healthy(), &past), (vec![Cause::NotRestarted], Some(VeryLikely)));
 }
 
 #[test]
@@ -260,7 +307,15 @@ fn rows_2_3_and_31_flaws_of_the_pair() {
     assert_eq!(top(&flawed(Flaw::Quoted), &Past::default()), (vec![Cause::DirtyCredentials], Some(Possible)));
     assert_eq!(rank(&flawed(Flaw::Quoted), &Past::default()).conclusion, Conclusion::Healthy);
     assert_eq!(ruled_out(&flawed(Flaw::Swapped), &Past::default()), [Cause::MalformedPair]);
-    assert_eq!(top(&flawed(Flaw::Swapped).refused(), &Past::default()).0[0], Cause::MalformedPair);
+    let refused = flawed(Flaw::Swapped).refused();
+    assert_eq!(top(&refused, &Past::default()), (vec![Cause::MalformedPair], Some(Likely)));
+    assert!(ruled_out(&refused, &came(Origin::Proven, good(HOME))).contains(&Cause::MalformedPair));
+    let half = came(Origin::Half { replaced: Half::Key, worked: true }, good(HOME));
+    assert_eq!(top(&refused, &half).0, [Cause::HalfRotated]);
+    let away = refused.with(&[Probe::Outbound], &confirmed(AWAY));
+    assert_eq!(top(&away, &Past::default()).0, [Cause::IpNotListed]);
+    let reads = [Probe::Balance, Probe::OpenOrders, Probe::OrderHistory];
+    assert_eq!(top(&away.with(&reads, &answered(401, 40103)), &Past::default()).0, [Cause::IpNotListed]);
 }
 
 #[test]

@@ -6,7 +6,11 @@ use tokio::sync::{Notify, watch};
 
 use super::{judgement::tests::answer, *};
 use crate::{
-    diagnosis::{egress::Trigger, lines::Lines},
+    diagnosis::{
+        egress::Trigger,
+        lines::Lines,
+        pair_memory::{Change, Half, Origin},
+    },
     gateway::observed::{Expected, Outbound},
 };
 
@@ -208,8 +212,8 @@ async fn the_clock_is_said_to_be_off_once_and_to_be_right_again_once() {
 #[tokio::test]
 async fn another_key_ends_what_the_memory_of_the_pair_says() {
     let mut desk = Desk::new(Expected::Unstated);
-    desk.hints.pair =
-        PairFacts { change: crate::diagnosis::pair_memory::Change::KeyChanged, since: 0, came_apart: true };
+    let origin = Origin::Half { replaced: Half::Key, worked: true };
+    desk.hints.pair = PairFacts { change: Change::KeyChanged, since: 0, origin };
     desk.fails("a", 40101, None);
     assert!(desk.lines.take()[0].contains("CP-HALF-ROTATED"));
     let reloaded = CallReport { key_fingerprint: "00000000".into(), ..answer(READ, 401, Some(40101)) };

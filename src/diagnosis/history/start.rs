@@ -7,11 +7,12 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{
+    pairs,
     schema::Problem,
     store::{self, Store, change, compare, signed},
 };
 use crate::{
-    diagnosis::pair_memory::{Change, PairFacts},
+    diagnosis::pair_memory::{Change, Origin, PairFacts},
     gateway::secret::Credentials,
 };
 
@@ -83,12 +84,7 @@ fn note_pair(file: &Transaction<'_>, credentials: &Credentials, now_ms: u64) -> 
     let before = store::state(file, "key")?.zip(store::state(file, "secret")?);
     let what = match before {
         None => Change::First,
-        Some(((known_key, _), (known_secret, _))) => match (known_key == key, known_secret == secret) {
-            (true, true) => Change::Same,
-            (false, true) => Change::KeyChanged,
-            (true, false) => Change::SecretChanged,
-            (false, false) => Change::Both,
-        },
+        Some(((known_key, _), (known_secret, _))) => Change::of(known_key == key, known_secret == secret),
     };
     let key_since = compare(file, now_ms, "key", &key)?;
     let secret_since = compare(file, now_ms, "secret", &secret)?;
@@ -97,7 +93,8 @@ fn note_pair(file: &Transaction<'_>, credentials: &Credentials, now_ms: u64) -> 
          ON CONFLICT DO UPDATE SET last_ms = excluded.last_ms",
         params![key, number, signed(now_ms)],
     )?;
-    Ok(PairFacts { change: what, since: key_since.max(secret_since), came_apart: key_since != secret_since })
+    let origin = pairs::story_of_now(file)?.map_or(Origin::First, |story| story.origin);
+    Ok(PairFacts { change: what, since: key_since.max(secret_since), origin })
 }
 
 /// The random bytes of this installation, made at its first start.

@@ -12,7 +12,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    diagnosis::{lines::Lines, pair_memory::Change},
+    diagnosis::{
+        lines::Lines,
+        pair_memory::{Change, Half, Origin},
+    },
     exchange::methods::Class,
     gateway::{
         observed::{Outbound, Skew},
@@ -24,6 +27,7 @@ use crate::{
 mod broken;
 mod kept;
 mod starts;
+mod strip;
 
 const READ: &str = "private/user-balance";
 const CREATE: &str = "private/create-order";

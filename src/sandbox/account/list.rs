@@ -1,6 +1,7 @@
-//! Several orders in one call: lists, and groups that stand or fall together.
+//! Several orders in one call: lists, batches, and groups that stand or fall together.
 //!
-//! Guarantees: of a list each order is accepted or refused alone; of a group (OCO, OTO, OTOCO) all or none.
+//! Guarantees: of a list or batch each order is accepted or refused alone, cancellations first; of a group (OCO, OTO,
+//! OTOCO) all or none. The answer to a batch is our guess: the documents show none.
 //! Does not: cancel one leg when another fills: nothing resting here ever fills.
 
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    super::{authentication::Asked, reply, settings::Refusal},
+    super::{authentication::Asked, json::Json, reply, settings::Refusal},
     Account, Family,
     order::Order,
 };
@@ -33,6 +34,32 @@ impl Account {
         }
     }
 
+    /// Cancels each of these orders for itself.
+    pub(super) fn cancel_list(&mut self, named: &[Json], family: Family, now_ms: i64) -> Value {
+        let cancel = |(index, params): (usize, &Json)| match self.cancel(params, family, now_ms) {
+            Ok(mut done) => {
+                if let Some(members) = done.as_object_mut() {
+                    members.extend([("code".to_owned(), json!(0)), ("index".to_owned(), json!(index))]);
+                }
+                done
+            }
+            Err(Refusal { code, .. }) => json!({ "code": code, "index": index, "message": reply::message(code) }),
+        };
+        named.iter().enumerate().map(cancel).collect()
+    }
+
+    /// Cancellations, then creations; not atomic [documents].
+    pub(super) fn batch(&mut self, asked: &Asked, now_ms: i64) -> Result<Value, Refusal> {
+        let (cancels, creates) = (asked.params.items("cancels"), asked.params.items("creates"));
+        if cancels.is_empty() && creates.is_empty() || creates.len() > MAX_LIST {
+            return Err(Refusal::code(40004));
+        }
+        let cancelled = self.cancel_list(cancels, Family::Plain, now_ms);
+        let legs = read_each(creates, Family::Plain, asked, now_ms);
+        let created: Value = legs.into_iter().enumerate().map(|(index, leg)| self.list_entry(index, leg)).collect();
+        Ok(json!({ "cancels": cancelled, "creates": created }))
+    }
+
     pub(super) fn create_group(&mut self, asked: &Asked, size: usize, now_ms: i64) -> Result<Value, Refusal> {
         let legs: Vec<_> = read_legs(asked, now_ms)?.into_iter().collect::<Result<_, _>>()?;
         let names: BTreeSet<_> = legs.iter().map(|leg| leg.client_oid.as_str()).collect();
@@ -53,11 +80,20 @@ impl Account {
 }
 
 fn read_legs(asked: &Asked, now_ms: i64) -> Result<Vec<Result<Order, Refusal>>, Refusal> {
-    let legs = asked.params.items("order_list");
+    let legs = legs(&asked.params)?;
+    Ok(read_each(legs, Family::of(&asked.method), asked, now_ms))
+}
+
+fn read_each(legs: &[Json], family: Family, asked: &Asked, now_ms: i64) -> Vec<Result<Order, Refusal>> {
+    let read = |(index, leg)| Order::read(leg, family, format!("{}_{index}", asked.nonce), now_ms);
+    legs.iter().enumerate().map(read).collect()
+}
+
+/// The orders of a list, which is neither empty nor too long.
+pub(super) fn legs(params: &Json) -> Result<&[Json], Refusal> {
+    let legs = params.items("order_list");
     if legs.is_empty() || legs.len() > MAX_LIST {
         return Err(Refusal::code(40004));
     }
-    let family = Family::of(&asked.method);
-    let read = |(index, leg)| Order::read(leg, family, format!("{}_{index}", asked.nonce), now_ms);
-    Ok(legs.iter().enumerate().map(read).collect())
+    Ok(legs)
 }

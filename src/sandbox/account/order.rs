@@ -18,7 +18,7 @@ const MAX_CLIENT_OID: usize = 36;
 
 /// Which family of methods an order belongs to: each sees its own only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(in crate::sandbox) enum Family {
     /// `private/…`
     Plain,
     /// `private/advanced/…`

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     super::{amount::Amount, authentication::Asked, json::Json, market, settings::Refusal},
     ACCOUNT_ID, Account, Family, Status,
-    order::Order,
+    order::{Order, required},
 };
 
 /// Entries in an answer when no `limit` is given [documents].
@@ -32,6 +32,10 @@ impl Account {
             "private/get-positions" => self.position_list(now_ms),
             "private/get-accounts" => accounts(now_ms),
             "private/get-currency-networks" => self.networks(now_ms),
+            "private/get-fee-rate" => fee_rate(),
+            "private/get-instrument-fee-rate" => instrument_fee_rate(params)?,
+            "private/get-deposit-history" => json!({ "deposit_list": [] }),
+            "private/get-withdrawal-history" => json!({ "withdrawal_list": self.withdrawals }),
             _ => json!({ "data": [] }),
         })
     }
@@ -59,7 +63,7 @@ impl Account {
         order.map(|order| order.describe(ACCOUNT_ID)).ok_or(Refusal::code(40401))
     }
 
-    fn user_balance(&self) -> Value {
+    pub(super) fn user_balance(&self) -> Value {
         let total = self.worth().to_string();
         let balances: Vec<_> =
             self.balances.iter().map(|(currency, amount)| position_balance(currency, *amount)).collect();
@@ -97,7 +101,7 @@ impl Account {
         json!({ "accounts": self.balances.iter().map(entry).collect::<Vec<_>>() })
     }
 
-    fn position_list(&self, now_ms: i64) -> Value {
+    pub(super) fn position_list(&self, now_ms: i64) -> Value {
         let open = self.positions.iter().filter(|(_, quantity)| **quantity != Amount::ZERO);
         let entry = |(name, quantity): (&&str, &Amount)| {
             json!({
@@ -127,7 +131,7 @@ fn position_balance(currency: &str, amount: Amount) -> Value {
         "instrument_name": currency,
         "quantity": quantity,
         "market_value": value,
-        "collateral_eligible": true,
+        "collateral_eligible": "true",
         "haircut": "0",
         "collateral_amount": value,
         "max_withdrawal_balance": quantity,
@@ -141,6 +145,27 @@ fn in_usd(currency: &str, amount: Amount) -> Amount {
         Some(instrument) => instrument.price().times(amount).unwrap_or_default(),
         None => amount,
     }
+}
+
+/// Nothing costs a fee here.
+fn fee_rate() -> Value {
+    json!({
+        "spot_tier": "1",
+        "deriv_tier": "1",
+        "effective_spot_maker_rate_bps": "0",
+        "effective_spot_taker_rate_bps": "0",
+        "effective_deriv_maker_rate_bps": "0",
+        "effective_deriv_taker_rate_bps": "0",
+    })
+}
+
+fn instrument_fee_rate(params: &Json) -> Result<Value, Refusal> {
+    let instrument = market::find(required(params, "instrument_name")?).ok_or(Refusal::code(209))?;
+    Ok(json!({
+        "instrument_name": instrument.name,
+        "effective_maker_rate_bps": "0",
+        "effective_taker_rate_bps": "0",
+    }))
 }
 
 fn accounts(now_ms: i64) -> Value {

@@ -2,6 +2,7 @@
 //!
 //! ```json
 //! {"apparent_address": "203.0.113.7", "clock_offset_ms": 90000, "rate_limits": "on", "dialect": "documented",
+//!  "heartbeat_ms": 30000, "heartbeat_answer_ms": 5000,
 //!  "unlisted": {"code": 40101}, "forbidden": {"code": 40101, "http_status": 403},
 //!  "keys": [{"api_key": "k", "api_secret": "s", "permissions": ["read", "trade", "withdraw"],
 //!            "whitelist": ["203.0.113.7"], "state": "active"}]}
@@ -26,6 +27,8 @@ pub(super) struct Change {
     clock_offset_ms: Option<i64>,
     rate_limits: Option<RateLimits>,
     dialect: Option<Dialect>,
+    heartbeat_ms: Option<u64>,
+    heartbeat_answer_ms: Option<u64>,
     unlisted: Option<Refusal>,
     forbidden: Option<Refusal>,
     #[serde(default)]
@@ -65,6 +68,8 @@ impl Change {
         settings.clock_offset_ms = self.clock_offset_ms.unwrap_or(settings.clock_offset_ms);
         settings.rate_limits = self.rate_limits.unwrap_or(settings.rate_limits);
         settings.dialect = self.dialect.unwrap_or(settings.dialect);
+        settings.heartbeat_ms = self.heartbeat_ms.unwrap_or(settings.heartbeat_ms);
+        settings.heartbeat_answer_ms = self.heartbeat_answer_ms.unwrap_or(settings.heartbeat_answer_ms);
         settings.unlisted = self.unlisted.unwrap_or(settings.unlisted);
         settings.forbidden = self.forbidden.unwrap_or(settings.forbidden);
         self.keys.into_iter().try_for_each(|key| key.apply(settings))

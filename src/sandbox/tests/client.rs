@@ -78,12 +78,16 @@ impl Client {
         let nonce = clock::now_ms(self.clock_offset_ms);
         let text = Json::parse(params.to_string().as_bytes()).unwrap();
         let text = params_string(Some(&text), Dialect::Documented).unwrap();
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).unwrap();
-        mac.update(format!("{method}7{}{text}{nonce}", self.key).as_bytes());
-        let sig = hex::encode(mac.finalize().into_bytes());
+        let sig = sign(&self.secret, &format!("{method}7{}{text}{nonce}", self.key));
         json!({ "id": 7, "method": method, "api_key": self.key, "params": params, "nonce": nonce, "sig": sig })
             .to_string()
     }
+}
+
+pub(super) fn sign(secret: &str, text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
 }
 
 pub(super) struct Connection(TcpStream);

@@ -135,3 +135,35 @@ async fn trigger_orders_are_advanced_orders_and_seen_there_only() {
     assert_eq!(cancelled.body, r#"{"id":7,"method":"private/advanced/cancel-all-orders","code":0}"#);
     assert_eq!(names(&result(&client, "private/advanced/get-order-history", json!({})).await), ["t"]);
 }
+
+#[tokio::test]
+async fn each_order_of_a_list_is_cancelled_for_itself() {
+    let (_exchange, running) = started().await;
+    let client = Client::new(&running);
+    let placed = result(&client, "private/create-order", limit_order("a")).await;
+    let leg = |order_id: &Value| json!({ "instrument_name": "BTC_USD", "order_id": order_id });
+    let list = json!({ "contingency_type": "LIST", "order_list": [leg(&placed["order_id"]), leg(&json!("1"))] });
+    let results = result(&client, "private/cancel-order-list", list).await;
+    assert_eq!((&results[0]["code"], &results[0]["order_id"]), (&json!(0), &placed["order_id"]));
+    assert_eq!((&results[1]["code"], &results[1]["index"]), (&json!(212), &json!(1)));
+    assert_eq!(code(&client, "private/cancel-order-list", json!({})).await, (400, 40004));
+}
+
+#[tokio::test]
+async fn withdrawals_are_remembered_and_fees_are_none() {
+    let (exchange, running) = started().await;
+    exchange.change(|settings| {
+        if let Some(key) = settings.key_mut(KEY) {
+            key.permissions.insert(Permission::Withdraw);
+        }
+    });
+    let client = Client::new(&running);
+    let asked = json!({ "currency": "BTC", "amount": "1", "address": "invented-address", "client_wid": "w" });
+    let withdrawn = result(&client, "private/create-withdrawal", asked).await;
+    let history = result(&client, "private/get-withdrawal-history", json!({})).await;
+    assert_eq!(history["withdrawal_list"][0]["id"], withdrawn["id"].to_string());
+    assert_eq!(history["withdrawal_list"][0]["client_wid"], "w");
+    let fees = result(&client, "private/get-instrument-fee-rate", json!({ "instrument_name": "BTC_USD" })).await;
+    assert_eq!(fees["effective_maker_rate_bps"], "0");
+    assert_eq!(code(&client, "private/get-instrument-fee-rate", json!({ "instrument_name": "X" })).await, (400, 209));
+}

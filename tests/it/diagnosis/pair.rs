@@ -2,9 +2,8 @@
 
 use crypto_proxy::diagnosis::{
     causes::{
-        Cause, Change, Conclusion, Event,
+        Cause, Conclusion,
         Likelihood::{Likely, Possible, VeryLikely},
-        What,
     },
     probes::{Flaw, Seen},
 };
@@ -69,26 +68,6 @@ async fn row_31_a_published_pair() {
     });
     let outcome = scenario.run().await;
     outcome.says(&[Cause::Published], VeryLikely, "create a new key, delete this one").concludes(Conclusion::Trouble);
-}
-
-#[tokio::test]
-async fn row_30_half_a_rotation_by_the_history() {
-    let good = Event { at_ms: 1000, method: READS[0].into(), address: None };
-    let past = |what| Past {
-        since_ms: Some(1),
-        last_good: Some(good.clone()),
-        changes: vec![Change { at_ms: 2000, what }],
-        ..Past::default()
-    };
-    for (what, top, next) in [
-        (What::Key, Cause::HalfRotated, "both from one creation"),
-        (What::Secret, Cause::HalfRotated, "both from one creation"),
-        (What::Pair, Cause::PairChanged, "compare the new key's state"),
-    ] {
-        let half = what != What::Pair;
-        let scenario = Scenario::healthy().await.past(past(what)).line("CRYPTO_API_KEY=an-invented-other-key");
-        scenario.run().await.says(&[top], if half { VeryLikely } else { Likely }, next);
-    }
 }
 
 #[tokio::test]

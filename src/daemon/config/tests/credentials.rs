@@ -1,6 +1,9 @@
 //! Pairs, tokens, and what copying does to them.
 
 use super::*;
+use crate::gateway::whence::{Source, Whence};
+
+const HERE: Whence<'static> = Whence { source: &Source::Unix { uid: None }, now_ms: 0 };
 
 const OTHER_KEY: &str = "Vb2invented-other-1234";
 const OTHER_SECRET: &str = "cxakp_Tn8invented-other-secret-text";
@@ -195,9 +198,9 @@ fn a_token_of_the_diagnosis_is_optional_and_opens_nothing_else() {
     assert!(!Case::good().load().callers.has_diagnosing());
     assert!(!with_diagnosis(" ").load().callers.has_diagnosing());
     let config = with_diagnosis(&format!(" '{DIAG}'\r")).load();
-    assert_eq!(config.callers.authenticate_diagnosing(DIAG.as_bytes()).as_deref(), Some(OPERATOR));
+    assert_eq!(config.callers.authenticate_diagnosing(DIAG.as_bytes(), HERE).as_deref(), Some(OPERATOR));
     assert!(config.callers.authenticate(DIAG.as_bytes()).is_none());
-    assert!(config.callers.authenticate_diagnosing(TOKEN.as_bytes()).is_none());
+    assert!(config.callers.authenticate_diagnosing(TOKEN.as_bytes(), HERE).is_none());
     let row = config.report.credentials.iter().find(|row| row.key == "CRYPTO_PROXY_DIAG_TOKEN").unwrap();
     assert_eq!(row.shown, "present, 32 characters, not published");
     assert!(config.pair.flaws.is_empty(), "what is wrong with a token is not about the pair: {:?}", config.pair.flaws);

@@ -26,31 +26,51 @@ const PATTERN: u32 = 2;
 pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
     let here = case.findings.credentials().and_then(|facts| facts.fingerprint.as_deref());
     let (Some(here), Some(daemon)) = (here, case.past.daemon_fingerprint.as_deref()) else { return Vec::new() };
-    if here == daemon {
-        return Vec::new();
-    }
-    let evidence = format!("the file's key has fingerprint {here}, the daemon's {daemon}");
-    vec![Claim::new(Cause::NotRestarted, Calls, VeryLikely).pro(evidence)]
+    let evidence = match (here == daemon, case.past.daemon_has_another_secret) {
+        (false, _) => format!("the file's key has fingerprint {here}, the daemon's {daemon}"),
+        (true, true) => format!("beside key {here} the file has another secret than the daemon"),
+        (true, false) => return Vec::new(),
+    };
+    let start = "the daemon's is the pair of its last start, and no stop is recorded since";
+    let start = case.past.last_start.as_ref().map(|_| start);
+    // A daemon that still works with the old pair is not to be restarted into one that is refused.
+    let refused = case.accepted().is_none() && !case.answers().is_empty();
+    let doubt = refused.then_some("the file's pair is not accepted either: put that right before a restart");
+    let likelihood = if refused { Possible } else { VeryLikely };
+    vec![Claim::new(Cause::NotRestarted, Calls, likelihood).pro(evidence).maybe_pro(start).maybe_con(doubt)]
 }
 
-fn refused<'a>(case: &'a Case<'_>, class: Class) -> Vec<&'a MethodPast> {
-    let all = case.past.methods.iter().filter(|past| past.class == Some(class) && past.refused > 0);
-    all.filter(|past| past.accepted == 0).collect()
+/// The methods of a class that fail now, as far as the record and the probes of this run tell.
+fn failing<'a>(case: &'a Case<'_>, class: Class) -> Vec<&'a MethodPast> {
+    let of_class = case.past.methods.iter().filter(|past| past.class == Some(class) && past.failing > 0);
+    of_class.filter(|past| !case.accepts(&past.method)).collect()
+}
+
+/// Whether a trade is accepted now.
+fn trades(case: &Case<'_>) -> bool {
+    let mut trades = case.past.methods.iter().filter(|past| past.class == Some(Class::Trade));
+    trades.any(|past| past.accepted > 0 && past.failing == 0)
+}
+
+fn how_often(past: &MethodPast) -> String {
+    let before = if past.accepted > 0 { "and was accepted before" } else { "and never accepted" };
+    format!("{} was refused {} times {before}", past.method, past.failing)
 }
 
 /// Row 7: reads are accepted, and every trade is refused.
 pub(super) fn trades_refused(case: &Case<'_>) -> Vec<Claim> {
-    let trades = refused(case, Class::Trade);
-    let traded = case.past.methods.iter().any(|past| past.class == Some(Class::Trade) && past.accepted > 0);
-    let (Some(first), Some(reads), false) = (trades.first(), case.acceptance(), traded) else { return probed(case) };
-    let evidence = format!("{} was refused {} times and never accepted", first.method, first.refused);
+    let refused = failing(case, Class::Trade);
+    let (Some(first), Some(reads), false) = (refused.first(), case.acceptance(), trades(case)) else {
+        return probed(case);
+    };
     let cancel = case.findings.answer(Probe::CancelUnknown);
     let doubt = cancel.filter(|answer| answer.is_acceptance());
     let doubt = doubt.map(|answer| format!("a cancellation of nothing got {}, which is unproven", answer.describe()));
-    vec![
-        Claim::new(Cause::NoTradePermission, Calls, Likely).pro(evidence).pro(reads).maybe_con(doubt),
-        Claim::new(Cause::SignsForItself, Calls, Possible).pro("a program may sign its orders itself"),
-    ]
+    let worked = refused.iter().find(|past| past.accepted > 0);
+    let changed = worked.map(|past| Claim::new(Cause::ChangedAtExchange, Calls, Possible).pro(how_often(past)));
+    let claim = Claim::new(Cause::NoTradePermission, Calls, Likely).pro(how_often(first)).pro(reads).maybe_con(doubt);
+    let alone = Claim::new(Cause::SignsForItself, Calls, Possible).pro("a program may sign its orders itself");
+    [Some(claim), changed, Some(alone)].into_iter().flatten().collect()
 }
 
 /// What the cancellation of nothing says stays possible: it is unproven.
@@ -77,11 +97,10 @@ pub(super) fn in_turns(case: &Case<'_>) -> Vec<Claim> {
 /// Rows 12 and 29: in the record some methods are refused and others are not, and it is no split by class.
 pub(super) fn single_methods(case: &Case<'_>) -> Vec<Claim> {
     let Some(accepted) = case.acceptance() else { return Vec::new() };
-    let traded = case.past.methods.iter().any(|past| past.class == Some(Class::Trade) && past.accepted > 0);
-    let trades = if traded { refused(case, Class::Trade) } else { Vec::new() };
-    let found: Vec<&MethodPast> = trades.into_iter().chain(refused(case, Class::Read)).collect();
+    let of_trades = if trades(case) { failing(case, Class::Trade) } else { Vec::new() };
+    let found: Vec<&MethodPast> = of_trades.into_iter().chain(failing(case, Class::Read)).collect();
     let names: Vec<&str> = found.iter().map(|past| past.method.as_str()).collect();
-    let evidence = format!("in the record {} is refused and never accepted", names.join(", "));
+    let evidence = found.iter().map(|past| how_often(past)).collect::<Vec<_>>().join("; ");
     let claim = |cause, likelihood| Claim::new(cause, Calls, likelihood).pro(evidence.clone()).pro(accepted.clone());
     match names.as_slice() {
         [] => Vec::new(),

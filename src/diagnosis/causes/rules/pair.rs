@@ -1,5 +1,6 @@
 //! The pair as it was found, and the code that signs with it: rows 1, 2, 3 and 31 of the catalogue.
 
+use super::{refusal::points_elsewhere, unexplained::all_refused};
 use crate::diagnosis::{
     causes::{
         Cause, Kind,
@@ -7,6 +8,7 @@ use crate::diagnosis::{
         case::Case,
         ranking::{Claim, Symptom::Pair},
     },
+    pair_memory::Origin,
     probes::{Flaw, FlawFound, Probe, Seen},
 };
 
@@ -38,17 +40,20 @@ pub(super) fn not_there(case: &Case<'_>) -> Vec<Claim> {
     missing.into_iter().chain(half).collect()
 }
 
-/// Row 3, as a suspicion: excluded by a signed success.
+/// Row 3, as a suspicion: excluded by a signed success, now or before; below whatever says more than a length does.
 pub(super) fn suspicious(case: &Case<'_>) -> Vec<Claim> {
     let evidence = flaws(case, &[Flaw::Swapped, Flaw::Short]);
     if evidence.is_empty() || case.target().is_none() {
         return Vec::new();
     }
-    if let Some(accepted) = case.acceptance() {
+    let before =
+        || case.past.good_with_this_pair().map(|good| format!("{} was accepted with this pair before", good.method));
+    if let Some(accepted) = case.acceptance().or_else(before) {
         return vec![Claim::ruled_out(Cause::MalformedPair, Pair, accepted)];
     }
-    let refused = !case.meeting(Kind::Refused).is_empty();
-    claim(Cause::MalformedPair, if refused { Likely } else { Possible }, evidence).into_iter().collect()
+    let half = matches!(case.past.unproven(), Some(Origin::Half { .. }));
+    let alone = all_refused(case) && !half && !points_elsewhere(case);
+    claim(Cause::MalformedPair, if alone { Likely } else { Possible }, evidence).into_iter().collect()
 }
 
 /// Our own signatures, against the documented ones.

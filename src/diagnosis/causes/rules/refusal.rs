@@ -1,4 +1,4 @@
-//! Private probes that were refused: rows 5, 6, 9 to 13, 16, 20, 27, 29 and 30 of the catalogue.
+//! Private probes that were refused: rows 5, 6, 9 to 13, 16, 19, 20, 27, 29 and 30 of the catalogue.
 //!
 //! Guarantees: a signed success in this run excludes what the exchange looks at for every call.
 
@@ -7,10 +7,10 @@ use crate::diagnosis::{
     causes::{
         Cause, Kind,
         Likelihood::{Likely, Possible, VeryLikely},
-        What,
         case::{Case, list},
         ranking::{Claim, Symptom::Refusal},
     },
+    pair_memory::{Half, Origin},
     probes::Probe,
 };
 
@@ -82,25 +82,61 @@ pub(super) fn budget(case: &Case<'_>) -> Vec<Claim> {
 
 /// Row 30: seen by the history, above whatever else may be.
 pub(super) fn half_rotated(case: &Case<'_>) -> Vec<Claim> {
-    let change = case.past.pair_change().filter(|change| matches!(change.what, What::Key | What::Secret));
-    let Some(change) = change.filter(|_| all_refused(case)) else { return Vec::new() };
-    if case.past.good_with_this_pair().is_some() {
-        return vec![Claim::ruled_out(Cause::HalfRotated, Refusal, "a call was accepted since the change")];
-    }
-    let worked = case.past.last_good.is_some();
-    // A secret that follows a key mends as often as it breaks; only what worked before tells which.
-    let since_ms = case.past.last_good.as_ref().map_or(0, |good| good.at_ms);
-    let since = || case.past.changes.iter().filter(|change| change.at_ms > since_ms);
-    let key_too = since().any(|change| change.what == What::Key) && since().any(|change| change.what == What::Secret);
-    let likelihood = match (key_too, worked, &change.what) {
-        (true, _, _) | (false, false, What::Secret) => Possible,
-        (false, true, _) => VeryLikely,
-        (false, false, _) => Likely,
+    let Some(pair) = case.past.pair.as_ref().filter(|_| all_refused(case)) else { return Vec::new() };
+    let beside = pair.beside.as_deref().unwrap_or("another");
+    let (likelihood, evidence) = match pair.origin {
+        Origin::Proven => {
+            let accepted = "a call was accepted with this pair before";
+            return vec![Claim::ruled_out(Cause::HalfRotated, Refusal, accepted)];
+        }
+        Origin::TwoStarts => return at_two_starts(case),
+        Origin::First | Origin::Replaced => return Vec::new(),
+        Origin::Half { worked: true, replaced: Half::Key } => {
+            (VeryLikely, format!("the secret is the one that calls were accepted with beside key {beside}"))
+        }
+        Origin::Half { worked: true, replaced: Half::Secret } => {
+            (VeryLikely, "calls were accepted with this key beside another secret".to_owned())
+        }
+        Origin::Half { worked: false, replaced: Half::Key } => (
+            Likely,
+            format!("the same secret stood beside key {beside} before: one of the two pairs at least is wrong"),
+        ),
+        // A secret that follows a key mends as often as it breaks, where the pair before never worked.
+        Origin::Half { worked: false, replaced: Half::Secret } => {
+            (Possible, "the same key stood beside another secret before, and was never accepted".to_owned())
+        }
     };
-    let claim = Claim::new(Cause::HalfRotated, Refusal, likelihood);
-    let claim = claim.maybe_con(key_too.then_some("both halves changed since: the later one may have mended it"));
-    let claim = claim.pro(format!("{}, and nothing was accepted since", change.what.describe()));
-    vec![claim.maybe_pro(worked.then_some("calls were accepted with the pair before"))]
+    let none = "the exchange makes key and secret together, and nothing was accepted with these two";
+    vec![Claim::new(Cause::HalfRotated, Refusal, likelihood).pro(evidence).pro(none)]
+}
+
+/// Both halves are new, and did not come together: of one creation or not, the exchange answers alike.
+fn at_two_starts(case: &Case<'_>) -> Vec<Claim> {
+    let likelihood = if points_elsewhere(case) { Possible } else { Likely };
+    let evidence = "key and secret are both other ones than in the last whole pair, since two different starts; nothing \
+                    was accepted with them";
+    let claim = |cause, likelihood| Claim::new(cause, Refusal, likelihood).pro(evidence);
+    vec![
+        claim(Cause::KeyMismatch, likelihood),
+        claim(Cause::KeyDisabled, likelihood),
+        claim(Cause::PairChanged, likelihood),
+        claim(Cause::HalfRotated, Possible).con("the later half may have mended what the earlier one broke"),
+    ]
+}
+
+/// Whether the address, the base URL or the clock speaks for itself.
+pub(super) fn points_elsewhere(case: &Case<'_>) -> bool {
+    let address = case.moved().is_some() || case.is_listed() == Some(false);
+    address || case.asked_elsewhere() || case.clock_is_out().is_some()
+}
+
+/// Row 19, by the history: the pair worked at another base URL, which may be another environment.
+pub(super) fn asked_elsewhere(case: &Case<'_>) -> Vec<Claim> {
+    if !all_refused(case) || !case.asked_elsewhere() {
+        return Vec::new();
+    }
+    let evidence = "the base URL changed since the last accepted call";
+    vec![Claim::new(Cause::WrongEnvironment, Refusal, Likely).pro(evidence)]
 }
 
 /// Row 5 of the probe matrix: on some days a wrong clock is answered with 40101.
@@ -136,11 +172,9 @@ pub(super) fn before_and_after(case: &Case<'_>) -> Vec<Claim> {
     if !all_refused(case) {
         return Vec::new();
     }
-    let changed = case.past.pair_change().filter(|change| matches!(change.what, What::Pair));
     if let Some(good) = case.past.good_with_this_pair() {
         let worked = format!("{} was accepted with this pair before", good.method);
-        let moved = case.moved().is_some() || case.is_listed() == Some(false) || case.clock_is_out().is_some();
-        let likelihood = if moved { Possible } else { Likely };
+        let likelihood = if points_elsewhere(case) { Possible } else { Likely };
         let updated = case.past.key_updated_ms.filter(|updated| *updated > good.at_ms);
         let updated = updated.map(|_| "the dashboard shows the key updated after the last accepted call");
         let claim = |cause, likelihood| Claim::new(cause, Refusal, likelihood).pro(worked.clone());
@@ -150,11 +184,9 @@ pub(super) fn before_and_after(case: &Case<'_>) -> Vec<Claim> {
             Claim::ruled_out(Cause::KeyMismatch, Refusal, worked),
         ];
     }
-    let claim = |what: &What| {
-        let evidence = format!("{}, and nothing was accepted since", what.describe());
-        Claim::new(Cause::PairChanged, Refusal, Likely).pro(evidence)
-    };
-    changed.map(|change| claim(&change.what)).into_iter().collect()
+    let evidence = "key and secret changed at the same start, and nothing was accepted since";
+    let replaced = case.past.unproven() == Some(Origin::Replaced);
+    replaced.then(|| Claim::new(Cause::PairChanged, Refusal, Likely).pro(evidence)).into_iter().collect()
 }
 
 /// Rows 12, 13 and 29: some reads are refused and others accepted.

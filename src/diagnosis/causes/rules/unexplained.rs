@@ -2,6 +2,7 @@
 //!
 //! Guarantees: what cannot be told apart from here has the same likelihood, in the order in which it is worth looking.
 
+use super::refusal::points_elsewhere;
 use crate::diagnosis::{
     causes::{
         Cause, Kind,
@@ -9,6 +10,7 @@ use crate::diagnosis::{
         case::{Case, list},
         ranking::{Claim, Symptom::Refusal},
     },
+    pair_memory::Origin,
     probes::{Environment, Flaw},
 };
 
@@ -25,10 +27,8 @@ pub(super) fn nothing_else_known(case: &Case<'_>) -> Vec<Claim> {
     }
     let worked = case.past.good_with_this_pair().is_some();
     let listed = case.is_listed() == Some(true);
-    let better = case.clock_is_out().is_some()
-        || case.is_listed() == Some(false)
-        || case.past.pair_change().is_some()
-        || case.moved().is_some();
+    let new = matches!(case.past.unproven(), Some(Origin::Half { .. } | Origin::Replaced | Origin::TwoStarts));
+    let better = new || points_elsewhere(case);
     let likelihood = if listed && !better && !worked { Likely } else { Possible };
     let refused = list(&case.meeting(Kind::Refused));
     let second = case.findings.credentials().and_then(|facts| facts.flaw(&[Flaw::SecondPair]));

@@ -10,7 +10,7 @@ use crate::{
             Cause,
             Likelihood::{Likely, Possible},
         },
-        pair_memory::Change,
+        pair_memory::{Half, Origin},
     },
     exchange::methods::Class,
     gateway::observed::Expected,
@@ -72,12 +72,17 @@ fn clock(case: &Case<'_>) -> Option<Finding> {
     Some(Finding(Cause::ClockSkew, Likely, evidence, vec![Cause::KeyMismatch]))
 }
 
-/// A new key beside the old secret. The other half, a new secret, is [`came_apart`]'s: it mends as often as it breaks.
+/// One half of the last whole pair was replaced: it was accepted before, or it is a new key beside the old secret.
 fn half_rotated(case: &Case<'_>) -> Option<Finding> {
-    let half = "the key changed at this start and its secret did not".to_owned();
+    let Origin::Half { replaced, worked } = case.facts.pair.origin else { return None };
+    let evidence = match (replaced, worked) {
+        (Half::Key, true) => "the key changed and its secret did not, since calls were accepted",
+        (Half::Secret, true) => "the secret changed and its key did not, since calls were accepted",
+        (Half::Key, false) => "the same secret stood beside another key before",
+        (Half::Secret, false) => return None,
+    };
     let alternatives = vec![Cause::KeyMismatch, Cause::KeyDisabled, Cause::IpNotListed];
-    let applies = case.facts.pair.change == Change::KeyChanged && case.never_worked();
-    applies.then_some(Finding(Cause::HalfRotated, Likely, half, alternatives))
+    case.never_worked().then(|| Finding(Cause::HalfRotated, Likely, evidence.to_owned(), alternatives))
 }
 
 fn address_moved(case: &Case<'_>) -> Option<Finding> {
@@ -89,7 +94,8 @@ fn address_moved(case: &Case<'_>) -> Option<Finding> {
         _ if case.is_expected() == Some(false) && !worked_here => case.whereabouts(),
         _ => return None,
     };
-    let other = if case.never_worked() { Cause::KeyMismatch } else { Cause::ChangedAtExchange };
+    let unproven = case.never_worked() && case.facts.pair.origin != Origin::Proven;
+    let other = if unproven { Cause::KeyMismatch } else { Cause::ChangedAtExchange };
     Some(Finding(Cause::IpDrift, Likely, evidence, vec![other, Cause::KeyDisabled]))
 }
 
@@ -111,30 +117,42 @@ fn worked_before(case: &Case<'_>) -> Option<Finding> {
 
 fn pair_changed(case: &Case<'_>) -> Option<Finding> {
     let alternatives = [vec![Cause::KeyMismatch, Cause::KeyDisabled], case.address_and_permission()].concat();
-    let evidence = "key and secret changed at this start, and nothing was accepted since".to_owned();
-    (case.facts.pair.change == Change::Both).then_some(Finding(Cause::PairChanged, Possible, evidence, alternatives))
+    let evidence = "key and secret changed at the same start, and nothing was accepted since".to_owned();
+    let replaced = case.facts.pair.origin == Origin::Replaced;
+    replaced.then_some(Finding(Cause::PairChanged, Possible, evidence, alternatives))
 }
 
-/// Key and secret of different starts. The memory cannot tell K1S1, K1S2 (broken) from K1S1, K2S1, K2S2 (mended): the
-/// pair has come apart in both.
+/// Key and secret of different starts: of one creation where the later one mended what the earlier one broke, and not
+/// to be told from here.
 fn came_apart(case: &Case<'_>) -> Option<Finding> {
-    let alternatives = [vec![Cause::KeyMismatch, Cause::KeyDisabled], case.address_and_permission()].concat();
-    let evidence = if case.facts.pair.change == Change::SecretChanged {
-        "the secret changed at this start and its key did not: half a rotation, or one mended".to_owned()
-    } else {
-        "key and secret came at different starts, and nothing was accepted since this one".to_owned()
-    };
-    case.facts.pair.came_apart.then_some(Finding(Cause::HalfRotated, Possible, evidence, alternatives))
+    let others = |first: [Cause; 2]| [first.to_vec(), case.address_and_permission()].concat();
+    match case.facts.pair.origin {
+        Origin::Half { replaced: Half::Secret, worked: false } => {
+            let evidence = "the secret changed and its key did not: half a rotation, or one mended".to_owned();
+            Some(Finding(Cause::HalfRotated, Possible, evidence, others([Cause::KeyMismatch, Cause::KeyDisabled])))
+        }
+        Origin::TwoStarts => {
+            let evidence =
+                "key and secret both changed, at different starts, and nothing was accepted since".to_owned();
+            let alternatives = [others([Cause::KeyDisabled, Cause::PairChanged]), vec![Cause::HalfRotated]].concat();
+            Some(Finding(Cause::KeyMismatch, Possible, evidence, alternatives))
+        }
+        Origin::First | Origin::Proven | Origin::Half { .. } | Origin::Replaced => None,
+    }
 }
 
 /// Nothing was accepted in this process, and nothing is known to have changed.
 fn nothing_known(case: &Case<'_>) -> Finding {
     let listed = case.is_expected() == Some(true);
     let likelihood = if listed { Likely } else { Possible };
-    let evidence = format!("no private call was accepted since the start, {}, {}", case.whereabouts(), case.clock());
     // What the operator stated makes an address cause less likely and never excludes it, so it stays in the list.
     let alternatives = [vec![Cause::KeyDisabled], case.address_and_permission()].concat();
-    Finding(Cause::KeyMismatch, likelihood, evidence, alternatives)
+    let (cause, known) = if case.facts.pair.origin == Origin::Proven {
+        (Cause::ChangedAtExchange, "calls were accepted with this pair before this start, none since")
+    } else {
+        (Cause::KeyMismatch, "no private call was accepted since the start")
+    };
+    Finding(cause, likelihood, format!("{known}, {}, {}", case.whereabouts(), case.clock()), alternatives)
 }
 
 const fn missing_permission(class: Option<Class>) -> Cause {

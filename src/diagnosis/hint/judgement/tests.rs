@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     diagnosis::{
         hint::experience::Experience,
-        pair_memory::{Change, PairFacts},
+        pair_memory::{Change, Half, Origin, PairFacts},
     },
     exchange::methods,
     gateway::{observed::Outbound, observed::Skew, outcome::Outcome},
@@ -88,8 +88,8 @@ impl Story {
         Self { skew: Some(Skew { offset_ms, uncertainty_ms }), ..self }
     }
 
-    fn pair(self, change: Change, came_apart: bool) -> Self {
-        Self { pair: PairFacts { change, since: 0, came_apart }, ..self }
+    fn pair(self, origin: Origin) -> Self {
+        Self { pair: PairFacts { change: Change::Same, since: 0, origin }, ..self }
     }
 
     fn with_params(self) -> Self {
@@ -307,34 +307,59 @@ fn a_method_that_worked_with_this_pair_was_changed_at_the_exchange() {
     assert_eq!(verdict(&unknown_address), (Cause::ChangedAtExchange, Possible));
 }
 
-#[test]
-fn a_new_key_beside_the_old_secret_stands_above_the_address_until_a_call_is_accepted() {
-    let story = || Story::new().pair(Change::KeyChanged, true).from("198.51.100.4").expects("203.0.113.7");
-    assert_eq!(verdict(&story().refused(READ)), (Cause::HalfRotated, Likely));
-    assert_eq!(story().skewed(99_000, 10).refused(READ).cause, Cause::ClockSkew);
-    assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
+fn half(replaced: Half, worked: bool) -> Origin {
+    Origin::Half { replaced, worked }
 }
 
 #[test]
-fn a_new_secret_may_have_mended_the_pair_and_a_pair_apart_for_longer_stands_below_the_address() {
-    for (change, evidence) in [(Change::SecretChanged, "or one mended"), (Change::Same, "at different starts")] {
-        let story = || Story::new().pair(change, true);
-        let hint = story().refused(READ);
-        assert_eq!(verdict(&hint), (Cause::HalfRotated, Possible), "{change:?}");
-        assert!(hint.evidence.contains(evidence), "{hint:?}");
-        let moved = story().from("198.51.100.4").expects("203.0.113.7").refused(READ);
-        assert_eq!(verdict(&moved), (Cause::IpDrift, Likely), "{change:?}");
-        assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated, "{change:?}");
+fn one_half_that_was_replaced_stands_above_the_address_until_a_call_is_accepted() {
+    for origin in [half(Half::Key, false), half(Half::Key, true), half(Half::Secret, true)] {
+        let story = || Story::new().pair(origin).from("198.51.100.4").expects("203.0.113.7");
+        assert_eq!(verdict(&story().refused(READ)), (Cause::HalfRotated, Likely), "{origin:?}");
+        assert_eq!(story().skewed(99_000, 10).refused(READ).cause, Cause::ClockSkew);
+        assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
     }
 }
 
 #[test]
+fn a_new_secret_beside_a_key_that_never_worked_may_have_mended_it_and_stands_below_the_address() {
+    let story = || Story::new().pair(half(Half::Secret, false));
+    let hint = story().refused(READ);
+    assert_eq!(verdict(&hint), (Cause::HalfRotated, Possible));
+    assert!(hint.evidence.contains("or one mended"), "{hint:?}");
+    let moved = story().from("198.51.100.4").expects("203.0.113.7").refused(READ);
+    assert_eq!(verdict(&moved), (Cause::IpDrift, Likely));
+    assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
+}
+
+#[test]
+fn halves_that_are_both_new_since_different_starts_are_no_verdict() {
+    let story = || Story::new().pair(Origin::TwoStarts);
+    let hint = story().refused(READ);
+    assert_eq!(verdict(&hint), (Cause::KeyMismatch, Possible));
+    assert!(hint.evidence.contains("at different starts"), "{hint:?}");
+    for other in [Cause::KeyDisabled, Cause::PairChanged, Cause::HalfRotated] {
+        assert!(hint.alternatives.contains(&other), "{hint:?}");
+    }
+    assert_eq!(story().good(READ).refused(READ).cause, Cause::ChangedAtExchange);
+}
+
+#[test]
 fn a_new_pair_that_never_worked_is_named_as_such() {
-    let hint = Story::new().pair(Change::Both, false).refused(READ);
+    let hint = Story::new().pair(Origin::Replaced).refused(READ);
     assert_eq!(verdict(&hint), (Cause::PairChanged, Possible));
     assert!(hint.alternatives.contains(&Cause::KeyMismatch) && hint.alternatives.contains(&Cause::NoReadPermission));
-    assert_ne!(Story::new().pair(Change::Both, false).good(READ).refused(READ).cause, Cause::PairChanged);
-    assert_eq!(Story::new().pair(Change::Same, false).refused(READ).cause, Cause::KeyMismatch);
+    assert_ne!(Story::new().pair(Origin::Replaced).good(READ).refused(READ).cause, Cause::PairChanged);
+    assert_eq!(Story::new().pair(Origin::First).refused(READ).cause, Cause::KeyMismatch);
+}
+
+#[test]
+fn a_pair_that_was_accepted_before_this_start_is_not_said_to_be_mismatched() {
+    let hint = Story::new().pair(Origin::Proven).from("203.0.113.7").expects("203.0.113.7").refused(READ);
+    assert_eq!(verdict(&hint), (Cause::ChangedAtExchange, Likely));
+    assert!(!hint.alternatives.contains(&Cause::KeyMismatch), "{hint:?}");
+    let elsewhere = Story::new().pair(Origin::Proven).from("198.51.100.4").expects("203.0.113.7").refused(READ);
+    assert_eq!(elsewhere.alternatives, [Cause::ChangedAtExchange, Cause::KeyDisabled], "{elsewhere:?}");
 }
 
 #[test]

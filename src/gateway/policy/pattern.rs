@@ -1,0 +1,60 @@
+//! Several methods by the beginning of their names: `private/advanced/*`.
+//!
+//! Guarantees: the grammar is closed: characters of method names, and one `*` at the end. Does not: stand for a method
+//! that the catalogue does not know where it allows; such a one has to be named itself.
+
+use std::fmt;
+
+const BEGINNING: &str = "private/";
+
+/// The beginning of the names of private methods.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Reads `private/…*`; `None` for everything else, a whole name included.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let beginning = text.strip_suffix('*')?;
+        let rest = beginning.strip_prefix(BEGINNING)?;
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'/');
+        let orderly = rest.bytes().all(known) && !rest.starts_with('/') && !rest.contains("//");
+        orderly.then(|| Self(beginning.to_owned()))
+    }
+
+    /// Whether it stands for this method.
+    #[must_use]
+    pub fn matches(&self, method: &str) -> bool {
+        method.starts_with(&self.0)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}*", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_a_beginning_and_one_star() {
+        for text in ["private/*", "private/advanced/*", "private/get-*", "private/create-order*"] {
+            assert_eq!(Pattern::parse(text).unwrap().to_string(), text);
+        }
+        for text in
+            ["*", "private*", "public/*", "private/*/x", "private/**", "private//*", "private/A*", "private/x", ""]
+        {
+            assert!(Pattern::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_stands_for_what_begins_so() {
+        let pattern = Pattern::parse("private/create-order*").unwrap();
+        assert!(pattern.matches("private/create-order") && pattern.matches("private/create-order-list"));
+        assert!(!pattern.matches("private/advanced/create-order") && !pattern.matches("private/create"));
+    }
+}

@@ -1,0 +1,266 @@
+//! The streams: `/exchange/v1/user` and `/exchange/v1/market` as WebSockets.
+//!
+//! Guarantees: a login is verified by the stand-in's own signature code; every text frame is entered in the journal (verb
+//! `WS`) before anything is done about it, and meets the faults that are scripted for its method; what happens on the
+//! account is told to every subscriber in the order in which it happened; a socket that asked for it has its own open
+//! orders cancelled when it ends, however it ends. A reader that does not keep up is cut off, nothing waits for it.
+//! Does not: move prices: a market channel gives one snapshot and then what is published by hand.
+
+mod budget;
+mod channel;
+mod frame;
+mod opening;
+mod socket;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
+
+pub(super) use self::opening::Opening;
+use self::{channel::Channel, frame::push};
+use super::{
+    StandIn,
+    account::{Account, Change},
+    authentication::Asked,
+    lock,
+    settings::Refusal,
+};
+
+/// Frames that may wait for a reader; beyond it the socket is cut off.
+const MAX_WAITING: usize = 10_000;
+
+/// Which of the two streams a socket is on.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// `/exchange/v1/user`: the account, after a login.
+    User,
+    /// `/exchange/v1/market`: prices, for everybody.
+    Market,
+}
+
+impl Side {
+    /// The stream that a path below the base names.
+    pub(super) fn of(target: &str) -> Option<Self> {
+        match target {
+            "user" => Some(Self::User),
+            "market" => Some(Self::Market),
+            _ => None,
+        }
+    }
+}
+
+/// What is known of an open socket.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenStream {
+    /// Counted up from 1.
+    pub id: u64,
+    /// Which stream.
+    pub side: Side,
+    /// The key that logged in.
+    pub api_key: Option<String>,
+    /// What it is subscribed to.
+    pub channels: BTreeSet<String>,
+    /// Whether its orders are cancelled when it ends.
+    pub cancels_on_disconnect: bool,
+    /// Text frames that came from it.
+    pub frames: u64,
+}
+
+/// What a socket is told to do.
+#[derive(Debug)]
+enum Told {
+    Send(Utf8Bytes),
+    Heartbeat,
+    Close(u16, String),
+    /// Reads nothing more, and answers nothing, until released.
+    Stall,
+}
+
+/// The open sockets.
+pub(super) struct Streams {
+    next: AtomicU64,
+    open: Mutex<BTreeMap<u64, Entry>>,
+    changed: watch::Sender<()>,
+}
+
+struct Entry {
+    seen: OpenStream,
+    channels: BTreeMap<String, Channel>,
+    tell: mpsc::Sender<Told>,
+    cut: CancellationToken,
+    /// The orders that were placed through it.
+    orders: Vec<u64>,
+}
+
+impl Streams {
+    pub(super) fn new() -> Self {
+        Self { next: AtomicU64::new(1), open: Mutex::default(), changed: watch::Sender::new(()) }
+    }
+
+    fn enter(&self, side: Side) -> (u64, mpsc::Receiver<Told>, CancellationToken) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let ((tell, told), cut) = (mpsc::channel(MAX_WAITING), CancellationToken::new());
+        let channels = BTreeSet::new();
+        let seen = OpenStream { id, side, api_key: None, channels, cancels_on_disconnect: false, frames: 0 };
+        let entry = Entry { seen, channels: BTreeMap::new(), tell, cut: cut.clone(), orders: Vec::new() };
+        lock(&self.open).insert(id, entry);
+        self.changed.send_replace(());
+        (id, told, cut)
+    }
+
+    fn leave(&self, id: u64) -> Option<Entry> {
+        let entry = lock(&self.open).remove(&id);
+        self.changed.send_replace(());
+        entry
+    }
+
+    fn with<T>(&self, id: u64, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let done = lock(&self.open).get_mut(&id).map(change);
+        self.changed.send_replace(());
+        done
+    }
+
+    fn tell_all(&self, side: Option<Side>, told: impl Fn() -> Told) {
+        for entry in lock(&self.open).values().filter(|entry| side.is_none_or(|side| entry.seen.side == side)) {
+            entry.tell(told());
+        }
+    }
+
+    /// Tells what happened on the account to every subscriber.
+    fn publish(&self, changes: &[Change], account: &Account, now_ms: i64) {
+        for entry in lock(&self.open).values() {
+            for (name, channel) in &entry.channels {
+                for data in channel.updates(changes, account, now_ms) {
+                    entry.tell(Told::Send(push("-1", name, channel, &data)));
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn tell(&self, told: Told) {
+        if self.tell.try_send(told).is_err() {
+            self.cut.cancel();
+        }
+    }
+}
+
+impl StandIn {
+    /// The sockets that are open now.
+    #[must_use]
+    pub fn streams(&self) -> Vec<OpenStream> {
+        lock(&self.state.streams.open).values().map(|entry| entry.seen.clone()).collect()
+    }
+
+    /// Resolves once the open sockets are as wanted.
+    pub async fn wait_streams(&self, enough: impl Fn(&[OpenStream]) -> bool) {
+        let mut changes = self.state.streams.changed.subscribe();
+        while !enough(&self.streams()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Sends this to every socket that is subscribed to the channel; the number of them.
+    pub fn publish(&self, channel: &str, data: &Value) -> usize {
+        let mut told = 0;
+        for entry in lock(&self.state.streams.open).values() {
+            if let Some(known) = entry.channels.get(channel) {
+                entry.tell(Told::Send(push("-1", channel, known, data)));
+                told += 1;
+            }
+        }
+        told
+    }
+
+    /// Sends this text to every socket of a side, as it is.
+    pub fn send_text(&self, side: Side, text: &str) {
+        self.state.streams.tell_all(Some(side), || Told::Send(text.into()));
+    }
+
+    /// Asks every socket for a sign of life now.
+    pub fn send_heartbeats(&self) {
+        self.state.streams.tell_all(None, || Told::Heartbeat);
+    }
+
+    /// Closes every socket with this code.
+    pub fn close_streams(&self, code: u16, reason: &str) {
+        self.state.streams.tell_all(None, || Told::Close(code, reason.to_owned()));
+    }
+
+    /// Ends every connection without a word.
+    pub fn cut_streams(&self) {
+        lock(&self.state.streams.open).values().for_each(|entry| entry.cut.cancel());
+    }
+
+    /// Lets every socket read nothing more until [`StandIn::release`].
+    pub fn stall_streams(&self) {
+        self.state.streams.tell_all(None, || Told::Stall);
+    }
+
+    /// Executes a call, tells the streams, and says which orders it placed.
+    pub(super) fn execute(&self, asked: &Asked, now_ms: i64) -> (Result<Value, Refusal>, Vec<u64>) {
+        let mut account = lock(&self.state.account);
+        let outcome = account.execute(asked, now_ms);
+        let placed = self.tell_changes(&mut account, now_ms);
+        (outcome, placed)
+    }
+
+    /// Under the account's lock, so that updates come in the order of what they tell.
+    fn tell_changes(&self, account: &mut Account, now_ms: i64) -> Vec<u64> {
+        let changes = account.take_changes();
+        if !changes.is_empty() {
+            self.state.streams.publish(&changes, account, now_ms);
+        }
+        changes.iter().filter_map(Change::placed_id).collect()
+    }
+
+    /// Takes a socket off the list, and carries out what it wanted for this case.
+    fn lost(&self, id: u64) {
+        let Some(entry) = self.state.streams.leave(id) else { return };
+        if entry.seen.cancels_on_disconnect {
+            self.cancel_orders(&entry.orders);
+        }
+    }
+
+    fn cancel_orders(&self, orders: &[u64]) {
+        let now_ms = self.now_ms();
+        let mut account = lock(&self.state.account);
+        account.cancel_these(orders, now_ms);
+        self.tell_changes(&mut account, now_ms);
+    }
+}
+
+/// A socket's place on the list; it leaves however the socket ends.
+struct Place {
+    stand_in: StandIn,
+    id: u64,
+}
+
+impl Place {
+    fn with<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.stand_in.state.streams.with(self.id, change)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.stand_in.lost(self.id);
+    }
+}
+
+/// Shared by a socket and those who watch it.
+type Shared = Arc<Place>;

@@ -1,0 +1,334 @@
+//! One socket, from its opening to its end.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{SinkExt, StreamExt};
+use http::HeaderMap;
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message, Utf8Bytes,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+use super::{
+    super::{
+        StandIn,
+        authentication::{self, Asked},
+        fault::{Action, Fault, When, WireStep},
+        journal::Received,
+        json::Json,
+        lock,
+        settings::{RateLimits, Refusal},
+    },
+    Place, Shared, Side, Told,
+    budget::Budget,
+    channel::Channel,
+    frame::{self, NO_ID, NO_METHOD},
+};
+
+/// After our close frame the other side has this time for its own.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+type Stream = WebSocketStream<TcpStream>;
+
+/// A sign of life that was asked for.
+struct Asking {
+    id: i64,
+    until: Instant,
+}
+
+pub(super) struct Socket {
+    place: Shared,
+    side: Side,
+    peer: SocketAddr,
+    address: IpAddr,
+    api_key: Option<String>,
+    budget: Budget,
+    stream: Stream,
+    asking: Option<Asking>,
+    released: watch::Receiver<()>,
+}
+
+/// Whether a socket goes on.
+enum Next {
+    On,
+    Close(u16, String),
+    /// The connection ends without a word; by a reset, where so scripted.
+    Cut {
+        reset: bool,
+    },
+    Stall,
+}
+
+impl Socket {
+    pub(super) async fn serve(stand_in: StandIn, side: Side, peer: SocketAddr, address: IpAddr, stream: Stream) {
+        let (id, told, cut) = stand_in.state.streams.enter(side);
+        let released = stand_in.state.released.subscribe();
+        let budget = Budget::new(side, stand_in.now_ms());
+        let place = Arc::new(Place { stand_in, id });
+        let socket = Self { place, side, peer, address, api_key: None, budget, stream, asking: None, released };
+        let _ = cut.run_until_cancelled(socket.run(told)).await;
+    }
+
+    async fn run(mut self, mut told: mpsc::Receiver<Told>) {
+        let mut beat = Instant::now() + self.heartbeat_every();
+        loop {
+            let deadline = self.asking.as_ref().map_or(beat, |asking| asking.until.min(beat));
+            let next = tokio::select! {
+                Some(told) = told.recv() => self.obey(told).await,
+                message = self.stream.next() => match message {
+                    Some(Ok(Message::Text(text))) => self.text(text).await,
+                    Some(Ok(Message::Binary(_))) => Next::Close(1003, "text only".to_owned()),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Next::On,
+                    Some(Ok(Message::Close(_))) => {
+                        let _ = timeout(CLOSE_PATIENCE, self.stream.close(None)).await;
+                        return;
+                    }
+                    Some(Err(_)) | None => return,
+                },
+                () = sleep_until(deadline) => {
+                    if self.asking.as_ref().is_some_and(|asking| asking.until <= Instant::now()) {
+                        Next::Close(1000, "no answer to the heartbeat".to_owned())
+                    } else {
+                        beat = Instant::now() + self.heartbeat_every();
+                        self.ask().await
+                    }
+                }
+            };
+            match next {
+                Next::On => {}
+                Next::Close(code, reason) => return self.close(code, reason).await,
+                Next::Cut { reset } => {
+                    if reset {
+                        let _ = self.stream.get_ref().set_zero_linger();
+                    }
+                    return;
+                }
+                Next::Stall => drop(self.released.changed().await),
+            }
+        }
+    }
+
+    fn stand_in(&self) -> &StandIn {
+        &self.place.stand_in
+    }
+
+    fn heartbeat_every(&self) -> Duration {
+        Duration::from_millis(lock(&self.stand_in().state.settings).heartbeat_ms.max(1))
+    }
+
+    async fn obey(&mut self, told: Told) -> Next {
+        match told {
+            Told::Send(text) => self.send(text).await,
+            Told::Heartbeat => self.ask().await,
+            Told::Close(code, reason) => Next::Close(code, reason),
+            Told::Stall => Next::Stall,
+        }
+    }
+
+    async fn send(&mut self, text: Utf8Bytes) -> Next {
+        match self.stream.send(Message::Text(text)).await {
+            Ok(()) => Next::On,
+            Err(_) => Next::Cut { reset: false },
+        }
+    }
+
+    async fn ask(&mut self) -> Next {
+        if self.asking.is_some() {
+            return Next::On;
+        }
+        let patience = Duration::from_millis(lock(&self.stand_in().state.settings).heartbeat_answer_ms);
+        let id = self.stand_in().now_ms();
+        self.asking = Some(Asking { id, until: Instant::now() + patience });
+        self.send(frame::heartbeat(id)).await
+    }
+
+    async fn close(mut self, code: u16, reason: String) {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        let _ = timeout(CLOSE_PATIENCE, async {
+            let _ = self.stream.close(Some(frame)).await;
+            while let Some(Ok(_)) = self.stream.next().await {}
+        })
+        .await;
+    }
+
+    /// Reads a frame, enters it in the journal, and does what it asks for, or what is scripted in its place.
+    async fn text(&mut self, text: Utf8Bytes) -> Next {
+        let json = Json::parse(text.as_bytes()).filter(|json| matches!(json, Json::Object(_)));
+        let (asked, verdict) = self.judge(json.as_ref());
+        let fault = lock(&self.stand_in().state.script).take(&asked.method).unwrap_or_else(Fault::none);
+        let sequence = self.enter(&asked, &text, verdict.is_ok());
+        if fault.when == When::Before
+            && let Some(next) = self.misbehave(&fault, &asked).await
+        {
+            return next;
+        }
+        let outcome = verdict.and_then(|()| self.perform(&asked));
+        if outcome.is_ok() {
+            self.stand_in().state.journal.mark_executed(sequence, &asked.method);
+        }
+        if fault.when == When::After
+            && let Some(next) = self.misbehave(&fault, &asked).await
+        {
+            return next;
+        }
+        self.answer(&asked, outcome).await
+    }
+
+    fn enter(&self, asked: &Asked, text: &Utf8Bytes, authenticated: bool) -> u64 {
+        self.place.with(|entry| entry.seen.frames += 1);
+        self.stand_in().state.journal.enter(Received {
+            sequence: 0,
+            method: asked.method.clone(),
+            verb: "WS".to_owned(),
+            body: text.clone().into(),
+            headers: HeaderMap::new(),
+            peer: self.peer,
+            authenticated: authenticated && (self.api_key.is_some() || asked.method == "public/auth"),
+            executed: false,
+        })
+    }
+
+    /// What a frame asks for, and whether it may.
+    fn judge(&mut self, json: Option<&Json>) -> (Asked, Result<(), Refusal>) {
+        let mut asked = Asked::nothing(NO_ID, NO_METHOD);
+        let Some(json) = json else { return (asked, Err(Refusal::code(40001))) };
+        let read = asked.read_frame(json);
+        let now_ms = self.stand_in().now_ms();
+        let settings = lock(&self.place.stand_in.state.settings);
+        let verdict = read.and_then(|sig| {
+            if settings.rate_limits == RateLimits::On && !self.budget.admit(now_ms) {
+                return Err(Refusal::code(42901));
+            }
+            match asked.method.as_str() {
+                "public/auth" if self.side == Side::User => {
+                    authentication::log_in(&asked, &sig, &settings, self.address, now_ms)
+                }
+                "public/respond-heartbeat" => Ok(()),
+                "subscribe" | "unsubscribe" if self.side == Side::Market => Ok(()),
+                "subscribe" | "unsubscribe" => self.api_key.as_ref().map(|_| ()).ok_or(Refusal::code(40101)),
+                _ if self.side == Side::Market => Err(Refusal::code(40002)),
+                _ => authentication::command(&asked, self.api_key.as_deref(), &settings),
+            }
+        });
+        (asked, verdict)
+    }
+
+    fn perform(&mut self, asked: &Asked) -> Result<Value, Refusal> {
+        match asked.method.as_str() {
+            "public/auth" => {
+                self.api_key = Some(asked.api_key.clone());
+                self.place.with(|entry| entry.seen.api_key = Some(asked.api_key.clone()));
+                Ok(Value::Null)
+            }
+            "public/respond-heartbeat" => {
+                self.asking.take_if(|asking| asking.id.to_string() == asked.id.trim_matches('"'));
+                Ok(Value::Null)
+            }
+            "subscribe" => self.named(asked).map(|_| Value::Null),
+            "unsubscribe" => self.unsubscribe(asked),
+            "private/set-cancel-on-disconnect" => {
+                self.place.with(|entry| entry.seen.cancels_on_disconnect = true);
+                Ok(json!({ "scope": "CONNECTION" }))
+            }
+            "private/get-cancel-on-disconnect" => Ok(self
+                .place
+                .with(|entry| entry.seen.cancels_on_disconnect)
+                .filter(|is_set| *is_set)
+                .map_or_else(|| json!({}), |_| json!({ "scope": "CONNECTION" }))),
+            _ => {
+                let (outcome, placed) = self.stand_in().execute(asked, self.stand_in().now_ms());
+                self.place.with(|entry| entry.orders.extend(placed));
+                outcome
+            }
+        }
+    }
+
+    /// Every channel that is named, or the refusal of all.
+    fn named(&self, asked: &Asked) -> Result<Vec<(String, Channel)>, Refusal> {
+        let named = asked.params.items("channels").iter().map(|name| match name {
+            Json::Text(name) => Channel::parse(name, self.side).map(|channel| (name.clone(), channel)),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => None,
+        });
+        let channels: Option<Vec<_>> = named.collect();
+        channels.filter(|channels| !channels.is_empty()).ok_or(Refusal::code(10004))
+    }
+
+    /// With cancel-on-disconnect, leaving a channel of the user's counts as a loss of the connection [documents].
+    fn unsubscribe(&self, asked: &Asked) -> Result<Value, Refusal> {
+        let named = self.named(asked)?;
+        let orders = self.place.with(|entry| {
+            for (name, _) in &named {
+                entry.channels.remove(name);
+                entry.seen.channels.remove(name);
+            }
+            entry.seen.cancels_on_disconnect.then(|| std::mem::take(&mut entry.orders))
+        });
+        if let Some(orders) = orders.flatten() {
+            self.stand_in().cancel_orders(&orders);
+        }
+        Ok(Value::Null)
+    }
+
+    /// Sends the answer; after a subscription also the first data of each channel.
+    async fn answer(&mut self, asked: &Asked, outcome: Result<Value, Refusal>) -> Next {
+        if asked.method == "public/respond-heartbeat" {
+            return Next::On;
+        }
+        let mut next = self.send(frame::answer(asked, &outcome)).await;
+        if asked.method == "subscribe" && outcome.is_ok() {
+            for text in self.begin(asked) {
+                next = self.send(text).await;
+            }
+        }
+        next
+    }
+
+    /// Enters the channels and takes their snapshots at one moment, so that no update is missed or comes twice.
+    fn begin(&self, asked: &Asked) -> Vec<Utf8Bytes> {
+        let Ok(named) = self.named(asked) else { return Vec::new() };
+        let now_ms = self.stand_in().now_ms();
+        let account = lock(&self.place.stand_in.state.account);
+        let first = |(name, channel): &(String, Channel)| {
+            channel.snapshot(&account, now_ms).map(|data| frame::push(&asked.id, name, channel, &data))
+        };
+        let snapshots = named.iter().filter_map(first).collect();
+        self.place.with(|entry| {
+            entry.seen.channels.extend(named.iter().map(|(name, _)| name.clone()));
+            entry.channels.extend(named);
+        });
+        snapshots
+    }
+
+    /// Carries out a fault; `None` if it lets the frame go its usual way.
+    async fn misbehave(&mut self, fault: &Fault, asked: &Asked) -> Option<Next> {
+        if !fault.delay.is_zero() {
+            tokio::time::sleep(fault.delay).await;
+        }
+        match &fault.action {
+            Action::Pass => None,
+            Action::Hang => Some(Next::On),
+            Action::Code(code) => Some(self.send(frame::answer(asked, &Err(Refusal::code(*code)))).await),
+            Action::Reply(canned) => {
+                let text = String::from_utf8_lossy(&canned.body).into_owned();
+                Some(self.send(text.into()).await)
+            }
+            Action::Wire(steps) => {
+                let reset = steps.iter().any(|step| matches!(step, WireStep::Reset));
+                Some(Next::Cut { reset })
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+"""ccxt with asyncio, unmodified."""
+
+import ccxt.async_support
+
+import ccxt_steps
+import steps
+
+if __name__ == "__main__":
+    steps.run(ccxt_steps.Steps(ccxt.async_support))

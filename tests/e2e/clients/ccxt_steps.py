@@ -1,0 +1,137 @@
+"""What both Python clients of ccxt do: the same calls, of which one client's answers are awaited."""
+
+import inspect
+
+import ccxt
+
+import steps
+from steps import CUT, INCONCLUSIVE, KEY, REST, SECRET, SILENT, OneOrder, Raised, check, exchange
+
+SYMBOL = "BTC/USD"
+# What ccxt raises for an answer that says neither yes nor no: an error that its maxRetriesOnFailure does not repeat.
+UNKNOWN = ccxt.BadRequest
+
+
+async def done(call):
+    """The result of a call, whether or not it has to be awaited."""
+    return await call if inspect.isawaitable(call) else call
+
+
+class Steps:
+    def __init__(self, library):
+        self.library = library
+        self.it = self.client()
+        self.order = None
+        self.others = []
+
+    def client(self, secret=SECRET, **options):
+        """As in docs/clients.md: the pair and the base URL, nothing else."""
+        it = self.library.cryptocom({"apiKey": KEY, "secret": secret, **options})
+        it.urls["api"]["v1"] = REST
+        return it
+
+    def another(self, **options):
+        it = self.client(**options)
+        self.others.append(it)
+        return it
+
+    async def close(self):
+        for it in [self.it, *self.others]:
+            if hasattr(it, "close"):
+                await done(it.close())
+
+    async def load_markets(self):
+        markets = await done(self.it.load_markets())
+        check(markets[SYMBOL]["spot"] and markets["BTC/USD:USD"]["swap"], "spot and swap")
+        check(self.it.currencies["BTC"]["networks"], "currencies, which need the key")
+
+    async def market_data(self):
+        check((await done(self.it.fetch_ticker(SYMBOL)))["last"] > 0, "ticker")
+        check(len(await done(self.it.fetch_tickers())) > 10, "tickers")
+        book = await done(self.it.fetch_order_book(SYMBOL, 5))
+        check(len(book["bids"]) == 5 and book["bids"][0][0] < book["asks"][0][0], "book")
+        check(len(await done(self.it.fetch_ohlcv(SYMBOL, "1m", limit=10))) == 10, "candles")
+        check(len(await done(self.it.fetch_trades(SYMBOL, limit=10))) == 10, "trades")
+
+    async def balance(self):
+        check((await done(self.it.fetch_balance()))["USD"]["total"] > 0, "balance")
+
+    async def limit_order(self):
+        params = {"client_oid": "invented-limit"}
+        self.order = await done(self.it.create_order(SYMBOL, "limit", "buy", 0.01, 50000.5, params))
+        check(self.order["clientOrderId"] == "invented-limit", self.order)
+
+    async def open_orders(self):
+        mine = await done(self.it.fetch_open_orders(SYMBOL))
+        check([order["id"] for order in mine] == [self.order["id"]], mine)
+        check((mine[0]["price"], mine[0]["amount"], mine[0]["status"]) == (50000.5, 0.01, "open"), mine)
+
+    async def order_detail(self):
+        check((await done(self.it.fetch_order(self.order["id"])))["status"] == "open", "status")
+        with Raised(ccxt.OrderNotFound):
+            await done(self.it.fetch_order("1"))
+
+    async def cancel(self):
+        canceled = await done(self.it.cancel_order(self.order["id"], SYMBOL))
+        check(canceled["id"] == self.order["id"], canceled)
+        check((await done(self.it.fetch_order(self.order["id"])))["status"] == "canceled", "status")
+
+    async def market_order(self):
+        order = await done(self.it.create_order(SYMBOL, "market", "buy", 0.01))
+        check((await done(self.it.fetch_order(order["id"])))["status"] == "closed", order)
+
+    async def order_list(self):
+        leg = {"symbol": SYMBOL, "type": "limit", "side": "buy", "amount": 0.01}
+        placed = await done(self.it.create_orders([{**leg, "price": 40000}, {**leg, "price": 41000}]))
+        check(len(placed) == 2 and all(order["id"] for order in placed), placed)
+        check(len(await done(self.it.fetch_open_orders(SYMBOL))) == 2, "open orders")
+
+    async def cancel_all(self):
+        await done(self.it.cancel_all_orders(SYMBOL))
+        check(await done(self.it.fetch_open_orders(SYMBOL)) == [], "open orders")
+
+    async def history(self):
+        seen = {order["id"]: order["status"] for order in await done(self.it.fetch_orders(SYMBOL))}
+        check(seen.get(self.order["id"]) == "canceled", seen)
+
+    async def trades(self):
+        check((await done(self.it.fetch_my_trades(SYMBOL)))[0]["amount"] == 0.01, "trades")
+
+    async def withdraw_refused(self):
+        before = exchange.received("private/create-withdrawal")
+        with Raised(ccxt.PermissionDenied, ccxt.AuthenticationError):
+            await done(self.it.withdraw("BTC", 0.01, "invented-address-0123456789"))
+        if steps.THROUGH_PROXY:
+            check(exchange.received("private/create-withdrawal") == before, "it reached the exchange")
+
+    async def bad_secret(self):
+        with Raised(ccxt.AuthenticationError):
+            await done(self.another(secret="invented-wrong-secret").fetch_balance())
+
+    async def rate_limit(self):
+        exchange.script("private/user-balance", {"do": "code", "code": 42901})
+        with Raised(ccxt.RateLimitExceeded):
+            await done(self.it.fetch_balance())
+
+    async def place(self, it):
+        """Without client_oid: a repeat would be a second order. And as eager to repeat as ccxt can be made."""
+        params = {"maxRetriesOnFailure": 3}
+        await done(it.create_order(SYMBOL, "limit", "buy", 0.01, 30000, params))
+
+    async def unknown_cut(self):
+        with OneOrder(CUT), Raised(UNKNOWN):
+            await self.place(self.it)
+
+    async def unknown_silent(self):
+        with OneOrder(SILENT), Raised(UNKNOWN):
+            await self.place(self.it)
+
+    async def unknown_inconclusive(self):
+        with OneOrder(INCONCLUSIVE), Raised(UNKNOWN, ccxt.ExchangeError):
+            await self.place(self.it)
+
+    async def unknown_impatient(self):
+        """The client gives up before the proxy does. ccxt does not repeat by itself."""
+        with OneOrder(SILENT), Raised(ccxt.RequestTimeout):
+            impatient = self.another(timeout=1000)
+            await done(impatient.create_order(SYMBOL, "limit", "buy", 0.01, 30000))

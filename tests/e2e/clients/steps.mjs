@@ -1,0 +1,93 @@
+// The steps of the JavaScript clients: as steps.py, which says what each thing means.
+
+import { readFileSync } from 'node:fs';
+
+export const REST = process.env.CLIENTS_REST;
+export const STREAM = process.env.CLIENTS_STREAM ?? '';
+export const KEY = process.env.CLIENTS_KEY;
+export const SECRET = process.env.CLIENTS_SECRET;
+export const THROUGH_PROXY = process.env.CLIENTS_THROUGH === 'proxy';
+const CONTROL = process.env.CLIENTS_CONTROL;
+
+async function post(command, body) {
+  const answer = await fetch(`${CONTROL}/${command}`, { method: 'POST', body: JSON.stringify(body) });
+  check(answer.ok, `${command}: ${answer.status}`);
+}
+
+async function counts() {
+  return (await fetch(`${CONTROL}/received`)).json();
+}
+
+export const exchange = {
+  script: (target, once = [], always) => post('script', { target, clear: true, once, always }),
+  release: () => post('release', {}),
+  received: async (method) => (await counts()).methods[method]?.received ?? 0,
+  orders: async () => (await counts()).orders_placed,
+};
+
+export function check(condition, what) {
+  if (!condition) throw new Error(typeof what === 'string' ? what : JSON.stringify(what));
+}
+
+// Exactly one of these errors must be thrown.
+export async function raises(expected, call) {
+  let error;
+  try {
+    await call();
+  } catch (thrown) {
+    error = thrown;
+  }
+  check(error !== undefined, `nothing was thrown, expected ${expected.map((kind) => kind.name)}`);
+  if (!expected.includes(error.constructor)) throw new Error(`threw ${error.constructor.name}: ${error.message}`);
+  return error;
+}
+
+// Meanwhile exactly one order must come into being, from exactly one request.
+export async function oneOrder(fault, call, method = 'private/create-order') {
+  const [orders, received] = [await exchange.orders(), await exchange.received(method)];
+  await exchange.script(method, [fault]);
+  try {
+    await call();
+  } finally {
+    await exchange.release();
+    await exchange.script(method);
+  }
+  const [made, requests] = [(await exchange.orders()) - orders, (await exchange.received(method)) - received];
+  check(made === 1 && requests === 1, `${made} orders at the exchange, from ${requests} requests`);
+}
+
+export const CUT = { do: 'cut', when: 'after' };
+export const SILENT = { do: 'hang', when: 'after' };
+export const INCONCLUSIVE = { do: 'code', code: 50001, when: 'after' };
+
+function names(list) {
+  const parts = readFileSync(new URL(list, import.meta.url), 'utf8').split('----\n');
+  const wanted = (THROUGH_PROXY ? parts : parts.slice(0, 1)).join('').split('\n');
+  return wanted.filter((name) => name && !name.startsWith('#'));
+}
+
+function within(milliseconds, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${milliseconds} ms`)), milliseconds);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+// Runs the steps of the shared list in its order, and ends the process.
+export async function run(steps, list = 'steps.txt') {
+  let failed = 0;
+  for (const name of names(list)) {
+    try {
+      check(typeof steps[name] === 'function', 'there is no such step');
+      await within(60000, steps[name]());
+      console.log(`PASS ${name}`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAIL ${name}: ${error.message}`);
+      console.error(error.stack);
+    }
+  }
+  await steps.close?.();
+  process.exit(failed ? 1 : 0);
+}
