@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Also write the status page to a file (mode 0600); - is stdout, and nothing else is printed then
+    /// Also write the status page to a file (mode 0600); - is stdout, and nothing else is printed then. With --alone only
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     html: Option<PathBuf>,
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC

@@ -139,9 +139,14 @@ async fn a_wrong_token_none_and_a_daemon_without_one_are_configuration() {
 
 #[tokio::test]
 async fn what_only_a_look_without_the_daemon_may_do_is_a_usage_error() {
-    for arguments in
-        [&["--probe-trade"][..], &["--url", "https://127.0.0.1"], &["--alone", "--url", "http://127.0.0.1:9"]]
-    {
+    let url = ["--alone", "--url", "http://127.0.0.1:9"];
+    for arguments in [
+        &["--probe-trade"][..],
+        &["--html", "invented.html"],
+        &["--db", "invented.db"],
+        &["--url", "https://127.0.0.1"],
+        &url,
+    ] {
         let output = command().arg("diagnose").args(arguments).output().await.unwrap();
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
     }

@@ -62,12 +62,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn ask(arguments: &Arguments) -> Result<(Value, Sheet), Failed> {
-    if arguments.probe_trade {
-        return Err(Failed::new(
-            USAGE,
-            "--probe-trade is for --alone: nothing that could touch an order is asked of a daemon",
-        ));
-    }
+    refuse_what_needs_a_look(arguments)?;
     let sources =
         Sources::from_process(arguments.place.config.clone()).with_env_files(arguments.place.env_file.clone());
     let examined = config::examine(&sources);
@@ -91,6 +86,17 @@ fn ask(arguments: &Arguments) -> Result<(Value, Sheet), Failed> {
         tokio::time::timeout(DEADLINE, asked).await.map_err(late)?
     });
     read(answer?)
+}
+
+/// An option that would be passed over in silence is refused instead.
+fn refuse_what_needs_a_look(arguments: &Arguments) -> Result<(), Failed> {
+    let options = [
+        (arguments.probe_trade, "--probe-trade is for --alone: nothing that could touch an order is asked of a daemon"),
+        (arguments.html.is_some(), "--html is for --alone: the running daemon shows the page itself, at its address"),
+        (arguments.db.is_some(), "--db is for --alone: the running daemon asks its own history"),
+    ];
+    let given = options.into_iter().find(|(given, _)| *given);
+    given.map_or(Ok(()), |(_, why)| Err(Failed::new(USAGE, why)))
 }
 
 /// The first of these places where somebody takes the connection.
