@@ -205,7 +205,9 @@ async fn without_virtual_keys_nothing_is_written() {
     let guard = ReplayGuard::open(Some(setup.directory.path()), false, &setup.clock);
     assert_eq!(guard.memory.lock().unwrap().keys.len(), 0);
     assert_eq!(guard.writer.as_ref().unwrap().marks(), Marks::default());
+    guard.close().await;
     assert_eq!(fs::read_dir(setup.directory.path()).unwrap().count(), 0);
+    let guard = ReplayGuard::open(Some(setup.directory.path()), false, &setup.clock);
     assert_eq!(admit(&guard, NOW + 1, 1).await, Ok(()));
     assert_eq!(fs::read_dir(setup.directory.path()).unwrap().count(), 1);
 }

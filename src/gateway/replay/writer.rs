@@ -112,7 +112,9 @@ impl Task {
                         self.eager = true;
                         wanted.raise(key, nonce.saturating_add(AHEAD_MS));
                     }
-                    Order::Close(last) => return self.write(last),
+                    // Where nobody ever signed there is nothing to say.
+                    Order::Close(last) if self.eager => return self.write(last),
+                    Order::Close(_) => return,
                 }
             }
             if self.eager {
