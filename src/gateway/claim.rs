@@ -34,8 +34,11 @@ pub enum ClaimRefused {
     /// This very signature was seen before.
     #[error("this signed request was seen before; sign anew, with a new nonce")]
     Replayed,
-    /// The nonce is not above what the last run may have seen.
-    #[error("the nonce is not above those that may have been used before the proxy restarted; sign anew in a moment")]
+    /// The nonce is not above what the last run may have seen, or what had to be forgotten.
+    #[error(
+        "the nonce is not above those that may have been used before the proxy restarted, or its clock stepped back; \
+         sign anew in a moment"
+    )]
     BeforeStart,
     /// More requests within the window than can be remembered.
     #[error("more signed requests of this key within two minutes than the proxy can remember; wait a little")]

@@ -71,19 +71,43 @@ async fn without_a_mark_nonces_from_before_the_start_are_refused() {
     assert_eq!(admit(&guard, NOW, 1).await, Ok(()));
 }
 
+/// Admits this many of key 1, all with one nonce.
+async fn fill(guard: &ReplayGuard, nonce: u64, count: usize) {
+    for number in 0..u64::try_from(count).unwrap() {
+        let mut signature = [0; 32];
+        signature[..8].copy_from_slice(&number.to_be_bytes());
+        signature[8..16].copy_from_slice(&nonce.to_be_bytes());
+        assert_eq!(guard.admit(&key(1), nonce, &signature).await, Ok(()));
+    }
+}
+
 #[tokio::test]
-async fn what_the_window_has_passed_is_forgotten_and_stays_refused_if_the_clock_steps_back() {
+async fn a_clock_that_steps_back_refuses_what_was_seen_and_nobody_else() {
     let setup = Setup::new();
     let guard = setup.without_disk();
-    assert_eq!(admit(&guard, NOW + 1, 1).await, Ok(()));
-    setup.at(NOW + 1 + WINDOW_MS);
-    assert_eq!(admit(&guard, NOW + WINDOW_MS, 2).await, Ok(()));
-    assert!(guard.memory.lock().unwrap().keys[&key(1)].seen.contains(&[1; 32]), "still within the window");
-    setup.at(NOW + 2 + WINDOW_MS);
-    assert_eq!(admit(&guard, NOW + WINDOW_MS, 3).await, Ok(()));
-    assert_eq!(guard.memory.lock().unwrap().keys[&key(1)].seen.len(), 2);
+    assert_eq!(admit(&guard, NOW + 600_000, 1).await, Ok(()));
     setup.at(NOW + 5);
-    assert_eq!(admit(&guard, NOW + 1, 1).await, Err(NotAdmitted::Seen));
+    assert_eq!(admit(&guard, NOW + 1, 2).await, Ok(()));
+    setup.at(NOW + 900_000);
+    assert_eq!(admit(&guard, NOW + 900_000, 3).await, Ok(()));
+    setup.at(NOW + 600_000);
+    assert_eq!(admit(&guard, NOW + 600_000, 1).await, Err(NotAdmitted::Seen));
+}
+
+#[tokio::test]
+async fn what_the_window_has_passed_makes_room_and_stays_refused_by_its_nonce() {
+    let setup = Setup::new();
+    let guard = setup.without_disk();
+    fill(&guard, NOW + 1, KEPT + 1).await;
+    setup.at(NOW + 1 + WINDOW_MS);
+    assert_eq!(admit(&guard, NOW + WINDOW_MS, 1).await, Ok(()));
+    let remembered = || guard.memory.lock().unwrap().keys[&key(1)].seen.len();
+    assert_eq!(remembered(), KEPT + 2, "still within the window");
+    setup.at(NOW + 2 + WINDOW_MS);
+    assert_eq!(admit(&guard, NOW + WINDOW_MS, 2).await, Ok(()));
+    assert_eq!(remembered(), KEPT + 1);
+    setup.at(NOW + 5);
+    assert_eq!(admit(&guard, NOW + 1, 3).await, Err(NotAdmitted::BeforeStart), "its like may have been forgotten");
     assert_eq!(admit(&guard, NOW + 2, 4).await, Ok(()));
 }
 
@@ -91,13 +115,10 @@ async fn what_the_window_has_passed_is_forgotten_and_stays_refused_if_the_clock_
 async fn a_full_memory_refuses_rather_than_forgets() {
     let setup = Setup::new();
     let guard = setup.without_disk();
-    for number in 0..u64::try_from(REMEMBERED).unwrap() {
-        let mut signature = [0; 32];
-        signature[..8].copy_from_slice(&number.to_be_bytes());
-        assert_eq!(guard.admit(&key(1), NOW + 1, &signature).await, Ok(()));
-    }
+    fill(&guard, NOW + 1, REMEMBERED - 1).await;
+    assert_eq!(admit(&guard, NOW + 1, 6).await, Ok(()));
     assert_eq!(admit(&guard, NOW + 1, 7).await, Err(NotAdmitted::TooMany));
-    assert_eq!(guard.admit(&key(1), NOW + 1, &[0; 32]).await, Err(NotAdmitted::Seen));
+    assert_eq!(admit(&guard, NOW + 1, 6).await, Err(NotAdmitted::Seen));
     assert_eq!(guard.admit(&key(2), NOW + 1, &[7; 32]).await, Ok(()), "another key has its own memory");
     setup.at(NOW + 2 + WINDOW_MS);
     assert_eq!(admit(&guard, NOW + 2 + WINDOW_MS, 7).await, Ok(()));
@@ -162,6 +183,20 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
     let guard = setup.open();
     assert_eq!(admit(&guard, NOW + WINDOW_MS, 1).await, Err(NotAdmitted::BeforeStart));
     assert_eq!(admit(&guard, NOW + WINDOW_MS + 1, 1).await, Ok(()));
+    guard.close().await;
+    let kept = file::read(setup.directory.path()).unwrap().unwrap();
+    assert!(kept.base_ms < NOW * 2, "it does not stand in the way of the next start");
+}
+
+#[tokio::test]
+async fn a_mark_counts_once_the_clock_of_a_machine_that_began_in_the_past_is_right() {
+    let setup = Setup::new();
+    file::write(setup.directory.path(), &Marks::at(NOW + 6000)).unwrap();
+    let guard = setup.at(1000).open();
+    assert_eq!(admit(&guard, 1000, 1).await, Err(NotAdmitted::BeforeStart));
+    setup.at(NOW + 2000);
+    assert_eq!(admit(&guard, NOW + 1, 2).await, Err(NotAdmitted::BeforeStart), "captured before the power went");
+    assert_eq!(admit(&guard, NOW + 6001, 3).await, Ok(()));
 }
 
 #[tokio::test]
@@ -170,7 +205,9 @@ async fn without_virtual_keys_nothing_is_written() {
     let guard = ReplayGuard::open(Some(setup.directory.path()), false, &setup.clock);
     assert_eq!(guard.memory.lock().unwrap().keys.len(), 0);
     assert_eq!(guard.writer.as_ref().unwrap().marks(), Marks::default());
+    guard.close().await;
     assert_eq!(fs::read_dir(setup.directory.path()).unwrap().count(), 0);
+    let guard = ReplayGuard::open(Some(setup.directory.path()), false, &setup.clock);
     assert_eq!(admit(&guard, NOW + 1, 1).await, Ok(()));
     assert_eq!(fs::read_dir(setup.directory.path()).unwrap().count(), 1);
 }

@@ -18,7 +18,7 @@ use super::file::{self, Marks};
 use crate::gateway::{clock::Clock, virtual_key::VirtualKey};
 
 /// How far ahead marks are written, in milliseconds: also for how long clients may be refused after a crash.
-const AHEAD_MS: u64 = 6000;
+pub(super) const AHEAD_MS: u64 = 6000;
 /// Below this distance a mark is written anew before it is reached.
 const NEAR_MS: u64 = 3000;
 /// How often the base is renewed.
@@ -112,7 +112,9 @@ impl Task {
                         self.eager = true;
                         wanted.raise(key, nonce.saturating_add(AHEAD_MS));
                     }
-                    Order::Close(last) => return self.write(last),
+                    // Where nobody ever signed there is nothing to say.
+                    Order::Close(last) if self.eager => return self.write(last),
+                    Order::Close(_) => return,
                 }
             }
             if self.eager {
