@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
+mod caller;
 pub mod check;
 mod demo;
 mod diagnose;
@@ -40,6 +41,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Say what the daemon would make of its configuration and credentials, without network
     Check(check::CheckArgs),
+    /// Say who may call: add, list, show, rotate, revoke
+    Caller(caller::Arguments),
     /// Find out why calls fail: probes that never trade, causes in order, one next step
     Diagnose(diagnose::Arguments),
     /// The quick look: public, balance, open orders, order history, PASS or FAIL each
@@ -75,6 +78,7 @@ fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Caller(arguments) => caller::run(arguments),
         Command::Diagnose(arguments) => diagnose::run(arguments),
         Command::Smoke(arguments) => smoke::run(arguments),
         Command::Fingerprint(arguments) => fingerprint::run(arguments),

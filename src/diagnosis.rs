@@ -4,9 +4,9 @@
 //! when, [`pair_memory`] notices that only half of the credentials was replaced, [`hint`] reads along with the records
 //! and writes, after each refused call, what most likely stands behind it, [`alarm`] says once when calls begin to be
 //! refused, [`causes`] is the table of what can, [`probes`] ask, [`examination`] makes them in the running daemon,
-//! [`recollection`] tells the causes what the history knows, [`report`] and [`page`] show, [`bundle`] packs what was found
-//! for the exchange's support, and [`self_test`] proves that the signing code is not the reason. Nothing here is in the
-//! path of a call.
+//! [`recollection`] tells the causes what the history knows, [`report`] and [`page`] show, [`bundle`] packs what was
+//! found for the exchange's support, and [`self_test`] proves that the signing code is not the reason. Nothing here is
+//! in the path of a call.
 
 pub mod alarm;
 pub mod bundle;

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod diag;
+mod exchange_v1;
 mod host;
 mod layers;
 mod operations;
@@ -23,6 +24,7 @@ mod router;
 mod status_page;
 mod tally;
 
+pub use exchange_v1::{ExchangeDoor, Settings as ExchangeDoorSettings};
 pub use layers::Front;
 pub use request::RequestIds;
 pub use status_page::StatusDesk;
@@ -37,11 +39,18 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// A request body must be complete after this time.
     pub body_deadline: Duration,
+    /// How the exchange-shaped door behaves.
+    pub exchange_v1: ExchangeDoorSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allowed_hosts: Vec::new(), max_body_bytes: 128 << 10, body_deadline: Duration::from_secs(5) }
+        Self {
+            allowed_hosts: Vec::new(),
+            max_body_bytes: 128 << 10,
+            body_deadline: Duration::from_secs(5),
+            exchange_v1: ExchangeDoorSettings::default(),
+        }
     }
 }
 
@@ -52,6 +61,8 @@ pub struct Doors {
     pub gateway: Arc<Gateway>,
     /// How the doors behave.
     pub settings: Settings,
+    /// What the exchange-shaped door remembers.
+    pub exchange_v1: ExchangeDoor,
     /// Counts what is refused before a caller is known.
     pub tally: Arc<Tally>,
     /// Names requests.
@@ -62,8 +73,8 @@ pub struct Doors {
     pub examination: Arc<Examiner>,
     /// The last hints.
     pub hints: Arc<LastHints>,
-    /// The alarms that stand.
-    pub alarms: Arc<Standing>,
     /// What the status page is made from.
     pub status: StatusDesk,
+    /// The alarms that stand.
+    pub alarms: Arc<Standing>,
 }

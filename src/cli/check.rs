@@ -88,6 +88,9 @@ pub(super) fn tell(examined: &Examined, env_files: &[PathBuf], out: &mut impl Wr
     if env_files.len() > 1 {
         compare(env_files, out)?;
     }
+    if !examined.report.callers.is_empty() {
+        section(out, "Callers", &examined.report.callers)?;
+    }
     section(out, "Settings", &examined.report.settings)?;
     problems(out, "Warnings", examined, Severity::Warning)?;
     problems(out, "Errors", examined, Severity::Error)?;

@@ -179,7 +179,7 @@ impl Looked {
     }
 
     /// What the daemon's history knows of this pair; where it cannot be read, why.
-    fn past(&self, path: &Path) -> Past {
+    pub(super) fn past(&self, path: &Path) -> Past {
         let pair = self.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
         let read = Questions::open(path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
         read.unwrap_or_else(|problem| {

@@ -82,6 +82,10 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
     // As the report shows it: a secret may have been pasted into its path.
     let base = config.report.settings.iter().find(|row| row.key == "upstream.base_url");
     let base = base.map_or_else(String::new, |row| row.shown.clone());
+    let forgotten = config.keeping.as_ref().and_then(|keeping| keeping.keep().err());
+    if let Some(problem) = forgotten {
+        tracing::warn!("what was revoked of callers cannot be remembered: {problem}");
+    }
     let daemon = Daemon::bind(plan(config)).await?;
     let addresses = daemon.addresses();
     announce(&base, &addresses);

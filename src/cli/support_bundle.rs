@@ -20,10 +20,8 @@ use super::{
 use crate::{
     diagnosis::{
         bundle::{self, Bundle, CallerNames, Material, Record, Refusal, System},
-        causes::{self, Past},
         history::FILE_NAME,
         probes::Scope,
-        report::Report,
     },
     gateway::clock::Clock,
 };
@@ -93,15 +91,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn make(arguments: &Arguments, looked: &Looked, record: &Record, place: &Place) -> anyhow::Result<(PathBuf, Bundle)> {
-    let past = Past::default();
-    let ranking = causes::rank(&looked.findings, &past);
-    let problems = looked.problems();
-    let whose = "those of the sources below, read by this command; a running daemon may use others";
+    let diagnosis = looked.diagnosis(bundle::without_unknown_methods(looked.past(&arguments.history())));
     let mut configuration = Vec::new();
     check::tell(&looked.examined, &arguments.place.env_file, &mut configuration)?;
     let material = Material {
         issue: Uuid::new_v4(),
-        report: Report { findings: &looked.findings, ranking: &ranking, past: &past, whose, problems: &problems },
+        report: diagnosis.report(),
         record,
         caller_names: if arguments.with_caller_names { CallerNames::Shown } else { CallerNames::Counted },
         system: &System::of_this_machine(),

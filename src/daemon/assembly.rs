@@ -28,17 +28,20 @@ use crate::{
         observed::{Expected, Observed},
         pipeline::{self, Gateway, Parts},
         record::{CallReport, Reader, Recorder},
+        replay::ReplayGuard,
         secret::Credentials,
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, Front, RequestIds, StatusDesk, Tally},
+    http::{self, Doors, ExchangeDoor, Front, RequestIds, StatusDesk, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
 const RECORDS_WAITING: usize = 1024;
 /// How often refusals without a caller are logged.
 const TALLY_EVERY: Duration = Duration::from_secs(10);
+/// What the last mark of signed requests may take at the end.
+const LAST_MARK: Duration = Duration::from_secs(1);
 /// What the history's last batch may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(2);
 
@@ -178,6 +181,7 @@ impl Daemon {
         let examination = Examiner::new(probing, examination, recall(&history, &plan.clock));
         let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
         let clock = plan.clock.clone();
+        let replay = ReplayGuard::open(plan.state_dir.as_deref(), plan.callers.has_signing(), &clock);
         let parts = Parts {
             settings: plan.pipeline,
             callers: plan.callers,
@@ -185,6 +189,7 @@ impl Daemon {
             upstream,
             observed: Arc::clone(&observed),
             recorder,
+            replay,
             clock: plan.clock,
         };
         let about = About {
@@ -198,6 +203,7 @@ impl Daemon {
         let gateway = Gateway::new(parts);
         let doors = Arc::new(Doors {
             gateway: Arc::clone(&gateway),
+            exchange_v1: ExchangeDoor::new(&plan.http.exchange_v1, plan.server.listen.iter().all(Address::is_local)),
             settings: plan.http,
             tally: Arc::default(),
             status: StatusDesk::new(about, history.clone(), clock.clone()),
@@ -243,7 +249,7 @@ impl Daemon {
         tasks.spawn(watch.run(background.clone()));
         tasks.spawn(hints.reader.run(hints.reports));
         tasks.spawn(alarms.reader.run(alarms.reports));
-        tasks.spawn(tell_tally(Arc::clone(&doors.tally), history.clone(), background.clone()));
+        tasks.spawn(tell_tally(Arc::clone(&doors), history.clone(), background.clone()));
         let drain_deadline = server.drain_deadline;
         let examination = Arc::clone(&doors.examination);
         let tally = Arc::clone(&doors.tally);
@@ -263,6 +269,9 @@ impl Daemon {
             left => Drained::Left(left),
         };
         background.cancel();
+        if tokio::time::timeout(LAST_MARK, gateway.replay().close()).await.is_err() {
+            tracing::warn!("the last mark of signed requests is not written: the next start refuses them for seconds");
+        }
         // Who reads along ends when it has read what there is; a record that is written later has no copy.
         drop((hints.to, alarms.to));
         tasks.spawn(async move { examination.ended().await });
@@ -322,9 +331,12 @@ fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
     })
 }
 
-async fn tell_tally(tally: Arc<Tally>, history: History, stop: CancellationToken) {
+async fn tell_tally(doors: Arc<Doors>, history: History, stop: CancellationToken) {
     let mut ticks = tokio::time::interval_at(Instant::now() + TALLY_EVERY, TALLY_EVERY);
-    let tell = || tally.tell().into_iter().for_each(|(refused, count)| history.refused(refused.word(), count));
+    let tell = || {
+        doors.tally.tell().into_iter().for_each(|(refused, count)| history.refused(refused.word(), count));
+        doors.exchange_v1.tell();
+    };
     loop {
         tokio::select! {
             _ = ticks.tick() => tell(),

@@ -22,7 +22,7 @@ mod table;
 mod tests;
 mod ticket;
 
-pub use record::{CallerNames, Kept, Record};
+pub use record::{CallerNames, Kept, Record, without_unknown_methods};
 pub use system::System;
 
 /// What a bundle is made of.

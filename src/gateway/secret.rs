@@ -123,6 +123,20 @@ impl TokenDigest {
         Self(sha256(token))
     }
 
+    /// Reads what [`TokenDigest::to_hex`] writes, and nothing else.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text, &mut digest).ok()?;
+        Some(Self(digest)).filter(|digest| digest.to_hex() == text)
+    }
+
+    /// Lower-case hex, for the callers file: only the digest of a token of 256 random bits is fit to be written down.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Whether both are of the same token; constant time.
     #[must_use]
     pub fn equals(&self, other: &Self) -> bool {

@@ -24,6 +24,8 @@ pub const ID_BYTES: usize = 12;
 /// Separates this use of the master key from any other, and this way of deriving from a later one.
 const SALT: &[u8] = b"crypto-proxy virtual secret 1";
 
+const CHECK_SALT: &[u8] = b"crypto-proxy master check 1";
+
 /// The one secret that every virtual secret is derived from.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; MASTER_BYTES]>);
@@ -84,6 +86,17 @@ impl MasterKey {
         text.push_str(SECRET_PREFIX);
         text.push_str(&Zeroizing::new(hex::encode(bytes.as_ref())));
         VirtualSecret(text)
+    }
+}
+
+impl MasterKey {
+    /// Tells this master key from every other, and nothing about it: 16 hex characters.
+    #[must_use]
+    pub fn check(&self) -> String {
+        let mut bytes = [0; 8];
+        #[expect(clippy::expect_used, reason = "HKDF-SHA256 yields up to 8160 bytes (RFC 5869)")]
+        Hkdf::<Sha256>::new(Some(CHECK_SALT), self.0.as_ref()).expand(&[], &mut bytes).expect("8 bytes");
+        hex::encode(bytes)
     }
 }
 

@@ -7,17 +7,18 @@ use axum::{
     body::Body,
     extract::State,
     response::Response,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use http::{Request, header};
 
-use super::{Doors, diag, operations, private, reply, status_page};
+use super::{Doors, diag, exchange_v1, operations, private, reply, status_page};
 use crate::gateway::outcome::Outcome;
 
 /// Every route; the layers around them are in `layers`.
 pub(super) fn routes(doors: &Arc<Doors>) -> Router {
     Router::new()
         .route("/proxy/private", post(private::relay).fallback(wrong_verb_at_the_door))
+        .route("/exchange/v1/{*method}", any(exchange_v1::serve))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .route("/", get(status_page::root))

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod asking;
+mod caller;
 #[path = "../it/support/canary.rs"]
 mod canary;
 mod check;
@@ -9,6 +10,7 @@ mod diagnose;
 mod history;
 mod hostile;
 mod plain;
+mod replay;
 mod serve;
 mod signals;
 mod support;

@@ -194,6 +194,8 @@ async fn the_history_is_in_it_without_calls_callers_order_ids_and_invented_metho
     assert_eq!(history["went_bad"][0]["first_bad"]["code"], 40101);
     let ticket = &files["ticket.md"];
     assert!(ticket.contains("| private/create-order | never on record | 20"), "{ticket}");
+    let diagnosis = &files["diagnosis.txt"];
+    assert!(diagnosis.contains("last good 20"), "the causes know the past: {diagnosis}");
     let named = run(&["--with-caller-names"]).await;
     assert!(named["history.json"].contains("\"name\": \"default\""), "{named:#?}");
 }
@@ -231,7 +233,10 @@ async fn a_secret_in_a_path_is_refused_by_the_name_of_the_file_and_nothing_is_le
     for secret in planted {
         let state = place.path(&secret);
         let Ended { code, said } = place.run(&["--state-dir", state.to_str().unwrap()]).await;
-        assert!(code == 1 && said.contains("history.json") && said.contains("no bundle is written"), "{code} {said}");
+        assert!(
+            code == 1 && said.contains("in its file diagnosis.json") && said.contains("no bundle is written"),
+            "{code} {said}"
+        );
         [&second, &third].iter().for_each(|more| more.assert_absent(&said, "what support-bundle says"));
         assert_eq!(place.written(), Vec::<PathBuf>::new());
     }
@@ -245,7 +250,7 @@ async fn the_secrets_of_every_environment_file_are_looked_for() {
     let both = ["--env-file", file.to_str().unwrap()];
     let state = place.path(&other.secret);
     let ended = place.run(&[both[0], both[1], "--state-dir", state.to_str().unwrap()]).await;
-    assert!(ended.code == 1 && ended.said.contains("history.json"), "{}", ended.said);
+    assert!(ended.code == 1 && ended.said.contains("in its file diagnosis.json"), "{}", ended.said);
     let ended = place.run(&both).await;
     assert_eq!(ended.code, 0, "{}", ended.said);
     let configuration = &place.open()["configuration.txt"];

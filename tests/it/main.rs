@@ -3,11 +3,13 @@
 
 mod backend_calls;
 mod bodies;
+mod callers;
 mod defect;
 mod diag;
 mod diagnosis;
 mod drain;
 mod envelope;
+mod exchange_v1;
 mod faults;
 mod first;
 mod hangup;

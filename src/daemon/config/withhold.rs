@@ -11,12 +11,16 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::{cleaning, names, problem::Origin, variables::Variables};
-use crate::gateway::secret::LeakSearch;
+use crate::{
+    daemon::registry,
+    gateway::{secret::LeakSearch, virtual_key},
+};
 
 /// Characters in a row that count as a part.
 const PART: usize = 8;
-/// What the exchange's secrets begin with.
-const SECRET_PREFIX: &str = "cxakp_";
+/// What secrets begin with: the exchange's, and those that we issue (a virtual key is none, and looks like one).
+const SECRET_PREFIXES: [&str; 4] =
+    ["cxakp_", virtual_key::SECRET_PREFIX, virtual_key::KEY_PREFIX, registry::TOKEN_PREFIX];
 /// Letters and digits in a row that count as random where they look so; no key, secret or token has fewer.
 const RANDOM: usize = 16;
 /// Hexadecimal digits and dashes in a row that count as an identifier such as a UUID.
@@ -90,9 +94,9 @@ pub(super) fn leaks(variables: &Variables) -> LeakSearch {
     search
 }
 
-/// Whether the exchange's prefix is followed by anything; alone it is a word of ours.
+/// Whether a prefix is followed by anything; alone it is a word of ours.
 fn holds_a_secret(lower: &str) -> bool {
-    let mut after = lower.split(SECRET_PREFIX).skip(1);
+    let mut after = SECRET_PREFIXES.iter().flat_map(|prefix| lower.split(prefix).skip(1));
     after.any(|rest| rest.chars().next().is_some_and(|next| !next.is_whitespace()))
 }
 
@@ -148,6 +152,9 @@ mod tests {
         for text in [
             "cxakp_x",
             "CXAKP_Tn8",
+            "cpvs_x",
+            "cpt_x",
+            "see cpvk_x",
             "https://cxakp_tn8.example/",
             "Hj4wQz8LmN2pRt6VxB9c",
             "private/hj4wqz8lmn2prt6vxb9c",
@@ -163,6 +170,7 @@ mod tests {
     fn what_settings_hold_is_none() {
         for text in [
             "begins with cxakp_ as a secret does",
+            "begins with cpt_ as what this proxy issues does",
             "CRYPTO_PROXY__LISTENER__FIRST_REQUEST_DEADLINE_MS",
             "https://uat-api.3ona.co/exchange/v1",
             "ec2-203-0-113-7.eu-central-1.compute.amazonaws.com",

@@ -4,21 +4,25 @@
 //! by its request id; methods that the catalogue does not know are counted, not named; callers are counted unless their
 //! names were asked for. A history that cannot be read is a fact, not a failure. Does not: judge.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 
 use crate::{
-    diagnosis::history::{
-        Break, ChangeRow, Filter, Hour, Mark, Marks, Pair, Problem, Questions, Refused, breaks, time,
+    diagnosis::{
+        causes::Past,
+        history::{Break, ChangeRow, Filter, Hour, Mark, Marks, Pair, Problem, Questions, Refused, breaks, time},
     },
     exchange::methods,
 };
 
 /// How far back calls are counted.
-pub(super) const COUNTED_MS: u64 = 48 * 3_600_000;
+pub(super) const COUNTED_MS: u64 = 48 * HOUR_MS;
 /// Changes that are taken, the newest.
 const MAX_CHANGES: u64 = 500;
+/// Changes that are taken of those between a good call and a bad one, the newest.
+const MAX_BETWEEN: usize = 50;
+const HOUR_MS: u64 = 3_600_000;
 /// What stands for a method that a caller may have made up.
 const UNKNOWN: &str = "(not in the catalogue)";
 
@@ -55,7 +59,7 @@ pub struct Kept {
     pub hours: Vec<Hour>,
     /// Keys and secrets that stood together.
     pub pairs: Vec<Pair>,
-    /// Requests without a known caller.
+    /// Requests without a known caller, by the hour.
     pub refused: Vec<Refused>,
     /// Callers and how often they called.
     pub callers: Vec<(String, u64)>,
@@ -88,7 +92,10 @@ impl Kept {
         marks.retain(|(method, _)| is_known(method));
         let mut breaks = breaks(questions, None)?;
         breaks.retain(|broken| is_known(&broken.method));
-        breaks.iter_mut().flat_map(|broken| &mut broken.changes).for_each(hide_unknown);
+        for Break { changes, .. } in &mut breaks {
+            changes.drain(..changes.len().saturating_sub(MAX_BETWEEN));
+            changes.iter_mut().for_each(hide_unknown);
+        }
         Ok(Self {
             begins_ms: questions.begins_ms()?,
             changes,
@@ -96,7 +103,7 @@ impl Kept {
             breaks,
             hours: merged(questions.hours(&lately)?),
             pairs: questions.pairs()?,
-            refused: questions.refused(&lately)?,
+            refused: hourly(questions.refused(&lately)?),
             callers: questions.callers(&lately)?,
         })
     }
@@ -117,6 +124,16 @@ impl Kept {
             "caller_names": if names == CallerNames::Shown { Value::Array(callers) } else { Value::Null },
         })
     }
+}
+
+/// The past as the causes may know it for a bundle: methods that a caller may have made up are not named.
+#[must_use]
+pub fn without_unknown_methods(mut past: Past) -> Past {
+    past.methods.retain(|of| is_known(&of.method));
+    for event in past.last_good.iter_mut().chain(&mut past.first_bad).filter(|event| !is_known(&event.method)) {
+        UNKNOWN.clone_into(&mut event.method);
+    }
+    past
 }
 
 fn is_known(method: &str) -> bool {
@@ -144,6 +161,15 @@ fn merged(hours: Vec<Hour>) -> Vec<Hour> {
         }
     }
     kept
+}
+
+/// Minutes to hours: a flood of refusals fills every minute.
+fn hourly(minutes: Vec<Refused>) -> Vec<Refused> {
+    let mut hours: BTreeMap<(u64, String), u64> = BTreeMap::new();
+    for Refused { minute_ms, why, count } in minutes {
+        *hours.entry((minute_ms / HOUR_MS * HOUR_MS, why)).or_default() += count;
+    }
+    hours.into_iter().map(|((minute_ms, why), count)| Refused { minute_ms, why, count }).collect()
 }
 
 fn change_json(row: &ChangeRow) -> Value {
@@ -193,5 +219,30 @@ fn pair_json(pair: &Pair) -> Value {
 }
 
 fn refused_json(refused: &Refused) -> Value {
-    json!({ "minute": time(refused.minute_ms), "why": refused.why, "count": refused.count })
+    json!({ "hour": time(refused.minute_ms), "why": refused.why, "count": refused.count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_summed_by_the_hour() {
+        let refused = |minute_ms, count| Refused { minute_ms, why: "token".into(), count };
+        let hours = hourly(vec![refused(0, 1), refused(60_000, 2), refused(HOUR_MS, 4)]);
+        assert_eq!(hours, [refused(0, 3), refused(HOUR_MS, 4)]);
+    }
+
+    #[test]
+    fn methods_that_nobody_knows_are_counted_together() {
+        let hour = |method: &str, calls| Hour {
+            ms: 0,
+            method: Some(method.into()),
+            outcome: "refused".into(),
+            code: None,
+            calls,
+        };
+        let hours = merged(vec![hour("private/an-invented-one", 1), hour("private/an-invented-two", 2)]);
+        assert_eq!(hours, [hour(UNKNOWN, 3)]);
+    }
 }

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use super::*;
 use crate::{
     diagnosis::{
-        causes::{self, Past, Ranking},
+        causes::{self, Event, Past, Ranking},
         egress::Reading,
         history::{Break, ChangeRow, Hour, Mark, Marks, Trouble},
         probes::{Answer, CredentialFacts, Environment, Finding, Findings, Probe, Seen, Target},
@@ -194,6 +194,15 @@ fn callers_are_named_only_where_that_was_asked_for_and_calls_never() {
     assert!(case.file("history.json").contains("\"callers\": 1,"));
     case.caller_names = CallerNames::Shown;
     assert!(case.file("history.json").contains("the-invented-desk") && !text(&case).contains("request-id-of-ours"));
+}
+
+#[test]
+fn the_causes_are_not_told_of_a_method_that_a_caller_may_have_made_up() {
+    let event = |method: &str| Some(Event { at_ms: 1, method: method.into(), address: None });
+    let past = Past { last_good: event(ORDERS), first_bad: event("private/an-invented-instrument"), ..Past::default() };
+    let past = without_unknown_methods(past);
+    let methods = [past.last_good, past.first_bad].map(|event| event.unwrap().method);
+    assert_eq!(methods, [ORDERS, "(not in the catalogue)"]);
 }
 
 #[test]

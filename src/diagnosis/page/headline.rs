@@ -273,7 +273,11 @@ impl<'a> Facts<'a> {
         let late = recent.counts.iter().filter(|count| count.end.is_bad() && count.bucket >= from);
         let (mut auth, mut failed) = (0, 0);
         late.for_each(|count| *(if count.end == End::Auth { &mut auth } else { &mut failed }) += count.calls);
-        let text = format!("in the last hour the exchange refused {auth} calls, and {failed} had no conclusive answer");
-        (auth + failed > 0).then_some(text)
+        let calls = |count: u64| if count == 1 { "1 call".to_owned() } else { format!("{count} calls") };
+        let refused = (auth > 0).then(|| format!("the exchange refused {}", calls(auth)));
+        let lost = (failed > 0).then(|| format!("{} had no conclusive answer", calls(failed)));
+        let both: Vec<String> = refused.into_iter().chain(lost).collect();
+        // Where a method is bad now, the sentence above has said so.
+        (self.bad() == 0 && !both.is_empty()).then(|| format!("in the last hour {}", both.join(", and ")))
     }
 }
