@@ -5,8 +5,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::gateway::pipeline::Gateway;
+use crate::{
+    diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints},
+    gateway::pipeline::Gateway,
+};
 
+mod diag;
 mod host;
 mod layers;
 mod operations;
@@ -55,4 +59,10 @@ pub struct Doors {
     pub standing_warnings: Vec<String>,
     /// What the status page is made from.
     pub status: StatusDesk,
+    /// Diagnoses, and keeps the last diagnosis.
+    pub examination: Arc<Examiner>,
+    /// The last hints.
+    pub hints: Arc<LastHints>,
+    /// The alarms that stand.
+    pub alarms: Arc<Standing>,
 }

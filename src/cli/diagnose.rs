@@ -1,24 +1,27 @@
 //! `crypto-proxy diagnose`: why do calls fail, how sure is that, and what is the one next step?
 //!
-//! Guarantees: the sources are read by the daemon's own loader, and the report says whose credentials they are; nothing
-//! secret is shown; progress goes to a terminal's stderr only, colour to a terminal's stdout only. Exit codes: 0 healthy,
-//! 1 trouble, 64 usage, 69 the exchange was not reached, 78 configuration. Does not: ask a running daemon yet.
+//! The running daemon is asked, unless `--alone` says otherwise: its credentials are the ones that matter. Guarantees: the
+//! sources are read by the daemon's own loader, and the report says whose credentials they are; nothing secret is shown;
+//! progress goes to a terminal's stderr only, colour to a terminal's stdout only. Exit codes: 0 healthy, 1 trouble, or no
+//! daemon that answers, 64 usage, 69 the exchange was not reached, 78 configuration, or no token that the daemon takes.
 
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::{
     daemon::config::{self, Examined, Severity, Sources},
     diagnosis::{
         causes::{self, Conclusion, Past},
         probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
-        report::{Diagnosis, Paint, Report},
+        report::{Diagnosis, Paint, Sheet},
     },
     gateway::{clock::Clock, observed::Expected, upstream::Resolver},
 };
@@ -27,6 +30,10 @@ mod html;
 
 /// Whose credentials a run of this command uses.
 const WHOSE: &str = "those of the sources below, read by this command; a running daemon may use others";
+
+mod asking;
+
+use asking::Place;
 
 /// What to look at.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -47,6 +54,9 @@ pub(super) struct Arguments {
     /// Read the sources itself instead of asking the running daemon
     #[arg(long)]
     alone: bool,
+    /// Where the running daemon is, as http://127.0.0.1:9000 or unix:/run/…, where its settings do not tell
+    #[arg(long, value_name = "URL", value_parser = asking::parse_url, conflicts_with = "alone")]
+    url: Option<Place>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -56,7 +66,7 @@ pub(super) struct Arguments {
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     key_updated: Option<u64>,
-    /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint
+    /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint. With --alone only
     #[arg(long)]
     probe_trade: bool,
 }
@@ -72,11 +82,7 @@ fn time(text: &str) -> Result<u64, String> {
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     if !arguments.alone {
-        anstream::eprintln!(
-            "crypto-proxy: asking the running daemon is not built yet; `crypto-proxy diagnose --alone` reads the \
-             sources itself"
-        );
-        return ExitCode::from(super::USAGE);
+        return asking::run(arguments);
     }
     let scope = if arguments.probe_trade { Scope::WithCancel } else { Scope::Full };
     let past = Past { key_updated_ms: arguments.key_updated, ..Past::default() };
@@ -94,23 +100,33 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
             return looked.exit_code(diagnosis.ranking.conclusion);
         }
     }
-    let printed = if arguments.json { print_json(&report) } else { print_text(&report) };
-    match printed {
+    let sheet = report.sheet();
+    match show(&sheet, &sheet.json(), arguments.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
         _ => looked.exit_code(diagnosis.ranking.conclusion),
     }
 }
 
-fn print_json(report: &Report<'_>) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(&report.json())?;
-    writeln!(io::stdout().lock(), "{text}")
-}
-
-fn print_text(report: &Report<'_>) -> io::Result<()> {
+/// Prints a report, as the words or as the object.
+fn show(sheet: &Sheet, json: &Value, as_json: bool) -> io::Result<()> {
+    if as_json {
+        let text = serde_json::to_string_pretty(json)?;
+        return writeln!(io::stdout().lock(), "{text}");
+    }
     // The stream's choice: a terminal, and neither NO_COLOR nor TERM=dumb.
     let plain = AutoStream::choice(&io::stdout()) == ColorChoice::Never;
-    let text = report.text(if plain { Paint::Plain } else { Paint::Colour });
+    let text = sheet.text(if plain { Paint::Plain } else { Paint::Colour });
     io::stdout().lock().write_all(text.as_bytes())
+}
+
+/// The exit code of a conclusion.
+fn conclude(conclusion: Conclusion) -> ExitCode {
+    match conclusion {
+        Conclusion::Healthy => ExitCode::SUCCESS,
+        Conclusion::Trouble => ExitCode::FAILURE,
+        Conclusion::Unreachable => ExitCode::from(super::UNREACHABLE),
+        Conclusion::Unusable => ExitCode::from(super::CONFIGURATION),
+    }
 }
 
 /// What was found with the sources of this process.
@@ -133,6 +149,7 @@ impl Looked {
             deadline: RUN_DEADLINE,
             clock: Clock::system(),
             resolver: Resolver::system(),
+            live: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
         let shown = io::stderr().is_terminal();
@@ -167,12 +184,7 @@ impl Looked {
         if self.examined.config.is_none() {
             return ExitCode::from(super::CONFIGURATION);
         }
-        match conclusion {
-            Conclusion::Healthy => ExitCode::SUCCESS,
-            Conclusion::Trouble => ExitCode::FAILURE,
-            Conclusion::Unreachable => ExitCode::from(super::UNREACHABLE),
-            Conclusion::Unusable => ExitCode::from(super::CONFIGURATION),
-        }
+        conclude(conclusion)
     }
 }
 

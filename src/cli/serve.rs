@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 use super::stop::Stop;
 use crate::{
     daemon::{
-        assembly::{Daemon, Drained, KeyAbout, Plan},
+        assembly::{Daemon, Drained, Plan},
         config::{self, Config, Sources},
         server::Address,
         systemd, telemetry,
     },
+    diagnosis::examination,
     gateway::{clock::Clock, upstream::Resolver},
 };
 
@@ -116,11 +117,8 @@ fn plan(config: Config) -> Plan {
         configuration: config.report.digest(),
         history: config.history,
         standing_warnings: config.ready_warnings().into_iter().map(str::to_owned).collect(),
-        key: KeyAbout {
-            source: config.report.credentials.first().map(|row| format!("{}, {}", row.key, row.source)),
-            label: config.key_label,
-        },
         credentials: config.credentials,
+        pair: config.pair,
         callers: config.callers,
         upstream: config.upstream,
         pipeline: config.pipeline,
@@ -128,6 +126,7 @@ fn plan(config: Config) -> Plan {
         server: config.server,
         egress: config.egress,
         expected: config.expected,
+        examination: examination::Settings::default(),
         state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
         clock: Clock::system(),
         resolver: Resolver::system(),

@@ -1,10 +1,10 @@
 //! Puts a daemon together and runs it to its end.
 //!
-//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, hint lines,
-//! history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
+//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, hints,
+//! alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
 //! catch signals or talk to systemd; the subcommand does, so that tests and the demo run the same daemon.
 
-use std::{iter, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -12,11 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::server::{self, Address, BindProblem, Bound};
 use crate::{
     diagnosis::{
+        alarm::Alarms,
+        causes::Past,
         egress,
+        examination::{self, Examiner, Recall},
         hint::Hints,
         history::{self, History},
         page::About,
-        probes::Target,
+        probes::{self, CredentialFacts, LiveUse, Ready, Scope, Target},
     },
     gateway::{
         caller::Callers,
@@ -43,7 +46,9 @@ const LAST_BATCH: Duration = Duration::from_secs(2);
 pub struct Plan {
     /// The pair that signs.
     pub credentials: Credentials,
-    /// Who may call.
+    /// What the loader says of it, for the diagnosis.
+    pub pair: CredentialFacts,
+    /// Who may call, and who may diagnose.
     pub callers: Callers,
     /// How the exchange is reached.
     pub upstream: upstream::Settings,
@@ -57,14 +62,14 @@ pub struct Plan {
     pub egress: egress::Settings,
     /// The operator's statement about the whitelist.
     pub expected: Expected,
+    /// How often and how long it is diagnosed.
+    pub examination: examination::Settings,
     /// Where the daemon may keep state.
     pub state_dir: Option<PathBuf>,
     /// How much of what happened is kept.
     pub history: history::Settings,
     /// A digest of the effective settings, so that the history sees them change.
     pub configuration: String,
-    /// The key's name on the dashboard, and where the pair was read, for the status page.
-    pub key: KeyAbout,
     /// Warnings that stay in `/ready`.
     pub standing_warnings: Vec<String>,
     /// The time.
@@ -77,8 +82,10 @@ impl Plan {
     /// A daemon with every default, for these credentials, callers and exchange: no address watch, no state.
     #[must_use]
     pub fn new(credentials: Credentials, callers: Callers, base: BaseUrl) -> Self {
+        let fingerprint = Some(credentials.key.fingerprint());
         Self {
             credentials,
+            pair: CredentialFacts { fingerprint, ..CredentialFacts::default() },
             callers,
             upstream: upstream::Settings::new(base),
             pipeline: pipeline::Settings::default(),
@@ -86,24 +93,15 @@ impl Plan {
             server: server::Settings::default(),
             egress: egress::Settings::off(),
             expected: Expected::Unstated,
+            examination: examination::Settings::default(),
             state_dir: None,
             history: history::Settings::default(),
             configuration: String::new(),
-            key: KeyAbout::default(),
             standing_warnings: Vec::new(),
             clock: Clock::system(),
             resolver: Resolver::system(),
         }
     }
-}
-
-/// What the operator is told of the key, beside its fingerprint.
-#[derive(Clone, Debug, Default)]
-pub struct KeyAbout {
-    /// Its name on the dashboard, as the operator gave it.
-    pub label: Option<String>,
-    /// Where the pair was read.
-    pub source: Option<String>,
 }
 
 /// Why a daemon cannot start.
@@ -124,12 +122,26 @@ pub struct Daemon {
     doors: Arc<Doors>,
     bound: Bound,
     server: server::Settings,
-    to_hints: mpsc::Sender<Arc<CallReport>>,
-    reports: mpsc::Receiver<Arc<CallReport>>,
     watch: egress::Watch,
-    hints: Hints,
+    hints: Along<Hints>,
+    alarms: Along<Alarms>,
     history: History,
     observed: Arc<Observed>,
+}
+
+/// Who reads along in a task, and the channel of copies; the task ends when its sender is gone.
+#[derive(Debug)]
+struct Along<T> {
+    reader: T,
+    to: mpsc::Sender<Arc<CallReport>>,
+    reports: mpsc::Receiver<Arc<CallReport>>,
+}
+
+impl<T> Along<T> {
+    fn new(reader: T) -> Self {
+        let (to, reports) = mpsc::channel(RECORDS_WAITING);
+        Self { reader, to, reports }
+    }
 }
 
 /// How a daemon ended.
@@ -148,6 +160,7 @@ impl Daemon {
     /// [`StartProblem`].
     pub async fn bind(plan: Plan) -> Result<Self, StartProblem> {
         let signer = Signer::new(plan.credentials.clone());
+        let (probing, examination) = (probing(&plan), plan.examination);
         let observed = Arc::new(Observed::new(plan.expected));
         let ca_file = plan.upstream.ca_file.clone();
         let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
@@ -157,9 +170,11 @@ impl Daemon {
         let base_url = plan.upstream.base.to_string();
         let start = history::Start { credentials: plan.credentials, base_url, configuration: plan.configuration };
         let (history, pair) = History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
-        let hints = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
-        let (to_hints, reports) = mpsc::channel(RECORDS_WAITING);
-        let readers = iter::once(hand_to(&to_hints)).chain(history.reader()).collect();
+        let hints = Along::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
+        let alarms = Along::new(Alarms::default());
+        let own = [hand_to(&hints.to), hand_to(&alarms.to), probing.live.reader()];
+        let readers = own.into_iter().chain(history.reader()).collect();
+        let examination = Examiner::new(probing, examination, recall(&history));
         let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
         let clock = plan.clock.clone();
         let parts = Parts {
@@ -173,8 +188,8 @@ impl Daemon {
         };
         let about = About {
             fingerprint: Some(parts.signer.fingerprint().to_string()),
-            label: plan.key.label,
-            source: plan.key.source,
+            label: plan.pair.label,
+            source: plan.pair.source,
             target: Some(Target::of(&plan.upstream.base)),
             up_since_ms: Some(clock.now_ms()),
             warnings: plan.standing_warnings.clone(),
@@ -187,8 +202,11 @@ impl Daemon {
             status: StatusDesk::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
+            examination,
+            hints: hints.reader.last(),
+            alarms: alarms.reader.standing(),
         });
-        Ok(Self { gateway, doors, bound, server: plan.server, to_hints, reports, watch, hints, history, observed })
+        Ok(Self { gateway, doors, bound, server: plan.server, watch, hints, alarms, history, observed })
     }
 
     /// Where we listen.
@@ -217,18 +235,21 @@ impl Daemon {
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let Self { gateway, doors, bound, server, to_hints, reports, watch, hints, history, observed } = self;
+        let Self { gateway, doors, bound, server, watch, hints, alarms, history, observed } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(history.clone().follow_address(observed, watch.trigger().confirmed()));
         tasks.spawn(watch.run(background.clone()));
-        tasks.spawn(hints.run(reports));
+        tasks.spawn(hints.reader.run(hints.reports));
+        tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(tell_tally(Arc::clone(&doors.tally), history.clone(), background.clone()));
         let drain_deadline = server.drain_deadline;
+        let examination = Arc::clone(&doors.examination);
         let tally = Arc::clone(&doors.tally);
         let serving = tokio::spawn(bound.serve(server, Front::new(doors), tally, stop.clone()));
         stop.cancelled().await;
         gateway.drain();
+        examination.stop();
         let deadline = Instant::now() + drain_deadline;
         let clean = tokio::time::timeout_at(deadline, async {
             gateway.drained().await;
@@ -241,8 +262,8 @@ impl Daemon {
             left => Drained::Left(left),
         };
         background.cancel();
-        // The hints end when they have read what there is; a record that is written later has no copy.
-        drop(to_hints);
+        // Who reads along ends when it has read what there is; a record that is written later has no copy.
+        drop((hints.to, alarms.to));
         let _ =
             tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
         if tokio::time::timeout(LAST_BATCH, history.close()).await.is_err() {
@@ -250,6 +271,28 @@ impl Daemon {
         }
         drained
     }
+}
+
+/// What the daemon is diagnosed with: the pair, the way and the services that it works with itself.
+fn probing(plan: &Plan) -> probes::Plan {
+    let ready =
+        Ready { credentials: plan.credentials.clone(), upstream: plan.upstream.clone(), egress: plan.egress.clone() };
+    probes::Plan {
+        facts: plan.pair.clone(),
+        ready: Some(ready),
+        expected: plan.expected.clone(),
+        // Never with the cancellation: over HTTP nothing is sent that could touch an order.
+        scope: Scope::Full,
+        deadline: plan.examination.run_deadline,
+        clock: plan.clock.clone(),
+        resolver: plan.resolver.clone(),
+        live: Arc::<LiveUse>::default(),
+    }
+}
+
+/// What the history knows, for the ranking.
+fn recall(_history: &History) -> Recall {
+    Box::new(Past::default)
 }
 
 /// Hands reports over a bounded channel until its owner drops it. Full or closed: who reads along misses one.

@@ -9,7 +9,10 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
-    daemon::{server, telemetry},
+    daemon::{
+        server::{self, Address},
+        telemetry,
+    },
     diagnosis::{
         egress, history,
         probes::{CredentialFacts, Ready},
@@ -54,6 +57,7 @@ use self::{
     withhold::Withheld,
 };
 pub use self::{
+    credentials::Shown,
     problem::{Origin, Problem, Problems, Severity},
     report::{Report, Row},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
@@ -61,6 +65,8 @@ pub use self::{
 
 /// The name of the caller that the token of the environment belongs to.
 pub const DEFAULT_CALLER: &str = "default";
+/// The name of whoever shows the token of the diagnosis.
+pub const OPERATOR: &str = "operator";
 
 /// Everything the daemon is told, valid.
 pub struct Config {
@@ -68,6 +74,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// The key's name on the exchange's dashboard, as the operator gave it.
     pub key_label: Option<String>,
+    /// What is known of the pair, for a diagnosis.
+    pub pair: CredentialFacts,
     /// Who may call, and what.
     pub callers: Callers,
     /// The way to the exchange.
@@ -130,6 +138,17 @@ pub struct Examined {
     pub probing: Option<Probing>,
     /// The API key, where it can be used, whatever else is wrong.
     pub key: Option<KeyFacts>,
+    /// What the running daemon is asked with.
+    pub asking: Asking,
+}
+
+/// Where a running daemon is found, and what opens its diagnosis.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Where it listens.
+    pub listen: Vec<Address>,
+    /// What is shown to it, where there is one to be used.
+    pub token: Option<Shown>,
 }
 
 /// What a diagnosis without a daemon asks with.
@@ -195,6 +214,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let quoted = facts::quoted(&variables);
     let rows = &mut report.credentials;
     let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    let shown = credentials::load_diagnosing(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    let asking = Asking { listen: settings.server.listen.clone(), token: shown };
     rows.extend(label_row(&variables));
     access::check(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
@@ -208,7 +229,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let config = usable.map(|(credentials, token)| Config {
         credentials,
         key_label,
-        callers: default_caller(token, settings.policy),
+        pair: CredentialFacts::default(),
+        callers: callers(token, asking.token.as_ref(), settings.policy),
         upstream: settings.upstream,
         pipeline: settings.pipeline,
         http: settings.http,
@@ -220,12 +242,20 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    let examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key };
-    Examined { pair: facts::gather(&examined, quoted), ..examined }
+    let mut examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key, asking };
+    examined.pair = facts::gather(&examined, quoted);
+    if let Some(config) = &mut examined.config {
+        config.pair = examined.pair.clone();
+    }
+    examined
 }
 
-fn default_caller(token: TokenDigest, policy: Policy) -> Callers {
-    Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))])
+fn callers(token: TokenDigest, diagnosing: Option<&Shown>, policy: Policy) -> Callers {
+    let callers = Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))]);
+    match diagnosing {
+        Some(shown) => callers.with_diagnosing(shown.digest(), OPERATOR),
+        None => callers,
+    }
 }
 
 fn label_row(variables: &Variables) -> Option<Row> {

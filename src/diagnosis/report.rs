@@ -5,17 +5,19 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    causes::{Conclusion, Past, Ranked, Ranking, Standing},
-    probes::{Findings, Seen},
+    causes::{Conclusion, Past, Ranking},
+    probes::Findings,
 };
 
 mod layout;
+mod sheet;
 mod text;
 
 pub use layout::Paint;
+pub use sheet::{CauseLine, FlawLine, Line, Sheet};
 
 /// What is reported.
 #[derive(Clone, Copy, Debug)]
@@ -67,9 +69,36 @@ impl Conclusion {
             Self::Unusable => "unusable",
         }
     }
+
+    /// The conclusion of a word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        let all = [Self::Healthy, Self::Trouble, Self::Unreachable, Self::Unusable];
+        all.into_iter().find(|conclusion| conclusion.word() == word)
+    }
 }
 
 impl Report<'_> {
+    /// In plain words.
+    #[must_use]
+    pub fn sheet(&self) -> Sheet {
+        Sheet::of(self)
+    }
+
+    /// As text, in lines.
+    #[must_use]
+    pub fn text(&self, paint: Paint) -> String {
+        self.sheet().text(paint)
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        self.sheet().json()
+    }
+}
+
+impl Sheet {
     /// As text, in lines.
     #[must_use]
     pub fn text(&self, paint: Paint) -> String {
@@ -79,64 +108,13 @@ impl Report<'_> {
     /// As JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        let Self { findings, ranking, past, whose, problems } = self;
-        let tied: Vec<&str> = ranking.top().into_iter().map(|cause| cause.code()).collect();
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "at": timestamp(findings.at_ms),
-            "took_ms": millis(findings.took),
-            "credentials_of": whose,
-            "base_url": findings.target.as_ref().map(|target| &target.base),
-            "problems": problems,
-            "findings": self.findings_json(),
-            "conclusion": ranking.conclusion.word(),
-            "causes": ranking.causes.iter().map(cause_json).collect::<Vec<_>>(),
-            "cannot_be_told_apart": if tied.len() > 1 { tied } else { Vec::new() },
-            "ruled_out": ranking.ruled_out.iter().map(cause_json).collect::<Vec<_>>(),
-            "history_since": past.since_ms.map(timestamp),
-            "next_step": ranking.next_step,
-        })
-    }
-
-    fn findings_json(&self) -> Vec<Value> {
-        let expected = &self.findings.expected;
-        let shown = self.findings.list.iter().map(|finding| {
-            let answer = if let Seen::Answered(answer) = &finding.seen { Some(answer) } else { None };
-            let facts = if let Seen::Credentials(facts) = &finding.seen { facts.flaws.as_slice() } else { &[] };
-            let flaws = facts.iter().map(|found| {
-                json!({ "flaw": found.flaw.word(), "name": found.name, "place": found.place, "text": found.text })
-            });
-            let flaws: Vec<Value> = flaws.collect();
-            json!({
-                "probe": finding.probe.name(),
-                "method": finding.probe.method(),
-                "verdict": finding.verdict(expected).word(),
-                "says": finding.says(expected),
-                "took_ms": millis(finding.took),
-                "http_status": answer.map(|answer| answer.status),
-                "code": answer.and_then(|answer| answer.code),
-                "flaws": flaws,
-            })
-        });
-        shown.collect()
+        serde_json::to_value(self).unwrap_or_default()
     }
 }
 
-fn cause_json(ranked: &Ranked) -> Value {
-    let ruled_out_by = if let Standing::RuledOut(by) = &ranked.standing { Some(by) } else { None };
-    json!({
-        "code": ranked.cause.code(),
-        "sentence": ranked.cause.sentence(),
-        "likelihood": ranked.likelihood().map(|likelihood| likelihood.to_string()),
-        "ruled_out_by": ruled_out_by,
-        "for": ranked.pro,
-        "against": ranked.con,
-        "next_step": ranked.next_step,
-        "manual": ranked.cause.link(),
-    })
-}
-
-fn timestamp(at_ms: u64) -> String {
+/// A time in milliseconds since 1970, in UTC.
+#[must_use]
+pub fn timestamp(at_ms: u64) -> String {
     let at = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).unwrap_or_default()).unwrap_or_default();
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -39,6 +39,9 @@ pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
     if observed.skew().estimate().is_some_and(Skew::is_large) {
         warnings.push("the clock differs from the exchange's by 5 s or more".to_owned());
     }
+    if doors.alarms.all_refused() {
+        warnings.push("the exchange refuses every private call".to_owned());
+    }
     let (status, mut body) = if because.is_empty() {
         (200, json!({ "ready": true }))
     } else {

@@ -9,7 +9,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
@@ -64,11 +64,15 @@ async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: 
     }
 }
 
-/// Exactly one token header of bearable length, and one that we know.
 fn authenticate(doors: &Doors, headers: &HeaderMap) -> Option<Arc<Caller>> {
+    doors.gateway.callers().authenticate(token(headers)?.as_bytes())
+}
+
+/// What exactly one token header shows.
+pub(super) fn token(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut shown = headers.get_all(TOKEN).iter();
     let (Some(token), None) = (shown.next(), shown.next()) else { return None };
-    doors.gateway.callers().authenticate(token.as_bytes())
+    Some(token)
 }
 
 async fn read_call(doors: &Doors, request: Request<Body>) -> Result<Call, Refusal> {

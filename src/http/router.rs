@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{Request, header};
 
-use super::{Doors, operations, private, reply, status_page};
+use super::{Doors, diag, operations, private, reply, status_page};
 use crate::gateway::outcome::Outcome;
 
 /// Every route; the layers around them are in `layers`.
@@ -21,6 +21,8 @@ pub(super) fn routes(doors: &Arc<Doors>) -> Router {
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .route("/", get(status_page::root))
+        .route("/diag/crypto-auth", get(diag::known))
+        .route("/diag/run", post(diag::run))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_verb)
         .with_state(Arc::clone(doors))

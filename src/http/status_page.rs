@@ -7,7 +7,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -49,7 +49,6 @@ pub struct StatusDesk {
     history: History,
     clock: Clock,
     brake: Brake,
-    diagnosis: Mutex<Option<Arc<Diagnosis>>>,
     shown: Arc<tokio::sync::Mutex<Option<Shown>>>,
 }
 
@@ -71,21 +70,14 @@ impl StatusDesk {
     /// A page about this daemon.
     #[must_use]
     pub fn new(about: About, history: History, clock: Clock) -> Self {
-        let (brake, diagnosis) = (Brake::default(), Mutex::default());
-        Self { about, history, clock, brake, diagnosis, shown: Arc::default() }
-    }
-
-    /// What the page takes for the last diagnosis from now on.
-    pub fn note_diagnosis(&self, diagnosis: Arc<Diagnosis>) {
-        *self.diagnosis.lock().unwrap_or_else(PoisonError::into_inner) = Some(diagnosis);
+        Self { about, history, clock, brake: Brake::default(), shown: Arc::default() }
     }
 
     /// The page, new or of the last seconds; nothing where it does not come in time.
-    async fn page(&self, observed: &Arc<Observed>, place: Place) -> Option<Bytes> {
+    async fn page(&self, observed: &Arc<Observed>, diagnosis: Option<Arc<Diagnosis>>, place: Place) -> Option<Bytes> {
         // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
-            let diagnosis = self.diagnosis.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(shown) = shown.as_ref().filter(|shown| shown.is_current(diagnosis.as_ref())) {
                 return Some(shown.at(place));
             }
@@ -151,7 +143,7 @@ pub(super) async fn root(State(doors): State<Arc<Doors>>, request: Request<Body>
         return refused;
     }
     match admit(&doors, &request) {
-        Ok(()) => match doors.status.page(doors.gateway.observed(), place(&request)).await {
+        Ok(()) => match doors.status.page(doors.gateway.observed(), doors.examination.last(), place(&request)).await {
             Some(page) => html(StatusCode::OK, page),
             None => Notice::slow().into_response(),
         },

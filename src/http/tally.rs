@@ -26,6 +26,8 @@ pub enum Refused {
     Host,
     /// 403: a browser's cross-site request.
     Origin,
+    /// 403: the diagnosis is switched off.
+    DiagnosisOff,
     /// 400, 431: not HTTP as we take it; answered by the HTTP library.
     Framing,
     /// 503: more connections than the limit.
@@ -41,6 +43,7 @@ impl Refused {
             Self::Page => "page",
             Self::Host => "host",
             Self::Origin => "origin",
+            Self::DiagnosisOff => "diagnosis_off",
             Self::Framing => "framing",
             Self::Connections => "connections",
         }
@@ -52,6 +55,7 @@ impl Refused {
             Self::Page => "status=401 why=page",
             Self::Host => "status=421 why=host",
             Self::Origin => "status=403 why=origin",
+            Self::DiagnosisOff => "status=403 why=diagnosis_off",
             Self::Framing => "status=400 why=framing",
             Self::Connections => "status=503 why=connections",
         }

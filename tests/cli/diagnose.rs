@@ -136,14 +136,6 @@ async fn half_a_pair_exits_78_and_says_what_can_be_said() {
 }
 
 #[tokio::test]
-async fn without_alone_it_says_that_this_is_not_built_yet() {
-    let output = command().arg("diagnose").output().await.unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(64));
-    assert!(err.contains("not built yet") && err.contains("--alone"), "{err}");
-}
-
-#[tokio::test]
 async fn a_time_that_is_none_is_a_usage_error() {
     let output = command().args(["diagnose", "--alone", "--key-updated", "yesterday"]).output().await.unwrap();
     assert_eq!(output.status.code(), Some(64));

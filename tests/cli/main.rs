@@ -1,6 +1,7 @@
 //! The real binary: exit codes, signals, what systemd is told, and a hostile environment.
 #![cfg(test)]
 
+mod asking;
 #[path = "../it/support/canary.rs"]
 mod canary;
 mod check;

@@ -142,6 +142,7 @@ impl Starting {
         command.args(["serve".as_ref(), "--config".as_ref(), config.as_os_str()]);
         command.env("CRYPTO_API_KEY", &canaries.key).env("CRYPTO_API_SECRET", &canaries.secret);
         command.env("CRYPTO_PROXY_TOKEN", &canaries.token).env("CRYPTO_REST_BASE", exchange.base_url());
+        command.env("CRYPTO_PROXY_DIAG_TOKEN", &canaries.diagnosis);
         command.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:0").env("CRYPTO_PROXY__EGRESS__ENABLED", "false");
         Self { exchange, canaries, command, directory }
     }

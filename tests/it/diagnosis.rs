@@ -129,6 +129,7 @@ impl Scenario {
             deadline: Duration::from_secs(10),
             clock: Clock::system(),
             resolver: Resolver::system(),
+            live: std::sync::Arc::default(),
         };
         self.change.into_iter().for_each(|change| change(&mut plan));
         let findings = probes::run(&plan, &|_| {}).await;

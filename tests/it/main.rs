@@ -4,6 +4,7 @@
 mod backend_calls;
 mod bodies;
 mod defect;
+mod diag;
 mod diagnosis;
 mod drain;
 mod envelope;

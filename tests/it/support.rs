@@ -66,6 +66,11 @@ impl Builder {
         self
     }
 
+    /// The secrets of this test.
+    pub(crate) const fn canaries(&self) -> &Canaries {
+        &self.canaries
+    }
+
     /// Changes what the default caller may do.
     pub(crate) fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
         change(&mut self.policy);

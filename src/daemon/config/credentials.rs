@@ -1,8 +1,8 @@
-//! The API key, its secret, and the caller's token.
+//! The API key, its secret, and the tokens.
 //!
 //! Guarantees: a key and a secret are taken from one source and one pair of names or not at all; every suspicion is a
-//! problem that shows lengths and names only; published values are refused on the real exchange. The token is kept as
-//! its digest. Does not: go through the `config` crate or any other guessing at types.
+//! problem that shows lengths and names only; published values are refused on the real exchange. Tokens are kept as
+//! their digests. Does not: go through the `config` crate or any other guessing at types.
 
 use zeroize::Zeroizing;
 
@@ -20,7 +20,8 @@ use crate::{
 
 mod token;
 
-pub(super) use token::{Reach, load as load_token};
+pub use token::Shown;
+pub(super) use token::{Reach, load as load_token, load_diagnosing};
 
 /// Shorter keys and secrets are refused.
 const TOO_SHORT: usize = 8;

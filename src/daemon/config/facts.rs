@@ -3,7 +3,11 @@
 //! Guarantees: made of problems and rows after credentials were withheld from them, so that it holds nothing that they
 //! do not show. Does not: find anything itself.
 
-use super::{Examined, names, problem::Origin, variables::Variables};
+use super::{
+    Examined, names,
+    problem::{Origin, Problem},
+    variables::Variables,
+};
 use crate::diagnosis::probes::{CredentialFacts, Flaw, FlawFound};
 
 /// The quoted halves of a pair: name and place.
@@ -22,8 +26,9 @@ pub(super) fn quoted(variables: &Variables) -> Vec<FlawFound> {
 /// What the load found out about the pair.
 pub(super) fn gather(examined: &Examined, quoted: Vec<FlawFound>) -> CredentialFacts {
     let file = examined.report.sources.iter().find(|row| row.key == "configuration file").map(|row| &row.source);
-    let of_the_pair =
-        examined.problems.iter().filter(|problem| problem.key != names::TOKEN && Some(&problem.source) != file);
+    let of_a_token = |problem: &&Problem| [names::TOKEN, names::DIAG_TOKEN].contains(&&*problem.key);
+    let problems = examined.problems.iter().filter(|problem| !of_a_token(problem));
+    let of_the_pair = problems.filter(|problem| Some(&problem.source) != file);
     let found = of_the_pair.filter_map(|problem| {
         let about_a_file = matches!(problem.flaw, Some(Flaw::Missing | Flaw::Unreadable));
         let flaw = problem.flaw.filter(|_| !about_a_file || no_pair(examined))?;

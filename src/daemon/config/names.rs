@@ -12,6 +12,8 @@ use super::{
 pub(super) const CONFIG: &str = "CRYPTO_PROXY_CONFIG";
 /// The token of the default caller.
 pub(super) const TOKEN: &str = "CRYPTO_PROXY_TOKEN";
+/// The token that opens the diagnosis, and no API door.
+pub(super) const DIAG_TOKEN: &str = "CRYPTO_PROXY_DIAG_TOKEN";
 /// The key's name on the dashboard.
 pub(super) const LABEL: &str = "CRYPTO_API_KEY_LABEL";
 /// systemd's folder of credentials.
@@ -34,7 +36,7 @@ pub(super) const PAIRS: [(&str, &str); 4] = [
 ];
 
 /// Every variable that holds a secret.
-pub(super) const SECRETS: [&str; 9] = [
+pub(super) const SECRETS: [&str; 10] = [
     "CRYPTO_API_KEY",
     "CRYPTO_API_SECRET",
     "EXCHANGE_CUSTOM_API_KEY",
@@ -44,6 +46,7 @@ pub(super) const SECRETS: [&str; 9] = [
     "CRYPTOCOM_API_KEY",
     "CRYPTOCOM_API_SECRET",
     TOKEN,
+    DIAG_TOKEN,
 ];
 
 /// Variables with a name of their own that stand for a setting; of two for one setting the first wins.

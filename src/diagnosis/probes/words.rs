@@ -37,6 +37,12 @@ impl Verdict {
             Self::Skipped => "-",
         }
     }
+
+    /// The verdict of a word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Good, Self::Remark, Self::Bad, Self::Skipped].into_iter().find(|verdict| verdict.word() == word)
+    }
 }
 
 /// The exchange refuses a nonce that is further off than this, in milliseconds.

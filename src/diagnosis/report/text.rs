@@ -4,113 +4,110 @@
 //! cause out because it is unlikely; only what a finding excludes stands apart.
 
 use super::{
-    Report,
+    CauseLine, Line, Report, Sheet,
     layout::{Page, Paint, Tone},
-    millis, timestamp,
+    timestamp,
 };
 use crate::diagnosis::{
-    causes::{Conclusion, Likelihood, Ranked, Standing},
-    probes::{Finding, Seen, Verdict},
+    causes::{Conclusion, Likelihood},
+    probes::Verdict,
 };
 
-pub(super) fn render(report: &Report<'_>, paint: Paint) -> String {
+pub(super) fn render(sheet: &Sheet, paint: Paint) -> String {
     let mut page = Page::new(paint);
-    head(&mut page, report);
+    head(&mut page, sheet);
     page.title("Findings");
-    report.findings.list.iter().for_each(|finding| finding_lines(&mut page, report, finding));
-    causes(&mut page, report);
-    ruled_out(&mut page, report);
+    sheet.findings.iter().for_each(|finding| finding_lines(&mut page, finding));
+    causes(&mut page, sheet);
+    ruled_out(&mut page, sheet);
     page.title("History");
-    page.paragraph(2, &history(report));
+    page.paragraph(2, &sheet.history);
     page.title("Result");
-    let tone = if report.ranking.conclusion == Conclusion::Healthy { Tone::Good } else { Tone::Bad };
-    page.entry(2, (report.ranking.conclusion.word(), tone), 14, result_words(report.ranking.conclusion));
-    page.entry(2, ("next step", Tone::Title), 14, &report.ranking.next_step);
+    let conclusion = Conclusion::of_word(&sheet.conclusion);
+    let tone = if conclusion == Some(Conclusion::Healthy) { Tone::Good } else { Tone::Bad };
+    page.entry(2, (&visible(&sheet.conclusion), tone), 14, conclusion.map_or("", result_words));
+    page.entry(2, ("next step", Tone::Title), 14, &sheet.next_step);
     page.finish()
 }
 
-fn head(page: &mut Page, report: &Report<'_>) {
-    let (version, findings) = (env!("CARGO_PKG_VERSION"), report.findings);
-    let (at, took) = (timestamp(findings.at_ms), millis(findings.took));
-    page.paragraph(0, &format!("crypto-proxy {version} diagnose, {at}, {took} ms"));
-    page.entry(0, ("credentials", Tone::Dim), 14, report.whose);
-    for place in findings.credentials().into_iter().flat_map(|facts| &facts.looked_at) {
-        page.paragraph(14, place);
+/// For what stands before the words of an entry, which are cleaned by the layout.
+fn visible(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).collect()
+}
+
+fn head(page: &mut Page, sheet: &Sheet) {
+    let Sheet { version, at, took_ms, .. } = sheet;
+    page.paragraph(0, &format!("crypto-proxy {version} diagnose, {at}, {took_ms} ms"));
+    page.entry(0, ("credentials", Tone::Dim), 14, &sheet.credentials_of);
+    sheet.looked_at.iter().for_each(|place| page.paragraph(14, place));
+    if let Some(base) = &sheet.base_url {
+        page.entry(0, ("exchange", Tone::Dim), 14, base);
     }
-    if let Some(target) = &findings.target {
-        page.entry(0, ("exchange", Tone::Dim), 14, &target.base);
-    }
-    if !report.problems.is_empty() {
+    if !sheet.problems.is_empty() {
         page.title("Configuration");
-        report.problems.iter().for_each(|problem| page.paragraph(2, problem));
+        sheet.problems.iter().for_each(|problem| page.paragraph(2, problem));
     }
 }
 
-fn finding_lines(page: &mut Page, report: &Report<'_>, finding: &Finding) {
-    let expected = &report.findings.expected;
-    let verdict = finding.verdict(expected);
-    let tone = match verdict {
-        Verdict::Good => Tone::Good,
-        Verdict::Remark => Tone::Note,
-        Verdict::Bad => Tone::Bad,
-        Verdict::Skipped => Tone::Dim,
+fn finding_lines(page: &mut Page, finding: &Line) {
+    let tone = match Verdict::of_word(&finding.verdict) {
+        Some(Verdict::Good) => Tone::Good,
+        Some(Verdict::Remark) => Tone::Note,
+        Some(Verdict::Bad) => Tone::Bad,
+        Some(Verdict::Skipped) | None => Tone::Dim,
     };
-    let took = if finding.took.is_zero() { String::new() } else { format!(", {} ms", millis(finding.took)) };
-    let method = finding.probe.method().map(|method| format!("{method}: ")).unwrap_or_default();
-    let words = format!("{method}{}{took}", finding.says(expected));
-    let head = format!("{:<6}{}", verdict.word(), finding.probe.name());
+    let took = if finding.took_ms == 0 { String::new() } else { format!(", {} ms", finding.took_ms) };
+    let method = finding.method.as_ref().map(|method| format!("{method}: ")).unwrap_or_default();
+    let words = format!("{method}{}{took}", finding.says);
+    let head = visible(&format!("{:<6}{}", finding.verdict, finding.probe));
     page.entry(2, (&head, tone), 23, &words);
-    let flaws = if let Seen::Credentials(facts) = &finding.seen { facts.flaws.as_slice() } else { &[] };
-    for found in flaws {
+    for found in &finding.flaws {
         page.paragraph(25, &format!("{} ({}): {}", found.name, found.place, found.text));
     }
 }
 
-fn causes(page: &mut Page, report: &Report<'_>) {
-    let ranking = report.ranking;
-    if ranking.causes.is_empty() {
+fn causes(page: &mut Page, sheet: &Sheet) {
+    if sheet.causes.is_empty() {
         return;
     }
     page.title("Causes");
-    for (position, ranked) in ranking.causes.iter().enumerate() {
-        cause_lines(page, position + 1, ranked);
-        if ranking.tied > 1 && position + 1 == ranking.tied {
-            let codes: Vec<&str> = ranking.top().into_iter().map(|cause| cause.code()).collect();
+    let tied = &sheet.cannot_be_told_apart;
+    for (position, cause) in sheet.causes.iter().enumerate() {
+        cause_lines(page, position + 1, cause);
+        if !tied.is_empty() && position + 1 == tied.len() {
             page.blank();
-            page.paragraph(2, &format!("cannot be told apart from here: {}, in this order", codes.join(", ")));
+            page.paragraph(2, &format!("cannot be told apart from here: {}, in this order", tied.join(", ")));
         }
     }
 }
 
-fn cause_lines(page: &mut Page, number: usize, ranked: &Ranked) {
+fn cause_lines(page: &mut Page, number: usize, cause: &CauseLine) {
     if number > 1 {
         page.blank();
     }
-    let likelihood = ranked.likelihood();
-    let tone = if likelihood == Some(Likelihood::Possible) { Tone::Note } else { Tone::Bad };
-    let word = likelihood.map(|likelihood| likelihood.to_string()).unwrap_or_default();
-    let head = format!("{number}. {}", ranked.cause.code());
-    page.entry(2, (&head, tone), head.chars().count() + 2, &word);
-    page.paragraph(5, ranked.cause.sentence());
-    ranked.pro.iter().for_each(|evidence| page.entry(5, ("for", Tone::Dim), 9, evidence));
-    ranked.con.iter().for_each(|evidence| page.entry(5, ("against", Tone::Dim), 9, evidence));
-    page.entry(5, ("then", Tone::Dim), 9, &ranked.next_step);
-    page.entry(5, ("manual", Tone::Dim), 9, &ranked.cause.link());
+    let likelihood = cause.likelihood.as_deref().unwrap_or_default();
+    let tone = if likelihood == Likelihood::Possible.to_string() { Tone::Note } else { Tone::Bad };
+    let head = visible(&format!("{number}. {}", cause.code));
+    page.entry(2, (&head, tone), head.chars().count() + 2, likelihood);
+    page.paragraph(5, &cause.sentence);
+    cause.pro.iter().for_each(|evidence| page.entry(5, ("for", Tone::Dim), 9, evidence));
+    cause.con.iter().for_each(|evidence| page.entry(5, ("against", Tone::Dim), 9, evidence));
+    page.entry(5, ("then", Tone::Dim), 9, &cause.next_step);
+    page.entry(5, ("manual", Tone::Dim), 9, &cause.manual);
 }
 
-fn ruled_out(page: &mut Page, report: &Report<'_>) {
-    if report.ranking.ruled_out.is_empty() {
-        return;
-    }
-    page.title("Ruled out");
-    for ranked in &report.ranking.ruled_out {
-        if let Standing::RuledOut(by) = &ranked.standing {
-            page.paragraph(2, &format!("{}: ruled out by: {by}", ranked.cause.code()));
+fn ruled_out(page: &mut Page, sheet: &Sheet) {
+    let ruled_out = sheet.ruled_out.iter().filter_map(|cause| Some((cause, cause.ruled_out_by.as_ref()?)));
+    for (position, (cause, by)) in ruled_out.enumerate() {
+        if position == 0 {
+            page.title("Ruled out");
         }
+        page.paragraph(2, &format!("{}: ruled out by: {by}", cause.code));
     }
 }
 
-fn history(report: &Report<'_>) -> String {
+/// What is known from before, in words.
+pub(super) fn history(report: &Report<'_>) -> String {
     let past = report.past;
     let mut parts = Vec::new();
     match past.since_ms {

@@ -183,3 +183,61 @@ fn credentials_that_cannot_be_used_are_in_the_report_all_the_same() {
     );
     assert!(examined.config.is_none());
 }
+
+const DIAG: &str = "Hx4invented-diagnosis-token-text";
+
+fn with_diagnosis(token: &str) -> Case {
+    Case::good().env("CRYPTO_PROXY_DIAG_TOKEN", token)
+}
+
+#[test]
+fn a_token_of_the_diagnosis_is_optional_and_opens_nothing_else() {
+    assert!(!Case::good().load().callers.has_diagnosing());
+    assert!(!with_diagnosis(" ").load().callers.has_diagnosing());
+    let config = with_diagnosis(&format!(" '{DIAG}'\r")).load();
+    assert_eq!(config.callers.authenticate_diagnosing(DIAG.as_bytes()).as_deref(), Some(OPERATOR));
+    assert!(config.callers.authenticate(DIAG.as_bytes()).is_none());
+    assert!(config.callers.authenticate_diagnosing(TOKEN.as_bytes()).is_none());
+    let row = config.report.credentials.iter().find(|row| row.key == "CRYPTO_PROXY_DIAG_TOKEN").unwrap();
+    assert_eq!(row.shown, "present, 32 characters, not published");
+    assert!(config.pair.flaws.is_empty(), "what is wrong with a token is not about the pair: {:?}", config.pair.flaws);
+    let read = Case::good().credential("crypto_proxy_diag_token", DIAG).load();
+    assert!(read.callers.has_diagnosing(), "from the unit's credentials as well");
+}
+
+#[test]
+fn a_token_of_the_diagnosis_is_neither_the_callers_nor_a_part_of_the_pair() {
+    with_diagnosis(TOKEN).fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", "the same as CRYPTO_PROXY_TOKEN"]);
+    with_diagnosis(&format!("\"{TOKEN}\"")).fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", "the same as"]);
+    for half in [KEY, SECRET] {
+        with_diagnosis(half).fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", "API key or secret"]);
+    }
+}
+
+#[test]
+fn a_weak_token_of_the_diagnosis_is_borne_on_this_machine_alone() {
+    with_diagnosis("invented-short").warns_of(&["CRYPTO_PROXY_DIAG_TOKEN", "too short: 14 characters"]);
+    assert_eq!(
+        with_diagnosis("invented-short").load().ready_warnings(),
+        ["the diagnosis token is too short; replace it"]
+    );
+    let beyond = with_diagnosis("invented-short").env("CRYPTO_PROXY_LISTEN", "0.0.0.0:9000");
+    beyond.fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", "beyond this machine"]);
+    let sources = with_diagnosis("invented-short").sources();
+    let published = format!(
+        r#"{{"proxy_tokens":["{}"],"api_keys":[],"api_secrets":[]}}"#,
+        hex::encode(<sha2::Sha256 as sha2::Digest>::digest("invented-short"))
+    );
+    let examined = examine_against(&Published::read(&published), &sources);
+    assert!(examined.problems.to_string().contains("CRYPTO_PROXY_DIAG_TOKEN"), "{}", examined.problems);
+    assert!(examined.problems.to_string().contains("was published"), "{}", examined.problems);
+}
+
+#[test]
+fn what_the_daemon_is_asked_with_is_found_and_never_printed() {
+    let sources = with_diagnosis(DIAG).env("CRYPTO_PROXY_LISTEN", "unix:/run/invented.sock,127.0.0.1:9001").sources();
+    let asking = examine(&sources).asking;
+    assert_eq!(asking.listen.len(), 2);
+    assert_eq!(asking.token.as_ref().unwrap().header().unwrap(), DIAG);
+    assert!(!format!("{asking:?} {:?}", asking.token.as_ref().unwrap().header()).contains("invented-diagnosis"));
+}

@@ -1,0 +1,40 @@
+//! One POST on one connection.
+//!
+//! Guarantees: the token goes out on this connection alone; the answer is bounded; nothing is followed, kept or retried.
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::place::{Place, Stream};
+
+/// A full diagnosis is some 10 KiB.
+const MAX_ANSWER: usize = 4 << 20;
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+}
+
+/// Asks, and reads the whole answer.
+pub(super) async fn post(
+    stream: Box<dyn Stream>,
+    place: &Place,
+    target: &str,
+    token: &HeaderValue,
+) -> anyhow::Result<Answer> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::post(target).header(header::HOST, place.host()).header("x-proxy-token", token);
+    let request = request.header(header::CONTENT_LENGTH, 0).body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("{error}")).context("the answer broke off")?.to_bytes();
+    connection.abort();
+    Ok(Answer { status, body })
+}
