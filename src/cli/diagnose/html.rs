@@ -51,8 +51,11 @@ fn render(report: &Report<'_>, history: &Path) -> String {
         warnings: Vec::new(),
     };
     let outside = Outside::of_report(report);
-    StatusPage::of(&Known { about: &about, report: Some(*report), outside: &outside, memory, now_ms }, Place::File)
-        .html()
+    StatusPage::of(
+        &Known { about: &about, report: Some(*report), hints: &[], outside: &outside, memory, now_ms },
+        Place::File,
+    )
+    .html()
 }
 
 fn read(history: &Path, now_ms: u64) -> Result<Option<Recent>, Problem> {

@@ -53,7 +53,7 @@ exchange=$(sed -n 's/^CRYPTO_REST_BASE=\(.*\)\/exchange\/v1$/\1/p' "$work/env")
 {
     printf 'CRYPTO_PROXY_TOKEN=%s\n' "$TOKEN"
     printf 'CRYPTO_PROXY_DIAG_TOKEN=%s\n' "$DIAG_TOKEN"
-    printf 'CRYPTO_API_KEY_LABEL=an invented <label>\n'
+    printf 'CRYPTO_API_KEY_LABEL=mine <b> 1\n'
 } >>"$work/env"
 
 start() { # the daemon, on a free port
@@ -104,7 +104,7 @@ check 'the right token: 200' is "$(status -u "x:$DIAG_TOKEN")" 200
 check 'a program sees JSON' is "$(curl -s "$url/" | jq -r .message)" 'Crypto.com Signer Proxy'
 shows() { status -u "x:$DIAG_TOKEN" >/dev/null && grep -q "$1" "$work/answer"; }
 check 'the calls of now are on it' within 15 shows 'private/create-order fails since'
-check 'the label is text' shows 'an invented &#60;label&#62;'
+check 'the label is text' shows 'mine &#60;b&#62; 1'
 while IFS= read -r secret; do
     check 'no secret is on it' lacks "$secret" "$work/answer"
 done < <(sed -n 's/.*_\(KEY\|SECRET\|TOKEN\)=//p' "$work/env")

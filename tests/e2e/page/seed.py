@@ -96,6 +96,7 @@ changes = [
     (7 * HOUR + 25 * MINUTE, "secret", "1", "2"),
     (3 * HOUR + 18 * MINUTE, "skew", "12", "-6150"),
     (2 * HOUR, "configuration", "00aa", "11bb"),
+    (5, "stop", None, "0.1.0"),
 ]
 file.execute("DELETE FROM change")
 for ago, kind, before, after in changes:
