@@ -65,6 +65,26 @@ async fn a_healthy_exchange_exits_0_in_80_columns() {
 }
 
 #[tokio::test]
+async fn the_page_is_a_private_file_beside_the_report_or_stdout_alone() {
+    let place = Place::new().await;
+    place.exchange.stand_in().script_always("private/get-open-orders", Fault::code(40101));
+    let file = place.folder.path().join("page.html");
+    let arguments = ["diagnose", "--alone", "--html"];
+    let (code, out) = place.run(&[&arguments[..], &[file.to_str().unwrap()]].concat(), &place.environment()).await;
+    assert!(code == 1 && out.contains("next step"), "{out}");
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap());
+    let page = std::fs::read_to_string(&file).unwrap();
+    place.canaries.assert_absent(&page, "the page");
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(page.contains("<title>TROUBLE") && page.contains("CP-METHOD-PERMISSION") && !page.contains("refresh\""));
+    let (code, out) = place.run(&[&arguments[..], &["-"]].concat(), &place.environment()).await;
+    assert!(code == 1 && out.starts_with("<!DOCTYPE html>") && out.trim_end().ends_with("</html>"), "{out}");
+    let nowhere = place.folder.path().join("no/such/page.html");
+    let (code, out) = place.run(&[&arguments[..], &[nowhere.to_str().unwrap()]].concat(), &place.environment()).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+}
+
+#[tokio::test]
 async fn a_wrong_secret_exits_1_and_declares_the_tie() {
     let place = Place::new().await;
     let other = ApiKey::new(&place.canaries.key, "an-invented-other-secret");
