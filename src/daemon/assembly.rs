@@ -264,6 +264,7 @@ impl Daemon {
         background.cancel();
         // Who reads along ends when it has read what there is; a record that is written later has no copy.
         drop((hints.to, alarms.to));
+        tasks.spawn(async move { examination.ended().await });
         let _ =
             tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
         if tokio::time::timeout(LAST_BATCH, history.close()).await.is_err() {

@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use tokio::{sync::watch, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     causes::{self, Past},
@@ -96,6 +96,7 @@ pub struct Examiner {
     state: Mutex<State>,
     last: ArcSwapOption<Diagnosis>,
     stop: CancellationToken,
+    runs: TaskTracker,
 }
 
 impl fmt::Debug for Examiner {
@@ -112,8 +113,9 @@ impl Examiner {
         let (started, fingerprint) = (timestamp(plan.clock.now_ms()), plan.facts.fingerprint.as_deref());
         let fingerprint = fingerprint.unwrap_or("unknown");
         let whose = format!("those of the running daemon (started {started}, key fingerprint {fingerprint})");
-        let (state, last, stop) = (Mutex::default(), ArcSwapOption::empty(), CancellationToken::new());
-        Arc::new(Self { plan, apart: settings.apart, whose, recall: Arc::new(recall), state, last, stop })
+        let (state, last, runs) = (Mutex::default(), ArcSwapOption::empty(), TaskTracker::new());
+        let stop = CancellationToken::new();
+        Arc::new(Self { plan, apart: settings.apart, whose, recall: Arc::new(recall), state, last, stop, runs })
     }
 
     /// What the last run came to; the statements of whoever asked for it are part of it.
@@ -149,6 +151,12 @@ impl Examiner {
     /// Ends a run that is under way, and begins none any more.
     pub fn stop(&self) {
         self.stop.cancel();
+        self.runs.close();
+    }
+
+    /// Waits until no run is under way; only after [`Examiner::stop`].
+    pub async fn ended(&self) {
+        self.runs.wait().await;
     }
 
     /// Makes a run, or waits for the one under way. Dropping this ends no run.
@@ -184,7 +192,7 @@ impl Examiner {
         let (sender, result) = watch::channel(None);
         *state = State { began: Some(now), running: Some(result.clone()) };
         drop(state);
-        tokio::spawn(look::run(Arc::clone(self), asker, statement.clone(), sender));
+        self.runs.spawn(look::run(Arc::clone(self), asker, statement.clone(), sender));
         Ok(result)
     }
 
