@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use askama::Template;
 
 use super::{
-    causes::Conclusion,
+    causes::{Cause, Conclusion, Likelihood},
+    hint::Given,
     probes::{Environment, Probe, Target},
     report::Report,
 };
@@ -102,6 +103,39 @@ impl Outside {
     }
 }
 
+/// What was said of a call that failed lately.
+#[derive(Clone, Debug)]
+pub struct Hinted {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The method of the call.
+    pub method: String,
+    /// The likeliest cause.
+    pub cause: Cause,
+    /// How likely it is.
+    pub likelihood: Likelihood,
+    /// Causes that are not excluded.
+    pub alternatives: Vec<Cause>,
+    /// What to do next.
+    pub next: String,
+}
+
+impl Hinted {
+    /// A hint, seen from now.
+    #[must_use]
+    pub fn of(given: &Given, now_ms: u64) -> Self {
+        let age_ms = u64::try_from(given.age().as_millis()).unwrap_or(u64::MAX);
+        Self {
+            at_ms: now_ms.saturating_sub(age_ms),
+            method: given.method.clone(),
+            cause: given.hint.cause,
+            likelihood: given.hint.likelihood,
+            alternatives: given.hint.alternatives.clone(),
+            next: given.hint.next.clone(),
+        }
+    }
+}
+
 /// What the history says, or why it says nothing.
 #[derive(Clone, Copy, Debug)]
 pub enum Memory<'a> {
@@ -126,6 +160,8 @@ pub struct Known<'a> {
     pub about: &'a About,
     /// The last diagnosis.
     pub report: Option<Report<'a>>,
+    /// The last hints, newest first.
+    pub hints: &'a [Hinted],
     /// What is known from outside.
     pub outside: &'a Outside,
     /// What the history says.

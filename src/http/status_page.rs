@@ -23,12 +23,11 @@ use super::{Doors, operations, private, tally::Refused};
 use crate::{
     diagnosis::{
         history::History,
-        page::{About, Known, Memory, Outside, Place, Recent, StatusPage, Style},
+        page::{About, Hinted, Known, Memory, Outside, Place, Recent, StatusPage, Style},
         report::Diagnosis,
     },
     gateway::{
         clock::Clock,
-        observed::Observed,
         whence::{Source, Whence},
     },
 };
@@ -78,17 +77,19 @@ impl StatusDesk {
     }
 
     /// The page, new or of the last seconds; nothing where it does not come in time.
-    async fn page(&self, observed: &Arc<Observed>, diagnosis: Option<Arc<Diagnosis>>, place: Place) -> Option<Bytes> {
+    async fn page(&self, doors: &Doors, place: Place) -> Option<Bytes> {
         // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
+            let diagnosis = doors.examination.last();
             if let Some(shown) = shown.as_ref().filter(|shown| shown.is_current(diagnosis.as_ref())) {
                 return Some(shown.at(place));
             }
             let (about, history, now_ms) = (self.about.clone(), self.history.clone(), self.clock.now_ms());
-            let (outside, began) = (Outside::of(observed, now_ms), Instant::now());
+            let hints: Vec<Hinted> = doors.hints.list().iter().map(|given| Hinted::of(given, now_ms)).collect();
+            let (outside, began) = (Outside::of(doors.gateway.observed(), now_ms), Instant::now());
             let rendering = tokio::task::spawn_blocking(move || {
-                let (served, copy) = render(&about, &history, diagnosis.as_deref(), &outside, now_ms);
+                let (served, copy) = render(&about, &history, diagnosis.as_deref(), (&outside, &hints), now_ms);
                 let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
                 shown.insert(Shown { served, copy, until, diagnosis }).at(place)
             });
@@ -120,7 +121,7 @@ fn render(
     about: &About,
     history: &History,
     diagnosis: Option<&Diagnosis>,
-    outside: &Outside,
+    (outside, hints): (&Outside, &[Hinted]),
     now_ms: u64,
 ) -> (Bytes, Bytes) {
     let read = history
@@ -133,7 +134,7 @@ fn render(
         Err(problem) => Memory::Unread(problem),
     };
     let report = diagnosis.map(Diagnosis::report);
-    let known = Known { about, report, outside, memory, now_ms };
+    let known = Known { about, report, hints, outside, memory, now_ms };
     let page = |place| Bytes::from(StatusPage::of(&known, place).html());
     (page(Place::Served), page(Place::File))
 }
@@ -147,7 +148,7 @@ pub(super) async fn root(State(doors): State<Arc<Doors>>, request: Request<Body>
         return refused;
     }
     match admit(&doors, &request) {
-        Ok(()) => match doors.status.page(doors.gateway.observed(), doors.examination.last(), place(&request)).await {
+        Ok(()) => match doors.status.page(&doors, place(&request)).await {
             Some(page) => html(StatusCode::OK, page),
             None => Notice::slow().into_response(),
         },

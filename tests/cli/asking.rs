@@ -96,6 +96,21 @@ async fn json_is_what_the_daemon_says_and_the_exit_code_is_the_results() {
 }
 
 #[tokio::test]
+async fn the_page_of_the_daemon_is_written_beside_its_report_or_to_stdout_alone() {
+    let operator = Operator::new().await;
+    let page = operator.folder.path().join("page.html");
+    let (code, out, err) = operator.diagnose(&["--html", page.to_str().unwrap()]).await;
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let html = std::fs::read_to_string(&page).unwrap();
+    operator.served.canaries.assert_absent(&html, "the page");
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("those of the running daemon"), "{html}");
+    assert!(!html.contains("http-equiv=\"refresh") && out.contains("nothing to do"), "{out}");
+    let operator = Operator::new().await;
+    let (code, out, _) = operator.diagnose(&["--html", "-"]).await;
+    assert!(code == 0 && out.starts_with("<!DOCTYPE html>") && out.trim_end().ends_with("</html>"), "{out}");
+}
+
+#[tokio::test]
 async fn another_key_in_the_file_is_a_daemon_that_was_not_restarted() {
     let operator = Operator::new().await.line("CRYPTO_API_KEY=an-invented-newer-key");
     let (code, out, err) = operator.diagnose(&[]).await;
@@ -140,13 +155,7 @@ async fn a_wrong_token_none_and_a_daemon_without_one_are_configuration() {
 #[tokio::test]
 async fn what_only_a_look_without_the_daemon_may_do_is_a_usage_error() {
     let url = ["--alone", "--url", "http://127.0.0.1:9"];
-    for arguments in [
-        &["--probe-trade"][..],
-        &["--html", "invented.html"],
-        &["--db", "invented.db"],
-        &["--url", "https://127.0.0.1"],
-        &url,
-    ] {
+    for arguments in [&["--probe-trade"][..], &["--db", "invented.db"], &["--url", "https://127.0.0.1"], &url] {
         let output = command().arg("diagnose").args(arguments).output().await.unwrap();
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
     }

@@ -7,14 +7,16 @@
 
 use std::{
     io::{self, IsTerminal},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
 
 use anyhow::Context;
+use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Arguments, conclude, show};
+use super::{Arguments, conclude, html, show};
 use crate::{
     cli::{CONFIGURATION, USAGE},
     daemon::config::{self, Examined, Severity, Sources},
@@ -49,10 +51,7 @@ impl Failed {
 /// Asks the daemon and shows what it says.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     match ask(&arguments) {
-        Ok((json, sheet)) => match show(&sheet, &json, arguments.json) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => crate::cli::fail(1, &error.into()),
-            _ => Conclusion::of_word(&sheet.conclusion).map_or(ExitCode::FAILURE, conclude),
-        },
+        Ok(told) => tell(&arguments, &told),
         Err(Failed { code, why }) => {
             let visible: String = why.chars().filter(|char| !char.is_control() || *char == '\n').collect();
             anstream::eprintln!("crypto-proxy: {visible}");
@@ -61,7 +60,30 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn ask(arguments: &Arguments) -> Result<(Value, Sheet), Failed> {
+/// What the daemon said.
+struct Told {
+    json: Value,
+    sheet: Sheet,
+    page: Option<Bytes>,
+}
+
+fn tell(arguments: &Arguments, told: &Told) -> ExitCode {
+    let concluded = Conclusion::of_word(&told.sheet.conclusion).map_or(ExitCode::FAILURE, conclude);
+    if let Some((target, page)) = arguments.html.as_ref().zip(told.page.as_ref()) {
+        if let Err(problem) = html::put(target, page) {
+            return crate::cli::fail(1, &problem);
+        }
+        if target == Path::new("-") {
+            return concluded;
+        }
+    }
+    match show(&told.sheet, &told.json, arguments.json) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => crate::cli::fail(1, &error.into()),
+        _ => concluded,
+    }
+}
+
+fn ask(arguments: &Arguments) -> Result<Told, Failed> {
     refuse_what_needs_a_look(arguments)?;
     let sources =
         Sources::from_process(arguments.place.config.clone()).with_env_files(arguments.place.env_file.clone());
@@ -80,19 +102,35 @@ fn ask(arguments: &Arguments) -> Result<(Value, Sheet), Failed> {
     let target = format!("/diag/run{}", query(arguments, &examined));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime");
     let runtime = runtime.map_err(|problem| Failed::new(1, format!("{problem:#}")))?;
-    let answer = runtime.block_on(async {
+    let late = |_| Failed::new(1, format!("the daemon did not answer within {} s; {ALONE}", DEADLINE.as_secs()));
+    let asked = runtime.block_on(async {
         let asked = ask_first(&places, &target, &token);
-        let late = |_| Failed::new(1, format!("the daemon did not answer within {} s; {ALONE}", DEADLINE.as_secs()));
         tokio::time::timeout(DEADLINE, asked).await.map_err(late)?
     });
-    read(answer?)
+    let (answer, place) = asked?;
+    let (json, sheet) = read(answer)?;
+    let page = arguments
+        .html
+        .is_some()
+        .then(|| runtime.block_on(async { tokio::time::timeout(DEADLINE, page(place, &token)).await.map_err(late)? }));
+    Ok(Told { json, sheet, page: page.transpose()? })
+}
+
+/// The daemon's own page of what it has just found.
+async fn page(place: &Place, token: &http::HeaderValue) -> Result<Bytes, Failed> {
+    let failed = |problem: &dyn std::fmt::Display| Failed::new(1, format!("no page from {place}: {problem}; {ALONE}"));
+    let stream = place.connect().await.map_err(|error| failed(&error))?;
+    let answer = request::page(stream, place, token).await.map_err(|problem| failed(&problem))?;
+    if answer.status == 200 && answer.body.starts_with(b"<!DOCTYPE html>") {
+        return Ok(answer.body);
+    }
+    Err(failed(&format!("HTTP {}", answer.status)))
 }
 
 /// An option that would be passed over in silence is refused instead.
 fn refuse_what_needs_a_look(arguments: &Arguments) -> Result<(), Failed> {
     let options = [
         (arguments.probe_trade, "--probe-trade is for --alone: nothing that could touch an order is asked of a daemon"),
-        (arguments.html.is_some(), "--html is for --alone: the running daemon shows the page itself, at its address"),
         (arguments.db.is_some(), "--db is for --alone: the running daemon asks its own history"),
     ];
     let given = options.into_iter().find(|(given, _)| *given);
@@ -100,7 +138,11 @@ fn refuse_what_needs_a_look(arguments: &Arguments) -> Result<(), Failed> {
 }
 
 /// The first of these places where somebody takes the connection.
-async fn ask_first(places: &[Place], target: &str, token: &http::HeaderValue) -> Result<Answer, Failed> {
+async fn ask_first<'p>(
+    places: &'p [Place],
+    target: &str,
+    token: &http::HeaderValue,
+) -> Result<(Answer, &'p Place), Failed> {
     let shown = io::stderr().is_terminal();
     let mut problems = Vec::new();
     for place in places {
@@ -117,7 +159,7 @@ async fn ask_first(places: &[Place], target: &str, token: &http::HeaderValue) ->
         }
         match asked {
             Ok(answer) => {
-                return answer.map_err(|problem| {
+                return answer.map(|answer| (answer, place)).map_err(|problem| {
                     Failed::new(1, format!("what listens at {place} gave no answer ({problem}); {ALONE}"))
                 });
             }

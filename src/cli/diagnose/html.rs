@@ -1,4 +1,4 @@
-//! `diagnose --html`: the status page as a file.
+//! `diagnose --html`: the status page as a file, made here or by the daemon that was asked.
 //!
 //! Guarantees: the file is 0600 and there whole or not at all; a link in its place is refused, never followed. Does not:
 //! fail a diagnosis because there is no history that this command may read; the page says so.
@@ -23,14 +23,18 @@ use crate::{
 
 /// Writes the page of this report, with what the history in `history` says; `-` is stdout.
 pub(super) fn write(target: &Path, report: &Report<'_>, history: &Path) -> anyhow::Result<()> {
-    let page = render(report, history);
+    put(target, render(report, history).as_bytes())
+}
+
+/// Writes a page that is there already.
+pub(super) fn put(target: &Path, page: &[u8]) -> anyhow::Result<()> {
     if target == Path::new("-") {
-        return match io::stdout().lock().write_all(page.as_bytes()) {
+        return match io::stdout().lock().write_all(page) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),
         };
     }
-    replace(target, page.as_bytes()).map_err(|error| anyhow::anyhow!("{} is not written: {error}", target.display()))
+    replace(target, page).map_err(|error| anyhow::anyhow!("{} is not written: {error}", target.display()))
 }
 
 fn render(report: &Report<'_>, history: &Path) -> String {
@@ -51,8 +55,11 @@ fn render(report: &Report<'_>, history: &Path) -> String {
         warnings: Vec::new(),
     };
     let outside = Outside::of_report(report);
-    StatusPage::of(&Known { about: &about, report: Some(*report), outside: &outside, memory, now_ms }, Place::File)
-        .html()
+    StatusPage::of(
+        &Known { about: &about, report: Some(*report), hints: &[], outside: &outside, memory, now_ms },
+        Place::File,
+    )
+    .html()
 }
 
 fn read(history: &Path, now_ms: u64) -> Result<Option<Recent>, Problem> {

@@ -5,7 +5,7 @@
 //! find a cause by itself, where nothing was diagnosed; it says how to.
 
 use super::{
-    Known, Memory, Piece, Text,
+    Hinted, Known, Memory, Piece, Text,
     findings::anchor,
     matrix::Row,
     text::{DAY_MS, ago},
@@ -17,7 +17,7 @@ use crate::diagnosis::{
 };
 
 /// Finds the cause, from what the daemon or this host can see.
-const DIAGNOSE: &str = "`sudo crypto-proxy diagnose --alone`";
+const DIAGNOSE: &str = "`sudo crypto-proxy diagnose`";
 /// Bad calls that are this young are worth a word also where the last ones were good: in quarters of an hour.
 const LATELY: u64 = 4;
 
@@ -99,8 +99,9 @@ pub(super) struct Likeliest {
     pub(super) anchor: Option<String>,
     pub(super) sentence: &'static str,
     pub(super) likelihood: String,
-    pub(super) tied: Vec<(&'static str, String)>,
-    /// How old the diagnosis is.
+    /// What cannot be told apart from it, with its place on the page.
+    pub(super) tied: Vec<(&'static str, Option<String>)>,
+    /// What it is by, and how old that is.
     pub(super) by: String,
 }
 
@@ -128,7 +129,7 @@ impl Headline {
         Self {
             health,
             sentence: Text::of(facts.sentence(health)),
-            step: Piece::all(&facts.step(health, cause.as_ref())),
+            step: Piece::all(&facts.step(health)),
             cause,
             notes: notes.iter().map(Text::of).collect(),
         }
@@ -206,31 +207,60 @@ impl<'a> Facts<'a> {
         format!("{}{more} {verb}{since}; {others}.", names.join(", "))
     }
 
+    /// By the diagnosis; where that knows none, by the hint at a method that is bad.
     fn cause(&self, health: Health) -> Option<Likeliest> {
+        let diagnosed = self.diagnosed(health).map(|(report, first)| self.by_diagnosis(&report, first));
+        diagnosed.or_else(|| self.hint(health).map(|hint| self.by_hint(hint)))
+    }
+
+    fn diagnosed(&self, health: Health) -> Option<(Report<'a>, &'a Ranked)> {
         let report = self.report()?;
-        let first: &Ranked = report.ranking.causes.first()?;
-        if health != Health::Trouble || report.ranking.conclusion == Conclusion::Healthy {
-            return None;
+        let stands = health == Health::Trouble && report.ranking.conclusion != Conclusion::Healthy;
+        Some((report, report.ranking.causes.first()?)).filter(|_| stands)
+    }
+
+    fn hint(&self, health: Health) -> Option<&'a Hinted> {
+        let is_bad =
+            |hint: &&Hinted| self.rows.iter().any(|row| row.state.is_bad() && row.method.to_string() == hint.method);
+        let young = |hint: &&Hinted| self.age_ms(hint.at_ms) <= DAY_MS;
+        self.known.hints.iter().filter(|_| health == Health::Trouble).filter(young).find(is_bad)
+    }
+
+    fn by_hint(&self, hint: &Hinted) -> Likeliest {
+        Likeliest {
+            code: hint.cause.code(),
+            anchor: None,
+            sentence: hint.cause.sentence(),
+            likelihood: hint.likelihood.to_string(),
+            tied: hint.alternatives.iter().map(|cause| (cause.code(), None)).collect(),
+            by: format!("hint at {}, {}", hint.method, ago(hint.at_ms, self.known.now_ms)),
         }
+    }
+
+    fn by_diagnosis(&self, report: &Report<'_>, first: &Ranked) -> Likeliest {
         let rest = report.ranking.top().into_iter().skip(1);
-        Some(Likeliest {
+        Likeliest {
             code: first.cause.code(),
             anchor: Some(anchor(first.cause.code())),
             sentence: first.cause.sentence(),
             likelihood: first.likelihood().map(|likelihood| likelihood.to_string()).unwrap_or_default(),
-            tied: rest.map(|cause| (cause.code(), anchor(cause.code()))).collect(),
+            tied: rest.map(|cause| (cause.code(), Some(anchor(cause.code())))).collect(),
             by: format!("diagnosed {}", ago(report.findings.at_ms, self.known.now_ms)),
-        })
+        }
     }
 
-    fn step(&self, health: Health, cause: Option<&Likeliest>) -> String {
-        let report = self.report().filter(|_| cause.is_some());
-        match (health, report) {
-            (Health::Trouble, Some(report)) => report.ranking.next_step.clone(),
-            (Health::Trouble, None) => format!("{DIAGNOSE} finds the cause: probes that never trade"),
-            (Health::Unknown, _) => format!("{DIAGNOSE} asks the exchange without trading, or wait for the first call"),
-            (Health::Warning, _) => self.step_of_warning(),
-            (Health::Works, _) => "none".to_owned(),
+    fn step(&self, health: Health) -> String {
+        if let Some((report, _)) = self.diagnosed(health) {
+            return report.ranking.next_step.clone();
+        }
+        if let Some(hint) = self.hint(health) {
+            return hint.next.clone();
+        }
+        match health {
+            Health::Trouble => format!("{DIAGNOSE} finds the cause: probes that never trade"),
+            Health::Unknown => format!("{DIAGNOSE} asks the exchange without trading, or wait for the first call"),
+            Health::Warning => self.step_of_warning(),
+            Health::Works => "none".to_owned(),
         }
     }
 

@@ -80,13 +80,14 @@ struct Case {
     outside: Outside,
     recent: Option<Recent>,
     findings: Option<Findings>,
+    hints: Vec<Hinted>,
     place: Place,
 }
 
 impl Case {
     fn new(recent: Option<Recent>) -> Self {
         let (about, outside) = (About::default(), Outside::default());
-        Self { about, outside, recent, findings: None, place: Place::Served }
+        Self { about, outside, recent, findings: None, hints: Vec::new(), place: Place::Served }
     }
 
     fn diagnosed(mut self, at_ms: u64, status: u16, code: i64) -> Self {
@@ -105,7 +106,8 @@ impl Case {
             problems: &[],
         });
         let memory = self.recent.as_ref().map_or(Memory::Off, Memory::Read);
-        let known = Known { about: &self.about, report, outside: &self.outside, memory, now_ms: NOW };
+        let known =
+            Known { about: &self.about, report, hints: &self.hints, outside: &self.outside, memory, now_ms: NOW };
         look(&StatusPage::of(&known, self.place))
     }
 
@@ -124,7 +126,7 @@ fn nothing_is_known_until_a_call_or_a_probe_tells() {
         assert_eq!(case.health(), Health::Unknown);
         let html = case.html();
         assert!(html.contains("<title>NOTHING KNOWN · crypto-proxy</title>") && html.contains("Nothing known yet"));
-        assert!(html.contains("<code>sudo crypto-proxy diagnose --alone</code>"), "one next step");
+        assert!(html.contains("<code>sudo crypto-proxy diagnose</code>"), "one next step");
     }
     assert!(Case::new(None).html().contains("No history is kept"));
     assert!(Case::new(Some(Recent::empty(NOW))).html().contains("No history before 2026-01-31 06:12:11 UTC"));
@@ -162,6 +164,29 @@ fn trouble_comes_first_with_its_method_its_beginning_and_how_to_find_the_cause()
         assert!(page.headline.cause.is_none() && page.headline.step.iter().any(|piece| piece.is_code));
     });
     assert!(case.html().contains("40101 UNAUTHORIZED") && case.html().contains("<title>TROUBLE · crypto-proxy"));
+}
+
+#[test]
+fn without_a_diagnosis_the_hint_at_a_method_that_is_bad_gives_the_cause_and_the_next_step() {
+    let marks = vec![(READ, good(NOW - MINUTE)), (CREATE, refused(NOW - 9 * MINUTE, NOW - 5 * MINUTE, NOW - MINUTE))];
+    let mut case = Case::new(Some(recent(marks)));
+    let hint = |method: &str, cause, next: &str| Hinted {
+        at_ms: NOW - MINUTE,
+        method: method.into(),
+        cause,
+        likelihood: Likelihood::Likely,
+        alternatives: vec![Cause::IpNotListed],
+        next: next.into(),
+    };
+    case.hints = vec![hint(READ, Cause::RateLimit, "no"), hint(CREATE, Cause::NoTradePermission, "enable `Trade`")];
+    let html = case.html();
+    assert!(html.contains("the key may not trade") && html.contains("enable <code>Trade</code>"), "{html}");
+    assert!(html.contains("CP-IP-NOT-LISTED") && !html.contains("CP-RATE-LIMIT"), "{html}");
+    let case = case.diagnosed(NOW - MINUTE, 401, 40101);
+    assert!(!case.html().contains("enable <code>Trade"), "a diagnosis that knows a cause goes first");
+    let mut works = Case::new(Some(recent(vec![(READ, good(NOW - MINUTE))])));
+    works.hints = vec![hint(READ, Cause::RateLimit, "no")];
+    assert_eq!((works.health(), works.html().contains("CP-RATE-LIMIT")), (Health::Works, false));
 }
 
 #[test]

@@ -109,6 +109,7 @@ while IFS= read -r secret; do
     check 'no secret is on it' lacks "$secret" "$work/answer"
 done < <(sed -n 's/.*_\(KEY\|SECRET\|TOKEN\)=//p' "$work/env")
 
+script '{"target":"private/get-open-orders","always":{"do":"code","code":40101}}'
 # ---- how it looks --------------------------------------------------------------------------------------------------
 
 check 'the page in a browser' python3 "$here/browser.py" "$url/" "$pictures" "x:$DIAG_TOKEN"
@@ -116,6 +117,11 @@ check 'the page in a browser' python3 "$here/browser.py" "$url/" "$pictures" "x:
     # The unit's variables are not those of a shell; the file is.
     cd "$work" && STATE_DIRECTORY=$work/state "$binary" diagnose --alone --config "$work/config.toml" --env-file "$work/env" --html "$work/page.html"
 ) >"$work/diagnose.log" 2>&1
+asked() { # exit code 1: there is trouble
+    "$binary" diagnose --config "$work/config.toml" --env-file "$work/env" --url "$url" --html "$work/asked.html" >"$work/asked.log" 2>&1
+    (($? == 1)) && grep -q 'id="cp-' "$work/asked.html"
+}
+check 'the running daemon is asked for it' asked
 check 'the file is for its owner alone' is "$(stat -c %a "$work/page.html")" 600
 check 'the same page as a file' python3 "$here/browser.py" "$work/page.html" "$pictures/file"
 for word in "$TOKEN" "$DIAG_TOKEN" Basic; do
