@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{
     daemon::config::{self, Examined, Severity, Sources},
     diagnosis::{
-        causes::{self, Conclusion, Past},
+        causes::{self, Conclusion, Past, Told},
         history::{Problem, Questions},
         probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
         recollection::recollect,
@@ -62,12 +62,17 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Also write the status page to a file (mode 0600); - is stdout, and nothing else is printed then. With --alone only
+    /// Also write the status page to a file (mode 0600); - is stdout, and nothing else is printed then
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     html: Option<PathBuf>,
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     key_updated: Option<u64>,
+    /// What you see and this host cannot: only-flagged-orders (reduce_only, post_only), only-margin-orders,
+    /// invented-headers (a program sends X-CAPI-… and the like), fails-elsewhere (a program fails, its calls are not in
+    /// the record); may be given several times
+    #[arg(long, value_name = "WORD", value_parser = symptom)]
+    symptom: Vec<Told>,
     /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]. With --alone only
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
@@ -84,6 +89,11 @@ fn time(text: &str) -> Result<u64, String> {
     at.ok_or_else(|| "write it as 2026-01-31T09:30:00Z".to_owned())
 }
 
+fn symptom(word: &str) -> Result<Told, String> {
+    let words = || Told::ALL.map(Told::word).join(", ");
+    Told::of_word(word).ok_or_else(|| format!("one of {}", words()))
+}
+
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     if !arguments.alone {
@@ -95,7 +105,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Err(problem) => return super::fail(1, &problem),
     };
     let db = arguments.db.unwrap_or_else(super::history::default_file);
-    let past = Past { key_updated_ms: arguments.key_updated, ..looked.past(&db) };
+    let past = Past { key_updated_ms: arguments.key_updated, told: arguments.symptom, ..looked.past(&db) };
     let diagnosis = looked.diagnosis(past);
     if let Some(target) = &arguments.html {
         if let Err(problem) = html::write(target, &diagnosis.report(), &db) {

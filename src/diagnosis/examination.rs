@@ -16,7 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    causes::{self, Past},
+    causes::{self, Past, Told},
     probes::{self, CredentialFacts, Findings, RUN_DEADLINE},
     report::{Diagnosis, timestamp},
 };
@@ -60,6 +60,8 @@ pub struct Statement {
     pub key_updated_ms: Option<u64>,
     /// The fingerprint of the key in the file that the daemon would read if it were restarted.
     pub file_fingerprint: Option<String>,
+    /// What they say of calls that did not come through here.
+    pub told: Vec<Told>,
 }
 
 /// What asking comes to.
@@ -199,6 +201,7 @@ impl Examiner {
     /// The one place where findings become a diagnosis of this daemon.
     fn conclude(&self, findings: Findings, mut past: Past, statement: &Statement) -> Diagnosis {
         past.key_updated_ms = statement.key_updated_ms;
+        past.told.clone_from(&statement.told);
         past.daemon_fingerprint.clone_from(&self.plan.facts.fingerprint);
         // The rule compares the file's key with the daemon's: for it alone, the key that was found is the file's.
         let mut case = findings.clone();

@@ -9,6 +9,7 @@ mod check;
 mod diagnose;
 mod history;
 mod hostile;
+mod incidents;
 mod plain;
 mod replay;
 mod serve;

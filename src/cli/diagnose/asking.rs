@@ -178,7 +178,9 @@ fn query(arguments: &Arguments, examined: &Examined) -> String {
     let updated = arguments.key_updated.map(|updated| format!("key_updated={}", timestamp(updated)));
     let file = examined.pair.fingerprint.as_deref().filter(|shown| shown.len() == 8 && hex::decode(shown).is_ok());
     let file = file.map(|fingerprint| format!("file_key_fp={fingerprint}"));
-    let parts: Vec<String> = updated.into_iter().chain(file).collect();
+    let symptoms = arguments.symptom.iter().map(|told| format!("symptom={}", told.word()));
+    let mut parts: Vec<String> = updated.into_iter().chain(file).chain(symptoms).collect();
+    parts.dedup();
     if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
 }
 

@@ -1,9 +1,9 @@
-//! What whoever asks for a run says beside, in the query: `key_updated` and `file_key_fp`.
+//! What whoever asks for a run says beside, in the query: `key_updated`, `file_key_fp` and `symptom`.
 //!
-//! Guarantees: each at most once and in one form only; others are refused, and nothing is repeated in a refusal. Does not:
+//! Guarantees: each thing at most once and in one form only; others are refused, and nothing is repeated in a refusal. Does not:
 //! take anything secret: a fingerprint is none.
 
-use crate::diagnosis::examination::Statement;
+use crate::diagnosis::{causes::Told, examination::Statement};
 
 /// Characters of a fingerprint.
 const FINGERPRINT: usize = 8;
@@ -29,14 +29,20 @@ pub(super) fn read(query: &str) -> Result<Statement, Unreadable> {
                 let value = usable.then(|| value.into_owned());
                 statement.file_fingerprint = Some(value.ok_or_else(|| invalid("file_key_fp", PRINT))?);
             }
+            "symptom" => {
+                let told = Told::of_word(&value).filter(|told| !statement.told.contains(told));
+                statement.told.push(told.ok_or_else(|| invalid("symptom", SYMPTOM))?);
+            }
             _ => return Err(invalid("", KNOWN)),
         }
     }
     Ok(statement)
 }
 
-const KNOWN: &str = "only key_updated and file_key_fp are known, each once";
+const KNOWN: &str = "only key_updated and file_key_fp are known, each once, and symptom";
 const TIME: &str = "write it as 2026-01-31T09:30:00Z";
+const SYMPTOM: &str =
+    "each of only-flagged-orders, only-margin-orders, invented-headers and fails-elsewhere may be said once";
 const PRINT: &str = "the first 8 hex digits of the SHA-256 of a key, in lower case";
 
 const fn invalid(name: &'static str, message: &'static str) -> Unreadable {
@@ -52,9 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_and_a_fingerprint_are_read() {
-        let statement = read("key_updated=2026-01-31T09%3A30%3A00Z&file_key_fp=0a1b2c3d").unwrap();
-        let expected = Statement { key_updated_ms: Some(1_769_851_800_000), file_fingerprint: Some("0a1b2c3d".into()) };
+    fn a_time_a_fingerprint_and_symptoms_are_read() {
+        let query = "key_updated=2026-01-31T09%3A30%3A00Z&file_key_fp=0a1b2c3d&symptom=fails-elsewhere";
+        let statement = read(query).unwrap();
+        let expected = Statement {
+            key_updated_ms: Some(1_769_851_800_000),
+            file_fingerprint: Some("0a1b2c3d".into()),
+            told: vec![Told::FailsElsewhere],
+        };
         assert_eq!(statement, expected);
         assert_eq!(read("").unwrap(), Statement::default());
     }
@@ -69,6 +80,8 @@ mod tests {
             "file_key_fp=marker",
             "file_key_fp=0a1b2c3d0a",
             "file_key_fp=0a1b2c3d&file_key_fp=0a1b2c3d",
+            "symptom=marker",
+            "symptom=fails-elsewhere&symptom=fails-elsewhere",
             "probe_trade=marker",
             "marker",
         ] {
