@@ -237,7 +237,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     withhold(&variables, &mut problems, &mut report);
     let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
     let key = credentials.as_ref().and_then(|credentials| key_facts(credentials, &report, key_label.clone()));
-    let keeping = known.keeping.take();
+    let (keeping, issued) = (known.keeping.take(), std::mem::take(&mut known.leaks));
     let config = credentials.filter(|_| problems.allow_start()).map(|credentials| Config {
         credentials,
         key_label,
@@ -256,7 +256,8 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         report: report.clone(),
     });
     let found_nothing = variables.iter().next().is_none() && !report.sources.iter().any(Row::is_a_file_that_was_read);
-    let leaks = withhold::leaks(&variables);
+    let mut leaks = withhold::leaks(&variables);
+    leaks.join(issued);
     let pair = CredentialFacts::default();
     let mut examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking, places };
     examined.pair = facts::gather(&examined, quoted);

@@ -12,6 +12,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::secret::LeakSearch;
+
 /// What every virtual key begins with: shows what it is, and is refused as an API key of the exchange.
 pub const KEY_PREFIX: &str = "cpvk_";
 /// What every virtual secret begins with.
@@ -90,6 +92,11 @@ impl MasterKey {
 }
 
 impl MasterKey {
+    /// Looks for this key, as its file has it, in what is about to leave.
+    pub fn add_to(&self, search: &mut LeakSearch) {
+        search.add(&Zeroizing::new(hex::encode(self.0.as_ref())));
+    }
+
     /// Tells this master key from every other, and nothing about it: 16 hex characters.
     #[must_use]
     pub fn check(&self) -> String {
@@ -139,6 +146,11 @@ impl fmt::Display for VirtualKey {
 }
 
 impl VirtualSecret {
+    /// Looks for this secret in what is about to leave.
+    pub fn add_to(&self, search: &mut LeakSearch) {
+        search.add(&self.0);
+    }
+
     /// The text, for the one time that it is given to its owner.
     #[must_use]
     pub fn reveal(&self) -> &str {

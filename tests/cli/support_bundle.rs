@@ -259,6 +259,29 @@ async fn the_secrets_of_every_environment_file_are_looked_for() {
 }
 
 #[tokio::test]
+async fn the_master_key_and_the_secrets_issued_from_it_are_looked_for() {
+    let place = Place::new().await;
+    let (issued, state) = (place.path("bot.env"), place.path("state"));
+    let mut add = command();
+    add.args(["caller", "add", "bot", "--out"]).arg(&issued).arg("--config").arg(place.path("config.toml"));
+    let ended = place.ended(add.env("STATE_DIRECTORY", &state)).await;
+    assert_eq!(ended.code, 0, "{}", ended.said);
+    let issued = std::fs::read_to_string(issued).unwrap();
+    let of_the_caller = issued.split("cpvs_").nth(1).and_then(|rest| rest.get(..64)).expect("a virtual secret");
+    let files = std::fs::read_dir(&state).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let is_master = |text: &String| text.trim().len() == 64 && hex::decode(text.trim()).is_ok();
+    let master = files.into_iter().find(is_master).expect("the master key");
+    for secret in [of_the_caller, master.trim()] {
+        let mut bundle = command();
+        bundle.arg("support-bundle").arg("--config").arg(place.path("config.toml"));
+        bundle.arg("--env-file").arg(place.path("crypto.env")).env("STATE_DIRECTORY", &state);
+        let ended = place.ended(bundle.arg("--db").arg(place.path(secret)).current_dir(place.path("out"))).await;
+        assert!(ended.code == 1 && ended.said.contains("no bundle is written"), "{}", ended.said);
+        assert!(!ended.said.contains(secret) && place.written().is_empty(), "{}", ended.said);
+    }
+}
+
+#[tokio::test]
 async fn a_label_is_withheld_where_it_is_a_secret_and_loses_its_control_characters() {
     let place = Place::new().await;
     place.environment(&format!("{}CRYPTO_API_KEY_LABEL={}\n", place.complete(), place.canaries.secret));

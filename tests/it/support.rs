@@ -11,6 +11,7 @@ use crypto_proxy::{
         server::Address,
         telemetry::{self, Captured, Line},
     },
+    diagnosis::history::History,
     gateway::{
         caller::{Caller, Callers},
         pipeline::Gateway,
@@ -102,9 +103,21 @@ impl Builder {
         }
         let daemon = Daemon::bind(plan).await.expect("the proxy binds");
         let addresses = daemon.addresses();
-        let (gateway, tally, stop) = (daemon.gateway(), daemon.tally(), CancellationToken::new());
+        let (gateway, tally, history) = (daemon.gateway(), daemon.tally(), daemon.history());
+        let stop = CancellationToken::new();
         let task = tokio::spawn(daemon.run(stop.clone()));
-        TestProxy { exchange, addresses, gateway, tally, stop, task, lines, canaries: self.canaries, _guard: guard }
+        TestProxy {
+            exchange,
+            addresses,
+            gateway,
+            tally,
+            stop,
+            task,
+            lines,
+            canaries: self.canaries,
+            history,
+            _guard: guard,
+        }
     }
 }
 
@@ -129,6 +142,7 @@ pub(crate) struct TestProxy {
     pub(crate) task: JoinHandle<Drained>,
     pub(crate) lines: Captured,
     pub(crate) canaries: Canaries,
+    pub(crate) history: History,
     _guard: DefaultGuard,
 }
 

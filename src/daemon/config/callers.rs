@@ -17,7 +17,7 @@ use crate::{
         caller::{Caller, Callers, Signing},
         clock::Clock,
         policy::Policy,
-        secret::TokenDigest,
+        secret::{LeakSearch, TokenDigest},
         virtual_key::VirtualKey,
         whence::Limits,
     },
@@ -31,6 +31,8 @@ pub(super) struct Known {
     pub(super) rows: Vec<Row>,
     /// What has to be remembered; `None` without callers.
     pub(super) keeping: Option<Keeping>,
+    /// The master key and every secret that is valid, to be looked for in what is about to leave.
+    pub(super) leaks: LeakSearch,
 }
 
 /// A generation of a caller that is valid.
@@ -77,10 +79,12 @@ pub(super) fn places(sources: &Sources, named: Option<&str>) -> Places {
 
 /// Reads them.
 pub(super) fn load(places: Places, sources: &Sources, problems: &mut Problems) -> Known {
-    let mut loading = Loading { places: &places, looker: sources.looker, now_ms: Clock::system().now_ms(), problems };
+    let (now_ms, leaks) = (Clock::system().now_ms(), LeakSearch::default());
+    let mut loading = Loading { places: &places, looker: sources.looker, now_ms, leaks, problems };
     let (people, rows, marks) = loading.load().unwrap_or_default();
+    let leaks = loading.leaks;
     let keeping = (!rows.is_empty()).then(|| Keeping { marks, places: places.clone() });
-    Known { people, rows, keeping }
+    Known { people, rows, keeping, leaks }
 }
 
 impl Known {
@@ -113,6 +117,7 @@ struct Loading<'a> {
     places: &'a Places,
     looker: Looker,
     now_ms: u64,
+    leaks: LeakSearch,
     problems: &'a mut Problems,
 }
 
@@ -127,6 +132,7 @@ impl Loading<'_> {
         entries.iter().for_each(|entry| marks.note_entry(entry));
         let signs = entries.iter().any(|entry| matches!(entry.rights, Rights::Call(_)));
         let master = if signs { self.master(text.master_check.as_deref()) } else { None };
+        master.iter().for_each(|master| master.key.add_to(&mut self.leaks));
         let (mut people, mut rows) = (Vec::new(), Vec::new());
         for entry in &entries {
             let found = self.people(entry, &marks, master.as_ref());
@@ -149,7 +155,9 @@ impl Loading<'_> {
                 Rights::Call(policy) => {
                     let policy = Policy { limits: ending(&policy.limits, until_ms), ..Policy::clone(policy) };
                     let caller = Arc::new(Caller { name: Arc::clone(&name), policy });
-                    let verifier = master.map(|master| master.key.secret_of(&key).verifier());
+                    let secret = master.map(|master| master.key.secret_of(&key));
+                    secret.iter().for_each(|secret| secret.add_to(&mut self.leaks));
+                    let verifier = secret.map(|secret| secret.verifier());
                     let signing = verifier.map(|verifier| Signing { caller: Arc::clone(&caller), verifier });
                     May::Call(caller, signing, key)
                 }

@@ -45,6 +45,12 @@ impl LeakSearch {
         }
     }
 
+    /// Looks for everything that another search looks for as well.
+    pub fn join(&mut self, other: Self) {
+        other.secrets.iter().for_each(|secret| self.add(secret));
+        self.too_short += other.too_short;
+    }
+
     /// How many texts are too short to be looked for.
     #[must_use]
     pub const fn too_short(&self) -> usize {

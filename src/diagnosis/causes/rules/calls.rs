@@ -54,7 +54,8 @@ fn trades(case: &Case<'_>) -> bool {
 
 fn how_often(past: &MethodPast) -> String {
     let before = if past.accepted > 0 { "and was accepted before" } else { "and never accepted" };
-    format!("{} was refused {} times {before}", past.method, past.failing)
+    let times = if past.failing == 1 { "once".to_owned() } else { format!("{} times", past.failing) };
+    format!("{} was refused {times} {before}", past.method)
 }
 
 /// Row 7: reads are accepted, and every trade is refused.
