@@ -1,7 +1,6 @@
 //! `check`: the loader of `serve`, without network.
 
 use std::{
-    fs::File,
     io::{Read, Write},
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -9,16 +8,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::OFlags,
     process::{Pid, Signal, kill_process},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, tcgetattr},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     canary::Canaries,
-    support::{PATIENCE, Process, command},
+    support::{PATIENCE, Process, command, terminal},
 };
 
 /// Checks an environment file; the exit code, and what was written.
@@ -159,16 +157,6 @@ async fn of_several_files_each_is_answered() {
         assert_eq!(seen, Some(code), "{written}");
         assert!(parts.iter().all(|part| written.contains(part)), "{written}");
     }
-}
-
-/// A terminal: the side of whoever types, and the side of the program.
-fn terminal() -> (File, OwnedFd) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    (File::from(master), slave)
 }
 
 fn echoes(terminal: impl AsFd) -> bool {

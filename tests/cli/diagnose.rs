@@ -1,12 +1,15 @@
 //! `diagnose --alone` and `smoke` as processes: exit codes, the right cause, and no secret in any output.
 
-use std::{net::IpAddr, process::Output};
+use std::{io::Read as _, net::IpAddr, process::Output};
 
 use crypto_proxy::sandbox::{ApiKey, Canned, Fault, Refusal, Running, Settings, StandIn};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{canary::Canaries, support::command};
+use crate::{
+    canary::Canaries,
+    support::{command, terminal},
+};
 
 mod past;
 
@@ -212,4 +215,38 @@ async fn half_a_pair_exits_78_and_says_what_can_be_said() {
 async fn a_time_that_is_none_is_a_usage_error() {
     let output = command().args(["diagnose", "--alone", "--key-updated", "yesterday"]).output().await.unwrap();
     assert_eq!(output.status.code(), Some(64));
+}
+
+/// Runs it with both outputs on a terminal; its exit code, and everything that the terminal is sent.
+async fn on_a_terminal(place: &Place, environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let (mut shown, slave) = terminal();
+    let reader = tokio::task::spawn_blocking(move || {
+        let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+        // The last one to leave a terminal makes the next reading fail.
+        while let Ok(count @ 1..) = shown.read(&mut buffer) {
+            all.extend_from_slice(&buffer[..count]);
+        }
+        String::from_utf8(all).unwrap()
+    });
+    let (config, file) = (place.folder.path().join("config.toml"), place.folder.path().join("crypto.env"));
+    std::fs::write(&file, place.environment()).unwrap();
+    let mut command = command();
+    command.args(["diagnose", "--alone"]).arg("--config").arg(config).arg("--env-file").arg(file);
+    command.env("TERM", "xterm").env("STATE_DIRECTORY", place.folder.path()).envs(environment.iter().copied());
+    let status = command.stdout(slave.try_clone().unwrap()).stderr(slave).status().await.expect("the binary starts");
+    drop(command);
+    let shown = reader.await.unwrap();
+    place.canaries.assert_absent(&shown, "what the terminal shows");
+    (status.code(), shown)
+}
+
+#[tokio::test]
+async fn a_terminal_sees_progress_and_colour_and_no_color_is_honoured() {
+    let place = Place::new().await;
+    let (code, shown) = on_a_terminal(&place, &[]).await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("/14 balance") && shown.contains("\u{1b}[32mhealthy"), "{shown:?}");
+    let (_, shown) = on_a_terminal(&place, &[("NO_COLOR", "1")]).await;
+    let report = &shown[shown.find("crypto-proxy 0.").expect("a report")..];
+    assert!(report.contains("healthy") && !report.contains('\u{1b}'), "{shown:?}");
 }

@@ -4,14 +4,20 @@
 
 use std::{
     ffi::OsStr,
+    fs::File,
     net::SocketAddr,
+    os::fd::OwnedFd,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use crypto_proxy::sandbox::{Running, Settings, StandIn};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Pid, Signal, kill_process},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -230,4 +236,14 @@ pub(crate) fn order(client_oid: &str) -> Value {
         "instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "price": "50000.00", "quantity": "0.01",
         "client_oid": client_oid,
     })
+}
+
+/// A terminal: the side of whoever types, and the side of the program.
+pub(crate) fn terminal() -> (File, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    (File::from(master), slave)
 }
