@@ -5,6 +5,8 @@
 
 pub mod call;
 pub mod canonical;
+pub mod channels;
 pub mod codes;
 pub mod envelope;
+pub mod frame;
 pub mod methods;

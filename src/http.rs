@@ -15,10 +15,12 @@ mod refusal;
 mod reply;
 mod request;
 mod router;
+mod stream;
 mod tally;
 
 pub use layers::Front;
 pub use request::{RequestIds, Source};
+pub use stream::Logins;
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.
@@ -49,6 +51,8 @@ pub struct Doors {
     pub tally: Arc<Tally>,
     /// Names requests.
     pub request_ids: RequestIds,
+    /// The logins that streams were opened with.
+    pub logins: Logins,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
 }

@@ -119,6 +119,7 @@ fn plan(config: Config) -> Plan {
         credentials: config.credentials,
         callers: config.callers,
         upstream: config.upstream,
+        streams: config.streams,
         pipeline: config.pipeline,
         http: config.http,
         server: config.server,

@@ -23,10 +23,11 @@ use crate::{
         pipeline::{self, Gateway, Parts},
         record::{CallReport, Reader, Recorder},
         secret::Credentials,
+        session::{self, Dialer, StreamBase},
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, Front, RequestIds, Tally},
+    http::{self, Doors, Front, Logins, RequestIds, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -45,6 +46,8 @@ pub struct Plan {
     pub callers: Callers,
     /// How the exchange is reached.
     pub upstream: upstream::Settings,
+    /// How streams behave.
+    pub streams: session::Settings,
     /// How calls are carried out.
     pub pipeline: pipeline::Settings,
     /// How the doors behave.
@@ -76,6 +79,7 @@ impl Plan {
         Self {
             credentials,
             callers,
+            streams: session::Settings::new(StreamBase::beside(&base)),
             upstream: upstream::Settings::new(base),
             pipeline: pipeline::Settings::default(),
             http: http::Settings::default(),
@@ -137,6 +141,7 @@ impl Daemon {
         let observed = Arc::new(Observed::new(plan.expected));
         let ca_file = plan.upstream.ca_file.clone();
         let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
+        let dialer = Dialer::new(plan.streams, &plan.upstream, plan.resolver.clone())?;
         let upstream = Upstream::new(&plan.upstream, plan.resolver, &signer)?;
         let bound = Bound::bind(&plan.server).await?;
         // Last: a start that cannot succeed is none, and leaves nothing in the history.
@@ -153,6 +158,7 @@ impl Daemon {
             callers: plan.callers,
             signer,
             upstream,
+            dialer,
             observed: Arc::clone(&observed),
             recorder,
             clock: plan.clock,
@@ -163,6 +169,7 @@ impl Daemon {
             settings: plan.http,
             tally: Arc::default(),
             request_ids: RequestIds::new(clock),
+            logins: Logins::default(),
             standing_warnings: plan.standing_warnings,
         });
         Ok(Self { gateway, doors, bound, server: plan.server, to_hints, reports, watch, hints, history, observed })

@@ -20,7 +20,7 @@ use crate::{
         pipeline,
         policy::Policy,
         secret::{Credentials, TokenDigest},
-        upstream,
+        session, upstream,
     },
     http,
 };
@@ -72,6 +72,8 @@ pub struct Config {
     pub callers: Callers,
     /// The way to the exchange.
     pub upstream: upstream::Settings,
+    /// How streams behave.
+    pub streams: session::Settings,
     /// How calls are carried out.
     pub pipeline: pipeline::Settings,
     /// How the doors behave.
@@ -210,6 +212,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         key_label,
         callers: default_caller(token, settings.policy),
         upstream: settings.upstream,
+        streams: settings.streams,
         pipeline: settings.pipeline,
         http: settings.http,
         server: settings.server,

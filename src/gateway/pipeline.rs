@@ -6,8 +6,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use super::{
     caller::{Caller, Callers},
@@ -16,10 +22,11 @@ use super::{
     nonce::NonceSource,
     observed::Observed,
     outcome::Outcome,
-    policy::{self, Permit},
+    policy::{self, Permit, StreamPermit},
     record::{self, CallRecord, Recorder},
+    session::{self, Dialer, Places},
     signer::Signer,
-    upstream::{Reply, ReplyBody, Upstream},
+    upstream::{Reply, ReplyBody, Scrubber, Upstream},
 };
 use crate::exchange::{call::Call, canonical::Dialect, codes};
 
@@ -58,6 +65,8 @@ pub struct Parts {
     pub signer: Signer,
     /// Sends.
     pub upstream: Upstream,
+    /// Opens streams.
+    pub dialer: Dialer,
     /// What is known from outside.
     pub observed: Arc<Observed>,
     /// Opens records.
@@ -73,6 +82,8 @@ pub struct Gateway {
     nonces: NonceSource,
     room: Arc<Semaphore>,
     relays: TaskTracker,
+    sockets: TaskTracker,
+    places: Places,
     draining: CancellationToken,
 }
 
@@ -144,6 +155,8 @@ impl Gateway {
             room: Arc::new(Semaphore::new(parts.settings.max_in_flight)),
             nonces: NonceSource::default(),
             relays: TaskTracker::new(),
+            sockets: TaskTracker::new(),
+            places: Places::new(parts.dialer.settings()),
             draining: CancellationToken::new(),
             parts,
         })
@@ -177,6 +190,12 @@ impl Gateway {
     pub fn drain(&self) {
         self.draining.cancel();
         self.relays.close();
+        self.sockets.close();
+    }
+
+    /// Resolves once [`Gateway::drain`] was called.
+    pub async fn draining(&self) {
+        self.draining.cancelled().await;
     }
 
     /// Whether [`Gateway::drain`] was called.
@@ -185,9 +204,51 @@ impl Gateway {
         self.draining.is_cancelled()
     }
 
-    /// Waits until no relay is under way; only after [`Gateway::drain`].
+    /// Waits until no call is under way and every stream is closed; only after [`Gateway::drain`].
     pub async fn drained(&self) {
         self.relays.wait().await;
+        self.sockets.wait().await;
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.parts.clock.now_ms()
+    }
+
+    /// How streams behave.
+    #[must_use]
+    pub const fn streams(&self) -> &session::Settings {
+        self.parts.dialer.settings()
+    }
+
+    /// The places of streams.
+    #[must_use]
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Where streams are counted, for the drain.
+    #[must_use]
+    pub const fn sockets(&self) -> &TaskTracker {
+        &self.sockets
+    }
+
+    pub(super) const fn dialer(&self) -> &Dialer {
+        &self.parts.dialer
+    }
+
+    pub(super) const fn signer(&self) -> &Signer {
+        &self.parts.signer
+    }
+
+    pub(super) fn scrubber(&self) -> Scrubber {
+        Scrubber::new(self.parts.signer.never_to_be_passed_on())
+    }
+
+    /// Counts a command of a stream among the calls under way, as long as this is kept.
+    pub(super) fn count_one(&self) -> TaskTrackerToken {
+        self.relays.token()
     }
 
     /// Calls under way.
@@ -224,14 +285,27 @@ impl Gateway {
         task.await.unwrap_or_else(|_| Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out))
     }
 
-    fn admit(&self, caller: &Caller, call: Call) -> Result<(Permit, tokio::sync::OwnedSemaphorePermit), Refusal> {
+    fn admit(&self, caller: &Caller, call: Call) -> Result<(Permit, OwnedSemaphorePermit), Refusal> {
         let permit = policy::authorize(caller, call).map_err(Refusal::Denied)?;
+        Ok((permit, self.make_room()?))
+    }
+
+    /// The same for a command of a stream.
+    pub(super) fn admit_streamed(
+        &self,
+        caller: &Caller,
+        call: Call,
+    ) -> Result<(StreamPermit, OwnedSemaphorePermit), Refusal> {
+        let permit = policy::authorize_streamed(caller, call).map_err(Refusal::Denied)?;
+        Ok((permit, self.make_room()?))
+    }
+
+    fn make_room(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
         let limit = self.parts.settings.max_in_flight;
-        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::NoRoom { limit })?;
-        Ok((permit, room))
+        Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::NoRoom { limit })
     }
 
     async fn carry_out(
@@ -257,7 +331,7 @@ impl Gateway {
         conclude(record, result, find_out)
     }
 
-    fn next_nonce(&self) -> u64 {
+    pub(super) fn next_nonce(&self) -> u64 {
         let nonce = self.nonces.next(self.parts.clock.now_ms());
         if let Some(step_ms) = nonce.restarted_after_step_ms {
             tracing::warn!(

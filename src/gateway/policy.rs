@@ -7,7 +7,11 @@
 use std::{collections::HashSet, fmt, sync::Arc};
 
 use super::caller::Caller;
-use crate::exchange::{call::Call, methods::Class};
+use crate::exchange::{
+    call::{Call, Method, RequestId},
+    channels,
+    methods::Class,
+};
 
 /// What a caller may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,17 @@ pub enum Rule {
     Public,
     /// The exchange offers it on WebSockets only.
     WebSocketOnly,
+    /// A batch whose orders cannot be told.
+    UnreadableBatch,
+    /// A channel that no method of the catalogue amounts to.
+    UnknownChannel,
+}
+
+/// Which way a call takes to the exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Rest,
+    Stream,
 }
 
 /// A call that this caller may not make.
@@ -81,6 +96,12 @@ impl fmt::Display for Denied {
             ),
             Rule::Public => write!(f, "public methods need no signature; call the exchange itself"),
             Rule::WebSocketOnly => write!(f, "the exchange offers it on WebSockets only"),
+            Rule::UnreadableBatch => write!(
+                f,
+                "its orders cannot be told; a batch holds instrument_name, cancels and creates, both lists of objects, \
+                 and nothing else"
+            ),
+            Rule::UnknownChannel => write!(f, "a channel is none of the account's that are known here"),
         }
     }
 }
@@ -104,13 +125,84 @@ impl Permit {
 /// # Errors
 /// [`Denied`] with the rule and the setting that would allow it.
 pub fn authorize(caller: &Caller, call: Call) -> Result<Permit, Denied> {
-    match verdict(&caller.policy, &call) {
+    match verdict(&caller.policy, &call, Way::Rest) {
         None => Ok(Permit { call }),
-        Some(rule) => Err(Denied { caller: Arc::clone(&caller.name), method: call.method.as_str().to_owned(), rule }),
+        Some(rule) => Err(denied(caller, call.method.as_str(), rule)),
     }
 }
 
-fn verdict(policy: &Policy, call: &Call) -> Option<Rule> {
+/// The proof that a caller may send a command on a stream; made here only, spent by the session. It bears no signature
+/// and cannot be signed.
+#[derive(Debug)]
+pub struct StreamPermit {
+    call: Call,
+}
+
+impl StreamPermit {
+    /// What was allowed.
+    #[must_use]
+    pub(super) fn into_call(self) -> Call {
+        self.call
+    }
+}
+
+/// Decides whether a caller may send a command on a stream; each order of a batch is judged as if it stood alone.
+///
+/// # Errors
+/// [`Denied`] with the rule and the setting that would allow it.
+pub fn authorize_streamed(caller: &Caller, call: Call) -> Result<StreamPermit, Denied> {
+    let name = call.method.as_str().to_owned();
+    let parts = call.parts().map_err(|_| denied(caller, &name, Rule::UnreadableBatch))?;
+    for judged in [&call].into_iter().chain(&parts) {
+        if let Some(rule) = verdict(&caller.policy, judged, Way::Stream) {
+            return Err(denied(caller, judged.method.as_str(), rule));
+        }
+    }
+    Ok(StreamPermit { call })
+}
+
+/// The proof that a caller may see these channels of the account; made here only, spent by the session.
+#[derive(Debug)]
+pub struct ChannelPermit(());
+
+impl ChannelPermit {
+    /// It is used up.
+    pub(super) fn spend(self) {
+        let Self(()) = self;
+    }
+}
+
+/// Decides whether a caller may see channels of the account: each is judged as the method that shows the same.
+///
+/// # Errors
+/// [`Denied`].
+pub fn authorize_channels<'a>(
+    caller: &Caller,
+    channels: impl IntoIterator<Item = &'a str>,
+) -> Result<ChannelPermit, Denied> {
+    for channel in channels {
+        let method = channels::method_of(channel).and_then(|method| Method::parse(method).ok());
+        let Some(method) = method else { return Err(denied(caller, "subscribe", Rule::UnknownChannel)) };
+        let call = Call::parse_unsigned(RequestId::BACKEND, method, None);
+        let Ok(call) = call else { return Err(denied(caller, "subscribe", Rule::UnknownChannel)) };
+        if let Some(rule) = verdict(&caller.policy, &call, Way::Stream) {
+            return Err(denied(caller, call.method.as_str(), rule));
+        }
+    }
+    Ok(ChannelPermit(()))
+}
+
+/// Market channels need no right: nothing of an account is in them.
+#[must_use]
+pub fn of_the_market<'a>(channels: impl IntoIterator<Item = &'a str>) -> Option<ChannelPermit> {
+    channels.into_iter().all(channels::is_of_the_market).then_some(ChannelPermit(()))
+}
+
+fn denied(caller: &Caller, method: &str, rule: Rule) -> Denied {
+    Denied { caller: Arc::clone(&caller.name), method: method.to_owned(), rule }
+}
+
+fn verdict(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
     let name = call.method.as_str();
     let allowed_by_name = policy.allow_methods.contains(name);
     if !call.method.is_private() {
@@ -122,7 +214,7 @@ fn verdict(policy: &Policy, call: &Call) -> Option<Rule> {
     match call.method.info() {
         None if allowed_by_name => None,
         None => Some(Rule::UnknownMethod),
-        Some(info) if info.verb.is_none() => Some(Rule::WebSocketOnly),
+        Some(info) if info.verb.is_none() && way == Way::Rest => Some(Rule::WebSocketOnly),
         Some(info) if policy.deny_classes.contains(&info.class) => Some(Rule::ClassDenied(info.class)),
         Some(info) if allowed_by_name || policy.allow_classes.contains(&info.class) => None,
         Some(info) => Some(Rule::ClassNotAllowed(info.class)),
@@ -132,7 +224,7 @@ fn verdict(policy: &Policy, call: &Call) -> Option<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{call::RequestId, canonical::Dialect, methods};
+    use crate::exchange::{canonical::Dialect, methods};
 
     fn judge(policy: Policy, method: &str) -> Option<Rule> {
         let caller = Caller { name: "default".into(), policy };

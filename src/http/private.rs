@@ -26,7 +26,7 @@ use crate::{
 
 mod body;
 
-const TOKEN: &str = "x-proxy-token";
+pub(super) const TOKEN: &str = "x-proxy-token";
 
 /// Serves one call.
 pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
@@ -65,7 +65,7 @@ async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: 
 }
 
 /// Exactly one token header of bearable length, and one that we know.
-fn authenticate(doors: &Doors, headers: &HeaderMap) -> Option<Arc<Caller>> {
+pub(super) fn authenticate(doors: &Doors, headers: &HeaderMap) -> Option<Arc<Caller>> {
     let mut shown = headers.get_all(TOKEN).iter();
     let (Some(token), None) = (shown.next(), shown.next()) else { return None };
     doors.gateway.callers().authenticate(token.as_bytes())

@@ -22,6 +22,7 @@ mod redirects;
 mod refusals;
 mod scrubbing;
 mod sockets;
+mod stream;
 mod support;
 mod tokens;
 mod unknown_orders;

@@ -32,6 +32,7 @@ pub(crate) mod connection;
 pub(crate) mod contract;
 pub(crate) mod downstream;
 pub(crate) mod raw;
+pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod wire;
 
