@@ -1,7 +1,7 @@
 //! The authenticated WebSocket: one upstream socket for one client's, opened after it and ended with it.
 //!
 //! Guarantees: the login is signed here and never shown; a command goes out only for a
-//! [`StreamPermit`](super::policy::StreamPermit), once, and leaves one record, whatever becomes of it: its answer, its
+//! [`StreamPermit`], once, and leaves one record, whatever becomes of it: its answer, its
 //! deadline, or the end of the socket. What was not handed to the socket before its call ended is never sent. Nothing is
 //! sent again, and no socket is opened again. Frames of the exchange are searched for our secrets before anybody sees
 //! them. Everything that waits is bounded. Does not: speak with the client, or answer the exchange's heartbeats once the
@@ -85,9 +85,9 @@ impl Settings {
             settle: Duration::from_secs(1),
             max_upstream_bytes: 1 << 20,
             max_frame_bytes: 128 << 10,
-            max_waiting: Limits { frames: 1024, bytes: 4 << 20, stall: Duration::from_secs(10) },
+            max_waiting: Limits { frames: 1024, bytes: 512 << 10, stall: Duration::from_secs(10) },
             max_commands: 64,
-            max_sockets: 1024,
+            max_sockets: 512,
             max_per_caller: 64,
             max_strangers: 64,
             login_deadline: Duration::from_secs(10),
@@ -307,10 +307,11 @@ impl Session {
         self.pipe.silent_for()
     }
 
-    /// Closes the socket with this code, within a moment; commands without an answer end as what they are.
-    pub async fn close(self, code: u16, reason: &'static str) {
+    /// Closes the socket with this code, within a moment; commands without an answer end as what they are, with this
+    /// word for why.
+    pub async fn close(self, code: u16, reason: &'static str, why: &'static str) {
         let Self { mut commands, pipe, .. } = self;
-        drop(commands.give_up(499, "caller_gone"));
+        drop(commands.give_up(499, why));
         pipe.close(Some((code, reason.to_owned())), dial::CLOSE_PATIENCE).await;
     }
 }

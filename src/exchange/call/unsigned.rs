@@ -32,7 +32,7 @@ pub enum Ambiguous {
 }
 
 impl Call {
-    /// Parses a command of a stream. It can be authorised, but not signed.
+    /// Parses a command of a stream. It has no params string: a signature over it would be none that the exchange takes.
     ///
     /// # Errors
     /// [`InvalidCall`], with the reason in its text.

@@ -120,12 +120,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
         self.heard.elapsed()
     }
 
-    /// Lets something wait to be written.
+    /// Lets something wait to be written; a single thing may be longer than the limit.
     ///
     /// # Errors
     /// [`Overflow`]; nothing is kept of it.
     pub fn push(&mut self, item: W) -> Result<(), Overflow> {
         let bytes = self.bytes.saturating_add(item.size());
+        if self.waiting.is_empty() {
+            self.push_within_room(item);
+            return Ok(());
+        }
         if self.waiting.len() >= self.limits.frames || bytes > self.limits.bytes {
             return Err(Overflow);
         }

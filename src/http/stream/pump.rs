@@ -330,8 +330,11 @@ impl<'s> Pump<'s> {
 
     /// Closes both; the exchange at once, because orders may depend on the end of its connection.
     async fn finish(self, end: End) {
-        let upstream = if end.by == "client" { end.code.unwrap_or(1000) } else { 1001 };
+        let (upstream, reason, why) = match end.by {
+            "client" => (end.code.unwrap_or(1000), "the client is gone", "caller_gone"),
+            _ => (1001, "the proxy ends this", "closed"),
+        };
         let told = end.code.map(|code| (code, end.reason.into_owned()));
-        tokio::join!(self.session.close(upstream, "the client is gone"), self.client.close(told, CLOSE_PATIENCE));
+        tokio::join!(self.session.close(upstream, reason, why), self.client.close(told, CLOSE_PATIENCE));
     }
 }

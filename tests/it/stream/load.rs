@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 /// What the proxy, the stand-in and the clients of this process may take together for each client, in kB.
-const KB_PER_CLIENT: u64 = 400;
+const KB_PER_CLIENT: u64 = 200;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -83,9 +83,10 @@ struct Seen {
 /// Places an order, waits for the answer to it and goes on reading updates, until the last update.
 async fn live(mut stream: Stream, number: u64, last: u64) -> Seen {
     let mut seen = Seen { orders: 0, updates: 0 };
-    let mut asked = None;
+    let (mut asked, mut due) = (None, number % 8);
     while seen.updates < last {
-        if asked.is_none() && seen.updates % 8 == number % 8 {
+        if asked.is_none() && seen.updates >= due {
+            due += 8;
             let id = number * 1_000_000 + seen.orders;
             let frame = json!({ "id": id, "method": "private/create-order", "params": order(&format!("s-{id}")) });
             stream.send(Message::text(frame.to_string())).await.unwrap();

@@ -1,18 +1,29 @@
 //! Who may open a stream, and how.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crypto_proxy::{
-    gateway::policy::Policy,
+    gateway::{
+        policy::Policy,
+        session::StreamBase,
+        upstream::{BaseUrl, Resolver},
+    },
     http::Refused,
     sandbox::{Fault, Side},
 };
 use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use super::{at_exchange, create, records, subscribe};
 use crate::support::{
     TestProxy,
     stream::{KEY, Socket, login, now_ms, secret_of, signed_login, streaming},
+    tls::Authority,
 };
 
 #[tokio::test]
@@ -160,4 +171,64 @@ async fn the_market_is_there_without_a_login_and_offers_nothing_of_the_account()
     assert_eq!(socket.next().await["result"]["data"][0]["a"], "1");
     let frames: u64 = proxy.exchange().streams().iter().filter(|it| it.side == Side::Market).map(|it| it.frames).sum();
     assert_eq!(frames, 1, "only the subscription went on");
+}
+
+#[tokio::test]
+async fn a_stream_over_tls_is_trusted_by_the_same_roots_as_calls_and_by_name() {
+    for (authority_is_trusted, name, why) in
+        [(true, "localhost", None), (false, "localhost", Some("(TLS)")), (true, "other.example", Some("(TLS)"))]
+    {
+        let (authority, stranger) = (Authority::new(), Authority::new());
+        let trusted = if authority_is_trusted { authority.file() } else { stranger.file() };
+        let exchange = TestProxy::builder().streams(Policy::default()).start().await;
+        let port = tls_in_front_of(exchange.exchange_address(), authority.server(name)).await;
+        let proxy = streaming(move |plan| {
+            plan.streams.base =
+                StreamBase::beside(&BaseUrl::parse(&format!("https://localhost:{port}/exchange/v1"), None).unwrap());
+            plan.upstream.ca_file = Some(trusted);
+        })
+        .await;
+        let mut socket = Socket::open(&proxy, "market").await;
+        match why {
+            None => assert_eq!(socket.ask(subscribe(&["ticker.BTC_USD"])).await["code"], 0),
+            Some(why) => {
+                assert_eq!(socket.close_code().await, 1013);
+                proxy.wait_line(&["event=stream what=failed", why]).await;
+            }
+        }
+    }
+}
+
+/// TLS at a port of its own, carried on to `to`.
+async fn tls_in_front_of(to: SocketAddr, server: Arc<rustls::ServerConfig>) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = TlsAcceptor::from(Arc::clone(&server));
+            tokio::spawn(async move {
+                let Ok(mut secure) = acceptor.accept(stream).await else { return };
+                let mut plain = TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut secure, &mut plain).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_name_that_resolves_inwards_is_not_dialled() {
+    let authority = Authority::new();
+    let trusted = authority.file();
+    // Only the stream is dialled by name here; the base URL of calls is the stand-in's address.
+    let proxy = streaming(move |plan| {
+        let base = BaseUrl::parse("https://api.crypto.com/exchange/v1", None).unwrap();
+        plan.streams.base = StreamBase::beside(&base);
+        plan.resolver = Resolver::with_lookup(Arc::new(|_| Box::pin(async { Ok(vec!["127.0.0.1".parse().unwrap()]) })));
+        plan.upstream.ca_file = Some(trusted);
+    })
+    .await;
+    let mut socket = Socket::open(&proxy, "market").await;
+    assert_eq!(socket.close_code().await, 1013);
+    proxy.wait_line(&["event=stream what=failed", "resolved to 127.0.0.1"]).await;
 }

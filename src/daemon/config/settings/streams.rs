@@ -11,8 +11,8 @@ const KEY: &str = "upstream.stream_url";
 /// Reads them.
 pub(super) fn streams(reader: &mut Reader<'_>, base: &BaseUrl) -> Settings {
     let default = Settings::new(place(reader, base));
-    let waiting = reader.number("streams.max_waiting_bytes", default.max_waiting.bytes, 64 << 10..=1 << 30);
-    let settings = Settings {
+    let waiting = reader.number("streams.max_waiting_bytes", default.max_waiting.bytes, 16 << 10..=1 << 30);
+    Settings {
         max_sockets: reader.number("streams.max_sockets", default.max_sockets, 0..=65_536),
         max_per_caller: reader.number("streams.max_per_caller", default.max_per_caller, 1..=65_536),
         max_commands: reader.number("streams.max_commands", default.max_commands, 1..=4096),
@@ -21,12 +21,7 @@ pub(super) fn streams(reader: &mut Reader<'_>, base: &BaseUrl) -> Settings {
         login_deadline: reader.millis("streams.login_deadline_ms", default.login_deadline, 100..=60_000),
         max_waiting: Limits { bytes: waiting, ..default.max_waiting },
         ..default
-    };
-    if settings.max_waiting.bytes < settings.max_upstream_bytes {
-        let text = "is less than streams.max_message_bytes: one long message would close its client";
-        reader.error("streams.max_waiting_bytes", text, "raise it", None);
     }
-    settings
 }
 
 fn place(reader: &mut Reader<'_>, base: &BaseUrl) -> Option<StreamBase> {
