@@ -353,20 +353,20 @@ call_as() { # file of what was issued; the HTTP status
 check_is_good() { inside /usr/local/bin/crypto-proxy check >/dev/null; }
 issued_callers() {
     local state=/var/lib/crypto-proxy
-    check 'root issues a caller' inside /usr/local/bin/crypto-proxy caller add second --uid 4711 --source 127.0.0.0/8 --out /root/second.env
+    check 'root issues a caller' inside /usr/local/bin/crypto-proxy caller add second --uid 4711 --source 127.0.0.0/8 --out /run/second.env
     restart
     check 'with a caller that was issued it runs' within 5 alive
-    check 'a call of that caller is answered' is "$(call_as /root/second.env)" 200
+    check 'a call of that caller is answered' is "$(call_as /run/second.env)" 200
     check 'its record names it' within 5 journal_has 'caller=second' -u "$SERVICE"
     check 'the master key is for the daemon alone' is "$(inside stat -L -c '%a %u' "$state/callers.master")" "600 $(inside stat -L -c %u "$state/")"
     check 'the daemon says that PrivateUsers= hides uids' within 5 journal_has 'PrivateUsers=no' -u "$SERVICE"
     check 'check says that it would start' check_is_good
-    inside cp -a /etc/crypto-proxy/callers.toml /root/callers.backup
+    inside cp -a /etc/crypto-proxy/callers.toml /run/callers.backup
     check 'root revokes it' inside /usr/local/bin/crypto-proxy caller revoke second
-    inside cp -a /root/callers.backup /etc/crypto-proxy/callers.toml
+    inside cp -a /run/callers.backup /etc/crypto-proxy/callers.toml
     restart
     check 'after a revocation and a restored file it runs' within 5 alive
-    check 'and the revoked caller gets 401' is "$(call_as /root/second.env)" 401
+    check 'and the revoked caller gets 401' is "$(call_as /run/second.env)" 401
     inside rm -f /etc/crypto-proxy/callers.toml /run/caller-headers
     restart
     check 'without callers it runs' within 5 alive
@@ -408,7 +408,7 @@ canaries() {
     check 'the proxy token is nowhere in the journal' secret_free "$token"
     check 'the refused secret is nowhere in the journal' secret_free 'invented bad secret'
     check 'what was issued to a caller is nowhere in the journal' secret_free \
-        "$(inside sed -n 's/^CRYPTO_PROXY_TOKEN=//p' /root/second.env)" "$(inside sed -n 's/^CRYPTO_PROXY_VIRTUAL_SECRET=//p' /root/second.env)"
+        "$(inside sed -n 's/^CRYPTO_PROXY_TOKEN=//p' /run/second.env)" "$(inside sed -n 's/^CRYPTO_PROXY_VIRTUAL_SECRET=//p' /run/second.env)"
 }
 
 # The installer reads environment files and units in bash. It must see in them what systemd sees.
