@@ -343,6 +343,35 @@ loaded_credentials() {
     check 'back with EnvironmentFile= it runs' within 5 alive
 }
 
+# ---- callers that were issued ------------------------------------------------------------------------------------
+
+# Root issues, the daemon's own user reads; what root leaves in the state directory belongs to that user.
+call_as() { # file of what was issued; the HTTP status
+    inside sh -c '. "$1"; printf "X-Proxy-Token: %s\nContent-Type: application/json\n" "$CRYPTO_PROXY_TOKEN" >/run/caller-headers' sh "$1"
+    inside curl -sS --max-time 20 -o /dev/null -H @/run/caller-headers -d "$BALANCE" -w '%{http_code}' "$DAEMON/proxy/private"
+}
+check_is_good() { inside /usr/local/bin/crypto-proxy check >/dev/null; }
+issued_callers() {
+    local state=/var/lib/crypto-proxy
+    check 'root issues a caller' inside /usr/local/bin/crypto-proxy caller add second --uid 4711 --source 127.0.0.0/8 --out /run/second.env
+    restart
+    check 'with a caller that was issued it runs' within 5 alive
+    check 'a call of that caller is answered' is "$(call_as /run/second.env)" 200
+    check 'its record names it' within 5 journal_has 'caller=second' -u "$SERVICE"
+    check 'the master key is for the daemon alone' is "$(inside stat -L -c '%a %u' "$state/callers.master")" "600 $(inside stat -L -c %u "$state/")"
+    check 'the daemon says that PrivateUsers= hides uids' within 5 journal_has 'PrivateUsers=no' -u "$SERVICE"
+    check 'check says that it would start' check_is_good
+    inside cp -a /etc/crypto-proxy/callers.toml /run/callers.backup
+    check 'root revokes it' inside /usr/local/bin/crypto-proxy caller revoke second
+    inside cp -a /run/callers.backup /etc/crypto-proxy/callers.toml
+    restart
+    check 'after a revocation and a restored file it runs' within 5 alive
+    check 'and the revoked caller gets 401' is "$(call_as /run/second.env)" 401
+    inside rm -f /etc/crypto-proxy/callers.toml /run/caller-headers
+    restart
+    check 'without callers it runs' within 5 alive
+}
+
 # ---- nothing secret in the journal -------------------------------------------------------------------------------
 
 # All that base64 can make of a text, whatever stands before it: three alignments, without their unsure edges.
@@ -378,6 +407,8 @@ canaries() {
     check 'the API secret is nowhere in the journal' secret_free "$(variable CRYPTO_API_SECRET)"
     check 'the proxy token is nowhere in the journal' secret_free "$token"
     check 'the refused secret is nowhere in the journal' secret_free 'invented bad secret'
+    check 'what was issued to a caller is nowhere in the journal' secret_free \
+        "$(inside sed -n 's/^CRYPTO_PROXY_TOKEN=//p' /run/second.env)" "$(inside sed -n 's/^CRYPTO_PROXY_VIRTUAL_SECRET=//p' /run/second.env)"
 }
 
 # The installer reads environment files and units in bash. It must see in them what systemd sees.
@@ -497,6 +528,7 @@ stopped_journald
 watchdog
 bad_credentials
 loaded_credentials
+issued_callers
 canaries
 way_back
 without_a_pair
