@@ -29,7 +29,6 @@ pub use exchange_v1::{ExchangeDoor, Settings as ExchangeDoorSettings};
 pub use layers::Front;
 pub use request::RequestIds;
 pub use status_page::StatusDesk;
-pub use stream::Logins;
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.
@@ -69,8 +68,6 @@ pub struct Doors {
     pub tally: Arc<Tally>,
     /// Names requests.
     pub request_ids: RequestIds,
-    /// The logins that streams were opened with.
-    pub logins: Logins,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
     /// Diagnoses, and keeps the last diagnosis.

@@ -34,7 +34,7 @@ use crate::{
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, ExchangeDoor, Front, Logins, RequestIds, StatusDesk, Tally},
+    http::{self, Doors, ExchangeDoor, Front, RequestIds, StatusDesk, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -214,7 +214,6 @@ impl Daemon {
             tally: Arc::default(),
             status: StatusDesk::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
-            logins: Logins::default(),
             standing_warnings: plan.standing_warnings,
             examination,
             hints: hints.reader.last(),

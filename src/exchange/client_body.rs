@@ -157,7 +157,7 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The digits of a number, with or without quotes around it.
-fn digits(raw: &RawValue) -> &str {
+pub(super) fn digits(raw: &RawValue) -> &str {
     let text = raw.get();
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::{
     call::{Method, RequestId},
     canonical::Members,
+    client_body::{Claim, SIGNATURE_BYTES, Unclaimed, digits},
 };
 
 /// What a frame asks for.
@@ -135,6 +136,23 @@ impl<'a> Frame<'a> {
         }
         out.push('}');
         out
+    }
+
+    /// What a login claims to have signed. It has no params; an empty object is none.
+    ///
+    /// # Errors
+    /// [`Unclaimed`] where a part of the proof is missing or malformed, or where there are params.
+    pub fn claim(&self) -> Result<Claim<'_>, Unclaimed> {
+        let api_key = self.api_key.clone().ok_or(Unclaimed::Signature)?;
+        let mut signature = [0; SIGNATURE_BYTES];
+        let hex_digits = self.sig.as_deref().ok_or(Unclaimed::Signature)?;
+        hex::decode_to_slice(hex_digits, &mut signature).map_err(|_| Unclaimed::Signature)?;
+        let has_params = self.params.is_some_and(|params| {
+            serde_json::from_str(params.get()).map_or(true, |Members(members)| !members.is_empty())
+        });
+        let id = self.id_text.map(digits).filter(|_| !has_params).ok_or(Unclaimed::Signature)?;
+        let (nonce_text, nonce) = self.nonce_text.map(digits).zip(self.nonce).ok_or(Unclaimed::Nonce)?;
+        Ok(Claim { api_key, method: &self.name, id, params: None, nonce_text, nonce, signature })
     }
 
     /// The channels that a subscription names.

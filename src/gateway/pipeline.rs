@@ -237,12 +237,6 @@ impl Gateway {
         self.sockets.wait().await;
     }
 
-    /// The time.
-    #[must_use]
-    pub fn now_ms(&self) -> u64 {
-        self.parts.clock.now_ms()
-    }
-
     /// Calls under way.
     #[must_use]
     pub fn in_flight(&self) -> usize {

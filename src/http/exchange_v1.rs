@@ -24,6 +24,7 @@ mod public;
 mod refusal;
 mod served;
 
+pub(super) use self::refusal::of_claim;
 use self::{answer::Asked, budget::Budgets, places::Places, public::Audience, refusal::Refusal, served::Served};
 
 /// What the paths of this door begin with.

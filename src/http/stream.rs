@@ -21,11 +21,9 @@ use super::{
 use crate::gateway::{caller::Caller, outcome::Outcome, session::Side, whence::Source};
 
 mod answer;
-mod login;
 mod pump;
 mod socket;
 
-pub use login::Logins;
 use socket::Socket;
 
 /// `GET /exchange/v1/user`.

@@ -30,6 +30,8 @@ use tokio::{
 
 use crate::canary::Canaries;
 
+pub(crate) mod house;
+
 pub(crate) const CREATE: &str = "private/create-order";
 /// Longer than anything a test waits for; reached only when a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

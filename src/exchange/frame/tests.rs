@@ -81,3 +81,25 @@ fn a_heading_is_read_where_it_is_clear() {
     assert_eq!(Heading::read(r#"{"id":1,"id":2,"code":0}"#).id, None);
     assert_eq!(Heading::read("nonsense"), Heading::default());
 }
+
+#[test]
+fn a_login_claims_its_key_id_and_nonce_and_has_no_params() {
+    let sig = "0f".repeat(32);
+    let login = |rest: &str| format!(r#"{{"method":"public/auth","api_key":"k"{rest}}}"#);
+    let text = login(&format!(r#","id":"11","nonce":"17","params":{{ }},"sig":"{sig}""#));
+    let frame = parse(&text).unwrap();
+    let claim = frame.claim().unwrap();
+    assert_eq!((claim.method, claim.id, &*claim.api_key), ("public/auth", "11", "k"));
+    assert_eq!((claim.nonce, claim.nonce_text, claim.params.is_none()), (17, "17", true));
+    assert_eq!(hex::encode(claim.signature), sig);
+    for (rest, reason) in [
+        (format!(r#","id":1,"nonce":1,"sig":"{sig}00""#), Unclaimed::Signature),
+        (r#","id":1,"nonce":1"#.to_owned(), Unclaimed::Signature),
+        (format!(r#","nonce":1,"sig":"{sig}""#), Unclaimed::Signature),
+        (format!(r#","id":1,"nonce":1,"params":{{"a":1}},"sig":"{sig}""#), Unclaimed::Signature),
+        (format!(r#","id":1,"sig":"{sig}""#), Unclaimed::Nonce),
+    ] {
+        let text = login(&rest);
+        assert_eq!(parse(&text).unwrap().claim().err(), Some(reason), "{text}");
+    }
+}

@@ -70,17 +70,27 @@ pub(super) enum Refusal {
 
 /// How a refusal is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(in crate::http) struct Told {
     /// The HTTP status.
     pub(super) status: u16,
     /// The exchange's code.
-    pub(super) code: i64,
+    pub(in crate::http) code: i64,
     /// A stable word for records.
     pub(super) word: &'static str,
 }
 
 const fn told(status: u16, code: i64, word: &'static str) -> Told {
     Told { status, code, word }
+}
+
+/// The same for a signature that is not believed, over whichever door it came.
+pub(in crate::http) const fn of_claim(refused: ClaimRefused) -> Told {
+    match refused {
+        ClaimRefused::Signature | ClaimRefused::Replayed => told(401, 40101, refused.code()),
+        ClaimRefused::Window | ClaimRefused::BeforeStart => told(400, 40102, refused.code()),
+        ClaimRefused::TooMany => told(429, 42901, refused.code()),
+        ClaimRefused::NoMark => told(503, 9_010_001, refused.code()),
+    }
 }
 
 impl Refusal {
@@ -92,12 +102,7 @@ impl Refusal {
             Self::NoSuchMethod => told(404, 40002, "no_such_method"),
             Self::Verb(_) => told(405, 40003, "verb"),
             Self::Token => told(401, 40101, "token"),
-            Self::Claim(refused) => match refused {
-                ClaimRefused::Signature | ClaimRefused::Replayed => told(401, 40101, refused.code()),
-                ClaimRefused::Window | ClaimRefused::BeforeStart => told(400, 40102, refused.code()),
-                ClaimRefused::TooMany => told(429, 42901, refused.code()),
-                ClaimRefused::NoMark => told(503, 9_010_001, refused.code()),
-            },
+            Self::Claim(refused) => of_claim(*refused),
             Self::Busy => told(429, 42901, "unverified"),
             Self::TooLong => told(413, 40003, "body_too_long"),
             Self::TooSlow => told(400, 40003, "body_deadline"),

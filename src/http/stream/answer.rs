@@ -10,10 +10,12 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::{
     exchange::frame::{Echo, InvalidFrame},
     gateway::{
+        claim::ClaimRefused,
         failure::Refusal,
         outcome::Outcome,
         session::{Doubt, Unopened, Why},
     },
+    http::exchange_v1,
 };
 
 /// The request is malformed.
@@ -58,6 +60,11 @@ pub(super) fn invalid_params(echo: &Echo, text: &str) -> Utf8Bytes {
 /// Nothing that this stream offers.
 pub(super) fn not_offered(echo: &Echo) -> Utf8Bytes {
     refused(echo, NOT_AVAILABLE, "Proxy refused: this stream does not offer the method")
+}
+
+/// A login that is not believed.
+pub(super) fn not_believed(echo: &Echo, refused: ClaimRefused) -> Utf8Bytes {
+    self::refused(echo, exchange_v1::of_claim(refused).code, &format!("Proxy refused: {refused}"))
 }
 
 /// The gateway said no.

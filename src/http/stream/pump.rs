@@ -120,7 +120,7 @@ impl<'s> Pump<'s> {
 
     pub(super) async fn run(mut self, opened: Instant) {
         let end = match self.early.take() {
-            Some(incoming) => self.on_incoming(incoming).err(),
+            Some(incoming) => self.on_incoming(incoming).await.err(),
             None => None,
         };
         let end = match end {
@@ -142,7 +142,7 @@ impl<'s> Pump<'s> {
             }
             let done = tokio::select! {
                 next = self.next() => match next {
-                    Next::Client(incoming) => self.on_incoming(incoming),
+                    Next::Client(incoming) => self.on_incoming(incoming).await,
                     Next::Exchange(event) => self.on_event(event),
                 },
                 _ = ticks.tick() => self.tick(),
@@ -216,7 +216,7 @@ impl<'s> Pump<'s> {
         }
     }
 
-    fn on_incoming(&mut self, incoming: Incoming) -> Result<(), End> {
+    async fn on_incoming(&mut self, incoming: Incoming) -> Result<(), End> {
         let Incoming::Text(text) = incoming else { return Err(End::of_client(incoming)) };
         self.counts.from_client += 1;
         let (echo, frame) = Frame::parse(&text);
@@ -230,7 +230,8 @@ impl<'s> Pump<'s> {
                 return self.subscribe(&frame, &echo, caller.as_deref());
             }
             (Request::LogIn, Some(caller)) if self.socket.side == Side::User => {
-                let told = self.log_in_again(&frame, &echo, &caller);
+                let socket = self.socket;
+                let told = socket.log_in_again(&frame, &echo, &caller).await;
                 return self.push(told);
             }
             (Request::Private(_), Some(caller)) if self.socket.side == Side::User => {
@@ -252,18 +253,6 @@ impl<'s> Pump<'s> {
             record.ended(status, why);
         }
         self.push(told)
-    }
-
-    /// The caller is settled: a token decides for itself, a second login must be the same caller's.
-    fn log_in_again(&self, frame: &Frame<'_>, echo: &Echo, caller: &Arc<Caller>) -> Utf8Bytes {
-        if self.socket.shows_token() {
-            return answer::logged_in(echo);
-        }
-        match self.socket.verify(frame, echo) {
-            Ok(again) if again.name == caller.name => answer::logged_in(echo),
-            Ok(_) => answer::refused(echo, answer::UNAUTHORIZED, "Authentication failure"),
-            Err(told) => told,
-        }
     }
 
     fn subscribe(&mut self, frame: &Frame<'_>, echo: &Echo, caller: Option<&Caller>) -> Result<(), End> {

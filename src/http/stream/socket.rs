@@ -23,6 +23,7 @@ use crate::{
     exchange::frame::{Echo, Frame, Request},
     gateway::{
         caller::Caller,
+        claim::ClaimRefused,
         record::CallRecord,
         session::{self, CallersPlace, Incoming, Pipe, Place, Session, Side, StrangersPlace, Unopened},
         whence::Source,
@@ -145,7 +146,7 @@ impl Socket {
             let Incoming::Text(text) = incoming else { return Err(End::of_client(incoming)) };
             let (echo, frame) = Frame::parse(&text);
             let told = match frame {
-                Ok(frame) if frame.request == Request::LogIn => match self.verify(&frame, &echo) {
+                Ok(frame) if frame.request == Request::LogIn => match self.verify(&frame, &echo).await {
                     Ok(caller) => return Ok((caller, echo)),
                     Err(told) => told,
                 },
@@ -158,12 +159,27 @@ impl Socket {
     }
 
     /// Verifies a login; the answer where it is not in order.
-    pub(super) fn verify(&self, frame: &Frame<'_>, echo: &Echo) -> Result<Arc<Caller>, Utf8Bytes> {
-        let gateway = &self.doors.gateway;
-        self.doors.logins.verify(gateway.callers(), frame, echo, gateway.now_ms()).map_err(|no| {
-            self.doors.tally.count(&self.source, Refused::Token);
-            answer::refused(echo, no.code(), no.message())
+    pub(super) async fn verify(&self, frame: &Frame<'_>, echo: &Echo) -> Result<Arc<Caller>, Utf8Bytes> {
+        let verified = match frame.claim() {
+            Ok(claim) => self.doors.gateway.verify(&claim).await,
+            Err(unclaimed) => Err(unclaimed.into()),
+        };
+        verified.map_err(|refused| {
+            self.doors.tally.count(&self.source, Refused::Claim(refused));
+            answer::not_believed(echo, refused)
         })
+    }
+
+    /// The caller is settled: a token decides for itself, a second login must be the same caller's.
+    pub(super) async fn log_in_again(&self, frame: &Frame<'_>, echo: &Echo, caller: &Caller) -> Utf8Bytes {
+        if self.caller.is_some() {
+            return answer::logged_in(echo);
+        }
+        match self.verify(frame, echo).await {
+            Ok(again) if again.name == caller.name => answer::logged_in(echo),
+            Ok(_) => answer::not_believed(echo, ClaimRefused::Signature),
+            Err(told) => told,
+        }
     }
 
     /// Opens the upstream socket while the client is watched; also what the client said meanwhile.
@@ -196,11 +212,6 @@ impl Socket {
             let code = if matches!(unopened, Unopened::LoginRefused(_)) { 1011 } else { 1013 };
             End { code: Some(code), by: "proxy", reason: unopened.to_string().into() }
         })
-    }
-
-    /// Whether a token said whose it is.
-    pub(super) const fn shows_token(&self) -> bool {
-        self.caller.is_some()
     }
 
     /// The record of something that this socket asks for.

@@ -8,6 +8,7 @@ use std::{
 
 use crypto_proxy::{
     gateway::{
+        claim::ClaimRefused,
         policy::Policy,
         session::StreamBase,
         upstream::{BaseUrl, Resolver},
@@ -73,7 +74,9 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
         let answer = socket.ask(frame.clone()).await;
         assert_eq!((&answer["code"], &answer["id"]), (&json!(code), &frame["id"]), "{frame}");
     }
-    assert_eq!(proxy.tally.counted(Refused::Token), 4);
+    for (refused, times) in [(ClaimRefused::Replayed, 1), (ClaimRefused::Signature, 2), (ClaimRefused::Window, 1)] {
+        assert_eq!(proxy.tally.counted(Refused::Claim(refused)), times, "{refused:?}");
+    }
     socket.log_in(KEY).await;
     assert_eq!(at_exchange(&proxy, super::CREATE), 0);
     assert_eq!(proxy.exchange().streams().len(), 2, "only a login opens an upstream socket");
