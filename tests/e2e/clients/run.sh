@@ -94,11 +94,11 @@ record() { # to, directory
 # The daemon as an operator runs it, but for the places of its files: between two recorders, with one caller, who may
 # trade. Sets base, key and secret, and daemon.
 proxy() { # directory
-    local environment port
+    local environment exchange port
     mkdir "$1/state"
     : >"$1/config.toml"
-    record "${exchange_base#http://}" "$1/upstream"
-    address=${address%/exchange/v1}
+    exchange=${exchange_base#http://}
+    record "${exchange%/exchange/v1}" "$1/upstream"
     mapfile -t environment < <(grep -v '^CRYPTO_REST_BASE=' "$1/exchange.env")
     environment+=("CRYPTO_REST_BASE=http://$address/exchange/v1" CRYPTO_PROXY_LISTEN=127.0.0.1:0 "CRYPTO_PROXY_TOKEN=$TOKEN"
         CRYPTO_PROXY__EGRESS__ENABLED=false "STATE_DIRECTORY=$1/state")
