@@ -8,7 +8,7 @@ use std::{error::Error, sync::Arc, time::Instant};
 use crypto_proxy::{
     diagnosis::history::{Filter, History, Questions, Settings, Start, breaks},
     exchange::{
-        call::{Call, Method, Params, RequestId},
+        call::{Call, RequestId},
         canonical::Dialect,
     },
     gateway::{
@@ -49,11 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Makes records of calls; nanoseconds per record, without the time in which the writer catches up.
 async fn records(calls: usize, readers: Vec<Reader>, history: Option<&History>) -> Result<u128, Box<dyn Error>> {
     let recorder = Arc::new(Recorder::new("5f3a09c1", Arc::new(Observed::default()), readers));
-    let call = Call {
-        id: RequestId::BACKEND,
-        method: Method::parse("private/create-order")?,
-        params: Params::parse(None, Dialect::Documented)?,
-    };
+    let call = Call::parse(RequestId::BACKEND, "private/create-order", None, Dialect::Documented)?;
     let mut spent = std::time::Duration::ZERO;
     for burst in 0..calls.div_ceil(BURST) {
         let began = Instant::now();

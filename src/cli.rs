@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
+mod caller;
 pub mod check;
 mod demo;
 mod diagnose;
@@ -17,6 +18,7 @@ mod self_test;
 mod serve;
 mod smoke;
 mod stop;
+mod support_bundle;
 
 /// The command line was not understood (sysexits EX_USAGE).
 const USAGE: u8 = 64;
@@ -39,6 +41,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Say what the daemon would make of its configuration and credentials, without network
     Check(check::CheckArgs),
+    /// Say who may call: add, list, show, rotate, revoke
+    Caller(caller::Arguments),
     /// Find out why calls fail: probes that never trade, causes in order, one next step
     Diagnose(diagnose::Arguments),
     /// The quick look: public, balance, open orders, order history, PASS or FAIL each
@@ -47,6 +51,8 @@ enum Command {
     Fingerprint(fingerprint::Arguments),
     /// Show what became of the calls, what changed when, and what changed in between
     History(history::Arguments),
+    /// Make a ticket and its evidence for the exchange's support, without a secret in it
+    SupportBundle(support_bundle::Arguments),
     /// See it work: stand-in exchange and proxy on loopback, five calls through the real door
     Demo(demo::Arguments),
     /// Run the 70 signing vectors through the signing code, without network
@@ -72,10 +78,12 @@ fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Caller(arguments) => caller::run(arguments),
         Command::Diagnose(arguments) => diagnose::run(arguments),
         Command::Smoke(arguments) => smoke::run(arguments),
         Command::Fingerprint(arguments) => fingerprint::run(arguments),
         Command::History(arguments) => history::run(&arguments),
+        Command::SupportBundle(arguments) => support_bundle::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::SelfTest => self_test::run(),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

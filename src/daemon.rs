@@ -2,6 +2,7 @@
 
 pub mod assembly;
 pub mod config;
+pub mod registry;
 pub mod server;
 pub mod systemd;
 pub mod telemetry;

@@ -5,6 +5,8 @@
 
 pub mod call;
 pub mod canonical;
+pub mod client_body;
 pub mod codes;
 pub mod envelope;
 pub mod methods;
+pub mod renderings;

@@ -5,6 +5,7 @@
 //! (our address, the clock's skew) is read from [`observed`], which the rooms to the right fill.
 
 pub mod caller;
+pub mod claim;
 pub mod clock;
 pub mod failure;
 pub mod nonce;
@@ -12,7 +13,9 @@ pub mod observed;
 pub mod outcome;
 pub mod pipeline;
 pub mod policy;
+pub mod public;
 pub mod record;
+pub mod replay;
 pub mod secret;
 pub mod signer;
 pub mod upstream;

@@ -5,9 +5,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::gateway::pipeline::Gateway;
 pub use crate::gateway::whence::Source;
+use crate::{
+    diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints},
+    gateway::pipeline::Gateway,
+};
 
+mod diag;
+mod exchange_v1;
 mod host;
 mod layers;
 mod operations;
@@ -16,10 +21,13 @@ mod refusal;
 mod reply;
 mod request;
 mod router;
+mod status_page;
 mod tally;
 
+pub use exchange_v1::{ExchangeDoor, Settings as ExchangeDoorSettings};
 pub use layers::Front;
 pub use request::RequestIds;
+pub use status_page::StatusDesk;
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.
@@ -31,11 +39,18 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// A request body must be complete after this time.
     pub body_deadline: Duration,
+    /// How the exchange-shaped door behaves.
+    pub exchange_v1: ExchangeDoorSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allowed_hosts: Vec::new(), max_body_bytes: 128 << 10, body_deadline: Duration::from_secs(5) }
+        Self {
+            allowed_hosts: Vec::new(),
+            max_body_bytes: 128 << 10,
+            body_deadline: Duration::from_secs(5),
+            exchange_v1: ExchangeDoorSettings::default(),
+        }
     }
 }
 
@@ -46,10 +61,20 @@ pub struct Doors {
     pub gateway: Arc<Gateway>,
     /// How the doors behave.
     pub settings: Settings,
+    /// What the exchange-shaped door remembers.
+    pub exchange_v1: ExchangeDoor,
     /// Counts what is refused before a caller is known.
     pub tally: Arc<Tally>,
     /// Names requests.
     pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
+    /// Diagnoses, and keeps the last diagnosis.
+    pub examination: Arc<Examiner>,
+    /// The last hints.
+    pub hints: Arc<LastHints>,
+    /// What the status page is made from.
+    pub status: StatusDesk,
+    /// The alarms that stand.
+    pub alarms: Arc<Standing>,
 }

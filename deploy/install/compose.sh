@@ -30,6 +30,7 @@ compose_env_file() {
     settle_pair
     settle_listener
     settle_token
+    settle_diagnosis_token
     carry_settings
 }
 
@@ -134,6 +135,16 @@ settle_token() {
         warn "$from and /etc/crypto.env hold different proxy tokens; the one that the old proxy had is used, from $from"
     else
         note "The proxy token stood only in $from: carried into /etc/crypto.env, the backend needs no change."
+    fi
+}
+
+# Opens `crypto-proxy diagnose` and no order. A file that is there already is the operator's: it is not added to.
+settle_diagnosis_token() {
+    [[ -z $(cleaned "${ENV[CRYPTO_PROXY_DIAG_TOKEN]-}") ]] || return 0
+    if [[ -n $env_is_new ]]; then
+        set_variable CRYPTO_PROXY_DIAG_TOKEN "$(new_token)"
+    else
+        note 'For "sudo crypto-proxy diagnose" to ask the running daemon, give /etc/crypto.env a CRYPTO_PROXY_DIAG_TOKEN (docs/operations.md).'
     fi
 }
 

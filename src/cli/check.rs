@@ -78,16 +78,23 @@ impl Verdict {
 /// # Errors
 /// Where `out` cannot be written to.
 pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
-    let examined = config::examine(sources);
+    tell(&config::examine(sources), &sources.env_files, out)
+}
+
+/// Writes what was examined; several environment files are compared.
+pub(super) fn tell(examined: &Examined, env_files: &[PathBuf], out: &mut impl Write) -> io::Result<Verdict> {
     looked_at(out, &examined.report.sources)?;
     section(out, "Credentials", &examined.report.credentials)?;
-    if sources.env_files.len() > 1 {
-        compare(sources, out)?;
+    if env_files.len() > 1 {
+        compare(env_files, out)?;
+    }
+    if !examined.report.callers.is_empty() {
+        section(out, "Callers", &examined.report.callers)?;
     }
     section(out, "Settings", &examined.report.settings)?;
-    problems(out, "Warnings", &examined, Severity::Warning)?;
-    problems(out, "Errors", &examined, Severity::Error)?;
-    conclude(out, &examined)
+    problems(out, "Warnings", examined, Severity::Warning)?;
+    problems(out, "Errors", examined, Severity::Error)?;
+    conclude(out, examined)
 }
 
 fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
@@ -111,9 +118,9 @@ fn section(out: &mut impl Write, title: &str, rows: &[Row]) -> io::Result<()> {
 }
 
 /// Says of each further environment file whether it holds the pair of the first.
-fn compare(sources: &Sources, out: &mut impl Write) -> io::Result<()> {
+fn compare(env_files: &[PathBuf], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "Pairs in the environment files")?;
-    let pairs: Vec<_> = sources.env_files.iter().map(|path| (path, config::pair_of_file(path))).collect();
+    let pairs: Vec<_> = env_files.iter().map(|path| (path, config::pair_of_file(path))).collect();
     let first = pairs.first().and_then(|(_, pair)| pair.as_ref());
     for (position, (path, pair)) in pairs.iter().enumerate() {
         let shown = match (pair, first) {

@@ -1,40 +1,51 @@
 //! `crypto-proxy diagnose`: why do calls fail, how sure is that, and what is the one next step?
 //!
-//! Guarantees: the sources are read by the daemon's own loader, and the report says whose credentials they are; nothing
-//! secret is shown; progress goes to a terminal's stderr only, colour to a terminal's stdout only. Exit codes: 0 healthy,
-//! 1 trouble, 64 usage, 69 the exchange was not reached, 78 configuration. Does not: ask a running daemon yet.
+//! The running daemon is asked, unless `--alone` says otherwise: its credentials are the ones that matter. Guarantees: the
+//! sources are read by the daemon's own loader, and the report says whose credentials they are; nothing secret is shown;
+//! progress goes to a terminal's stderr only, colour to a terminal's stdout only. Exit codes: 0 healthy, 1 trouble, or no
+//! daemon that answers, 64 usage, 69 the exchange was not reached, 78 configuration, or no token that the daemon takes.
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::{
     daemon::config::{self, Examined, Severity, Sources},
     diagnosis::{
-        causes::{self, Conclusion, Past},
+        causes::{self, Conclusion, Past, Told},
+        history::{Problem, Questions},
         probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
-        report::{Diagnosis, Paint, Report},
+        recollection::recollect,
+        report::{Diagnosis, Paint, Sheet},
     },
     gateway::{clock::Clock, observed::Expected, upstream::Resolver},
 };
 
+mod html;
+
 /// Whose credentials a run of this command uses.
 const WHOSE: &str = "those of the sources below, read by this command; a running daemon may use others";
+
+mod asking;
+
+use asking::Place;
 
 /// What to look at.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct Where {
     /// The configuration file, instead of /etc/crypto-proxy/config.toml
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// An environment file, instead of /etc/crypto.env; may be given several times
     #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
+    pub(super) env_file: Vec<PathBuf>,
 }
 
 /// What it is told.
@@ -45,13 +56,27 @@ pub(super) struct Arguments {
     /// Read the sources itself instead of asking the running daemon
     #[arg(long)]
     alone: bool,
+    /// Where the running daemon is, as http://127.0.0.1:9000 or unix:/run/…, where its settings do not tell
+    #[arg(long, value_name = "URL", value_parser = asking::parse_url, conflicts_with = "alone")]
+    url: Option<Place>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Also write the status page to a file (mode 0600); - is stdout, and nothing else is printed then
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    html: Option<PathBuf>,
     /// When the key was last updated, as the dashboard shows it, such as 2026-01-31T09:30:00Z; without a zone it is UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     key_updated: Option<u64>,
-    /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint
+    /// What you see and this host cannot: only-flagged-orders (reduce_only, post_only), only-margin-orders,
+    /// invented-headers (a program sends X-CAPI-… and the like), fails-elsewhere (a program fails, its calls are not in
+    /// the record); may be given several times
+    #[arg(long, value_name = "WORD", value_parser = symptom)]
+    symptom: Vec<Told>,
+    /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]. With --alone only
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint. With --alone only
     #[arg(long)]
     probe_trade: bool,
 }
@@ -64,45 +89,64 @@ fn time(text: &str) -> Result<u64, String> {
     at.ok_or_else(|| "write it as 2026-01-31T09:30:00Z".to_owned())
 }
 
+fn symptom(word: &str) -> Result<Told, String> {
+    let words = || Told::ALL.map(Told::word).join(", ");
+    Told::of_word(word).ok_or_else(|| format!("one of {}", words()))
+}
+
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     if !arguments.alone {
-        anstream::eprintln!(
-            "crypto-proxy: asking the running daemon is not built yet; `crypto-proxy diagnose --alone` reads the \
-             sources itself"
-        );
-        return ExitCode::from(super::USAGE);
+        return asking::run(arguments);
     }
     let scope = if arguments.probe_trade { Scope::WithCancel } else { Scope::Full };
-    let past = Past { key_updated_ms: arguments.key_updated, ..Past::default() };
     let looked = match Looked::at(arguments.place, scope) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
+    let db = arguments.db.unwrap_or_else(super::history::default_file);
+    let past = Past { key_updated_ms: arguments.key_updated, told: arguments.symptom, ..looked.past(&db) };
     let diagnosis = looked.diagnosis(past);
-    let report = diagnosis.report();
-    let printed = if arguments.json { print_json(&report) } else { print_text(&report) };
-    match printed {
+    if let Some(target) = &arguments.html {
+        if let Err(problem) = html::write(target, &diagnosis.report(), &db) {
+            return super::fail(1, &problem);
+        }
+        if target == Path::new("-") {
+            return looked.exit_code(diagnosis.ranking.conclusion);
+        }
+    }
+    let sheet = diagnosis.report().sheet();
+    match show(&sheet, &sheet.json(), arguments.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
         _ => looked.exit_code(diagnosis.ranking.conclusion),
     }
 }
 
-fn print_json(report: &Report<'_>) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(&report.json())?;
-    writeln!(io::stdout().lock(), "{text}")
-}
-
-fn print_text(report: &Report<'_>) -> io::Result<()> {
+/// Prints a report, as the words or as the object.
+fn show(sheet: &Sheet, json: &Value, as_json: bool) -> io::Result<()> {
+    if as_json {
+        let text = serde_json::to_string_pretty(json)?;
+        return writeln!(io::stdout().lock(), "{text}");
+    }
     // The stream's choice: a terminal, and neither NO_COLOR nor TERM=dumb.
     let plain = AutoStream::choice(&io::stdout()) == ColorChoice::Never;
-    let text = report.text(if plain { Paint::Plain } else { Paint::Colour });
+    let text = sheet.text(if plain { Paint::Plain } else { Paint::Colour });
     io::stdout().lock().write_all(text.as_bytes())
+}
+
+/// The exit code of a conclusion.
+fn conclude(conclusion: Conclusion) -> ExitCode {
+    match conclusion {
+        Conclusion::Healthy => ExitCode::SUCCESS,
+        Conclusion::Trouble => ExitCode::FAILURE,
+        Conclusion::Unreachable => ExitCode::from(super::UNREACHABLE),
+        Conclusion::Unusable => ExitCode::from(super::CONFIGURATION),
+    }
 }
 
 /// What was found with the sources of this process.
 pub(super) struct Looked {
-    examined: Examined,
+    pub(super) examined: Examined,
     pub(super) findings: Findings,
 }
 
@@ -120,6 +164,7 @@ impl Looked {
             deadline: RUN_DEADLINE,
             clock: Clock::system(),
             resolver: Resolver::system(),
+            live: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
         let shown = io::stderr().is_terminal();
@@ -143,6 +188,17 @@ impl Looked {
         Diagnosis { findings, ranking, past, whose: WHOSE.to_owned(), problems: self.problems() }
     }
 
+    /// What the daemon's history knows of this pair; where it cannot be read, why.
+    pub(super) fn past(&self, path: &Path) -> Past {
+        let pair = self.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
+        let read = Questions::open(path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
+        read.unwrap_or_else(|problem| {
+            let denied = matches!(&problem, Problem::File(error) if error.kind() == io::ErrorKind::PermissionDenied);
+            let remedy = if denied { "; it is for root: sudo crypto-proxy diagnose --alone" } else { "" };
+            Past { unread: Some(format!("{}: {problem}{remedy}", path.display())), ..Past::default() }
+        })
+    }
+
     /// What the loader complains about, where the daemon would not start.
     pub(super) fn problems(&self) -> Vec<String> {
         let errors = self.examined.problems.iter().filter(|problem| problem.severity == Severity::Error);
@@ -154,12 +210,7 @@ impl Looked {
         if self.examined.config.is_none() {
             return ExitCode::from(super::CONFIGURATION);
         }
-        match conclusion {
-            Conclusion::Healthy => ExitCode::SUCCESS,
-            Conclusion::Trouble => ExitCode::FAILURE,
-            Conclusion::Unreachable => ExitCode::from(super::UNREACHABLE),
-            Conclusion::Unusable => ExitCode::from(super::CONFIGURATION),
-        }
+        conclude(conclusion)
     }
 }
 

@@ -110,7 +110,8 @@ fn filter(arguments: &Arguments, now_ms: u64) -> anyhow::Result<Filter> {
     })
 }
 
-fn default_file() -> PathBuf {
+/// Where the daemon keeps it.
+pub(super) fn default_file() -> PathBuf {
     let directory = std::env::var_os("STATE_DIRECTORY").filter(|directory| !directory.is_empty());
     directory.map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from).join(history::FILE_NAME)
 }

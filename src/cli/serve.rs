@@ -19,6 +19,7 @@ use crate::{
         server::Address,
         systemd, telemetry,
     },
+    diagnosis::examination,
     gateway::{clock::Clock, upstream::Resolver},
 };
 
@@ -81,6 +82,10 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
     // As the report shows it: a secret may have been pasted into its path.
     let base = config.report.settings.iter().find(|row| row.key == "upstream.base_url");
     let base = base.map_or_else(String::new, |row| row.shown.clone());
+    let forgotten = config.keeping.as_ref().and_then(|keeping| keeping.keep().err());
+    if let Some(problem) = forgotten {
+        tracing::warn!("what was revoked of callers cannot be remembered: {problem}");
+    }
     let daemon = Daemon::bind(plan(config)).await?;
     let addresses = daemon.addresses();
     announce(&base, &addresses);
@@ -117,6 +122,7 @@ fn plan(config: Config) -> Plan {
         history: config.history,
         standing_warnings: config.ready_warnings().into_iter().map(str::to_owned).collect(),
         credentials: config.credentials,
+        pair: config.pair,
         callers: config.callers,
         upstream: config.upstream,
         pipeline: config.pipeline,
@@ -124,6 +130,7 @@ fn plan(config: Config) -> Plan {
         server: config.server,
         egress: config.egress,
         expected: config.expected,
+        examination: examination::Settings::default(),
         state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
         clock: Clock::system(),
         resolver: Resolver::system(),

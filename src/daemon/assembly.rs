@@ -1,20 +1,26 @@
 //! Puts a daemon together and runs it to its end.
 //!
-//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, hint lines,
-//! history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
+//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, hints,
+//! alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
 //! catch signals or talk to systemd; the subcommand does, so that tests and the demo run the same daemon.
 
-use std::{iter, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
 use crate::{
     diagnosis::{
+        alarm::Alarms,
+        causes::Past,
         egress,
+        examination::{self, Examiner, Recall},
         hint::Hints,
         history::{self, History},
+        page::About,
+        probes::{self, CredentialFacts, LiveUse, Ready, Scope, Target},
+        recollection::recollect,
     },
     gateway::{
         caller::Callers,
@@ -22,17 +28,20 @@ use crate::{
         observed::{Expected, Observed},
         pipeline::{self, Gateway, Parts},
         record::{CallReport, Reader, Recorder},
+        replay::ReplayGuard,
         secret::Credentials,
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, Front, RequestIds, Tally},
+    http::{self, Doors, ExchangeDoor, Front, RequestIds, StatusDesk, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
 const RECORDS_WAITING: usize = 1024;
 /// How often refusals without a caller are logged.
 const TALLY_EVERY: Duration = Duration::from_secs(10);
+/// What the last mark of signed requests may take at the end.
+const LAST_MARK: Duration = Duration::from_secs(1);
 /// What the history's last batch may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(2);
 
@@ -41,7 +50,9 @@ const LAST_BATCH: Duration = Duration::from_secs(2);
 pub struct Plan {
     /// The pair that signs.
     pub credentials: Credentials,
-    /// Who may call.
+    /// What the loader says of it, for the diagnosis.
+    pub pair: CredentialFacts,
+    /// Who may call, and who may diagnose.
     pub callers: Callers,
     /// How the exchange is reached.
     pub upstream: upstream::Settings,
@@ -55,6 +66,8 @@ pub struct Plan {
     pub egress: egress::Settings,
     /// The operator's statement about the whitelist.
     pub expected: Expected,
+    /// How often and how long it is diagnosed.
+    pub examination: examination::Settings,
     /// Where the daemon may keep state.
     pub state_dir: Option<PathBuf>,
     /// How much of what happened is kept.
@@ -73,8 +86,10 @@ impl Plan {
     /// A daemon with every default, for these credentials, callers and exchange: no address watch, no state.
     #[must_use]
     pub fn new(credentials: Credentials, callers: Callers, base: BaseUrl) -> Self {
+        let fingerprint = Some(credentials.key.fingerprint());
         Self {
             credentials,
+            pair: CredentialFacts { fingerprint, ..CredentialFacts::default() },
             callers,
             upstream: upstream::Settings::new(base),
             pipeline: pipeline::Settings::default(),
@@ -82,6 +97,7 @@ impl Plan {
             server: server::Settings::default(),
             egress: egress::Settings::off(),
             expected: Expected::Unstated,
+            examination: examination::Settings::default(),
             state_dir: None,
             history: history::Settings::default(),
             configuration: String::new(),
@@ -110,12 +126,26 @@ pub struct Daemon {
     doors: Arc<Doors>,
     bound: Bound,
     server: server::Settings,
-    to_hints: mpsc::Sender<Arc<CallReport>>,
-    reports: mpsc::Receiver<Arc<CallReport>>,
     watch: egress::Watch,
-    hints: Hints,
+    hints: Along<Hints>,
+    alarms: Along<Alarms>,
     history: History,
     observed: Arc<Observed>,
+}
+
+/// Who reads along in a task, and the channel of copies; the task ends when its sender is gone.
+#[derive(Debug)]
+struct Along<T> {
+    reader: T,
+    to: mpsc::Sender<Arc<CallReport>>,
+    reports: mpsc::Receiver<Arc<CallReport>>,
+}
+
+impl<T> Along<T> {
+    fn new(reader: T) -> Self {
+        let (to, reports) = mpsc::channel(RECORDS_WAITING);
+        Self { reader, to, reports }
+    }
 }
 
 /// How a daemon ended.
@@ -134,6 +164,7 @@ impl Daemon {
     /// [`StartProblem`].
     pub async fn bind(plan: Plan) -> Result<Self, StartProblem> {
         let signer = Signer::new(plan.credentials.clone());
+        let (probing, examination) = (probing(&plan), plan.examination);
         let observed = Arc::new(Observed::new(plan.expected));
         let ca_file = plan.upstream.ca_file.clone();
         let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
@@ -143,11 +174,14 @@ impl Daemon {
         let base_url = plan.upstream.base.to_string();
         let start = history::Start { credentials: plan.credentials, base_url, configuration: plan.configuration };
         let (history, pair) = History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
-        let hints = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
-        let (to_hints, reports) = mpsc::channel(RECORDS_WAITING);
-        let readers = iter::once(hand_to(&to_hints)).chain(history.reader()).collect();
+        let hints = Along::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
+        let alarms = Along::new(Alarms::default());
+        let own = [hand_to(&hints.to), hand_to(&alarms.to), probing.live.reader()];
+        let readers = own.into_iter().chain(history.reader()).collect();
+        let examination = Examiner::new(probing, examination, recall(&history, &plan.clock));
         let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
         let clock = plan.clock.clone();
+        let replay = ReplayGuard::open(plan.state_dir.as_deref(), plan.callers.has_signing(), &clock);
         let parts = Parts {
             settings: plan.pipeline,
             callers: plan.callers,
@@ -155,17 +189,31 @@ impl Daemon {
             upstream,
             observed: Arc::clone(&observed),
             recorder,
+            replay,
             clock: plan.clock,
+        };
+        let about = About {
+            fingerprint: Some(parts.signer.fingerprint().to_string()),
+            label: examination.facts().label.clone(),
+            source: examination.facts().source.clone(),
+            target: Some(Target::of(&plan.upstream.base)),
+            up_since_ms: Some(clock.now_ms()),
+            warnings: plan.standing_warnings.clone(),
         };
         let gateway = Gateway::new(parts);
         let doors = Arc::new(Doors {
             gateway: Arc::clone(&gateway),
+            exchange_v1: ExchangeDoor::new(&plan.http.exchange_v1, plan.server.listen.iter().all(Address::is_local)),
             settings: plan.http,
             tally: Arc::default(),
+            status: StatusDesk::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
+            examination,
+            hints: hints.reader.last(),
+            alarms: alarms.reader.standing(),
         });
-        Ok(Self { gateway, doors, bound, server: plan.server, to_hints, reports, watch, hints, history, observed })
+        Ok(Self { gateway, doors, bound, server: plan.server, watch, hints, alarms, history, observed })
     }
 
     /// Where we listen.
@@ -194,18 +242,21 @@ impl Daemon {
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let Self { gateway, doors, bound, server, to_hints, reports, watch, hints, history, observed } = self;
+        let Self { gateway, doors, bound, server, watch, hints, alarms, history, observed } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(history.clone().follow_address(observed, watch.trigger().confirmed()));
         tasks.spawn(watch.run(background.clone()));
-        tasks.spawn(hints.run(reports));
-        tasks.spawn(tell_tally(Arc::clone(&doors.tally), history.clone(), background.clone()));
+        tasks.spawn(hints.reader.run(hints.reports));
+        tasks.spawn(alarms.reader.run(alarms.reports));
+        tasks.spawn(tell_tally(Arc::clone(&doors), history.clone(), background.clone()));
         let drain_deadline = server.drain_deadline;
+        let examination = Arc::clone(&doors.examination);
         let tally = Arc::clone(&doors.tally);
         let serving = tokio::spawn(bound.serve(server, Front::new(doors), tally, stop.clone()));
         stop.cancelled().await;
         gateway.drain();
+        examination.stop();
         let deadline = Instant::now() + drain_deadline;
         let clean = tokio::time::timeout_at(deadline, async {
             gateway.drained().await;
@@ -218,8 +269,12 @@ impl Daemon {
             left => Drained::Left(left),
         };
         background.cancel();
-        // The hints end when they have read what there is; a record that is written later has no copy.
-        drop(to_hints);
+        if tokio::time::timeout(LAST_MARK, gateway.replay().close()).await.is_err() {
+            tracing::warn!("the last mark of signed requests is not written: the next start refuses them for seconds");
+        }
+        // Who reads along ends when it has read what there is; a record that is written later has no copy.
+        drop((hints.to, alarms.to));
+        tasks.spawn(async move { examination.ended().await });
         let _ =
             tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
         if tokio::time::timeout(LAST_BATCH, history.close()).await.is_err() {
@@ -227,6 +282,43 @@ impl Daemon {
         }
         drained
     }
+}
+
+/// What the daemon is diagnosed with: the pair, the way and the services that it works with itself.
+fn probing(plan: &Plan) -> probes::Plan {
+    let ready =
+        Ready { credentials: plan.credentials.clone(), upstream: plan.upstream.clone(), egress: plan.egress.clone() };
+    probes::Plan {
+        facts: plan.pair.clone(),
+        ready: Some(ready),
+        expected: plan.expected.clone(),
+        // Never with the cancellation: over HTTP nothing is sent that could touch an order.
+        scope: Scope::Full,
+        deadline: plan.examination.run_deadline,
+        clock: plan.clock.clone(),
+        resolver: plan.resolver.clone(),
+        live: Arc::<LiveUse>::default(),
+    }
+}
+
+/// What the history knows of the pair that this daemon runs with, for the ranking.
+fn recall(history: &History, clock: &Clock) -> Recall {
+    let (history, clock) = (history.clone(), clock.clone());
+    Box::new(move || {
+        // The call that made the operator ask may still wait to be written.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.block_on(history.flush());
+        }
+        let recalled = history
+            .questions()
+            .and_then(|questions| questions.map(|questions| recollect(&questions, clock.now_ms(), None)).transpose());
+        let unread = |why: String| Past { unread: Some(why), ..Past::default() };
+        match recalled {
+            Ok(Some(past)) => past,
+            Ok(None) => unread("this daemon keeps no history".to_owned()),
+            Err(problem) => unread(problem.to_string()),
+        }
+    })
 }
 
 /// Hands reports over a bounded channel until its owner drops it. Full or closed: who reads along misses one.
@@ -239,9 +331,12 @@ fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
     })
 }
 
-async fn tell_tally(tally: Arc<Tally>, history: History, stop: CancellationToken) {
+async fn tell_tally(doors: Arc<Doors>, history: History, stop: CancellationToken) {
     let mut ticks = tokio::time::interval_at(Instant::now() + TALLY_EVERY, TALLY_EVERY);
-    let tell = || tally.tell().into_iter().for_each(|(refused, count)| history.refused(refused.word(), count));
+    let tell = || {
+        doors.tally.tell().into_iter().for_each(|(refused, count)| history.refused(refused.word(), count));
+        doors.exchange_v1.tell();
+    };
     loop {
         tokio::select! {
             _ = ticks.tick() => tell(),

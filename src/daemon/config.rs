@@ -10,6 +10,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
     daemon::{
+        registry::Places,
         server::{self, Address},
         telemetry,
     },
@@ -22,13 +23,14 @@ use crate::{
         observed::Expected,
         pipeline,
         policy::Policy,
-        secret::{Credentials, TokenDigest},
+        secret::{Credentials, LeakSearch, TokenDigest},
         upstream,
     },
     http,
 };
 
 mod access;
+mod callers;
 mod cleaning;
 mod credentials;
 mod env_file;
@@ -49,6 +51,14 @@ mod withhold;
 #[cfg(test)]
 mod tests;
 
+pub use self::{
+    callers::Keeping,
+    credentials::Shown,
+    pasted::{Likeness, Pasted},
+    problem::{Origin, Problem, Problems, Severity},
+    report::{Report, Row},
+    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
+};
 use self::{
     credentials::Judge,
     problem::one_line,
@@ -56,13 +66,6 @@ use self::{
     reader::Reader,
     variables::{Guard, Variables},
     withhold::Withheld,
-};
-pub use self::{
-    credentials::Shown,
-    pasted::{Likeness, Pasted},
-    problem::{Origin, Problem, Problems, Severity},
-    report::{Report, Row},
-    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
 };
 
 /// The name of the caller that the token of the environment belongs to.
@@ -80,6 +83,8 @@ pub struct Config {
     pub pair: CredentialFacts,
     /// Who may call, and what.
     pub callers: Callers,
+    /// What has to be remembered of callers that were issued, before the daemon serves.
+    pub keeping: Option<Keeping>,
     /// The way to the exchange.
     pub upstream: upstream::Settings,
     /// How calls are carried out.
@@ -140,8 +145,14 @@ pub struct Examined {
     pub probing: Option<Probing>,
     /// The API key, where it can be used, whatever else is wrong.
     pub key: Option<KeyFacts>,
+    /// Every secret of these sources, to be looked for in what is about to leave.
+    pub leaks: LeakSearch,
+    /// Whether nothing at all was found: no file that could be read, and no variable of ours.
+    pub found_nothing: bool,
     /// What the running daemon is asked with.
     pub asking: Asking,
+    /// Where callers are kept.
+    pub places: Places,
 }
 
 /// Where a running daemon is found, and what opens its diagnosis.
@@ -207,7 +218,10 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     settings::compare_with_process(&mut reader, &settings, sources);
     let rows = reader.into_rows();
     let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
-    let mut report = Report { sources: sources.describe(), credentials: Vec::new(), settings: rows };
+    let places = callers::places(sources, settings.callers_file.as_deref());
+    let mut known = callers::load(places.clone(), sources, &mut problems);
+    let mut report =
+        Report { sources: sources.describe(), credentials: Vec::new(), callers: known.rows.clone(), settings: rows };
     let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
     let probing = credentials.clone().filter(|_| problems.allow_start()).map(|credentials| Probing {
         ready: Ready { credentials, upstream: settings.upstream.clone(), egress: egress.clone() },
@@ -215,24 +229,21 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     });
     let quoted = facts::quoted(&variables);
     let rows = &mut report.credentials;
-    let token = credentials::load_token(&variables, credentials.as_ref(), judge, rows, &mut problems);
-    let shown = credentials::load_diagnosing(&variables, credentials.as_ref(), judge, rows, &mut problems);
+    let token = credentials::load_token(&variables, credentials.as_ref(), judge, &known, rows, &mut problems);
+    let shown = credentials::load_diagnosing(&variables, credentials.as_ref(), judge, &known, rows, &mut problems);
     let asking = Asking { listen: settings.server.listen.clone(), token: shown };
     rows.extend(label_row(&variables));
     access::check(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
     let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
-    let key = credentials.as_ref().zip(report.credentials.first()).map(|(credentials, row)| KeyFacts {
-        fingerprint: credentials.key.fingerprint(),
-        label: key_label.clone(),
-        source: (row.key.clone(), row.source.clone()),
-    });
-    let usable = credentials.zip(token).filter(|_| problems.allow_start());
-    let config = usable.map(|(credentials, token)| Config {
+    let key = credentials.as_ref().and_then(|credentials| key_facts(credentials, &report, key_label.clone()));
+    let (keeping, issued) = (known.keeping.take(), std::mem::take(&mut known.leaks));
+    let config = credentials.filter(|_| problems.allow_start()).map(|credentials| Config {
         credentials,
         key_label,
         pair: CredentialFacts::default(),
-        callers: callers(token, asking.token.as_ref(), settings.policy),
+        callers: known.add_to(callers_of_the_environment(token, asking.token.as_ref(), settings.policy)),
+        keeping,
         upstream: settings.upstream,
         pipeline: settings.pipeline,
         http: settings.http,
@@ -244,7 +255,11 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         warnings: problems.warnings().cloned().collect(),
         report: report.clone(),
     });
-    let mut examined = Examined { config, problems, report, pair: CredentialFacts::default(), probing, key, asking };
+    let found_nothing = variables.iter().next().is_none() && !report.sources.iter().any(Row::is_a_file_that_was_read);
+    let mut leaks = withhold::leaks(&variables);
+    leaks.join(issued);
+    let pair = CredentialFacts::default();
+    let mut examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking, places };
     examined.pair = facts::gather(&examined, quoted);
     if let Some(config) = &mut examined.config {
         config.pair = examined.pair.clone();
@@ -252,8 +267,16 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     examined
 }
 
-fn callers(token: TokenDigest, diagnosing: Option<&Shown>, policy: Policy) -> Callers {
-    let callers = Callers::new(vec![(token, Arc::new(Caller { name: DEFAULT_CALLER.into(), policy }))]);
+fn key_facts(credentials: &Credentials, report: &Report, label: Option<String>) -> Option<KeyFacts> {
+    let row = report.credentials.first()?;
+    let source = (row.key.clone(), row.source.clone());
+    Some(KeyFacts { fingerprint: credentials.key.fingerprint(), label, source })
+}
+
+/// Without a token there is no default caller: then others were issued, or the daemon does not start.
+fn callers_of_the_environment(token: Option<TokenDigest>, diagnosing: Option<&Shown>, policy: Policy) -> Callers {
+    let caller = Arc::new(Caller { name: DEFAULT_CALLER.into(), policy });
+    let callers = Callers::new(token.map(|token| (token, caller)).into_iter().collect());
     match diagnosing {
         Some(shown) => callers.with_diagnosing(shown.digest(), OPERATOR),
         None => callers,

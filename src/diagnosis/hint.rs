@@ -17,6 +17,7 @@ use crate::gateway::{
 mod correction;
 mod experience;
 mod judgement;
+mod last;
 mod line;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,11 @@ mod whereabouts;
 
 pub use experience::{Accepted, Past, Tally};
 pub use judgement::{Facts, Hint, judge};
+pub use last::{Given, LastHints};
+
+pub(super) use experience::is_accepted;
+#[cfg(test)]
+pub(super) use judgement::tests::answer;
 
 use correction::Waiting;
 use experience::Experience;
@@ -37,6 +43,7 @@ pub struct Hints {
     experience: Experience,
     waiting: Waiting,
     clock_is_off: bool,
+    last: Arc<LastHints>,
 }
 
 impl Hints {
@@ -44,7 +51,13 @@ impl Hints {
     #[must_use]
     pub fn new(observed: Arc<Observed>, remeasure: egress::Trigger, pair: PairFacts) -> Self {
         let (experience, waiting) = (Experience::default(), Waiting::default());
-        Self { observed, remeasure, pair, experience, waiting, clock_is_off: false }
+        Self { observed, remeasure, pair, experience, waiting, clock_is_off: false, last: Arc::default() }
+    }
+
+    /// Where the last hints can be looked up.
+    #[must_use]
+    pub fn last(&self) -> Arc<LastHints> {
+        Arc::clone(&self.last)
     }
 
     /// Reads until the channel closes.
@@ -76,6 +89,7 @@ impl Hints {
         let facts = Facts { expected: self.observed.expected().clone(), pair: self.pair, past, now };
         let Some(hint) = judge(&facts, report) else { return };
         line::write(report, &hint);
+        self.last.keep(report, hint, now);
         if let Some(kind) = Kind::of(report).filter(|kind| kind.may_be_the_address()) {
             self.waiting.add(report, kind, time::Instant::now());
             self.remeasure.remeasure();

@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod between;
+mod hourly;
 mod mark;
 mod pairs;
 mod reader;
@@ -38,6 +39,7 @@ mod recent;
 mod schema;
 mod start;
 mod store;
+mod strip;
 mod words;
 mod writer;
 
@@ -45,11 +47,13 @@ mod writer;
 mod tests;
 
 pub use between::{Break, breaks};
+pub use hourly::Hour;
 pub use mark::{Mark, Marks, Streak, Trouble};
 pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
 pub use recent::{LastStart, Recent};
 pub use schema::Problem;
 pub use start::Start;
+pub use strip::{Count, End, Span};
 
 use start::Beginning;
 use store::Store;

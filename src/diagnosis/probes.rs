@@ -4,7 +4,10 @@
 //! moves money; a run ends within its deadline with what is known by then, and a probe that earlier ones make pointless
 //! is skipped with the reason. Does not: say what the findings mean; that is [`causes`](super::causes).
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     diagnosis::{egress, self_test},
@@ -19,11 +22,13 @@ use crate::{
 mod credentials;
 mod exchange;
 mod finding;
+mod live_use;
 mod outbound;
 mod words;
 
 pub use credentials::{CredentialFacts, Flaw, FlawFound};
 pub use finding::{Answer, Environment, Finding, Findings, Probe, Seen, Target};
+pub use live_use::LiveUse;
 pub use words::Verdict;
 pub(super) use words::{certainly_inside, certainly_outside, is_expected};
 
@@ -60,6 +65,8 @@ pub struct Plan {
     pub clock: Clock,
     /// Names to addresses.
     pub resolver: Resolver,
+    /// What live programs use; probes that would stand in their way are not made.
+    pub live: Arc<LiveUse>,
 }
 
 /// What is needed to ask anybody.

@@ -17,7 +17,7 @@ mod sheet;
 mod text;
 
 pub use layout::Paint;
-pub use sheet::{CauseLine, FlawLine, Line, Sheet};
+pub use sheet::{CauseLine, ChangeLine, EventLine, FlawLine, Line, Sheet, StartLine};
 
 /// What is reported.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +112,9 @@ impl Sheet {
     }
 }
 
-fn timestamp(at_ms: u64) -> String {
+/// A time in milliseconds since 1970, in UTC.
+#[must_use]
+pub fn timestamp(at_ms: u64) -> String {
     let at = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).unwrap_or_default()).unwrap_or_default();
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     canonical::{self, Dialect, Unsignable},
+    envelope::Layout,
     methods::{self, ClientId, MethodInfo},
 };
 
@@ -186,6 +187,8 @@ pub struct Call {
     pub method: Method,
     /// The params.
     pub params: Params,
+    /// How the request is written.
+    pub layout: Layout,
 }
 
 impl Call {
@@ -199,7 +202,14 @@ impl Call {
         params: Option<&RawValue>,
         dialect: Dialect,
     ) -> Result<Self, InvalidCall> {
-        Ok(Self { id, method: Method::parse(method)?, params: Params::parse(params, dialect)? })
+        let (method, params) = (Method::parse(method)?, Params::parse(params, dialect)?);
+        Ok(Self { id, method, params, layout: Layout::default() })
+    }
+
+    /// The same call, written as the client wrote its own.
+    #[must_use]
+    pub fn written_as(self, layout: Layout) -> Self {
+        Self { layout, ..self }
     }
 
     /// How to find out what became of this call, where that is in doubt; `None` for reads.

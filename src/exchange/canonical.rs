@@ -61,8 +61,9 @@ pub fn string_to_sign<'a>(
     [method, id, api_key, params_string, nonce]
 }
 
+/// What a JSON text is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Object,
     List,
     String,
@@ -73,7 +74,7 @@ enum Kind {
 
 impl Kind {
     /// The text is valid JSON already, so its first byte decides.
-    fn of(raw: &RawValue) -> Self {
+    pub(super) fn of(raw: &RawValue) -> Self {
         match raw.get().as_bytes().first() {
             Some(b'{') => Self::Object,
             Some(b'[') => Self::List,

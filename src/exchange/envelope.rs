@@ -16,28 +16,99 @@ use super::call::Call;
 /// Answers nested deeper than this break common JSON parsers of callers, and are not passed on.
 const MAX_ANSWER_DEPTH: u32 = 128;
 
+/// A member of a signed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// `id`.
+    Id,
+    /// `method`.
+    Method,
+    /// `api_key`.
+    ApiKey,
+    /// `params`.
+    Params,
+    /// `nonce`.
+    Nonce,
+    /// `sig`.
+    Sig,
+}
+
+impl Member {
+    /// Every member, in the order of the vendor's documents.
+    pub const ALL: [Self; 6] = [Self::Id, Self::Method, Self::ApiKey, Self::Params, Self::Nonce, Self::Sig];
+
+    /// Its name in the request.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Method => "method",
+            Self::ApiKey => "api_key",
+            Self::Params => "params",
+            Self::Nonce => "nonce",
+            Self::Sig => "sig",
+        }
+    }
+}
+
+/// How a request is written: as the client wrote its own, where it had one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    order: [Member; 6],
+    has_params: bool,
+    quoted_id: bool,
+}
+
+impl Default for Layout {
+    /// As documented.
+    fn default() -> Self {
+        Self { order: Member::ALL, has_params: true, quoted_id: false }
+    }
+}
+
+impl Layout {
+    /// The members in the order in which a client wrote them, each at most once; those that must be there and are not
+    /// follow.
+    #[must_use]
+    pub fn new(written: &[Member], quoted_id: bool) -> Self {
+        let mut order = Member::ALL;
+        let missing = Member::ALL.into_iter().filter(|member| !written.contains(member));
+        order.iter_mut().zip(written.iter().copied().chain(missing)).for_each(|(slot, member)| *slot = member);
+        Self { order, has_params: written.contains(&Member::Params), quoted_id }
+    }
+}
+
 /// The body of a signed request.
 ///
-/// `{"id","method","api_key","params","nonce","sig"}` (vendor documents). `api_key` is JSON-escaped here; the method is
-/// safe by its grammar and the params are the caller's own JSON text.
+/// `{"id","method","api_key","params","nonce","sig"}` (vendor documents), in the call's own layout. `api_key` is
+/// JSON-escaped here; the method is safe by its grammar and the params are the caller's own JSON text.
 #[must_use]
 pub fn signed_body(call: &Call, api_key: &str, nonce: u64, signature: &str) -> Vec<u8> {
-    let params = call.params.text();
-    let mut body = Vec::with_capacity(params.len() + api_key.len() + signature.len() + 160);
-    body.extend_from_slice(b"{\"id\":");
-    body.extend_from_slice(itoa::Buffer::new().format(call.id.value()).as_bytes());
-    body.extend_from_slice(b",\"method\":\"");
-    body.extend_from_slice(call.method.as_str().as_bytes());
-    body.extend_from_slice(b"\",\"api_key\":");
-    push_json_string(&mut body, api_key);
-    body.extend_from_slice(b",\"params\":");
-    body.extend_from_slice(params.as_bytes());
-    body.extend_from_slice(b",\"nonce\":");
-    body.extend_from_slice(itoa::Buffer::new().format(nonce).as_bytes());
-    body.extend_from_slice(b",\"sig\":\"");
-    body.extend_from_slice(signature.as_bytes());
-    body.extend_from_slice(b"\"}");
+    let mut body = Vec::with_capacity(call.params.text().len() + api_key.len() + signature.len() + 160);
+    let Layout { order, has_params, quoted_id } = call.layout;
+    for member in order.into_iter().filter(|member| has_params || *member != Member::Params) {
+        body.extend_from_slice(if body.is_empty() { b"{\"" } else { b",\"" });
+        body.extend_from_slice(member.name().as_bytes());
+        body.extend_from_slice(b"\":");
+        match member {
+            Member::Id if quoted_id => push_quoted(&mut body, itoa::Buffer::new().format(call.id.value())),
+            Member::Id => body.extend_from_slice(itoa::Buffer::new().format(call.id.value()).as_bytes()),
+            Member::Method => push_quoted(&mut body, call.method.as_str()),
+            Member::ApiKey => push_json_string(&mut body, api_key),
+            Member::Params => body.extend_from_slice(call.params.text().as_bytes()),
+            Member::Nonce => body.extend_from_slice(itoa::Buffer::new().format(nonce).as_bytes()),
+            Member::Sig => push_quoted(&mut body, signature),
+        }
+    }
+    body.push(b'}');
     body
+}
+
+/// Appends a text that needs no escapes.
+fn push_quoted(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 /// Appends `text` as a JSON string, quotes included.
@@ -187,6 +258,24 @@ mod tests {
         let body = signed_body(&call, "key\"invented", 17, "00ff");
         let expected = r#"{"id":1,"method":"private/x","api_key":"key\"invented","params":{ "b":"\u0041", "a":1 },"nonce":17,"sig":"00ff"}"#;
         assert_eq!(String::from_utf8(body).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_request_is_written_in_the_clients_own_layout() {
+        use Member::{ApiKey, Id, Method, Nonce, Params, Sig};
+        let call = Call::parse(RequestId::BACKEND, "private/x", None, Dialect::Documented).unwrap();
+        let written = |layout| {
+            let body = signed_body(&call.clone().written_as(layout), "key-invented", 17, "00ff");
+            String::from_utf8(body).unwrap()
+        };
+        assert_eq!(
+            written(Layout::new(&[Sig, Nonce, Params, ApiKey, Method, Id], true)),
+            r#"{"sig":"00ff","nonce":17,"params":{},"api_key":"key-invented","method":"private/x","id":"1"}"#
+        );
+        assert_eq!(
+            written(Layout::new(&[Method, Nonce], false)),
+            r#"{"method":"private/x","nonce":17,"id":1,"api_key":"key-invented","sig":"00ff"}"#
+        );
     }
 
     #[test]

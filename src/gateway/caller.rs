@@ -102,6 +102,12 @@ impl Callers {
         !self.diagnosing.is_empty()
     }
 
+    /// Whether anybody has a virtual key at all.
+    #[must_use]
+    pub fn has_signing(&self) -> bool {
+        !self.signing.is_empty()
+    }
+
     /// Who signs with this virtual key. A key is no secret: its signature has to be verified.
     #[must_use]
     pub fn signing(&self, key: &VirtualKey) -> Option<&Signing> {

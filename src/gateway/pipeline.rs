@@ -17,7 +17,9 @@ use super::{
     observed::Observed,
     outcome::Outcome,
     policy::{self, Permit},
+    public,
     record::{self, CallRecord, Recorder},
+    replay::ReplayGuard,
     signer::Signer,
     upstream::{Reply, ReplyBody, Upstream},
     whence::{Source, Whence},
@@ -63,6 +65,8 @@ pub struct Parts {
     pub observed: Arc<Observed>,
     /// Opens records.
     pub recorder: Arc<Recorder>,
+    /// Remembers which signed requests were seen.
+    pub replay: ReplayGuard,
     /// The time.
     pub clock: Clock,
 }
@@ -73,6 +77,7 @@ pub struct Gateway {
     parts: Parts,
     nonces: NonceSource,
     room: Arc<Semaphore>,
+    public_room: Semaphore,
     relays: TaskTracker,
     draining: CancellationToken,
 }
@@ -143,6 +148,7 @@ impl Gateway {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(parts.settings.max_in_flight)),
+            public_room: Semaphore::new(public::MAX_IN_FLIGHT),
             nonces: NonceSource::default(),
             relays: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -166,6 +172,27 @@ impl Gateway {
     #[must_use]
     pub const fn observed(&self) -> &Arc<Observed> {
         &self.parts.observed
+    }
+
+    /// Remembers which signed requests were seen.
+    #[must_use]
+    pub const fn replay(&self) -> &ReplayGuard {
+        &self.parts.replay
+    }
+
+    /// The way to the exchange.
+    pub(super) const fn upstream(&self) -> &Upstream {
+        &self.parts.upstream
+    }
+
+    /// Room for public calls.
+    pub(super) const fn public_room(&self) -> &Semaphore {
+        &self.public_room
+    }
+
+    /// The time.
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.parts.clock
     }
 
     /// How calls are carried out.
@@ -259,12 +286,13 @@ impl Gateway {
         if self.parts.settings.signing_lines {
             record::write_signing(&record.report, signed.body_len());
         }
-        let deadline = Instant::from_std(record.opened()) + self.parts.settings.deadline;
+        let limit = record.limit(self.parts.settings.deadline);
+        let deadline = Instant::from_std(record.opened()) + limit;
         let (sent, sent_ms) = (Instant::now(), self.parts.clock.now_ms());
         record.report.waited = record.opened().elapsed();
         let progress = record.progress();
         let result = tokio::time::timeout_at(deadline, self.parts.upstream.send(signed, &progress)).await;
-        let result = result.unwrap_or(Err(Failure::Deadline(self.parts.settings.deadline)));
+        let result = result.unwrap_or(Err(Failure::Deadline(limit)));
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
         conclude(record, result, find_out)

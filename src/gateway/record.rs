@@ -133,10 +133,15 @@ impl Recorder {
             progress: Arc::default(),
             opened: Instant::now(),
             concluded: false,
+            limit: None,
+            told: |status, _| status,
             report,
         }
     }
 }
+
+/// The status that a door tells in place of the gateway's own, by the outcome.
+pub type Told = fn(u16, Outcome) -> u16;
 
 /// The open record of one call.
 #[derive(Debug)]
@@ -145,6 +150,8 @@ pub struct CallRecord {
     progress: Arc<Progress>,
     opened: Instant,
     concluded: bool,
+    limit: Option<Duration>,
+    told: Told,
     /// What is known so far.
     pub report: CallReport,
 }
@@ -154,6 +161,19 @@ impl CallRecord {
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
+    }
+
+    /// For a door whose callers wait for this long at most, and are told of failures by these statuses.
+    #[must_use]
+    pub fn at_door(mut self, limit: Duration, told: Told) -> Self {
+        (self.limit, self.told) = (Some(limit), told);
+        self
+    }
+
+    /// The time that the call has, from the door to the answer.
+    #[must_use]
+    pub fn limit(&self, longest: Duration) -> Duration {
+        self.limit.map_or(longest, |limit| limit.min(longest))
     }
 
     /// When the door accepted the call.
@@ -178,7 +198,8 @@ impl CallRecord {
 
     /// Concludes without one; the phase gives the outcome.
     pub fn ended(&mut self, status: u16, why: &'static str) {
-        self.conclude(status, self.progress.end(), Some(why));
+        let outcome = self.progress.end();
+        self.conclude((self.told)(status, outcome), outcome, Some(why));
     }
 
     fn conclude(&mut self, status: u16, outcome: Outcome, why: Option<&'static str>) {

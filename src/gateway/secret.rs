@@ -2,7 +2,8 @@
 //!
 //! Guarantees: no `Display`, no `Serialize`; `Debug` is a label; memory is wiped on drop. Only an API key has a
 //! printable fingerprint. The text itself is visible inside `gateway` alone, to the signer and to the search that keeps it
-//! out of answers; what that search prepares (`upstream/scrub.rs`) is a copy that lives as long as the process.
+//! out of answers; what that search prepares (`upstream/scrub.rs`) is a copy that lives as long as the process. A
+//! [`LeakSearch`] only ever says whether a secret stands in a text.
 
 use std::fmt;
 
@@ -10,6 +11,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+mod leak;
+
+pub use leak::LeakSearch;
 
 /// The exchange's API key: identifies the account, sent with every call.
 #[derive(Clone)]
@@ -75,6 +80,12 @@ macro_rules! text_secret {
                 sha256(self.expose().as_bytes()).ct_eq(&sha256(other.expose().as_bytes())).into()
             }
 
+            /// Whether it, or a part of it, stands in these bytes in any of the usual encodings.
+            #[must_use]
+            pub fn occurs_in(&self, bytes: &[u8]) -> bool {
+                leak::occurs(std::iter::once(self.expose()), bytes)
+            }
+
             /// SHA-256 in lower-case hex, to compare with the list of published values; never to be printed.
             #[must_use]
             pub fn digest(&self) -> String {
@@ -110,6 +121,20 @@ impl TokenDigest {
     #[must_use]
     pub fn of(token: &[u8]) -> Self {
         Self(sha256(token))
+    }
+
+    /// Reads what [`TokenDigest::to_hex`] writes, and nothing else.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text, &mut digest).ok()?;
+        Some(Self(digest)).filter(|digest| digest.to_hex() == text)
+    }
+
+    /// Lower-case hex, for the callers file: only the digest of a token of 256 random bits is fit to be written down.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
     }
 
     /// Whether both are of the same token; constant time.

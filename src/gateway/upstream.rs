@@ -37,6 +37,7 @@ mod scrub;
 pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
 pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
 pub use connecting::{Step, Steps};
+pub use public::PublicCall;
 pub use resolver::{Lookup, Resolver, Unresolved, is_public};
 pub use roots::RootsProblem;
 use scrub::Scrubber;
@@ -46,7 +47,11 @@ use scrub::Scrubber;
 pub struct Reply {
     /// Its HTTP status.
     pub status: u16,
-    /// Its body.
+    /// Its `Content-Type`, as it came.
+    pub content_type: Option<HeaderValue>,
+    /// The bytes of its body.
+    pub raw: Bytes,
+    /// Its body, read.
     pub body: ReplyBody,
     /// Its `Date`, in milliseconds since 1970, where it is there and the answer was not cached on the way.
     pub date_ms: Option<u64>,
@@ -127,7 +132,7 @@ impl Upstream {
             .await;
         let mut response = sent.map_err(|error| errors::classify(&error, progress, self.connect_deadline))?;
         check_head(response.status(), response.headers())?;
-        let bytes = self.read_capped(&mut response).await?;
+        let bytes = read_capped(&mut response, self.max_reply_bytes).await?;
         self.finish(response.status(), response.headers(), bytes, call.signature.as_str())
     }
 
@@ -135,40 +140,41 @@ impl Upstream {
         self.urls.get(method).cloned().unwrap_or_else(|| self.base.url_of(method))
     }
 
-    async fn read_capped(&self, response: &mut reqwest::Response) -> Result<Bytes, Failure> {
-        let too_large = Failure::TooLarge(self.max_reply_bytes);
-        let announced = response.content_length().unwrap_or(0);
-        if usize::try_from(announced).map_or(true, |length| length > self.max_reply_bytes) {
-            return Err(too_large);
-        }
-        let Some(first) = response.chunk().await.map_err(|_| Failure::Lost)? else { return Ok(Bytes::new()) };
-        let Some(second) = response.chunk().await.map_err(|_| Failure::Lost)? else {
-            return if first.len() > self.max_reply_bytes { Err(too_large) } else { Ok(first) };
-        };
-        let mut all = BytesMut::from(first);
-        let mut next = Some(second);
-        while let Some(chunk) = next {
-            if all.len() + chunk.len() > self.max_reply_bytes {
-                return Err(too_large);
-            }
-            all.extend_from_slice(&chunk);
-            next = response.chunk().await.map_err(|_| Failure::Lost)?;
-        }
-        Ok(all.freeze())
-    }
-
     fn finish(&self, status: StatusCode, headers: &HeaderMap, bytes: Bytes, signature: &str) -> Result<Reply, Failure> {
-        let (bytes, scrubbed) = self.scrubber.scrub(bytes, signature);
+        let (raw, scrubbed) = self.scrubber.scrub(bytes, signature);
         let media_type = media_type(headers);
         let body = if is_json(&media_type) {
-            let code = envelope::read_answer(&bytes)?.code;
-            ReplyBody::Json { bytes, code }
+            let code = envelope::read_answer(&raw)?.code;
+            ReplyBody::Json { bytes: raw.clone(), code }
         } else {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let text = String::from_utf8_lossy(&raw).into_owned();
             ReplyBody::Text { text, media_type: Some(media_type).filter(|media_type| is_loggable(media_type)) }
         };
-        Ok(Reply { status: status.as_u16(), body, date_ms: date_ms(headers), scrubbed })
+        let content_type = headers.get(header::CONTENT_TYPE).cloned();
+        Ok(Reply { status: status.as_u16(), content_type, raw, body, date_ms: date_ms(headers), scrubbed })
     }
+}
+
+async fn read_capped(response: &mut reqwest::Response, limit: usize) -> Result<Bytes, Failure> {
+    let too_large = Failure::TooLarge(limit);
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).map_or(true, |length| length > limit) {
+        return Err(too_large);
+    }
+    let Some(first) = response.chunk().await.map_err(|_| Failure::Lost)? else { return Ok(Bytes::new()) };
+    let Some(second) = response.chunk().await.map_err(|_| Failure::Lost)? else {
+        return if first.len() > limit { Err(too_large) } else { Ok(first) };
+    };
+    let mut all = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if all.len() + chunk.len() > limit {
+            return Err(too_large);
+        }
+        all.extend_from_slice(&chunk);
+        next = response.chunk().await.map_err(|_| Failure::Lost)?;
+    }
+    Ok(all.freeze())
 }
 
 /// Refuses answers that must not be read at all.

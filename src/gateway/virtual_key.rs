@@ -12,6 +12,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::secret::LeakSearch;
+
 /// What every virtual key begins with: shows what it is, and is refused as an API key of the exchange.
 pub const KEY_PREFIX: &str = "cpvk_";
 /// What every virtual secret begins with.
@@ -23,6 +25,8 @@ pub const ID_BYTES: usize = 12;
 
 /// Separates this use of the master key from any other, and this way of deriving from a later one.
 const SALT: &[u8] = b"crypto-proxy virtual secret 1";
+
+const CHECK_SALT: &[u8] = b"crypto-proxy master check 1";
 
 /// The one secret that every virtual secret is derived from.
 #[derive(Clone)]
@@ -87,6 +91,22 @@ impl MasterKey {
     }
 }
 
+impl MasterKey {
+    /// Looks for this key, as its file has it, in what is about to leave.
+    pub fn add_to(&self, search: &mut LeakSearch) {
+        search.add(&Zeroizing::new(hex::encode(self.0.as_ref())));
+    }
+
+    /// Tells this master key from every other, and nothing about it: 16 hex characters.
+    #[must_use]
+    pub fn check(&self) -> String {
+        let mut bytes = [0; 8];
+        #[expect(clippy::expect_used, reason = "HKDF-SHA256 yields up to 8160 bytes (RFC 5869)")]
+        Hkdf::<Sha256>::new(Some(CHECK_SALT), self.0.as_ref()).expand(&[], &mut bytes).expect("8 bytes");
+        hex::encode(bytes)
+    }
+}
+
 impl CallerId {
     /// These bytes, which are random for a new caller.
     #[must_use]
@@ -126,6 +146,11 @@ impl fmt::Display for VirtualKey {
 }
 
 impl VirtualSecret {
+    /// Looks for this secret in what is about to leave.
+    pub fn add_to(&self, search: &mut LeakSearch) {
+        search.add(&self.0);
+    }
+
     /// The text, for the one time that it is given to its owner.
     #[must_use]
     pub fn reveal(&self) -> &str {

@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
 use super::{
-    Doors, host,
+    Doors, exchange_v1, host,
     refusal::Refusal,
     reply,
     request::{KnownCaller, Rid},
@@ -61,7 +61,10 @@ impl Front {
     async fn serve(&self, request: Request<Body>) -> Response {
         if !host::is_served(request.headers(), request.uri(), &self.doors.settings.allowed_hosts) {
             self.doors.tally.count(&Source::of(&request), Refused::Host);
-            return reply::refused(&Refusal::Misdirected);
+            let path = request.uri().path();
+            let of_the_exchange = path.starts_with(exchange_v1::PREFIX);
+            let refused = || reply::refused(&Refusal::Misdirected);
+            return if of_the_exchange { exchange_v1::misdirected(path) } else { refused() };
         }
         let Ok(response) = self.routes.clone().call(request).await;
         response

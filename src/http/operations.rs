@@ -1,4 +1,4 @@
-//! `/health`, `/ready` and `/`: for supervisors and people, without a token.
+//! `/health`, `/ready` and, for programs, `/`: for supervisors and people, without a token.
 //!
 //! Guarantees: nothing secret, no times, no amounts; `/health` depends on nothing but this process; `/ready` is 503 only
 //! when draining or when the last attempts to reach the exchange all failed. Drift and skew are warnings under 200.
@@ -16,7 +16,7 @@ pub(super) async fn health() -> Response {
     reply::json_response(200, br#"{"status":"healthy","service":"crypto-proxy"}"#.to_vec())
 }
 
-/// `GET /`.
+/// `GET /` for programs.
 pub(super) async fn root() -> Response {
     let body = json!({ "message": "Crypto.com Signer Proxy", "version": env!("CARGO_PKG_VERSION") });
     reply::json_response(200, body.to_string().into_bytes())
@@ -38,6 +38,9 @@ pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
     }
     if observed.skew().estimate().is_some_and(Skew::is_large) {
         warnings.push("the clock differs from the exchange's by 5 s or more".to_owned());
+    }
+    if doors.alarms.all_refused() {
+        warnings.push("the exchange refuses every private call".to_owned());
     }
     let (status, mut body) = if because.is_empty() {
         (200, json!({ "ready": true }))

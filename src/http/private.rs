@@ -4,12 +4,12 @@
 //! and everything about the call before the gateway sees it; a record is open from the moment the caller is known.
 //! The order of the checks is that of the wire contract.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
@@ -26,7 +26,7 @@ use crate::{
 
 mod body;
 
-const TOKEN: &str = "x-proxy-token";
+pub(super) const TOKEN: &str = "x-proxy-token";
 
 /// Serves one call.
 pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
@@ -66,15 +66,20 @@ async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: 
 }
 
 /// Exactly one token header of bearable length, and one that we know.
-fn authenticate(doors: &Doors, headers: &HeaderMap) -> Option<Arc<Caller>> {
+pub(super) fn authenticate(doors: &Doors, headers: &HeaderMap) -> Option<Arc<Caller>> {
+    doors.gateway.callers().authenticate(token(headers)?.as_bytes())
+}
+
+/// What exactly one token header shows.
+pub(super) fn token(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut shown = headers.get_all(TOKEN).iter();
     let (Some(token), None) = (shown.next(), shown.next()) else { return None };
-    doors.gateway.callers().authenticate(token.as_bytes())
+    Some(token)
 }
 
 async fn read_call(doors: &Doors, request: Request<Body>) -> Result<Call, Refusal> {
     let is_json = is_json(request.headers());
-    let bytes = read_body(doors, request).await?;
+    let bytes = read_body(request, doors.settings.max_body_bytes, doors.settings.body_deadline).await?;
     if !is_json {
         let message = "Content-Type must be application/json";
         return Err(Refusal::Invalid(Invalid::body("content_type", message)));
@@ -85,14 +90,14 @@ async fn read_call(doors: &Doors, request: Request<Body>) -> Result<Call, Refusa
         .map_err(|invalid| Refusal::Invalid(invalid.into()))
 }
 
-async fn read_body(doors: &Doors, request: Request<Body>) -> Result<Bytes, Refusal> {
-    let limit = doors.settings.max_body_bytes;
+/// The whole body, within these limits.
+pub(super) async fn read_body(request: Request<Body>, limit: usize, deadline: Duration) -> Result<Bytes, Refusal> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| usize::try_from(length).map_or(true, |length| length > limit)) {
         return Err(Refusal::TooLong);
     }
     let collected = Limited::new(request.into_body(), limit).collect();
-    match tokio::time::timeout(doors.settings.body_deadline, collected).await {
+    match tokio::time::timeout(deadline, collected).await {
         Err(_) => Err(Refusal::TooSlow),
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLong),
@@ -100,7 +105,8 @@ async fn read_body(doors: &Doors, request: Request<Body>) -> Result<Bytes, Refus
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body says that it is JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }

@@ -32,10 +32,8 @@ pub(super) fn relayed(relayed: &Relayed) -> Response {
     };
     let mut response = json_response(status, body);
     set_outcome(&mut response, relayed.outcome);
+    set_client_oid(&mut response, relayed);
     let headers = response.headers_mut();
-    if let Some(oid) = relayed.client_oid.as_deref().and_then(|oid| HeaderValue::from_str(oid).ok()) {
-        headers.insert(CLIENT_OID, oid);
-    }
     if matches!(relayed.result, Err(Ended::Refused(GatewayRefusal::NoRoom { .. } | GatewayRefusal::Draining))) {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
@@ -69,6 +67,13 @@ pub(super) fn json_response(status: u16, body: Vec<u8>) -> Response {
 /// Names the outcome in the headers.
 pub(super) fn set_outcome(response: &mut Response, outcome: Outcome) {
     response.headers_mut().insert(OUTCOME, HeaderValue::from_static(outcome.word()));
+}
+
+/// Names the orders that may have to be looked for.
+pub(super) fn set_client_oid(response: &mut Response, relayed: &Relayed) {
+    if let Some(oid) = relayed.client_oid.as_deref().and_then(|oid| HeaderValue::from_str(oid).ok()) {
+        response.headers_mut().insert(CLIENT_OID, oid);
+    }
 }
 
 fn passed_on(reply: &Reply) -> Vec<u8> {

@@ -7,20 +7,23 @@ use axum::{
     body::Body,
     extract::State,
     response::Response,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use http::{Request, header};
 
-use super::{Doors, operations, private, reply};
+use super::{Doors, diag, exchange_v1, operations, private, reply, status_page};
 use crate::gateway::outcome::Outcome;
 
 /// Every route; the layers around them are in `layers`.
 pub(super) fn routes(doors: &Arc<Doors>) -> Router {
     Router::new()
         .route("/proxy/private", post(private::relay).fallback(wrong_verb_at_the_door))
+        .route("/exchange/v1/{*method}", any(exchange_v1::serve))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
-        .route("/", get(operations::root))
+        .route("/", get(status_page::root))
+        .route("/diag/crypto-auth", get(diag::known))
+        .route("/diag/run", post(diag::run))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_verb)
         .with_state(Arc::clone(doors))

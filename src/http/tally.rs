@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::gateway::whence::Source;
+use crate::gateway::{claim::ClaimRefused, whence::Source};
 
 /// Sources that are told apart in one period.
 const MAX_SOURCES: usize = 1024;
@@ -20,14 +20,28 @@ const MAX_SOURCES: usize = 1024;
 pub enum Refused {
     /// 401: no valid token.
     Token,
+    /// 401, 429: no token that opens the status page.
+    Page,
     /// 421: a host that we do not serve.
     Host,
     /// 403: a browser's cross-site request.
     Origin,
+    /// 403: the diagnosis is switched off.
+    DiagnosisOff,
     /// 400, 431: not HTTP as we take it; answered by the HTTP library.
     Framing,
     /// 503: more connections than the limit.
     Connections,
+    /// A signed request that is not believed.
+    Claim(ClaimRefused),
+    /// 429: too many bodies of unknown senders at once.
+    Unverified,
+    /// A request of an unknown sender that is none.
+    Body,
+    /// 403: a public call from where none are relayed for.
+    PublicClosed,
+    /// 429: more public calls than the budget.
+    PublicBudget,
 }
 
 impl Refused {
@@ -36,20 +50,39 @@ impl Refused {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Page => "page",
             Self::Host => "host",
             Self::Origin => "origin",
+            Self::DiagnosisOff => "diagnosis_off",
             Self::Framing => "framing",
             Self::Connections => "connections",
+            Self::Claim(refused) => refused.code(),
+            Self::Unverified => "unverified",
+            Self::Body => "body",
+            Self::PublicClosed => "public_closed",
+            Self::PublicBudget => "public_budget",
         }
     }
 
     const fn describe(self) -> &'static str {
         match self {
             Self::Token => "status=401 why=token",
+            Self::Page => "status=401 why=page",
             Self::Host => "status=421 why=host",
             Self::Origin => "status=403 why=origin",
+            Self::DiagnosisOff => "status=403 why=diagnosis_off",
             Self::Framing => "status=400 why=framing",
             Self::Connections => "status=503 why=connections",
+            Self::Claim(ClaimRefused::Signature) => "status=401 why=signature",
+            Self::Claim(ClaimRefused::Window) => "status=400 why=nonce",
+            Self::Claim(ClaimRefused::Replayed) => "status=401 why=replayed",
+            Self::Claim(ClaimRefused::BeforeStart) => "status=400 why=before_start",
+            Self::Claim(ClaimRefused::TooMany) => "status=429 why=replay_memory",
+            Self::Claim(ClaimRefused::NoMark) => "status=503 why=replay_mark",
+            Self::Unverified => "status=429 why=unverified",
+            Self::Body => "status=400 why=body",
+            Self::PublicClosed => "status=403 why=public_closed",
+            Self::PublicBudget => "status=429 why=public_budget",
         }
     }
 }

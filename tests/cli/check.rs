@@ -1,7 +1,6 @@
 //! `check`: the loader of `serve`, without network.
 
 use std::{
-    fs::File,
     io::{Read, Write},
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -9,16 +8,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::OFlags,
     process::{Pid, Signal, kill_process},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, tcgetattr},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     canary::Canaries,
-    support::{PATIENCE, Process, command},
+    support::{PATIENCE, Process, command, terminal},
 };
 
 /// Checks an environment file; the exit code, and what was written.
@@ -113,6 +111,18 @@ async fn a_pasted_secret_is_called_so_and_has_no_fingerprint() {
 }
 
 #[tokio::test]
+async fn what_stands_elsewhere_in_the_sources_has_no_fingerprint_either() {
+    let (ours, theirs) = (Canaries::random(), Canaries::random());
+    let second = pair_of(&theirs).replace("CRYPTO_API", "CRYPTOCOM_API");
+    let environment = format!("{}{second}CRYPTO_PROXY_TOKEN={}\n", pair_of(&ours), ours.token);
+    for given in [&ours.token, &theirs.key] {
+        let (code, written) = compare(&[&ours, &theirs], std::slice::from_ref(&environment), given.as_bytes()).await;
+        assert!(code == Some(1) && written.contains("stands elsewhere in the same sources"), "{written}");
+        assert_eq!(written.matches("fingerprint ").count(), 1, "of the configured key alone: {written}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_too_much_and_what_is_no_key_exit_64() {
     let canaries = Canaries::random();
     let both = format!("{} {}", canaries.key, canaries.secret);
@@ -147,16 +157,6 @@ async fn of_several_files_each_is_answered() {
         assert_eq!(seen, Some(code), "{written}");
         assert!(parts.iter().all(|part| written.contains(part)), "{written}");
     }
-}
-
-/// A terminal: the side of whoever types, and the side of the program.
-fn terminal() -> (File, OwnedFd) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    (File::from(master), slave)
 }
 
 fn echoes(terminal: impl AsFd) -> bool {

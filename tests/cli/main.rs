@@ -1,14 +1,19 @@
 //! The real binary: exit codes, signals, what systemd is told, and a hostile environment.
 #![cfg(test)]
 
+mod asking;
+mod caller;
 #[path = "../it/support/canary.rs"]
 mod canary;
 mod check;
 mod diagnose;
 mod history;
 mod hostile;
+mod incidents;
 mod plain;
+mod replay;
 mod serve;
 mod signals;
 mod support;
+mod support_bundle;
 mod systemd;

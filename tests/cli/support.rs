@@ -4,14 +4,20 @@
 
 use std::{
     ffi::OsStr,
+    fs::File,
     net::SocketAddr,
+    os::fd::OwnedFd,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use crypto_proxy::sandbox::{Running, Settings, StandIn};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Pid, Signal, kill_process},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -142,6 +148,7 @@ impl Starting {
         command.args(["serve".as_ref(), "--config".as_ref(), config.as_os_str()]);
         command.env("CRYPTO_API_KEY", &canaries.key).env("CRYPTO_API_SECRET", &canaries.secret);
         command.env("CRYPTO_PROXY_TOKEN", &canaries.token).env("CRYPTO_REST_BASE", exchange.base_url());
+        command.env("CRYPTO_PROXY_DIAG_TOKEN", &canaries.diagnosis);
         command.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:0").env("CRYPTO_PROXY__EGRESS__ENABLED", "false");
         Self { exchange, canaries, command, directory }
     }
@@ -229,4 +236,14 @@ pub(crate) fn order(client_oid: &str) -> Value {
         "instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "price": "50000.00", "quantity": "0.01",
         "client_oid": client_oid,
     })
+}
+
+/// A terminal: the side of whoever types, and the side of the program.
+pub(crate) fn terminal() -> (File, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    (File::from(master), slave)
 }

@@ -9,7 +9,9 @@ use crypto_proxy::{
     daemon::config::{self, Sources},
     diagnosis::{
         causes::{self, Cause, Conclusion, Likelihood, Past, Ranking},
+        history::{self, Questions},
         probes::{self, Findings, Plan, Scope, Verdict},
+        recollection::recollect,
         report::{Paint, Report},
     },
     gateway::{
@@ -25,6 +27,7 @@ use crate::support::canary::Canaries;
 
 mod network;
 mod pair;
+mod past;
 mod refusals;
 mod rows;
 
@@ -45,6 +48,8 @@ struct Scenario {
     _second: Running,
     lines: Vec<String>,
     past: Past,
+    /// Where a daemon kept its history, where one did.
+    state: TempDir,
     scope: Scope,
     change: Vec<Change>,
 }
@@ -79,6 +84,7 @@ impl Scenario {
             _second: second,
             lines,
             past: Past::default(),
+            state: TempDir::new().unwrap(),
             scope: Scope::Full,
             change: Vec::new(),
         }
@@ -129,20 +135,30 @@ impl Scenario {
             deadline: Duration::from_secs(10),
             clock: Clock::system(),
             resolver: Resolver::system(),
+            live: std::sync::Arc::default(),
         };
         self.change.into_iter().for_each(|change| change(&mut plan));
         let findings = probes::run(&plan, &|_| {}).await;
-        let ranking = causes::rank(&findings, &self.past);
+        let history = self.state.path().join(history::FILE_NAME);
+        let past = if history.exists() {
+            let pair = plan.ready.as_ref().map(|ready| &ready.credentials);
+            recollect(&Questions::open(&history).unwrap(), Clock::system().now_ms(), pair).unwrap()
+        } else {
+            self.past
+        };
+        let ranking = causes::rank(&findings, &past);
         let problems: Vec<String> = examined.problems.iter().map(ToString::to_string).collect();
         let report = Report {
             findings: &findings,
             ranking: &ranking,
-            past: &self.past,
+            past: &past,
             whose: "those of a test",
             problems: &problems,
         };
         let (text, json) = (report.text(Paint::Plain), report.json().to_string());
-        for output in [&text, &json, &report.text(Paint::Colour), &format!("{plan:?} {findings:?} {ranking:?}")] {
+        for output in
+            [&text, &json, &report.text(Paint::Colour), &format!("{plan:?} {findings:?} {past:?} {ranking:?}")]
+        {
             self.canaries.assert_absent(output, "a diagnosis");
         }
         assert!(!text.contains('\u{1b}'), "{text}");

@@ -47,6 +47,10 @@ async fn every_call_is_kept_with_the_outcome_that_its_caller_was_told() {
     let wrong = client().post(proxy.url("/proxy/private")).header("x-proxy-token", "wrong").body("{}");
     assert_eq!(proxy.send(wrong).await.status, 401);
     let canaries = proxy.canaries.clone();
+    // While the daemon has the file open, what was written last stands in the journal beside it.
+    proxy.history.flush().await;
+    assert!(dir.path().join(format!("{FILE_NAME}-wal")).metadata().is_ok_and(|file| file.len() > 0));
+    assert_no_secret(dir.path(), &canaries);
     let (drained, _) = proxy.stop().await;
     assert_eq!(drained, Drained::Clean);
     let kept = calls(dir.path());

@@ -3,10 +3,13 @@
 
 mod backend_calls;
 mod bodies;
+mod callers;
 mod defect;
+mod diag;
 mod diagnosis;
 mod drain;
 mod envelope;
+mod exchange_v1;
 mod faults;
 mod first;
 mod hangup;
@@ -22,6 +25,7 @@ mod redirects;
 mod refusals;
 mod scrubbing;
 mod sockets;
+mod status_page;
 mod support;
 mod tokens;
 mod unknown_orders;

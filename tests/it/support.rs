@@ -11,6 +11,7 @@ use crypto_proxy::{
         server::Address,
         telemetry::{self, Captured, Line},
     },
+    diagnosis::history::History,
     gateway::{
         caller::{Caller, Callers},
         pipeline::Gateway,
@@ -32,6 +33,7 @@ pub(crate) mod connection;
 pub(crate) mod contract;
 pub(crate) mod downstream;
 pub(crate) mod raw;
+pub(crate) mod signing;
 pub(crate) mod tls;
 pub(crate) mod wire;
 
@@ -66,6 +68,11 @@ impl Builder {
         self
     }
 
+    /// The secrets of this test.
+    pub(crate) const fn canaries(&self) -> &Canaries {
+        &self.canaries
+    }
+
     /// Changes what the default caller may do.
     pub(crate) fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
         change(&mut self.policy);
@@ -96,9 +103,21 @@ impl Builder {
         }
         let daemon = Daemon::bind(plan).await.expect("the proxy binds");
         let addresses = daemon.addresses();
-        let (gateway, tally, stop) = (daemon.gateway(), daemon.tally(), CancellationToken::new());
+        let (gateway, tally, history) = (daemon.gateway(), daemon.tally(), daemon.history());
+        let stop = CancellationToken::new();
         let task = tokio::spawn(daemon.run(stop.clone()));
-        TestProxy { exchange, addresses, gateway, tally, stop, task, lines, canaries: self.canaries, _guard: guard }
+        TestProxy {
+            exchange,
+            addresses,
+            gateway,
+            tally,
+            stop,
+            task,
+            lines,
+            canaries: self.canaries,
+            history,
+            _guard: guard,
+        }
     }
 }
 
@@ -123,6 +142,7 @@ pub(crate) struct TestProxy {
     pub(crate) task: JoinHandle<Drained>,
     pub(crate) lines: Captured,
     pub(crate) canaries: Canaries,
+    pub(crate) history: History,
     _guard: DefaultGuard,
 }
 

@@ -24,6 +24,13 @@ struct Place<'a> {
     pair: Option<FilePair>,
 }
 
+/// What was given.
+struct Given {
+    pasted: Pasted,
+    /// Whether it is among the credentials of the sources at all.
+    elsewhere: bool,
+}
+
 /// What the comparison comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
@@ -60,7 +67,9 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
         Ok(None) => return nothing_to_compare("nothing was given"),
         Err(inside) => return nothing_to_compare(&format!("what was given {inside}")),
     };
-    match tell(&pasted, &places, &mut io::stdout().lock()) {
+    let elsewhere = config::examine(sources).leaks.occurs_in(text.as_bytes());
+    let given = Given { pasted, elsewhere };
+    match tell(&given, &places, &mut io::stdout().lock()) {
         Ok(answer) => ExitCode::from(answer.code()),
         Err(problem) => super::super::fail(super::super::CONFIGURATION, &problem.into()),
     }
@@ -79,15 +88,16 @@ fn places(sources: &Sources) -> Vec<Place<'_>> {
     files.map(|file| Place { file: Some(file), pair: config::pair_of_file(file) }).collect()
 }
 
-/// Writes what each place holds beside what was pasted.
-fn tell(pasted: &Pasted, places: &[Place<'_>], out: &mut impl Write) -> io::Result<Answer> {
-    let pairs = || places.iter().filter_map(|place| place.pair.as_ref());
-    let likeness: Vec<Likeness> = pairs().map(|pair| pasted.beside(&pair.credentials)).collect();
-    let is_secret = likeness.contains(&Likeness::Secret);
-    let fingerprint = pasted.fingerprint().filter(|_| !is_secret);
-    let shown = fingerprint.map_or_else(String::new, |shown| format!("key fingerprint {shown}"));
-    if !shown.is_empty() {
-        layout::paragraph(out, &format!("what was given: {shown}"), 0, 4)?;
+/// Writes what each place holds beside what was given.
+fn tell(given: &Given, places: &[Place<'_>], out: &mut impl Write) -> io::Result<Answer> {
+    let Given { pasted, elsewhere } = given;
+    let pairs = places.iter().filter_map(|place| place.pair.as_ref());
+    let likeness: Vec<Likeness> = pairs.map(|pair| pasted.beside(&pair.credentials)).collect();
+    let (is_key, is_secret) = (likeness.contains(&Likeness::Key), likeness.contains(&Likeness::Secret));
+    // The token and other secrets are told from a key by where they stand only.
+    let may_be_shown = !is_secret && (is_key || !elsewhere);
+    if let Some(fingerprint) = pasted.fingerprint().filter(|_| may_be_shown) {
+        writeln!(out, "what was given: key fingerprint {fingerprint}")?;
     }
     for Place { file, pair } in places {
         let place = file.map_or_else(|| "configured here".to_owned(), |file| file.display().to_string());
@@ -95,7 +105,7 @@ fn tell(pasted: &Pasted, places: &[Place<'_>], out: &mut impl Write) -> io::Resu
         layout::paragraph(out, &format!("{place}: {found}"), 0, 4)?;
     }
     let answer = conclude(&likeness, places.len());
-    layout::paragraph(out, verdict(answer, is_secret, pasted), 0, 4)?;
+    layout::paragraph(out, verdict(answer, is_secret, given), 0, 4)?;
     Ok(answer)
 }
 
@@ -115,7 +125,7 @@ fn conclude(likeness: &[Likeness], places: usize) -> Answer {
     if likeness.len() == places { Answer::Same } else { Answer::NoPair }
 }
 
-const fn verdict(answer: Answer, is_secret: bool, pasted: &Pasted) -> &'static str {
+const fn verdict(answer: Answer, is_secret: bool, given: &Given) -> &'static str {
     match answer {
         Answer::Same => "Same: the key that was given is the one configured here.",
         Answer::NoPair => "Same where there is a pair; not every file has one.",
@@ -123,9 +133,13 @@ const fn verdict(answer: Answer, is_secret: bool, pasted: &Pasted) -> &'static s
             "Different: that is the secret, not the key. It must not be pasted anywhere; the key is the shorter text \
              that the dashboard goes on showing."
         }
-        Answer::Different if pasted.begins_as_a_secret() => {
+        Answer::Different if given.pasted.begins_as_a_secret() => {
             "Different: what was given begins as a secret does, and is none that is configured here. Give the key, which \
              the dashboard goes on showing."
+        }
+        Answer::Different if given.elsewhere => {
+            "Different: what was given is not the key in use, and stands elsewhere in the same sources: a second pair, or \
+             the token. `crypto-proxy check` names them."
         }
         Answer::Different => {
             "Different: what was given is not the key configured here. Configure the pair that the dashboard shows, key \

@@ -14,8 +14,12 @@ use super::{
     variables::{Layer, Variable, Variables},
 };
 use crate::{
+    daemon::registry,
     diagnosis::probes::Flaw,
-    gateway::secret::{ApiKey, ApiSecret, Credentials},
+    gateway::{
+        secret::{ApiKey, ApiSecret, Credentials},
+        virtual_key,
+    },
 };
 
 mod token;
@@ -29,6 +33,8 @@ const TOO_SHORT: usize = 8;
 const SHORT: usize = 16;
 /// What the exchange's secrets begin with; a key does not.
 pub(super) const SECRET_PREFIX: &str = "cxakp_";
+/// What everything begins with that this proxy issues.
+const ISSUED: [&str; 3] = [virtual_key::KEY_PREFIX, virtual_key::SECRET_PREFIX, registry::TOKEN_PREFIX];
 const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
 
 /// Where calls go, as far as credentials care.
@@ -158,6 +164,12 @@ impl Found<'_> {
         };
         if is_published && judge.exchange == Exchange::Real {
             return error(Flaw::Published, "this value was published: anybody may have it".to_owned(), REVOKE);
+        }
+        if let Some(prefix) = ISSUED.into_iter().find(|prefix| text.starts_with(prefix)) {
+            let text = format!(
+                "begins with {prefix} as what this proxy issues to its callers does: it opens nothing at the exchange"
+            );
+            return error(Flaw::Malformed, text, "put the pair from the exchange's API management page here");
         }
         if length < TOO_SHORT {
             return error(Flaw::Malformed, format!("too short: {length} characters"), COPY_AGAIN);

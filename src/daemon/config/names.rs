@@ -18,6 +18,8 @@ pub(super) const DIAG_TOKEN: &str = "CRYPTO_PROXY_DIAG_TOKEN";
 pub(super) const LABEL: &str = "CRYPTO_API_KEY_LABEL";
 /// systemd's folder of credentials.
 pub(super) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+/// systemd's folder of state.
+pub(super) const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// The alias of `CRYPTO_EXPECTED_IP`, outside our own name space.
 const AWS_INSTANCE_IP: &str = "AWS_INSTANCE_IP";
 /// What every variable of ours begins with.
@@ -81,7 +83,7 @@ impl Kind {
 }
 
 /// Every setting of the configuration file.
-pub(super) const SETTINGS: [(&str, Kind); 36] = [
+pub(super) const SETTINGS: [(&str, Kind); 40] = [
     ("listen", Kind::List),
     ("allowed_hosts", Kind::List),
     ("upstream.base_url", Kind::Text),
@@ -103,10 +105,14 @@ pub(super) const SETTINGS: [(&str, Kind); 36] = [
     ("listener.body_deadline_ms", Kind::Number),
     ("listener.drain_deadline_ms", Kind::Number),
     ("listener.socket_group", Kind::Text),
+    ("exchange_v1.deadline_ms", Kind::Number),
+    ("public.sources", Kind::List),
+    ("public.calls_per_s", Kind::Number),
     ("policy.allow_classes", Kind::List),
     ("policy.deny_classes", Kind::List),
     ("policy.allow_methods", Kind::List),
     ("policy.deny_methods", Kind::List),
+    ("callers.file", Kind::Text),
     ("egress.enabled", Kind::Flag),
     ("egress.services", Kind::List),
     ("egress.interval_s", Kind::Number),
@@ -133,6 +139,14 @@ pub(super) fn variable_of(key: &str) -> String {
 /// Whether a variable holds a secret.
 pub(super) fn is_secret(name: &str) -> bool {
     SECRETS.contains(&name)
+}
+
+/// Whether the name of somebody else's variable says that it holds a secret, and not where one is.
+pub(super) fn seems_secret(name: &str) -> bool {
+    let upper = name.to_uppercase();
+    let kinds = ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY"];
+    let places = ["LABEL", "FILE", "PATH", "URL", "NAME", "_ID"];
+    kinds.iter().any(|kind| upper.contains(kind)) && !places.iter().any(|place| upper.ends_with(place))
 }
 
 /// Whether a variable means something to us.

@@ -38,12 +38,15 @@ pub(super) struct Settings {
     pub(super) http: http::Settings,
     pub(super) server: server::Settings,
     pub(super) policy: Policy,
+    pub(super) callers_file: Option<String>,
     pub(super) history: history::Settings,
     pub(super) log: telemetry::Settings,
 }
 
 /// The old proxy's callers give up after 15 s; an answer needs a moment to arrive.
 const CALLERS_WAIT: Duration = Duration::from_millis(14_500);
+/// cryptocom-exchange gives up after 5 s, and sends again.
+const CLIENTS_WAIT: Duration = Duration::from_millis(4500);
 /// What the shipped unit's `TimeoutStopSec=25` leaves the drain: the log is flushed and threads are ended after it.
 const UNIT_WAITS: Duration = Duration::from_secs(25 - 5);
 /// Open files beside those of callers and of calls: listeners, the journal, name look-ups, connections turned away.
@@ -59,10 +62,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     let upstream = upstream(reader);
     let pipeline = pipeline(reader);
     let policy = policy::policy(reader);
+    let callers_file = reader.text("callers.file");
     let history = history(reader);
     let log = log(reader);
     compare(reader, &upstream, &pipeline, &server);
-    Settings { upstream, pipeline, http, server, policy, history, log }
+    compare_door(reader, &upstream, http.exchange_v1.deadline);
+    Settings { upstream, pipeline, http, server, policy, callers_file, history, log }
 }
 
 /// Whether the exchange is a stand-in on this machine.
@@ -192,6 +197,19 @@ fn compare(
     if server.max_connections < pipeline.max_in_flight {
         let text = "is less than calls.max_in_flight, which can then not be reached";
         reader.warn("listener.max_connections", text, "raise it, or lower calls.max_in_flight");
+    }
+}
+
+/// Clients of the exchange-shaped door send again by themselves when they gave up waiting.
+fn compare_door(reader: &mut Reader<'_>, upstream: &upstream::Settings, deadline: Duration) {
+    let key = "exchange_v1.deadline_ms";
+    if deadline > CLIENTS_WAIT {
+        let text = "is more than clients wait: cryptocom-exchange gives up after 5 s and places the order again";
+        reader.warn(key, text, "keep it at 4500 or below, unless every client waits longer");
+    }
+    if upstream.connect_deadline >= deadline {
+        let text = "is not more than upstream.connect_deadline_ms: a slow connection would leave no time for the call";
+        reader.warn(key, text, "raise it, or lower upstream.connect_deadline_ms");
     }
 }
 

@@ -13,12 +13,19 @@ use std::{
 use rustix::process::{Resource, geteuid, getrlimit};
 use zeroize::Zeroizing;
 
-use super::{names, problem::Origin, report::Row};
+use super::{
+    names,
+    problem::Origin,
+    report::{READ, Row},
+};
 
 /// Where the configuration file is looked for when none is named.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/crypto-proxy/config.toml";
 /// The environment file of the unit, which `check` reads because a shell has not the unit's environment.
 pub const DEFAULT_ENV_FILE: &str = "/etc/crypto.env";
+
+/// Where the unit keeps its state.
+const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/crypto-proxy";
 
 /// Who wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +47,8 @@ pub struct Sources {
     pub default_config_file: PathBuf,
     /// The unit's credentials (`$CREDENTIALS_DIRECTORY`).
     pub credentials_directory: Option<PathBuf>,
+    /// Where the daemon keeps state (`$STATE_DIRECTORY`).
+    pub state_directory: Option<PathBuf>,
     /// Environment files named by the operator; they must be readable.
     pub env_files: Vec<PathBuf>,
     /// An environment file to be read where none was named.
@@ -79,6 +88,7 @@ impl Sources {
             config_file: config.or_else(|| path(names::CONFIG)),
             default_config_file: DEFAULT_CONFIG_FILE.into(),
             credentials_directory: path(names::CREDENTIALS_DIRECTORY),
+            state_directory: path(names::STATE_DIRECTORY),
             env_files: Vec::new(),
             default_env_file: None,
             env,
@@ -93,7 +103,8 @@ impl Sources {
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
         let looker = if geteuid().is_root() { Looker::Root } else { Looker::User };
-        Self { looker, env_files, default_env_file: Some(DEFAULT_ENV_FILE.into()), ..self }
+        let state_directory = self.state_directory.clone().or_else(|| Some(DEFAULT_STATE_DIRECTORY.into()));
+        Self { looker, env_files, default_env_file: Some(DEFAULT_ENV_FILE.into()), state_directory, ..self }
     }
 
     /// What is looked at, and whether it can be read.
@@ -122,7 +133,7 @@ impl fmt::Debug for Sources {
 
 fn describe(key: &str, path: &Path, absent: &str) -> Row {
     let shown = match std::fs::File::open(path) {
-        Ok(_) => "read".to_owned(),
+        Ok(_) => READ.to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => absent.to_owned(),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "not readable by you".to_owned(),
         Err(error) => format!("cannot be read: {error}"),

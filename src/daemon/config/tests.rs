@@ -93,6 +93,7 @@ impl Case {
     }
 }
 
+mod callers;
 mod canary;
 mod credentials;
 mod samples;

@@ -30,6 +30,8 @@ pub(super) struct Variable {
 #[derive(Default)]
 pub(super) struct Layer {
     pub(super) variables: BTreeMap<String, Variable>,
+    /// Secrets that stand in the source and count for nothing: set again further down, exported, or commented out.
+    pub(super) spare: Vec<Zeroizing<String>>,
 }
 
 /// Every variable of every source, earlier sources first.
@@ -116,7 +118,17 @@ pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) 
         let origin = Origin::EnvFile { path: path.to_owned(), line: entry.line, name: Some(entry.name.clone()) };
         (entry.name, Variable { value: entry.value, origin, quoted: entry.quoted })
     });
-    Some(Layer { variables: variables.collect() })
+    Some(Layer { variables: variables.collect(), spare: spare(&text) })
+}
+
+/// The value of every line that could ever have set a secret, whatever stands before it.
+fn spare(text: &str) -> Vec<Zeroizing<String>> {
+    let assignments = text.lines().filter_map(|line| line.split_once('='));
+    let of_secrets = assignments.filter(|(name, _)| {
+        let name = name.trim().rsplit(|char: char| !char.is_ascii_alphanumeric() && char != '_').next();
+        name.is_some_and(|name| names::is_secret(name) || names::seems_secret(name))
+    });
+    of_secrets.map(|(_, value)| Zeroizing::new(value.to_owned())).collect()
 }
 
 /// systemd hands such a file over, and passes over a name with a byte order mark before it; this daemon's own parser,
@@ -184,7 +196,7 @@ fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
         let origin = Origin::Variable(name.clone());
         (name.clone(), Variable { value: value.clone(), origin, quoted: false })
     });
-    Layer { variables: variables.collect() }
+    Layer { variables: variables.collect(), ..Layer::default() }
 }
 
 /// Reads a text file; where it cannot be read, says why and what to do.
@@ -250,7 +262,7 @@ mod tests {
         let layer = |value: &str| {
             let value = Zeroizing::new(value.to_owned());
             let variable = Variable { value, origin: Origin::Default, quoted: false };
-            Layer { variables: [("A".to_owned(), variable)].into() }
+            Layer { variables: [("A".to_owned(), variable)].into(), ..Layer::default() }
         };
         let variables = Variables { layers: vec![layer(" "), layer("one"), layer("two")], unreadable: false };
         assert_eq!(variables.find("A").unwrap().value.as_str(), "one");

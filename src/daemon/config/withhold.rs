@@ -10,12 +10,17 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::problem::Origin;
+use super::{cleaning, names, problem::Origin, variables::Variables};
+use crate::{
+    daemon::registry,
+    gateway::{secret::LeakSearch, virtual_key},
+};
 
 /// Characters in a row that count as a part.
 const PART: usize = 8;
-/// What the exchange's secrets begin with.
-const SECRET_PREFIX: &str = "cxakp_";
+/// What secrets begin with: the exchange's, and those that we issue (a virtual key is none, and looks like one).
+const SECRET_PREFIXES: [&str; 4] =
+    ["cxakp_", virtual_key::SECRET_PREFIX, virtual_key::KEY_PREFIX, registry::TOKEN_PREFIX];
 /// Letters and digits in a row that count as random where they look so; no key, secret or token has fewer.
 const RANDOM: usize = 16;
 /// Hexadecimal digits and dashes in a row that count as an identifier such as a UUID.
@@ -68,9 +73,30 @@ impl Withheld {
     }
 }
 
-/// Whether the exchange's prefix is followed by anything; alone it is a word of ours.
+/// Every secret of every source, for the search in what is about to leave: pairs that are not used and halves, as they
+/// stand and as they are after cleaning; of lines that count for nothing and of what other programs keep in the same
+/// file only what is long enough, because comments and placeholders are words.
+pub(super) fn leaks(variables: &Variables) -> LeakSearch {
+    let mut search = LeakSearch::default();
+    let cleaned = |value: &str| cleaning::clean(value).ok().map(|(text, _)| text);
+    for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
+        search.add(variable.value.trim());
+        cleaned(&variable.value).iter().for_each(|text| search.add(text));
+        // Two values in one variable: each is a secret by itself.
+        let words = variable.value.split_whitespace().filter(|word| word.len() >= RANDOM);
+        words.for_each(|word| search.add(word));
+    }
+    let others = variables.iter().filter(|(name, _)| names::seems_secret(name)).map(|(_, variable)| &variable.value);
+    let spare = variables.layers.iter().flat_map(|layer| &layer.spare);
+    let others = others.chain(spare).filter_map(|value| cleaned(value));
+    // A path says where a secret is.
+    others.filter(|text| text.len() >= RANDOM && !text.starts_with('/')).for_each(|text| search.add(&text));
+    search
+}
+
+/// Whether a prefix is followed by anything; alone it is a word of ours.
 fn holds_a_secret(lower: &str) -> bool {
-    let mut after = lower.split(SECRET_PREFIX).skip(1);
+    let mut after = SECRET_PREFIXES.iter().flat_map(|prefix| lower.split(prefix).skip(1));
     after.any(|rest| rest.chars().next().is_some_and(|next| !next.is_whitespace()))
 }
 
@@ -126,6 +152,9 @@ mod tests {
         for text in [
             "cxakp_x",
             "CXAKP_Tn8",
+            "cpvs_x",
+            "cpt_x",
+            "see cpvk_x",
             "https://cxakp_tn8.example/",
             "Hj4wQz8LmN2pRt6VxB9c",
             "private/hj4wqz8lmn2prt6vxb9c",
@@ -141,6 +170,7 @@ mod tests {
     fn what_settings_hold_is_none() {
         for text in [
             "begins with cxakp_ as a secret does",
+            "begins with cpt_ as what this proxy issues does",
             "CRYPTO_PROXY__LISTENER__FIRST_REQUEST_DEADLINE_MS",
             "https://uat-api.3ona.co/exchange/v1",
             "ec2-203-0-113-7.eu-central-1.compute.amazonaws.com",

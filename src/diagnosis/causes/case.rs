@@ -94,7 +94,15 @@ impl<'a> Case<'a> {
             return Some(format!("{}, after the last accepted call", change.what.describe()));
         }
         let (before, now) = (good.address?, self.outbound()?);
-        (before != now).then(|| format!("the last accepted call left from {before}, this one from {now}"))
+        // Of two families both may be ours at the same time.
+        let comparable = before.is_ipv4() == now.is_ipv4();
+        (comparable && before != now).then(|| format!("the last accepted call left from {before}, this one from {now}"))
+    }
+
+    /// Whether the last accepted call went to another base URL.
+    pub(super) fn asked_elsewhere(&self) -> bool {
+        let Some(good) = &self.past.last_good else { return false };
+        self.past.changes.iter().any(|change| change.at_ms > good.at_ms && change.what == super::What::Base)
     }
 
     /// Where calls leave from, in words.

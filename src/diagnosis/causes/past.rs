@@ -114,6 +114,29 @@ pub enum Told {
     FailsElsewhere,
 }
 
+impl Told {
+    /// Everything that can be said.
+    pub const ALL: [Self; 4] =
+        [Self::OnlyFlaggedOrders, Self::OnlyMarginOrders, Self::InventedHeaders, Self::FailsElsewhere];
+
+    /// The word for it, on the command line and in a query.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::OnlyFlaggedOrders => "only-flagged-orders",
+            Self::OnlyMarginOrders => "only-margin-orders",
+            Self::InventedHeaders => "invented-headers",
+            Self::FailsElsewhere => "fails-elsewhere",
+        }
+    }
+
+    /// What a word says.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|told| told.word() == word)
+    }
+}
+
 /// The past, as far as anybody knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {

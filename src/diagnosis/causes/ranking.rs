@@ -153,7 +153,8 @@ impl Claim {
 }
 
 const FIRST_METHOD: &str = "private/user-balance";
-const NOTHING_TO_DO: &str = "nothing to do";
+const NOTHING_TO_DO: &str = "nothing to do here; where a program fails all the same, say what it shows: \
+                             `sudo crypto-proxy diagnose --symptom fails-elsewhere` (docs/diagnosis.md)";
 const UNUSABLE: &str = "put right what stands under Configuration; where a file is not readable by you, run it as root: \
                         `sudo crypto-proxy diagnose --alone`";
 const UNEXPLAINED: &str =
@@ -205,8 +206,11 @@ impl Claim {
             self.standing = other.standing;
             self.method = other.method.or(self.method.take());
         }
-        self.pro.extend(other.pro);
-        self.con.extend(other.con);
+        let new = |known: &[String], more: Vec<String>| -> Vec<String> {
+            more.into_iter().filter(|evidence| !known.contains(evidence)).collect()
+        };
+        self.pro.extend(new(&self.pro, other.pro));
+        self.con.extend(new(&self.con, other.con));
     }
 }
 
@@ -222,7 +226,10 @@ fn conclude(findings: &Findings, standing: &[Claim]) -> Conclusion {
     if no_way || no_answer(Probe::Public) {
         return Conclusion::Unreachable;
     }
-    let likely = standing.iter().any(|claim| claim.likelihood() >= Some(Likelihood::Likely));
+    // What one call was refused for, by its content or by our own policy, is worth telling and no trouble of the key.
+    let of_a_call = |cause: Cause| matches!(cause, Cause::OrderItself | Cause::RefusedHere);
+    let likely = |claim: &Claim| claim.likelihood() >= Some(Likelihood::Likely) && !of_a_call(claim.cause);
+    let likely = standing.iter().any(likely);
     let trouble = likely || findings.list.iter().any(|finding| bad(&finding));
     if trouble { Conclusion::Trouble } else { Conclusion::Healthy }
 }

@@ -29,6 +29,7 @@ pub(super) const ALL: &[Rule] = &[
     refusal::half_rotated,
     refusal::clock,
     refusal::address_unsaid,
+    refusal::asked_elsewhere,
     refusal::before_and_after,
     unexplained::nothing_else_known,
     refusal::some_of_them,

@@ -88,7 +88,7 @@ fn ruled_out(findings: &Findings, past: &Past) -> Vec<Cause> {
 fn a_healthy_run_has_no_cause() {
     let ranking = rank(&healthy(), &Past::default());
     assert_eq!((ranking.conclusion, ranking.causes.len(), ranking.tied), (Conclusion::Healthy, 0, 0));
-    assert_eq!(ranking.next_step, "nothing to do");
+    assert!(ranking.next_step.starts_with("nothing to do here;"), "{}", ranking.next_step);
 }
 
 #[test]
@@ -183,6 +183,25 @@ fn row_19_by_the_host_alone() {
     assert!(!top(&healthy().refused(), &Past::default()).0.contains(&Cause::WrongEnvironment));
 }
 
+#[test]
+fn row_19_by_a_base_url_that_changed_since_it_worked() {
+    let changes = vec![Change { at_ms: 600_000, what: What::Base }];
+    let past = Past { changes, ..came(Origin::Proven, good(HOME)) };
+    assert_eq!(top(&healthy().refused(), &past), (vec![Cause::WrongEnvironment], Some(Likely)));
+    let before = Past { changes: vec![Change { at_ms: 400_000, what: What::Base }], ..past };
+    assert_eq!(top(&healthy().refused(), &before).0[0], Cause::ChangedAtExchange);
+}
+
+#[test]
+fn an_address_of_the_other_family_is_no_move() {
+    let ipv6: IpAddr = "2606:4700::9".parse().unwrap();
+    let unstated =
+        Findings { expected: Expected::Unstated, ..healthy().refused().with(&[Probe::Outbound], &confirmed(ipv6)) };
+    assert_eq!(top(&unstated, &came(Origin::Proven, good(HOME))).0[0], Cause::ChangedAtExchange);
+    let away = unstated.with(&[Probe::Outbound], &confirmed(AWAY));
+    assert_eq!(top(&away, &came(Origin::Proven, good(HOME))).0[0], Cause::IpDrift);
+}
+
 fn record(method: &str, class: Class, accepted: u32, refused: u32, last_code: i64) -> MethodPast {
     let failing = refused;
     MethodPast { method: method.into(), class: Some(class), accepted, refused, failing, last_code: Some(last_code) }
@@ -234,8 +253,13 @@ fn what_callers_alone_can_bring_about_is_never_very_likely() {
 fn row_23_the_daemon_uses_another_key_than_the_file() {
     let past = Past { daemon_fingerprint: Some("00000000".into()), ..Past::default() };
     assert_eq!(top(&healthy(), &past), (vec![Cause::NotRestarted], Some(VeryLikely)));
+    let refused = rank(&healthy().refused(), &past);
+    let restart = refused.causes.iter().find(|ranked| ranked.cause == Cause::NotRestarted).unwrap();
+    assert_eq!((restart.likelihood(), restart.con.len()), (Some(Possible), 1), "the daemon's pair may work");
     let past = Past { daemon_fingerprint: Some("5f3a0000".into()), ..Past::default() };
     assert_eq!(top(&healthy(), &past), (vec![], None));
+    let past = Past { daemon_has_another_secret: true, ..past };
+    assert_eq!(top(&healthy(), &past), (vec![Cause::NotRestarted], Some(VeryLikely)));
 }
 
 #[test]

@@ -136,6 +136,6 @@ impl Experience {
 }
 
 /// Whether the exchange took the call as authentic and permitted, whatever it then said.
-fn is_accepted(report: &CallReport) -> bool {
+pub(in crate::diagnosis) fn is_accepted(report: &CallReport) -> bool {
     report.outcome == Outcome::Answered && Kind::is_acceptance(report.code) && report.class != Some(Class::Public)
 }

@@ -26,7 +26,7 @@ use crate::{
 
 mod refusal;
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::diagnosis) mod tests;
 
 /// What is known beside the report itself.
 #[derive(Clone, Debug)]

@@ -246,7 +246,7 @@ pub(super) fn each_mark(file: &Connection, mut take: impl FnMut(String, String, 
     Ok(())
 }
 
-fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
+pub(super) fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
     Ok(CallRow {
         ms: unsigned(row, 0)?,
         rid: row.get(1)?,
@@ -283,10 +283,10 @@ fn immutable(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-fn bounds(filter: &Filter) -> (i64, i64) {
+pub(super) fn bounds(filter: &Filter) -> (i64, i64) {
     (filter.since_ms.map_or(0, signed), filter.until_ms.map_or(i64::MAX, signed))
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::unsigned_abs)
 }

@@ -27,6 +27,7 @@ use crate::{
 mod broken;
 mod kept;
 mod starts;
+mod strip;
 
 const READ: &str = "private/user-balance";
 const CREATE: &str = "private/create-order";

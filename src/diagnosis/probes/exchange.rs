@@ -62,7 +62,10 @@ pub(super) async fn ask(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
         if stop.is_some() {
             break;
         }
-        let finding = session.ask_private(*probe).await;
+        let finding = match run.plan.live.forbids(*probe) {
+            Some(reason) => run.found(*probe, Seen::Skipped(reason), Duration::ZERO),
+            None => session.ask_private(*probe).await,
+        };
         stop = pointless_after(&finding.seen);
         list.push(finding);
     }

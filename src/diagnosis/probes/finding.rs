@@ -155,6 +155,13 @@ pub struct Finding {
     pub took: Duration,
 }
 
+impl Finding {
+    /// What the loader says of the pair, to be looked at with another value in it.
+    pub(in crate::diagnosis) const fn credentials_mut(&mut self) -> Option<&mut CredentialFacts> {
+        if let Seen::Credentials(facts) = &mut self.seen { Some(facts) } else { None }
+    }
+}
+
 /// Which exchange the base URL means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Report, millis, text, timestamp};
 use crate::diagnosis::{
-    causes::{Ranked, Standing},
+    causes::{Change, Event, Ranked, Standing},
+    history::LastStart,
     probes::{Finding, Seen},
 };
 
@@ -42,7 +43,17 @@ pub struct Sheet {
     pub ruled_out: Vec<CauseLine>,
     /// Since when there is a history, in UTC.
     pub history_since: Option<String>,
-    /// What the history knows.
+    /// Why the history could not be read, where it could not.
+    pub history_unread: Option<String>,
+    /// The last private call that was accepted.
+    pub last_good: Option<EventLine>,
+    /// The first one that was refused since.
+    pub first_bad: Option<EventLine>,
+    /// What changed, oldest first.
+    pub changes: Vec<ChangeLine>,
+    /// The last start of a daemon that the history knows.
+    pub daemon_last_start: Option<StartLine>,
+    /// What the history knows, in one paragraph.
     pub history: String,
     /// The one next step.
     pub next_step: String,
@@ -82,6 +93,40 @@ pub struct FlawLine {
     pub place: String,
     /// What the loader says of it.
     pub text: String,
+}
+
+/// A call that is remembered, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventLine {
+    /// When, in UTC.
+    pub at: String,
+    /// Its method.
+    pub method: String,
+    /// Our address then.
+    pub address: Option<String>,
+}
+
+/// A change in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChangeLine {
+    /// When, in UTC.
+    pub at: String,
+    /// What changed.
+    pub what: String,
+}
+
+/// A start of a daemon in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StartLine {
+    /// When, in UTC.
+    pub at: String,
+    /// The fingerprint of the key that it started with.
+    pub key_fingerprint: String,
+    /// Whether it has stopped since.
+    pub stopped: bool,
 }
 
 /// A cause in words.
@@ -127,6 +172,11 @@ impl Sheet {
             cannot_be_told_apart: if tied.len() > 1 { tied } else { Vec::new() },
             ruled_out: ranking.ruled_out.iter().map(cause_line).collect(),
             history_since: past.since_ms.map(timestamp),
+            history_unread: past.unread.clone(),
+            last_good: past.last_good.as_ref().map(event_line),
+            first_bad: past.first_bad.as_ref().map(event_line),
+            changes: past.changes.iter().map(change_line).collect(),
+            daemon_last_start: past.last_start.as_ref().map(start_line),
             history: text::history(report),
             next_step: ranking.next_step.clone(),
         }
@@ -153,6 +203,19 @@ fn line(report: &Report<'_>, finding: &Finding) -> Line {
         code: answer.and_then(|answer| answer.code),
         flaws: flaws.collect(),
     }
+}
+
+fn event_line(event: &Event) -> EventLine {
+    let address = event.address.map(|address| address.to_string());
+    EventLine { at: timestamp(event.at_ms), method: event.method.clone(), address }
+}
+
+fn change_line(change: &Change) -> ChangeLine {
+    ChangeLine { at: timestamp(change.at_ms), what: change.what.describe() }
+}
+
+fn start_line(start: &LastStart) -> StartLine {
+    StartLine { at: timestamp(start.at_ms), key_fingerprint: start.key_fp.clone(), stopped: start.stopped }
 }
 
 fn cause_line(ranked: &Ranked) -> CauseLine {

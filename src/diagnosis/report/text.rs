@@ -10,6 +10,7 @@ use super::{
 };
 use crate::diagnosis::{
     causes::{Conclusion, Likelihood},
+    history::LastStart,
     probes::Verdict,
 };
 
@@ -109,11 +110,9 @@ fn ruled_out(page: &mut Page, sheet: &Sheet) {
 /// What is known from before, in words.
 pub(super) fn history(report: &Report<'_>) -> String {
     let past = report.past;
-    let mut parts = Vec::new();
-    match past.since_ms {
-        None => parts.push(format!("no history before {}", timestamp(report.findings.at_ms))),
-        Some(since) => parts.push(format!("since {}", timestamp(since))),
-    }
+    let begins_ms = past.since_ms.unwrap_or(report.findings.at_ms);
+    let mut parts = vec![format!("no history before {}", timestamp(begins_ms))];
+    parts.extend(past.unread.clone());
     let event = |word: &str, event: &crate::diagnosis::causes::Event| {
         let from = event.address.map(|address| format!(" from {address}")).unwrap_or_default();
         format!("{word} {} {}{from}", timestamp(event.at_ms), event.method)
@@ -121,8 +120,15 @@ pub(super) fn history(report: &Report<'_>) -> String {
     parts.extend(past.last_good.as_ref().map(|good| event("last good", good)));
     parts.extend(past.first_bad.as_ref().map(|bad| event("first bad", bad)));
     parts.extend(past.changes.iter().map(|change| format!("{} {}", timestamp(change.at_ms), change.what.describe())));
+    parts.extend(past.last_start.as_ref().map(last_start));
     parts.extend(past.key_updated_ms.map(|updated| format!("key updated on the dashboard {}", timestamp(updated))));
     parts.join("; ")
+}
+
+/// What the daemon runs with, as far as its last start tells; without a stop it runs, or was killed.
+fn last_start(start: &LastStart) -> String {
+    let since = if start.stopped { "it stopped since" } else { "no stop is recorded since" };
+    format!("the daemon's last start {} used key {}, {since}", timestamp(start.at_ms), start.key_fp)
 }
 
 const fn result_words(conclusion: Conclusion) -> &'static str {

@@ -1,19 +1,35 @@
-//! Public methods, for probes: nothing of ours is in them.
+//! Public methods: nothing of ours is in them, and no client's header.
 //!
-//! Guarantees: a GET without key or signature, over the same client as signed calls, read within the same limits. Does
-//! not: retry, or know a deadline.
+//! Guarantees: sent without key or signature, over the same client as signed calls; answers are capped and checked as
+//! those of signed calls are. Does not: retry, or know a deadline.
 
 use std::sync::Arc;
 
-use super::{Reply, Upstream, check_head, errors};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+
+use super::{Reply, Upstream, check_head, errors, read_capped};
 use crate::gateway::{
     failure::Failure,
     outcome::{Phase, Progress},
 };
 
-/// Answers with a few hundred bytes; the list of all instruments has half a megabyte.
+/// Answers with a few hundred bytes.
 const METHOD: &str = "public/get-tickers";
 const QUERY: &str = "instrument_name=BTC_USD";
+/// The list of all instruments has half a megabyte, and grows; nothing else of the exchange is as long.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// A call that needs no signature.
+#[derive(Clone, Debug)]
+pub struct PublicCall<'a> {
+    /// The method.
+    pub method: &'static str,
+    /// The query, as it goes into the URL.
+    pub query: Option<&'a str>,
+    /// The body, for a method that is posted.
+    pub body: Option<Bytes>,
+}
 
 impl Upstream {
     /// The method that [`Upstream::ask_public`] asks.
@@ -24,18 +40,33 @@ impl Upstream {
     /// # Errors
     /// [`Failure`], as a signed call would meet it.
     pub async fn ask_public(&self) -> Result<Reply, Failure> {
-        let mut url = self.url_of(METHOD);
-        url.set_query(Some(QUERY));
+        self.send_public(PublicCall { method: METHOD, query: Some(QUERY), body: None }).await
+    }
+
+    /// Sends a call that needs no signature.
+    ///
+    /// # Errors
+    /// [`Failure`], as a signed call would meet it.
+    pub async fn send_public(&self, call: PublicCall<'_>) -> Result<Reply, Failure> {
+        let mut url = self.url_of(call.method);
+        url.set_query(call.query);
+        let request = match call.body {
+            None => self.client.get(url),
+            Some(body) => {
+                let json = HeaderValue::from_static("application/json");
+                self.client.post(url).header(header::CONTENT_TYPE, json).body(body)
+            }
+        };
         let progress = Arc::new(Progress::default());
         progress.reach(Phase::Connecting);
-        let mut response = self.client.get(url).send().await.map_err(|error| {
+        let mut response = request.send().await.map_err(|error| {
             if !error.is_connect() {
                 progress.reach(Phase::Sent);
             }
             errors::classify(&error, &progress, self.connect_deadline)
         })?;
         check_head(response.status(), response.headers())?;
-        let bytes = self.read_capped(&mut response).await?;
+        let bytes = read_capped(&mut response, self.max_reply_bytes.max(MAX_ANSWER_BYTES)).await?;
         self.finish(response.status(), response.headers(), bytes, NO_SIGNATURE)
     }
 }

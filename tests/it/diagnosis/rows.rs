@@ -1,7 +1,7 @@
 //! What only the past or a caller can tell, beside probes that are fine; and the operator's manual.
 
 use crypto_proxy::{
-    diagnosis::causes::{Cause, Conclusion, Event, Likelihood::Likely, MethodPast, Told},
+    diagnosis::causes::{Cause, Likelihood::Likely, MethodPast, Told},
     exchange::methods::Class,
 };
 
@@ -19,31 +19,7 @@ fn record(method: &str, refused: u32, last_code: i64) -> MethodPast {
 }
 
 #[tokio::test]
-async fn row_7_reads_work_and_orders_are_refused() {
-    let past = past(|past| past.methods.push(record("private/create-order", 3, 40101)));
-    let outcome = Scenario::healthy().await.past(past).run().await;
-    outcome.says(&[Cause::NoTradePermission], Likely, "enable \"Trade\"").concludes(Conclusion::Trouble);
-}
-
-#[tokio::test]
-async fn row_6_it_worked_with_this_pair_and_nothing_changed_here() {
-    let good = Event { at_ms: 1000, method: READS[0].into(), address: None };
-    let scenario = Scenario::healthy().await.past(past(|past| {
-        past.last_good = Some(good);
-        past.key_updated_ms = Some(2000);
-    }));
-    let scenario = scenario.exchange(|exchange, _| {
-        EVERY_READ.iter().for_each(|method| {
-            exchange.script_always(method, crypto_proxy::sandbox::Fault::code(40101));
-        });
-    });
-    let outcome = scenario.run().await;
-    outcome.says(&[Cause::ChangedAtExchange, Cause::KeyDisabled], Likely, "\"updated\" time");
-    outcome.excludes(&[Cause::KeyMismatch]);
-}
-
-#[tokio::test]
-async fn rows_14_15_18_22_24_25_27_and_28_from_the_record_and_from_what_is_told() {
+async fn rows_14_15_18_24_25_and_28_from_the_record_and_from_what_is_told() {
     let told = |told| past(|past| past.told.push(told));
     let coded =
         |code| past(|past| past.methods.push(MethodPast { accepted: 1, ..record("private/create-order", 0, code) }));
@@ -52,8 +28,6 @@ async fn rows_14_15_18_22_24_25_27_and_28_from_the_record_and_from_what_is_told(
         (told(Told::OnlyMarginOrders), Cause::MarginPermission, "margin permission"),
         (told(Told::InventedHeaders), Cause::InventedScheme, "plain calls"),
         (told(Told::FailsElsewhere), Cause::SignsForItself, "USE_CRYPTO_PROXY=true"),
-        (past(|past| past.refused_here = 3), Cause::RefusedHere, "outcome=refused"),
-        (past(|past| past.recoveries = 3), Cause::Intermittent, "compare address and caller"),
         (coded(306), Cause::OrderItself, "wrong with the order"),
         (coded(140_001), Cause::TriggerOrders, "private/advanced/create-order"),
         (coded(42901), Cause::RateLimit, "used the budget up"),

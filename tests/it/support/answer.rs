@@ -4,8 +4,9 @@ use http::HeaderMap;
 use serde_json::Value;
 
 /// Headers that an answer may have.
-const EXPECTED_HEADERS: [&str; 9] = [
+const EXPECTED_HEADERS: [&str; 10] = [
     "allow",
+    "cache-control",
     "connection",
     "content-length",
     "content-type",
@@ -72,7 +73,8 @@ impl Answer {
                 assert!(json["status"].is_u64() && json["rid"] == 1 && json.get("body").is_some(), "{json}");
             }
             200 => {}
-            401 | 404 | 405 | 408 | 413 | 421 | 400 => assert!(json["detail"].is_string(), "{json}"),
+            401 | 404 | 405 | 408 | 413 | 421 | 429 | 400 => assert!(json["detail"].is_string(), "{json}"),
+            422 if !self.is_of_a_door() => assert_eq!(json["detail"][0]["loc"][0], "query", "{json}"),
             422 => assert!(json["detail"][0]["msg"].is_string() && json["detail"][0]["loc"][0] == "body", "{json}"),
             403 if json.get("detail").is_some() => {}
             503 if json.get("ready").is_some() || json.get("detail").is_some() => {}

@@ -15,6 +15,7 @@ pub(crate) struct Canaries {
     pub(crate) key: String,
     pub(crate) secret: String,
     pub(crate) token: String,
+    pub(crate) diagnosis: String,
     needles: Vec<String>,
 }
 
@@ -22,9 +23,10 @@ impl Canaries {
     pub(crate) fn random() -> Self {
         let letter = |digit: char| char::from(b'g' + u8::try_from(digit.to_digit(16).expect("hex")).expect("small"));
         let random = || Uuid::new_v4().simple().to_string().chars().map(letter).collect::<String>();
-        let (key, secret, token) = (random(), format!("cxakp_{}", random()), random());
-        let needles = [&key, &secret, &token].into_iter().flat_map(|secret| spellings(secret)).collect();
-        Self { key, secret, token, needles }
+        let (key, secret) = (random(), format!("cxakp_{}", random()));
+        let (token, diagnosis) = (random(), random());
+        let needles = [&key, &secret, &token, &diagnosis].into_iter().flat_map(|secret| spellings(secret)).collect();
+        Self { key, secret, token, diagnosis, needles }
     }
 
     /// Fails if any piece of any secret stands in `text`.

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{
+        callers::Known,
         names,
         problem::{Origin, Problem, Problems},
         published::Use,
@@ -22,6 +23,7 @@ use super::{
 use crate::gateway::{
     caller::MAX_TOKEN_BYTES,
     secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
+    virtual_key::{KEY_PREFIX, SECRET_PREFIX},
 };
 
 /// Who can reach the listener.
@@ -86,14 +88,17 @@ pub(in super::super) fn load(
     variables: &Variables,
     credentials: Option<&Credentials>,
     judge: Judge<'_>,
+    known: &Known,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<TokenDigest> {
     let Some(variable) = variables.find(names::TOKEN) else {
-        report_missing(variables, problems);
+        if !known.can_call() {
+            report_missing(variables, problems);
+        }
         return None;
     };
-    let text = checked(&CALLER, variable, credentials, judge, rows, problems)?;
+    let text = checked(&CALLER, variable, credentials, judge, known, rows, problems)?;
     Some(TokenDigest::of(text.as_bytes()))
 }
 
@@ -103,11 +108,12 @@ pub(in super::super) fn load_diagnosing(
     variables: &Variables,
     credentials: Option<&Credentials>,
     judge: Judge<'_>,
+    known: &Known,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<Shown> {
     let variable = variables.find(names::DIAG_TOKEN)?;
-    let text = checked(&DIAGNOSIS, variable, credentials, judge, rows, problems)?;
+    let text = checked(&DIAGNOSIS, variable, credentials, judge, known, rows, problems)?;
     let callers = variables.find(names::TOKEN).and_then(|other| clean(names::TOKEN, other, &mut Problems::default()));
     let digest = TokenDigest::of(text.as_bytes());
     if callers.is_some_and(|callers| TokenDigest::of(callers.as_bytes()).equals(&digest)) {
@@ -124,13 +130,15 @@ fn checked(
     variable: &Variable,
     credentials: Option<&Credentials>,
     judge: Judge<'_>,
+    known: &Known,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<Zeroizing<String>> {
     let text = clean(role.name, variable, problems)?;
     let is_published = judge.published.holds(Use::Token, &text);
     rows.push(row(role.name, facts(&text, is_published, variable), variable));
-    let usable = match unusable(&text, credentials) {
+    let digest = TokenDigest::of(text.as_bytes());
+    let usable = match unusable(&text, credentials).or_else(|| taken(&digest, known)) {
         Some(fault) => {
             problems.push(Problem::error(role.name, &variable.origin, fault, role.remedy));
             false
@@ -138,6 +146,11 @@ fn checked(
         None => bear(role, weakness(role, &text, is_published), &variable.origin, judge.reach, problems),
     };
     usable.then_some(text)
+}
+
+/// One token cannot name two callers.
+fn taken(token: &TokenDigest, known: &Known) -> Option<String> {
+    known.has_token(token).then(|| "was issued to another caller (crypto-proxy caller), and cannot name two".to_owned())
 }
 
 /// A weakness that is borne on this machine alone.
@@ -163,6 +176,9 @@ fn unusable(text: &str, credentials: Option<&Credentials>) -> Option<String> {
     let length = text.chars().count();
     if length == 0 || length > MAX_TOKEN_BYTES {
         return Some(format!("cannot be used: {length} characters"));
+    }
+    if let Some(prefix) = [KEY_PREFIX, SECRET_PREFIX].into_iter().find(|prefix| text.starts_with(prefix)) {
+        return Some(format!("begins with {prefix} as what this proxy issues to sign with does, and is no token"));
     }
     let credentials = credentials?;
     let of_key = credentials.key.equals(&ApiKey::new(text.to_owned()));

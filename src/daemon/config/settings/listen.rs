@@ -7,6 +7,8 @@ use std::{
     path::PathBuf,
 };
 
+use ipnet::IpNet;
+
 use super::super::{credentials::Reach, problem::Problem, reader::Reader};
 use crate::{
     daemon::server::{self, Address},
@@ -21,14 +23,7 @@ const LEAST_HEAD_BYTES: usize = 8192;
 
 /// Who can reach these addresses.
 pub(in super::super) fn reach(listen: &[Address]) -> Reach {
-    if listen.iter().any(is_beyond) { Reach::Beyond } else { Reach::Local }
-}
-
-fn is_beyond(address: &Address) -> bool {
-    match address {
-        Address::Tcp(address) => !address.ip().to_canonical().is_loopback(),
-        Address::Unix(_) => false,
-    }
+    if listen.iter().all(Address::is_local) { Reach::Local } else { Reach::Beyond }
 }
 
 pub(super) fn server(reader: &mut Reader<'_>) -> server::Settings {
@@ -60,7 +55,24 @@ pub(super) fn http(reader: &mut Reader<'_>) -> http::Settings {
         allowed_hosts: reader.parsed("allowed_hosts", &[], host),
         max_body_bytes: reader.number("listener.max_body_bytes", default.max_body_bytes, 1024..=16 << 20),
         body_deadline: reader.millis("listener.body_deadline_ms", default.body_deadline, 100..=60_000),
+        exchange_v1: exchange_v1(reader),
     }
+}
+
+fn exchange_v1(reader: &mut Reader<'_>) -> http::ExchangeDoorSettings {
+    let default = http::ExchangeDoorSettings::default();
+    let calls_per_s = reader.number("public.calls_per_s", default.public_calls_per_s, 1..=10_000);
+    http::ExchangeDoorSettings {
+        deadline: reader.millis("exchange_v1.deadline_ms", default.deadline, 500..=60_000),
+        public_sources: reader.parsed("public.sources", &[], network),
+        public_calls_per_s: calls_per_s,
+    }
+}
+
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, (String, String)> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| ("is no network".to_owned(), "write it as 192.0.2.0/24 or 192.0.2.1".to_owned()))
 }
 
 fn addresses(reader: &mut Reader<'_>) -> Vec<Address> {
@@ -73,7 +85,7 @@ fn addresses(reader: &mut Reader<'_>) -> Vec<Address> {
     if listen.is_empty() && reader.problems.errors().count() == errors {
         reader.error(KEY, "names no address", "write [\"127.0.0.1:9000\"], or take it out", None);
     }
-    for address in listen.iter().filter(|address| is_beyond(address)) {
+    for address in listen.iter().filter(|address| !address.is_local()) {
         let text = format!("tokens and orders travel in clear text to {}", show(address));
         let problem =
             Problem::warning(KEY, &reader.origin(KEY), text, "keep that network private, or listen on loopback");

@@ -49,6 +49,7 @@ fn the_environment_file_lacks_nothing_but_its_placeholders() {
     let on = on.lines().map(|line| match line.strip_suffix('=') {
         Some(name) if name.ends_with("_KEY") => format!("{line}{KEY}\n"),
         Some(name) if name.ends_with("_SECRET") => format!("{line}{SECRET}\n"),
+        Some(name) if name.ends_with("_DIAG_TOKEN") => format!("{line}{TOKEN}-of-the-diagnosis\n"),
         Some(_) => format!("{line}{TOKEN}\n"),
         None => format!("{line}\n"),
     });

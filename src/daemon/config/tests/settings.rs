@@ -139,9 +139,20 @@ fn unusable_values_are_errors_with_place_and_remedy() {
         ("[upstream]\nbase_url = \"http://api.crypto.com/\"", ["must be https", "config.toml:2:1"]),
         ("[egress]\nservices = [\"http://api.ipify.org\"]\nenabled = false", ["is not https", "egress.services"]),
         ("[egress]\nexpected = [\"1.1.1.0/24\"]", ["egress.expected = 1.1.1.0/24", "single addresses"]),
+        ("[public]\nsources = [\"192.0.2\"]", ["public.sources = 192.0.2", "192.0.2.0/24"]),
+        ("[public]\ncalls_per_s = 0", ["public.calls_per_s = 0", "from 1"]),
     ] {
         Case::good().toml(toml).fails_with(&parts);
     }
+}
+
+#[test]
+fn the_exchange_shaped_door_takes_networks_and_single_addresses() {
+    let text = "[public]\nsources = [\"192.0.2.0/24\", \"2001:db8::1\"]\n[exchange_v1]\ndeadline_ms = 4500";
+    let door = Case::good().toml(text).load().http.exchange_v1;
+    let sources: Vec<_> = door.public_sources.iter().map(ToString::to_string).collect();
+    assert_eq!(sources, ["192.0.2.0/24", "2001:db8::1/128"]);
+    assert_eq!(door.deadline, Duration::from_millis(4500));
 }
 
 #[test]
@@ -154,6 +165,8 @@ fn doubtful_values_are_warnings() {
         ("[upstream]\nbase_url = \"https://x.example/\"\nallow_unknown_base = \"x.example\"", ["replay", "x.example"]),
         ("[egress]\nservices = [\"https://api.ipify.org\"]", ["egress.services", "two must agree"]),
         ("[egress]\nexpected = [\"10.0.0.1\"]", ["egress.expected", "not a public address"]),
+        ("[exchange_v1]\ndeadline_ms = 5000", ["exchange_v1.deadline_ms", "gives up after 5 s"]),
+        ("[exchange_v1]\ndeadline_ms = 3000", ["exchange_v1.deadline_ms", "connect_deadline_ms"]),
         ("[listener]\nmax_connections = 10", ["listener.max_connections", "calls.max_in_flight"]),
         ("[listener]\nsocket_group = \"invented\"", ["listener.socket_group", "no unix socket"]),
         ("[policy]\nallow_methods = [\"private/auth-typo\"]", ["policy.allow_methods", "does not know"]),

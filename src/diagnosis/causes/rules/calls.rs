@@ -31,12 +31,13 @@ pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
         (true, true) => format!("beside key {here} the file has another secret than the daemon"),
         (true, false) => return Vec::new(),
     };
-    let start = case
-        .past
-        .last_start
-        .as_ref()
-        .map(|_| "the daemon's is the pair of its last start, and no stop is recorded since");
-    vec![Claim::new(Cause::NotRestarted, Calls, VeryLikely).pro(evidence).maybe_pro(start)]
+    let start = "the daemon's is the pair of its last start, and no stop is recorded since";
+    let start = case.past.last_start.as_ref().map(|_| start);
+    // A daemon that still works with the old pair is not to be restarted into one that is refused.
+    let refused = case.accepted().is_none() && !case.answers().is_empty();
+    let doubt = refused.then_some("the file's pair is not accepted either: put that right before a restart");
+    let likelihood = if refused { Possible } else { VeryLikely };
+    vec![Claim::new(Cause::NotRestarted, Calls, likelihood).pro(evidence).maybe_pro(start).maybe_con(doubt)]
 }
 
 /// The methods of a class that fail now, as far as the record and the probes of this run tell.
@@ -53,7 +54,8 @@ fn trades(case: &Case<'_>) -> bool {
 
 fn how_often(past: &MethodPast) -> String {
     let before = if past.accepted > 0 { "and was accepted before" } else { "and never accepted" };
-    format!("{} was refused {} times {before}", past.method, past.failing)
+    let times = if past.failing == 1 { "once".to_owned() } else { format!("{} times", past.failing) };
+    format!("{} was refused {times} {before}", past.method)
 }
 
 /// Row 7: reads are accepted, and every trade is refused.

@@ -1,4 +1,4 @@
-//! Private probes that were refused: rows 5, 6, 9 to 13, 16, 20, 27, 29 and 30 of the catalogue.
+//! Private probes that were refused: rows 5, 6, 9 to 13, 16, 19, 20, 27, 29 and 30 of the catalogue.
 //!
 //! Guarantees: a signed success in this run excludes what the exchange looks at for every call.
 
@@ -124,9 +124,19 @@ fn at_two_starts(case: &Case<'_>) -> Vec<Claim> {
     ]
 }
 
-/// Whether the address or the clock speaks for itself.
+/// Whether the address, the base URL or the clock speaks for itself.
 pub(super) fn points_elsewhere(case: &Case<'_>) -> bool {
-    case.moved().is_some() || case.is_listed() == Some(false) || case.clock_is_out().is_some()
+    let address = case.moved().is_some() || case.is_listed() == Some(false);
+    address || case.asked_elsewhere() || case.clock_is_out().is_some()
+}
+
+/// Row 19, by the history: the pair worked at another base URL, which may be another environment.
+pub(super) fn asked_elsewhere(case: &Case<'_>) -> Vec<Claim> {
+    if !all_refused(case) || !case.asked_elsewhere() {
+        return Vec::new();
+    }
+    let evidence = "the base URL changed since the last accepted call";
+    vec![Claim::new(Cause::WrongEnvironment, Refusal, Likely).pro(evidence)]
 }
 
 /// Row 5 of the probe matrix: on some days a wrong clock is answered with 40101.

@@ -19,7 +19,7 @@ const TRADE: &str = "private/create-order";
 const TRANSFER: &str = "private/create-withdrawal";
 
 /// An answer to `method`, as its record reports it.
-pub(in crate::diagnosis::hint) fn answer(method: &str, status: u16, code: Option<i64>) -> CallReport {
+pub(in crate::diagnosis) fn answer(method: &str, status: u16, code: Option<i64>) -> CallReport {
     CallReport {
         rid: "rid-1".into(),
         caller: "backend".into(),

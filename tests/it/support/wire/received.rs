@@ -69,6 +69,7 @@ fn whole(bytes: &[u8]) -> Option<(Request, &[u8])> {
     let head = String::from_utf8_lossy(head).into_owned();
     let length =
         head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let length = length.or_else(|| head.starts_with("GET ").then_some(0));
     let (body, after) = rest.split_at_checked(length?)?;
     Some((Request { head, body: body.to_vec() }, after))
 }

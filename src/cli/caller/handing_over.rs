@@ -1,0 +1,115 @@
+//! Gives what was issued to a person or into a file, once.
+//!
+//! Guarantees: the way out is open before anything is issued; a file is new, 0600 and on the disk before the command
+//! ends well, and does not stay where nothing was issued. Does not: write to a pipe, which may end in a log.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, IsTerminal, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::anyhow;
+use zeroize::Zeroizing;
+
+use super::Ended;
+use crate::daemon::{
+    config::Report,
+    registry::{Issued, Problem},
+};
+
+/// Where a secret may go.
+pub(super) enum Way {
+    Terminal,
+    File(File, PathBuf),
+}
+
+impl Way {
+    /// Makes sure of a way out.
+    pub(super) fn open(out: Option<&Path>) -> Result<Self, Ended> {
+        let Some(path) = out else {
+            if io::stdout().is_terminal() {
+                return Ok(Self::Terminal);
+            }
+            let text =
+                "stdout is no terminal: secrets are shown to a terminal, or written with --out FILE; nothing was done";
+            return Err(Ended::Usage(anyhow!(text)));
+        };
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+        let file =
+            file.map_err(|error| Ended::Usage(anyhow!("--out {}: {error}; nothing was done", path.display())))?;
+        let private = file.set_permissions(fs::Permissions::from_mode(0o600));
+        private.map_err(|error| Problem::Unwritable(path.to_owned(), error))?;
+        Ok(Self::File(file, path.to_owned()))
+    }
+
+    /// Hands it over.
+    pub(super) fn hand_over(self, issued: &Issued, base: &str) -> Result<(), Ended> {
+        let text = text(issued, base);
+        match self {
+            Self::Terminal => {
+                let written = io::stdout().lock().write_all(text.as_bytes());
+                written.map_err(|error| lost(issued, &error))?;
+                anstream::println!("\nThis is shown once and stored nowhere.");
+            }
+            Self::File(mut file, path) => {
+                let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+                written.map_err(|error| lost(issued, &error))?;
+                anstream::println!(
+                    "{} (mode 0600) has what {} needs; it is stored nowhere else.",
+                    path.display(),
+                    issued.name
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing was issued.
+    pub(super) fn give_up(self) {
+        if let Self::File(_, path) = self {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn lost(issued: &Issued, error: &io::Error) -> Ended {
+    let name = &issued.name;
+    Ended::Usage(anyhow!("{name} was issued and could not be shown ({error}): crypto-proxy caller revoke {name}"))
+}
+
+/// In the form of an environment file.
+fn text(issued: &Issued, base: &str) -> Zeroizing<String> {
+    let Issued { name, generation, token, signing, .. } = issued;
+    // Room for all of it, so that no copy is left behind by growing.
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    text.push_str(&format!(
+        "# crypto-proxy caller {name}, generation {generation}. Keep it like a password: mode 0600.\n"
+    ));
+    text.push_str(&format!("CRYPTO_PROXY_URL={base}\n"));
+    let Some((key, secret)) = signing else {
+        text.push_str("# X-Proxy-Token of /diag and /metrics.\nCRYPTO_PROXY_DIAG_TOKEN=");
+        text.push_str(token.reveal());
+        text.push('\n');
+        return text;
+    };
+    text.push_str("# X-Proxy-Token of POST /proxy/private.\nCRYPTO_PROXY_TOKEN=");
+    text.push_str(token.reveal());
+    text.push_str(&format!("\n# API key and secret for exchange clients, with the base URL {base}/exchange/v1.\n"));
+    text.push_str(&format!("CRYPTO_PROXY_VIRTUAL_KEY={key}\nCRYPTO_PROXY_VIRTUAL_SECRET="));
+    text.push_str(secret.reveal());
+    text.push('\n');
+    text
+}
+
+/// Where the daemon listens, as far as the configuration tells.
+pub(super) fn base_url(report: &Report) -> String {
+    let listen = report.settings.iter().find(|row| row.key == "listen").map_or("", |row| row.shown.as_str());
+    let first = listen.trim_matches(['[', ']']).split(", ").next().unwrap_or_default().trim_matches('"');
+    match first.strip_prefix("unix:") {
+        Some(_) => "http://localhost".to_owned(),
+        None if first.is_empty() => "http://127.0.0.1:9000".to_owned(),
+        None => format!("http://{first}").replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:"),
+    }
+}

@@ -1,0 +1,124 @@
+//! `diagnose --html`: the status page as a file, made here or by the daemon that was asked.
+//!
+//! Guarantees: the file is 0600 and there whole or not at all; a link in its place is refused, never followed. Does not:
+//! fail a diagnosis because there is no history that this command may read; the page says so.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+use crate::{
+    diagnosis::{
+        history::{Problem, Questions},
+        page::{About, Known, Memory, Outside, Place, Recent, StatusPage},
+        report::Report,
+    },
+    gateway::clock::Clock,
+};
+
+/// Writes the page of this report, with what the history in `history` says; `-` is stdout.
+pub(super) fn write(target: &Path, report: &Report<'_>, history: &Path) -> anyhow::Result<()> {
+    put(target, render(report, history).as_bytes())
+}
+
+/// Writes a page that is there already.
+pub(super) fn put(target: &Path, page: &[u8]) -> anyhow::Result<()> {
+    if target == Path::new("-") {
+        return match io::stdout().lock().write_all(page) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        };
+    }
+    replace(target, page).map_err(|error| anyhow::anyhow!("{} is not written: {error}", target.display()))
+}
+
+fn render(report: &Report<'_>, history: &Path) -> String {
+    let now_ms = Clock::system().now_ms();
+    let read = read(history, now_ms).map_err(|problem| problem.to_string());
+    let memory = match &read {
+        Ok(None) => Memory::Off,
+        Ok(Some(recent)) => Memory::Read(recent),
+        Err(problem) => Memory::Unread(problem),
+    };
+    let pair = report.findings.credentials();
+    let about = About {
+        fingerprint: pair.and_then(|pair| pair.fingerprint.clone()),
+        label: pair.and_then(|pair| pair.label.clone()),
+        source: pair.and_then(|pair| pair.source.clone()),
+        target: report.findings.target.clone(),
+        up_since_ms: None,
+        warnings: Vec::new(),
+    };
+    let outside = Outside::of_report(report);
+    StatusPage::of(
+        &Known { about: &about, report: Some(*report), hints: &[], outside: &outside, memory, now_ms },
+        Place::File,
+    )
+    .html()
+}
+
+fn read(history: &Path, now_ms: u64) -> Result<Option<Recent>, Problem> {
+    match Questions::open(history) {
+        Err(Problem::File(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => Recent::read(&opened?, now_ms).map(Some),
+    }
+}
+
+/// A new file beside it, then one step: nobody reads half a page, and nothing is written through a link.
+fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::symlink_metadata(target) {
+        Ok(data) if !data.is_file() => return Err(io::Error::other("what is there is no regular file")),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let beside = beside(target)?;
+    let written = create(&beside, bytes).and_then(|()| fs::rename(&beside, target));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn beside(target: &Path) -> io::Result<PathBuf> {
+    let name = target.file_name().ok_or_else(|| io::Error::other("that is no name of a file"))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}", Uuid::new_v4().simple()));
+    Ok(target.with_file_name(hidden))
+}
+
+fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_private_whole_and_never_written_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link, victim) = (dir.path().join("a.html"), dir.path().join("b.html"), dir.path().join("victim"));
+        for text in ["one", "another"] {
+            replace(&target, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&target).unwrap(), text);
+            assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o600);
+        }
+        fs::write(&victim, "kept").unwrap();
+        symlink(&victim, &link).unwrap();
+        assert!(replace(&link, b"page").unwrap_err().to_string().contains("no regular file"));
+        assert!(replace(dir.path(), b"page").is_err());
+        assert!(replace(&dir.path().join("no/such"), b"page").is_err());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing is left beside them");
+    }
+}

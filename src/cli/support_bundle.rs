@@ -1,0 +1,155 @@
+//! `crypto-proxy support-bundle`: a ticket for the exchange's support, and the evidence, in one tar.
+//!
+//! Guarantees: the probes of `diagnose --alone` and nothing else goes out; the history is only read; what is written was
+//! searched for every secret of the sources before, and is a new file of mode 0600. Exit codes: 0 written, 1 not written,
+//! 64 usage, 78 nothing at all could be read. Does not: send anything to anybody.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use uuid::Uuid;
+
+use super::{
+    check,
+    diagnose::{Looked, Where},
+    history,
+};
+use crate::{
+    diagnosis::{
+        bundle::{self, Bundle, CallerNames, Material, Record, Refusal, System},
+        history::FILE_NAME,
+        probes::Scope,
+    },
+    gateway::clock::Clock,
+};
+
+mod place;
+
+use place::{Place, Wanted};
+
+/// What it is told.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Where,
+    /// A directory, or a new file ending in .tar [default: the current directory]
+    #[arg(long, value_name = "DIR|FILE.tar")]
+    out: Option<PathBuf>,
+    /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]
+    #[arg(long, visible_alias = "history", value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// The directory of history.db
+    #[arg(long, value_name = "DIR", conflicts_with = "db")]
+    state_dir: Option<PathBuf>,
+    /// Name the callers; without it only how many there are is told
+    #[arg(long)]
+    with_caller_names: bool,
+}
+
+impl Arguments {
+    fn history(&self) -> PathBuf {
+        let in_state_dir = self.state_dir.as_ref().map(|directory| directory.join(FILE_NAME));
+        self.db.clone().or(in_state_dir).unwrap_or_else(history::default_file)
+    }
+}
+
+/// Runs it.
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    let wanted = match Wanted::of(arguments.out.as_deref()) {
+        Ok(wanted) => wanted,
+        Err(problem) => return super::fail(super::USAGE, &problem),
+    };
+    // Before the exchange is asked anything.
+    let place = match wanted.open() {
+        Ok(place) => place,
+        Err(problem) => return super::fail(1, &problem.context("no bundle is written")),
+    };
+    let record = Record::read(&arguments.history(), Clock::system().now_ms());
+    let looked = match Looked::at(arguments.place.clone(), Scope::Full) {
+        Ok(looked) => looked,
+        Err(problem) => return super::fail(1, &problem),
+    };
+    if looked.examined.found_nothing && record.kept.is_err() {
+        let problem = anyhow::anyhow!(
+            "nothing could be read: no configuration, no credentials, no history; where they are for root alone: sudo \
+             crypto-proxy support-bundle"
+        );
+        return super::fail(super::CONFIGURATION, &problem);
+    }
+    match make(&arguments, &looked, &record, &place) {
+        Ok((path, bundle)) => {
+            remarks(&looked, &record);
+            // It is written, whoever reads of it.
+            let _ = tell(&path, &bundle, &mut io::stdout().lock());
+            ExitCode::SUCCESS
+        }
+        Err(problem) => super::fail(1, &problem.context("no bundle is written")),
+    }
+}
+
+fn make(arguments: &Arguments, looked: &Looked, record: &Record, place: &Place) -> anyhow::Result<(PathBuf, Bundle)> {
+    let diagnosis = looked.diagnosis(bundle::without_unknown_methods(looked.past(&arguments.history())));
+    let mut configuration = Vec::new();
+    check::tell(&looked.examined, &arguments.place.env_file, &mut configuration)?;
+    let material = Material {
+        issue: Uuid::new_v4(),
+        report: diagnosis.report(),
+        record,
+        caller_names: if arguments.with_caller_names { CallerNames::Shown } else { CallerNames::Counted },
+        system: &System::of_this_machine(),
+        configuration: &String::from_utf8(configuration)?,
+    };
+    let bundle = bundle::pack(&material, &looked.examined.leaks).map_err(explain)?;
+    let path = place.write(&bundle.name, &bundle.tar)?;
+    Ok((path, bundle))
+}
+
+fn explain(refusal: Refusal) -> anyhow::Error {
+    let hint = match refusal {
+        Refusal::Leak(_) => {
+            "a path, a label, a name or a setting holds a key, a secret or a token, whole or in part: take it out there"
+        }
+        Refusal::Archive(_) => "this is a defect",
+    };
+    anyhow::anyhow!("{refusal}: {hint}")
+}
+
+/// What should be known of a bundle that was written.
+fn remarks(looked: &Looked, record: &Record) {
+    if let Err(why) = &record.kept {
+        anstream::eprintln!("crypto-proxy: without a history ({}: {why})", record.file);
+    }
+    if looked.examined.config.is_none() {
+        anstream::eprintln!("crypto-proxy: the configuration is not usable; configuration.txt says why");
+    }
+    if looked.examined.leaks.too_short() > 0 {
+        anstream::eprintln!(
+            "crypto-proxy: a credential of fewer than 8 characters was not looked for in the bundle: words have it too. \
+             Replace it"
+        );
+    }
+}
+
+fn tell(path: &Path, bundle: &Bundle, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{}, {} bytes, mode 0600, searched for every secret of the sources: none is in it",
+        path.display(),
+        bundle.tar.len()
+    )?;
+    for file in &bundle.files {
+        writeln!(out, "  {:<18} {:>7}  {}", file.name, file.text.len(), file.about)?;
+    }
+    writeln!(out, "next step: read ticket.md, complete it, and attach the tar to a ticket at the exchange's support:")?;
+    writeln!(out, "  tar -xOf {} {}/ticket.md", quoted(path), bundle.name)
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/._-+".contains(char);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

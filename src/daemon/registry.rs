@@ -1,0 +1,157 @@
+//! The callers that `crypto-proxy caller` issued: the file, the marks, the master key.
+//!
+//! Guarantees: the file holds nothing that a caller could be imitated with: a token is a SHA-256 of 256 random bits, a
+//! virtual secret is derived from the master key when it is needed. A generation of a caller that was revoked does not
+//! come back with an older copy of the file, because the marks in the state directory remember it, nor with an older
+//! state directory, because the file does not list it; where both are restored, both forget. Every file is replaced in
+//! one step; two edits at a time wait for each other. Does not: reach a running daemon, which reads it all at its start.
+
+use std::{fmt, io, path::PathBuf};
+
+mod disk;
+mod edit;
+mod entry;
+mod file;
+mod marks;
+mod master;
+
+pub use self::{
+    edit::{Edit, Issued, Secret},
+    entry::{Entry, Fault, Generation, Rights},
+    file::{CallerText, FileText, GenerationText},
+    marks::{Mark, Marks},
+    master::Master,
+};
+
+/// The name of the file, beside the configuration file unless `callers.file` names another.
+pub const FILE_NAME: &str = "callers.toml";
+/// The name of the marks in the state directory.
+pub const MARKS_NAME: &str = "callers.marks";
+/// The name of the master key, in the state directory, among the unit's credentials, or beside the configuration file.
+pub const MASTER_NAME: &str = "callers.master";
+/// What every token that we issue begins with: shows what it is, and is refused as a credential of the exchange.
+pub const TOKEN_PREFIX: &str = "cpt_";
+
+/// Where everything is.
+#[derive(Clone)]
+pub struct Places {
+    /// The callers.
+    pub file: PathBuf,
+    /// Whether the file was named by the operator, and so has to be there.
+    pub named: bool,
+    /// Where the marks are, and the master key unless it is elsewhere.
+    pub state_directory: Option<PathBuf>,
+    /// The master key among the unit's credentials, which counts first.
+    pub credential: Option<PathBuf>,
+    /// Where the unit's credential may come from, for whoever looks on behalf of the daemon; counts next.
+    pub origin: Option<PathBuf>,
+}
+
+/// Why the callers cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// A file that cannot be read.
+    #[error("{0}: cannot be read: {1}")]
+    Unreadable(PathBuf, #[source] io::Error),
+    /// A file that cannot be written.
+    #[error("{0}: cannot be written: {1} (run as root: sudo)")]
+    Unwritable(PathBuf, #[source] io::Error),
+    /// A callers file with faults.
+    #[error("{path}: {lines}", path = .0.display(), lines = Lines(.1))]
+    Faulty(PathBuf, Vec<Fault>),
+    /// Marks that are not understood.
+    #[error("{0}: these marks are not understood: {1}; restore the file from a backup, or revoke all and issue anew")]
+    Marks(PathBuf, String),
+    /// A master key that others can read.
+    #[error(
+        "{0}: others can read this master key (mode {1:04o}); revoke all and issue anew, or chmod 600 it if nobody did"
+    )]
+    MasterOpen(PathBuf, u32),
+    /// A file that is no master key.
+    #[error("{0}: this is no master key (64 hexadecimal digits)")]
+    MasterMalformed(PathBuf),
+    /// No master key, though there are callers that need it.
+    #[error(
+        "there is no master key, and the virtual secrets of these callers need it; looked at {0}; restore it, or revoke \
+         all and issue anew"
+    )]
+    MasterMissing(String),
+    /// Another master key than the one that the callers were issued with.
+    #[error(
+        "{0}: another master key than the one that the callers were issued with; restore the right one, or revoke all and issue anew"
+    )]
+    MasterOther(PathBuf),
+    /// A master key that systemd hands over, and that cannot be replaced here.
+    #[error(
+        "{0}: a credential; nobody has access any more, but replace the master key where the unit takes it from (LoadCredential=)"
+    )]
+    MasterElsewhere(PathBuf),
+    /// Nowhere to keep the marks and the master key.
+    #[error("there is no state directory: set STATE_DIRECTORY")]
+    NoStateDirectory,
+    /// A name that is taken.
+    #[error("there is a caller {0} already")]
+    Exists(String),
+    /// A name that nobody has.
+    #[error("there is no caller {0}; crypto-proxy caller list shows them")]
+    Unknown(String),
+    /// A second rotation before the end of the first.
+    #[error("a rotation of {0} is under way: end it first (crypto-proxy caller rotate {0} --finish)")]
+    Rotating(String),
+    /// No rotation to be ended.
+    #[error("no rotation of {0} is under way")]
+    NotRotating(String),
+    /// What was asked for is no caller.
+    #[error("{0}; {1}")]
+    Unfit(String, String),
+}
+
+struct Lines<'a>(&'a [Fault]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, fault) in self.0.iter().enumerate() {
+            let separator = if position == 0 { "" } else { "; " };
+            write!(f, "{separator}line {}: {}: {}; {}", fault.line, fault.key, fault.text, fault.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Places {
+    /// No path: a credential may have been pasted into one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places").finish_non_exhaustive()
+    }
+}
+
+impl Places {
+    /// Reads the callers; none where there is no file, unless it was named.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has faults.
+    pub fn read(&self) -> Result<(FileText, Vec<Entry>), Problem> {
+        if self.named && !self.file.exists() {
+            return Err(Problem::Unreadable(self.file.clone(), io::ErrorKind::NotFound.into()));
+        }
+        edit::read(self)
+    }
+
+    /// The path of the marks.
+    ///
+    /// # Errors
+    /// [`Problem::NoStateDirectory`].
+    pub fn marks(&self) -> Result<PathBuf, Problem> {
+        self.state_directory.as_ref().map(|directory| directory.join(MARKS_NAME)).ok_or(Problem::NoStateDirectory)
+    }
+}
+
+/// A time as the file has it.
+#[must_use]
+pub fn moment(ms: u64) -> String {
+    let at = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms / 1000 * 1000).ok());
+    at.map_or_else(|| "9999-12-30T22:00:00Z".to_owned(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests;

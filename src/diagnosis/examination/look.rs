@@ -1,0 +1,80 @@
+//! One run: probes on a thread of their own, the past from the disk beside them, then the ranking.
+//!
+//! Guarantees: however it ends (a result, a stop, a panic), whoever waits is told, and the next run may begin when its
+//! time has come. Does not: run on the daemon's own thread, where reading trust roots and signing seventy vectors would
+//! keep calls waiting.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{runtime::Builder, sync::watch, task, time};
+
+use super::{Asker, Examiner, Statement, line};
+use crate::diagnosis::{
+    causes::Past,
+    probes::{self, Findings},
+    report::Diagnosis,
+};
+
+/// What a slow disk may take beyond the probes; then the past stays unknown.
+const RECALL: Duration = Duration::from_secs(2);
+
+/// What a run saw, and what it came to for whoever asked first.
+pub(super) struct Look {
+    pub(super) findings: Findings,
+    pub(super) past: Past,
+    pub(super) statement: Statement,
+    pub(super) diagnosis: Arc<Diagnosis>,
+}
+
+/// Notes that no run is under way any more, whatever ended it.
+struct UnderWay(Arc<Examiner>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.lock().running = None;
+    }
+}
+
+/// Makes the run, keeps and tells what it came to.
+pub(super) async fn run(
+    examiner: Arc<Examiner>,
+    asker: Asker,
+    statement: Statement,
+    tell: watch::Sender<Option<Arc<Look>>>,
+) {
+    let under_way = UnderWay(Arc::clone(&examiner));
+    let Some((findings, past)) = see(&examiner).await else {
+        drop(under_way);
+        return line::write_ended(&asker);
+    };
+    let diagnosis = Arc::new(examiner.conclude(findings.clone(), past.clone(), &statement));
+    examiner.last.store(Some(Arc::clone(&diagnosis)));
+    line::write(&asker, &diagnosis);
+    drop(under_way);
+    tell.send_replace(Some(Arc::new(Look { findings, past, statement, diagnosis })));
+}
+
+async fn see(examiner: &Arc<Examiner>) -> Option<(Findings, Past)> {
+    let recall = Arc::clone(&examiner.recall);
+    let past = task::spawn_blocking(logged(move || recall()));
+    let probing = Arc::clone(examiner);
+    let findings = task::spawn_blocking(logged(move || probe(&probing))).await.ok().flatten()?;
+    let past = time::timeout(RECALL, past).await;
+    Some((findings, past.ok().and_then(Result::ok).unwrap_or_default()))
+}
+
+/// `None` where the daemon stops, or no thread can have a runtime.
+fn probe(examiner: &Examiner) -> Option<Findings> {
+    let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+    let run = examiner.stop.run_until_cancelled(probes::run(&examiner.plan, &|_| {}));
+    let findings = runtime.block_on(run);
+    // A look-up that hangs in the system's resolver must not keep the thread.
+    runtime.shutdown_background();
+    findings
+}
+
+/// Lines of the other thread go where this one's go.
+fn logged<T>(work: impl FnOnce() -> T + Send + 'static) -> impl FnOnce() -> T + Send + 'static {
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    move || tracing::dispatcher::with_default(&dispatch, work)
+}

@@ -1,0 +1,108 @@
+//! `GET /diag/crypto-auth` and `POST /diag/run`: why do calls fail, asked of the running daemon.
+//!
+//! Guarantees: opened by a token with the `diagnose` right alone, which opens nothing else; it is checked before anything
+//! of the request is looked at, and a caller's token is answered as any wrong one is, so that nothing is learned from it.
+//! A GET starts no probe. No body is read. Nothing here is a call: there is no record, but a run leaves its own line.
+//! Answers are not to be stored. Does not: let anybody trade, or change anything.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State, response::Response};
+use http::{HeaderValue, Request, header};
+use serde_json::json;
+
+use super::{Doors, private, reply, request::request_id, tally::Refused};
+use crate::{
+    diagnosis::examination::{Asked, Asker, Statement},
+    gateway::whence::{Source, Whence},
+};
+
+mod answer;
+mod statement;
+
+use statement::Unreadable;
+
+const OFF: &str = "The diagnosis is switched off: set CRYPTO_PROXY_DIAG_TOKEN and restart, or run \
+                   `sudo crypto-proxy diagnose --alone` on the host";
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Why nothing is told.
+enum Refusal {
+    Origin,
+    Off,
+    Token,
+    Query(Unreadable),
+}
+
+/// `GET /diag/crypto-auth`: what is known, without asking anybody.
+pub(super) async fn known(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+    unstored(match authenticate(&doors, &request) {
+        Ok(_) => answer::known(&doors),
+        Err(refusal) => refuse(&doors, &Source::of(&request), refusal),
+    })
+}
+
+/// `POST /diag/run`: the probes, now.
+pub(super) async fn run(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+    let (prepared, source) = (prepare(&doors, &request), Source::of(&request));
+    let (asker, statement) = match prepared {
+        Ok(prepared) => prepared,
+        Err(refusal) => return unstored(refuse(&doors, &source, refusal)),
+    };
+    unstored(match doors.examination.ask(asker, statement).await {
+        Asked::Diagnosed(diagnosis) => answer::diagnosed(&doors, &diagnosis),
+        Asked::TooSoon { wait } => answer::too_soon(&doors, wait),
+        Asked::Stopping => retry(detail(503, "The proxy is stopping; nothing was probed"), 1),
+        Asked::Defect => detail(500, "The diagnosis ended in a defect; the log names the place"),
+    })
+}
+
+fn prepare(doors: &Doors, request: &Request<Body>) -> Result<(Asker, Statement), Refusal> {
+    let name = authenticate(doors, request)?;
+    let statement = statement::read(request.uri().query().unwrap_or_default()).map_err(Refusal::Query)?;
+    Ok((Asker { rid: request_id(request), name }, statement))
+}
+
+/// The name of whoever may diagnose, by exactly one token header.
+fn authenticate(doors: &Doors, request: &Request<Body>) -> Result<Arc<str>, Refusal> {
+    if request.headers().contains_key(header::ORIGIN) {
+        return Err(Refusal::Origin);
+    }
+    let callers = doors.gateway.callers();
+    if !callers.has_diagnosing() {
+        return Err(Refusal::Off);
+    }
+    let whence = Whence { source: &Source::of(request), now_ms: doors.examination.now_ms() };
+    let shown = private::token(request.headers());
+    shown.and_then(|token| callers.authenticate_diagnosing(token.as_bytes(), whence)).ok_or(Refusal::Token)
+}
+
+fn refuse(doors: &Doors, source: &Source, refusal: Refusal) -> Response {
+    let counted = |refused, status, text| {
+        doors.tally.count(source, refused);
+        detail(status, text)
+    };
+    match refusal {
+        Refusal::Origin => counted(Refused::Origin, 403, "Requests with an Origin header are not served here"),
+        Refusal::Off => counted(Refused::DiagnosisOff, 403, OFF),
+        Refusal::Token => counted(Refused::Token, 401, "Invalid proxy token"),
+        Refusal::Query(Unreadable { name, message }) => {
+            let body = json!({ "detail": [{ "type": "query", "loc": ["query", name], "msg": message }] });
+            reply::json_response(422, body.to_string().into_bytes())
+        }
+    }
+}
+
+fn detail(status: u16, text: &str) -> Response {
+    reply::json_response(status, json!({ "detail": text }).to_string().into_bytes())
+}
+
+fn retry(mut response: Response, seconds: u64) -> Response {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+fn unstored(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    response
+}

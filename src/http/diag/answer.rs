@@ -1,0 +1,136 @@
+//! What the diagnosis answers: the sheet of a run, what the background knows, and the last hints, in one object.
+//!
+//! Guarantees: the names of the old proxy's answer stand in it (`timestamp_utc`, `server_time_epoch`, `outbound_ip`,
+//! `credentials_status`, `test_result`, `findings`, `causes`); nothing secret, as in the report; an object of the same
+//! names before any run. Does not: hold params, amounts or answers of the exchange.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::{reply, retry};
+use crate::{
+    diagnosis::{
+        hint::Given,
+        report::{Diagnosis, Sheet, timestamp},
+    },
+    gateway::observed::{Expected, Observed, Skew},
+    http::Doors,
+};
+
+const NEXT_BEFORE_ANY_RUN: &str = "nothing was probed since the start: `sudo crypto-proxy diagnose`, or POST /diag/run";
+
+/// The last diagnosis, or what there is without one.
+pub(super) fn known(doors: &Doors) -> Response {
+    match doors.examination.last() {
+        Some(diagnosis) => diagnosed(doors, &diagnosis),
+        None => ok(doors, not_run(doors), "not_run"),
+    }
+}
+
+/// A diagnosis.
+pub(super) fn diagnosed(doors: &Doors, diagnosis: &Diagnosis) -> Response {
+    let sheet = diagnosis.report().sheet();
+    let result = sheet.conclusion.clone();
+    ok(doors, sheet, &result)
+}
+
+/// The last run is too short a time ago.
+pub(super) fn too_soon(doors: &Doors, wait: Duration) -> Response {
+    // Rounded up: who comes back after so many seconds is not sent away again.
+    let seconds = wait.as_millis().div_ceil(1000);
+    let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+    let last = doors.examination.last().map(|last| timestamp(last.findings.at_ms));
+    let text =
+        format!("A run begins once a minute at most; the next one in {seconds} s. GET /diag/crypto-auth has the last");
+    let body = json!({ "detail": text, "retry_after_s": seconds, "last_at": last });
+    retry(reply::json_response(429, body.to_string().into_bytes()), seconds)
+}
+
+fn not_run(doors: &Doors) -> Sheet {
+    Sheet {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        credentials_of: doors.examination.whose().to_owned(),
+        conclusion: "not_run".to_owned(),
+        next_step: NEXT_BEFORE_ANY_RUN.to_owned(),
+        ..Sheet::default()
+    }
+}
+
+fn ok(doors: &Doors, sheet: Sheet, result: &str) -> Response {
+    let now_ms = doors.examination.now_ms();
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
+    let observed = doors.gateway.observed();
+    put("timestamp_utc", json!(timestamp(now_ms)));
+    put("server_time_epoch", json!(now_ms / 1000));
+    put("outbound_ip", json!(observed.outbound().map(|seen| seen.address)));
+    put("credentials_status", json!(credentials_status(doors)));
+    put("key_fingerprint", json!(doors.examination.facts().fingerprint));
+    put("key_label", json!(doors.examination.facts().label));
+    put("test_result", json!(result));
+    put("running", json!(doors.examination.is_running()));
+    put("background", background(observed));
+    put("alarms", alarms(doors));
+    put("hints", doors.hints.list().iter().map(hint).collect());
+    if let Value::Object(sheet) = sheet.json() {
+        body.extend(sheet);
+    }
+    reply::json_response(200, Value::Object(body).to_string().into_bytes())
+}
+
+/// A daemon without a pair does not start.
+fn credentials_status(doors: &Doors) -> &'static str {
+    if doors.examination.facts().flaws.is_empty() { "configured" } else { "configured, with remarks" }
+}
+
+fn background(observed: &Observed) -> Value {
+    let outbound = observed.outbound();
+    let expected = match observed.expected() {
+        Expected::Unstated => json!("unstated"),
+        Expected::Any => json!("any"),
+        Expected::Listed(listed) => json!(listed),
+    };
+    let skew = observed.skew().estimate();
+    json!({
+        "outbound": {
+            "address": outbound.as_ref().map(|seen| seen.address),
+            "age_s": outbound.as_ref().map(|seen| seen.age().as_secs()),
+            "expected": expected,
+            "drift": observed.drift().is_some(),
+        },
+        "clock": {
+            "skew_ms": skew.map(|skew| skew.offset_ms),
+            "uncertainty_ms": skew.map(|skew| skew.uncertainty_ms),
+            "off": skew.is_some_and(Skew::is_large),
+        },
+        "exchange": { "unreachable": observed.is_unreachable() },
+    })
+}
+
+fn alarms(doors: &Doors) -> Value {
+    json!({
+        "all_private_calls_refused": doors.alarms.all_refused(),
+        "refused_methods": doors.alarms.refused_methods(),
+        "address_drift": doors.gateway.observed().drift().is_some(),
+        "clock_off": doors.gateway.observed().skew().estimate().is_some_and(Skew::is_large),
+    })
+}
+
+fn hint(given: &Given) -> Value {
+    let Given { rid, method, code, hint, .. } = given;
+    let others: Vec<&str> = hint.alternatives.iter().map(|other| other.code()).collect();
+    json!({
+        "age_s": given.age().as_secs(),
+        "rid": &**rid,
+        "method": method,
+        "code": code,
+        "cause": hint.cause.code(),
+        "likelihood": hint.likelihood.to_string(),
+        "sentence": hint.cause.sentence(),
+        "evidence": hint.evidence,
+        "not_excluded": others,
+        "next_step": hint.next,
+    })
+}

@@ -1,0 +1,107 @@
+//! `/exchange/v1/…`: the door in the exchange's own shape, for clients that can be pointed at a base URL.
+//!
+//! Guarantees: whoever signs with a virtual key, or shows a token, reaches the same [`Gateway::relay`] as callers of the
+//! other door; what the exchange answered comes back as it came: status, content type, bytes. What we say ourselves has
+//! the exchange's error shape, with codes by which tested clients raise the right exception, and never repeat a call
+//! that may have been executed. The table is in `answer.rs`. Does not: decide who may call what.
+//!
+//! [`Gateway::relay`]: crate::gateway::pipeline::Gateway::relay
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, extract::State, response::Response};
+use http::{Method, Request, header};
+use ipnet::IpNet;
+
+use super::{Doors, tally::Refused};
+use crate::gateway::whence::Source;
+
+mod answer;
+mod budget;
+mod places;
+mod private;
+mod public;
+mod refusal;
+mod served;
+
+use self::{answer::Asked, budget::Budgets, places::Places, public::Audience, refusal::Refusal, served::Served};
+
+/// What the paths of this door begin with.
+pub(super) const PREFIX: &str = "/exchange/v1/";
+
+/// The time that the body of somebody has who is not known yet.
+const UNVERIFIED_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How this door behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// From a private call's arrival to our answer; below what clients wait, because some send again by themselves when
+    /// they gave up waiting (cryptocom-exchange: 5 s).
+    pub deadline: Duration,
+    /// Networks that public calls are relayed for. Empty: everybody while we listen on this machine alone, else nobody.
+    pub public_sources: Vec<IpNet>,
+    /// Public calls in a second from one source.
+    pub public_calls_per_s: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(4), public_sources: Vec::new(), public_calls_per_s: 50 }
+    }
+}
+
+/// What this door remembers from one request to the next.
+#[derive(Debug)]
+pub struct ExchangeDoor {
+    deadline: Duration,
+    places: Places,
+    audience: Audience,
+    budgets: Budgets,
+    served: Served,
+}
+
+impl ExchangeDoor {
+    /// The door; `local` says that we listen on this machine alone.
+    #[must_use]
+    pub fn new(settings: &Settings, local: bool) -> Self {
+        Self {
+            deadline: settings.deadline,
+            places: Places::default(),
+            audience: Audience::new(&settings.public_sources, local),
+            budgets: Budgets::new(settings.public_calls_per_s),
+            served: Served::default(),
+        }
+    }
+
+    /// Logs how many public calls were relayed for whom since the last time.
+    pub fn tell(&self) {
+        self.served.tell();
+    }
+}
+
+/// Serves everything below [`PREFIX`].
+pub(super) async fn serve(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
+    let asked = Asked::by_path(&path);
+    if request.headers().contains_key(header::ORIGIN) {
+        doors.tally.count(&Source::of(&request), Refused::Origin);
+        return answer::refused(&asked, &Refusal::CrossSite);
+    }
+    if path.starts_with("private/") && request.method() == Method::POST {
+        return private::relay(&doors, &path, asked, request).await;
+    }
+    if path.starts_with("public/") && [Method::GET, Method::POST].contains(request.method()) {
+        return public::relay(&doors, asked, request).await;
+    }
+    let refusal = match path.split('/').next() {
+        Some("private") => Refusal::Verb("POST"),
+        Some("public") => Refusal::Verb("GET, POST"),
+        _ => Refusal::NoSuchMethod,
+    };
+    answer::refused(&asked, &refusal)
+}
+
+/// The answer to a `Host` that we do not serve, in this door's shape.
+pub(super) fn misdirected(path: &str) -> Response {
+    answer::refused(&Asked::by_path(path.strip_prefix(PREFIX).unwrap_or_default()), &Refusal::Misdirected)
+}

@@ -1,0 +1,190 @@
+//! This door's shape of every answer: the exchange's own bytes, or `{"id","method","code","message"}` of ours.
+//!
+//! Guarantees: an answer of the exchange goes on as it came; our own `unknown` is 400 with code 40006, which no tested
+//! client repeats by itself, whatever its retry policy says about 408, 429 and 5xx; `not_sent` and refusals may be
+//! repeated, and are harmless. Status and outcome are the same in the answer and in the record.
+
+use axum::{body::Body, response::Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::refusal::Refusal;
+use crate::{
+    exchange::{
+        call::{Method, RequestId},
+        envelope,
+    },
+    gateway::{
+        failure::{Failure, Refusal as GatewayRefusal},
+        outcome::Outcome,
+        pipeline::{Ended, Relayed},
+        upstream::{Reply, ReplyBody},
+    },
+    http::reply,
+};
+
+/// What stands in the place of a method that is none; the exchange says so in the same case.
+const NO_METHOD: &str = "ERROR";
+/// A browser that was led here must not run what somebody may have put into an answer that is no JSON.
+const NO_SCRIPTS: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'");
+const NO_GUESSING: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// What an answer refers to.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    id: Option<RequestId>,
+    method: Option<Method>,
+}
+
+impl Asked {
+    /// Before the body was read: the path alone.
+    pub(super) fn by_path(path: &str) -> Self {
+        Self { id: None, method: Method::parse(path).ok() }
+    }
+
+    /// With the id that stood in the body.
+    pub(super) const fn with_id(mut self, id: Option<RequestId>) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// The method, if the path names one.
+    pub(super) const fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
+    }
+}
+
+/// The status of an answer without one of the exchange's: what the gateway would say, fitted to what clients repeat.
+pub(super) const fn status(of_the_gateway: u16, outcome: Outcome) -> u16 {
+    match (outcome, of_the_gateway) {
+        // The caller has gone; nobody is told.
+        (_, 499) => 499,
+        (Outcome::Unknown, _) => 400,
+        (Outcome::NotSent, _) => 503,
+        // No room, or stopping: the status that goes with the code.
+        (Outcome::Refused, 503) => 429,
+        (Outcome::Refused | Outcome::Answered, status) => status,
+    }
+}
+
+/// What became of a call.
+pub(super) fn relayed(asked: &Asked, relayed: &Relayed) -> Response {
+    let mut response = match &relayed.result {
+        Ok(reply) => passed_on(reply),
+        Err(ended) => ours(asked, status(ended.status(), relayed.outcome), code(ended, relayed), &text(ended, relayed)),
+    };
+    reply::set_outcome(&mut response, relayed.outcome);
+    reply::set_client_oid(&mut response, relayed);
+    response
+}
+
+/// What became of a public call.
+pub(super) fn relayed_public(asked: &Asked, result: &Result<Reply, Ended>) -> Response {
+    match result {
+        Ok(reply) => passed_on(reply),
+        Err(Ended::Refused(_)) => {
+            let text =
+                "too many public calls are under way, or the proxy is stopping; nothing was sent, try again shortly";
+            let mut response = ours(asked, 429, RATE_LIMITED, text);
+            reply::set_outcome(&mut response, Outcome::Refused);
+            response
+        }
+        Err(Ended::Failed(failure)) => ours(asked, 503, MAINTENANCE, &failure.to_string()),
+    }
+}
+
+/// A refusal of the door itself.
+pub(super) fn refused(asked: &Asked, refusal: &Refusal) -> Response {
+    let told = refusal.told();
+    let mut response = ours(asked, told.status, told.code, &refusal.to_string());
+    reply::set_outcome(&mut response, Outcome::Refused);
+    let headers = response.headers_mut();
+    if let Refusal::Verb(verbs) = refusal {
+        headers.insert(header::ALLOW, HeaderValue::from_static(verbs));
+    }
+    if matches!(refusal, Refusal::TooLong | Refusal::TooSlow | Refusal::Broken) {
+        // The rest of the body is on its way and nobody will read it.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+const RATE_LIMITED: i64 = 42901;
+const MAINTENANCE: i64 = 9_010_001;
+const DUPLICATE_REQUEST: i64 = 40006;
+const USER_TIER_INVALID: i64 = 10005;
+const INTERNAL: i64 = 50001;
+
+/// The code that tells why there is no answer; the outcome comes first, because clients decide by it what to repeat.
+fn code(ended: &Ended, relayed: &Relayed) -> i64 {
+    match (relayed.outcome, ended) {
+        (Outcome::Unknown | Outcome::Answered, _) => DUPLICATE_REQUEST,
+        (Outcome::NotSent, _) => MAINTENANCE,
+        (Outcome::Refused, Ended::Refused(GatewayRefusal::Denied(_))) => USER_TIER_INVALID,
+        (Outcome::Refused, Ended::Refused(GatewayRefusal::NoRoom { .. } | GatewayRefusal::Draining)) => RATE_LIMITED,
+        (Outcome::Refused, Ended::Failed(_)) => INTERNAL,
+    }
+}
+
+fn text(ended: &Ended, relayed: &Relayed) -> String {
+    let why = match ended {
+        Ended::Refused(refusal) => refusal.to_string(),
+        Ended::Failed(Failure::Defect) => format!("Proxy error: {}", Failure::Defect),
+        Ended::Failed(failure) => failure.to_string(),
+    };
+    match relayed.outcome {
+        Outcome::Refused | Outcome::Answered => format!("Proxy refused: {why}"),
+        Outcome::NotSent => format!("Not sent: {why}; it may be sent again"),
+        Outcome::Unknown => {
+            let oid = relayed.client_oid.as_ref().map_or_else(String::new, |oid| format!("; client_oid {oid}"));
+            let find_out = relayed.find_out.map_or_else(String::new, |text| format!("; {text}"));
+            format!("UNKNOWN OUTCOME, this call may have been executed: {why}{oid}{find_out}")
+        }
+    }
+}
+
+fn ours(asked: &Asked, status: u16, code: i64, message: &str) -> Response {
+    let mut body = Vec::with_capacity(message.len() + 120);
+    body.extend_from_slice(b"{\"id\":");
+    let id = asked.id.map_or_else(|| "-1".to_owned(), |id| id.value().to_string());
+    body.extend_from_slice(id.as_bytes());
+    body.extend_from_slice(b",\"method\":");
+    envelope::push_json_string(&mut body, asked.method.as_ref().map_or(NO_METHOD, Method::as_str));
+    body.extend_from_slice(b",\"code\":");
+    body.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
+    body.extend_from_slice(b",\"message\":");
+    envelope::push_json_string(&mut body, message);
+    body.push(b'}');
+    let mut response = reply::json_response(status, body);
+    if code == RATE_LIMITED {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// Status, content type and bytes as they came.
+fn passed_on(reply: &Reply) -> Response {
+    let mut response = Response::new(Body::from(reply.raw.clone()));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = response.headers_mut();
+    headers.extend(reply.content_type.clone().map(|value| (header::CONTENT_TYPE, value)));
+    if let ReplyBody::Text { .. } = reply.body {
+        headers.insert(HeaderName::from_static("content-security-policy"), NO_SCRIPTS);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_GUESSING);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_executed_is_told_by_a_status_that_nobody_repeats() {
+        for of_the_gateway in [500, 502, 503, 504] {
+            assert_eq!(status(of_the_gateway, Outcome::Unknown), 400);
+            assert_eq!(status(of_the_gateway, Outcome::NotSent), 503);
+        }
+        assert_eq!(status(503, Outcome::Refused), 429);
+        assert_eq!(status(403, Outcome::Refused), 403);
+    }
+}

@@ -1,0 +1,161 @@
+//! `POST /exchange/v1/private/…`: who asks, what they ask for, and on to the gateway.
+//!
+//! Guarantees: before somebody is known a body is read in a bounded number of places, of bounded size and time; a
+//! verified caller, and nobody else, has exactly one record; path and body name the same method. The order of the
+//! checks is that of the wire contract.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use futures_util::FutureExt;
+use http::Request;
+
+use super::{
+    UNVERIFIED_DEADLINE,
+    answer::{self, Asked},
+    refusal::Refusal,
+};
+use crate::{
+    exchange::{
+        call::{Call, RequestId},
+        client_body::ClientBody,
+    },
+    gateway::{caller::Caller, pipeline::Relayed, record::CallRecord, whence::Source},
+    http::{
+        Doors,
+        private::{TOKEN, authenticate, is_json, read_body},
+        request::{KnownCaller, request_id},
+    },
+};
+
+/// The longest body that is read of somebody who is not known yet; ten orders in a list have less than 8 KiB.
+const UNVERIFIED_BYTES: usize = 32 << 10;
+
+/// Serves one call.
+pub(super) async fn relay(doors: &Arc<Doors>, path: &str, asked: Asked, request: Request<Body>) -> Response {
+    if request.headers().contains_key(TOKEN) {
+        relay_with_token(doors, path, asked, request).await
+    } else {
+        relay_signed(doors, path, asked, request).await
+    }
+}
+
+/// For whoever shows a token, which is checked before a byte of the body is read.
+async fn relay_with_token(doors: &Arc<Doors>, path: &str, asked: Asked, request: Request<Body>) -> Response {
+    let source = Source::of(&request);
+    let Some(caller) = authenticate(doors, request.headers()) else {
+        return refuse(doors, &source, &asked, &Refusal::Token);
+    };
+    let record = open(doors, &request, &caller);
+    known(&asked.clone(), record, |mut record| async move {
+        let is_json = is_json(request.headers());
+        let settings = &doors.settings;
+        let read = read_body(request, settings.max_body_bytes, settings.body_deadline).await;
+        let bytes = match read {
+            Ok(bytes) if is_json => bytes,
+            Ok(_) => return end(&mut record, &asked, &Refusal::NotJson),
+            Err(refusal) => return end(&mut record, &asked, &refusal.into()),
+        };
+        match ClientBody::parse(&bytes) {
+            Ok(body) => go_on(doors, path, asked, record, &caller, &source, &body).await,
+            Err(problem) => end(&mut record, &asked, &Refusal::Body(problem)),
+        }
+    })
+    .await
+}
+
+/// For whoever signs with a virtual key.
+async fn relay_signed(doors: &Arc<Doors>, path: &str, asked: Asked, request: Request<Body>) -> Response {
+    let source = Source::of(&request);
+    let rid = request_id(&request);
+    let bytes = match read_unverified(doors, &source, request).await {
+        Ok(bytes) => bytes,
+        Err(refusal) => return refuse(doors, &source, &asked, &refusal),
+    };
+    let body = match ClientBody::parse(&bytes) {
+        Ok(body) => body,
+        Err(problem) => return refuse(doors, &source, &asked, &Refusal::Body(problem)),
+    };
+    let asked = asked.with_id(body.id);
+    let verified = match body.claim() {
+        Ok(claim) => doors.gateway.verify(&claim).await,
+        Err(unclaimed) => Err(unclaimed.into()),
+    };
+    let caller = match verified {
+        Ok(caller) => caller,
+        Err(refused) => return refuse(doors, &source, &asked, &Refusal::Claim(refused)),
+    };
+    let record = doors.gateway.recorder().open(rid, Arc::clone(&caller.name));
+    let record = record.at_door(doors.exchange_v1.deadline, answer::status);
+    let (body, caller, source) = (&body, &caller, &source);
+    known(&asked.clone(), record, |record| go_on(doors, path, asked, record, caller, source, body)).await
+}
+
+fn open(doors: &Doors, request: &Request<Body>, caller: &Caller) -> CallRecord {
+    let record = doors.gateway.recorder().open(request_id(request), Arc::clone(&caller.name));
+    record.at_door(doors.exchange_v1.deadline, answer::status)
+}
+
+/// Answers a known caller, also where we have a defect.
+async fn known<F>(asked: &Asked, record: CallRecord, serve: impl FnOnce(CallRecord) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let progress = record.progress();
+    let served = AssertUnwindSafe(serve(record)).catch_unwind().await;
+    let defect = || answer::relayed(asked, &Relayed::defect(progress.outcome_without_answer()));
+    let mut response = served.unwrap_or_else(|_| defect());
+    response.extensions_mut().insert(KnownCaller);
+    response
+}
+
+/// Reads a body before anybody is known.
+async fn read_unverified(doors: &Doors, source: &Source, request: Request<Body>) -> Result<bytes::Bytes, Refusal> {
+    let is_json = is_json(request.headers());
+    let _place = doors.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
+    let bytes = doors.settings.max_body_bytes.min(UNVERIFIED_BYTES);
+    let deadline = doors.settings.body_deadline.min(UNVERIFIED_DEADLINE);
+    let body = read_body(request, bytes, deadline).await?;
+    if is_json { Ok(body) } else { Err(Refusal::NotJson) }
+}
+
+/// With a caller who is known: what is asked for, and what becomes of it.
+async fn go_on(
+    doors: &Arc<Doors>,
+    path: &str,
+    asked: Asked,
+    mut record: CallRecord,
+    caller: &Caller,
+    source: &Source,
+    body: &ClientBody<'_>,
+) -> Response {
+    let asked = asked.with_id(body.id);
+    match read_call(doors, path, body) {
+        Ok(call) => answer::relayed(&asked, &doors.gateway.relay(record, caller, source, call).await),
+        Err(refusal) => end(&mut record, &asked, &refusal),
+    }
+}
+
+fn read_call(doors: &Doors, path: &str, body: &ClientBody<'_>) -> Result<Call, Refusal> {
+    if body.method != path {
+        return Err(Refusal::Disagree);
+    }
+    // A client that sends no id cannot miss its own in the answer.
+    let id = body.id.unwrap_or(RequestId::BACKEND);
+    let dialect = doors.gateway.settings().dialect;
+    let call = Call::parse(id, &body.method, body.params, dialect).map_err(Refusal::Invalid)?;
+    Ok(call.written_as(body.layout))
+}
+
+/// Refuses a caller who is known, on the record.
+fn end(record: &mut CallRecord, asked: &Asked, refusal: &Refusal) -> Response {
+    let told = refusal.told();
+    record.ended(told.status, told.word);
+    answer::refused(asked, refusal)
+}
+
+/// Refuses somebody who is not known, and counts it.
+fn refuse(doors: &Doors, source: &Source, asked: &Asked, refusal: &Refusal) -> Response {
+    doors.tally.count(source, refusal.counted());
+    answer::refused(asked, refusal)
+}

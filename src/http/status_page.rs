@@ -1,0 +1,239 @@
+//! `GET /` for a browser: the status page, for whoever shows a token that may diagnose.
+//!
+//! Sign-in is HTTP Basic: any user name, the token as the password; no cookie, no session. Guarantees: one rendering at
+//! a time, off the thread that serves calls, kept for some seconds, so that reloading costs nothing; wrong tokens slow
+//! down their source on this page and nowhere else; the header is never logged. Does not: take a caller's token, or any
+//! verb but GET and HEAD.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+
+use super::{Doors, operations, private, tally::Refused};
+use crate::{
+    diagnosis::{
+        history::History,
+        page::{About, Hinted, Known, Memory, Outside, Place, Recent, StatusPage, Style},
+        report::Diagnosis,
+    },
+    gateway::{
+        clock::Clock,
+        whence::{Source, Whence},
+    },
+};
+
+mod basic;
+mod brake;
+mod notice;
+
+use brake::Brake;
+use notice::Notice;
+
+/// A rendering is shown for so long, and longer where it took long.
+const FRESH: Duration = Duration::from_secs(3);
+/// A rendering takes at most one part in so many of the time.
+const SHARE: u32 = 20;
+/// Who asks for a page waits at most so long for it; the disk may not answer.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What the page is made from, and what keeps it cheap.
+pub struct StatusDesk {
+    about: About,
+    history: History,
+    clock: Clock,
+    brake: Brake,
+    shown: Arc<tokio::sync::Mutex<Option<Shown>>>,
+}
+
+impl fmt::Debug for StatusDesk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusDesk").finish_non_exhaustive()
+    }
+}
+
+/// A rendering: the page that asks again by itself, and the one that stands still.
+struct Shown {
+    served: Bytes,
+    copy: Bytes,
+    until: Instant,
+    diagnosis: Option<Arc<Diagnosis>>,
+}
+
+impl StatusDesk {
+    /// A page about this daemon.
+    #[must_use]
+    pub fn new(about: About, history: History, clock: Clock) -> Self {
+        Self { about, history, clock, brake: Brake::default(), shown: Arc::default() }
+    }
+
+    /// The page, new or of the last seconds; nothing where it does not come in time.
+    async fn page(&self, doors: &Doors, place: Place) -> Option<Bytes> {
+        // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
+        let rendered = async {
+            let mut shown = Arc::clone(&self.shown).lock_owned().await;
+            let diagnosis = doors.examination.last();
+            if let Some(shown) = shown.as_ref().filter(|shown| shown.is_current(diagnosis.as_ref())) {
+                return Some(shown.at(place));
+            }
+            let (about, history, now_ms) = (self.about.clone(), self.history.clone(), self.clock.now_ms());
+            let hints: Vec<Hinted> = doors.hints.list().iter().map(|given| Hinted::of(given, now_ms)).collect();
+            let (outside, began) = (Outside::of(doors.gateway.observed(), now_ms), Instant::now());
+            let rendering = tokio::task::spawn_blocking(move || {
+                let (served, copy) = render(&about, &history, diagnosis.as_deref(), (&outside, &hints), now_ms);
+                let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
+                shown.insert(Shown { served, copy, until, diagnosis }).at(place)
+            });
+            rendering.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, rendered).await.ok().flatten()
+    }
+}
+
+impl Shown {
+    fn at(&self, place: Place) -> Bytes {
+        match place {
+            Place::Served => self.served.clone(),
+            Place::File => self.copy.clone(),
+        }
+    }
+
+    fn is_current(&self, diagnosis: Option<&Arc<Diagnosis>>) -> bool {
+        let same = match (&self.diagnosis, diagnosis) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        same && Instant::now() < self.until
+    }
+}
+
+fn render(
+    about: &About,
+    history: &History,
+    diagnosis: Option<&Diagnosis>,
+    (outside, hints): (&Outside, &[Hinted]),
+    now_ms: u64,
+) -> (Bytes, Bytes) {
+    let read = history
+        .questions()
+        .and_then(|questions| questions.map(|questions| Recent::read(&questions, now_ms)).transpose());
+    let read = read.map_err(|problem| problem.to_string());
+    let memory = match &read {
+        Ok(None) => Memory::Off,
+        Ok(Some(recent)) => Memory::Read(recent),
+        Err(problem) => Memory::Unread(problem),
+    };
+    let report = diagnosis.map(Diagnosis::report);
+    let known = Known { about, report, hints, outside, memory, now_ms };
+    let page = |place| Bytes::from(StatusPage::of(&known, place).html());
+    (page(Place::Served), page(Place::File))
+}
+
+/// `GET /`.
+pub(super) async fn root(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+    if !wants_html(request.headers()) {
+        return operations::root().await;
+    }
+    if let Some(refused) = private::refuse_browser(&doors, &request) {
+        return refused;
+    }
+    match admit(&doors, &request) {
+        Ok(()) => match doors.status.page(&doors, place(&request)).await {
+            Some(page) => html(StatusCode::OK, page),
+            None => Notice::slow().into_response(),
+        },
+        Err(notice) => notice.into_response(),
+    }
+}
+
+/// Whether whoever asks may see the page; else what they are told.
+fn admit(doors: &Doors, request: &Request<Body>) -> Result<(), Notice> {
+    let callers = doors.gateway.callers();
+    if !callers.has_diagnosing() {
+        return Err(Notice::no_token_is_set());
+    }
+    if !request.headers().contains_key(header::AUTHORIZATION) {
+        return Err(Notice::sign_in());
+    }
+    let (source, brake) = (Source::of(request), &doors.status.brake);
+    let whence = Whence { source: &source, now_ms: doors.status.clock.now_ms() };
+    if let Err(wait) = brake.check(&source, Instant::now()) {
+        doors.tally.count(&source, Refused::Page);
+        return Err(Notice::wait(wait));
+    }
+    let password = basic::password(request.headers());
+    if password.is_some_and(|password| callers.authenticate_diagnosing(&password, whence).is_some()) {
+        brake.release(&source);
+        return Ok(());
+    }
+    brake.failed(&source, Instant::now());
+    doors.tally.count(&source, Refused::Page);
+    Err(Notice::wrong_token())
+}
+
+/// `/?copy` stands still: to be read for longer than half a minute, or to be kept.
+fn place(request: &Request<Body>) -> Place {
+    if request.uri().query() == Some("copy") { Place::File } else { Place::Served }
+}
+
+/// A browser names `text/html`; programs do not.
+fn wants_html(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
+        let refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.trim_end_matches(['0', '.']).is_empty());
+        is_html && !parts.any(refused)
+    })
+}
+
+/// A page of HTML with everything that browsers are told about it.
+fn html(status: StatusCode, page: impl Into<Body>) -> Response {
+    let mut response = Response::new(page.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, Style::own().policy()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_name_html_and_programs_do_not() {
+        let wants = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::ACCEPT, value.parse().unwrap());
+            }
+            wants_html(&headers)
+        };
+        assert!(wants(&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"]));
+        assert!(wants(&["application/json", "TEXT/HTML ; q=0.1"]));
+        for none in [&[] as &[_], &["*/*"], &["application/json"], &["text/html;q=0"], &["text/html; q=0.000"]] {
+            assert!(!wants(none), "{none:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What somebody is told who does not see the status page.
+//!
+//! Guarantees: the same answer for every wrong token; nothing of the request is repeated, and nothing of the state told
+//! but whether a token is set at all. Does not: prompt where no token could be right.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use super::html;
+use crate::diagnosis::page::{Piece, Style};
+
+/// Any user name, and bytes of UTF-8 where a browser has to choose.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"crypto-proxy\", charset=\"UTF-8\"");
+
+/// A small page.
+#[derive(Debug, Template)]
+#[template(path = "notice.html")]
+pub(super) struct Notice {
+    status: StatusCode,
+    prompts: bool,
+    wait: Option<Duration>,
+    title: &'static str,
+    lines: Vec<Vec<Piece>>,
+}
+
+impl Notice {
+    fn new(status: StatusCode, title: &'static str, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(|line| Piece::all(line)).collect();
+        Self { status, prompts: false, wait: None, title, lines }
+    }
+
+    pub(super) fn no_token_is_set() -> Self {
+        let lines = [
+            "This daemon has a status page, and no token that opens it.",
+            "Set `CRYPTO_PROXY_DIAG_TOKEN` in `/etc/crypto.env` to a random value of its own, then \
+             `sudo systemctl restart crypto-proxy`. Make one with \
+             `head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='`.",
+            "Without it: `sudo crypto-proxy diagnose --alone` on the host.",
+        ];
+        Self::new(StatusCode::FORBIDDEN, "No token is set", &lines)
+    }
+
+    pub(super) fn sign_in() -> Self {
+        let lines = [
+            "The status page opens with the token of `CRYPTO_PROXY_DIAG_TOKEN`, as the password; any user name will do.",
+            "A caller's token, `CRYPTO_PROXY_TOKEN`, does not open it. `sudo grep ^CRYPTO_PROXY_DIAG_TOKEN= \
+             /etc/crypto.env` shows the right one on the host.",
+        ];
+        Self { prompts: true, ..Self::new(StatusCode::UNAUTHORIZED, "Sign in", &lines) }
+    }
+
+    pub(super) fn wrong_token() -> Self {
+        Self { title: "That was not the token", ..Self::sign_in() }
+    }
+
+    pub(super) fn wait(wait: Duration) -> Self {
+        let lines = [
+            "Too many wrong tokens came from your address. Wait a moment and load the page again; every API door goes on.",
+            "On the host, `sudo crypto-proxy diagnose --alone` needs no token.",
+        ];
+        Self { wait: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &lines) }
+    }
+
+    pub(super) fn slow() -> Self {
+        let lines = [
+            "The page was not ready in time: the disk that holds the history does not answer.",
+            "Calls do not depend on it. `sudo crypto-proxy diagnose --alone` on the host does not, either.",
+        ];
+        let notice = Self::new(StatusCode::SERVICE_UNAVAILABLE, "The history does not answer", &lines);
+        Self { wait: Some(Duration::from_secs(10)), ..notice }
+    }
+
+    fn style(&self) -> &'static str {
+        Style::own().sheet()
+    }
+}
+
+impl IntoResponse for Notice {
+    fn into_response(self) -> Response {
+        let mut response = html(self.status, self.render().unwrap_or_default());
+        let headers = response.headers_mut();
+        if self.prompts {
+            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        }
+        if let Some(wait) = self.wait {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000) as u64));
+        }
+        response
+    }
+}
