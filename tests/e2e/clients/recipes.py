@@ -2,7 +2,7 @@
 
     recipes.py DOCUMENT DIRECTORY
 
-Writes each into a file of its name, and prints the names.
+Writes each into a file `recipe_NAME`, and prints the names.
 """
 
 import pathlib
@@ -12,5 +12,5 @@ import sys
 RECIPE = re.compile(r"^<!-- recipe: ([\w.]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 for name, code in RECIPE.findall(pathlib.Path(sys.argv[1]).read_text()):
-    (pathlib.Path(sys.argv[2]) / name).write_text(code)
+    (pathlib.Path(sys.argv[2]) / f"recipe_{name}").write_text(code)
     print(name)

@@ -2,7 +2,7 @@
 # Exchange clients as their registries ship them, none of them modified, each with a stand-in exchange of its own: first
 # directly, then through the proxy. Their steps are those of steps.txt.
 #
-#   tests/e2e/clients/run.sh PATH-OF-THE-BINARY
+#   tests/e2e/clients/run.sh PATH-OF-THE-BINARY [SCRIPT...]
 #
 # Needs python3 (3.11 or newer) with venv, node with npm, jq, and the registries of both (PyPI, npm). Everything is
 # installed into a temporary directory. About two minutes.
@@ -10,11 +10,14 @@ set -uo pipefail
 export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-[[ $# == 1 && -x $1 ]] || {
-    printf 'usage: %s PATH-OF-THE-BINARY\n' "$0" >&2
+[[ $# -ge 1 && -x $1 ]] || {
+    printf 'usage: %s PATH-OF-THE-BINARY [SCRIPT...]\n' "$0" >&2
     exit 64
 }
 binary=$(realpath -- "$1")
+shift
+scripts=("$@")
+((${#scripts[@]} > 0)) || scripts=(ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py)
 work=$(mktemp -d)
 # shellcheck source=tests/e2e/checks.sh
 . "$here/../checks.sh"
@@ -120,13 +123,16 @@ stop() { # pids...
     wait "$@" 2>/dev/null
 }
 
+# What is said to loopback goes there, whatever the environment says about proxies.
+without_proxies() {
+    env -u http_proxy -u https_proxy -u all_proxy -u HTTP_PROXY -u HTTPS_PROXY -u ALL_PROXY PYTHONDONTWRITEBYTECODE=1 "$@"
+}
 # Runs a client; each of its steps is a check. What it said besides stands below a step that failed.
 client() { # script, directly|proxy
     local line lines=0
     local command=("$work/python/bin/python" "$here/$1")
     [[ $1 != *.mjs ]] || command=(node "$work/node/$1")
-    env -u http_proxy -u https_proxy -u all_proxy -u HTTP_PROXY -u HTTPS_PROXY -u ALL_PROXY PYTHONDONTWRITEBYTECODE=1 \
-        CLIENTS_THROUGH="$2" CLIENTS_REST="$base/exchange/v1" CLIENTS_STREAM="ws${base#http}/exchange/v1" CLIENTS_KEY="$key" CLIENTS_SECRET="$secret" \
+    without_proxies CLIENTS_THROUGH="$2" CLIENTS_REST="$base/exchange/v1" CLIENTS_STREAM="ws${base#http}/exchange/v1" CLIENTS_KEY="$key" CLIENTS_SECRET="$secret" \
         CLIENTS_CONTROL="${exchange_base%/exchange/v1}/sandbox" "${command[@]}" >"$work/said" 2>"$work/said.err"
     while IFS= read -r line; do
         lines=$((lines + 1))
@@ -160,9 +166,29 @@ search_works() {
     is "$(found "$dir")" 'real_key real_secret virtual_key'
 }
 
+# ---- the recipes of docs/clients.md ----------------------------------------------------------------------------------
+
+# A recipe runs to its end, and its last line is the name of the order that it placed and cancelled.
+recipe() { # name
+    local said command=("$work/python/bin/python" "$work/node/$1")
+    [[ $1 != *.mjs ]] || command=(node "$work/node/$1")
+    if said=$(without_proxies CRYPTO_PROXY_URL="$base" CRYPTO_PROXY_VIRTUAL_KEY="$key" CRYPTO_PROXY_VIRTUAL_SECRET="$secret" \
+        timeout 30 "${command[@]}" 2>&1) && [[ ${said##*$'\n'} == invented-1 ]]; then return; fi
+    printf '%s\n' "$said" | sed 's/^/     | /'
+    return 1
+}
+streams() { # whether the proxy has any
+    local status
+    status=$(curl -s -o /dev/null -m 1 -w '%{http_code}' -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+        -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: aW52ZW50ZWQtMDEyMzQ1Ng==' "$base/exchange/v1/market")
+    [[ $status == 101 ]]
+}
+
 # ---- the clients -------------------------------------------------------------------------------------------------------
 
-for script in ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py; do
+"$work/python/bin/python" "$here/recipes.py" "$here/../../../docs/clients.md" "$work/node" >"$work/recipes"
+check 'docs/clients.md has a recipe for each client' test "$(wc -l <"$work/recipes")" -ge 6
+for script in "${scripts[@]}"; do
     dir=$work/$script
     mkdir "$dir"
     stand_in "$dir"
@@ -170,7 +196,13 @@ for script in ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py ccxt_pro.
     client "$script" directly
     [[ -d $work/planted ]] || check 'the search finds secrets in hex, in base64 and in frames' search_works
     proxy "$dir"
+    if [[ $script == *pro* || $script == *ws* ]] && ! streams; then
+        printf 'SKIPPED: %s through the proxy: this binary has no streams\n' "$script"
+        stop "$daemon" "$stand_in"
+        continue
+    fi
     client "$script" proxy
+    [[ ! -f $work/node/recipe_$script ]] || check "docs/clients.md: $script" recipe "recipe_$script"
     check "$script: of the four secrets only the virtual key is on the clients' side" is "$(found "$dir/downstream")" virtual_key
     check "$script: of the four secrets only the real key is on the exchange's side" is "$(found "$dir/upstream")" real_key
     stop "$daemon" "$stand_in"
