@@ -5,8 +5,10 @@
 
 pub mod call;
 pub mod canonical;
+pub mod channels;
 pub mod client_body;
 pub mod codes;
 pub mod envelope;
+pub mod frame;
 pub mod methods;
 pub mod renderings;

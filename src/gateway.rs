@@ -1,7 +1,7 @@
 //! The path of a private call, in the order a call meets it.
 //!
 //! Who calls ([`caller`]), may they from there and now ([`whence`], [`policy`]), is there room, a [`nonce`] and a signature ([`signer`]), the exchange
-//! ([`upstream`]), and one [`record`] of it all. [`pipeline`] states that order once. What is known from outside a call
+//! ([`upstream`], and [`session`] for streams), and one [`record`] of it all. [`pipeline`] states that order once. What is known from outside a call
 //! (our address, the clock's skew) is read from [`observed`], which the rooms to the right fill.
 
 pub mod caller;
@@ -17,6 +17,7 @@ pub mod public;
 pub mod record;
 pub mod replay;
 pub mod secret;
+pub mod session;
 pub mod signer;
 pub mod upstream;
 pub mod virtual_key;

@@ -22,12 +22,14 @@ mod reply;
 mod request;
 mod router;
 mod status_page;
+mod stream;
 mod tally;
 
 pub use exchange_v1::{ExchangeDoor, Settings as ExchangeDoorSettings};
 pub use layers::Front;
 pub use request::RequestIds;
 pub use status_page::StatusDesk;
+pub use stream::Logins;
 pub use tally::{Refused, Tally};
 
 /// How the doors behave.
@@ -67,6 +69,8 @@ pub struct Doors {
     pub tally: Arc<Tally>,
     /// Names requests.
     pub request_ids: RequestIds,
+    /// The logins that streams were opened with.
+    pub logins: Logins,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
     /// Diagnoses, and keeps the last diagnosis.

@@ -125,6 +125,7 @@ fn plan(config: Config) -> Plan {
         pair: config.pair,
         callers: config.callers,
         upstream: config.upstream,
+        streams: config.streams,
         pipeline: config.pipeline,
         http: config.http,
         server: config.server,

@@ -30,10 +30,11 @@ use crate::{
         record::{CallReport, Reader, Recorder},
         replay::ReplayGuard,
         secret::Credentials,
+        session::{self, Dialer, StreamBase},
         signer::Signer,
         upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
     },
-    http::{self, Doors, ExchangeDoor, Front, RequestIds, StatusDesk, Tally},
+    http::{self, Doors, ExchangeDoor, Front, Logins, RequestIds, StatusDesk, Tally},
 };
 
 /// Copies of records that may wait for those who read along.
@@ -56,6 +57,8 @@ pub struct Plan {
     pub callers: Callers,
     /// How the exchange is reached.
     pub upstream: upstream::Settings,
+    /// How streams behave.
+    pub streams: session::Settings,
     /// How calls are carried out.
     pub pipeline: pipeline::Settings,
     /// How the doors behave.
@@ -91,6 +94,7 @@ impl Plan {
             credentials,
             pair: CredentialFacts { fingerprint, ..CredentialFacts::default() },
             callers,
+            streams: session::Settings::new(StreamBase::beside(&base)),
             upstream: upstream::Settings::new(base),
             pipeline: pipeline::Settings::default(),
             http: http::Settings::default(),
@@ -168,6 +172,7 @@ impl Daemon {
         let observed = Arc::new(Observed::new(plan.expected));
         let ca_file = plan.upstream.ca_file.clone();
         let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
+        let dialer = Dialer::new(plan.streams, &plan.upstream, plan.resolver.clone())?;
         let upstream = Upstream::new(&plan.upstream, plan.resolver, &signer)?;
         let bound = Bound::bind(&plan.server).await?;
         // Last: a start that cannot succeed is none, and leaves nothing in the history.
@@ -187,6 +192,7 @@ impl Daemon {
             callers: plan.callers,
             signer,
             upstream,
+            dialer,
             observed: Arc::clone(&observed),
             recorder,
             replay,
@@ -208,6 +214,7 @@ impl Daemon {
             tally: Arc::default(),
             status: StatusDesk::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
+            logins: Logins::default(),
             standing_warnings: plan.standing_warnings,
             examination,
             hints: hints.reader.last(),

@@ -24,7 +24,7 @@ use crate::{
         pipeline,
         policy::Policy,
         secret::{Credentials, LeakSearch, TokenDigest},
-        upstream,
+        session, upstream,
     },
     http,
 };
@@ -87,6 +87,8 @@ pub struct Config {
     pub keeping: Option<Keeping>,
     /// The way to the exchange.
     pub upstream: upstream::Settings,
+    /// How streams behave.
+    pub streams: session::Settings,
     /// How calls are carried out.
     pub pipeline: pipeline::Settings,
     /// How the doors behave.
@@ -245,6 +247,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         callers: known.add_to(callers_of_the_environment(token, asking.token.as_ref(), settings.policy)),
         keeping,
         upstream: settings.upstream,
+        streams: settings.streams,
         pipeline: settings.pipeline,
         http: settings.http,
         server: settings.server,

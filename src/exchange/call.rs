@@ -16,8 +16,10 @@ use super::{
 
 mod find_out;
 mod order_id;
+mod unsigned;
 
 pub use order_id::OrderIds;
+pub use unsigned::Ambiguous;
 
 /// Longest method name that is looked at; the longest of the catalogue has 44 characters.
 const MAX_METHOD_BYTES: usize = 64;
@@ -241,6 +243,9 @@ pub enum InvalidCall {
     /// The params cannot be signed safely.
     #[error(transparent)]
     Params(#[from] Unsignable),
+    /// The params of a stream's command would not be read alike by everybody.
+    #[error(transparent)]
+    Ambiguous(#[from] Ambiguous),
 }
 
 #[cfg(test)]

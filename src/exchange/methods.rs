@@ -112,6 +112,8 @@ pub enum ClientId {
     NewOrder,
     /// `order_list[].client_oid` of new orders.
     NewOrders,
+    /// `creates[].client_oid` of new orders, beside cancellations (a batch, on streams only).
+    Batch,
     /// Names orders that exist already (`client_oid`, `orig_client_oid`, `order_id`).
     ExistingOrder,
     /// A client id of another kind (`client_wid` of withdrawals and so on), by field name.
@@ -185,6 +187,7 @@ fn client_id(field: Option<&str>, retry: &str) -> ClientId {
     match field {
         Some("client_oid") if retry == "only-with-client-id" => ClientId::NewOrder,
         Some("order_list[].client_oid") => ClientId::NewOrders,
+        Some("creates[].client_oid, cancels[].client_oid") => ClientId::Batch,
         Some("client_wid") => ClientId::Other("client_wid"),
         Some("cl_quote_req_id") => ClientId::Other("cl_quote_req_id"),
         Some("cl_deal_id") => ClientId::Other("cl_deal_id"),
@@ -208,6 +211,7 @@ mod tests {
         let id = |name| find(name).map(|method| method.client_id);
         assert_eq!(id("private/create-order"), Some(ClientId::NewOrder));
         assert_eq!(id("private/create-order-list"), Some(ClientId::NewOrders));
+        assert_eq!(id("private/batch-order-request"), Some(ClientId::Batch));
         assert_eq!(id("private/cancel-order"), Some(ClientId::ExistingOrder));
         assert_eq!(id("private/create-withdrawal"), Some(ClientId::Other("client_wid")));
         assert_eq!(id("private/user-balance"), Some(ClientId::None));

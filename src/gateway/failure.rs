@@ -21,6 +21,17 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// A command of this id is under way on the same socket.
+    #[error(
+        "a command with id {0} is under way on this socket and goes on; use another id, because answers are told apart by it"
+    )]
+    IdInUse(u64),
+    /// As many commands of one socket are under way as the limit allows.
+    #[error("{limit} commands of this socket are under way already (streams.max_commands); nothing was sent")]
+    SocketFull {
+        /// The limit.
+        limit: usize,
+    },
     /// The daemon is stopping.
     #[error("the proxy is stopping; nothing was sent, try again shortly")]
     Draining,
@@ -59,6 +70,9 @@ pub enum Failure {
     /// The connection changed its protocol.
     #[error("the exchange switched protocols")]
     Upgraded,
+    /// A stream was asked for, and not opened.
+    #[error("the exchange did not open a stream (HTTP {0})")]
+    NotUpgraded(u16),
     /// A content encoding that was not asked for.
     #[error("the answer is compressed, which was not asked for")]
     Encoded,
@@ -76,7 +90,8 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Denied(_) => 403,
-            Self::NoRoom { .. } | Self::Draining => 503,
+            Self::IdInUse(_) => 409,
+            Self::NoRoom { .. } | Self::SocketFull { .. } | Self::Draining => 503,
         }
     }
 
@@ -86,6 +101,8 @@ impl Refusal {
         match self {
             Self::Denied(denied) => denied.word(),
             Self::NoRoom { .. } => "no_room",
+            Self::IdInUse(_) => "id_in_use",
+            Self::SocketFull { .. } => "socket_full",
             Self::Draining => "draining",
         }
     }
@@ -97,7 +114,7 @@ impl Failure {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Dns | Self::AddressRefused(_) | Self::Connect | Self::Tls => 502,
-            Self::Lost | Self::TooLarge(_) | Self::Redirected(_) | Self::Upgraded => 502,
+            Self::Lost | Self::TooLarge(_) | Self::Redirected(_) | Self::Upgraded | Self::NotUpgraded(_) => 502,
             Self::Encoded | Self::Malformed(_) => 502,
             Self::ConnectDeadline(_) | Self::Deadline(_) => 504,
             Self::Defect => 500,
@@ -111,7 +128,12 @@ impl Failure {
             Self::TooLarge(_) | Self::Encoded | Self::Malformed(_) => true,
             Self::Dns | Self::AddressRefused(_) | Self::Connect | Self::ConnectDeadline(_) | Self::Tls => false,
             // A redirect or another protocol is what a portal on the way would answer.
-            Self::Lost | Self::Deadline(_) | Self::Redirected(_) | Self::Upgraded | Self::Defect => false,
+            Self::Lost
+            | Self::Deadline(_)
+            | Self::Redirected(_)
+            | Self::Upgraded
+            | Self::NotUpgraded(_)
+            | Self::Defect => false,
         }
     }
 
@@ -129,6 +151,7 @@ impl Failure {
             Self::TooLarge(_) => "too_large",
             Self::Redirected(_) => "redirected",
             Self::Upgraded => "upgraded",
+            Self::NotUpgraded(_) => "not_upgraded",
             Self::Encoded => "encoded",
             Self::Malformed(_) => "malformed",
             Self::Defect => "defect",

@@ -6,7 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -20,11 +23,14 @@ use super::{
     public,
     record::{self, CallRecord, Recorder},
     replay::ReplayGuard,
+    session::{Dialer, Places},
     signer::Signer,
     upstream::{Reply, ReplyBody, Upstream},
     whence::{Source, Whence},
 };
 use crate::exchange::{call::Call, canonical::Dialect, codes};
+
+mod streamed;
 
 /// How calls are carried out.
 #[derive(Clone, Debug)]
@@ -61,6 +67,8 @@ pub struct Parts {
     pub signer: Signer,
     /// Sends.
     pub upstream: Upstream,
+    /// Opens streams.
+    pub dialer: Dialer,
     /// What is known from outside.
     pub observed: Arc<Observed>,
     /// Opens records.
@@ -79,6 +87,8 @@ pub struct Gateway {
     room: Arc<Semaphore>,
     public_room: Semaphore,
     relays: TaskTracker,
+    sockets: TaskTracker,
+    places: Places,
     draining: CancellationToken,
 }
 
@@ -151,6 +161,8 @@ impl Gateway {
             public_room: Semaphore::new(public::MAX_IN_FLIGHT),
             nonces: NonceSource::default(),
             relays: TaskTracker::new(),
+            sockets: TaskTracker::new(),
+            places: Places::new(parts.dialer.settings()),
             draining: CancellationToken::new(),
             parts,
         })
@@ -205,6 +217,12 @@ impl Gateway {
     pub fn drain(&self) {
         self.draining.cancel();
         self.relays.close();
+        self.sockets.close();
+    }
+
+    /// Resolves once [`Gateway::drain`] was called.
+    pub async fn draining(&self) {
+        self.draining.cancelled().await;
     }
 
     /// Whether [`Gateway::drain`] was called.
@@ -213,9 +231,16 @@ impl Gateway {
         self.draining.is_cancelled()
     }
 
-    /// Waits until no relay is under way; only after [`Gateway::drain`].
+    /// Waits until no call is under way and every stream is closed; only after [`Gateway::drain`].
     pub async fn drained(&self) {
         self.relays.wait().await;
+        self.sockets.wait().await;
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.parts.clock.now_ms()
     }
 
     /// Calls under way.
@@ -258,20 +283,23 @@ impl Gateway {
         task.await.unwrap_or_else(|_| Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out))
     }
 
-    fn admit(
-        &self,
-        caller: &Caller,
-        source: &Source,
-        call: Call,
-    ) -> Result<(Permit, tokio::sync::OwnedSemaphorePermit), Refusal> {
-        let whence = Whence { source, now_ms: self.parts.clock.now_ms() };
-        let permit = policy::authorize(caller, whence, call).map_err(Refusal::Denied)?;
+    fn admit(&self, caller: &Caller, source: &Source, call: Call) -> Result<(Permit, OwnedSemaphorePermit), Refusal> {
+        let permit = policy::authorize(caller, self.now_at(source), call).map_err(Refusal::Denied)?;
+        Ok((permit, self.make_room()?))
+    }
+
+    /// Where something arrives, and that it does so now.
+    #[must_use]
+    pub fn now_at<'a>(&self, source: &'a Source) -> Whence<'a> {
+        Whence { source, now_ms: self.parts.clock.now_ms() }
+    }
+
+    fn make_room(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
         let limit = self.parts.settings.max_in_flight;
-        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::NoRoom { limit })?;
-        Ok((permit, room))
+        Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::NoRoom { limit })
     }
 
     async fn carry_out(
@@ -298,7 +326,7 @@ impl Gateway {
         conclude(record, result, find_out)
     }
 
-    fn next_nonce(&self) -> u64 {
+    pub(super) fn next_nonce(&self) -> u64 {
         let nonce = self.nonces.next(self.parts.clock.now_ms());
         if let Some(step_ms) = nonce.restarted_after_step_ms {
             tracing::warn!(

@@ -17,12 +17,14 @@ mod denied;
 mod instruments;
 mod pattern;
 mod preset;
+mod streamed;
 
 pub use self::{
     denied::{Denied, Rule, Written},
     instruments::{Instruments, Unlisted},
     pattern::Pattern,
     preset::Preset,
+    streamed::{ChannelPermit, StreamPermit, authorize_channels, authorize_streamed, of_the_market},
 };
 
 /// What a caller may do, and from where.
@@ -87,30 +89,46 @@ impl Permit {
     }
 }
 
+/// Which way a call takes to the exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Rest,
+    Stream,
+}
+
 /// Decides whether a caller may make a call, from there and now.
 ///
 /// # Errors
 /// [`Denied`] with the rule and the setting that would allow it.
 pub fn authorize(caller: &Caller, whence: Whence<'_>, call: Call) -> Result<Permit, Denied> {
-    let policy = &caller.policy;
-    let outside = policy.limits.admit(whence).err().map(Rule::Outside);
-    match outside.or_else(|| verdict(policy, &call)) {
-        None => Ok(Permit { call }),
-        Some(rule) => Err(Denied {
-            caller: Arc::clone(&caller.name),
-            method: call.method.as_str().to_owned(),
-            written: policy.written,
-            rule,
-        }),
+    judge(caller, whence, &call, Way::Rest)?;
+    Ok(Permit { call })
+}
+
+/// Every way's verdict; each order of a batch is judged as if it stood alone.
+fn judge(caller: &Caller, whence: Whence<'_>, call: &Call, way: Way) -> Result<(), Denied> {
+    let said_no = |call: &Call, rule| Err(denied(caller, call.method.as_str(), rule));
+    if let Err(outside) = caller.policy.limits.admit(whence) {
+        return said_no(call, Rule::Outside(outside));
     }
+    if let Some(rule) = verdict(&caller.policy, call, way) {
+        return said_no(call, rule);
+    }
+    let Ok(parts) = call.parts() else { return said_no(call, Rule::UnreadableBatch) };
+    let of_part = |part: &Call| verdict(&caller.policy, part, way).map_or(Ok(()), |rule| said_no(part, rule));
+    parts.iter().try_for_each(of_part)
 }
 
-fn verdict(policy: &Policy, call: &Call) -> Option<Rule> {
+fn denied(caller: &Caller, method: &str, rule: Rule) -> Denied {
+    Denied { caller: Arc::clone(&caller.name), method: method.to_owned(), written: caller.policy.written, rule }
+}
+
+fn verdict(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
     let of_instruments = || policy.instruments.as_ref().and_then(|list| list.judge(call)).map(Rule::Instrument);
-    verdict_on_method(policy, call).or_else(of_instruments)
+    verdict_on_method(policy, call, way).or_else(of_instruments)
 }
 
-fn verdict_on_method(policy: &Policy, call: &Call) -> Option<Rule> {
+fn verdict_on_method(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
     let name = call.method.as_str();
     let allowed_by_name = policy.allow_methods.contains(name);
     let by_pattern = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
@@ -123,7 +141,7 @@ fn verdict_on_method(policy: &Policy, call: &Call) -> Option<Rule> {
     match call.method.info() {
         None if allowed_by_name => None,
         None => Some(Rule::UnknownMethod),
-        Some(info) if info.verb.is_none() => Some(Rule::WebSocketOnly),
+        Some(info) if info.verb.is_none() && way == Way::Rest => Some(Rule::WebSocketOnly),
         Some(info) if policy.deny_classes.contains(&info.class) => Some(Rule::ClassDenied(info.class)),
         Some(info) if allowed_by_name || policy.allow_classes.contains(&info.class) => None,
         Some(_) if by_pattern(&policy.allow_patterns) => None,

@@ -30,6 +30,8 @@ pub struct CallReport {
     pub rid: Arc<str>,
     /// The caller's name.
     pub caller: Arc<str>,
+    /// The stream that it came by: the request id of its opening; `None` for a request of its own.
+    pub stream: Option<Arc<str>>,
     /// The method, once the body was understood.
     pub method: Option<Cow<'static, str>>,
     /// Its class, where the catalogue knows it.
@@ -108,6 +110,7 @@ impl Recorder {
         let report = CallReport {
             rid,
             caller,
+            stream: None,
             method: None,
             class: None,
             id: 1,

@@ -33,6 +33,19 @@ pub struct SignedCall {
     pub string_to_sign_len: usize,
 }
 
+/// A login of a stream, ready to be sent once. It opens the whole power of the key, so it is made for sessions only.
+pub(super) struct LogIn {
+    /// The frame.
+    pub(super) text: String,
+    /// Its signature, to be scrubbed from frames that echo it.
+    pub(super) signature: String,
+    /// Length of the string that was signed, in bytes.
+    pub(super) string_to_sign_len: usize,
+}
+
+/// The method of a login.
+pub(super) const LOGIN: &str = "public/auth";
+
 /// A signature: goes to the exchange, and to the self-test that compares it with the documented ones.
 pub struct Signature(String);
 
@@ -98,6 +111,14 @@ impl Signer {
             self.signature(call.method.as_str(), call.id.value(), call.params.canonical(), nonce);
         let body = envelope::signed_body(call, self.credentials.key.expose(), nonce, signature.as_str());
         SignedCall { method: call.method.name(), body: body.into(), signature, string_to_sign_len }
+    }
+
+    /// Signs a login: `public/auth`, id 1, no params (vendor documents).
+    #[must_use]
+    pub(super) fn log_in(&self, nonce: u64) -> LogIn {
+        let (Signature(signature), string_to_sign_len) = self.signature(LOGIN, 1, "", nonce);
+        let text = envelope::login_frame(self.credentials.key.expose(), nonce, &signature);
+        LogIn { text, signature, string_to_sign_len }
     }
 
     /// The signature of these parts, and the length of the string that they make. It signs without a permit, for the

@@ -36,11 +36,12 @@ mod scrub;
 
 pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
 pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
+pub(super) use connecting::connector;
 pub use connecting::{Step, Steps};
 pub use public::PublicCall;
 pub use resolver::{Lookup, Resolver, Unresolved, is_public};
 pub use roots::RootsProblem;
-use scrub::Scrubber;
+pub(super) use scrub::Scrubber;
 
 /// A complete answer of the exchange, safe to pass on.
 #[derive(Clone, Debug)]

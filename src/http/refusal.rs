@@ -50,7 +50,9 @@ impl From<InvalidCall> for Invalid {
         match invalid {
             InvalidCall::Method => Self { kind: "method_grammar", field: Some("method"), message },
             InvalidCall::Id => Self { kind: "id_grammar", field: Some("id"), message },
-            InvalidCall::Params(_) => Self { kind: "params_not_signable", field: Some("params"), message },
+            InvalidCall::Params(_) | InvalidCall::Ambiguous(_) => {
+                Self { kind: "params_not_signable", field: Some("params"), message }
+            }
         }
     }
 }

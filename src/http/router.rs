@@ -11,13 +11,15 @@ use axum::{
 };
 use http::{Request, header};
 
-use super::{Doors, diag, exchange_v1, operations, private, reply, status_page};
+use super::{Doors, diag, exchange_v1, operations, private, reply, status_page, stream};
 use crate::gateway::outcome::Outcome;
 
 /// Every route; the layers around them are in `layers`.
 pub(super) fn routes(doors: &Arc<Doors>) -> Router {
     Router::new()
         .route("/proxy/private", post(private::relay).fallback(wrong_verb_at_the_door))
+        .route("/exchange/v1/user", get(stream::user))
+        .route("/exchange/v1/market", get(stream::market))
         .route("/exchange/v1/{*method}", any(exchange_v1::serve))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))

@@ -26,6 +26,7 @@ mod refusals;
 mod scrubbing;
 mod sockets;
 mod status_page;
+mod stream;
 mod support;
 mod tokens;
 mod unknown_orders;

@@ -34,6 +34,7 @@ pub(crate) mod contract;
 pub(crate) mod downstream;
 pub(crate) mod raw;
 pub(crate) mod signing;
+pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod wire;
 

@@ -83,7 +83,7 @@ impl Kind {
 }
 
 /// Every setting of the configuration file.
-pub(super) const SETTINGS: [(&str, Kind); 40] = [
+pub(super) const SETTINGS: [(&str, Kind); 48] = [
     ("listen", Kind::List),
     ("allowed_hosts", Kind::List),
     ("upstream.base_url", Kind::Text),
@@ -92,6 +92,14 @@ pub(super) const SETTINGS: [(&str, Kind); 40] = [
     ("upstream.max_reply_bytes", Kind::Number),
     ("upstream.ca_file", Kind::Text),
     ("upstream.idle_timeout_ms", Kind::Number),
+    ("upstream.stream_url", Kind::Text),
+    ("streams.max_sockets", Kind::Number),
+    ("streams.max_per_caller", Kind::Number),
+    ("streams.max_commands", Kind::Number),
+    ("streams.max_frame_bytes", Kind::Number),
+    ("streams.max_message_bytes", Kind::Number),
+    ("streams.max_waiting_bytes", Kind::Number),
+    ("streams.login_deadline_ms", Kind::Number),
     ("calls.deadline_ms", Kind::Number),
     ("calls.max_in_flight", Kind::Number),
     ("calls.order_list_exec_inst", Kind::Text),

@@ -73,6 +73,12 @@ impl<'a> Reader<'a> {
         text
     }
 
+    /// A text that was read before, without a row of its own.
+    pub(super) fn peek(&self, key: &str) -> Option<String> {
+        let text = self.layers.find(key).and_then(|(value, _)| value.into_string().ok())?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
     /// True or false.
     pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
         let read = self.layers.find(key).and_then(|(value, origin)| {

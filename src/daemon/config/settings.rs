@@ -19,6 +19,7 @@ use crate::{
     gateway::{
         pipeline,
         policy::Policy,
+        session,
         upstream::{self, BaseUrl, BaseUrlProblem, DEFAULT_BASE},
     },
     http,
@@ -27,6 +28,7 @@ use crate::{
 mod egress;
 mod listen;
 mod policy;
+mod streams;
 
 pub(super) use egress::{egress, expected};
 pub(super) use listen::reach;
@@ -34,6 +36,7 @@ pub(super) use listen::reach;
 /// Everything but the credentials.
 pub(super) struct Settings {
     pub(super) upstream: upstream::Settings,
+    pub(super) streams: session::Settings,
     pub(super) pipeline: pipeline::Settings,
     pub(super) http: http::Settings,
     pub(super) server: server::Settings,
@@ -60,6 +63,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     let server = listen::server(reader);
     let http = listen::http(reader);
     let upstream = upstream(reader);
+    let streams = streams::streams(reader, &upstream.base);
     let pipeline = pipeline(reader);
     let policy = policy::policy(reader);
     let callers_file = reader.text("callers.file");
@@ -67,7 +71,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     let log = log(reader);
     compare(reader, &upstream, &pipeline, &server);
     compare_door(reader, &upstream, http.exchange_v1.deadline);
-    Settings { upstream, pipeline, http, server, policy, callers_file, history, log }
+    Settings { upstream, streams, pipeline, http, server, policy, callers_file, history, log }
 }
 
 /// Whether the exchange is a stand-in on this machine.
@@ -217,9 +221,11 @@ fn compare_door(reader: &mut Reader<'_>, upstream: &upstream::Settings, deadline
 pub(super) fn compare_with_process(reader: &mut Reader<'_>, settings: &Settings, sources: &Sources) {
     let key = "listener.max_connections";
     let (callers, calls) = (settings.server.max_connections, settings.pipeline.max_in_flight);
-    let needed = (callers + calls + OTHER_FILES) as u64;
+    // A stream takes two: the client's connection and its own to the exchange.
+    let streams = 2 * settings.streams.max_sockets;
+    let needed = (callers + calls + streams + OTHER_FILES) as u64;
     let Some(limit) = sources.open_files.filter(|limit| *limit < needed) else { return };
-    let needs = format!("with calls.max_in_flight this takes up to {needed} open files, and ");
+    let needs = format!("with calls.max_in_flight and streams.max_sockets this takes up to {needed} open files, and ");
     let remedy = "lower it, or raise LimitNOFILE= of the unit (systemctl edit crypto-proxy)";
     if sources.looker == Looker::Daemon {
         reader.warn(key, format!("{needs}this process may have {limit}"), remedy);

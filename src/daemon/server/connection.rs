@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -44,12 +44,14 @@ impl Mode {
     }
 }
 
-/// Serves a connection until it ends, or until we stop and its request is answered.
+/// Serves a connection until it ends, or until we stop and its request is answered. One that becomes a stream ends here:
+/// the gateway counts it from then on, and closes it when we stop.
 pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &Arc<Shared>) {
     let requested = Arc::new(AtomicBool::new(false));
     let mut guarded = TimeoutStream::new(Lingering::new(stream, shared.stop.clone()));
     guarded.set_write_timeout(Some(WRITE_STALL));
-    let guarded = pin!(guarded);
+    // Boxed, because a stream takes it along when this function has returned.
+    let guarded: Pin<Box<_>> = Box::pin(guarded);
     let service = {
         let (requested, source, shared) = (Arc::clone(&requested), source.clone(), Arc::clone(shared));
         service_fn(move |request: Request<Incoming>| {
@@ -65,7 +67,7 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
         .max_headers(settings.max_headers)
         .max_buf_size(settings.max_head_bytes.max(8192))
         .keep_alive(mode == Mode::Normal);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service).with_upgrades());
     let mut first_request = pin!(sleep(mode.first_request_deadline(settings)));
     let (mut stopping, mut guarded_first) = (false, true);
     let ended = loop {

@@ -80,6 +80,7 @@ fn report(method: &'static str, status: u16, code: Option<i64>) -> CallReport {
     CallReport {
         rid: "0193545b1f6e7c398f6b1f6e7c398f6b".into(),
         caller: "default".into(),
+        stream: None,
         method: Some(method.into()),
         class: Some(if method == CREATE { Class::Trade } else { Class::Read }),
         id: 1,

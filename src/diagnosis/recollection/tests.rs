@@ -128,6 +128,7 @@ fn report(method: &'static str, status: u16, code: Option<i64>) -> CallReport {
     CallReport {
         rid: "0193545b1f6e7c398f6b1f6e7c398f6b".into(),
         caller: "default".into(),
+        stream: None,
         method: Some(method.into()),
         class: methods::find(method).map(|info| info.class),
         id: 1,

@@ -26,8 +26,8 @@ pub(super) fn find_out(method: &Method) -> Option<&'static str> {
     }
     let advanced = method.as_str().starts_with("private/advanced/");
     Some(match (info.map_or(ClientId::None, |info| info.client_id), advanced) {
-        (ClientId::NewOrder | ClientId::NewOrders, false) => NEW_ORDER,
-        (ClientId::NewOrder | ClientId::NewOrders, true) => NEW_ADVANCED_ORDER,
+        (ClientId::NewOrder | ClientId::NewOrders | ClientId::Batch, false) => NEW_ORDER,
+        (ClientId::NewOrder | ClientId::NewOrders | ClientId::Batch, true) => NEW_ADVANCED_ORDER,
         (ClientId::ExistingOrder, false) => EXISTING_ORDER,
         (ClientId::ExistingOrder, true) => EXISTING_ADVANCED_ORDER,
         (ClientId::None | ClientId::Other(_), _) => ANYTHING_ELSE,

@@ -32,7 +32,8 @@ impl OrderIds {
         match client_id {
             ClientId::None => {}
             ClientId::NewOrder => ids.new_order(params),
-            ClientId::NewOrders => ids.new_orders(params),
+            ClientId::NewOrders => ids.new_orders(params, "order_list"),
+            ClientId::Batch => ids.new_orders(params, "creates"),
             ClientId::ExistingOrder => {
                 ["client_oid", "orig_client_oid"].iter().for_each(|field| ids.named(params, field));
             }
@@ -64,9 +65,8 @@ impl OrderIds {
         }
     }
 
-    fn new_orders(&mut self, params: &RawValue) {
-        let list =
-            member(params, "order_list").and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
+    fn new_orders(&mut self, params: &RawValue, list: &str) {
+        let list = member(params, list).and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
         for order in list.unwrap_or_default().into_iter().take(MAX_IDS) {
             self.new_order(order);
         }

@@ -22,6 +22,10 @@ pub enum Rule {
     Public,
     /// The exchange offers it on WebSockets only.
     WebSocketOnly,
+    /// A batch whose orders cannot be told.
+    UnreadableBatch,
+    /// A channel that no method of the catalogue amounts to.
+    UnknownChannel,
     /// It is outside the caller's instruments.
     Instrument(Unlisted),
 }
@@ -55,6 +59,7 @@ impl Denied {
             Rule::Instrument(_) => "instrument",
             Rule::MethodDenied | Rule::ClassDenied(_) | Rule::ClassNotAllowed(_) => "denied",
             Rule::UnknownMethod | Rule::Public | Rule::WebSocketOnly => "denied",
+            Rule::UnreadableBatch | Rule::UnknownChannel => "denied",
         }
     }
 }
@@ -86,6 +91,12 @@ impl fmt::Display for Denied {
             ),
             Rule::Public => write!(f, "public methods need no signature; call the exchange itself"),
             Rule::WebSocketOnly => write!(f, "the exchange offers it on WebSockets only"),
+            Rule::UnreadableBatch => write!(
+                f,
+                "its orders cannot be told; a batch holds instrument_name, cancels and creates, both lists of objects, \
+                 and nothing else"
+            ),
+            Rule::UnknownChannel => write!(f, "a channel is none of the account's that are known here"),
             Rule::Instrument(unlisted) => f.write_str(words(unlisted)),
             Rule::Outside(outside) => write_outside(f, outside),
         }

@@ -41,6 +41,8 @@ const BY_LEGS: [&str; 5] = [
     "private/advanced/create-oto",
     "private/advanced/create-otoco",
 ];
+/// Its parts are judged as calls of their own; an instrument beside them binds none of them.
+const BY_PARTS: &str = "private/batch-order-request";
 /// Act on what both of these name.
 const CONVERT: &str = "private/staking/convert";
 const CONVERTED: [&str; 2] = ["from_instrument_name", "to_instrument_name"];
@@ -72,6 +74,7 @@ enum Bound {
     Reads,
     ByMembers(&'static [&'static str]),
     ByLegs,
+    ByParts,
     ById,
     Not,
 }
@@ -96,7 +99,7 @@ impl Instruments {
             return Some(Unlisted::Named);
         }
         match bound(&call.method) {
-            Bound::Reads => None,
+            Bound::Reads | Bound::ByParts => None,
             Bound::ByMembers(keys) => {
                 let named = keys.iter().all(|key| is_named(&members, key));
                 (!named).then_some(Unlisted::Unnamed)
@@ -133,6 +136,7 @@ fn bound(method: &Method) -> Bound {
         Some(Class::Read | Class::Public) => Bound::Reads,
         _ if BY_NAME.contains(&name) => Bound::ByMembers(&[NAME]),
         _ if BY_LEGS.contains(&name) => Bound::ByLegs,
+        _ if name == BY_PARTS => Bound::ByParts,
         _ if name == CONVERT => Bound::ByMembers(&CONVERTED),
         Some(Class::Trade) => Bound::ById,
         Some(Class::Products | Class::Transfer | Class::AccountAdmin) | None => Bound::Not,
@@ -263,7 +267,7 @@ mod tests {
 
     #[test]
     fn every_method_that_is_bound_is_in_the_catalogue_and_acts() {
-        for method in BY_NAME.into_iter().chain(BY_LEGS).chain([CONVERT]) {
+        for method in BY_NAME.into_iter().chain(BY_LEGS).chain([CONVERT, BY_PARTS]) {
             let class = methods::find(method).unwrap().class;
             assert!(matches!(class, Class::Trade | Class::Products), "{method}");
         }

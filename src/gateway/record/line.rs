@@ -22,6 +22,7 @@ macro_rules! emit {
             "CRYPTO_RID" = &*$report.rid,
             "CRYPTO_CALLER" = &*$report.caller,
             "CRYPTO_METHOD" = $report.method.as_deref(),
+            "CRYPTO_STREAM" = $report.stream.as_deref(),
             "CRYPTO_ID" = $report.id,
             "CRYPTO_NONCE" = $report.nonce,
             "CRYPTO_KEY_FP" = &*$report.key_fingerprint,
@@ -61,6 +62,9 @@ impl fmt::Display for Line<'_> {
         let word = if report.is_failure() { "FAIL" } else { "OK" };
         let method = report.method.as_deref().unwrap_or("none");
         write!(f, "{CALL_TAG} event=call {word} rid={} caller={} method={method}", report.rid, report.caller)?;
+        if let Some(stream) = &report.stream {
+            write!(f, " door=ws stream={stream}")?;
+        }
         write!(f, " id={}", report.id)?;
         optional(f, "nonce", report.nonce.as_ref())?;
         write!(f, " params_len={}", report.params_string_len)?;

@@ -95,6 +95,12 @@ impl BaseUrl {
         self.url.port_or_known_default().unwrap_or(443)
     }
 
+    /// The path that methods are appended to.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.url.path().trim_end_matches('/')
+    }
+
     /// The URL of every method of the catalogue, so that a call does not parse its own.
     pub(super) fn urls(&self) -> HashMap<&'static str, Url> {
         methods::all().map(|method| (method.name, self.url_of(method.name))).collect()

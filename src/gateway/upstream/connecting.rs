@@ -86,7 +86,8 @@ async fn shake_hands(connector: &TlsConnector, host: &str, stream: TcpStream, de
     Step { result: matches!(shaken.result, Ok(Ok(_))), took: shaken.took }
 }
 
-fn connector(settings: &Settings) -> Result<TlsConnector, ClientProblem> {
+/// What makes verified TLS sessions, with the trust roots of calls.
+pub(in crate::gateway) fn connector(settings: &Settings) -> Result<TlsConnector, ClientProblem> {
     let mut store = rustls::RootCertStore::empty();
     let pem = roots::read_text(settings.ca_file.as_deref())?;
     // As the HTTP client does: a certificate that cannot be used is passed over.

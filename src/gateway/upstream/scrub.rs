@@ -15,7 +15,7 @@ const FILLER: u8 = b'*';
 const SIGNATURE_BEGINNING: usize = 16;
 
 /// Searches for the secrets of one pair of credentials.
-pub(super) struct Scrubber {
+pub(in crate::gateway) struct Scrubber {
     needles: Vec<memmem::Finder<'static>>,
 }
 
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Scrubber {
 }
 
 impl Scrubber {
-    pub(super) fn new(secrets: [&str; 2]) -> Self {
+    pub(in crate::gateway) fn new(secrets: [&str; 2]) -> Self {
         let mut texts: Vec<Vec<u8>> = secrets.iter().flat_map(|secret| spellings(secret)).collect();
         texts.sort();
         texts.dedup();
@@ -37,7 +37,7 @@ impl Scrubber {
     ///
     /// The signature is looked for by its beginning, which is too long to stand there by chance: preparing a search
     /// costs by the length of what is searched for, and this one is prepared for each call.
-    pub(super) fn scrub(&self, answer: Bytes, signature: &str) -> (Bytes, bool) {
+    pub(in crate::gateway) fn scrub(&self, answer: Bytes, signature: &str) -> (Bytes, bool) {
         let beginning = memmem::Finder::new(signature.get(..SIGNATURE_BEGINNING).unwrap_or(signature));
         if self.needles.iter().chain([&beginning]).all(|needle| needle.find(&answer).is_none()) {
             return (answer, false);

@@ -125,7 +125,13 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
         (Outcome::Unknown | Outcome::Answered, _) => DUPLICATE_REQUEST,
         (Outcome::NotSent, _) => MAINTENANCE,
         (Outcome::Refused, Ended::Refused(GatewayRefusal::Denied(_))) => USER_TIER_INVALID,
-        (Outcome::Refused, Ended::Refused(GatewayRefusal::NoRoom { .. } | GatewayRefusal::Draining)) => RATE_LIMITED,
+        (Outcome::Refused, Ended::Refused(GatewayRefusal::IdInUse(_))) => DUPLICATE_REQUEST,
+        (
+            Outcome::Refused,
+            Ended::Refused(
+                GatewayRefusal::NoRoom { .. } | GatewayRefusal::SocketFull { .. } | GatewayRefusal::Draining,
+            ),
+        ) => RATE_LIMITED,
         (Outcome::Refused, Ended::Failed(_)) => INTERNAL,
     }
 }

@@ -108,6 +108,7 @@ impl Refusal {
             Self::Invalid(InvalidCall::Method) => told(400, 40002, "method_grammar"),
             Self::Invalid(InvalidCall::Id) => told(400, 40003, "id_grammar"),
             Self::Invalid(InvalidCall::Params(_)) => told(400, 40004, "params_not_signable"),
+            Self::Invalid(InvalidCall::Ambiguous(_)) => told(400, 40004, "params_ambiguous"),
             Self::PublicClosed => told(403, 10005, "public_closed"),
             Self::PublicBudget => told(429, 42901, "public_budget"),
             Self::Query => told(400, 40004, "query"),

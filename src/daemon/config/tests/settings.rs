@@ -189,11 +189,11 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
         let sources = Sources { looker, open_files: Some(open_files), ..case.sources() };
         load(&sources).unwrap().startup_warnings()
     };
-    // 1024 connections, 256 calls, and the reserve.
-    let (default, enough) = (Case::good(), 1024 + 256 + 64);
+    // 1024 connections, 256 calls, two for each of 512 streams, and the reserve.
+    let (default, enough) = (Case::good(), 1024 + 256 + 2 * 512 + 64);
     assert_eq!(warnings(&default, Looker::Daemon, enough), Vec::<String>::new());
     let [warning] = warnings(&default, Looker::Daemon, enough - 1).try_into().unwrap();
-    let parts = ["listener.max_connections", "1344 open files", "this process may have 1343", "LimitNOFILE="];
+    let parts = ["listener.max_connections", "2368 open files", "this process may have 2367", "LimitNOFILE="];
     assert!(parts.iter().all(|part| warning.contains(part)), "{warning}");
     for looker in [Looker::Root, Looker::User] {
         assert_eq!(warnings(&default, looker, 1024), Vec::<String>::new(), "the defaults fit the unit");

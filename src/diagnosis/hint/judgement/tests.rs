@@ -23,6 +23,7 @@ pub(in crate::diagnosis) fn answer(method: &str, status: u16, code: Option<i64>)
     CallReport {
         rid: "rid-1".into(),
         caller: "backend".into(),
+        stream: None,
         method: Some(method.to_owned().into()),
         class: methods::find(method).map(|info| info.class),
         id: 1,

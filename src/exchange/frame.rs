@@ -1,0 +1,232 @@
+//! What goes over a stream's wire: a client's frame, parsed strictly; a frame of the exchange, read for its heading.
+//!
+//! Guarantees: a [`Frame`] is one JSON object whose known members stand in it once; what is sent on is built from the very
+//! texts that were parsed, and from no other member, so that what was judged is what the exchange gets. Source: the
+//! vendor's WebSocket pages. Does not: judge params; that is for [`super::call::Call::parse_unsigned`].
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::{
+    call::{Method, RequestId},
+    canonical::Members,
+};
+
+/// What a frame asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `public/auth`: the login.
+    LogIn,
+    /// `public/respond-heartbeat`: a sign of life.
+    RespondHeartbeat,
+    /// `subscribe`.
+    Subscribe,
+    /// `unsubscribe`; on a socket that cancels on disconnect it cancels (vendor documents).
+    Unsubscribe,
+    /// A `private/…` method.
+    Private(Method),
+    /// Any other name of the grammar; nothing that a stream offers.
+    Other,
+}
+
+/// A client's frame.
+#[derive(Clone, Debug)]
+pub struct Frame<'a> {
+    /// What it asks for.
+    pub request: Request,
+    /// Its id, where it has one.
+    pub id: Option<RequestId>,
+    /// Its params, as they stand.
+    pub params: Option<&'a RawValue>,
+    /// Its nonce, where it has one; an order without `client_oid` takes it as its name at the exchange.
+    pub nonce: Option<u64>,
+    /// The key that a login shows.
+    pub api_key: Option<Cow<'a, str>>,
+    /// The signature that a login shows.
+    pub sig: Option<Cow<'a, str>>,
+    id_text: Option<&'a RawValue>,
+    nonce_text: Option<&'a RawValue>,
+    name: Cow<'static, str>,
+}
+
+/// What an answer to a frame repeats of it: the id and the method as they were sent, or, where there was none, what the
+/// exchange puts in their place (vendor documents).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// JSON text.
+    pub id: String,
+    /// A name of the grammar, or `ERROR`.
+    pub method: Cow<'static, str>,
+}
+
+impl Default for Echo {
+    fn default() -> Self {
+        Self { id: "-1".to_owned(), method: Cow::Borrowed("ERROR") }
+    }
+}
+
+/// Why a frame is none. No text repeats the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFrame {
+    /// Not one JSON object.
+    #[error("a frame must be one JSON object")]
+    NotAnObject,
+    /// A member stands twice.
+    #[error("{0} stands twice in the frame; send it once")]
+    Twice(&'static str),
+    /// A member that has to be there is not, or is of another kind.
+    #[error("{0} is missing, or not of the documented kind")]
+    Member(&'static str),
+}
+
+/// The members that are read; every other one is dropped.
+const MEMBERS: [&str; 6] = ["id", "method", "params", "nonce", "api_key", "sig"];
+
+impl<'a> Frame<'a> {
+    /// Parses a frame; the echo is there whatever became of it.
+    pub fn parse(text: &'a str) -> (Echo, Result<Self, InvalidFrame>) {
+        let mut echo = Echo::default();
+        let read = Fields::read(text).and_then(|fields| Self::of(&fields, &mut echo));
+        (echo, read)
+    }
+
+    fn of(fields: &Fields<'a>, echo: &mut Echo) -> Result<Self, InvalidFrame> {
+        let id_text = fields.get("id");
+        let id = id_text.map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("id"))).transpose()?;
+        if let Some(raw) = id_text {
+            raw.get().clone_into(&mut echo.id);
+        }
+        let method = fields.text("method")?.ok_or(InvalidFrame::Member("method"))?;
+        let (request, name) = read_method(&method)?;
+        echo.method = name.clone();
+        let params = fields.get("params");
+        if params.is_some_and(|params| !params.get().starts_with('{')) {
+            return Err(InvalidFrame::Member("params"));
+        }
+        let nonce_text = fields.get("nonce");
+        let nonce =
+            nonce_text.map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("nonce"))).transpose()?;
+        let (api_key, sig) = (fields.text("api_key")?, fields.text("sig")?);
+        Ok(Self { request, id, params, nonce: nonce.map(RequestId::value), api_key, sig, id_text, nonce_text, name })
+    }
+
+    /// The frame as it goes on to the exchange: id, method, params and nonce, nothing else.
+    #[must_use]
+    pub fn to_be_sent(&self) -> String {
+        let length = self.params.map_or(0, |params| params.get().len());
+        let mut out = String::with_capacity(length + self.name.len() + 96);
+        let mut member = |name: &str, text: &str| {
+            out.push_str(if out.is_empty() { "{\"" } else { ",\"" });
+            out.push_str(name);
+            out.push_str("\":");
+            out.push_str(text);
+        };
+        if let Some(id) = self.id_text {
+            member("id", id.get());
+        }
+        // The grammar has no character that JSON escapes.
+        member("method", &format!("\"{}\"", self.name));
+        if let Some(params) = self.params {
+            member("params", params.get());
+        }
+        if let Some(nonce) = self.nonce_text {
+            member("nonce", nonce.get());
+        }
+        out.push('}');
+        out
+    }
+
+    /// The channels that a subscription names.
+    ///
+    /// # Errors
+    /// [`InvalidFrame::Member`] where they are no list of texts, or none.
+    pub fn channels(&self) -> Result<Vec<Cow<'a, str>>, InvalidFrame> {
+        let wrong = InvalidFrame::Member("params.channels");
+        let Members(members) = serde_json::from_str(self.params.ok_or(wrong)?.get()).map_err(|_| wrong)?;
+        let mut named = members.iter().filter(|(name, _)| name == "channels");
+        let (Some((_, raw)), None) = (named.next(), named.next()) else { return Err(wrong) };
+        let texts: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong)?;
+        let channels: Option<Vec<_>> = texts.into_iter().map(string).collect();
+        channels.filter(|channels| !channels.is_empty()).ok_or(wrong)
+    }
+}
+
+fn read_method(name: &str) -> Result<(Request, Cow<'static, str>), InvalidFrame> {
+    let known = |request, name| Ok((request, Cow::Borrowed(name)));
+    match name {
+        "public/auth" => known(Request::LogIn, "public/auth"),
+        "public/respond-heartbeat" => known(Request::RespondHeartbeat, "public/respond-heartbeat"),
+        "subscribe" => known(Request::Subscribe, "subscribe"),
+        "unsubscribe" => known(Request::Unsubscribe, "unsubscribe"),
+        _ => {
+            let method = Method::parse(name).map_err(|_| InvalidFrame::Member("method"))?;
+            let name = method.name();
+            Ok((if method.is_private() { Request::Private(method) } else { Request::Other }, name))
+        }
+    }
+}
+
+/// The members of a frame, each once.
+struct Fields<'a>(Vec<(&'static str, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    fn read(text: &'a str) -> Result<Self, InvalidFrame> {
+        let Members(members) = serde_json::from_str(text).map_err(|_| InvalidFrame::NotAnObject)?;
+        let mut fields = Self(Vec::with_capacity(MEMBERS.len()));
+        for (key, value) in members {
+            let Some(name) = MEMBERS.into_iter().find(|name| *name == key) else { continue };
+            if fields.get(name).is_some() {
+                return Err(InvalidFrame::Twice(name));
+            }
+            fields.0.push((name, value));
+        }
+        Ok(fields)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, InvalidFrame> {
+        self.get(name).map(|raw| string(raw).ok_or(InvalidFrame::Member(name))).transpose()
+    }
+}
+
+fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    match raw.get().strip_prefix('"')?.strip_suffix('"')? {
+        plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
+    }
+}
+
+/// What a frame of the exchange says about itself; what is missing, doubtful or stands twice is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heading {
+    /// The id that it repeats.
+    pub id: Option<u64>,
+    /// The method that it repeats.
+    pub method: Option<String>,
+    /// Its code.
+    pub code: Option<i64>,
+}
+
+impl Heading {
+    /// Reads it.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let Ok(Members(members)) = serde_json::from_str(text) else { return Self::default() };
+        let one = |name: &str| {
+            let mut all = members.iter().filter(|(key, _)| key == name);
+            all.next().map(|(_, value)| *value).filter(|_| all.next().is_none())
+        };
+        Self {
+            id: one("id").and_then(|raw| RequestId::parse(raw).ok()).map(RequestId::value),
+            method: one("method").and_then(string).map(Cow::into_owned),
+            code: one("code").and_then(|raw| raw.get().trim_matches('"').parse().ok()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! One WebSocket with what waits to be written to it.
+//!
+//! Guarantees: what waits is bounded in number and bytes; a peer that takes nothing for the stall limit is given up; reading
+//! and writing happen in one poll, so that neither starves the other and nothing is lost when a caller stops polling.
+//! Does not: know what the texts mean.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep, sleep, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        error::ProtocolError,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+/// How much may wait, and how long a peer may take nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Frames.
+    pub frames: usize,
+    /// Bytes of all of them.
+    pub bytes: usize,
+    /// A peer that takes nothing for this time is given up.
+    pub stall: Duration,
+}
+
+/// Something that waits to be written.
+pub trait Waiting {
+    /// Its length in bytes.
+    fn size(&self) -> usize;
+
+    /// The text, at the moment of writing; `None` if it is not to be written any more.
+    fn into_text(self) -> Option<Utf8Bytes>;
+}
+
+impl Waiting for Utf8Bytes {
+    fn size(&self) -> usize {
+        self.as_str().len()
+    }
+
+    fn into_text(self) -> Option<Utf8Bytes> {
+        Some(self)
+    }
+}
+
+/// More waits than the limits allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+/// What came from the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A text frame.
+    Text(Utf8Bytes),
+    /// A binary frame, which nobody speaks here.
+    Binary,
+    /// A close frame, with its code and reason where it had them.
+    Closed(Option<(u16, String)>),
+    /// The connection ended without one.
+    Lost,
+    /// It does not read what is written to it.
+    Stalled,
+    /// It broke the protocol; the code says how.
+    Broken(u16),
+}
+
+/// A WebSocket, and what waits for it.
+#[derive(Debug)]
+pub struct Pipe<S, W> {
+    stream: WebSocketStream<S>,
+    waiting: VecDeque<W>,
+    bytes: usize,
+    limits: Limits,
+    flushed: bool,
+    wants_ping: bool,
+    stalled: Option<Pin<Box<Sleep>>>,
+    heard: Instant,
+}
+
+enum Written {
+    /// Nothing is left to write.
+    All,
+    /// The peer does not take more now.
+    Blocked {
+        moved: bool,
+    },
+    Lost,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
+    /// Around an open socket.
+    #[must_use]
+    pub fn new(stream: WebSocketStream<S>, limits: Limits) -> Self {
+        let (waiting, heard) = (VecDeque::new(), Instant::now());
+        Self { stream, waiting, bytes: 0, limits, flushed: true, wants_ping: false, stalled: None, heard }
+    }
+
+    /// Frames that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How long nothing was heard.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        self.heard.elapsed()
+    }
+
+    /// Lets something wait to be written; a single thing may be longer than the limit.
+    ///
+    /// # Errors
+    /// [`Overflow`]; nothing is kept of it.
+    pub fn push(&mut self, item: W) -> Result<(), Overflow> {
+        let bytes = self.bytes.saturating_add(item.size());
+        if self.waiting.is_empty() {
+            self.push_within_room(item);
+            return Ok(());
+        }
+        if self.waiting.len() >= self.limits.frames || bytes > self.limits.bytes {
+            return Err(Overflow);
+        }
+        self.bytes = bytes;
+        self.waiting.push_back(item);
+        Ok(())
+    }
+
+    /// The same, for whoever asked before whether there is room.
+    pub fn push_within_room(&mut self, item: W) {
+        self.bytes = self.bytes.saturating_add(item.size());
+        self.waiting.push_back(item);
+    }
+
+    /// Sends a ping with the next writing.
+    pub fn ping(&mut self) {
+        self.wants_ping = true;
+    }
+
+    /// Writes what can be written, and, where `reads`, reads the next frame. Cancel-safe.
+    pub fn poll(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Incoming> {
+        match self.poll_write(cx) {
+            Written::All => self.stalled = None,
+            Written::Lost => return Poll::Ready(Incoming::Lost),
+            Written::Blocked { moved } => {
+                if moved {
+                    self.stalled = None;
+                }
+                let limit = self.limits.stall;
+                let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+                if stalled.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Incoming::Stalled);
+                }
+            }
+        }
+        if reads { self.poll_read(cx) } else { Poll::Pending }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Written {
+        let mut moved = false;
+        loop {
+            match Pin::new(&mut self.stream).poll_ready(cx) {
+                Poll::Pending => return Written::Blocked { moved },
+                Poll::Ready(Err(_)) => return Written::Lost,
+                Poll::Ready(Ok(())) => {}
+            }
+            let Some(message) = self.next_message() else { break };
+            moved = true;
+            let Some(message) = message else { continue };
+            self.flushed = false;
+            if self.stream.start_send_unpin(message).is_err() {
+                return Written::Lost;
+            }
+        }
+        if self.flushed {
+            return Written::All;
+        }
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Pending => Written::Blocked { moved },
+            Poll::Ready(Err(_)) => Written::Lost,
+            Poll::Ready(Ok(())) => {
+                self.flushed = true;
+                Written::All
+            }
+        }
+    }
+
+    /// The next thing to write; within it nothing, where it is not to be written any more.
+    fn next_message(&mut self) -> Option<Option<Message>> {
+        if std::mem::take(&mut self.wants_ping) {
+            return Some(Some(Message::Ping(Bytes::new())));
+        }
+        let item = self.waiting.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(item.size());
+        Some(item.into_text().map(Message::Text))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        loop {
+            let Poll::Ready(next) = Pin::new(&mut self.stream).poll_next(cx) else { return Poll::Pending };
+            self.heard = Instant::now();
+            return Poll::Ready(match next {
+                Some(Ok(Message::Text(text))) => Incoming::Text(text),
+                Some(Ok(Message::Binary(_))) => Incoming::Binary,
+                Some(Ok(Message::Close(frame))) => {
+                    Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.to_string())))
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Err(error)) => broken(&error),
+                None => Incoming::Lost,
+            });
+        }
+    }
+
+    /// Writes what waits, a close frame, and waits for the other side's; all of it for no longer than `patience`.
+    pub async fn close(mut self, frame: Option<(u16, String)>, patience: Duration) {
+        let frame = frame.map(|(code, reason)| CloseFrame { code: CloseCode::from(code), reason: reason.into() });
+        let _ = timeout(patience, async {
+            while let Some(message) = self.next_message() {
+                if let Some(message) = message
+                    && self.stream.feed(message).await.is_err()
+                {
+                    return;
+                }
+            }
+            // Where the other side closed first this is an error, and the reading below sends the answer to it.
+            let _ = self.stream.close(frame).await;
+            while let Some(Ok(_)) = self.stream.next().await {}
+        })
+        .await;
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's errors; all others end the connection alike")]
+fn broken(error: &Error) -> Incoming {
+    match error {
+        Error::Capacity(_) => Incoming::Broken(1009),
+        Error::Utf8(_) => Incoming::Broken(1007),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Lost,
+        Error::Protocol(_) => Incoming::Broken(1002),
+        _ => Incoming::Lost,
+    }
+}
+
+/// Whether a close frame may carry this code (RFC 6455, 7.4, and the registry of IANA).
+#[must_use]
+pub const fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999)
+}

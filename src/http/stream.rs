@@ -1,0 +1,110 @@
+//! The doors of the streams: `GET /exchange/v1/user` and `/exchange/v1/market` as WebSockets.
+//!
+//! Guarantees: from a browser's page or another host nothing is opened; sockets are counted, in total, by caller, and apart
+//! while nobody knows whose they are; an upstream socket is opened for a known caller only. Source: the wire contract,
+//! "Streams". Does not: decide what a frame may do; that is for the gateway.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State, response::Response};
+use http::{HeaderValue, Request, header};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::handshake::server::create_response;
+
+use super::{
+    Doors, private,
+    refusal::Refusal,
+    reply,
+    request::{KnownCaller, request_id},
+    tally::Refused,
+};
+use crate::gateway::{caller::Caller, outcome::Outcome, session::Side, whence::Source};
+
+mod answer;
+mod login;
+mod pump;
+mod socket;
+
+pub use login::Logins;
+use socket::Socket;
+
+/// `GET /exchange/v1/user`.
+pub(super) async fn user(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+    open(&doors, Side::User, request)
+}
+
+/// `GET /exchange/v1/market`.
+pub(super) async fn market(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+    open(&doors, Side::Market, request)
+}
+
+fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response {
+    if let Some(refused) = private::refuse_browser(doors, &request) {
+        return refused;
+    }
+    let source = Source::of(&request);
+    let Ok(caller) = caller_of(doors, &request) else {
+        doors.tally.count(&source, Refused::Token);
+        return reply::refused(&Refusal::Unauthorized);
+    };
+    if side == Side::Market && caller.is_none() && !may_see_public(&source) {
+        doors.tally.count(&source, Refused::Token);
+        return reply::refused(&Refusal::Unauthorized);
+    }
+    if doors.gateway.streams().base.is_none() {
+        return refused(404, "there are no streams beside this upstream.base_url; upstream.stream_url names them");
+    }
+    if doors.gateway.is_draining() {
+        return later("the proxy is stopping");
+    }
+    let Some(place) = doors.gateway.places().take() else { return later("too many streams (streams.max_sockets)") };
+    let stranger = (side == Side::User && caller.is_none()).then(|| doors.gateway.places().take_as_stranger());
+    let Ok(stranger) = stranger.map_or(Ok(None), |place| place.map(Some).ok_or(())) else {
+        doors.tally.count(&source, Refused::Connections);
+        return later("too many streams without a login");
+    };
+    let Some(mut agreed) = agree(&request) else {
+        return refused(400, "this path is a WebSocket's (RFC 6455, version 13)");
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    let socket = Socket::new(Arc::clone(doors), side, request_id(&request), source, caller, (place, stranger));
+    drop(doors.gateway.sockets().spawn(socket.run(upgrade)));
+    agreed.extensions_mut().insert(KnownCaller);
+    agreed
+}
+
+/// Who shows a token; nobody has to, but a wrong one opens nothing.
+fn caller_of(doors: &Doors, request: &Request<Body>) -> Result<Option<Arc<Caller>>, ()> {
+    if !request.headers().contains_key(private::TOKEN) {
+        return Ok(None);
+    }
+    private::authenticate(doors, request.headers()).map(Some).ok_or(())
+}
+
+/// Whether this source sees market data without showing who it is: the one rule for public data.
+fn may_see_public(source: &Source) -> bool {
+    match source {
+        Source::Ip(address) => address.is_loopback(),
+        Source::Unix { .. } => true,
+    }
+}
+
+fn agree(request: &Request<Body>) -> Option<Response> {
+    let mut head = Request::new(());
+    head.method_mut().clone_from(request.method());
+    *head.version_mut() = request.version();
+    head.headers_mut().clone_from(request.headers());
+    create_response(&head).ok().map(|agreed| agreed.map(|()| Body::empty()))
+}
+
+fn refused(status: u16, detail: &str) -> Response {
+    let mut response = reply::json_response(status, json!({ "detail": detail }).to_string().into_bytes());
+    reply::set_outcome(&mut response, Outcome::Refused);
+    response
+}
+
+fn later(detail: &str) -> Response {
+    let mut response = refused(503, detail);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

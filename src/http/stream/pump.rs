@@ -1,0 +1,349 @@
+//! Frames in both directions, until one side ends.
+//!
+//! Guarantees: every frame of the client is parsed and judged before anything goes on; what the client sends while the
+//! exchange takes nothing is left unread; what the exchange sends while the client takes nothing is bounded, and then the
+//! client is closed, not buffered. Heartbeats of the exchange go to the client, whose answer goes back: a dead client must
+//! look dead to the exchange. When the daemon stops, commands under way get their answers, then the client is told 1012.
+//! Does not: send anything twice, or open anything again; reconnecting is the client's business.
+
+use std::{borrow::Cow, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use tokio::time::{Instant, interval_at};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    answer,
+    socket::{Client, Socket},
+};
+use crate::{
+    exchange::{
+        call::Call,
+        frame::{Echo, Frame, InvalidFrame, Request},
+    },
+    gateway::{
+        caller::Caller,
+        failure::Refusal,
+        policy::{self, ChannelPermit},
+        session::{Event, Incoming, Session, Side, may_be_sent},
+    },
+};
+
+/// After our close frame a client has this time for its own.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// The longest reason that a close frame takes (RFC 6455).
+const MAX_REASON: usize = 123;
+
+/// Why a socket ends, and what the client is told.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    /// The close code; `None`: a close frame without one.
+    pub(super) code: Option<u16>,
+    /// Who ends it: `client`, `exchange` or `proxy`.
+    pub(super) by: &'static str,
+    /// Why, in words.
+    pub(super) reason: Cow<'static, str>,
+}
+
+impl End {
+    pub(super) const fn new(code: u16, reason: &'static str) -> Self {
+        Self { code: Some(code), by: "proxy", reason: Cow::Borrowed(reason) }
+    }
+
+    pub(super) const fn draining() -> Self {
+        Self::new(1012, "the proxy is stopping; connect again shortly")
+    }
+
+    /// What ends it when this comes from the client.
+    pub(super) fn of_client(incoming: Incoming) -> Self {
+        match incoming {
+            Incoming::Closed(closed) => Self { by: "client", ..Self::passed_on(closed) },
+            Incoming::Lost => Self { by: "client", ..Self::new(1001, "the client's connection was lost") },
+            Incoming::Stalled => Self::new(1008, "the client takes nothing"),
+            Incoming::Binary => Self::new(1003, "text frames only"),
+            Incoming::Broken(1009) => Self::new(1009, "the frame is too long (streams.max_frame_bytes)"),
+            Incoming::Broken(code) => Self { code: Some(code), ..Self::new(code, "the WebSocket protocol was broken") },
+            Incoming::Text(_) => Self::new(1011, "internal error"),
+        }
+    }
+
+    fn of_exchange(closed: Option<(u16, String)>) -> Self {
+        Self { by: "exchange", ..Self::passed_on(closed) }
+    }
+
+    /// A code that may not be sent becomes 1011.
+    fn passed_on(closed: Option<(u16, String)>) -> Self {
+        let Some((code, mut reason)) = closed else {
+            return Self { code: None, by: "", reason: Cow::Borrowed("") };
+        };
+        while reason.len() > MAX_REASON {
+            reason.pop();
+        }
+        Self { code: Some(if may_be_sent(code) { code } else { 1011 }), by: "", reason: Cow::Owned(reason) }
+    }
+}
+
+enum Next {
+    Client(Incoming),
+    Exchange(Event),
+}
+
+/// What went through, for the line at the end.
+#[derive(Debug, Default)]
+struct Counts {
+    from_client: u64,
+    commands: u64,
+    refused: u64,
+    from_exchange: u64,
+}
+
+pub(super) struct Pump<'s> {
+    socket: &'s Socket,
+    caller: Option<Arc<Caller>>,
+    client: Client,
+    session: Session,
+    early: Option<Incoming>,
+    counts: Counts,
+    /// Whose turn it is first, so that neither side can starve the other.
+    exchange_first: bool,
+}
+
+impl<'s> Pump<'s> {
+    pub(super) fn new(
+        socket: &'s Socket,
+        caller: Option<Arc<Caller>>,
+        client: Client,
+        session: Session,
+        early: Option<Incoming>,
+    ) -> Self {
+        Self { socket, caller, client, session, early, counts: Counts::default(), exchange_first: false }
+    }
+
+    pub(super) async fn run(mut self, opened: Instant) {
+        let end = match self.early.take() {
+            Some(incoming) => self.on_incoming(incoming).err(),
+            None => None,
+        };
+        let end = match end {
+            Some(end) => end,
+            None => self.pump().await,
+        };
+        self.tell(&end, opened);
+        self.finish(end).await;
+    }
+
+    async fn pump(&mut self) -> End {
+        let gateway = Arc::clone(&self.socket.doors.gateway);
+        let every = gateway.streams().ping_every;
+        let mut ticks = interval_at(Instant::now() + every, every);
+        let mut draining = false;
+        loop {
+            if draining && self.session.in_flight() == 0 {
+                return End::draining();
+            }
+            let done = tokio::select! {
+                next = self.next() => match next {
+                    Next::Client(incoming) => self.on_incoming(incoming),
+                    Next::Exchange(event) => self.on_event(event),
+                },
+                _ = ticks.tick() => self.tick(),
+                () = gateway.draining(), if !draining => {
+                    draining = true;
+                    Ok(())
+                }
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Next {
+        self.exchange_first = !self.exchange_first;
+        let Self { client, session, exchange_first, .. } = self;
+        poll_fn(|cx| {
+            if *exchange_first && let Poll::Ready(event) = session.poll_event(cx) {
+                return Poll::Ready(Next::Exchange(event));
+            }
+            if let Poll::Ready(incoming) = client.poll(cx, session.has_room()) {
+                return Poll::Ready(Next::Client(incoming));
+            }
+            if *exchange_first { Poll::Pending } else { session.poll_event(cx).map(Next::Exchange) }
+        })
+        .await
+    }
+
+    fn tick(&mut self) -> Result<(), End> {
+        let silence = self.socket.doors.gateway.streams().silence;
+        if self.client.silent_for() > silence {
+            return Err(End::new(1008, "nothing was heard from the client"));
+        }
+        if self.session.silent_for() > silence {
+            return self.on_event(Event::Lost("silent"));
+        }
+        self.client.ping();
+        Ok(())
+    }
+
+    fn push(&mut self, text: Utf8Bytes) -> Result<(), End> {
+        let slow = "the client reads too slowly (streams.max_waiting_bytes)";
+        self.client.push(text).map_err(|_| End::new(1008, slow))
+    }
+
+    fn on_event(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Frame(text) => {
+                self.counts.from_exchange += 1;
+                self.push(text)
+            }
+            Event::Overdue(doubt) => self.push(answer::doubt(&doubt)),
+            Event::Closed(closed) => {
+                self.give_up("closed");
+                Err(End::of_exchange(closed))
+            }
+            Event::Lost(why) => {
+                self.give_up(why);
+                let reason = Cow::Owned(format!("the connection to the exchange is lost ({why})"));
+                Err(End { code: Some(1011), by: "exchange", reason })
+            }
+        }
+    }
+
+    /// Tells the client of every command that will have no answer.
+    fn give_up(&mut self, why: &'static str) {
+        for doubt in self.session.give_up(502, why) {
+            // Too slow for this as well: the record says it all the same.
+            let _ = self.client.push(answer::doubt(&doubt));
+        }
+    }
+
+    fn on_incoming(&mut self, incoming: Incoming) -> Result<(), End> {
+        let Incoming::Text(text) = incoming else { return Err(End::of_client(incoming)) };
+        self.counts.from_client += 1;
+        let (echo, frame) = Frame::parse(&text);
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(invalid) => return self.refuse(&echo, 422, "frame_invalid", answer::invalid(&echo, invalid)),
+        };
+        match (&frame.request, self.caller.clone()) {
+            (Request::RespondHeartbeat, _) => self.session.respond_heartbeat(&frame),
+            (Request::Subscribe | Request::Unsubscribe, caller) => {
+                return self.subscribe(&frame, &echo, caller.as_deref());
+            }
+            (Request::LogIn, Some(caller)) if self.socket.side == Side::User => {
+                let told = self.log_in_again(&frame, &echo, &caller);
+                return self.push(told);
+            }
+            (Request::Private(_), Some(caller)) if self.socket.side == Side::User => {
+                return self.command(&frame, &echo, &caller);
+            }
+            (Request::LogIn | Request::Private(_) | Request::Other, _) => {
+                return self.refuse(&echo, 403, "not_offered", answer::not_offered(&echo));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a frame: an answer, and a record where the caller is known.
+    fn refuse(&mut self, echo: &Echo, status: u16, why: &'static str, told: Utf8Bytes) -> Result<(), End> {
+        self.counts.refused += 1;
+        if let Some(caller) = &self.caller {
+            let mut record = self.socket.record(&caller.name);
+            record.report.method = Some(echo.method.clone());
+            record.ended(status, why);
+        }
+        self.push(told)
+    }
+
+    /// The caller is settled: a token decides for itself, a second login must be the same caller's.
+    fn log_in_again(&self, frame: &Frame<'_>, echo: &Echo, caller: &Arc<Caller>) -> Utf8Bytes {
+        if self.socket.shows_token() {
+            return answer::logged_in(echo);
+        }
+        match self.socket.verify(frame, echo) {
+            Ok(again) if again.name == caller.name => answer::logged_in(echo),
+            Ok(_) => answer::refused(echo, answer::UNAUTHORIZED, "Authentication failure"),
+            Err(told) => told,
+        }
+    }
+
+    fn subscribe(&mut self, frame: &Frame<'_>, echo: &Echo, caller: Option<&Caller>) -> Result<(), End> {
+        let channels = match frame.channels() {
+            Ok(channels) => channels,
+            Err(invalid) => return self.refuse(echo, 422, "frame_invalid", answer::invalid(echo, invalid)),
+        };
+        let named = channels.iter().map(AsRef::as_ref);
+        let permit = match (self.socket.side, caller) {
+            (Side::User, Some(caller)) => self.authorize_channels(caller, named),
+            _ => match policy::of_the_market(named) {
+                Some(permit) => Ok(permit),
+                None => return self.refuse(echo, 403, "not_offered", answer::not_offered(echo)),
+            },
+        };
+        match permit {
+            Ok(permit) => {
+                self.session.subscribe(permit, frame);
+                Ok(())
+            }
+            Err(refusal) => self.refuse(echo, refusal.status(), refusal.code(), answer::said_no(echo, &refusal)),
+        }
+    }
+
+    fn authorize_channels<'a>(
+        &self,
+        caller: &Caller,
+        channels: impl Iterator<Item = &'a str>,
+    ) -> Result<ChannelPermit, Refusal> {
+        let whence = self.socket.doors.gateway.now_at(&self.socket.source);
+        policy::authorize_channels(caller, whence, channels).map_err(Refusal::Denied)
+    }
+
+    fn command(&mut self, frame: &Frame<'_>, echo: &Echo, caller: &Caller) -> Result<(), End> {
+        self.counts.commands += 1;
+        let Request::Private(method) = &frame.request else { return Ok(()) };
+        let Some(id) = frame.id else {
+            let told = answer::invalid(echo, InvalidFrame::Member("id"));
+            return self.refuse(echo, 422, "frame_invalid", told);
+        };
+        let call = match Call::parse_unsigned(id, method.clone(), frame.params) {
+            Ok(call) => call,
+            Err(invalid) => {
+                let told = answer::invalid_params(echo, &invalid.to_string());
+                return self.refuse(echo, 422, "params_ambiguous", told);
+            }
+        };
+        let record = self.socket.record(&caller.name);
+        match self.session.command(caller, &self.socket.source, call, frame, echo, record) {
+            Ok(()) => Ok(()),
+            Err(refusal) => {
+                self.counts.refused += 1;
+                self.push(answer::said_no(echo, &refusal))
+            }
+        }
+    }
+
+    fn tell(&self, end: &End, opened: Instant) {
+        let Counts { from_client, commands, refused, from_exchange } = self.counts;
+        let name: &str = self.caller.as_ref().map_or("none", |caller| &caller.name);
+        let code = end.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        tracing::info!(
+            "event=stream what=closed side={} stream={} caller={name} by={} close_code={code} from_client={from_client} \
+             commands={commands} refused={refused} from_exchange={from_exchange} unanswered={} open_s={} why={:?}",
+            self.socket.side.name(),
+            self.socket.rid,
+            end.by,
+            self.session.in_flight(),
+            opened.elapsed().as_secs(),
+            end.reason,
+        );
+    }
+
+    /// Closes both; the exchange at once, because orders may depend on the end of its connection.
+    async fn finish(self, end: End) {
+        let (upstream, reason, why) = match end.by {
+            "client" => (end.code.unwrap_or(1000), "the client is gone", "caller_gone"),
+            _ => (1001, "the proxy ends this", "closed"),
+        };
+        let told = end.code.map(|code| (code, end.reason.into_owned()));
+        tokio::join!(self.session.close(upstream, reason, why), self.client.close(told, CLOSE_PATIENCE));
+    }
+}

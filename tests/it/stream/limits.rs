@@ -1,0 +1,155 @@
+//! What a client may have of us, and what one of them can do to the others.
+
+use std::time::Duration;
+
+use crypto_proxy::sandbox::{Fault, Side};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{CREATE, create, records, subscribe};
+use crate::support::{
+    PATIENCE, TestProxy,
+    stream::{KEY, OTHER, Socket, login, now_ms, streaming},
+};
+
+#[tokio::test]
+async fn sockets_are_limited_in_total_by_caller_and_for_strangers() {
+    let proxy = streaming(|plan| {
+        plan.streams.max_per_caller = 2;
+        plan.streams.max_strangers = 1;
+        plan.streams.max_sockets = 5;
+    })
+    .await;
+    let _two = [Socket::bot(&proxy).await, Socket::bot(&proxy).await];
+    let mut third = Socket::open(&proxy, "user").await;
+    assert_eq!(third.ask(login(KEY, 9, now_ms())).await["code"], 42901);
+    assert_eq!(third.close_code().await, 1008);
+    drop(third);
+    let mut other = open_when_there_is_room(&proxy, "user").await;
+    other.log_in(OTHER).await;
+    let stranger = Socket::open(&proxy, "user").await;
+    assert_eq!(Socket::try_open(&proxy, "user", &[]).await.err(), Some(503), "a second stranger");
+    let _market = Socket::open(&proxy, "market").await;
+    assert_eq!(Socket::try_open(&proxy, "market", &[]).await.err(), Some(503), "a sixth socket");
+    drop((other, stranger));
+    proxy.exchange().wait_streams(|open| open.len() == 3).await;
+    proxy.wait_line(&["event=stream what=closed", "caller=other"]).await;
+    open_when_there_is_room(&proxy, "market").await;
+}
+
+/// A place is free a moment after its socket has ended.
+async fn open_when_there_is_room(proxy: &TestProxy, side: &str) -> Socket {
+    loop {
+        if let Ok(socket) = Socket::try_open(proxy, side, &[]).await {
+            return socket;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn frames_that_are_too_long_or_not_text_end_their_socket() {
+    let proxy = streaming(|_| {}).await;
+    let mut long = Socket::bot(&proxy).await;
+    let _ = long.stream.send(Message::text("x".repeat((128 << 10) + 1))).await;
+    assert_eq!(long.close_code().await, 1009);
+    let mut binary = Socket::bot(&proxy).await;
+    binary.stream.send(Message::binary(vec![1])).await.unwrap();
+    assert_eq!(binary.close_code().await, 1003);
+    proxy.exchange().wait_streams(<[_]>::is_empty).await;
+}
+
+#[tokio::test]
+async fn a_frame_of_the_exchange_beyond_the_limit_ends_the_socket_and_not_the_memory() {
+    let proxy = streaming(|_| {}).await;
+    let mut socket = Socket::bot(&proxy).await;
+    let long = json!({ "id": -1, "method": "subscribe", "code": 0, "result": "x".repeat((1 << 20) + 1) });
+    proxy.exchange().send_text(Side::User, &long.to_string());
+    assert_eq!(socket.close_code().await, 1011);
+}
+
+#[tokio::test]
+async fn commands_without_an_answer_are_limited_on_each_socket() {
+    let proxy = streaming(|plan| plan.streams.max_commands = 2).await;
+    let (mut socket, mut other) = (Socket::bot(&proxy).await, Socket::bot(&proxy).await);
+    proxy.exchange().script_always(CREATE, Fault::hang_after());
+    socket.send(create(1, "a")).await;
+    socket.send(create(2, "b")).await;
+    let refused = socket.ask(create(3, "c")).await;
+    assert_eq!((&refused["code"], &refused["outcome"]), (&json!(42901), &json!("refused")));
+    assert_eq!(records(&proxy, &["why=socket_full"]).len(), 1);
+    proxy.exchange().clear_script(CREATE);
+    assert_eq!(other.ask(create(3, "d")).await["code"], 0);
+    assert_eq!(proxy.exchange().orders_placed(), 3);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_and_harms_nobody() {
+    let proxy = streaming(|plan| plan.streams.max_waiting.bytes = 1 << 20).await;
+    let (stalled, mut reader) = (Socket::open(&proxy, "market").await, Socket::open(&proxy, "market").await);
+    let mut stalled = stalled;
+    for socket in [&mut stalled, &mut reader] {
+        socket.ask(subscribe(&["ticker.BTC_USD"])).await;
+        socket.next().await;
+    }
+    let filler = "x".repeat(16 << 10);
+    let mut published = 0_u64;
+    while proxy.exchange().streams().len() == 2 {
+        published += 1;
+        assert!(published < 4000, "64 MB, and it still is not closed");
+        proxy.exchange().publish("ticker.BTC_USD", &json!([{ "n": published, "x": filler }]));
+        assert_eq!(number(&mut reader).await, published);
+    }
+    proxy.wait_line(&["event=stream what=closed", "by=proxy close_code=1008", "reads too slowly"]).await;
+    proxy.exchange().publish("ticker.BTC_USD", &json!([{ "n": 0 }]));
+    assert_eq!(reader.next().await["result"]["data"][0]["n"], 0);
+    drop(stalled);
+}
+
+/// The number of the next update; the search for secrets is left out, because it would make the reader the slow one.
+async fn number(reader: &mut Socket) -> u64 {
+    let message = timeout(PATIENCE, reader.stream.next()).await.expect("an update in time");
+    let text = message.expect("an update").expect("an update").into_text().expect("an update");
+    serde_json::from_str::<Value>(&text).unwrap()["result"]["data"][0]["n"].as_u64().expect("an update")
+}
+
+#[tokio::test]
+async fn an_exchange_that_takes_nothing_ends_the_socket_and_what_was_not_sent_is_told_as_such() {
+    let proxy = streaming(|plan| {
+        plan.streams.max_waiting.stall = Duration::from_millis(500);
+        (plan.streams.max_commands, plan.pipeline.max_in_flight) = (4096, 4096);
+    })
+    .await;
+    let mut socket = Socket::bot(&proxy).await;
+    proxy.exchange().stall_streams();
+    let filler = "x".repeat(100 << 10);
+    let mut id = 0;
+    // The client's frames fill the way to the exchange until none is taken from it any more.
+    let ended = loop {
+        id += 1;
+        let frame = json!({ "id": id, "method": "private/user-balance", "params": { "x": filler } }).to_string();
+        tokio::select! {
+            sent = socket.stream.send(Message::text(frame)) => assert!(sent.is_ok() && id < 4000, "{id}: {sent:?}"),
+            told = proxy.wait_line(&["event=stream what=closed"]) => break told,
+        }
+    };
+    assert!(ended.text().contains("close_code=1011") && ended.text().contains("stalled"), "{}", ended.text());
+    let not_sent = records(&proxy, &["method=private/user-balance", "outcome=not_sent"]).len();
+    let unknown = records(&proxy, &["method=private/user-balance", "outcome=unknown"]).len();
+    assert!(not_sent > 0 && unknown > 0, "{not_sent} not sent, {unknown} unknown");
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_heard_any_more_is_closed() {
+    let proxy = streaming(|plan| {
+        plan.streams.ping_every = Duration::from_millis(100);
+        plan.streams.silence = Duration::from_millis(500);
+    })
+    .await;
+    let silent = Socket::bot(&proxy).await;
+    proxy.wait_line(&["event=stream what=closed", "close_code=1008", "nothing was heard from the client"]).await;
+    proxy.exchange().wait_streams(<[_]>::is_empty).await;
+    drop(silent);
+}
