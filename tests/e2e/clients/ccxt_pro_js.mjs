@@ -31,8 +31,9 @@ await run(
     async watch_balance() {
       check((await it.watchBalance()).USD.total > 0, 'balance');
     },
-    // An order placed over REST is seen on the stream.
+    // An order placed over REST is seen on the stream; without open orders nothing is told before it.
     async watch_orders() {
+      await it.cancelAllOrders(SYMBOL);
       const watching = it.watchOrders(SYMBOL);
       while (!('user.order.BTC_USD' in (it.clients[`${STREAM}/user`]?.subscriptions ?? {}))) await sleep(10);
       const placed = await it.createOrder(SYMBOL, 'limit', 'buy', 0.01, 50000.5);
@@ -62,15 +63,13 @@ await run(
       const params = { currency: 'BTC', amount: '1', address: 'x' };
       const request = { method: 'private/create-withdrawal', params };
       await own.loadMarkets();
-      const expected = [ccxt.PermissionDenied, ccxt.AuthenticationError, ccxt.BadRequest, ccxt.ExchangeError];
-      await raises(expected, () => own.watchPrivateRequest(own.incrementingNonce(), request));
+      await raises([ccxt.BadRequest], () => own.watchPrivateRequest(own.incrementingNonce(), request));
       check((await exchange.received('private/create-withdrawal')) === before, 'it reached the exchange');
     },
     async unknown_cut() {
       const own = await client();
       await own.watchBalance();
-      const expected = [ccxt.NetworkError, ccxt.ExchangeError, ccxt.BadRequest, ccxt.ExchangeClosedByUser];
-      await oneOrder(CUT, () => raises(expected, () => own.createOrderWs(SYMBOL, 'limit', 'buy', 0.01, 30000)));
+      await oneOrder(CUT, () => raises([ccxt.RequestTimeout], () => own.createOrderWs(SYMBOL, 'limit', 'buy', 0.01, 30000)));
     },
     async close() {
       await Promise.all(opened.map((one) => one.close()));

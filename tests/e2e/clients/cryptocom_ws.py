@@ -37,6 +37,7 @@ class Steps:
 
     async def watch_orders(self):
         """An order that is there when the stream begins."""
+        await self.it.cancel_open_orders(self.pair)
         placed = await self.it.buy_limit(self.pair, 0.01, 50000.5)
         check((await first(self.it.listen_orders(self.pair))).id == placed.id, "not seen")
 

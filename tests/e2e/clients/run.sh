@@ -117,7 +117,7 @@ proxy() { # directory
     key=$(value CRYPTO_PROXY_VIRTUAL_KEY "$1/caller.env")
     secret=$(value CRYPTO_PROXY_VIRTUAL_SECRET "$1/caller.env")
 }
-listens() { grep -q ' listens on ' "$1"; }
+listens() { grep -qs ' listens on ' "$1"; }
 stop() { # pids...
     kill "$@" 2>/dev/null
     wait "$@" 2>/dev/null
