@@ -1,8 +1,10 @@
 //! This door's shape of every answer: the exchange's own bytes, or `{"id","method","code","message"}` of ours.
 //!
-//! Guarantees: an answer of the exchange goes on as it came; our own `unknown` is 400 with code 40006, which no tested
-//! client repeats by itself, whatever its retry policy says about 408, 429 and 5xx; `not_sent` and refusals may be
-//! repeated, and are harmless. Status and outcome are the same in the answer and in the record.
+//! Guarantees: an answer of the exchange goes on as it came, but for one case: where it leaves open what became of a call
+//! that changes something, clients repeat the call by themselves (50001, 408, 5xx), so they are told our own `unknown`.
+//! That is 400 with code 40006, which no tested client repeats, whatever its retry policy says; `not_sent` and refusals
+//! may be repeated, and are harmless. The outcome is the same in the answer and in the record; so is the status, but in
+//! that one case, where the record has the exchange's.
 
 use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -69,6 +71,9 @@ pub(super) const fn status(of_the_gateway: u16, outcome: Outcome) -> u16 {
 /// What became of a call.
 pub(super) fn relayed(asked: &Asked, relayed: &Relayed) -> Response {
     let mut response = match &relayed.result {
+        Ok(reply) if relayed.outcome == Outcome::Unknown && relayed.find_out.is_some() => {
+            ours(asked, status(reply.status, relayed.outcome), DUPLICATE_REQUEST, &unknown(&left_open(reply), relayed))
+        }
         Ok(reply) => passed_on(reply),
         Err(ended) => ours(asked, status(ended.status(), relayed.outcome), code(ended, relayed), &text(ended, relayed)),
     };
@@ -140,12 +145,20 @@ fn text(ended: &Ended, relayed: &Relayed) -> String {
     match relayed.outcome {
         Outcome::Refused | Outcome::Answered => format!("Proxy refused: {why}"),
         Outcome::NotSent => format!("Not sent: {why}; it may be sent again"),
-        Outcome::Unknown => {
-            let oid = relayed.client_oid.as_ref().map_or_else(String::new, |oid| format!("; client_oid {oid}"));
-            let find_out = relayed.find_out.map_or_else(String::new, |text| format!("; {text}"));
-            format!("UNKNOWN OUTCOME, this call may have been executed: {why}{oid}{find_out}")
-        }
+        Outcome::Unknown => unknown(&why, relayed),
     }
+}
+
+fn unknown(why: &str, relayed: &Relayed) -> String {
+    let oid = relayed.client_oid.as_ref().map_or_else(String::new, |oid| format!("; client_oid {oid}"));
+    let find_out = relayed.find_out.map_or_else(String::new, |text| format!("; {text}"));
+    format!("UNKNOWN OUTCOME, this call may have been executed: {why}{oid}{find_out}")
+}
+
+/// What the exchange said without saying what became of the call.
+fn left_open(reply: &Reply) -> String {
+    let code = reply.code().map_or_else(|| "without a code".to_owned(), |code| format!("and code {code}"));
+    format!("the exchange answered with status {} {code}", reply.status)
 }
 
 fn ours(asked: &Asked, status: u16, code: i64, message: &str) -> Response {

@@ -2,7 +2,7 @@
 # Exchange clients as their registries ship them, none of them modified, each with a stand-in exchange of its own: first
 # directly, then through the proxy. Their steps are those of steps.txt.
 #
-#   tests/e2e/clients/run.sh PATH-OF-THE-BINARY
+#   tests/e2e/clients/run.sh PATH-OF-THE-BINARY [SCRIPT...]
 #
 # Needs python3 (3.11 or newer) with venv, node with npm, jq, and the registries of both (PyPI, npm). Everything is
 # installed into a temporary directory. About two minutes.
@@ -10,15 +10,19 @@ set -uo pipefail
 export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-[[ $# == 1 && -x $1 ]] || {
-    printf 'usage: %s PATH-OF-THE-BINARY\n' "$0" >&2
+[[ $# -ge 1 && -x $1 ]] || {
+    printf 'usage: %s PATH-OF-THE-BINARY [SCRIPT...]\n' "$0" >&2
     exit 64
 }
 binary=$(realpath -- "$1")
+shift
+scripts=("$@")
+((${#scripts[@]} > 0)) || scripts=(ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py)
 work=$(mktemp -d)
 # shellcheck source=tests/e2e/checks.sh
 . "$here/../checks.sh"
 started=()
+readonly TOKEN=invented-token-0123456789
 
 finish() {
     local pid
@@ -51,7 +55,7 @@ install_python() {
             --only-binary :all: --requirement "$here/requirements.txt"
 }
 install_node() {
-    mkdir "$work/node" && cp -- "$here"/package*.json "$here"/*.mjs "$here/steps.txt" "$work/node/" &&
+    mkdir "$work/node" && cp -- "$here"/package*.json "$here"/*.mjs "$here"/*.txt "$work/node/" &&
         (cd "$work/node" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 }
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || abort 'python3 is 3.11 or newer, as cryptocom-exchange demands'
@@ -68,45 +72,138 @@ fi
 "$work/python/bin/pip" list --disable-pip-version-check 2>/dev/null | grep -E '^(ccxt|cryptocom-exchange) '
 printf 'ccxt (JavaScript) %s\n' "$(jq -r .version "$work/node/node_modules/ccxt/package.json")"
 
-# ---- an exchange for each ----------------------------------------------------------------------------------------------
+# ---- an exchange for each, and a proxy before it -----------------------------------------------------------------------
 
 # Sets exchange_key, exchange_secret, exchange_base and stand_in.
-stand_in() { # name
-    "$binary" sandbox --listen 127.0.0.1:0 --env-file-out "$work/$1.env" >"$work/$1.exchange.log" 2>&1 &
+stand_in() { # directory
+    "$binary" sandbox --listen 127.0.0.1:0 --env-file-out "$1/exchange.env" >"$1/exchange.log" 2>&1 &
     stand_in=$!
     started+=("$stand_in")
-    within 10 test -s "$work/$1.env" || abort "$1: the stand-in did not start"
-    exchange_key=$(value CRYPTO_API_KEY "$work/$1.env")
-    exchange_secret=$(value CRYPTO_API_SECRET "$work/$1.env")
-    exchange_base=$(value CRYPTO_REST_BASE "$work/$1.env")
+    within 10 test -s "$1/exchange.env" || abort "$1: the stand-in did not start"
+    exchange_key=$(value CRYPTO_API_KEY "$1/exchange.env")
+    exchange_secret=$(value CRYPTO_API_SECRET "$1/exchange.env")
+    exchange_base=$(value CRYPTO_REST_BASE "$1/exchange.env")
 }
 value() { sed -n "s/^$1=//p" "$2"; }
+# Sets recorder and address.
+record() { # to, directory
+    mkdir -p "$2"
+    "$work/python/bin/python" "$here/recorder.py" "$1" "$2" >"$2.port" 2>"$2.log" &
+    recorder=$!
+    started+=("$recorder")
+    within 10 test -s "$2.port" || abort "$2: the recorder did not start"
+    address=127.0.0.1:$(<"$2.port")
+}
+# The daemon as an operator runs it, but for the places of its files: between two recorders, with one caller, who may
+# trade. Sets base, key and secret, and daemon.
+proxy() { # directory
+    local environment exchange port
+    mkdir "$1/state"
+    : >"$1/config.toml"
+    exchange=${exchange_base#http://}
+    record "${exchange%/exchange/v1}" "$1/upstream"
+    mapfile -t environment < <(grep -v '^CRYPTO_REST_BASE=' "$1/exchange.env")
+    environment+=("CRYPTO_REST_BASE=http://$address/exchange/v1" CRYPTO_PROXY_LISTEN=127.0.0.1:0 "CRYPTO_PROXY_TOKEN=$TOKEN"
+        CRYPTO_PROXY__EGRESS__ENABLED=false "STATE_DIRECTORY=$1/state")
+    env -i "${environment[@]}" "$binary" caller --config "$1/config.toml" add strategy --preset trade --out "$1/caller.env" \
+        >"$1/caller.log" 2>&1 || abort "$1: the caller was not added: $(<"$1/caller.log")"
+    env -i "${environment[@]}" "$binary" serve --config "$1/config.toml" >"$1/daemon.log" 2>&1 &
+    daemon=$!
+    started+=("$daemon")
+    within 10 listens "$1/daemon.log" || abort "$1: the daemon did not start: $(<"$1/daemon.log")"
+    port=$(sed -n 's/.* listens on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$1/daemon.log" | head -n 1)
+    record "127.0.0.1:$port" "$1/downstream"
+    base=http://$address
+    key=$(value CRYPTO_PROXY_VIRTUAL_KEY "$1/caller.env")
+    secret=$(value CRYPTO_PROXY_VIRTUAL_SECRET "$1/caller.env")
+}
+listens() { grep -qs ' listens on ' "$1"; }
 stop() { # pids...
     kill "$@" 2>/dev/null
     wait "$@" 2>/dev/null
 }
 
+# What is said to loopback goes there, whatever the environment says about proxies.
+without_proxies() {
+    env -u http_proxy -u https_proxy -u all_proxy -u HTTP_PROXY -u HTTPS_PROXY -u ALL_PROXY PYTHONDONTWRITEBYTECODE=1 "$@"
+}
 # Runs a client; each of its steps is a check. What it said besides stands below a step that failed.
 client() { # script, directly|proxy
     local line lines=0
     local command=("$work/python/bin/python" "$here/$1")
     [[ $1 != *.mjs ]] || command=(node "$work/node/$1")
-    env -u http_proxy -u https_proxy -u all_proxy -u HTTP_PROXY -u HTTPS_PROXY -u ALL_PROXY PYTHONDONTWRITEBYTECODE=1 \
-        CLIENTS_THROUGH="$2" CLIENTS_REST="$rest" CLIENTS_STREAM="$stream" CLIENTS_KEY="$key" CLIENTS_SECRET="$secret" \
+    without_proxies CLIENTS_THROUGH="$2" CLIENTS_REST="$base/exchange/v1" CLIENTS_STREAM="ws${base#http}/exchange/v1" CLIENTS_KEY="$key" CLIENTS_SECRET="$secret" \
         CLIENTS_CONTROL="${exchange_base%/exchange/v1}/sandbox" "${command[@]}" >"$work/said" 2>"$work/said.err"
     while IFS= read -r line; do
         lines=$((lines + 1))
         check "$1, $2: ${line#* }" test "${line%% *}" = PASS
     done < <(grep -E '^(PASS|FAIL) ' "$work/said")
-    check "$1, $2: these are all its steps" test "$lines" = "$(steps "$2")"
+    check "$1, $2: these were all its steps" grep -qx "DONE $lines" "$work/said"
     if grep -q '^FAIL ' "$work/said" || ((lines == 0)); then tail -n 40 "$work/said.err"; fi
 }
-# How many steps there are: those below the line need the proxy.
-steps() { awk -v through="$1" '/^----/ && through != "proxy" { exit } /^[a-z]/ { steps++ } END { print steps }' "$here/steps.txt"; }
+# ---- secrets -----------------------------------------------------------------------------------------------------------
 
-for script in ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py; do
-    stand_in "$script"
-    rest=$exchange_base stream='' key=$exchange_key secret=$exchange_secret
+# Which of the four are anywhere in these recordings.
+found() { # directory...
+    printf '%s=%s\n' real_key "$exchange_key" real_secret "$exchange_secret" virtual_key "$key" virtual_secret "$secret" |
+        "$work/python/bin/python" "$here/search.py" "$@"
+}
+is() {
+    [[ $1 == "$2" ]] && return
+    printf '     | got: %s\n     | not: %s\n' "$1" "$2"
+    return 1
+}
+# The search finds what it must not find elsewhere: a secret in hex, one in base64, one in a masked frame.
+search_works() {
+    local dir=$work/planted key=invented-key-0123456789 secret=invented-secret-0123456789
+    mkdir "$dir"
+    printf 'x%s' "$exchange_secret" | base64 -w 0 >"$dir/base64"
+    printf '%s' "$exchange_key" | od -An -v -tx1 | tr -d ' \n' >"$dir/hex"
+    {
+        printf 'GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\x81\x97\x01\x02\x03\x04'
+        "$work/python/bin/python" -c 'import sys; sys.stdout.buffer.write(bytes(b ^ (i % 4 + 1) for i, b in enumerate(sys.argv[1].encode())))' "$key"
+    } >"$dir/frame"
+    is "$(found "$dir")" 'real_key real_secret virtual_key'
+}
+
+# ---- the recipes of docs/clients.md ----------------------------------------------------------------------------------
+
+# A recipe runs to its end, and its last line is the name of the order that it placed and cancelled.
+recipe() { # name
+    local said command=("$work/python/bin/python" "$work/node/$1")
+    [[ $1 != *.mjs ]] || command=(node "$work/node/$1")
+    if said=$(without_proxies CRYPTO_PROXY_URL="$base" CRYPTO_PROXY_VIRTUAL_KEY="$key" CRYPTO_PROXY_VIRTUAL_SECRET="$secret" \
+        timeout 30 "${command[@]}" 2>&1) && [[ ${said##*$'\n'} == invented-1 ]]; then return; fi
+    printf '%s\n' "$said" | sed 's/^/     | /'
+    return 1
+}
+streams() { # whether the proxy has any
+    local status
+    status=$(curl -s -o /dev/null -m 1 -w '%{http_code}' -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+        -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: aW52ZW50ZWQtMDEyMzQ1Ng==' "$base/exchange/v1/market")
+    [[ $status == 101 ]]
+}
+
+# ---- the clients -------------------------------------------------------------------------------------------------------
+
+"$work/python/bin/python" "$here/recipes.py" "$here/../../../docs/clients.md" "$work/node" >"$work/recipes"
+check 'docs/clients.md has a recipe for each client' test "$(wc -l <"$work/recipes")" -ge 6
+for script in "${scripts[@]}"; do
+    dir=$work/$script
+    mkdir "$dir"
+    stand_in "$dir"
+    base=${exchange_base%/exchange/v1} key=$exchange_key secret=$exchange_secret
     client "$script" directly
-    stop "$stand_in"
+    [[ -d $work/planted ]] || check 'the search finds secrets in hex, in base64 and in frames' search_works
+    proxy "$dir"
+    if [[ $script == *pro* || $script == *ws* ]] && ! streams; then
+        printf 'SKIPPED: %s through the proxy: this binary has no streams\n' "$script"
+        stop "$daemon" "$stand_in"
+        continue
+    fi
+    client "$script" proxy
+    [[ ! -f $work/node/recipe_$script ]] || check "docs/clients.md: $script" recipe "recipe_$script"
+    check "$script: of the four secrets only the virtual key is on the clients' side" is "$(found "$dir/downstream")" virtual_key
+    check "$script: of the four secrets only the real key is on the exchange's side" is "$(found "$dir/upstream")" real_key
+    stop "$daemon" "$stand_in"
 done

@@ -60,8 +60,8 @@ export const CUT = { do: 'cut', when: 'after' };
 export const SILENT = { do: 'hang', when: 'after' };
 export const INCONCLUSIVE = { do: 'code', code: 50001, when: 'after' };
 
-function names(list) {
-  const parts = readFileSync(new URL(list, import.meta.url), 'utf8').split('----\n');
+function names(shared) {
+  const parts = readFileSync(new URL(shared, import.meta.url), 'utf8').split('----\n');
   const wanted = (THROUGH_PROXY ? parts : parts.slice(0, 1)).join('').split('\n');
   return wanted.filter((name) => name && !name.startsWith('#'));
 }
@@ -75,9 +75,10 @@ function within(milliseconds, promise) {
 }
 
 // Runs the steps of the shared list in its order, and ends the process.
-export async function run(steps, list = 'steps.txt') {
+export async function run(steps, shared = 'steps.txt') {
+  const wanted = names(shared);
   let failed = 0;
-  for (const name of names(list)) {
+  for (const name of wanted) {
     try {
       check(typeof steps[name] === 'function', 'there is no such step');
       await within(60000, steps[name]());
@@ -89,5 +90,6 @@ export async function run(steps, list = 'steps.txt') {
     }
   }
   await steps.close?.();
+  console.log(`DONE ${wanted.length}`);
   process.exit(failed ? 1 : 0);
 }

@@ -1,7 +1,7 @@
 """The steps of the Python clients: what they are told, the stand-in exchange behind the proxy, and how steps are counted.
 
 A step is a function that raises when something is not as it should be. Every step prints one line, `PASS name` or
-`FAIL name: why`, and the script's exit status is 1 if one failed or if the shared list has a name that it has not.
+`FAIL name: why`, and after the last one stands `DONE number`. A name of the shared list without a function is a failure.
 """
 
 import asyncio
@@ -106,21 +106,21 @@ SILENT = {"do": "hang", "when": "after"}
 INCONCLUSIVE = {"do": "code", "code": 50001, "when": "after"}
 
 
-def names(only=None):
+def names(shared):
     """The names of the shared list that apply here."""
-    lines = (HERE / (only or "steps.txt")).read_text().split("----\n")
-    wanted = "".join(lines if THROUGH_PROXY else lines[:1]).split("\n")
+    parts = (HERE / shared).read_text().split("----\n")
+    wanted = "".join(parts if THROUGH_PROXY else parts[:1]).split("\n")
     return [name for name in wanted if name and not name.startswith("#")]
 
 
-def run(steps, only=None):
+def run(steps, shared="steps.txt"):
     """Runs the steps of the shared list in its order, and ends the process."""
-    sys.exit(1 if asyncio.run(_run(steps, only)) else 0)
+    sys.exit(1 if asyncio.run(_run(steps, shared)) else 0)
 
 
-async def _run(steps, only):
-    failed = 0
-    for name in names(only):
+async def _run(steps, shared):
+    failed, wanted = 0, names(shared)
+    for name in wanted:
         try:
             await asyncio.wait_for(_step(steps, name), 60)
             print(f"PASS {name}", flush=True)
@@ -130,6 +130,7 @@ async def _run(steps, only):
             traceback.print_exc()
     if hasattr(steps, "close"):
         await steps.close()
+    print(f"DONE {len(wanted)}", flush=True)
     return failed
 
 

@@ -89,6 +89,27 @@ async fn our_own_unknown_is_told_by_a_status_and_a_code_that_no_tested_client_re
 }
 
 #[tokio::test]
+async fn an_answer_that_leaves_an_order_open_is_told_as_our_own_unknown_because_clients_would_repeat_the_order() {
+    let (proxy, pair) = trading().await;
+    let html = Canned::html(502, "<html>");
+    let faults = [(Fault::code(50001).after(), "50001"), (Fault::code(40801).after(), "40801")];
+    let faults = faults.into_iter().chain([(Fault::reply(html).after(), "502 without a code")]);
+    for (number, (fault, said)) in faults.enumerate() {
+        proxy.exchange().script(ORDER, fault);
+        let answer = proxy.signed(&pair, &order(&format!("open-{number}"))).await;
+        let (status, code, message) = told(&answer);
+        assert_eq!((status, code), (400, 40006));
+        for part in ["UNKNOWN OUTCOME", said, &format!("open-{number}"), "private/get-order-detail"] {
+            assert!(message.contains(part), "{message}");
+        }
+        let line = proxy.record(&answer);
+        assert_eq!((answer.outcome().as_str(), line.field("CRYPTO_OUTCOME")), ("unknown", Some("unknown")));
+        assert_eq!(line.field("CRYPTO_WHY"), Some("inconclusive_answer"), "{}", line.text());
+    }
+    assert_eq!(proxy.exchange().orders_placed(), 3);
+}
+
+#[tokio::test]
 async fn an_answer_comes_before_clients_give_up_and_send_again() {
     let default = crypto_proxy::http::ExchangeDoorSettings::default();
     assert!(default.deadline <= Duration::from_millis(4500), "cryptocom-exchange waits 5 s");
