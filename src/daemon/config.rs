@@ -17,6 +17,7 @@ use crate::{
     diagnosis::{
         egress, history,
         probes::{CredentialFacts, Ready},
+        reach,
     },
     gateway::{
         caller::{Caller, Callers},
@@ -95,6 +96,8 @@ pub struct Config {
     pub server: server::Settings,
     /// How our outbound address is watched.
     pub egress: egress::Settings,
+    /// How the way to the exchange is watched.
+    pub reach: reach::Settings,
     /// The addresses that the operator says are on the key's whitelist.
     pub expected: Expected,
     /// How much of what happened is kept.
@@ -249,6 +252,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         http: settings.http,
         server: settings.server,
         egress,
+        reach: settings.reach,
         expected,
         history: settings.history,
         log: settings.log,

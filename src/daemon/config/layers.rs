@@ -208,7 +208,7 @@ fn unknown(key: &str, name: &str, source: &Origin) -> Problem {
     Problem::error(key, source, "no setting of this name", remedy)
 }
 
-const SECTIONS: [&str; 8] = ["upstream", "calls", "listener", "policy", "callers", "egress", "history", "log"];
+const SECTIONS: [&str; 9] = ["upstream", "calls", "listener", "policy", "callers", "egress", "reach", "history", "log"];
 
 /// A value as the configuration file would show it.
 pub(super) fn quoted(items: &[String]) -> String {
