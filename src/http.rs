@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use crate::gateway::whence::Source;
 use crate::{
-    diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints},
+    diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints, reach::Watched},
     gateway::pipeline::Gateway,
 };
 
@@ -78,4 +78,6 @@ pub struct Doors {
     pub status: StatusDesk,
     /// The alarms that stand.
     pub alarms: Arc<Standing>,
+    /// How the way to the exchange was measured last.
+    pub reach: Arc<Watched>,
 }

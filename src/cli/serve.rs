@@ -130,6 +130,7 @@ fn plan(config: Config) -> Plan {
         http: config.http,
         server: config.server,
         egress: config.egress,
+        reach: config.reach,
         expected: config.expected,
         examination: examination::Settings::default(),
         state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),

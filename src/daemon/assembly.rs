@@ -1,7 +1,7 @@
 //! Puts a daemon together and runs it to its end.
 //!
-//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, hints,
-//! alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
+//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, watch of
+//! the way, hints, alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
 //! catch signals or talk to systemd; the subcommand does, so that tests and the demo run the same daemon.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -20,6 +20,7 @@ use crate::{
         history::{self, History},
         page::About,
         probes::{self, CredentialFacts, LiveUse, Ready, Scope, Target},
+        reach,
         recollection::recollect,
     },
     gateway::{
@@ -67,6 +68,8 @@ pub struct Plan {
     pub server: server::Settings,
     /// How our outbound address is watched.
     pub egress: egress::Settings,
+    /// How the way to the exchange is watched.
+    pub reach: reach::Settings,
     /// The operator's statement about the whitelist.
     pub expected: Expected,
     /// How often and how long it is diagnosed.
@@ -86,7 +89,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A daemon with every default, for these credentials, callers and exchange: no address watch, no state.
+    /// A daemon with every default, for these credentials, callers and exchange: nothing is watched, no state.
     #[must_use]
     pub fn new(credentials: Credentials, callers: Callers, base: BaseUrl) -> Self {
         let fingerprint = Some(credentials.key.fingerprint());
@@ -100,6 +103,7 @@ impl Plan {
             http: http::Settings::default(),
             server: server::Settings::default(),
             egress: egress::Settings::off(),
+            reach: reach::Settings::off(),
             expected: Expected::Unstated,
             examination: examination::Settings::default(),
             state_dir: None,
@@ -131,6 +135,7 @@ pub struct Daemon {
     bound: Bound,
     server: server::Settings,
     watch: egress::Watch,
+    reach: reach::Watch,
     hints: Along<Hints>,
     alarms: Along<Alarms>,
     history: History,
@@ -181,8 +186,9 @@ impl Daemon {
         let (history, pair) = History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
         let hints = Along::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
         let alarms = Along::new(Alarms::default());
+        let reach = reach::Watch::new(plan.reach, probing.clone());
         let own = [hand_to(&hints.to), hand_to(&alarms.to), probing.live.reader()];
-        let readers = own.into_iter().chain(history.reader()).collect();
+        let readers = own.into_iter().chain(reach.reader()).chain(history.reader()).collect();
         let examination = Examiner::new(probing, examination, recall(&history, &plan.clock));
         let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
         let clock = plan.clock.clone();
@@ -218,8 +224,9 @@ impl Daemon {
             examination,
             hints: hints.reader.last(),
             alarms: alarms.reader.standing(),
+            reach: reach.watched(),
         });
-        Ok(Self { gateway, doors, bound, server: plan.server, watch, hints, alarms, history, observed })
+        Ok(Self { gateway, doors, bound, server: plan.server, watch, reach, hints, alarms, history, observed })
     }
 
     /// Where we listen.
@@ -248,11 +255,13 @@ impl Daemon {
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let Self { gateway, doors, bound, server, watch, hints, alarms, history, observed } = self;
+        let Self { gateway, doors, bound, server, watch, reach, hints, alarms, history, observed } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(history.clone().follow_address(observed, watch.trigger().confirmed()));
         tasks.spawn(watch.run(background.clone()));
+        // Its last word would come too late for anybody: it ends with the signal to stop.
+        tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(hints.reader.run(hints.reports));
         tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(tell_tally(Arc::clone(&doors), history.clone(), background.clone()));

@@ -16,7 +16,8 @@ use crate::{
     },
     diagnosis::{
         egress, history,
-        probes::{CredentialFacts, Ready},
+        probes::{CredentialFacts, FlawFound, Ready},
+        reach,
     },
     gateway::{
         caller::{Caller, Callers},
@@ -97,6 +98,8 @@ pub struct Config {
     pub server: server::Settings,
     /// How our outbound address is watched.
     pub egress: egress::Settings,
+    /// How the way to the exchange is watched.
+    pub reach: reach::Settings,
     /// The addresses that the operator says are on the key's whitelist.
     pub expected: Expected,
     /// How much of what happened is kept.
@@ -252,6 +255,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         http: settings.http,
         server: settings.server,
         egress,
+        reach: settings.reach,
         expected,
         history: settings.history,
         log: settings.log,
@@ -262,7 +266,12 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let mut leaks = withhold::leaks(&variables);
     leaks.join(issued);
     let pair = CredentialFacts::default();
-    let mut examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking, places };
+    let examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking, places };
+    with_pair(examined, quoted)
+}
+
+/// The pair is told of last: its facts are drawn from everything that was found.
+fn with_pair(mut examined: Examined, quoted: Vec<FlawFound>) -> Examined {
     examined.pair = facts::gather(&examined, quoted);
     if let Some(config) = &mut examined.config {
         config.pair = examined.pair.clone();

@@ -5,7 +5,7 @@
 //! digest in the [`policy`](Style::policy), and nothing else may load. Does not: read a file or ask anybody, except in
 //! [`Recent::read`]; decide who may see it.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use askama::Template;
 
@@ -13,6 +13,7 @@ use super::{
     causes::{Cause, Conclusion, Likelihood},
     hint::Given,
     probes::{Environment, Probe, Target},
+    reach::Standing,
     report::Report,
 };
 use crate::gateway::observed::{Expected, Observed, Skew};
@@ -68,6 +69,8 @@ pub struct Outside {
     pub skew: Option<Skew>,
     /// Whether the last attempts to reach the exchange all failed.
     pub unreachable: bool,
+    /// How the way to the exchange was measured last, where it is watched.
+    pub reach: Option<Arc<Standing>>,
 }
 
 impl Outside {
@@ -81,7 +84,14 @@ impl Outside {
             expected: observed.expected().clone(),
             skew: observed.skew().estimate(),
             unreachable: observed.is_unreachable(),
+            reach: None,
         }
+    }
+
+    /// With how the way to the exchange stands.
+    #[must_use]
+    pub fn reached(self, reach: Option<Arc<Standing>>) -> Self {
+        Self { reach, ..self }
     }
 
     /// What one run of the probes saw.
@@ -93,6 +103,8 @@ impl Outside {
             expected: findings.expected.clone(),
             skew: findings.skew(),
             unreachable: report.ranking.conclusion == Conclusion::Unreachable,
+            // The run's own findings stand on the page, with their times.
+            reach: None,
         }
     }
 

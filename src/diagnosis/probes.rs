@@ -19,6 +19,7 @@ use crate::{
     },
 };
 
+mod apart;
 mod credentials;
 mod exchange;
 mod finding;
@@ -26,6 +27,7 @@ mod live_use;
 mod outbound;
 mod words;
 
+pub(super) use apart::{apart, logged};
 pub use credentials::{CredentialFacts, Flaw, FlawFound};
 pub use finding::{Answer, Environment, Finding, Findings, Probe, Seen, Target};
 pub use live_use::LiveUse;
@@ -35,7 +37,7 @@ pub(super) use words::{certainly_inside, certainly_outside, is_expected};
 /// A whole run ends within this.
 pub const RUN_DEADLINE: Duration = Duration::from_secs(10);
 /// One probe ends within this.
-const PROBE_DEADLINE: Duration = Duration::from_secs(4);
+pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(4);
 
 /// Which probes are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub enum Scope {
     Full,
     /// Public, balance, open orders, order history.
     Quick,
+    /// Name, TCP, TLS and the first byte of a public answer: nothing is signed.
+    Way,
     /// The matrix, and a cancellation of an order that cannot exist: from the command line only.
     WithCancel,
 }
@@ -95,8 +99,11 @@ struct Run<'r> {
 pub async fn run(plan: &Plan, tell: Tell<'_>) -> Findings {
     let (began, at_ms) = (Instant::now(), plan.clock.now_ms());
     let run = Run { plan, end: began + plan.deadline, tell };
-    let mut list = vec![run.found(Probe::Credentials, Seen::Credentials(plan.facts.clone()), Duration::ZERO)];
-    list.push(run.sign());
+    let mut list = Vec::new();
+    if run.is_wanted(Probe::SelfTest) {
+        list.push(run.found(Probe::Credentials, Seen::Credentials(plan.facts.clone()), Duration::ZERO));
+        list.push(run.sign());
+    }
     if let Some(ready) = &plan.ready {
         let (exchange, outbound) = tokio::join!(exchange::ask(run, ready), outbound::measure(run, ready));
         list.extend(exchange.into_iter().chain(outbound));
@@ -120,6 +127,7 @@ impl Run<'_> {
                 let quick = [Probe::Public, Probe::Balance, Probe::OpenOrders, Probe::OrderHistory];
                 quick.contains(&probe) || probe < Probe::Public
             }
+            Scope::Way => [Probe::Name, Probe::Tcp, Probe::Tls, Probe::Public].contains(&probe),
         }
     }
 
@@ -138,6 +146,16 @@ impl Run<'_> {
 
     /// What one probe may take.
     fn patience(&self) -> Duration {
-        PROBE_DEADLINE.min(self.end.saturating_duration_since(Instant::now()))
+        PROBE_DEADLINE.min(self.left())
+    }
+
+    /// What name, TCP and TLS may take together: the way alone is given the time that calls are given.
+    fn patience_to_connect(&self, ready: &Ready) -> Duration {
+        let longest = if self.plan.scope == Scope::Way { self.left() } else { self.patience() };
+        longest.min(ready.upstream.connect_deadline)
+    }
+
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
     }
 }

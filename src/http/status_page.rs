@@ -87,7 +87,8 @@ impl StatusDesk {
             }
             let (about, history, now_ms) = (self.about.clone(), self.history.clone(), self.clock.now_ms());
             let hints: Vec<Hinted> = doors.hints.list().iter().map(|given| Hinted::of(given, now_ms)).collect();
-            let (outside, began) = (Outside::of(doors.gateway.observed(), now_ms), Instant::now());
+            let outside = Outside::of(doors.gateway.observed(), now_ms).reached(doors.reach.standing());
+            let began = Instant::now();
             let rendering = tokio::task::spawn_blocking(move || {
                 let (served, copy) = render(&about, &history, diagnosis.as_deref(), (&outside, &hints), now_ms);
                 let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);

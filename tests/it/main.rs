@@ -21,6 +21,7 @@ mod log_lines;
 mod nonce;
 mod operations;
 mod outcomes;
+mod reach;
 mod redirects;
 mod refusals;
 mod scrubbing;

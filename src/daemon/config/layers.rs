@@ -208,8 +208,8 @@ fn unknown(key: &str, name: &str, source: &Origin) -> Problem {
     Problem::error(key, source, "no setting of this name", remedy)
 }
 
-const SECTIONS: [&str; 9] =
-    ["upstream", "streams", "calls", "listener", "policy", "callers", "egress", "history", "log"];
+const SECTIONS: [&str; 10] =
+    ["upstream", "streams", "calls", "listener", "policy", "callers", "egress", "reach", "history", "log"];
 
 /// A value as the configuration file would show it.
 pub(super) fn quoted(items: &[String]) -> String {

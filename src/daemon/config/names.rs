@@ -83,7 +83,7 @@ impl Kind {
 }
 
 /// Every setting of the configuration file.
-pub(super) const SETTINGS: [(&str, Kind); 48] = [
+pub(super) const SETTINGS: [(&str, Kind); 50] = [
     ("listen", Kind::List),
     ("allowed_hosts", Kind::List),
     ("upstream.base_url", Kind::Text),
@@ -126,6 +126,8 @@ pub(super) const SETTINGS: [(&str, Kind); 48] = [
     ("egress.interval_s", Kind::Number),
     ("egress.deadline_ms", Kind::Number),
     ("egress.expected", Kind::List),
+    ("reach.enabled", Kind::Flag),
+    ("reach.interval_s", Kind::Number),
     ("history.enabled", Kind::Flag),
     ("history.max_calls", Kind::Number),
     ("history.max_age_days", Kind::Number),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     daemon::{server, telemetry},
-    diagnosis::history,
+    diagnosis::{history, reach as way},
     exchange::canonical::Dialect,
     gateway::{
         pipeline,
@@ -28,6 +28,7 @@ use crate::{
 mod egress;
 mod listen;
 mod policy;
+mod reach;
 mod streams;
 
 pub(super) use egress::{egress, expected};
@@ -42,6 +43,7 @@ pub(super) struct Settings {
     pub(super) server: server::Settings,
     pub(super) policy: Policy,
     pub(super) callers_file: Option<String>,
+    pub(super) reach: way::Settings,
     pub(super) history: history::Settings,
     pub(super) log: telemetry::Settings,
 }
@@ -67,11 +69,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     let pipeline = pipeline(reader);
     let policy = policy::policy(reader);
     let callers_file = reader.text("callers.file");
+    let reach = reach::watch_of_the_way(reader, exchange(&upstream.base));
     let history = history(reader);
     let log = log(reader);
     compare(reader, &upstream, &pipeline, &server);
     compare_door(reader, &upstream, http.exchange_v1.deadline);
-    Settings { upstream, streams, pipeline, http, server, policy, callers_file, history, log }
+    Settings { upstream, streams, pipeline, http, server, policy, callers_file, reach, history, log }
 }
 
 /// Whether the exchange is a stand-in on this machine.

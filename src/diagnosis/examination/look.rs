@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Builder, sync::watch, task, time};
+use tokio::{sync::watch, task, time};
 
 use super::{Asker, Examiner, Statement, line};
 use crate::diagnosis::{
@@ -56,25 +56,8 @@ pub(super) async fn run(
 
 async fn see(examiner: &Arc<Examiner>) -> Option<(Findings, Past)> {
     let recall = Arc::clone(&examiner.recall);
-    let past = task::spawn_blocking(logged(move || recall()));
-    let probing = Arc::clone(examiner);
-    let findings = task::spawn_blocking(logged(move || probe(&probing))).await.ok().flatten()?;
+    let past = task::spawn_blocking(probes::logged(move || recall()));
+    let findings = probes::apart(examiner.plan.clone(), examiner.stop.clone()).await?;
     let past = time::timeout(RECALL, past).await;
     Some((findings, past.ok().and_then(Result::ok).unwrap_or_default()))
-}
-
-/// `None` where the daemon stops, or no thread can have a runtime.
-fn probe(examiner: &Examiner) -> Option<Findings> {
-    let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-    let run = examiner.stop.run_until_cancelled(probes::run(&examiner.plan, &|_| {}));
-    let findings = runtime.block_on(run);
-    // A look-up that hangs in the system's resolver must not keep the thread.
-    runtime.shutdown_background();
-    findings
-}
-
-/// Lines of the other thread go where this one's go.
-fn logged<T>(work: impl FnOnce() -> T + Send + 'static) -> impl FnOnce() -> T + Send + 'static {
-    let dispatch = tracing::dispatcher::get_default(Clone::clone);
-    move || tracing::dispatcher::with_default(&dispatch, work)
 }

@@ -7,7 +7,10 @@ use super::{
     Known, Memory, Moment, Text,
     text::{ago, span},
 };
-use crate::{diagnosis::probes::Environment, gateway::observed::Expected};
+use crate::{
+    diagnosis::{probes::Environment, reach::Standing},
+    gateway::observed::Expected,
+};
 
 /// One fact.
 #[derive(Debug)]
@@ -110,11 +113,25 @@ fn exchange(known: &Known<'_>) -> Option<Fact> {
     };
     let fact = Fact::new("Exchange", &target.host).code().note(environment);
     let fact = if target.odd_path { fact.note("its path is not the documented one").marked("is-bad") } else { fact };
-    Some(if known.outside.unreachable {
+    let fact = if known.outside.unreachable {
         fact.note("the last attempts to reach it all failed").marked("is-bad")
     } else {
         fact
+    };
+    Some(match known.outside.reach.as_deref() {
+        Some(standing) => way(fact, standing, known.now_ms),
+        None => fact,
     })
+}
+
+/// How the way was measured last.
+fn way(fact: Fact, standing: &Standing, now_ms: u64) -> Fact {
+    let last = &standing.last;
+    let timings = format!("{}, {}", last.timings(), ago(last.at_ms, now_ms));
+    let Some(fault) = &last.fault else { return fact.note(timings) };
+    let since = Moment::at(standing.since_ms, now_ms).whole();
+    let failed = format!("{} fails since {since}: {} ({})", fault.phase.shown(), fault.says, fault.cause);
+    fact.note(failed).note(timings).marked("is-bad")
 }
 
 fn daemon(known: &Known<'_>) -> Fact {

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{Answer, Finding, Probe, Ready, Run, Seen};
+use super::{Answer, Finding, Probe, Ready, Run, Scope, Seen};
 use crate::{
     diagnosis::causes::Kind,
     exchange::{
@@ -25,7 +25,7 @@ use crate::{
         outcome::Progress,
         policy::{self, Policy},
         signer::Signer,
-        upstream::{Reply, ReplyBody, Steps, Upstream},
+        upstream::{self, Reply, ReplyBody, Steps, Upstream},
         whence::{Source, Whence},
     },
 };
@@ -84,14 +84,9 @@ fn skip_rest(run: Run<'_>, mut list: Vec<Finding>, reason: &'static str) -> Vec<
 
 /// Name, TCP and TLS; the reason to stop where one of them failed.
 async fn connect(run: Run<'_>, ready: &Ready, list: &mut Vec<Finding>) -> Option<&'static str> {
-    let steps = match tokio::time::timeout(run.patience(), Steps::measure(&ready.upstream, &run.plan.resolver)).await {
-        Ok(Ok(steps)) => steps,
-        Ok(Err(_)) => return Some(NO_CONNECTION),
-        Err(_) => {
-            list.push(run.found(Probe::Name, Seen::NotResolved(None), run.patience()));
-            return Some(NO_NAME);
-        }
-    };
+    // The deadline goes in: one that is set from outside could not tell in which of the three steps it passed.
+    let patient = upstream::Settings { connect_deadline: run.patience_to_connect(ready), ..ready.upstream.clone() };
+    let Ok(steps) = Steps::measure(&patient, &run.plan.resolver).await else { return Some(NO_CONNECTION) };
     let name_found = match steps.name.result {
         Ok(addresses) => Seen::Resolved(addresses),
         Err(reason) => Seen::NotResolved(reason),
@@ -143,7 +138,11 @@ struct Session<'r> {
 impl Session<'_> {
     /// Several times, for the clock; the reason to stop where it is not the exchange that answers.
     async fn ask_public(&self, list: &mut Vec<Finding>) -> Option<&'static str> {
-        let (mut seen, mut took) = self.timed(self.upstream.ask_public()).await;
+        let (mut seen, mut took) = if self.run.plan.scope == Scope::Way {
+            self.time_public().await
+        } else {
+            self.timed(self.upstream.ask_public()).await
+        };
         for _ in 1..PUBLIC_CALLS {
             if !matches!(seen, Seen::Answered(_)) || !self.run.is_wanted(Probe::Clock) {
                 break;
@@ -171,6 +170,22 @@ impl Session<'_> {
             list.push(self.run.found(Probe::Clock, Seen::Clock(self.skew.estimate()), Duration::ZERO));
         }
         stop
+    }
+
+    /// Once for what answers, and once more for its first byte, on the connection that is open by then.
+    async fn time_public(&self) -> (Seen, Duration) {
+        let (seen, took) = self.timed(self.upstream.ask_public()).await;
+        if !matches!(seen, Seen::Answered(_)) {
+            return (seen, took);
+        }
+        let mut first_byte = None;
+        let again = async {
+            let (reply, took) = self.upstream.time_public().await?;
+            first_byte = Some(took);
+            Ok(reply)
+        };
+        let (seen, took) = self.timed(again).await;
+        (seen, first_byte.unwrap_or(took))
     }
 
     async fn ask_private(&self, probe: Probe) -> Finding {

@@ -3,7 +3,10 @@
 //! Guarantees: sent without key or signature, over the same client as signed calls; answers are capped and checked as
 //! those of signed calls are. Does not: retry, or know a deadline.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -17,6 +20,8 @@ use crate::gateway::{
 /// Answers with a few hundred bytes.
 const METHOD: &str = "public/get-tickers";
 const QUERY: &str = "instrument_name=BTC_USD";
+/// One price.
+const PRICE: PublicCall<'_> = PublicCall { method: METHOD, query: Some(QUERY), body: None };
 /// The list of all instruments has half a megabyte, and grows; nothing else of the exchange is as long.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
@@ -40,7 +45,18 @@ impl Upstream {
     /// # Errors
     /// [`Failure`], as a signed call would meet it.
     pub async fn ask_public(&self) -> Result<Reply, Failure> {
-        self.send_public(PublicCall { method: METHOD, query: Some(QUERY), body: None }).await
+        self.send_public(PRICE).await
+    }
+
+    /// The same, and how long the answer's head took: its first byte, where the connection was open already.
+    ///
+    /// # Errors
+    /// [`Failure`], as a signed call would meet it.
+    pub async fn time_public(&self) -> Result<(Reply, Duration), Failure> {
+        let began = Instant::now();
+        let response = self.open_public(PRICE).await?;
+        let first_byte = began.elapsed();
+        Ok((self.read_public(response).await?, first_byte))
     }
 
     /// Sends a call that needs no signature.
@@ -48,6 +64,10 @@ impl Upstream {
     /// # Errors
     /// [`Failure`], as a signed call would meet it.
     pub async fn send_public(&self, call: PublicCall<'_>) -> Result<Reply, Failure> {
+        self.read_public(self.open_public(call).await?).await
+    }
+
+    async fn open_public(&self, call: PublicCall<'_>) -> Result<reqwest::Response, Failure> {
         let mut url = self.url_of(call.method);
         url.set_query(call.query);
         let request = match call.body {
@@ -59,12 +79,15 @@ impl Upstream {
         };
         let progress = Arc::new(Progress::default());
         progress.reach(Phase::Connecting);
-        let mut response = request.send().await.map_err(|error| {
+        request.send().await.map_err(|error| {
             if !error.is_connect() {
                 progress.reach(Phase::Sent);
             }
             errors::classify(&error, &progress, self.connect_deadline)
-        })?;
+        })
+    }
+
+    async fn read_public(&self, mut response: reqwest::Response) -> Result<Reply, Failure> {
         check_head(response.status(), response.headers())?;
         let bytes = read_capped(&mut response, self.max_reply_bytes.max(MAX_ANSWER_BYTES)).await?;
         self.finish(response.status(), response.headers(), bytes, NO_SIGNATURE)

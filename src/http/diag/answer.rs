@@ -13,6 +13,7 @@ use super::{reply, retry};
 use crate::{
     diagnosis::{
         hint::Given,
+        reach::{Phase, Standing, Step, Watched},
         report::{Diagnosis, Sheet, timestamp},
     },
     gateway::observed::{Expected, Observed, Skew},
@@ -71,7 +72,7 @@ fn ok(doors: &Doors, sheet: Sheet, result: &str) -> Response {
     put("key_label", json!(doors.examination.facts().label));
     put("test_result", json!(result));
     put("running", json!(doors.examination.is_running()));
-    put("background", background(observed));
+    put("background", background(doors, observed));
     put("alarms", alarms(doors));
     put("hints", doors.hints.list().iter().map(hint).collect());
     if let Value::Object(sheet) = sheet.json() {
@@ -85,7 +86,7 @@ fn credentials_status(doors: &Doors) -> &'static str {
     if doors.examination.facts().flaws.is_empty() { "configured" } else { "configured, with remarks" }
 }
 
-fn background(observed: &Observed) -> Value {
+fn background(doors: &Doors, observed: &Observed) -> Value {
     let outbound = observed.outbound();
     let expected = match observed.expected() {
         Expected::Unstated => json!("unstated"),
@@ -106,7 +107,35 @@ fn background(observed: &Observed) -> Value {
             "off": skew.is_some_and(Skew::is_large),
         },
         "exchange": { "unreachable": observed.is_unreachable() },
+        "reachability": reachability(&doors.reach, doors.examination.now_ms()),
     })
+}
+
+fn reachability(watched: &Watched, now_ms: u64) -> Value {
+    let standing = watched.standing();
+    let last = standing.as_deref().map(|standing| &standing.last);
+    let fault = last.and_then(|last| last.fault.as_ref());
+    json!({
+        "watched": watched.is_enabled(),
+        "at": last.map(|last| timestamp(last.at_ms)),
+        "age_s": last.map(|last| now_ms.saturating_sub(last.at_ms) / 1000),
+        "reachable": last.map(|_| fault.is_none()),
+        "since": standing.as_ref().map(|standing| timestamp(standing.since_ms)),
+        "failed_phase": fault.map(|fault| fault.phase.word()),
+        "cause": fault.map(|fault| fault.cause.code()),
+        "next_step": fault.map(|fault| &fault.next_step),
+        "phases": standing.as_deref().map(phases),
+    })
+}
+
+fn phases(standing: &Standing) -> Value {
+    let shown = |step: &Step| match step {
+        Step::Took(_) => json!({ "ms": step.millis() }),
+        Step::Failed(_, says) => json!({ "ms": step.millis(), "failed": says }),
+        Step::NotMade(reason) => json!({ "not_made": reason }),
+    };
+    let named = |(phase, step): &(Phase, Step)| (phase.word().to_owned(), shown(step));
+    Value::Object(standing.last.steps.iter().map(named).collect())
 }
 
 fn alarms(doors: &Doors) -> Value {

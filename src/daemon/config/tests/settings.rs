@@ -89,6 +89,17 @@ fn the_address_watch_is_off_beside_a_stand_in_unless_services_are_named() {
 }
 
 #[test]
+fn the_way_is_watched_beside_the_exchange_and_beside_a_stand_in_where_it_is_switched_on() {
+    let reach = |case: &Case| case.load().reach;
+    assert_eq!(reach(&Case::good()), reach::Settings { enabled: true, interval: Duration::from_secs(300) });
+    let other = Case::good().toml("[reach]\nenabled = false\ninterval_s = 30\n");
+    assert_eq!(reach(&other), reach::Settings { enabled: false, interval: Duration::from_secs(30) });
+    let stand_in = Case::good().env("CRYPTO_REST_BASE", "http://127.0.0.1:1/x");
+    assert!(!reach(&stand_in).enabled);
+    assert!(reach(&stand_in.env("CRYPTO_PROXY__REACH__ENABLED", "true")).enabled);
+}
+
+#[test]
 fn the_history_is_bounded_by_calls_and_days() {
     let config = Case::good().toml("[history]\nmax_calls = 5000\nmax_age_days = 7\n").load();
     assert_eq!((config.history.enabled, config.history.max_calls), (true, 5000));
@@ -140,6 +151,7 @@ fn unusable_values_are_errors_with_place_and_remedy() {
         ("[egress]\nservices = [\"http://api.ipify.org\"]\nenabled = false", ["is not https", "egress.services"]),
         ("[egress]\nexpected = [\"1.1.1.0/24\"]", ["egress.expected = 1.1.1.0/24", "single addresses"]),
         ("[public]\nsources = [\"192.0.2\"]", ["public.sources = 192.0.2", "192.0.2.0/24"]),
+        ("[reach]\ninterval_s = 29", ["reach.interval_s = 29", "from 30 to 86400"]),
         ("[public]\ncalls_per_s = 0", ["public.calls_per_s = 0", "from 1"]),
     ] {
         Case::good().toml(toml).fails_with(&parts);
