@@ -12,7 +12,7 @@ use crypto_proxy::{
     },
     sandbox::Fault,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 use crate::support::{
@@ -48,6 +48,24 @@ async fn row_21_a_connection_that_is_refused() {
     drop(closed);
     let outcome = Scenario::healthy().await.plan(to(&base)).run().await;
     outcome.says(&[Cause::NotReached], VeryLikely, "curl -4v https://127.0.0.1/").concludes(Conclusion::Unreachable);
+}
+
+#[tokio::test]
+async fn row_21_a_connection_that_hangs_is_not_said_of_the_name_whatever_ends_it() {
+    // A listener that accepts nothing and whose queue is full: the kernel drops every further SYN.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(150), TcpStream::connect(address)).await {
+        queued.push(stream);
+    }
+    let scenario = Scenario::healthy().await.plan(to(&format!("http://{address}/exchange/v1")));
+    // The run ends before the deadline for connecting would.
+    let outcome = scenario.plan(|plan| plan.deadline = Duration::from_millis(400)).run().await;
+    outcome.says(&[Cause::NotReached], VeryLikely, "curl -4v").concludes(Conclusion::Unreachable);
+    assert_eq!(outcome.findings.seen(probes::Probe::Tcp), Some(&Seen::NotConnected), "{}", outcome.text);
 }
 
 #[tokio::test]
