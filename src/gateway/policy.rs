@@ -24,7 +24,7 @@ pub use self::{
     instruments::{Instruments, Unlisted},
     pattern::Pattern,
     preset::Preset,
-    streamed::{ChannelPermit, StreamPermit, authorize_channels, authorize_streamed, of_the_market},
+    streamed::{ChannelPermit, StreamPermit, admit_stream, authorize_channels, authorize_streamed, of_the_market},
 };
 
 /// What a caller may do, and from where.

@@ -53,6 +53,10 @@ impl End {
         Self::new(1012, "the proxy is stopping; connect again shortly")
     }
 
+    pub(super) const fn outside() -> Self {
+        Self::new(1008, "the caller may not call from there, or not any more")
+    }
+
     /// What ends it when this comes from the client.
     pub(super) fn of_client(incoming: Incoming) -> Self {
         match incoming {
@@ -179,6 +183,11 @@ impl<'s> Pump<'s> {
         }
         if self.session.silent_for() > silence {
             return self.on_event(Event::Lost("silent"));
+        }
+        // Its frames are refused from then on; what the exchange sends by itself ends here.
+        let outside = self.caller.as_ref().is_some_and(|caller| self.socket.is_within_limits(caller).is_err());
+        if outside && self.session.in_flight() == 0 {
+            return Err(End::outside());
         }
         self.client.ping();
         Ok(())
