@@ -21,6 +21,7 @@ use super::{
 use crate::gateway::{caller::Caller, outcome::Outcome, session::Side, whence::Source};
 
 mod answer;
+mod end;
 mod pump;
 mod socket;
 

@@ -17,7 +17,8 @@ use tokio_tungstenite::{
 use super::{
     super::{Doors, tally::Refused},
     answer,
-    pump::{End, Pump},
+    end::End,
+    pump::Pump,
 };
 use crate::{
     exchange::frame::{Echo, Frame, Request},
