@@ -24,7 +24,7 @@ pub use self::{
     instruments::{Instruments, Unlisted},
     pattern::Pattern,
     preset::Preset,
-    streamed::{ChannelPermit, StreamPermit, authorize_channels, authorize_streamed, of_the_market},
+    streamed::{ChannelPermit, StreamPermit, admit_stream, authorize_channels, authorize_streamed, of_the_market},
 };
 
 /// What a caller may do, and from where.
@@ -143,9 +143,16 @@ fn verdict_on_method(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
         None => Some(Rule::UnknownMethod),
         Some(info) if info.verb.is_none() && way == Way::Rest => Some(Rule::WebSocketOnly),
         Some(info) if policy.deny_classes.contains(&info.class) => Some(Rule::ClassDenied(info.class)),
-        Some(info) if allowed_by_name || policy.allow_classes.contains(&info.class) => None,
-        Some(_) if by_pattern(&policy.allow_patterns) => None,
-        Some(info) => Some(Rule::ClassNotAllowed(info.class)),
+        Some(info) => {
+            // Whoever trades may cancel their orders, and so may leave it to the exchange for when they are gone.
+            let class = if call.guards_its_connection() { Class::Trade } else { info.class };
+            let allowed = allowed_by_name || policy.allow_classes.contains(&class);
+            match policy.deny_classes.contains(&class) {
+                true => Some(Rule::ClassDenied(class)),
+                false if allowed || by_pattern(&policy.allow_patterns) => None,
+                false => Some(Rule::ClassNotAllowed(class)),
+            }
+        }
     }
 }
 

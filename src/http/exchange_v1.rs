@@ -74,6 +74,11 @@ impl ExchangeDoor {
         }
     }
 
+    /// Whether public data is for this source without showing who it is: the one rule, for calls and for streams.
+    pub(super) fn serves_public(&self, source: &Source) -> bool {
+        self.audience.has(source)
+    }
+
     /// Logs how many public calls were relayed for whom since the last time.
     pub fn tell(&self) {
         self.served.tell();

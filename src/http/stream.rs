@@ -21,6 +21,7 @@ use super::{
 use crate::gateway::{caller::Caller, outcome::Outcome, session::Side, whence::Source};
 
 mod answer;
+mod end;
 mod pump;
 mod socket;
 
@@ -45,9 +46,9 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
         doors.tally.count(&source, Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
-    if side == Side::Market && caller.is_none() && !may_see_public(&source) {
-        doors.tally.count(&source, Refused::Token);
-        return reply::refused(&Refusal::Unauthorized);
+    if side == Side::Market && caller.is_none() && !doors.exchange_v1.serves_public(&source) {
+        doors.tally.count(&source, Refused::PublicClosed);
+        return refused(403, "market data is for the networks of public.sources, or for callers with a token");
     }
     if doors.gateway.streams().base.is_none() {
         return refused(404, "there are no streams beside this upstream.base_url; upstream.stream_url names them");
@@ -77,14 +78,6 @@ fn caller_of(doors: &Doors, request: &Request<Body>) -> Result<Option<Arc<Caller
         return Ok(None);
     }
     private::authenticate(doors, request.headers()).map(Some).ok_or(())
-}
-
-/// Whether this source sees market data without showing who it is: the one rule for public data.
-fn may_see_public(source: &Source) -> bool {
-    match source {
-        Source::Ip(address) => address.is_loopback(),
-        Source::Unix { .. } => true,
-    }
 }
 
 fn agree(request: &Request<Body>) -> Option<Response> {

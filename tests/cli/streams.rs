@@ -10,7 +10,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::support::{
-    PATIENCE,
+    CREATE, PATIENCE,
     house::{House, Pair},
 };
 
@@ -21,6 +21,12 @@ impl Socket {
     async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         Self(client_async(format!("ws://{address}/exchange/v1/user"), stream).await.unwrap().0)
+    }
+
+    async fn logged_in(address: SocketAddr, pair: &Pair) -> Self {
+        let mut socket = Self::open(address).await;
+        assert_eq!(socket.ask(&login(pair, Clock::system().now_ms())).await["code"], 0);
+        socket
     }
 
     async fn ask(&mut self, frame: &Value) -> Value {
@@ -64,5 +70,50 @@ async fn a_captured_login_is_refused_after_kill_9() {
     for line in &lines {
         house.canaries.assert_absent(line, "what the process wrote");
         assert!(!line.contains(&pair.secret), "{line}");
+    }
+}
+
+fn order(id: u64) -> Value {
+    let params = json!({ "instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "price": "50000",
+                         "quantity": "0.01", "client_oid": format!("ws-{id}") });
+    json!({ "id": id, "method": CREATE, "params": params, "nonce": 17 })
+}
+
+#[tokio::test]
+async fn callers_that_the_command_issued_trade_and_read_over_streams_within_their_presets() {
+    let house = House::new().await;
+    let trader = house.issue("trader", &["--preset", "trade"]).await;
+    let reader = house.issue("reader", &["--preset", "read"]).await;
+    let (process, address) = house.serve().await;
+
+    let mut socket = Socket::logged_in(address, &trader).await;
+    let guard = json!({ "id": 6, "method": "private/set-cancel-on-disconnect", "params": { "scope": "CONNECTION" } });
+    assert_eq!(socket.ask(&guard).await["code"], 0);
+    assert_eq!(socket.ask(&order(7)).await["result"]["client_oid"], "ws-7");
+    let parts = ["event=call OK", "caller=trader", "method=private/create-order", "door=ws", "outcome=answered"];
+    process.written.wait(&parts).await;
+
+    let mut socket = Socket::logged_in(address, &reader).await;
+    let before = house.exchange.stand_in().total().received;
+    for refused in [
+        order(8),
+        json!({ "id": 8, "method": "private/batch-order-request", "params": { "creates": [order(8)["params"]] } }),
+        json!({ "id": 8, "method": "private/not-invented-yet", "params": {} }),
+        guard,
+    ] {
+        let answer = socket.ask(&refused).await;
+        assert_eq!((&answer["code"], &answer["outcome"]), (&json!(40002), &json!("refused")), "{refused}");
+    }
+    assert_eq!(house.exchange.stand_in().total().received, before, "nothing of it went on");
+    assert_eq!(socket.ask(&json!({ "id": 9, "method": "private/user-balance" })).await["code"], 0);
+    assert_eq!(house.exchange.stand_in().orders_placed(), 1);
+
+    drop(socket);
+    process.signal(Signal::TERM);
+    let (status, lines) = process.ended().await;
+    assert_eq!(status.code(), Some(0), "{lines:#?}");
+    for line in &lines {
+        house.canaries.assert_absent(line, "what the process wrote");
+        assert!(!line.contains(&trader.secret) && !line.contains(&reader.secret), "{line}");
     }
 }

@@ -1,5 +1,6 @@
 //! The streams: logins, commands, records, and what becomes of both ends.
 
+mod callers;
 mod commands;
 mod ends;
 mod limits;

@@ -42,6 +42,18 @@ impl Call {
         Ok(Self { id, method, params: Params { text, canonical: String::new() }, layout: Layout::default() })
     }
 
+    /// Whether it asks the exchange to cancel this connection's own orders when the connection ends, and for nothing else
+    /// (vendor documents: `scope` is CONNECTION).
+    #[must_use]
+    pub fn guards_its_connection(&self) -> bool {
+        let is_scope = |(name, value): &(std::borrow::Cow<'_, str>, &RawValue)| {
+            name == "scope" && serde_json::from_str::<String>(value.get()).is_ok_and(|scope| scope == "CONNECTION")
+        };
+        self.method.as_str() == "private/set-cancel-on-disconnect"
+            && serde_json::from_str(self.params.text())
+                .is_ok_and(|Members(members)| !members.is_empty() && members.iter().all(is_scope))
+    }
+
     /// The orders that a batch creates and cancels, each as the call that would do it alone; none for other methods.
     ///
     /// # Errors
@@ -143,5 +155,22 @@ mod tests {
             assert!(batch(odd).is_err(), "{odd}");
         }
         assert!(call("private/create-order", "{}").unwrap().parts().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_connection_guards_itself_by_one_method_with_one_scope_and_nothing_else() {
+        let guards = |method, params| call(method, params).unwrap().guards_its_connection();
+        let method = "private/set-cancel-on-disconnect";
+        assert!(guards(method, r#"{"scope":"CONNECTION"}"#) && guards(method, r#"{"sco\u0070e":"CONNECTION"}"#));
+        for params in [
+            "{}",
+            r#"{"scope":"ACCOUNT"}"#,
+            r#"{"scope":"connection"}"#,
+            r#"{"scope":"CONNECTION","x":1}"#,
+            r#"{"x":1}"#,
+        ] {
+            assert!(!guards(method, params), "{params}");
+        }
+        assert!(!guards("private/create-order", r#"{"scope":"CONNECTION"}"#));
     }
 }

@@ -10,11 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
-use crate::exchange::{
-    call::{Call, Method},
-    canonical::Members,
-    methods::Class,
-};
+use crate::exchange::{call::Call, canonical::Members, methods::Class};
 
 /// Longest name of an instrument.
 const MAX_NAME_BYTES: usize = 64;
@@ -75,6 +71,7 @@ enum Bound {
     ByMembers(&'static [&'static str]),
     ByLegs,
     ByParts,
+    OwnOrders,
     ById,
     Not,
 }
@@ -98,8 +95,8 @@ impl Instruments {
         if !members.iter().all(|(key, value)| self.holds_all(key, value)) {
             return Some(Unlisted::Named);
         }
-        match bound(&call.method) {
-            Bound::Reads | Bound::ByParts => None,
+        match bound(call) {
+            Bound::Reads | Bound::ByParts | Bound::OwnOrders => None,
             Bound::ByMembers(keys) => {
                 let named = keys.iter().all(|key| is_named(&members, key));
                 (!named).then_some(Unlisted::Unnamed)
@@ -130,9 +127,11 @@ fn under(speaks: bool, inner: &str) -> String {
     if speaks { SPEAKS_OF_INSTRUMENTS.to_owned() } else { inner.to_owned() }
 }
 
-fn bound(method: &Method) -> Bound {
-    let name = method.as_str();
-    match method.info().map(|info| info.class) {
+fn bound(call: &Call) -> Bound {
+    let name = call.method.as_str();
+    match call.method.info().map(|info| info.class) {
+        // It acts on orders that were judged when this connection placed them.
+        _ if call.guards_its_connection() => Bound::OwnOrders,
         Some(Class::Read | Class::Public) => Bound::Reads,
         _ if BY_NAME.contains(&name) => Bound::ByMembers(&[NAME]),
         _ if BY_LEGS.contains(&name) => Bound::ByLegs,

@@ -31,6 +31,14 @@ impl StreamPermit {
     }
 }
 
+/// Decides whether a caller may have a stream at all, from there and now; what goes over it is judged frame by frame.
+///
+/// # Errors
+/// [`Denied`].
+pub fn admit_stream(caller: &Caller, whence: Whence<'_>) -> Result<(), Denied> {
+    caller.policy.limits.admit(whence).map_err(|outside| denied(caller, "public/auth", Rule::Outside(outside)))
+}
+
 /// Decides whether a caller may send a command on a stream, from there and now.
 ///
 /// # Errors

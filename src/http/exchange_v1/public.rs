@@ -49,7 +49,7 @@ impl Audience {
         if networks.is_empty() && local { Self::All } else { Self::Networks(networks.to_vec()) }
     }
 
-    fn has(&self, source: &Source) -> bool {
+    pub(super) fn has(&self, source: &Source) -> bool {
         match (self, source) {
             (Self::All, _) => true,
             (Self::Networks(networks), Source::Ip(address)) => {
@@ -76,7 +76,7 @@ pub(super) async fn relay(doors: &Arc<Doors>, asked: Asked, request: Request<Bod
 
 async fn attempt(doors: &Doors, asked: &Asked, source: &Source, request: Request<Body>) -> Result<Response, Refusal> {
     let door = &doors.exchange_v1;
-    if !door.audience.has(source) {
+    if !door.serves_public(source) {
         return Err(Refusal::PublicClosed);
     }
     if !door.budgets.spend(source, Instant::now()) {

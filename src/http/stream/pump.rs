@@ -13,75 +13,18 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     answer,
+    end::End,
     socket::{Client, Socket},
 };
-use crate::{
-    exchange::{
-        call::Call,
-        frame::{Echo, Frame, InvalidFrame, Request},
-    },
-    gateway::{
-        caller::Caller,
-        failure::Refusal,
-        policy::{self, ChannelPermit},
-        session::{Event, Incoming, Session, Side, may_be_sent},
-    },
+use crate::gateway::{
+    caller::Caller,
+    session::{Event, Incoming, Session},
 };
+
+mod frames;
 
 /// After our close frame a client has this time for its own.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-/// The longest reason that a close frame takes (RFC 6455).
-const MAX_REASON: usize = 123;
-
-/// Why a socket ends, and what the client is told.
-#[derive(Clone, Debug)]
-pub(super) struct End {
-    /// The close code; `None`: a close frame without one.
-    pub(super) code: Option<u16>,
-    /// Who ends it: `client`, `exchange` or `proxy`.
-    pub(super) by: &'static str,
-    /// Why, in words.
-    pub(super) reason: Cow<'static, str>,
-}
-
-impl End {
-    pub(super) const fn new(code: u16, reason: &'static str) -> Self {
-        Self { code: Some(code), by: "proxy", reason: Cow::Borrowed(reason) }
-    }
-
-    pub(super) const fn draining() -> Self {
-        Self::new(1012, "the proxy is stopping; connect again shortly")
-    }
-
-    /// What ends it when this comes from the client.
-    pub(super) fn of_client(incoming: Incoming) -> Self {
-        match incoming {
-            Incoming::Closed(closed) => Self { by: "client", ..Self::passed_on(closed) },
-            Incoming::Lost => Self { by: "client", ..Self::new(1001, "the client's connection was lost") },
-            Incoming::Stalled => Self::new(1008, "the client takes nothing"),
-            Incoming::Binary => Self::new(1003, "text frames only"),
-            Incoming::Broken(1009) => Self::new(1009, "the frame is too long (streams.max_frame_bytes)"),
-            Incoming::Broken(code) => Self { code: Some(code), ..Self::new(code, "the WebSocket protocol was broken") },
-            Incoming::Text(_) => Self::new(1011, "internal error"),
-        }
-    }
-
-    fn of_exchange(closed: Option<(u16, String)>) -> Self {
-        Self { by: "exchange", ..Self::passed_on(closed) }
-    }
-
-    /// A code that may not be sent becomes 1011.
-    fn passed_on(closed: Option<(u16, String)>) -> Self {
-        let Some((code, mut reason)) = closed else {
-            return Self { code: None, by: "", reason: Cow::Borrowed("") };
-        };
-        while reason.len() > MAX_REASON {
-            reason.pop();
-        }
-        Self { code: Some(if may_be_sent(code) { code } else { 1011 }), by: "", reason: Cow::Owned(reason) }
-    }
-}
-
 enum Next {
     Client(Incoming),
     Exchange(Event),
@@ -180,6 +123,11 @@ impl<'s> Pump<'s> {
         if self.session.silent_for() > silence {
             return self.on_event(Event::Lost("silent"));
         }
+        // Its frames are refused from then on; what the exchange sends by itself ends here.
+        let outside = self.caller.as_ref().is_some_and(|caller| self.socket.is_within_limits(caller).is_err());
+        if outside && self.session.in_flight() == 0 {
+            return Err(End::outside());
+        }
         self.client.ping();
         Ok(())
     }
@@ -213,100 +161,6 @@ impl<'s> Pump<'s> {
         for doubt in self.session.give_up(502, why) {
             // Too slow for this as well: the record says it all the same.
             let _ = self.client.push(answer::doubt(&doubt));
-        }
-    }
-
-    async fn on_incoming(&mut self, incoming: Incoming) -> Result<(), End> {
-        let Incoming::Text(text) = incoming else { return Err(End::of_client(incoming)) };
-        self.counts.from_client += 1;
-        let (echo, frame) = Frame::parse(&text);
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(invalid) => return self.refuse(&echo, 422, "frame_invalid", answer::invalid(&echo, invalid)),
-        };
-        match (&frame.request, self.caller.clone()) {
-            (Request::RespondHeartbeat, _) => self.session.respond_heartbeat(&frame),
-            (Request::Subscribe | Request::Unsubscribe, caller) => {
-                return self.subscribe(&frame, &echo, caller.as_deref());
-            }
-            (Request::LogIn, Some(caller)) if self.socket.side == Side::User => {
-                let socket = self.socket;
-                let told = socket.log_in_again(&frame, &echo, &caller).await;
-                return self.push(told);
-            }
-            (Request::Private(_), Some(caller)) if self.socket.side == Side::User => {
-                return self.command(&frame, &echo, &caller);
-            }
-            (Request::LogIn | Request::Private(_) | Request::Other, _) => {
-                return self.refuse(&echo, 403, "not_offered", answer::not_offered(&echo));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses a frame: an answer, and a record where the caller is known.
-    fn refuse(&mut self, echo: &Echo, status: u16, why: &'static str, told: Utf8Bytes) -> Result<(), End> {
-        self.counts.refused += 1;
-        if let Some(caller) = &self.caller {
-            let mut record = self.socket.record(&caller.name);
-            record.report.method = Some(echo.method.clone());
-            record.ended(status, why);
-        }
-        self.push(told)
-    }
-
-    fn subscribe(&mut self, frame: &Frame<'_>, echo: &Echo, caller: Option<&Caller>) -> Result<(), End> {
-        let channels = match frame.channels() {
-            Ok(channels) => channels,
-            Err(invalid) => return self.refuse(echo, 422, "frame_invalid", answer::invalid(echo, invalid)),
-        };
-        let named = channels.iter().map(AsRef::as_ref);
-        let permit = match (self.socket.side, caller) {
-            (Side::User, Some(caller)) => self.authorize_channels(caller, named),
-            _ => match policy::of_the_market(named) {
-                Some(permit) => Ok(permit),
-                None => return self.refuse(echo, 403, "not_offered", answer::not_offered(echo)),
-            },
-        };
-        match permit {
-            Ok(permit) => {
-                self.session.subscribe(permit, frame);
-                Ok(())
-            }
-            Err(refusal) => self.refuse(echo, refusal.status(), refusal.code(), answer::said_no(echo, &refusal)),
-        }
-    }
-
-    fn authorize_channels<'a>(
-        &self,
-        caller: &Caller,
-        channels: impl Iterator<Item = &'a str>,
-    ) -> Result<ChannelPermit, Refusal> {
-        let whence = self.socket.doors.gateway.now_at(&self.socket.source);
-        policy::authorize_channels(caller, whence, channels).map_err(Refusal::Denied)
-    }
-
-    fn command(&mut self, frame: &Frame<'_>, echo: &Echo, caller: &Caller) -> Result<(), End> {
-        self.counts.commands += 1;
-        let Request::Private(method) = &frame.request else { return Ok(()) };
-        let Some(id) = frame.id else {
-            let told = answer::invalid(echo, InvalidFrame::Member("id"));
-            return self.refuse(echo, 422, "frame_invalid", told);
-        };
-        let call = match Call::parse_unsigned(id, method.clone(), frame.params) {
-            Ok(call) => call,
-            Err(invalid) => {
-                let told = answer::invalid_params(echo, &invalid.to_string());
-                return self.refuse(echo, 422, "params_ambiguous", told);
-            }
-        };
-        let record = self.socket.record(&caller.name);
-        match self.session.command(caller, &self.socket.source, call, frame, echo, record) {
-            Ok(()) => Ok(()),
-            Err(refusal) => {
-                self.counts.refused += 1;
-                self.push(answer::said_no(echo, &refusal))
-            }
         }
     }
 

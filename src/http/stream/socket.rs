@@ -17,13 +17,16 @@ use tokio_tungstenite::{
 use super::{
     super::{Doors, tally::Refused},
     answer,
-    pump::{End, Pump},
+    end::End,
+    pump::Pump,
 };
 use crate::{
     exchange::frame::{Echo, Frame, Request},
     gateway::{
         caller::Caller,
         claim::ClaimRefused,
+        failure::Refusal,
+        policy,
         record::CallRecord,
         session::{self, CallersPlace, Incoming, Pipe, Place, Session, Side, StrangersPlace, Unopened},
         whence::Source,
@@ -116,6 +119,7 @@ impl Socket {
     /// Whose socket it is.
     async fn who(&self, client: &mut Client, until: Instant) -> Result<Known, End> {
         if let Some(caller) = &self.caller {
+            self.admit(caller).map_err(|_| End::outside())?;
             return self.with_place(Arc::clone(caller), None);
         }
         if self.side == Side::Market {
@@ -123,9 +127,27 @@ impl Socket {
         }
         let (caller, echo) = self.log_in(client, until).await?;
         let refused = echo.clone();
+        if let Err(refusal) = self.admit(&caller) {
+            let _ = client.push(answer::said_no(&refused, &refusal));
+            return Err(End::outside());
+        }
         self.with_place(caller, Some(echo)).inspect_err(|end| {
             let _ = client.push(answer::refused(&refused, 42901, &end.reason));
         })
+    }
+
+    /// Whether the caller may have a stream from here and now; if not, that is on the record.
+    fn admit(&self, caller: &Caller) -> Result<(), Refusal> {
+        self.is_within_limits(caller).inspect_err(|refusal| {
+            let mut record = self.record(&caller.name);
+            record.report.method = Some("public/auth".into());
+            record.ended(refusal.status(), refusal.code());
+        })
+    }
+
+    /// Whether the caller may call from here and now.
+    pub(super) fn is_within_limits(&self, caller: &Caller) -> Result<(), Refusal> {
+        policy::admit_stream(caller, self.doors.gateway.now_at(&self.source)).map_err(Refusal::Denied)
     }
 
     fn with_place(&self, caller: Arc<Caller>, login: Option<Echo>) -> Result<Known, End> {

@@ -116,13 +116,16 @@ async fn a_batch_needs_what_its_orders_would_need_alone() {
 }
 
 #[tokio::test]
-async fn cancellation_on_disconnect_has_to_be_allowed_by_name() {
-    let set = json!({ "id": 5, "method": "private/set-cancel-on-disconnect", "params": { "scope": "CONNECTION" } });
+async fn whoever_trades_may_have_the_orders_of_the_connection_cancelled_with_it_and_no_others() {
+    let set =
+        |scope: &str| json!({ "id": 5, "method": "private/set-cancel-on-disconnect", "params": { "scope": scope } });
     let proxy = streaming(|_| {}).await;
     let mut socket = Socket::bot(&proxy).await;
-    let refused = socket.ask(set.clone()).await;
+    let refused = socket.ask(set("ACCOUNT")).await;
     let hint = "policy.allow_methods = [\"private/set-cancel-on-disconnect\"]";
     assert!(refused["message"].as_str().unwrap().contains(hint), "{refused}");
+    assert_eq!(socket.ask(set("CONNECTION")).await["code"], 0);
+    assert!(proxy.exchange().streams()[0].cancels_on_disconnect);
 }
 
 #[tokio::test]
