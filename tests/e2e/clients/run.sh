@@ -4,8 +4,8 @@
 #
 #   tests/e2e/clients/run.sh PATH-OF-THE-BINARY [SCRIPT...]
 #
-# Needs python3 (3.11 or newer) with venv, node with npm, jq, and the registries of both (PyPI, npm). Everything is
-# installed into a temporary directory. About two minutes.
+# Needs python3 (3.11 or newer) with venv, node (18 or newer) with npm, jq, curl, and the registries of both (PyPI, npm).
+# Everything is installed into a temporary directory. About two and a half minutes.
 set -uo pipefail
 export LC_ALL=C
 
