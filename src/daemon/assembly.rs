@@ -1,120 +1,54 @@
 //! Puts a daemon together and runs it to its end.
 //!
-//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, watch of
-//! the way, hints, alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted. Does not: read settings,
-//! catch signals or talk to systemd; the subcommand does, so that tests and the demo run the same daemon.
+//! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, watch of the
+//! way, hints, alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted.
+//! Does not: read settings, catch signals or talk to systemd; the subcommand does, so that tests and the demo run the
+//! same daemon.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
 use crate::{
     diagnosis::{
         alarm::Alarms,
-        causes::Past,
         egress,
-        examination::{self, Examiner, Recall},
+        examination::Examiner,
         hint::Hints,
         history::{self, History},
         page::About,
-        probes::{self, CredentialFacts, LiveUse, Ready, Scope, Target},
+        probes::Target,
         reach,
-        recollection::recollect,
     },
     gateway::{
-        caller::Callers,
-        clock::Clock,
-        observed::{Expected, Observed},
-        pipeline::{self, Gateway, Parts},
-        record::{CallReport, Reader, Recorder},
+        observed::Observed,
+        pipeline::{Gateway, Parts},
+        record::Recorder,
         replay::ReplayGuard,
-        secret::Credentials,
-        session::{self, Dialer, StreamBase},
+        session::Dialer,
         signer::Signer,
-        upstream::{self, BaseUrl, ClientProblem, Resolver, Upstream},
+        upstream::{ClientProblem, Upstream},
     },
-    http::{self, Doors, ExchangeDoor, Front, RequestIds, StatusDesk, Tally},
+    http::{Doors, ExchangeDoor, Front, RequestIds, StatusDesk, Tally},
 };
 
-/// Copies of records that may wait for those who read along.
-const RECORDS_WAITING: usize = 1024;
+mod along;
+mod examined;
+mod plan;
+
+pub use plan::Plan;
+
+use along::{Along, hand_to};
+use examined::{probing, recall};
+
 /// How often refusals without a caller are logged.
 const TALLY_EVERY: Duration = Duration::from_secs(10);
 /// What the last mark of signed requests may take at the end.
 const LAST_MARK: Duration = Duration::from_secs(1);
 /// What the history's last batch may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(2);
-
-/// Everything a daemon is made of.
-#[derive(Debug)]
-pub struct Plan {
-    /// The pair that signs.
-    pub credentials: Credentials,
-    /// What the loader says of it, for the diagnosis.
-    pub pair: CredentialFacts,
-    /// Who may call, and who may diagnose.
-    pub callers: Callers,
-    /// How the exchange is reached.
-    pub upstream: upstream::Settings,
-    /// How streams behave.
-    pub streams: session::Settings,
-    /// How calls are carried out.
-    pub pipeline: pipeline::Settings,
-    /// How the doors behave.
-    pub http: http::Settings,
-    /// How the listener behaves.
-    pub server: server::Settings,
-    /// How our outbound address is watched.
-    pub egress: egress::Settings,
-    /// How the way to the exchange is watched.
-    pub reach: reach::Settings,
-    /// The operator's statement about the whitelist.
-    pub expected: Expected,
-    /// How often and how long it is diagnosed.
-    pub examination: examination::Settings,
-    /// Where the daemon may keep state.
-    pub state_dir: Option<PathBuf>,
-    /// How much of what happened is kept.
-    pub history: history::Settings,
-    /// A digest of the effective settings, so that the history sees them change.
-    pub configuration: String,
-    /// Warnings that stay in `/ready`.
-    pub standing_warnings: Vec<String>,
-    /// The time.
-    pub clock: Clock,
-    /// Names to addresses.
-    pub resolver: Resolver,
-}
-
-impl Plan {
-    /// A daemon with every default, for these credentials, callers and exchange: nothing is watched, no state.
-    #[must_use]
-    pub fn new(credentials: Credentials, callers: Callers, base: BaseUrl) -> Self {
-        let fingerprint = Some(credentials.key.fingerprint());
-        Self {
-            credentials,
-            pair: CredentialFacts { fingerprint, ..CredentialFacts::default() },
-            callers,
-            streams: session::Settings::new(StreamBase::beside(&base)),
-            upstream: upstream::Settings::new(base),
-            pipeline: pipeline::Settings::default(),
-            http: http::Settings::default(),
-            server: server::Settings::default(),
-            egress: egress::Settings::off(),
-            reach: reach::Settings::off(),
-            expected: Expected::Unstated,
-            examination: examination::Settings::default(),
-            state_dir: None,
-            history: history::Settings::default(),
-            configuration: String::new(),
-            standing_warnings: Vec::new(),
-            clock: Clock::system(),
-            resolver: Resolver::system(),
-        }
-    }
-}
 
 /// Why a daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -140,21 +74,6 @@ pub struct Daemon {
     alarms: Along<Alarms>,
     history: History,
     observed: Arc<Observed>,
-}
-
-/// Who reads along in a task, and the channel of copies; the task ends when its sender is gone.
-#[derive(Debug)]
-struct Along<T> {
-    reader: T,
-    to: mpsc::Sender<Arc<CallReport>>,
-    reports: mpsc::Receiver<Arc<CallReport>>,
-}
-
-impl<T> Along<T> {
-    fn new(reader: T) -> Self {
-        let (to, reports) = mpsc::channel(RECORDS_WAITING);
-        Self { reader, to, reports }
-    }
 }
 
 /// How a daemon ended.
@@ -297,53 +216,6 @@ impl Daemon {
         }
         drained
     }
-}
-
-/// What the daemon is diagnosed with: the pair, the way and the services that it works with itself.
-fn probing(plan: &Plan) -> probes::Plan {
-    let ready =
-        Ready { credentials: plan.credentials.clone(), upstream: plan.upstream.clone(), egress: plan.egress.clone() };
-    probes::Plan {
-        facts: plan.pair.clone(),
-        ready: Some(ready),
-        expected: plan.expected.clone(),
-        // Never with the cancellation: over HTTP nothing is sent that could touch an order.
-        scope: Scope::Full,
-        deadline: plan.examination.run_deadline,
-        clock: plan.clock.clone(),
-        resolver: plan.resolver.clone(),
-        live: Arc::<LiveUse>::default(),
-    }
-}
-
-/// What the history knows of the pair that this daemon runs with, for the ranking.
-fn recall(history: &History, clock: &Clock) -> Recall {
-    let (history, clock) = (history.clone(), clock.clone());
-    Box::new(move || {
-        // The call that made the operator ask may still wait to be written.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.block_on(history.flush());
-        }
-        let recalled = history
-            .questions()
-            .and_then(|questions| questions.map(|questions| recollect(&questions, clock.now_ms(), None)).transpose());
-        let unread = |why: String| Past { unread: Some(why), ..Past::default() };
-        match recalled {
-            Ok(Some(past)) => past,
-            Ok(None) => unread("this daemon keeps no history".to_owned()),
-            Err(problem) => unread(problem.to_string()),
-        }
-    })
-}
-
-/// Hands reports over a bounded channel until its owner drops it. Full or closed: who reads along misses one.
-fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
-    let channel = channel.downgrade();
-    Box::new(move |report| {
-        if let Some(channel) = channel.upgrade() {
-            let _ = channel.try_send(Arc::clone(report));
-        }
-    })
 }
 
 async fn tell_tally(doors: Arc<Doors>, history: History, stop: CancellationToken) {
