@@ -6,6 +6,7 @@
 
 mod case;
 mod cause;
+mod claim;
 mod kind;
 mod likelihood;
 mod past;
@@ -15,7 +16,8 @@ mod rules;
 mod tests;
 
 pub use cause::{Cause, Place};
+pub use claim::Standing;
 pub use kind::Kind;
 pub use likelihood::Likelihood;
 pub use past::{Change, Event, MethodPast, Past, Told, What};
-pub use ranking::{Conclusion, Ranked, Ranking, Standing, rank};
+pub use ranking::{Conclusion, Ranked, Ranking, rank};

@@ -2,17 +2,13 @@
 //!
 //! Guarantees: ordered by likelihood, then by the order of the rules; one next step. Does not: know any rule.
 
-use super::{Cause, Likelihood, Past, Place, case::Case, rules};
+use super::{
+    Cause, Likelihood, Past, Place,
+    case::Case,
+    claim::{Claim, Standing},
+    rules,
+};
 use crate::diagnosis::probes::{Findings, Probe, Seen, Verdict};
-
-/// Whether a cause stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It does, and how likely it is.
-    Stands(Likelihood),
-    /// It does not, and what excludes it.
-    RuledOut(String),
-}
 
 /// One cause, weighed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,76 +78,6 @@ impl Ranked {
     }
 }
 
-/// What a claim is about; only causes of the same symptom can be a tie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Symptom {
-    /// The pair as it was found.
-    Pair,
-    /// The way to the exchange.
-    Way,
-    /// Probes that were refused.
-    Refusal,
-    /// What callers met.
-    Calls,
-}
-
-/// A cause that a rule puts forward.
-#[derive(Clone, Debug)]
-pub(super) struct Claim {
-    cause: Cause,
-    symptom: Symptom,
-    standing: Standing,
-    pro: Vec<String>,
-    con: Vec<String>,
-    method: Option<String>,
-}
-
-impl Claim {
-    pub(super) const fn new(cause: Cause, symptom: Symptom, likelihood: Likelihood) -> Self {
-        let standing = Standing::Stands(likelihood);
-        Self { cause, symptom, standing, pro: Vec::new(), con: Vec::new(), method: None }
-    }
-
-    pub(super) fn ruled_out(cause: Cause, symptom: Symptom, by: impl Into<String>) -> Self {
-        Self { standing: Standing::RuledOut(by.into()), ..Self::new(cause, symptom, Likelihood::Possible) }
-    }
-
-    pub(super) fn pro(mut self, evidence: impl Into<String>) -> Self {
-        self.pro.push(evidence.into());
-        self
-    }
-
-    pub(super) fn con(mut self, evidence: impl Into<String>) -> Self {
-        self.con.push(evidence.into());
-        self
-    }
-
-    pub(super) fn maybe_pro(self, evidence: Option<impl Into<String>>) -> Self {
-        match evidence {
-            Some(evidence) => self.pro(evidence),
-            None => self,
-        }
-    }
-
-    pub(super) fn maybe_con(self, evidence: Option<impl Into<String>>) -> Self {
-        match evidence {
-            Some(evidence) => self.con(evidence),
-            None => self,
-        }
-    }
-
-    pub(super) fn of_method(mut self, method: impl Into<String>) -> Self {
-        self.method = Some(method.into());
-        self
-    }
-
-    fn rank(self, case: &Case<'_>) -> Ranked {
-        let Self { cause, standing, pro, con, method, .. } = self;
-        let place = Place { method: method.as_deref().unwrap_or(FIRST_METHOD), ..case.place(cause) };
-        Ranked { cause, standing, pro, con, next_step: cause.next_step(&place) }
-    }
-}
-
 const FIRST_METHOD: &str = "private/user-balance";
 const NOTHING_TO_DO: &str = "nothing to do here; where a program fails all the same, say what it shows: \
                              `sudo crypto-proxy diagnose --symptom fails-elsewhere` (docs/diagnosis.md)";
@@ -180,8 +106,8 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
         standing.iter().take_while(like_first).count()
     });
     let conclusion = conclude(findings, &standing);
-    let causes: Vec<Ranked> = standing.into_iter().map(|claim| claim.rank(&case)).collect();
-    let ruled_out = ruled_out.into_iter().map(|claim| claim.rank(&case)).collect();
+    let causes: Vec<Ranked> = standing.into_iter().map(|claim| weigh(claim, &case)).collect();
+    let ruled_out = ruled_out.into_iter().map(|claim| weigh(claim, &case)).collect();
     let without = match conclusion {
         Conclusion::Healthy => NOTHING_TO_DO,
         Conclusion::Unusable => UNUSABLE,
@@ -191,27 +117,10 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
     Ranking { conclusion, causes, ruled_out, tied, next_step }
 }
 
-impl Claim {
-    const fn likelihood(&self) -> Option<Likelihood> {
-        match self.standing {
-            Standing::Stands(likelihood) => Some(likelihood),
-            Standing::RuledOut(_) => None,
-        }
-    }
-
-    /// What excludes it wins; otherwise the stronger word.
-    fn join(&mut self, other: Self) {
-        let excluded = matches!(self.standing, Standing::RuledOut(_));
-        if !excluded && (other.likelihood().is_none() || other.likelihood() > self.likelihood()) {
-            self.standing = other.standing;
-            self.method = other.method.or(self.method.take());
-        }
-        let new = |known: &[String], more: Vec<String>| -> Vec<String> {
-            more.into_iter().filter(|evidence| !known.contains(evidence)).collect()
-        };
-        self.pro.extend(new(&self.pro, other.pro));
-        self.con.extend(new(&self.con, other.con));
-    }
+fn weigh(claim: Claim, case: &Case<'_>) -> Ranked {
+    let Claim { cause, standing, pro, con, method, .. } = claim;
+    let place = Place { method: method.as_deref().unwrap_or(FIRST_METHOD), ..case.place(cause) };
+    Ranked { cause, standing, pro, con, next_step: cause.next_step(&place) }
 }
 
 fn conclude(findings: &Findings, standing: &[Claim]) -> Conclusion {

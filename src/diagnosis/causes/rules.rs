@@ -2,7 +2,7 @@
 //!
 //! Guarantees: the order of the rules is the order of causes that are equally likely. Does not: sort or count.
 
-use super::{case::Case, ranking::Claim};
+use super::{case::Case, claim::Claim};
 
 mod calls;
 mod pair;

@@ -8,7 +8,7 @@ use crate::{
         Likelihood::{Likely, Possible, VeryLikely},
         MethodPast, Told,
         case::Case,
-        ranking::{Claim, Symptom::Calls},
+        claim::{Claim, Symptom::Calls},
     },
     diagnosis::probes::{Answer, Probe},
     exchange::methods::Class,

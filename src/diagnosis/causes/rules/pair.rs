@@ -6,7 +6,7 @@ use crate::diagnosis::{
         Cause, Kind,
         Likelihood::{Likely, Possible, VeryLikely},
         case::Case,
-        ranking::{Claim, Symptom::Pair},
+        claim::{Claim, Symptom::Pair},
     },
     pair_memory::Origin,
     probes::{Flaw, FlawFound, Probe, Seen},

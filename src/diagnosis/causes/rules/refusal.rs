@@ -8,7 +8,7 @@ use crate::diagnosis::{
         Cause, Kind,
         Likelihood::{Likely, Possible, VeryLikely},
         case::{Case, list},
-        ranking::{Claim, Symptom::Refusal},
+        claim::{Claim, Symptom::Refusal},
     },
     pair_memory::{Half, Origin},
     probes::Probe,

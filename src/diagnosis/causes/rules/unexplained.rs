@@ -8,7 +8,7 @@ use crate::diagnosis::{
         Cause, Kind,
         Likelihood::{self, Likely, Possible},
         case::{Case, list},
-        ranking::{Claim, Symptom::Refusal},
+        claim::{Claim, Symptom::Refusal},
     },
     pair_memory::Origin,
     probes::{Environment, Flaw},

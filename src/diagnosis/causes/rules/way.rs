@@ -6,7 +6,7 @@ use crate::{
             Cause, Kind,
             Likelihood::{Likely, Possible, VeryLikely},
             case::{Case, list},
-            ranking::{Claim, Symptom::Way},
+            claim::{Claim, Symptom::Way},
         },
         probes::{Answer, Probe, Seen},
     },
