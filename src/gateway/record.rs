@@ -173,6 +173,13 @@ impl CallRecord {
         self
     }
 
+    /// For a door that can open the record only some time after the call arrived.
+    #[must_use]
+    pub fn arrived(mut self, at: Instant) -> Self {
+        self.opened = at;
+        self
+    }
+
     /// The time that the call has, from the door to the answer.
     #[must_use]
     pub fn limit(&self, longest: Duration) -> Duration {

@@ -4,7 +4,13 @@
 //! verified caller, and nobody else, has exactly one record; path and body name the same method. The order of the
 //! checks is that of the wire contract.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, response::Response};
 use futures_util::FutureExt;
@@ -30,6 +36,8 @@ use crate::{
 
 /// The longest body that is read of somebody who is not known yet; ten orders in a list have less than 8 KiB.
 const UNVERIFIED_BYTES: usize = 32 << 10;
+/// A body that arrives within this time takes no place.
+const WITH_ITS_HEAD: Duration = Duration::from_millis(250);
 
 /// Serves one call.
 pub(super) async fn relay(doors: &Arc<Doors>, path: &str, asked: Asked, request: Request<Body>) -> Response {
@@ -64,8 +72,9 @@ async fn relay_with_token(doors: &Arc<Doors>, path: &str, asked: Asked, request:
     .await
 }
 
-/// For whoever signs with a virtual key.
+/// For whoever signs with a virtual key. Its time counts from here: a client that gives up repeats an order by itself.
 async fn relay_signed(doors: &Arc<Doors>, path: &str, asked: Asked, request: Request<Body>) -> Response {
+    let arrived = Instant::now();
     let source = Source::of(&request);
     let rid = request_id(&request);
     let bytes = match read_unverified(doors, &source, request).await {
@@ -85,10 +94,19 @@ async fn relay_signed(doors: &Arc<Doors>, path: &str, asked: Asked, request: Req
         Ok(caller) => caller,
         Err(refused) => return refuse(doors, &source, &asked, &Refusal::Claim(refused)),
     };
-    let record = doors.gateway.recorder().open(rid, Arc::clone(&caller.name));
+    let record = doors.gateway.recorder().open(rid, Arc::clone(&caller.name)).arrived(arrived);
     let record = record.at_door(doors.exchange_v1.deadline, answer::status);
+    let late = arrived.elapsed() > doors.exchange_v1.deadline / 2;
     let (body, caller, source) = (&body, &caller, &source);
-    known(&asked.clone(), record, |record| go_on(doors, path, asked, record, caller, source, body)).await
+    known(&asked.clone(), record, |mut record| async move {
+        // What is left would not be enough for an answer in time, and nothing was sent yet.
+        if late {
+            end(&mut record, &asked, &Refusal::Late)
+        } else {
+            go_on(doors, path, asked, record, caller, source, body).await
+        }
+    })
+    .await
 }
 
 fn open(doors: &Doors, request: &Request<Body>, caller: &Caller) -> CallRecord {
@@ -109,13 +127,20 @@ where
     response
 }
 
-/// Reads a body before anybody is known.
+/// Reads a body before anybody is known. One that comes with its head needs no place: slow ones cannot keep it out, and
+/// connections bound what arrives meanwhile.
 async fn read_unverified(doors: &Doors, source: &Source, request: Request<Body>) -> Result<bytes::Bytes, Refusal> {
     let is_json = is_json(request.headers());
-    let _place = doors.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
     let bytes = doors.settings.max_body_bytes.min(UNVERIFIED_BYTES);
     let deadline = doors.settings.body_deadline.min(UNVERIFIED_DEADLINE);
-    let body = read_body(request, bytes, deadline).await?;
+    let mut reading = pin!(read_body(request, bytes, deadline));
+    let body = match tokio::time::timeout(WITH_ITS_HEAD, &mut reading).await {
+        Ok(read) => read?,
+        Err(_) => {
+            let _place = doors.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
+            reading.await?
+        }
+    };
     if is_json { Ok(body) } else { Err(Refusal::NotJson) }
 }
 

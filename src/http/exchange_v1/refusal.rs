@@ -33,6 +33,9 @@ pub(super) enum Refusal {
     /// Too many bodies of unknown senders are being read.
     #[error("too many requests are being read; nothing was sent, try again shortly")]
     Busy,
+    /// Half of the time for the answer had passed before the request could be believed.
+    #[error("the request took too long to arrive or to be noted; nothing was sent, try again")]
+    Late,
     /// The body is longer than the limit.
     #[error("the body is too long (listener.max_body_bytes; without a token at most 32 KiB)")]
     TooLong,
@@ -104,6 +107,7 @@ impl Refusal {
             Self::Token => told(401, 40101, "token"),
             Self::Claim(refused) => of_claim(*refused),
             Self::Busy => told(429, 42901, "unverified"),
+            Self::Late => told(429, 42901, "late"),
             Self::TooLong => told(413, 40003, "body_too_long"),
             Self::TooSlow => told(400, 40003, "body_deadline"),
             Self::Broken => told(400, 40003, "body_broken"),
@@ -130,7 +134,7 @@ impl Refusal {
             Self::Busy => Refused::Unverified,
             Self::PublicClosed => Refused::PublicClosed,
             Self::PublicBudget => Refused::PublicBudget,
-            Self::TooLong | Self::TooSlow | Self::Broken | Self::NotJson | Self::Body(_) => Refused::Body,
+            Self::TooLong | Self::TooSlow | Self::Broken | Self::NotJson | Self::Body(_) | Self::Late => Refused::Body,
             Self::NoSuchMethod | Self::Verb(_) | Self::Disagree | Self::Invalid(_) | Self::Query => Refused::Body,
         }
     }

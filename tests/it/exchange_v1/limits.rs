@@ -48,13 +48,24 @@ async fn a_flood_of_bodies_that_do_not_arrive_takes_a_bounded_number_of_places()
     proxy.check_exchange(&answer);
     assert_eq!((answer.status, told(&answer).1, answer.header("retry-after").as_deref()), (429, 42901, Some("1")));
     assert_eq!(proxy.told_refusals("status=429 why=unverified"), 1);
-    // Whoever shows a token is known without a place.
+    // Whoever shows a token is known without a place, and a request that arrives whole needs none.
     assert_eq!(proxy.call_text(READ, "{}").await.status, 200);
+    assert_eq!(proxy.signed(&Pair::of("trader"), &Unsigned::new(READ, "{}")).await.status, 200);
     for mut raw in slow {
         let answer = raw.answer().await;
         assert_eq!((answer.status, told(&answer).1), (400, 40003), "given up after two seconds: {}", answer.text());
     }
     assert_eq!(proxy.signed(&Pair::of("trader"), &Unsigned::new(READ, "{}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_time_for_an_answer_counts_from_the_arrival_and_where_too_little_is_left_nothing_is_sent() {
+    let builder = TestProxy::builder().caller("trader", Preset::Trade);
+    let proxy = builder.plan(|plan| plan.http.exchange_v1.deadline = Duration::ZERO).start().await;
+    let answer = proxy.signed(&Pair::of("trader"), &Unsigned::new(READ, "{}")).await;
+    assert_eq!((answer.status, told(&answer).1, answer.outcome().as_str()), (429, 42901, "refused"));
+    assert_eq!(proxy.exchange().total().received, 0);
+    proxy.wait_line(&["event=call FAIL", "caller=trader", "outcome=refused", "why=late"]).await;
 }
 
 #[tokio::test]
