@@ -13,6 +13,7 @@ use super::{
 use crate::diagnosis::{
     causes::{Cause, Conclusion, Place, Ranked},
     history::End,
+    reach::Fault,
     report::Report,
 };
 
@@ -153,7 +154,14 @@ impl<'a> Facts<'a> {
 
     fn is_trouble(&self) -> bool {
         let diagnosed = self.report().is_some_and(|report| report.ranking.conclusion != Conclusion::Healthy);
-        diagnosed || self.bad() > 0 || self.known.outside.unreachable
+        diagnosed || self.bad() > 0 || self.known.outside.unreachable || self.fault().is_some()
+    }
+
+    /// Why the way to the exchange does not stand, where that was measured after the newest good answer.
+    fn fault(&self) -> Option<&Fault> {
+        let last = &self.known.outside.reach.as_deref()?.last;
+        let newest = self.rows.iter().filter_map(|row| row.good.as_ref()).map(|good| good.at.ms()).max();
+        last.fault.as_ref().filter(|_| newest.is_none_or(|good| last.at_ms > good))
     }
 
     fn is_good(&self) -> bool {
@@ -184,6 +192,10 @@ impl<'a> Facts<'a> {
                 let of = if good == 1 { "One method".to_owned() } else { format!("All {good} methods") };
                 format!("{of} asked in the last 24 hours: good when last asked{}.", newest.unwrap_or_default())
             }
+            Health::Trouble if bad == 0 && self.fault().is_some() => {
+                let phase = self.fault().map_or("", |fault| fault.phase.shown());
+                format!("The way to the exchange does not stand: {phase} fails.")
+            }
             Health::Trouble if bad == 0 && self.known.outside.unreachable => {
                 "The last attempts to reach the exchange all failed.".to_owned()
             }
@@ -210,7 +222,8 @@ impl<'a> Facts<'a> {
     /// By the diagnosis; where that knows none, by the hint at a method that is bad.
     fn cause(&self, health: Health) -> Option<Likeliest> {
         let diagnosed = self.diagnosed(health).map(|(report, first)| self.by_diagnosis(&report, first));
-        diagnosed.or_else(|| self.hint(health).map(|hint| self.by_hint(hint)))
+        let hinted = || self.hint(health).map(|hint| self.by_hint(hint));
+        diagnosed.or_else(hinted).or_else(|| self.fault().map(|fault| self.by_fault(fault)))
     }
 
     fn diagnosed(&self, health: Health) -> Option<(Report<'a>, &'a Ranked)> {
@@ -237,6 +250,18 @@ impl<'a> Facts<'a> {
         }
     }
 
+    fn by_fault(&self, fault: &Fault) -> Likeliest {
+        let at_ms = self.known.outside.reach.as_deref().map_or(self.known.now_ms, |standing| standing.last.at_ms);
+        Likeliest {
+            code: fault.cause.code(),
+            anchor: None,
+            sentence: fault.cause.sentence(),
+            likelihood: fault.says.clone(),
+            tied: fault.not_excluded.iter().map(|cause| (cause.code(), None)).collect(),
+            by: format!("measured {}", ago(at_ms, self.known.now_ms)),
+        }
+    }
+
     fn by_diagnosis(&self, report: &Report<'_>, first: &Ranked) -> Likeliest {
         let rest = report.ranking.top().into_iter().skip(1);
         Likeliest {
@@ -255,6 +280,9 @@ impl<'a> Facts<'a> {
         }
         if let Some(hint) = self.hint(health) {
             return hint.next.clone();
+        }
+        if let (Health::Trouble, Some(fault)) = (health, self.fault()) {
+            return fault.next_step.clone();
         }
         match health {
             Health::Trouble => format!("{DIAGNOSE} finds the cause: probes that never trade"),

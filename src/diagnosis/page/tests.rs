@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{matrix::State, *};
 use crate::diagnosis::{
-    causes::{self, Past},
+    causes::{self, Cause, Past},
     history::{CallRow, ChangeRow, Count, End, Mark, Marks, Span, Streak},
     probes::{Answer, CredentialFacts, Finding, Findings, Seen},
+    reach::{Fault, Measurement, Phase},
 };
 
 const NOW: u64 = 1_769_843_531_000;
@@ -236,6 +237,28 @@ fn drift_skew_and_late_refusals_are_warnings_with_a_next_step_while_calls_work()
     let mut unreachable = works();
     unreachable.outside.unreachable = true;
     assert_eq!(unreachable.health(), Health::Trouble);
+}
+
+#[test]
+fn a_way_that_failed_since_the_newest_good_answer_is_trouble_with_its_cause_and_step() {
+    let fault = || Fault {
+        phase: Phase::Name,
+        says: "no address".to_owned(),
+        cause: Cause::NameNotResolved,
+        not_excluded: Vec::new(),
+        next_step: "an invented step".to_owned(),
+    };
+    let measured = |at_ms, fault| Standing { last: Measurement { at_ms, steps: Vec::new(), fault }, since_ms: at_ms };
+    let case = |at_ms, fault| {
+        let mut case = Case::new(Some(recent(vec![(READ, good(NOW - MINUTE))])));
+        case.outside.reach = Some(Arc::new(measured(at_ms, fault)));
+        case
+    };
+    let since = case(NOW, Some(fault()));
+    assert_eq!(since.health(), Health::Trouble);
+    assert!(since.html().contains("CP-DNS") && since.html().contains("an invented step"), "{}", since.html());
+    assert_eq!(case(NOW - 2 * MINUTE, Some(fault())).health(), Health::Works, "a call was answered since");
+    assert_eq!(case(NOW, None).health(), Health::Works);
 }
 
 #[test]
