@@ -160,6 +160,8 @@ pub struct Past {
     pub refused_here: u32,
     /// The fingerprint of the key that the running daemon uses, where it is another program than this.
     pub daemon_fingerprint: Option<String>,
+    /// Whether the probes were made with that daemon's pair, and the fingerprint among the findings is the file's.
+    pub probed_by_the_daemon: bool,
     /// The daemon's last start, where a history tells of it and this is another program.
     pub last_start: Option<LastStart>,
     /// Whether the daemon started with the key in use and another secret.

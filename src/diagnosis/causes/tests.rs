@@ -256,6 +256,10 @@ fn row_23_the_daemon_uses_another_key_than_the_file() {
     let refused = rank(&healthy().refused(), &past);
     let restart = refused.causes.iter().find(|ranked| ranked.cause == Cause::NotRestarted).unwrap();
     assert_eq!((restart.likelihood(), restart.con.len()), (Some(Possible), 1), "the daemon's pair may work");
+    let by_the_daemon = Past { probed_by_the_daemon: true, ..past };
+    let ranking = rank(&healthy().refused(), &by_the_daemon);
+    assert_eq!((ranking.top(), ranking.likelihood()), (vec![Cause::NotRestarted], Some(VeryLikely)));
+    assert_eq!(ranking.causes[0].con, [""; 0], "it is the daemon's pair that does not work");
     let past = Past { daemon_fingerprint: Some("5f3a0000".into()), ..Past::default() };
     assert_eq!(top(&healthy(), &past), (vec![], None));
     let past = Past { daemon_has_another_secret: true, ..past };

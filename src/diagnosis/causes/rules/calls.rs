@@ -33,11 +33,15 @@ pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
     };
     let start = "the daemon's is the pair of its last start, and no stop is recorded since";
     let start = case.past.last_start.as_ref().map(|_| start);
-    // A daemon that still works with the old pair is not to be restarted into one that is refused.
     let refused = case.accepted().is_none() && !case.answers().is_empty();
-    let doubt = refused.then_some("the file's pair is not accepted either: put that right before a restart");
-    let likelihood = if refused { Possible } else { VeryLikely };
-    vec![Claim::new(Cause::NotRestarted, Calls, likelihood).pro(evidence).maybe_pro(start).maybe_con(doubt)]
+    let claim = |likelihood| Claim::new(Cause::NotRestarted, Calls, likelihood).pro(evidence).maybe_pro(start);
+    vec![match (refused, case.past.probed_by_the_daemon) {
+        (false, _) => claim(VeryLikely),
+        // What was refused is what a restart replaces.
+        (true, true) => claim(VeryLikely).pro("what was refused in this run is the daemon's pair, not the file's"),
+        // A daemon that still works with the old pair is not to be restarted into one that is refused.
+        (true, false) => claim(Possible).con("the file's pair is not accepted either: put that right before a restart"),
+    }]
 }
 
 /// The methods of a class that fail now, as far as the record and the probes of this run tell.
