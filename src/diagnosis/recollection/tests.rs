@@ -293,6 +293,20 @@ async fn counts_are_of_the_pair_the_address_and_the_exchange_in_use() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_names_the_address_or_the_tier_is_not_counted_as_a_permission() {
+    let mut tale = Tale::new();
+    tale.start("k1", "s1").await;
+    for code in [40103, 10003, 40104, 10005] {
+        tale.call(CREATE, 403, Some(code));
+        let past = tale.past().await;
+        assert_eq!((of(&past, CREATE).failing, of(&past, CREATE).last_code), (0, Some(code)));
+    }
+    assert_eq!(counts(&tale.past().await, CREATE), [0, 4, 0]);
+    tale.bad(CREATE);
+    assert_eq!(counts(&tale.past().await, CREATE), [0, 5, 1]);
+}
+
+#[tokio::test]
 async fn what_fails_together_with_the_reads_is_no_trouble_of_a_method() {
     let mut tale = Tale::new();
     tale.start("k1", "s1").await;
