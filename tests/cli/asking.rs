@@ -179,6 +179,16 @@ async fn what_only_a_look_without_the_daemon_may_do_is_a_usage_error() {
 }
 
 #[tokio::test]
+async fn a_symptom_that_is_said_twice_is_told_to_the_daemon_once() {
+    let operator = Operator::new().await;
+    let said = ["fails-elsewhere", "only-margin-orders", "fails-elsewhere"];
+    let arguments: Vec<&str> = said.into_iter().flat_map(|word| ["--symptom", word]).collect();
+    let (code, out, err) = operator.diagnose(&arguments).await;
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    assert!(out.contains("CP-SIGNS-FOR-ITSELF") && out.contains("CP-MARGIN"), "{out}");
+}
+
+#[tokio::test]
 async fn a_unix_socket_is_asked_as_well() {
     let folder = TempDir::new().unwrap();
     let socket = folder.path().join("invented.sock");
