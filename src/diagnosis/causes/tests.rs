@@ -14,6 +14,8 @@ use crate::{
 };
 use Likelihood::{Likely, Possible, VeryLikely};
 
+mod one_method;
+
 const HOME: [u8; 4] = [8, 8, 4, 4];
 const AWAY: [u8; 4] = [1, 1, 1, 1];
 
@@ -255,18 +257,6 @@ fn what_callers_alone_can_bring_about_is_never_very_likely() {
     for (past, cause) in cases {
         assert_eq!(top(&healthy(), &past), (vec![cause], Some(Likely)), "{past:?}");
     }
-}
-
-#[test]
-fn an_address_that_the_record_names_is_not_excluded_by_a_call_that_was_accepted() {
-    let order = MethodPast { failing: 0, ..record("private/create-order", Class::Trade, 0, 1, 40103) };
-    let past = Past { methods: vec![order], ..good(HOME) };
-    let findings = healthy().with(&[Probe::OrderHistory], &answered(401, 40101));
-    assert!(!ruled_out(&findings, &past).contains(&Cause::IpNotListed));
-    let ranking = rank(&healthy(), &past);
-    assert_eq!((ranking.causes[0].con.len(), ranking.conclusion), (1, Conclusion::Trouble), "it may alternate");
-    let read = record("private/user-balance", Class::Read, 0, 1, 40103);
-    assert_eq!(top(&healthy(), &Past { methods: vec![read], ..good(HOME) }), (vec![], None), "accepted in this run");
 }
 
 #[test]

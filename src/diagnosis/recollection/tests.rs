@@ -376,6 +376,11 @@ async fn what_the_proxy_refused_itself_within_an_hour_is_counted() {
     tale.start("k1", "s1").await;
     let history = tale.history.as_ref().unwrap();
     history.refused("token", 3);
+    for why in
+        ["page", "diagnosis_off", "framing", "connections", "public_closed", "public_budget", "host", "invented_later"]
+    {
+        history.refused(why, 5);
+    }
     history.reader().unwrap()(&Arc::new(CallReport { outcome: Outcome::Refused, ..report(CREATE, 403, None) }));
     let past = tale.past().await;
     assert_eq!((past.refused_here, past.methods.len()), (4, 0));
