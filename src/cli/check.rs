@@ -7,7 +7,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -86,7 +86,7 @@ pub(super) fn tell(examined: &Examined, env_files: &[PathBuf], out: &mut impl Wr
     looked_at(out, &examined.report.sources)?;
     section(out, "Credentials", &examined.report.credentials)?;
     if env_files.len() > 1 {
-        compare(env_files, out)?;
+        compare(env_files, &examined.report.sources, out)?;
     }
     if !examined.report.callers.is_empty() {
         section(out, "Callers", &examined.report.callers)?;
@@ -118,19 +118,25 @@ fn section(out: &mut impl Write, title: &str, rows: &[Row]) -> io::Result<()> {
 }
 
 /// Says of each further environment file whether it holds the pair of the first.
-fn compare(env_files: &[PathBuf], out: &mut impl Write) -> io::Result<()> {
+fn compare(env_files: &[PathBuf], looked_at: &[Row], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "Pairs in the environment files")?;
     let pairs: Vec<_> = env_files.iter().map(|path| (path, config::pair_of_file(path))).collect();
     let first = pairs.first().and_then(|(_, pair)| pair.as_ref());
     for (position, (path, pair)) in pairs.iter().enumerate() {
         let shown = match (pair, first) {
-            (None, _) => "no complete pair".to_owned(),
+            (None, _) => unread(path, looked_at).unwrap_or("no complete pair").to_owned(),
             (Some(pair), Some(first)) if position > 0 => format!("{}: {}", describe(pair), difference(pair, first)),
             (Some(pair), _) => describe(pair),
         };
         layout::paragraph(out, &format!("{}: {shown}", path.display()), 2, 4)?;
     }
     writeln!(out)
+}
+
+/// What keeps a file from being read: it may hold a pair all the same.
+fn unread<'r>(path: &Path, looked_at: &'r [Row]) -> Option<&'r str> {
+    let row = looked_at.iter().find(|row| row.source == Origin::File(path.to_owned()))?;
+    (!row.is_a_file_that_was_read()).then_some(row.shown.as_str())
 }
 
 fn describe(pair: &FilePair) -> String {

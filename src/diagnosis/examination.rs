@@ -203,6 +203,7 @@ impl Examiner {
         past.key_updated_ms = statement.key_updated_ms;
         past.told.clone_from(&statement.told);
         past.daemon_fingerprint.clone_from(&self.plan.facts.fingerprint);
+        past.probed_by_the_daemon = true;
         // The rule compares the file's key with the daemon's: for it alone, the key that was found is the file's.
         let mut case = findings.clone();
         let credentials = case.list.iter_mut().find_map(|finding| finding.credentials_mut());

@@ -23,6 +23,21 @@ const WEEK_MS: u64 = 7 * 86_400_000;
 /// What "lately" means.
 const HOUR_MS: u64 = 3_600_000;
 
+/// Why a request without a known caller was refused, where it would have been a call: not what asks for a page or a
+/// diagnosis, not what is no HTTP, and not public calls.
+const WOULD_HAVE_BEEN_CALLS: [&str; 10] = [
+    "token",
+    "origin",
+    "body",
+    "unverified",
+    "signature",
+    "nonce",
+    "replayed",
+    "before_start",
+    "replay_memory",
+    "replay_mark",
+];
+
 /// The past of the pair in use, as a history knows it at `now_ms`, in milliseconds since 1970.
 ///
 /// `in_use` is the pair that this program signs with, where it is another program than the daemon; without it, the pair
@@ -79,6 +94,7 @@ fn refused_here(history: &Questions, recent: &[Recent], now_ms: u64) -> Result<u
     let since_ms = now_ms.saturating_sub(HOUR_MS);
     let lately = recent.iter().filter(|call| call.ms >= since_ms && call.outcome == "refused").count();
     let unknown = history.refused(&Filter { since_ms: Some(since_ms), ..Filter::default() })?;
-    let all = unknown.iter().fold(u64::try_from(lately).unwrap_or(u64::MAX), |sum, row| sum.saturating_add(row.count));
+    let unknown = unknown.iter().filter(|row| WOULD_HAVE_BEEN_CALLS.contains(&row.why.as_str()));
+    let all = unknown.fold(u64::try_from(lately).unwrap_or(u64::MAX), |sum, row| sum.saturating_add(row.count));
     Ok(u32::try_from(all).unwrap_or(u32::MAX))
 }

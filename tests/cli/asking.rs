@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crypto_proxy::sandbox::ApiKey;
+use crypto_proxy::sandbox::{ApiKey, KeyState};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -122,6 +122,23 @@ async fn another_key_in_the_file_is_a_daemon_that_was_not_restarted() {
 }
 
 #[tokio::test]
+async fn a_rotated_pair_whose_old_key_was_disabled_is_a_daemon_that_was_not_restarted() {
+    let (key, secret) = ("an-invented-newer-key", "an-invented-newer-secret");
+    let operator = Operator::new().await;
+    let operator = operator.line(&format!("CRYPTO_API_KEY={key}")).line(&format!("CRYPTO_API_SECRET={secret}"));
+    let old = operator.served.canaries.key.clone();
+    operator.served.exchange().change(|settings| {
+        settings.key_mut(&old).unwrap().state = KeyState::Disabled;
+        settings.put_key(ApiKey::new(key, secret));
+    });
+    let (code, out, err) = operator.diagnose(&[]).await;
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    assert!(out.contains("1. CP-NOT-RESTARTED  very likely") && !out.contains("the file's pair is not acc"), "{out}");
+    let (_, next) = out.split_once("next step").expect("a next step");
+    assert!(next.contains("systemctl restart crypto-proxy"), "{out}");
+}
+
+#[tokio::test]
 async fn a_daemon_that_is_away_is_trouble_with_a_way_to_look_without_it() {
     let operator = Operator::new().await;
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -159,6 +176,16 @@ async fn what_only_a_look_without_the_daemon_may_do_is_a_usage_error() {
         let output = command().arg("diagnose").args(arguments).output().await.unwrap();
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
     }
+}
+
+#[tokio::test]
+async fn a_symptom_that_is_said_twice_is_told_to_the_daemon_once() {
+    let operator = Operator::new().await;
+    let said = ["fails-elsewhere", "only-margin-orders", "fails-elsewhere"];
+    let arguments: Vec<&str> = said.into_iter().flat_map(|word| ["--symptom", word]).collect();
+    let (code, out, err) = operator.diagnose(&arguments).await;
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    assert!(out.contains("CP-SIGNS-FOR-ITSELF") && out.contains("CP-MARGIN"), "{out}");
 }
 
 #[tokio::test]

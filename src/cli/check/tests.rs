@@ -101,6 +101,26 @@ fn several_files_are_compared_as_pairs() {
     }
 }
 
+#[test]
+fn a_file_that_may_not_be_read_is_not_called_one_without_a_pair() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["mine.env", "theirs.env"].map(|name| folder.path().join(name)).to_vec();
+    fs::write(&paths[0], pair(KEY, SECRET)).unwrap();
+    let sources = Sources::new(None, Vec::<(OsString, OsString)>::new()).with_env_files(paths.clone());
+    let mut examined = config::examine(&sources);
+    // As a test that may be root's cannot have it from the disk.
+    let theirs = Origin::File(paths[1].clone());
+    examined.report.sources.iter_mut().filter(|row| row.source == theirs).for_each(|row| {
+        row.shown = "not readable by you".to_owned();
+    });
+    let mut out = Vec::new();
+    tell(&examined, &paths, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let (_, pairs) = text.split_once("Pairs in the environment files").unwrap();
+    let flat = pairs.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("theirs.env: not readable by you") && !flat.contains("no complete pair"), "{text}");
+}
+
 /// Says to a copy of this test process that it is the one to panic.
 const PANIC_AFTER: &str = "CHECK_TEST_PANIC_AFTER";
 

@@ -178,9 +178,13 @@ fn query(arguments: &Arguments, examined: &Examined) -> String {
     let updated = arguments.key_updated.map(|updated| format!("key_updated={}", timestamp(updated)));
     let file = examined.pair.fingerprint.as_deref().filter(|shown| shown.len() == 8 && hex::decode(shown).is_ok());
     let file = file.map(|fingerprint| format!("file_key_fp={fingerprint}"));
-    let symptoms = arguments.symptom.iter().map(|told| format!("symptom={}", told.word()));
-    let mut parts: Vec<String> = updated.into_iter().chain(file).chain(symptoms).collect();
-    parts.dedup();
+    let mut parts: Vec<String> = updated.into_iter().chain(file).collect();
+    for symptom in arguments.symptom.iter().map(|told| format!("symptom={}", told.word())) {
+        // The daemon takes each of them once.
+        if !parts.contains(&symptom) {
+            parts.push(symptom);
+        }
+    }
     if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
 }
 
@@ -201,7 +205,9 @@ fn read(answer: Answer) -> Result<(Value, Sheet), Failed> {
             |_| Failed::new(1, format!("the daemon's answer cannot be read: is it of another version? {ALONE}"));
         return Ok((json, sheet.map_err(strange)?));
     }
-    let detail = json.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
+    // A sentence, or of a query that it cannot read a list of what is wrong with it.
+    let detail = [json.get("detail"), json.pointer("/detail/0/msg")].into_iter().flatten().find_map(Value::as_str);
+    let detail = detail.unwrap_or("no reason given");
     Err(match status {
         401 => {
             let why = "the daemon does not take this CRYPTO_PROXY_DIAG_TOKEN: is it the one that the daemon was started with? \
@@ -221,4 +227,25 @@ fn read(answer: Answer) -> Result<(Value, Sheet), Failed> {
         }
         _ => Failed::new(1, format!("the daemon answers HTTP {status}: {detail}; {ALONE}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_daemon_says_of_a_query_that_it_cannot_read_is_shown() {
+        for (body, said) in [
+            (
+                r#"{"detail":[{"type":"query","loc":["query","symptom"],"msg":"an invented reason"}]}"#,
+                "an invented reason",
+            ),
+            (r#"{"detail":"an invented sentence"}"#, "an invented sentence"),
+            (r#"{"detail":[]}"#, "no reason given"),
+            ("", "no reason given"),
+        ] {
+            let failed = read(Answer { status: 422, body: Bytes::from_static(body.as_bytes()) }).err().unwrap();
+            assert!(failed.code == 1 && failed.why.contains("HTTP 422") && failed.why.contains(said), "{}", failed.why);
+        }
+    }
 }

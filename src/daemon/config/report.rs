@@ -20,7 +20,8 @@ pub struct Row {
 
 impl Row {
     /// Of what was looked at: whether it is a file that could be read.
-    pub(super) fn is_a_file_that_was_read(&self) -> bool {
+    #[must_use]
+    pub fn is_a_file_that_was_read(&self) -> bool {
         self.source != Origin::Default && self.shown == READ
     }
 }

@@ -87,7 +87,7 @@ causes! {
         "`journalctl -u crypto-proxy | grep method={method}`: find the caller that used the budget up";
     EdgeBlocked = "CP-EDGE-BLOCKED",
         "something before the exchange refused the call: region, or reputation of the address; not the key",
-        "`curl -4i https://api.crypto.com/exchange/v1/public/get-instruments` on this host: if that is blocked \
+        "`curl -4i https://{host}/exchange/v1/public/get-instruments` on this host: if that is blocked \
          too, use another way out";
     UserTier = "CP-USER-TIER",
         "the account's tier does not allow this call",
@@ -123,7 +123,7 @@ causes! {
         "`openssl s_client -connect {host}:443 -servername {host}` on this host: look whose certificate it is";
     WrongBase = "CP-WRONG-BASE",
         "the base URL is not the exchange's, or the method is not known there",
-        "set CRYPTO_REST_BASE=https://api.crypto.com/exchange/v1, then `sudo systemctl restart crypto-proxy`";
+        "set CRYPTO_REST_BASE=https://{documented}/exchange/v1, then `sudo systemctl restart crypto-proxy`";
     WrongEnvironment = "CP-WRONG-ENVIRONMENT",
         "the key belongs to the other environment: production and UAT do not know each other's keys",
         "exchange dashboard > API keys, of the environment of {host}: is this key there? Else set CRYPTO_REST_BASE to \
@@ -142,10 +142,10 @@ causes! {
         "send plain calls to the proxy: USE_CRYPTO_PROXY=true and CRYPTO_PROXY_URL in the program";
     RefusedHere = "CP-REFUSED-HERE",
         "the proxy refused the call itself: token, policy or limit; the exchange was never asked",
-        "`journalctl -u crypto-proxy | grep outcome=refused`: the record names the rule";
+        "`journalctl -u crypto-proxy | grep -E 'outcome=refused|event=refused'`: `why=` names the rule";
     NotRestarted = "CP-NOT-RESTARTED",
         "the daemon still uses the key from before the file was changed",
-        "`sudo systemctl restart crypto-proxy`, then `crypto-proxy check` and compare the fingerprint";
+        "`sudo systemctl restart crypto-proxy`, then `sudo crypto-proxy check` and compare the fingerprint";
     OrderItself = "CP-ORDER",
         "the exchange refuses the orders themselves: balance, quantity, price or side; authentication is fine",
         "`journalctl -u crypto-proxy | grep method={method}`: the code says what is wrong with the order";
@@ -155,7 +155,7 @@ causes! {
     SignsForItself = "CP-SIGNS-FOR-ITSELF",
         "the program signs for itself, perhaps with another pair; its calls do not come through here",
         "set USE_CRYPTO_PROXY=true and CRYPTO_PROXY_URL in the program, take its keys out, and compare: \
-         `crypto-proxy check --env-file .env.local --env-file /etc/crypto.env`";
+         `sudo crypto-proxy check --env-file .env.local --env-file /etc/crypto.env`";
     SomeMethods = "CP-SOME-METHODS",
         "some private methods are refused and others answered, and it is no split between reading and trading",
         "`journalctl -u crypto-proxy | grep event=call`: did the answered ones reach the exchange, and from which address?";
@@ -180,9 +180,13 @@ impl<'a> Place<'a> {
     /// A place of which the method is known, and the rest is as documented.
     #[must_use]
     pub const fn of_method(method: &'a str) -> Self {
-        Self { address: None, listed: false, method, host: "api.crypto.com", source: "/etc/crypto.env" }
+        Self { address: None, listed: false, method, host: PRODUCTION, source: "/etc/crypto.env" }
     }
 }
+
+/// The hosts that the exchange documents, for production and for UAT.
+const PRODUCTION: &str = "api.crypto.com";
+const UAT: &str = "uat-api.3ona.co";
 
 /// Said in the place of an address that is not known.
 const ADDRESS_UNKNOWN: &str = "the address that `curl -4 https://checkip.amazonaws.com` shows on this host";
@@ -200,6 +204,9 @@ impl Cause {
         let next = if of_address && place.listed { ADDED_ALREADY } else { self.next() };
         let address = place.address.map_or_else(|| ADDRESS_UNKNOWN.to_owned(), |address| address.to_string());
         let step = next.replace("{address}", &address).replace("{method}", place.method);
+        // A daemon that is meant for UAT is never sent to production.
+        let documented = if place.host == UAT { UAT } else { PRODUCTION };
+        let step = step.replace("{documented}", documented);
         step.replace("{host}", place.host).replace("{source}", place.source)
     }
 
@@ -241,6 +248,20 @@ mod tests {
         let step = |address| Cause::IpNotListed.next_step(&Place { address, ..Place::of_method("private/x") });
         assert!(step(Some([8, 8, 4, 4].into())).contains("add exactly 8.8.4.4,"));
         assert!(step(None).contains("checkip.amazonaws.com"));
+    }
+
+    #[test]
+    fn a_daemon_of_uat_is_not_sent_to_production() {
+        for (host, base) in [
+            ("uat-api.3ona.co", "=https://uat-api.3ona.co/exchange/v1,"),
+            ("api.crypto.com", "=https://api.crypto.com/exchange/v1,"),
+            ("replay.example", "=https://api.crypto.com/exchange/v1,"),
+        ] {
+            let place = Place { host, ..Place::of_method("private/x") };
+            assert!(Cause::WrongBase.next_step(&place).contains(base), "{host}");
+            let asked = format!("https://{host}/exchange/v1/public/get-instruments");
+            assert!(Cause::EdgeBlocked.next_step(&place).contains(&asked), "{host}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::Kind;
 use crate::{
     diagnosis::{
         history::LastStart,
@@ -95,10 +96,20 @@ pub struct MethodPast {
     pub accepted: u32,
     /// Calls whose key, permission or address it refused, by a code of its own.
     pub refused: u32,
-    /// Those of them since its last accepted call; 0 where reads and other methods fail alike, and it is not its own trouble.
+    /// Those of them since its last accepted call that may be a permission's, because the exchange named neither address
+    /// nor tier; 0 where reads and other methods fail alike, and it is not its own trouble.
     pub failing: u32,
     /// The code of the last call, where it is not 0 and the call is not long ago.
     pub last_code: Option<i64>,
+}
+
+impl MethodPast {
+    /// What the exchange objects to by the code of the last call alone.
+    #[must_use]
+    pub fn objection(&self) -> Option<Kind> {
+        // Of a code that says nothing by itself the status would decide: it is no status.
+        self.last_code.and_then(|code| Kind::of_answer(0, Some(code)))
+    }
 }
 
 /// What somebody says of calls that this program did not see.
@@ -160,6 +171,8 @@ pub struct Past {
     pub refused_here: u32,
     /// The fingerprint of the key that the running daemon uses, where it is another program than this.
     pub daemon_fingerprint: Option<String>,
+    /// Whether the probes were made with that daemon's pair, and the fingerprint among the findings is the file's.
+    pub probed_by_the_daemon: bool,
     /// The daemon's last start, where a history tells of it and this is another program.
     pub last_start: Option<LastStart>,
     /// Whether the daemon started with the key in use and another secret.

@@ -14,6 +14,8 @@ use crate::{
 };
 use Likelihood::{Likely, Possible, VeryLikely};
 
+mod one_method;
+
 const HOME: [u8; 4] = [8, 8, 4, 4];
 const AWAY: [u8; 4] = [1, 1, 1, 1];
 
@@ -226,7 +228,15 @@ fn rows_7_12_and_29_from_the_record() {
 
 #[test]
 fn what_callers_alone_can_bring_about_is_never_very_likely() {
-    let codes = [(42901, Cause::RateLimit), (306, Cause::OrderItself), (140_001, Cause::TriggerOrders)];
+    let codes = [
+        (42901, Cause::RateLimit),
+        (306, Cause::OrderItself),
+        (140_001, Cause::TriggerOrders),
+        (40103, Cause::IpNotListed),
+        (10003, Cause::IpNotListed),
+        (40104, Cause::UserTier),
+        (10005, Cause::UserTier),
+    ];
     let mut cases: Vec<(Past, Cause)> = Vec::new();
     for (code, cause) in codes {
         cases.push((
@@ -256,6 +266,10 @@ fn row_23_the_daemon_uses_another_key_than_the_file() {
     let refused = rank(&healthy().refused(), &past);
     let restart = refused.causes.iter().find(|ranked| ranked.cause == Cause::NotRestarted).unwrap();
     assert_eq!((restart.likelihood(), restart.con.len()), (Some(Possible), 1), "the daemon's pair may work");
+    let by_the_daemon = Past { probed_by_the_daemon: true, ..past };
+    let ranking = rank(&healthy().refused(), &by_the_daemon);
+    assert_eq!((ranking.top(), ranking.likelihood()), (vec![Cause::NotRestarted], Some(VeryLikely)));
+    assert_eq!(ranking.causes[0].con, [""; 0], "it is the daemon's pair that does not work");
     let past = Past { daemon_fingerprint: Some("5f3a0000".into()), ..Past::default() };
     assert_eq!(top(&healthy(), &past), (vec![], None));
     let past = Past { daemon_has_another_secret: true, ..past };

@@ -6,7 +6,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task, time};
+use tokio::{
+    sync::watch,
+    task::{self, JoinHandle},
+    time,
+};
 
 use super::{Asker, Examiner, Statement, line};
 use crate::diagnosis::{
@@ -58,6 +62,31 @@ async fn see(examiner: &Arc<Examiner>) -> Option<(Findings, Past)> {
     let recall = Arc::clone(&examiner.recall);
     let past = task::spawn_blocking(probes::logged(move || recall()));
     let findings = probes::apart(examiner.plan.clone(), examiner.stop.clone()).await?;
-    let past = time::timeout(RECALL, past).await;
-    Some((findings, past.ok().and_then(Result::ok).unwrap_or_default()))
+    Some((findings, recalled(past).await))
+}
+
+/// The past, or why there is none: an unknown one is never told as an empty one.
+async fn recalled(past: JoinHandle<Past>) -> Past {
+    let why = match time::timeout(RECALL, past).await {
+        Ok(Ok(past)) => return past,
+        Ok(Err(_)) => "reading the history failed: a defect of ours, the log names the place".to_owned(),
+        Err(_) => format!("the history did not answer within {} s", RECALL.as_secs()),
+    };
+    Past { unread: Some(why), ..Past::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_past_that_does_not_come_is_said_and_not_told_as_an_empty_one() {
+        let known = Past { since_ms: Some(7), ..Past::default() };
+        let told = known.clone();
+        assert_eq!(recalled(tokio::spawn(async move { told })).await, known);
+        let late = recalled(tokio::spawn(std::future::pending())).await;
+        assert_eq!(late.unread.as_deref(), Some("the history did not answer within 2 s"));
+        let broken = recalled(tokio::spawn(async { panic!("invented") })).await;
+        assert!(broken.unread.is_some_and(|why| why.contains("defect of ours")));
+    }
 }

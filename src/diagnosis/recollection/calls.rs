@@ -19,20 +19,26 @@ use crate::{
 enum Said {
     Accepted,
     Refused,
+    /// By its own words for its address or the account's tier, not for a permission of the key.
+    RefusedBeside,
     Nothing,
 }
 
 fn said(call: &Recent) -> Said {
     match call.verdict.as_deref() {
         Some("good") => Said::Accepted,
-        Some("auth") if is_refusal(call.status, call.code) => Said::Refused,
+        Some("auth") => refusal(call.status, call.code),
         _ => Said::Nothing,
     }
 }
 
 /// By a code of the exchange; a page of the edge says nothing of the key, nor does a nonce.
-fn is_refusal(status: u16, code: Option<i64>) -> bool {
-    code.is_some() && Kind::of_answer(status, code).is_some_and(Kind::is_refusal)
+fn refusal(status: u16, code: Option<i64>) -> Said {
+    match code.and_then(|code| Kind::of_answer(status, Some(code))) {
+        Some(Kind::Refused) => Said::Refused,
+        Some(kind) if kind.is_refusal() => Said::RefusedBeside,
+        _ => Said::Nothing,
+    }
 }
 
 /// What became of the calls of each method since `since_ms`.
@@ -91,6 +97,7 @@ impl Tally {
                 (past.refused, past.failing) = (past.refused.saturating_add(1), past.failing.saturating_add(1));
                 self.failing_ms.get_or_insert(ms);
             }
+            Said::RefusedBeside => past.refused = past.refused.saturating_add(1),
             Said::Nothing => {}
         }
     }
@@ -103,10 +110,11 @@ impl Tally {
             (past.accepted, self.accepted_ms) = (1, good_ms);
         }
         let lately_ms = since_ms.max(now_ms.saturating_sub(WEEK_MS));
-        let bad = marks.auth.last.as_ref().filter(|bad| bad.ms >= lately_ms && is_refusal(bad.status, bad.code));
-        if let Some(bad) = bad.filter(|_| past.refused == 0) {
+        let bad = marks.auth.last.as_ref().filter(|bad| bad.ms >= lately_ms);
+        let bad = bad.map(|bad| (bad.ms, refusal(bad.status, bad.code))).filter(|(_, said)| *said != Said::Nothing);
+        if let Some((bad_ms, said)) = bad.filter(|_| past.refused == 0) {
             past.refused = 1;
-            if good_ms.is_none_or(|good_ms| good_ms < bad.ms) {
+            if said == Said::Refused && good_ms.is_none_or(|good_ms| good_ms < bad_ms) {
                 (past.failing, self.failing_ms) = (1, marks.auth.first.as_ref().map(|first| first.ms));
             }
         }
@@ -134,7 +142,7 @@ struct Turns {
 impl Turns {
     fn take(&mut self, said: Said, ms: u64) {
         match said {
-            Said::Refused => self.failing = true,
+            Said::Refused | Said::RefusedBeside => self.failing = true,
             Said::Accepted if self.failing => {
                 self.count = self.until(ms).saturating_add(1);
                 (self.failing, self.last_ms) = (false, ms);

@@ -293,6 +293,20 @@ async fn counts_are_of_the_pair_the_address_and_the_exchange_in_use() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_names_the_address_or_the_tier_is_not_counted_as_a_permission() {
+    let mut tale = Tale::new();
+    tale.start("k1", "s1").await;
+    for code in [40103, 10003, 40104, 10005] {
+        tale.call(CREATE, 403, Some(code));
+        let past = tale.past().await;
+        assert_eq!((of(&past, CREATE).failing, of(&past, CREATE).last_code), (0, Some(code)));
+    }
+    assert_eq!(counts(&tale.past().await, CREATE), [0, 4, 0]);
+    tale.bad(CREATE);
+    assert_eq!(counts(&tale.past().await, CREATE), [0, 5, 1]);
+}
+
+#[tokio::test]
 async fn what_fails_together_with_the_reads_is_no_trouble_of_a_method() {
     let mut tale = Tale::new();
     tale.start("k1", "s1").await;
@@ -362,6 +376,11 @@ async fn what_the_proxy_refused_itself_within_an_hour_is_counted() {
     tale.start("k1", "s1").await;
     let history = tale.history.as_ref().unwrap();
     history.refused("token", 3);
+    for why in
+        ["page", "diagnosis_off", "framing", "connections", "public_closed", "public_budget", "host", "invented_later"]
+    {
+        history.refused(why, 5);
+    }
     history.reader().unwrap()(&Arc::new(CallReport { outcome: Outcome::Refused, ..report(CREATE, 403, None) }));
     let past = tale.past().await;
     assert_eq!((past.refused_here, past.methods.len()), (4, 0));

@@ -110,9 +110,10 @@ fn ruled_out(page: &mut Page, sheet: &Sheet) {
 /// What is known from before, in words.
 pub(super) fn history(report: &Report<'_>) -> String {
     let past = report.past;
-    let begins_ms = past.since_ms.unwrap_or(report.findings.at_ms);
-    let mut parts = vec![format!("no history before {}", timestamp(begins_ms))];
-    parts.extend(past.unread.clone());
+    // Where the history could not be read, nobody knows when it begins.
+    let begins_ms = past.since_ms.or_else(|| past.unread.is_none().then_some(report.findings.at_ms));
+    let begins = begins_ms.map(|begins_ms| format!("no history before {}", timestamp(begins_ms)));
+    let mut parts: Vec<String> = begins.into_iter().chain(past.unread.clone()).collect();
     let event = |word: &str, event: &crate::diagnosis::causes::Event| {
         let from = event.address.map(|address| format!(" from {address}")).unwrap_or_default();
         format!("{word} {} {}{from}", timestamp(event.at_ms), event.method)

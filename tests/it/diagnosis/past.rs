@@ -112,6 +112,28 @@ async fn row_7_reads_work_and_orders_are_refused() {
 }
 
 #[tokio::test]
+async fn a_trade_that_was_refused_for_the_tier_or_the_address_says_nothing_of_the_permission_to_trade() {
+    for (code, cause, next) in [
+        (40104, Cause::UserTier, "the level that private/create-order needs"),
+        (10005, Cause::UserTier, "the level that private/create-order needs"),
+        (40103, Cause::IpNotListed, "8.8.4.4"),
+        (10003, Cause::IpNotListed, "8.8.4.4"),
+    ] {
+        let scenario = Scenario::healthy().await;
+        let scenario = scenario.exchange(|exchange, _| exchange.script_always(CREATE, Fault::code(code)));
+        let proxy = serve(&scenario).await;
+        read(&proxy).await;
+        proxy.call(CREATE, order("past-named")).await;
+        proxy.stop().await;
+        let outcome = scenario.run().await;
+        outcome.says(&[cause], Likely, next).concludes(Conclusion::Trouble);
+        for other in [Cause::NoTradePermission, Cause::MethodPermission, Cause::ChangedAtExchange] {
+            assert!(!outcome.ranking.causes.iter().any(|ranked| ranked.cause == other), "{code}: {}", outcome.text);
+        }
+    }
+}
+
+#[tokio::test]
 async fn row_10_the_address_moved_after_the_last_accepted_call() {
     for (code, likelihood) in [(40103, VeryLikely), (40101, Likely)] {
         let scenario = Scenario::healthy().await.without("CRYPTO_EXPECTED_IP").exchange(|exchange, canaries| {
@@ -211,7 +233,7 @@ async fn row_22_what_the_proxy_refused_itself() {
     assert_eq!(proxy.call("private/create-withdrawal", json!({})).await.outcome(), "refused");
     proxy.stop().await;
     let outcome = scenario.run().await;
-    outcome.says(&[Cause::RefusedHere], Likely, "outcome=refused");
+    outcome.says(&[Cause::RefusedHere], Likely, "grep -E 'outcome=refused|event=refused'");
     assert!(outcome.text.contains("2 calls were refused by the proxy itself"), "{}", outcome.text);
 }
 
@@ -251,6 +273,35 @@ async fn row_23_a_daemon_that_was_stopped_is_not_to_be_restarted_and_its_last_st
     assert!(!outcome.text.contains("CP-NOT-RESTARTED"), "{}", outcome.text);
     let flat = flat(&outcome);
     assert!(flat.contains("the daemon's last start 20") && flat.contains("it stopped since"), "{flat}");
+}
+
+/// One order through a daemon that answers reads, and what a diagnosis says of it.
+async fn of_an_order(params: serde_json::Value) -> Outcome {
+    let scenario = Scenario::healthy().await;
+    let proxy = serve(&scenario).await;
+    read(&proxy).await;
+    proxy.call(CREATE, params).await;
+    proxy.stop().await;
+    assert_eq!(scenario.exchange.stand_in().orders_placed(), 0);
+    scenario.run().await
+}
+
+#[tokio::test]
+async fn row_24_an_order_beyond_the_balance() {
+    let mut beyond = order("past-beyond");
+    beyond["quantity"] = json!("1000000");
+    let outcome = of_an_order(beyond).await;
+    outcome.says(&[Cause::OrderItself], Likely, "grep method=private/create-order").concludes(Conclusion::Healthy);
+    assert!(outcome.text.contains("answered with code 306"), "{}", outcome.text);
+}
+
+#[tokio::test]
+async fn row_25_a_trigger_order_on_the_method_that_no_longer_takes_them() {
+    let mut trigger = order("past-trigger");
+    (trigger["type"], trigger["ref_price"]) = (json!("STOP_LIMIT"), json!("49000.00"));
+    let outcome = of_an_order(trigger).await;
+    outcome.says(&[Cause::TriggerOrders], Likely, "private/advanced/create-order").concludes(Conclusion::Trouble);
+    assert!(outcome.text.contains("answered with code 140001"), "{}", outcome.text);
 }
 
 #[tokio::test]

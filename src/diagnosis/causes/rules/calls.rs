@@ -1,10 +1,10 @@
-//! What callers met: rows 7, 12, 14, 15, 18, 20, 22 to 25, 27, 28 and 29 of the catalogue.
+//! What callers met: rows 7, 9, 12, 14, 15, 18, 20, 22 to 25, 27, 28 and 29 of the catalogue.
 //!
 //! Guarantees: what callers alone can bring about is `likely` at most.
 
 use crate::{
     diagnosis::causes::{
-        Cause,
+        Cause, Kind,
         Likelihood::{Likely, Possible, VeryLikely},
         MethodPast, Told,
         case::Case,
@@ -18,7 +18,6 @@ use crate::{
 const OF_THE_ORDER: [i64; 6] = [306, 308, 213, 315, 40004, 220];
 /// Trigger orders on the method that no longer takes them.
 const API_DISABLED: i64 = 140_001;
-const OVER_BUDGET: [i64; 2] = [42901, 10006];
 /// So many changes between refused and accepted are a pattern.
 const PATTERN: u32 = 2;
 
@@ -33,11 +32,15 @@ pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
     };
     let start = "the daemon's is the pair of its last start, and no stop is recorded since";
     let start = case.past.last_start.as_ref().map(|_| start);
-    // A daemon that still works with the old pair is not to be restarted into one that is refused.
     let refused = case.accepted().is_none() && !case.answers().is_empty();
-    let doubt = refused.then_some("the file's pair is not accepted either: put that right before a restart");
-    let likelihood = if refused { Possible } else { VeryLikely };
-    vec![Claim::new(Cause::NotRestarted, Calls, likelihood).pro(evidence).maybe_pro(start).maybe_con(doubt)]
+    let claim = |likelihood| Claim::new(Cause::NotRestarted, Calls, likelihood).pro(evidence).maybe_pro(start);
+    vec![match (refused, case.past.probed_by_the_daemon) {
+        (false, _) => claim(VeryLikely),
+        // What was refused is what a restart replaces.
+        (true, true) => claim(VeryLikely).pro("what was refused in this run is the daemon's pair, not the file's"),
+        // A daemon that still works with the old pair is not to be restarted into one that is refused.
+        (true, false) => claim(Possible).con("the file's pair is not accepted either: put that right before a restart"),
+    }]
 }
 
 /// The methods of a class that fail now, as far as the record and the probes of this run tell.
@@ -114,18 +117,27 @@ pub(super) fn single_methods(case: &Case<'_>) -> Vec<Claim> {
     }
 }
 
-/// Rows 20, 24 and 25: codes that say it themselves.
+/// Rows 9, 20, 24 and 25: codes that say it themselves.
 pub(super) fn codes(case: &Case<'_>) -> Vec<Claim> {
     let claim = |past: &MethodPast| {
         let code = past.last_code?;
-        let cause = match code {
-            API_DISABLED => Cause::TriggerOrders,
-            code if OVER_BUDGET.contains(&code) => Cause::RateLimit,
-            code if OF_THE_ORDER.contains(&code) => Cause::OrderItself,
+        let cause = match (code, past.objection()) {
+            (API_DISABLED, _) => Cause::TriggerOrders,
+            (_, Some(Kind::Budget)) => Cause::RateLimit,
+            // A method that this run was accepted with is over it.
+            (_, Some(Kind::Address)) if !case.accepts(&past.method) => Cause::IpNotListed,
+            (_, Some(Kind::Tier)) if !case.accepts(&past.method) => Cause::UserTier,
+            _ if OF_THE_ORDER.contains(&code) => Cause::OrderItself,
             _ => return None,
         };
         let evidence = format!("{} was answered with code {code}", past.method);
-        Some(Claim::new(cause, Calls, Likely).pro(evidence).of_method(past.method.as_str()))
+        let of_address = cause == Cause::IpNotListed;
+        let doubt = case.acceptance().filter(|_| of_address);
+        let doubt =
+            doubt.map(|accepted| format!("{accepted}: the whitelist was mended since, or the address alternates"));
+        let whereabouts = of_address.then(|| case.whereabouts());
+        let claim = Claim::new(cause, Calls, Likely).pro(evidence).maybe_pro(whereabouts).maybe_con(doubt);
+        Some(claim.of_method(past.method.as_str()))
     };
     case.past.methods.iter().filter_map(claim).collect()
 }

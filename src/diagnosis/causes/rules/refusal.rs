@@ -196,8 +196,9 @@ pub(super) fn some_of_them(case: &Case<'_>) -> Vec<Claim> {
     let excluded =
         [Cause::KeyMismatch, Cause::KeyDisabled, Cause::ClockSkew, Cause::NoReadPermission, Cause::IpNotListed];
     // Where the exchange itself names the address for another call, it may alternate: that stands.
-    let excluded =
-        excluded.into_iter().filter(|cause| *cause != Cause::IpNotListed || case.meeting(Kind::Address).is_empty());
+    let recorded = case.past.methods.iter().any(|past| past.objection() == Some(Kind::Address));
+    let named = recorded || !case.meeting(Kind::Address).is_empty();
+    let excluded = excluded.into_iter().filter(|cause| *cause != Cause::IpNotListed || !named);
     let mut claims: Vec<Claim> = excluded.map(|cause| Claim::ruled_out(cause, Refusal, accepted.clone())).collect();
     let claim = |cause, likelihood| Claim::new(cause, Refusal, likelihood).pro(list(&refused)).pro(accepted.clone());
     if let [(probe, _)] = refused.as_slice() {

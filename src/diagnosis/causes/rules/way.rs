@@ -63,7 +63,12 @@ pub(super) fn answered_by_others(case: &Case<'_>) -> Vec<Claim> {
     };
     let (wrong_base, foreign) = (of(Answer::is_of_a_wrong_base), of(is_foreign));
     let mut claims = Vec::new();
-    if !wrong_base.is_empty() {
+    if let Some((probe, accepted)) = of_one_method(case, &wrong_base) {
+        let evidence = format!("{accepted}, so that the base URL is the exchange's");
+        claims.push(Claim::ruled_out(Cause::WrongBase, Way, evidence.clone()));
+        let claim = Claim::new(Cause::MethodPermission, Way, Likely).pro(list(&wrong_base)).pro(evidence);
+        claims.push(claim.of_method(probe.method().unwrap_or_default()));
+    } else if !wrong_base.is_empty() {
         let odd = case.target().filter(|target| target.odd_path);
         let odd = odd.map(|target| format!("{} is not the documented path /exchange/v1", target.base));
         let said = wrong_base.iter().any(|(_, answer)| answer.code.is_some()) || odd.is_some();
@@ -79,6 +84,14 @@ pub(super) fn answered_by_others(case: &Case<'_>) -> Vec<Claim> {
             .push(Claim::new(Cause::NotReached, Way, Possible).pro("a captive page on the way answers like that too"));
     }
     claims
+}
+
+/// The one private method that the exchange does not know, and the acceptance of another under the documented path.
+fn of_one_method(case: &Case<'_>, wrong_base: &[(Probe, Answer)]) -> Option<(Probe, String)> {
+    let [(probe, answer)] = wrong_base else { return None };
+    let documented = case.target().is_some_and(|target| !target.odd_path);
+    let by_the_exchange = *probe != Probe::Public && answer.code.is_some();
+    Some(*probe).zip(case.acceptance().filter(|_| documented && by_the_exchange))
 }
 
 /// Neither the exchange's envelope nor a path that is not known.
