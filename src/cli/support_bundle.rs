@@ -68,10 +68,14 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Err(problem) => return super::fail(1, &problem.context("no bundle is written")),
     };
     let record = Record::read(&arguments.history(), Clock::system().now_ms());
-    let looked = match Looked::at(arguments.place.clone(), Scope::Full) {
+    let mut looked = match Looked::at(arguments.place.clone(), Scope::Full) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
+    // Before a word is written: the problems that the report repeats may name callers, too.
+    if !arguments.with_caller_names {
+        looked.examined.forget_caller_names();
+    }
     if looked.examined.found_nothing && record.kept.is_err() {
         let problem = anyhow::anyhow!(
             "nothing could be read: no configuration, no credentials, no history; where they are for root alone: sudo \

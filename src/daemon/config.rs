@@ -46,6 +46,7 @@ mod reader;
 mod report;
 mod settings;
 mod sources;
+mod unnamed;
 mod variables;
 mod withhold;
 

@@ -282,6 +282,47 @@ async fn the_master_key_and_the_secrets_issued_from_it_are_looked_for() {
 }
 
 #[tokio::test]
+async fn callers_are_named_in_no_file_of_it_unless_that_was_asked_for() {
+    let place = Place::new().await;
+    let (callers, state) = (place.path("callers.toml"), place.path("state"));
+    for name in ["desk-seven", "desk-eight"] {
+        let mut add = command();
+        add.args(["caller", "add", name, "--expires", "2100-01-01T00:00:00Z", "--out"]).arg(place.path(name));
+        let ended =
+            place.ended(add.arg("--config").arg(place.path("config.toml")).env("STATE_DIRECTORY", &state)).await;
+        assert_eq!(ended.code, 0, "{}", ended.said);
+    }
+    let good = std::fs::read_to_string(&callers).unwrap();
+    let bundle = async |arguments: &[&str]| {
+        let mut command = command();
+        command.arg("support-bundle").arg("--config").arg(place.path("config.toml")).args(arguments);
+        command.arg("--env-file").arg(place.path("crypto.env")).env("STATE_DIRECTORY", &state);
+        let ended = place.ended(command.current_dir(place.path("out"))).await;
+        assert_eq!(ended.code, 0, "{}", ended.said);
+        let files = place.open();
+        std::fs::remove_file(&place.written()[0]).unwrap();
+        files
+    };
+    let expired = good.replace("2100-01-01", "2020-01-01");
+    let unusable = good.replace("2100-01-01", "at some time");
+    for (text, section, problem) in [
+        (&good, "Callers\n  issued = 2", "Good"),
+        (&expired, "Callers\n  issued = 2", "a caller: has expired"),
+        (&unusable, "Errors", "a caller: expires: is no time"),
+    ] {
+        std::fs::write(&callers, text).unwrap();
+        let files = bundle(&[]).await;
+        for (name, text) in &files {
+            assert!(!text.contains("desk-seven") && !text.contains("desk-eight"), "{name}: {text}");
+        }
+        let configuration = &files["configuration.txt"];
+        assert!(configuration.contains(section) && configuration.contains(problem), "{configuration}");
+        let configuration = &bundle(&["--with-caller-names"]).await["configuration.txt"];
+        assert!(configuration.contains("desk-seven") && configuration.contains("desk-eight"), "{configuration}");
+    }
+}
+
+#[tokio::test]
 async fn a_label_is_withheld_where_it_is_a_secret_and_loses_its_control_characters() {
     let place = Place::new().await;
     place.environment(&format!("{}CRYPTO_API_KEY_LABEL={}\n", place.complete(), place.canaries.secret));

@@ -89,7 +89,7 @@ fn text(issued: &Issued, base: &str) -> Zeroizing<String> {
     ));
     text.push_str(&format!("CRYPTO_PROXY_URL={base}\n"));
     let Some((key, secret)) = signing else {
-        text.push_str("# X-Proxy-Token of /diag and /metrics.\nCRYPTO_PROXY_DIAG_TOKEN=");
+        text.push_str("# X-Proxy-Token of /diag, and the password of the status page.\nCRYPTO_PROXY_DIAG_TOKEN=");
         text.push_str(token.reveal());
         text.push('\n');
         return text;

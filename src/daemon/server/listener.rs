@@ -44,6 +44,12 @@ pub enum BindProblem {
     /// A unix socket.
     #[error("{0}: cannot listen on this socket")]
     Unix(PathBuf, #[source] io::Error),
+    /// A unix socket that we may not give to the group.
+    #[error(
+        "{0}: cannot give this socket to listener.socket_group {1}: our user has to be in the group, and under the \
+         shipped unit that takes the drop-in of docs/operations.md, \"A unix socket\""
+    )]
+    Group(PathBuf, String, #[source] io::Error),
     /// A group that does not exist.
     #[error("listener.socket_group: there is no group {0}")]
     NoSuchGroup(String),
@@ -128,19 +134,26 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 /// Binds, sets owner and mode, and only then listens: until then the kernel refuses every connection.
 async fn bind_unix(path: &Path, group: Option<&str>) -> Result<Listener, BindProblem> {
     let problem = |error| BindProblem::Unix(path.to_owned(), error);
-    let group = group.map(group_id).transpose()?;
+    let id = group.map(group_id).transpose()?;
     make_way(path).await.map_err(problem)?;
     let socket = UnixSocket::new_stream().and_then(|socket| socket.bind(path).map(|()| socket)).map_err(problem)?;
-    let listening = chown(path, None, group)
-        .and_then(|()| std::fs::set_permissions(path, PermissionsExt::from_mode(0o660)))
-        .and_then(|()| socket.listen(BACKLOG));
+    let listening = give(path, group.zip(id)).and_then(|()| {
+        let ours = std::fs::set_permissions(path, PermissionsExt::from_mode(0o660));
+        ours.and_then(|()| socket.listen(BACKLOG)).map_err(problem)
+    });
     match listening {
         Ok(listener) => Ok(Listener::Unix { listener, path: path.to_owned() }),
-        Err(error) => {
+        Err(problem) => {
             let _ = std::fs::remove_file(path);
-            Err(problem(error))
+            Err(problem)
         }
     }
+}
+
+/// Gives a socket to a group, where there is one: the shipped unit lets nobody call chown, not even to change nothing.
+fn give(path: &Path, group: Option<(&str, u32)>) -> Result<(), BindProblem> {
+    let Some((name, id)) = group else { return Ok(()) };
+    chown(path, None, Some(id)).map_err(|error| BindProblem::Group(path.to_owned(), name.to_owned(), error))
 }
 
 /// Removes a socket that nobody listens on any more; everything else that is in the way stays there.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The real binary, the real unit and the real installer under a real systemd with a real journald: the installer takes
 # over from an old proxy of the same unit name, and then the service is hung, killed, starved of its journal and of its
-# credentials. Boots a container on an overlay of this machine's own root; nothing is written to the machine itself.
+# credentials, asked what an operator asks, and put on a unix socket. Boots a container on an overlay of this machine's own root; nothing is written to the machine itself.
 #
 #   sudo tests/e2e/systemd/run.sh PATH-OF-THE-BINARY
 #
@@ -372,6 +372,80 @@ issued_callers() {
     check 'without callers it runs' within 5 alive
 }
 
+# ---- what the operator asks --------------------------------------------------------------------------------------
+
+ours() { inside /usr/local/bin/crypto-proxy "$@"; }
+page_status() { # as a browser; arguments of curl...
+    inside curl -sS --max-time 10 -o /dev/null -w '%{http_code}' -H 'Accept: text/html' "$@" "$DAEMON/"
+}
+# The token comes from a file here, too.
+operators_questions() {
+    local said diag
+    diag=$(variable CRYPTO_PROXY_DIAG_TOKEN)
+    if [[ -z $diag ]]; then
+        diag=invented-token-of-the-operators-0123456789
+        inside sed -i '/^CRYPTO_PROXY_DIAG_TOKEN=/d' /etc/crypto.env
+        printf 'CRYPTO_PROXY_DIAG_TOKEN=%s\n' "$diag" | inside sh -c 'cat >>/etc/crypto.env'
+        restart
+    fi
+    check 'with a token of the diagnosis it runs' within 5 alive
+    check 'a call is answered before the questions' call_is_answered
+    check 'root reads the history beside the daemon' within 5 history_has_the_call
+    said=$(ours diagnose 2>&1)
+    check 'diagnose asks the running daemon' is "$?" 0
+    check 'and it is the daemon that answers' within 5 journal_has 'event=diag' -u "$SERVICE"
+    check 'and shows no token' no grep -qF -- "$diag" <<<"$said"
+    said=$(ours support-bundle --out /run/bundle.tar 2>&1)
+    check 'root writes a support bundle' is "$?" 0
+    check 'with the history in it' history_is_bundled
+    check 'and for root alone' is "$(inside stat -c '%a %U' /run/bundle.tar)" '600 root'
+    printf 'user = "operator:%s"\n' "$diag" | write_inside /run/page-access
+    check 'the status page opens with the token' is "$(page_status --config /run/page-access)" 200
+    check 'and not without' is "$(page_status)" 401
+}
+history_has_the_call() { ours history 2>&1 | grep -q 'private/user-balance'; }
+history_is_bundled() { inside tar -xOf /run/bundle.tar --wildcards '*/history.json' | grep -q '"read": true'; }
+
+# ---- a unix socket -----------------------------------------------------------------------------------------------
+
+readonly SOCKET=/run/crypto-proxy/test.sock
+socket_is() { is "$(inside stat -c '%F %a %G' "$SOCKET" 2>&1)" "socket 660 $1"; }
+over_the_socket() { # command in front...
+    inside "$@" curl -fsS -o /dev/null --max-time 2 --unix-socket "$SOCKET" http://localhost/health 2>/dev/null
+}
+restart_anew() {
+    inside systemctl reset-failed "$SERVICE" 2>/dev/null
+    restart
+}
+unix_sockets() {
+    local missing lines
+    local -r for_a_group=('PrivateUsers=no' 'SupplementaryGroups=cptest' 'SystemCallFilter=@chown')
+    inside groupadd --system cptest
+    drop_in "Environment=CRYPTO_PROXY_LISTEN=unix:$SOCKET"
+    restart
+    check 'under the unit it listens on a unix socket' within 5 over_the_socket env
+    check 'which is not for everybody' no over_the_socket setpriv --reuid=65534 --regid=65534 --clear-groups
+
+    printf '[listener]\nsocket_group = "cptest"\n' | inside sh -c 'mkdir -p /etc/crypto-proxy && cat >/etc/crypto-proxy/config.toml'
+    restart
+    check 'for a group, without the drop-in of the documents, it says what is missing' within 5 journal_has 'drop-in of docs/operations.md' -u "$SERVICE"
+    for missing in 0 1 2; do
+        lines=("${for_a_group[@]}")
+        unset "lines[$missing]"
+        drop_in "Environment=CRYPTO_PROXY_LISTEN=unix:$SOCKET" 'Restart=no' "${lines[@]}"
+        check "without ${for_a_group[missing]} it does not start" no restart_anew
+    done
+    drop_in "Environment=CRYPTO_PROXY_LISTEN=unix:$SOCKET" "${for_a_group[@]}"
+    restart_anew
+    check 'with it, it gives the socket to the group' within 5 socket_is cptest
+    check 'whose members are served' within 5 over_the_socket setpriv --reuid=65534 --regid=65534 --groups=cptest
+    check 'and nobody else' no over_the_socket setpriv --reuid=65534 --regid=65534 --clear-groups
+    inside rm /etc/crypto-proxy/config.toml
+    no_drop_in
+    restart
+    check 'back on TCP it runs' within 5 alive
+}
+
 # ---- nothing secret in the journal -------------------------------------------------------------------------------
 
 # All that base64 can make of a text, whatever stands before it: three alignments, without their unsure edges.
@@ -406,6 +480,7 @@ canaries() {
     check 'the API key is nowhere in the journal' secret_free "$(variable CRYPTO_API_KEY)"
     check 'the API secret is nowhere in the journal' secret_free "$(variable CRYPTO_API_SECRET)"
     check 'the proxy token is nowhere in the journal' secret_free "$token"
+    check 'the token of the diagnosis is nowhere in the journal' secret_free "$(variable CRYPTO_PROXY_DIAG_TOKEN)"
     check 'the refused secret is nowhere in the journal' secret_free 'invented bad secret'
     check 'what was issued to a caller is nowhere in the journal' secret_free \
         "$(inside sed -n 's/^CRYPTO_PROXY_TOKEN=//p' /run/second.env)" "$(inside sed -n 's/^CRYPTO_PROXY_VIRTUAL_SECRET=//p' /run/second.env)"
@@ -529,6 +604,8 @@ watchdog
 bad_credentials
 loaded_credentials
 issued_callers
+operators_questions
+unix_sockets
 canaries
 way_back
 without_a_pair
