@@ -143,7 +143,11 @@ impl<'s> Pump<'s> {
                 self.counts.from_exchange += 1;
                 self.push(text)
             }
-            Event::Overdue(doubt) => self.push(answer::doubt(&doubt)),
+            Event::Overdue(doubt) => {
+                self.push(answer::doubt(&doubt))?;
+                let lost = "too many commands were never answered (streams.max_commands)";
+                if self.session.has_lost_count() { Err(End::new(1011, lost)) } else { Ok(()) }
+            }
             Event::Closed(closed) => {
                 self.give_up("closed");
                 Err(End::of_exchange(closed))

@@ -143,3 +143,15 @@ async fn a_stop_with_a_command_that_is_never_answered_counts_it() {
     proxy.exchange().wait_executed(CREATE, 1).await;
     assert_eq!(proxy.stop().await.0, Drained::Left(1));
 }
+
+#[tokio::test]
+async fn the_reason_of_the_exchange_holds_no_secret_of_ours() {
+    let proxy = streaming(|_| {}).await;
+    let mut socket = Socket::bot(&proxy).await;
+    let (key, secret) = (&proxy.canaries.key, &proxy.canaries.secret);
+    proxy.exchange().close_streams(1008, &format!("{key} {secret}"));
+    let (code, reason) = socket.end().await.unwrap();
+    assert!(code == 1008 && reason.bytes().all(|byte| matches!(byte, b'*' | b' ')), "{code}");
+    proxy.wait_line(&["event=stream what=closed", "by=exchange close_code=1008", "****"]).await;
+    proxy.scan_lines();
+}
