@@ -32,6 +32,9 @@ pub enum Ambiguous {
     /// A batch with anything but the documented members.
     #[error("a batch holds instrument_name, cancels and creates, both lists of objects, and nothing else")]
     Batch,
+    /// A subscription with anything but the documented members.
+    #[error("a subscription holds channels, book_subscription_type and book_update_frequency, and nothing else")]
+    Subscription,
 }
 
 impl Call {
@@ -82,6 +85,21 @@ impl Call {
         }
         Ok(parts)
     }
+}
+
+/// Members of a subscription: the documented ones (vendor documents), and how ccxt spells them.
+const OF_SUBSCRIPTIONS: [&str; 5] =
+    ["channels", "book_subscription_type", "book_update_frequency", "bookSubscriptionType", "bookUpdateFrequency"];
+
+/// Checks the params of a subscription: plain values beside the channels, which the caller of this reads.
+pub(in crate::exchange) fn check_subscription(params: &RawValue) -> Result<(), Ambiguous> {
+    check(params)?;
+    let Members(members) = serde_json::from_str(params.get()).map_err(|_| Ambiguous::BrokenString)?;
+    let is_plain = |raw: &RawValue| !raw.get().starts_with(['{', '[']);
+    let is_known = |(name, raw): &(std::borrow::Cow<'_, str>, &RawValue)| {
+        OF_SUBSCRIPTIONS.contains(&&**name) && (name == "channels" || is_plain(raw))
+    };
+    if members.iter().all(is_known) { Ok(()) } else { Err(Ambiguous::Subscription) }
 }
 
 fn check(params: &RawValue) -> Result<(), Ambiguous> {

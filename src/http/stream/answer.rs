@@ -48,7 +48,11 @@ pub(super) fn refused(echo: &Echo, code: i64, message: &str) -> Utf8Bytes {
 
 /// A frame that is none.
 pub(super) fn invalid(echo: &Echo, invalid: InvalidFrame) -> Utf8Bytes {
-    let code = if invalid == InvalidFrame::NotAnObject { BAD_REQUEST } else { INVALID };
+    let code = match invalid {
+        InvalidFrame::NotAnObject => BAD_REQUEST,
+        InvalidFrame::Twice(_) | InvalidFrame::Member(_) => INVALID,
+        InvalidFrame::Params(_) => ARGUMENT,
+    };
     refused(echo, code, &format!("Proxy refused: {invalid}"))
 }
 

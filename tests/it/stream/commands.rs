@@ -270,3 +270,30 @@ async fn a_socket_on_which_too_many_commands_stay_without_an_answer_is_ended() {
     let (code, reason) = socket.end().await.unwrap();
     assert!(code == 1011 && reason.contains("never answered"), "{code} {reason}");
 }
+
+#[tokio::test]
+async fn what_readers_would_read_differently_does_not_go_on_in_a_subscription_either() {
+    let proxy = streaming(|_| {}).await;
+    let mut socket = Socket::open(&proxy, "market").await;
+    for params in [
+        r#"{"channels":["ticker.BTC_USD"],"book_update_frequency":10,"book_update_frequency":100}"#,
+        r#"{"channels":["ticker.BTC_USD"],"x":{"a":1,"a":2}}"#,
+        r#"{"channels":["ticker.BTC_USD"],"Channels":["user.order"]}"#,
+        r#"{"channels":["ticker.BTC_USD"],"chann\u0435ls":["user.order"]}"#,
+        r#"{"channels":["ticker.BTC_USD"],"book_update_frequency":{"channels":["user.order"]}}"#,
+    ] {
+        for method in ["subscribe", "unsubscribe"] {
+            socket.send_text(&format!(r#"{{"id":2,"method":"{method}","params":{params}}}"#)).await;
+            let answer = socket.next().await;
+            assert_eq!((&answer["code"], &answer["outcome"]), (&json!(40004), &json!("refused")), "{params}");
+        }
+    }
+    assert_eq!(at_exchange(&proxy, "subscribe") + at_exchange(&proxy, "unsubscribe"), 0);
+    for (kind, frequency) in
+        [("book_subscription_type", "book_update_frequency"), ("bookSubscriptionType", "bookUpdateFrequency")]
+    {
+        let params = json!({ "channels": ["ticker.BTC_USD"], kind: "SNAPSHOT_AND_UPDATE", frequency: 10 });
+        socket.send(json!({ "id": 3, "method": "subscribe", "params": params })).await;
+    }
+    proxy.exchange().wait_received("subscribe", 2).await;
+}
