@@ -95,6 +95,8 @@ const NO_SIGNATURE: &str = "\0 no signature \0";
 pub enum Event {
     /// A frame to be passed on.
     Frame(Utf8Bytes),
+    /// The same, and it is the answer to a command.
+    Answer(Utf8Bytes),
     /// A command that ended without an answer; the client has to be told.
     Overdue(Doubt),
     /// The exchange closed the socket, with this code and reason where it gave one.
@@ -250,8 +252,8 @@ impl Session {
     /// Scrubs a frame, and concludes the command that it answers.
     fn received(&mut self, text: Utf8Bytes) -> Event {
         let (text, scrubbed) = self.clean(text);
-        if self.commands.await_answers() {
-            self.commands.answered(&Heading::read(&text), scrubbed);
+        if self.commands.await_answers() && self.commands.answered(&Heading::read(&text), scrubbed) {
+            return Event::Answer(text);
         }
         Event::Frame(text)
     }

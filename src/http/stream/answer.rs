@@ -95,7 +95,7 @@ pub(super) fn doubt(doubt: &Doubt) -> Utf8Bytes {
     let code = if doubt.may_have_been_executed() { UNKNOWN } else { NOT_NOW };
     let message = match doubt.why {
         Why::Deadline(time) => format!("Crypto.com API timeout: no answer within {time:?}"),
-        Why::SocketEnded => "Crypto.com API error: the connection was lost before an answer".to_owned(),
+        Why::SocketEnded => "Crypto.com API error: the connection ended before an answer".to_owned(),
     };
     frame(&doubt.echo, code, &message, doubt.outcome, doubt.client_oid.as_deref(), doubt.find_out)
 }

@@ -155,3 +155,20 @@ async fn the_reason_of_the_exchange_holds_no_secret_of_ours() {
     proxy.wait_line(&["event=stream what=closed", "by=exchange close_code=1008", "****"]).await;
     proxy.scan_lines();
 }
+
+#[tokio::test]
+async fn a_client_that_breaks_the_rules_is_told_of_its_commands_before_the_end() {
+    let long = || Message::text("x".repeat((128 << 10) + 1));
+    for (code, broken) in [(1003, Message::binary(vec![1])), (1009, long())] {
+        let proxy = streaming(|_| {}).await;
+        let mut socket = Socket::bot(&proxy).await;
+        proxy.exchange().script(CREATE, Fault::hang_after());
+        socket.send(create(7, "where")).await;
+        proxy.exchange().wait_executed(CREATE, 1).await;
+        let _ = socket.stream.send(broken).await;
+        let told = socket.next().await;
+        assert_eq!((&told["id"], &told["code"], &told["client_oid"]), (&json!(7), &json!(40801), &json!("where")));
+        assert_eq!(socket.close_code().await, code);
+        assert_eq!(records(&proxy, &["client_oid=where", "outcome=unknown"]).len(), 1);
+    }
+}

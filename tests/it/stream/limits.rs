@@ -183,3 +183,30 @@ async fn a_market_stream_without_a_token_costs_a_public_call() {
         Socket::try_open(&proxy, "market", &token).await.expect("a token costs nothing of it");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_is_still_told_of_each_of_its_commands_once_and_as_the_records_say() {
+    const COMMANDS: u64 = 24;
+    let proxy = streaming(|plan| plan.streams.max_waiting.frames = 1).await;
+    let mut socket = Socket::bot(&proxy).await;
+    proxy.exchange().script_always(CREATE, Fault::hang_after());
+    for id in 1..=COMMANDS {
+        socket.send(create(id, &format!("slow-{id}"))).await;
+    }
+    proxy.exchange().wait_executed(CREATE, COMMANDS).await;
+    // More than the buffers of sockets take: one of these answers finds the queue full.
+    let filler = "x".repeat(900 << 10);
+    for id in 1..=COMMANDS {
+        let answer = format!(r#"{{"id":{id},"method":"{CREATE}","code":0,"result":"{filler}"}}"#);
+        proxy.exchange().send_text(Side::User, &answer);
+    }
+    proxy.wait_line(&["event=stream what=closed", "by=proxy close_code=1008", "reads too slowly"]).await;
+    let (mut answered, mut unknown) = (0, 0);
+    while let Some(Ok(Message::Text(text))) = timeout(PATIENCE, socket.stream.next()).await.expect("an end in time") {
+        if text.contains("\"code\":0") { answered += 1 } else { unknown += 1 }
+    }
+    assert_eq!(answered + unknown, COMMANDS, "{answered} answered, {unknown} unknown");
+    for (outcome, told) in [("outcome=answered", answered), ("outcome=unknown", unknown)] {
+        assert_eq!(records(&proxy, &["method=private/create-order", outcome]).len() as u64, told, "{outcome}");
+    }
+}
