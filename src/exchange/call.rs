@@ -20,6 +20,7 @@ mod unsigned;
 
 pub use order_id::OrderIds;
 pub use unsigned::Ambiguous;
+pub(super) use unsigned::check_subscription;
 
 /// Longest method name that is looked at; the longest of the catalogue has 44 characters.
 const MAX_METHOD_BYTES: usize = 64;

@@ -111,13 +111,16 @@ fn push_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// The id of a login frame: the first on its socket.
+pub const LOGIN_ID: u64 = 1;
+
 /// The frame that logs a stream in: `{"id","method","api_key","nonce","sig"}` (vendor documents).
 #[must_use]
 pub fn login_frame(api_key: &str, nonce: u64, signature: &str) -> String {
     let mut key = Vec::with_capacity(api_key.len() + 2);
     push_json_string(&mut key, api_key);
     let key = String::from_utf8_lossy(&key);
-    format!(r#"{{"id":1,"method":"public/auth","api_key":{key},"nonce":{nonce},"sig":"{signature}"}}"#)
+    format!(r#"{{"id":{LOGIN_ID},"method":"public/auth","api_key":{key},"nonce":{nonce},"sig":"{signature}"}}"#)
 }
 
 /// Appends `text` as a JSON string, quotes included.

@@ -2,14 +2,15 @@
 //!
 //! Guarantees: a [`Frame`] is one JSON object whose known members stand in it once; what is sent on is built from the very
 //! texts that were parsed, and from no other member, so that what was judged is what the exchange gets. Source: the
-//! vendor's WebSocket pages. Does not: judge params; that is for [`super::call::Call::parse_unsigned`].
+//! vendor's WebSocket pages. Does not: judge params, but for those of a subscription; the others are for
+//! [`super::call::Call::parse_unsigned`].
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
 use super::{
-    call::{Method, RequestId},
+    call::{Ambiguous, Method, RequestId, check_subscription},
     canonical::Members,
     client_body::{Claim, SIGNATURE_BYTES, Unclaimed, digits},
 };
@@ -79,6 +80,9 @@ pub enum InvalidFrame {
     /// A member that has to be there is not, or is of another kind.
     #[error("{0} is missing, or not of the documented kind")]
     Member(&'static str),
+    /// A subscription's params that readers may read differently.
+    #[error(transparent)]
+    Params(#[from] Ambiguous),
 }
 
 /// The members that are read; every other one is dropped.
@@ -158,10 +162,13 @@ impl<'a> Frame<'a> {
     /// The channels that a subscription names.
     ///
     /// # Errors
-    /// [`InvalidFrame::Member`] where they are no list of texts, or none.
+    /// [`InvalidFrame::Params`] where the params hold a key twice, or one that no subscription has;
+    /// [`InvalidFrame::Member`] where the channels are no list of texts, or none.
     pub fn channels(&self) -> Result<Vec<Cow<'a, str>>, InvalidFrame> {
         let wrong = InvalidFrame::Member("params.channels");
-        let Members(members) = serde_json::from_str(self.params.ok_or(wrong)?.get()).map_err(|_| wrong)?;
+        let params = self.params.ok_or(wrong)?;
+        check_subscription(params)?;
+        let Members(members) = serde_json::from_str(params.get()).map_err(|_| wrong)?;
         let mut named = members.iter().filter(|(name, _)| name == "channels");
         let (Some((_, raw)), None) = (named.next(), named.next()) else { return Err(wrong) };
         let texts: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong)?;

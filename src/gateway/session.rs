@@ -3,8 +3,8 @@
 //! Guarantees: the login is signed here and never shown; a command goes out only for a
 //! [`StreamPermit`], once, and leaves one record, whatever becomes of it: its answer, its
 //! deadline, or the end of the socket. What was not handed to the socket before its call ended is never sent. Nothing is
-//! sent again, and no socket is opened again. Frames of the exchange are searched for our secrets before anybody sees
-//! them. Everything that waits is bounded. Does not: speak with the client, or answer the exchange's heartbeats once the
+//! sent again, and no socket is opened again. Frames of the exchange, its close reason too, are searched for our secrets before
+//! anybody sees them. Everything that waits is bounded. Does not: speak with the client, or answer the exchange's heartbeats once the
 //! client can: a dead client must look dead to the exchange, because its orders may depend on that.
 
 use std::{
@@ -95,6 +95,8 @@ const NO_SIGNATURE: &str = "\0 no signature \0";
 pub enum Event {
     /// A frame to be passed on.
     Frame(Utf8Bytes),
+    /// The same, and it is the answer to a command.
+    Answer(Utf8Bytes),
     /// A command that ended without an answer; the client has to be told.
     Overdue(Doubt),
     /// The exchange closed the socket, with this code and reason where it gave one.
@@ -137,7 +139,7 @@ impl Session {
 
     fn new(gateway: &Arc<Gateway>, pipe: Pipe<Transport, Outgoing>, login_signature: String) -> Self {
         let scrubber = gateway.scrubber();
-        let commands = Commands::new(gateway.settings().deadline);
+        let commands = Commands::new(gateway.settings().deadline, gateway.streams().max_commands);
         Self { gateway: Arc::clone(gateway), pipe, commands, scrubber, login_signature }
     }
 
@@ -151,6 +153,12 @@ impl Session {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.commands.len()
+    }
+
+    /// Whether so many commands stayed without an answer that their ids cannot be remembered: the socket has to end.
+    #[must_use]
+    pub fn has_lost_count(&self) -> bool {
+        self.commands.are_beyond_memory()
     }
 
     /// Carries out a private command: decides, sends, and keeps the record until its end.
@@ -232,7 +240,9 @@ impl Session {
         }
         self.pipe.poll(cx, true).map(|incoming| match incoming {
             Incoming::Text(text) => self.received(text),
-            Incoming::Closed(closed) => Event::Closed(closed),
+            Incoming::Closed(closed) => {
+                Event::Closed(closed.map(|(code, reason)| (code, self.clean(reason.into()).0.as_str().to_owned())))
+            }
             Incoming::Lost => Event::Lost("lost"),
             Incoming::Stalled => Event::Lost("stalled"),
             Incoming::Binary | Incoming::Broken(_) => Event::Lost("malformed"),
@@ -241,18 +251,23 @@ impl Session {
 
     /// Scrubs a frame, and concludes the command that it answers.
     fn received(&mut self, text: Utf8Bytes) -> Event {
+        let (text, scrubbed) = self.clean(text);
+        if self.commands.await_answers() && self.commands.answered(&Heading::read(&text), scrubbed) {
+            return Event::Answer(text);
+        }
+        Event::Frame(text)
+    }
+
+    /// What the exchange said, without our secrets, and whether there was one in it.
+    fn clean(&self, text: Utf8Bytes) -> (Utf8Bytes, bool) {
         let (bytes, scrubbed) = self.scrubber.scrub(text.into(), &self.login_signature);
-        // Whole texts were overwritten by ASCII, so it is UTF-8 as before.
-        let text = Utf8Bytes::try_from(bytes).unwrap_or_default();
         if scrubbed {
             tracing::warn!(
                 "event=stream a frame of the exchange held our key, secret or signature; they were overwritten"
             );
         }
-        if self.commands.len() > 0 {
-            self.commands.answered(&Heading::read(&text), scrubbed);
-        }
-        Event::Frame(text)
+        // Whole texts were overwritten by ASCII, so it is UTF-8 as before.
+        (Utf8Bytes::try_from(bytes).unwrap_or_default(), scrubbed)
     }
 
     /// Ends every command that has no answer yet; what the client has to be told of each.

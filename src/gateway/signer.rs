@@ -46,6 +46,9 @@ pub(super) struct LogIn {
 /// The method of a login.
 pub(super) const LOGIN: &str = "public/auth";
 
+/// The id of a login; its answer repeats it.
+pub(super) const LOGIN_ID: u64 = envelope::LOGIN_ID;
+
 /// A signature: goes to the exchange, and to the self-test that compares it with the documented ones.
 pub struct Signature(String);
 
@@ -116,7 +119,7 @@ impl Signer {
     /// Signs a login: `public/auth`, id 1, no params (vendor documents).
     #[must_use]
     pub(super) fn log_in(&self, nonce: u64) -> LogIn {
-        let (Signature(signature), string_to_sign_len) = self.signature(LOGIN, 1, "", nonce);
+        let (Signature(signature), string_to_sign_len) = self.signature(LOGIN, LOGIN_ID, "", nonce);
         let text = envelope::login_frame(self.credentials.key.expose(), nonce, &signature);
         LogIn { text, signature, string_to_sign_len }
     }

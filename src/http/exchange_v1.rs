@@ -7,7 +7,10 @@
 //!
 //! [`Gateway::relay`]: crate::gateway::pipeline::Gateway::relay
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, extract::State, response::Response};
 use http::{Method, Request, header};
@@ -77,6 +80,11 @@ impl ExchangeDoor {
     /// Whether public data is for this source without showing who it is: the one rule, for calls and for streams.
     pub(super) fn serves_public(&self, source: &Source) -> bool {
         self.audience.has(source)
+    }
+
+    /// Spends one public call of this source's budget, if there is one left: for calls and for opening a stream.
+    pub(super) fn spend_public(&self, source: &Source) -> bool {
+        self.budgets.spend(source, Instant::now())
     }
 
     /// Logs how many public calls were relayed for whom since the last time.

@@ -1,7 +1,7 @@
 //! The doors of the streams: `GET /exchange/v1/user` and `/exchange/v1/market` as WebSockets.
 //!
 //! Guarantees: from a browser's page or another host nothing is opened; sockets are counted, in total, by caller, and apart
-//! while nobody knows whose they are; an upstream socket is opened for a known caller only. Source: the wire contract,
+//! while nobody knows whose they are, which on the market stream may be to their end; an upstream socket is opened for a known caller only. Source: the wire contract,
 //! "Streams". Does not: decide what a frame may do; that is for the gateway.
 
 use std::sync::Arc;
@@ -46,21 +46,25 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
         doors.tally.count(&source, Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
-    if side == Side::Market && caller.is_none() && !doors.exchange_v1.serves_public(&source) {
-        doors.tally.count(&source, Refused::PublicClosed);
-        return refused(403, "market data is for the networks of public.sources, or for callers with a token");
+    let visits = side == Side::Market && caller.is_none();
+    if visits && let Some(refused) = refuse_visitor(doors, &source) {
+        return refused;
     }
     if doors.gateway.streams().base.is_none() {
         return refused(404, "there are no streams beside this upstream.base_url; upstream.stream_url names them");
     }
     if doors.gateway.is_draining() {
-        return later("the proxy is stopping");
+        return later(503, "the proxy is stopping");
     }
-    let Some(place) = doors.gateway.places().take() else { return later("too many streams (streams.max_sockets)") };
-    let stranger = (side == Side::User && caller.is_none()).then(|| doors.gateway.places().take_as_stranger());
+    let places = doors.gateway.places();
+    let Some(place) = (if visits { places.take_as_visitor() } else { places.take() }) else {
+        doors.tally.count(&source, Refused::Connections);
+        return later(503, "too many streams (streams.max_sockets; without a token a quarter of it)");
+    };
+    let stranger = (side == Side::User && caller.is_none()).then(|| places.take_as_stranger());
     let Ok(stranger) = stranger.map_or(Ok(None), |place| place.map(Some).ok_or(())) else {
         doors.tally.count(&source, Refused::Connections);
-        return later("too many streams without a login");
+        return later(503, "too many streams without a login");
     };
     let Some(mut agreed) = agree(&request) else {
         return refused(400, "this path is a WebSocket's (RFC 6455, version 13)");
@@ -70,6 +74,20 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
     drop(doors.gateway.sockets().spawn(socket.run(upgrade)));
     agreed.extensions_mut().insert(KnownCaller);
     agreed
+}
+
+/// Refuses a market stream to somebody without a token, by the rule and the budget of public calls.
+fn refuse_visitor(doors: &Doors, source: &Source) -> Option<Response> {
+    if !doors.exchange_v1.serves_public(source) {
+        doors.tally.count(source, Refused::PublicClosed);
+        let detail = "market data is for the networks of public.sources, or for callers with a token";
+        return Some(refused(403, detail));
+    }
+    if !doors.exchange_v1.spend_public(source) {
+        doors.tally.count(source, Refused::PublicBudget);
+        return Some(later(429, "too many public calls and market streams (public.calls_per_s)"));
+    }
+    None
 }
 
 /// Who shows a token; nobody has to, but a wrong one opens nothing.
@@ -94,8 +112,8 @@ fn refused(status: u16, detail: &str) -> Response {
     response
 }
 
-fn later(detail: &str) -> Response {
-    let mut response = refused(503, detail);
+fn later(status: u16, detail: &str) -> Response {
+    let mut response = refused(status, detail);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -1,7 +1,7 @@
 //! Params of a command that is not signed: what a stream carries after its login.
 //!
-//! Guarantees: an object without a key that stands twice anywhere in it, so that every reader reads the same; bounded
-//! depth. What implementations sign differently does not matter here, and is allowed.
+//! Guarantees: an object without a key that stands twice anywhere in it, so that every reader reads the same; keys of
+//! printable ASCII, as over REST; bounded depth. What implementations sign differently does not matter here, and is allowed.
 
 use serde_json::value::RawValue;
 
@@ -20,6 +20,9 @@ pub enum Ambiguous {
     /// A key stands twice in one object: readers disagree about which one counts.
     #[error("a key stands twice in params; send it once")]
     DuplicateKey,
+    /// A key beyond printable ASCII: no document knows one, and what looks like a known one is not it.
+    #[error("a key in params has characters beyond printable ASCII")]
+    KeyNotAscii,
     /// Nested too deep.
     #[error("params are nested too deeply")]
     TooDeep,
@@ -29,6 +32,9 @@ pub enum Ambiguous {
     /// A batch with anything but the documented members.
     #[error("a batch holds instrument_name, cancels and creates, both lists of objects, and nothing else")]
     Batch,
+    /// A subscription with anything but the documented members.
+    #[error("a subscription holds channels, book_subscription_type and book_update_frequency, and nothing else")]
+    Subscription,
 }
 
 impl Call {
@@ -81,12 +87,30 @@ impl Call {
     }
 }
 
+/// Members of a subscription: the documented ones (vendor documents), and how ccxt spells them.
+const OF_SUBSCRIPTIONS: [&str; 5] =
+    ["channels", "book_subscription_type", "book_update_frequency", "bookSubscriptionType", "bookUpdateFrequency"];
+
+/// Checks the params of a subscription: plain values beside the channels, which the caller of this reads.
+pub(in crate::exchange) fn check_subscription(params: &RawValue) -> Result<(), Ambiguous> {
+    check(params)?;
+    let Members(members) = serde_json::from_str(params.get()).map_err(|_| Ambiguous::BrokenString)?;
+    let is_plain = |raw: &RawValue| !raw.get().starts_with(['{', '[']);
+    let is_known = |(name, raw): &(std::borrow::Cow<'_, str>, &RawValue)| {
+        OF_SUBSCRIPTIONS.contains(&&**name) && (name == "channels" || is_plain(raw))
+    };
+    if members.iter().all(is_known) { Ok(()) } else { Err(Ambiguous::Subscription) }
+}
+
 fn check(params: &RawValue) -> Result<(), Ambiguous> {
     if params.get().starts_with('{') { object(params, MAX_DEPTH) } else { Err(Ambiguous::NotAnObject) }
 }
 
 fn object(raw: &RawValue, depth: u8) -> Result<(), Ambiguous> {
     let Members(mut members) = serde_json::from_str(raw.get()).map_err(|_| Ambiguous::BrokenString)?;
+    if !members.iter().all(|(key, _)| key.bytes().all(|byte| (b' '..=b'~').contains(&byte))) {
+        return Err(Ambiguous::KeyNotAscii);
+    }
     members.iter().try_for_each(|(_, value)| any(value, depth))?;
     members.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
     let twice = members.windows(2).any(|pair| matches!(pair, [(left, _), (right, _)] if left == right));
@@ -134,6 +158,8 @@ mod tests {
             (r#"{"creates":[{"side":"BUY","side":"SELL"}]}"#, Ambiguous::DuplicateKey),
             ("[]", Ambiguous::NotAnObject),
             (r#"{"a":"\ud800"}"#, Ambiguous::BrokenString),
+            (r#"{"a":[{"sid\u0435":1}]}"#, Ambiguous::KeyNotAscii),
+            (r#"{"a\u0000":1}"#, Ambiguous::KeyNotAscii),
         ] {
             assert_eq!(problem(params), Some(InvalidCall::Ambiguous(reason)), "{params}");
         }

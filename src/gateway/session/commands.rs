@@ -1,7 +1,8 @@
 //! Commands of one socket that wait for their answers.
 //!
 //! Guarantees: each has one record, concluded once: by the answer that repeats its id, by its deadline, or by the end of the
-//! socket. An id is in use once at a time: the exchange repeats the id and nothing else that would tell two commands apart.
+//! socket. An id is in use once at a time, for an overdue command until its late answer came: the exchange repeats the id
+//! and nothing else that would tell two commands apart. How many are overdue is bounded; beyond that the socket has to end.
 
 use std::{
     borrow::Cow,
@@ -118,12 +119,16 @@ pub(super) struct Commands {
     deadline: Duration,
     by_id: HashMap<u64, Command>,
     by_deadline: BTreeSet<(Instant, u64)>,
+    /// The methods of commands that were sent and are concluded, and whose answers may still come.
+    overdue: HashMap<u64, Cow<'static, str>>,
+    max_overdue: usize,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Commands {
-    pub(super) fn new(deadline: Duration) -> Self {
-        Self { deadline, by_id: HashMap::new(), by_deadline: BTreeSet::new(), alarm: None }
+    pub(super) fn new(deadline: Duration, max_overdue: usize) -> Self {
+        let (by_id, by_deadline, overdue) = (HashMap::new(), BTreeSet::new(), HashMap::new());
+        Self { deadline, by_id, by_deadline, overdue, max_overdue, alarm: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -131,7 +136,17 @@ impl Commands {
     }
 
     pub(super) fn holds(&self, id: u64) -> bool {
-        self.by_id.contains_key(&id)
+        self.by_id.contains_key(&id) || self.overdue.contains_key(&id)
+    }
+
+    /// Whether a frame of the exchange may be an answer.
+    pub(super) fn await_answers(&self) -> bool {
+        !(self.by_id.is_empty() && self.overdue.is_empty())
+    }
+
+    /// Whether more commands stayed without an answer than are remembered.
+    pub(super) fn are_beyond_memory(&self) -> bool {
+        self.overdue.len() > self.max_overdue
     }
 
     pub(super) fn enter(&mut self, id: u64, mut command: Command) {
@@ -140,15 +155,20 @@ impl Commands {
         self.by_id.insert(id, command);
     }
 
-    /// Concludes the command that a frame answers, if it does. A frame that names another method answers another one.
-    pub(super) fn answered(&mut self, heading: &Heading, scrubbed: bool) {
-        let Some(id) = heading.id else { return };
-        let fits = |command: &Command| heading.method.as_ref().is_none_or(|method| method == command.method());
-        if self.by_id.get(&id).is_some_and(fits)
-            && let Some(command) = self.take(id)
-        {
-            command.answered(heading.code, scrubbed);
+    /// Concludes the command that a frame answers, and says whether it answers one. A frame that names another method
+    /// answers another one. A late answer concludes nothing: what became of its command is on the record.
+    pub(super) fn answered(&mut self, heading: &Heading, scrubbed: bool) -> bool {
+        let Some(id) = heading.id else { return false };
+        let fits = |method: &Cow<'static, str>| heading.method.as_ref().is_none_or(|named| named == method);
+        if self.overdue.get(&id).is_some_and(fits) {
+            return self.overdue.remove(&id).is_some();
         }
+        if !self.by_id.get(&id).is_some_and(|command| fits(command.method())) {
+            return false;
+        }
+        let Some(command) = self.take(id) else { return false };
+        command.answered(heading.code, scrubbed);
+        true
     }
 
     /// The next command whose deadline has passed.
@@ -160,7 +180,12 @@ impl Commands {
         }
         ready!(alarm.as_mut().poll(cx));
         let why = Why::Deadline(self.deadline);
-        self.take(id).map_or(Poll::Pending, |command| Poll::Ready(command.ended(504, "deadline", why)))
+        let Some(command) = self.take(id) else { return Poll::Pending };
+        let doubt = command.ended(504, "deadline", why);
+        if doubt.outcome == Outcome::Unknown {
+            self.overdue.insert(id, doubt.echo.method.clone());
+        }
+        Poll::Ready(doubt)
     }
 
     /// Ends all of them.

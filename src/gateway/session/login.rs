@@ -15,7 +15,7 @@ use crate::{
         outcome::{Outcome, Phase},
         pipeline::Gateway,
         record::CallRecord,
-        signer::LOGIN,
+        signer::{LOGIN, LOGIN_ID},
     },
 };
 
@@ -71,7 +71,8 @@ fn failed(mut record: CallRecord, failure: Failure) -> Unopened {
     failure.into()
 }
 
-/// The code of the answer. Until the client is wired through, heartbeats are answered here.
+/// The code of the answer, which repeats the id of the login; other frames are none, and are skipped. Until the client is
+/// wired through, heartbeats are answered here.
 async fn answer(pipe: &mut Pipe<Transport, Outgoing>) -> Result<Option<i64>, Failure> {
     loop {
         match poll_fn(|cx| pipe.poll(cx, true)).await {
@@ -82,7 +83,8 @@ async fn answer(pipe: &mut Pipe<Transport, Outgoing>) -> Result<Option<i64>, Fai
                         let text = format!("{{\"id\":{id},\"method\":\"public/respond-heartbeat\"}}");
                         pipe.push_within_room(Outgoing { text: text.into(), progress: None });
                     }
-                    _ => return Ok(heading.code),
+                    (None | Some(LOGIN), Some(LOGIN_ID)) => return Ok(heading.code),
+                    _ => {}
                 }
             }
             Incoming::Closed(_) | Incoming::Lost | Incoming::Stalled | Incoming::Binary | Incoming::Broken(_) => {

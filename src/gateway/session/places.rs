@@ -1,7 +1,7 @@
 //! How many sockets are open, and whose.
 //!
 //! Guarantees: a place is given back however its socket ends; strangers cannot take the places of callers, because their own
-//! are few. Does not: queue; a place is there or is not.
+//! are few: before a login for as long as that takes, on the market stream for as long as they stay. Does not: queue; a place is there or is not.
 
 use std::{
     collections::HashMap,
@@ -17,6 +17,7 @@ use super::Settings;
 pub struct Places {
     all: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    visitors: Arc<Semaphore>,
     per_caller: usize,
     callers: Arc<Mutex<HashMap<Arc<str>, usize>>>,
 }
@@ -25,6 +26,7 @@ pub struct Places {
 #[derive(Debug)]
 pub struct Place {
     _all: OwnedSemaphorePermit,
+    _visitor: Option<OwnedSemaphorePermit>,
 }
 
 /// A place among those whose caller is not known.
@@ -45,6 +47,7 @@ impl Places {
         Self {
             all: Arc::new(Semaphore::new(settings.max_sockets)),
             strangers: Arc::new(Semaphore::new(settings.max_strangers)),
+            visitors: Arc::new(Semaphore::new(settings.max_visitors())),
             per_caller: settings.max_per_caller,
             callers: Arc::default(),
         }
@@ -53,7 +56,14 @@ impl Places {
     /// A place among all.
     #[must_use]
     pub fn take(&self) -> Option<Place> {
-        Some(Place { _all: Arc::clone(&self.all).try_acquire_owned().ok()? })
+        Some(Place { _all: Arc::clone(&self.all).try_acquire_owned().ok()?, _visitor: None })
+    }
+
+    /// A place among all for somebody who will not say who it is; they have a few of them only, to the socket's end.
+    #[must_use]
+    pub fn take_as_visitor(&self) -> Option<Place> {
+        let visitor = Arc::clone(&self.visitors).try_acquire_owned().ok()?;
+        Some(Place { _visitor: Some(visitor), ..self.take()? })
     }
 
     /// A place among the strangers.

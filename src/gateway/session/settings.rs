@@ -36,6 +36,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Market sockets at once whose caller is not known: a quarter of all, so that callers always find places.
+    #[must_use]
+    pub const fn max_visitors(&self) -> usize {
+        self.max_sockets.div_ceil(4)
+    }
+
     /// The defaults, for streams at this place.
     #[must_use]
     pub const fn new(base: Option<StreamBase>) -> Self {

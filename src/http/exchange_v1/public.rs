@@ -5,7 +5,7 @@
 //! authenticates these calls: beyond this machine they are relayed for listed networks alone. No record: there is no
 //! caller; they are counted.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -79,7 +79,7 @@ async fn attempt(doors: &Doors, asked: &Asked, source: &Source, request: Request
     if !door.serves_public(source) {
         return Err(Refusal::PublicClosed);
     }
-    if !door.budgets.spend(source, Instant::now()) {
+    if !door.spend_public(source) {
         return Err(Refusal::PublicBudget);
     }
     let info = asked.method().and_then(|method| method.info()).filter(|info| info.class == Class::Public);

@@ -48,7 +48,11 @@ pub(super) fn refused(echo: &Echo, code: i64, message: &str) -> Utf8Bytes {
 
 /// A frame that is none.
 pub(super) fn invalid(echo: &Echo, invalid: InvalidFrame) -> Utf8Bytes {
-    let code = if invalid == InvalidFrame::NotAnObject { BAD_REQUEST } else { INVALID };
+    let code = match invalid {
+        InvalidFrame::NotAnObject => BAD_REQUEST,
+        InvalidFrame::Twice(_) | InvalidFrame::Member(_) => INVALID,
+        InvalidFrame::Params(_) => ARGUMENT,
+    };
     refused(echo, code, &format!("Proxy refused: {invalid}"))
 }
 
@@ -91,7 +95,7 @@ pub(super) fn doubt(doubt: &Doubt) -> Utf8Bytes {
     let code = if doubt.may_have_been_executed() { UNKNOWN } else { NOT_NOW };
     let message = match doubt.why {
         Why::Deadline(time) => format!("Crypto.com API timeout: no answer within {time:?}"),
-        Why::SocketEnded => "Crypto.com API error: the connection was lost before an answer".to_owned(),
+        Why::SocketEnded => "Crypto.com API error: the connection ended before an answer".to_owned(),
     };
     frame(&doubt.echo, code, &message, doubt.outcome, doubt.client_oid.as_deref(), doubt.find_out)
 }

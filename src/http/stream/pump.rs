@@ -2,7 +2,7 @@
 //!
 //! Guarantees: every frame of the client is parsed and judged before anything goes on; what the client sends while the
 //! exchange takes nothing is left unread; what the exchange sends while the client takes nothing is bounded, and then the
-//! client is closed, not buffered. Heartbeats of the exchange go to the client, whose answer goes back: a dead client must
+//! client is closed, not buffered; but for what became of its commands, which is said before whatever end. Heartbeats of the exchange go to the client, whose answer goes back: a dead client must
 //! look dead to the exchange. When the daemon stops, commands under way get their answers, then the client is told 1012.
 //! Does not: send anything twice, or open anything again; reconnecting is the client's business.
 
@@ -25,6 +25,8 @@ mod frames;
 
 /// After our close frame a client has this time for its own.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+const TOO_SLOW: &str = "the client reads too slowly (streams.max_waiting_bytes)";
+
 enum Next {
     Client(Incoming),
     Exchange(Event),
@@ -37,6 +39,7 @@ struct Counts {
     commands: u64,
     refused: u64,
     from_exchange: u64,
+    unanswered: usize,
 }
 
 pub(super) struct Pump<'s> {
@@ -70,6 +73,9 @@ impl<'s> Pump<'s> {
             Some(end) => end,
             None => self.pump().await,
         };
+        if end.by == "proxy" {
+            self.give_up(499, "closed");
+        }
         self.tell(&end, opened);
         self.finish(end).await;
     }
@@ -133,8 +139,15 @@ impl<'s> Pump<'s> {
     }
 
     fn push(&mut self, text: Utf8Bytes) -> Result<(), End> {
-        let slow = "the client reads too slowly (streams.max_waiting_bytes)";
-        self.client.push(text).map_err(|_| End::new(1008, slow))
+        self.client.push(text).map_err(|_| End::new(1008, TOO_SLOW))
+    }
+
+    /// What became of a command is let through beyond the limits, once: the client is closed by it.
+    fn push_last(&mut self, text: Utf8Bytes) -> Result<(), End> {
+        self.client.push(text.clone()).map_err(|_| {
+            self.client.push_within_room(text);
+            End::new(1008, TOO_SLOW)
+        })
     }
 
     fn on_event(&mut self, event: Event) -> Result<(), End> {
@@ -143,29 +156,38 @@ impl<'s> Pump<'s> {
                 self.counts.from_exchange += 1;
                 self.push(text)
             }
-            Event::Overdue(doubt) => self.push(answer::doubt(&doubt)),
+            Event::Answer(text) => {
+                self.counts.from_exchange += 1;
+                self.push_last(text)
+            }
+            Event::Overdue(doubt) => {
+                self.push_last(answer::doubt(&doubt))?;
+                let lost = "too many commands were never answered (streams.max_commands)";
+                if self.session.has_lost_count() { Err(End::new(1011, lost)) } else { Ok(()) }
+            }
             Event::Closed(closed) => {
-                self.give_up("closed");
+                self.give_up(502, "closed");
                 Err(End::of_exchange(closed))
             }
             Event::Lost(why) => {
-                self.give_up(why);
+                self.give_up(502, why);
                 let reason = Cow::Owned(format!("the connection to the exchange is lost ({why})"));
                 Err(End { code: Some(1011), by: "exchange", reason })
             }
         }
     }
 
-    /// Tells the client of every command that will have no answer.
-    fn give_up(&mut self, why: &'static str) {
-        for doubt in self.session.give_up(502, why) {
-            // Too slow for this as well: the record says it all the same.
-            let _ = self.client.push(answer::doubt(&doubt));
+    /// Tells the client of every command that will have no answer: beyond the limits of what waits, because they are few
+    /// and the last that is said.
+    fn give_up(&mut self, status: u16, why: &'static str) {
+        for doubt in self.session.give_up(status, why) {
+            self.counts.unanswered += 1;
+            self.client.push_within_room(answer::doubt(&doubt));
         }
     }
 
     fn tell(&self, end: &End, opened: Instant) {
-        let Counts { from_client, commands, refused, from_exchange } = self.counts;
+        let Counts { from_client, commands, refused, from_exchange, unanswered } = self.counts;
         let name: &str = self.caller.as_ref().map_or("none", |caller| &caller.name);
         let code = end.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
         tracing::info!(
@@ -174,7 +196,7 @@ impl<'s> Pump<'s> {
             self.socket.side.name(),
             self.socket.rid,
             end.by,
-            self.session.in_flight(),
+            unanswered + self.session.in_flight(),
             opened.elapsed().as_secs(),
             end.reason,
         );

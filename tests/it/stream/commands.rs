@@ -236,3 +236,64 @@ async fn frames_that_are_none_are_answered_as_the_exchange_does_and_leave_a_reco
     assert_eq!(socket.next().await["code"], 40004);
     assert_eq!(records(&proxy, &["door=ws", "outcome=refused"]).len(), 5);
 }
+
+#[tokio::test]
+async fn the_id_of_an_overdue_command_is_in_use_until_its_late_answer() {
+    let proxy = streaming(|plan| plan.pipeline.deadline = Duration::from_millis(300)).await;
+    let mut socket = Socket::bot(&proxy).await;
+    proxy.exchange().script(CREATE, Fault::hang_after());
+    assert_eq!(socket.ask(create(7, "late")).await["code"], 40801);
+    let refused = socket.ask(create(7, "again")).await;
+    assert_eq!((&refused["code"], &refused["outcome"]), (&json!(40006), &json!("refused")));
+    for (late, code) in [(r#"{"id":7,"method":"private/user-balance","code":0}"#, 40006), (LATE, 0)] {
+        proxy.exchange().send_text(Side::User, late);
+        assert_eq!(socket.next().await["id"], 7);
+        assert_eq!(socket.ask(create(7, "again")).await["code"], code, "after {late}");
+    }
+    assert_eq!(records(&proxy, &["client_oid=again", "code=0 outcome=answered"]).len(), 1);
+}
+
+const LATE: &str = r#"{"id":7,"method":"private/create-order","code":306}"#;
+
+#[tokio::test]
+async fn a_socket_on_which_too_many_commands_stay_without_an_answer_is_ended() {
+    let proxy = streaming(|plan| {
+        plan.pipeline.deadline = Duration::from_millis(100);
+        plan.streams.max_commands = 2;
+    })
+    .await;
+    let mut socket = Socket::bot(&proxy).await;
+    proxy.exchange().script_always(CREATE, Fault::hang_after());
+    for id in 1..=3 {
+        assert_eq!(socket.ask(create(id, &format!("lost-{id}"))).await["code"], 40801);
+    }
+    let (code, reason) = socket.end().await.unwrap();
+    assert!(code == 1011 && reason.contains("never answered"), "{code} {reason}");
+}
+
+#[tokio::test]
+async fn what_readers_would_read_differently_does_not_go_on_in_a_subscription_either() {
+    let proxy = streaming(|_| {}).await;
+    let mut socket = Socket::open(&proxy, "market").await;
+    for params in [
+        r#"{"channels":["ticker.BTC_USD"],"book_update_frequency":10,"book_update_frequency":100}"#,
+        r#"{"channels":["ticker.BTC_USD"],"x":{"a":1,"a":2}}"#,
+        r#"{"channels":["ticker.BTC_USD"],"Channels":["user.order"]}"#,
+        r#"{"channels":["ticker.BTC_USD"],"chann\u0435ls":["user.order"]}"#,
+        r#"{"channels":["ticker.BTC_USD"],"book_update_frequency":{"channels":["user.order"]}}"#,
+    ] {
+        for method in ["subscribe", "unsubscribe"] {
+            socket.send_text(&format!(r#"{{"id":2,"method":"{method}","params":{params}}}"#)).await;
+            let answer = socket.next().await;
+            assert_eq!((&answer["code"], &answer["outcome"]), (&json!(40004), &json!("refused")), "{params}");
+        }
+    }
+    assert_eq!(at_exchange(&proxy, "subscribe") + at_exchange(&proxy, "unsubscribe"), 0);
+    for (kind, frequency) in
+        [("book_subscription_type", "book_update_frequency"), ("bookSubscriptionType", "bookUpdateFrequency")]
+    {
+        let params = json!({ "channels": ["ticker.BTC_USD"], kind: "SNAPSHOT_AND_UPDATE", frequency: 10 });
+        socket.send(json!({ "id": 3, "method": "subscribe", "params": params })).await;
+    }
+    proxy.exchange().wait_received("subscribe", 2).await;
+}

@@ -143,3 +143,32 @@ async fn a_stop_with_a_command_that_is_never_answered_counts_it() {
     proxy.exchange().wait_executed(CREATE, 1).await;
     assert_eq!(proxy.stop().await.0, Drained::Left(1));
 }
+
+#[tokio::test]
+async fn the_reason_of_the_exchange_holds_no_secret_of_ours() {
+    let proxy = streaming(|_| {}).await;
+    let mut socket = Socket::bot(&proxy).await;
+    let (key, secret) = (&proxy.canaries.key, &proxy.canaries.secret);
+    proxy.exchange().close_streams(1008, &format!("{key} {secret}"));
+    let (code, reason) = socket.end().await.unwrap();
+    assert!(code == 1008 && reason.bytes().all(|byte| matches!(byte, b'*' | b' ')), "{code}");
+    proxy.wait_line(&["event=stream what=closed", "by=exchange close_code=1008", "****"]).await;
+    proxy.scan_lines();
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_the_rules_is_told_of_its_commands_before_the_end() {
+    let long = || Message::text("x".repeat((128 << 10) + 1));
+    for (code, broken) in [(1003, Message::binary(vec![1])), (1009, long())] {
+        let proxy = streaming(|_| {}).await;
+        let mut socket = Socket::bot(&proxy).await;
+        proxy.exchange().script(CREATE, Fault::hang_after());
+        socket.send(create(7, "where")).await;
+        proxy.exchange().wait_executed(CREATE, 1).await;
+        let _ = socket.stream.send(broken).await;
+        let told = socket.next().await;
+        assert_eq!((&told["id"], &told["code"], &told["client_oid"]), (&json!(7), &json!(40801), &json!("where")));
+        assert_eq!(socket.close_code().await, code);
+        assert_eq!(records(&proxy, &["client_oid=where", "outcome=unknown"]).len(), 1);
+    }
+}

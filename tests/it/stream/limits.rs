@@ -1,8 +1,11 @@
 //! What a client may have of us, and what one of them can do to the others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crypto_proxy::sandbox::{Fault, Side};
+use crypto_proxy::{
+    http::Refused,
+    sandbox::{Fault, Side},
+};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -152,4 +155,58 @@ async fn a_client_that_is_not_heard_any_more_is_closed() {
     proxy.wait_line(&["event=stream what=closed", "close_code=1008", "nothing was heard from the client"]).await;
     proxy.exchange().wait_streams(<[_]>::is_empty).await;
     drop(silent);
+}
+
+#[tokio::test]
+async fn market_streams_without_a_token_leave_places_for_callers() {
+    let proxy = streaming(|plan| plan.streams.max_sockets = 8).await;
+    let visitors = [Socket::open(&proxy, "market").await, Socket::open(&proxy, "market").await];
+    assert_eq!(Socket::try_open(&proxy, "market", &[]).await.err(), Some(503), "a quarter of the places, and no more");
+    assert_eq!(proxy.tally.counted(Refused::Connections), 1);
+    let token = [("x-proxy-token", proxy.canaries.token.clone())];
+    let _known = Socket::try_open(&proxy, "market", &token).await.expect("a place for a token");
+    let _bot = Socket::bot(&proxy).await;
+    drop(visitors);
+    open_when_there_is_room(&proxy, "market").await;
+}
+
+#[tokio::test]
+async fn a_market_stream_without_a_token_costs_a_public_call() {
+    let proxy = streaming(|plan| plan.http.exchange_v1.public_calls_per_s = 1).await;
+    let opened = Instant::now();
+    let _first = Socket::open(&proxy, "market").await;
+    let second = Socket::try_open(&proxy, "market", &[]).await.err();
+    assert!(second == Some(429) || opened.elapsed() >= Duration::from_secs(1), "{second:?}");
+    assert_eq!(proxy.tally.counted(Refused::PublicBudget), 1);
+    let token = [("x-proxy-token", proxy.canaries.token.clone())];
+    for _ in 0..3 {
+        Socket::try_open(&proxy, "market", &token).await.expect("a token costs nothing of it");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_is_still_told_of_each_of_its_commands_once_and_as_the_records_say() {
+    const COMMANDS: u64 = 24;
+    let proxy = streaming(|plan| plan.streams.max_waiting.frames = 1).await;
+    let mut socket = Socket::bot(&proxy).await;
+    proxy.exchange().script_always(CREATE, Fault::hang_after());
+    for id in 1..=COMMANDS {
+        socket.send(create(id, &format!("slow-{id}"))).await;
+    }
+    proxy.exchange().wait_executed(CREATE, COMMANDS).await;
+    // More than the buffers of sockets take: one of these answers finds the queue full.
+    let filler = "x".repeat(900 << 10);
+    for id in 1..=COMMANDS {
+        let answer = format!(r#"{{"id":{id},"method":"{CREATE}","code":0,"result":"{filler}"}}"#);
+        proxy.exchange().send_text(Side::User, &answer);
+    }
+    proxy.wait_line(&["event=stream what=closed", "by=proxy close_code=1008", "reads too slowly"]).await;
+    let (mut answered, mut unknown) = (0, 0);
+    while let Some(Ok(Message::Text(text))) = timeout(PATIENCE, socket.stream.next()).await.expect("an end in time") {
+        if text.contains("\"code\":0") { answered += 1 } else { unknown += 1 }
+    }
+    assert_eq!(answered + unknown, COMMANDS, "{answered} answered, {unknown} unknown");
+    for (outcome, told) in [("outcome=answered", answered), ("outcome=unknown", unknown)] {
+        assert_eq!(records(&proxy, &["method=private/create-order", outcome]).len() as u64, told, "{outcome}");
+    }
 }

@@ -235,3 +235,23 @@ async fn a_name_that_resolves_inwards_is_not_dialled() {
     assert_eq!(socket.close_code().await, 1013);
     proxy.wait_line(&["event=stream what=failed", "resolved to 127.0.0.1"]).await;
 }
+
+#[tokio::test]
+async fn only_the_answer_to_our_login_counts_as_one() {
+    let proxy = streaming(|_| {}).await;
+    proxy.exchange().script("public/auth", Fault::hang_after());
+    let mut socket = Socket::open(&proxy, "user").await;
+    socket.send(login(KEY, 4, now_ms())).await;
+    proxy.exchange().wait_received("public/auth", 1).await;
+    for other in [
+        r#"{"id":2,"method":"public/auth","code":40101}"#,
+        r#"{"id":-1,"method":"subscribe","code":0,"result":{}}"#,
+        r#"{"id":1,"method":"subscribe","code":40101}"#,
+        r#"{"code":40101}"#,
+        r#"{"id":1,"method":"public/auth","code":0}"#,
+    ] {
+        proxy.exchange().send_text(Side::User, other);
+    }
+    assert_eq!(socket.next().await, json!({ "id": 4, "method": "public/auth", "code": 0 }));
+    assert_eq!(records(&proxy, &["method=public/auth", "code=0 outcome=answered"]).len(), 1);
+}
