@@ -22,8 +22,8 @@ mod statement;
 
 use statement::Unreadable;
 
-const OFF: &str = "The diagnosis is switched off: set CRYPTO_PROXY_DIAG_TOKEN, or issue a caller with --diagnose, and \
-                   restart; or run `sudo crypto-proxy diagnose --alone` on the host";
+const OFF: &str = "The diagnosis is switched off: set CRYPTO_PROXY_DIAG_TOKEN and restart (a caller issued with \
+                   --diagnose opens it, too), or run `sudo crypto-proxy diagnose --alone` on the host";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Why nothing is told.
