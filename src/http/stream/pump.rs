@@ -2,8 +2,9 @@
 //!
 //! Guarantees: every frame of the client is parsed and judged before anything goes on; what the client sends while the
 //! exchange takes nothing is left unread; what the exchange sends while the client takes nothing is bounded, and then the
-//! client is closed, not buffered; but for what became of its commands, which is said before whatever end. Heartbeats of the exchange go to the client, whose answer goes back: a dead client must
-//! look dead to the exchange. When the daemon stops, commands under way get their answers, then the client is told 1012.
+//! client is closed, not buffered; but what became of its commands is said before whatever end. Heartbeats of the exchange
+//! go to the client, whose answer goes back: a dead client must look dead to the exchange. When the daemon stops, commands
+//! under way get their answers, then the client is told 1012.
 //! Does not: send anything twice, or open anything again; reconnecting is the client's business.
 
 use std::{borrow::Cow, future::poll_fn, sync::Arc, task::Poll, time::Duration};

@@ -7,7 +7,13 @@ use futures_util::SinkExt;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{
     Message,
-    protocol::{CloseFrame, frame::coding::CloseCode},
+    protocol::{
+        CloseFrame,
+        frame::{
+            Frame,
+            coding::{CloseCode, Data, OpCode},
+        },
+    },
 };
 
 use super::{CREATE, create, records, subscribe};
@@ -158,8 +164,9 @@ async fn the_reason_of_the_exchange_holds_no_secret_of_ours() {
 
 #[tokio::test]
 async fn a_client_that_breaks_the_rules_is_told_of_its_commands_before_the_end() {
-    let long = || Message::text("x".repeat((128 << 10) + 1));
-    for (code, broken) in [(1003, Message::binary(vec![1])), (1009, long())] {
+    let long = Message::text("x".repeat((128 << 10) + 1));
+    let not_utf8 = Message::Frame(Frame::message(vec![0xff], OpCode::Data(Data::Text), true));
+    for (code, broken) in [(1003, Message::binary(vec![1])), (1009, long), (1007, not_utf8)] {
         let proxy = streaming(|_| {}).await;
         let mut socket = Socket::bot(&proxy).await;
         proxy.exchange().script(CREATE, Fault::hang_after());
