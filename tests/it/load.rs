@@ -7,34 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crypto_proxy::{daemon::telemetry, sandbox::Fault};
+use crypto_proxy::sandbox::Fault;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, runtime::Runtime, task::JoinSet};
-use tracing::Level;
+use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::support::{
     Answer, TestProxy,
     connection::{Connection, get, order},
+    threaded,
 };
 
 const CALLERS: usize = 64;
 const CREATE: &str = "private/create-order";
 const BALANCE: &str = "private/user-balance";
 const DETAIL: &str = "private/get-order-detail";
-
-/// A runtime with threads, and a proxy whose lines are taken from all of them.
-fn threaded(change: impl FnOnce(&mut crypto_proxy::daemon::assembly::Plan) + 'static) -> (Runtime, TestProxy) {
-    let (dispatch, lines) = telemetry::capture(Level::INFO);
-    let of_thread = dispatch.clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&of_thread)))
-        .enable_all()
-        .build()
-        .unwrap();
-    let proxy = runtime.block_on(TestProxy::builder().capture(dispatch, lines).plan(change).start());
-    (runtime, proxy)
-}
 
 /// What the caller of this number asks for, in turn.
 fn request(number: usize) -> (&'static str, Value) {
@@ -68,7 +54,7 @@ fn assert_belongs(number: usize, answer: &Answer) {
 #[test]
 fn thousands_of_concurrent_calls_are_neither_lost_nor_doubled_nor_mixed_up() {
     let calls: usize = std::env::var("LOAD_CALLS").ok().and_then(|calls| calls.parse().ok()).unwrap_or(5000);
-    let (runtime, proxy) = threaded(|plan| plan.pipeline.signing_lines = false);
+    let (runtime, proxy) = threaded(|builder| builder.plan(|plan| plan.pipeline.signing_lines = false));
     let started = Instant::now();
     let answers = runtime.block_on(all_calls(&proxy, calls));
     let took = started.elapsed();
@@ -180,7 +166,7 @@ fn assert_quick(what: &str, limit: Duration, mut times: Vec<Duration>) {
 #[test]
 fn health_answers_at_once_while_the_exchange_hangs_and_the_house_is_full() {
     const FULL: usize = 256;
-    let (runtime, proxy) = threaded(|plan| assert_eq!(plan.pipeline.max_in_flight, FULL));
+    let (runtime, proxy) = threaded(|builder| builder.plan(|plan| assert_eq!(plan.pipeline.max_in_flight, FULL)));
     runtime.block_on(async {
         let held = hold(&proxy, "held", FULL, FULL).await;
         let times = times(&proxy, 500, &get("/health"), 200).await;
@@ -194,7 +180,7 @@ fn health_answers_at_once_while_the_exchange_hangs_and_the_house_is_full() {
 #[test]
 fn calls_beyond_the_limit_are_refused_at_once_and_room_comes_back() {
     const LIMIT: usize = 8;
-    let (runtime, proxy) = threaded(|plan| plan.pipeline.max_in_flight = LIMIT);
+    let (runtime, proxy) = threaded(|builder| builder.plan(|plan| plan.pipeline.max_in_flight = LIMIT));
     let one_more = proxy.request(CREATE, &order("one-more"));
     runtime.block_on(async {
         for round in 1..=3 {

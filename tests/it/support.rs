@@ -23,7 +23,7 @@ use crypto_proxy::{
     sandbox::{Running, Settings, StandIn},
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, Level, dispatcher::DefaultGuard};
 
@@ -265,6 +265,20 @@ impl TestProxy {
         let drained = tokio::time::timeout(PATIENCE, self.task).await.expect("it ends").expect("it does not panic");
         (drained, self.lines)
     }
+}
+
+/// A runtime with threads, and a proxy on it whose lines are taken from all of them.
+pub(crate) fn threaded(change: impl FnOnce(Builder) -> Builder) -> (Runtime, TestProxy) {
+    let (dispatch, lines) = telemetry::capture(Level::INFO);
+    let of_thread = dispatch.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&of_thread)))
+        .enable_all()
+        .build()
+        .unwrap();
+    let proxy = runtime.block_on(change(TestProxy::builder().capture(dispatch, lines)).start());
+    (runtime, proxy)
 }
 
 /// A client that keeps no connection, as the backend.

@@ -38,14 +38,6 @@ finish() {
     ((failed == 0 && passed > 0)) || exit 1
 }
 trap finish EXIT
-within() { # seconds, command...: asks again until it is so
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || return 1
-        sleep 0.1
-    done
-}
 
 # ---- two machines and a cable --------------------------------------------------------------------------------------
 

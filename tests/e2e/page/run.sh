@@ -32,14 +32,6 @@ finish() {
     ((failed == 0 && passed > 0)) || exit 1
 }
 trap finish EXIT
-within() { # seconds, command...: asks again until it is so
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || return 1
-        sleep 0.1
-    done
-}
 # A proxy in the environment of this shell is none of ours.
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY
 

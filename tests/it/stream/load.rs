@@ -4,17 +4,17 @@
 
 use std::time::{Duration, Instant};
 
-use crypto_proxy::{daemon::telemetry, gateway::policy::Policy};
+use crypto_proxy::{daemon::assembly::Plan, gateway::policy::Policy};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, runtime::Runtime, task::JoinSet, time::timeout};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
-use tracing::Level;
 
 use super::{order, records};
 use crate::support::{
-    PATIENCE, TestProxy,
+    PATIENCE,
     stream::{KEY, connect, login, now_ms},
+    threaded,
 };
 
 /// What the proxy, the stand-in and the clients of this process may take together for each client, in kB.
@@ -28,25 +28,13 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn threaded(clients: usize) -> (Runtime, TestProxy) {
-    let (dispatch, lines) = telemetry::capture(Level::INFO);
-    let of_thread = dispatch.clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&of_thread)))
-        .enable_all()
-        .build()
-        .unwrap();
-    let change = move |plan: &mut crypto_proxy::daemon::assembly::Plan| {
-        plan.streams.max_per_caller = clients + 1;
-        plan.streams.max_sockets = clients + 1;
-        plan.streams.max_strangers = clients + 1;
-        plan.streams.max_commands = 4;
-        plan.pipeline.max_in_flight = clients;
-    };
-    let builder = TestProxy::builder().capture(dispatch, lines).streams(Policy::default());
-    let proxy = runtime.block_on(builder.plan(change).start());
-    (runtime, proxy)
+/// Room for so many clients and one more.
+fn roomy(plan: &mut Plan, clients: usize) {
+    plan.streams.max_per_caller = clients + 1;
+    plan.streams.max_sockets = clients + 1;
+    plan.streams.max_strangers = clients + 1;
+    plan.streams.max_commands = 4;
+    plan.pipeline.max_in_flight = clients;
 }
 
 fn resident_kb() -> u64 {
@@ -143,7 +131,8 @@ fn hundreds_of_clients_with_updates_lose_nothing_mix_nothing_up_and_stay_within_
 
 fn run_load() {
     let (clients, seconds) = (setting("STREAM_CLIENTS", 500), setting("STREAM_SECONDS", 10));
-    let (runtime, proxy) = threaded(usize::try_from(clients).unwrap());
+    let room = usize::try_from(clients).unwrap();
+    let (runtime, proxy) = threaded(|builder| builder.streams(Policy::default()).plan(move |plan| roomy(plan, room)));
     let updates = seconds * 4;
     let (before, filled, after, seen) = runtime.block_on(async {
         let before = resident_kb();
