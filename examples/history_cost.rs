@@ -25,31 +25,70 @@ const BURST: usize = 5000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let calls = std::env::args().nth(1).map_or(Ok(20_000), |calls| calls.parse())?;
+    let calls = std::env::args()
+        .nth(1)
+        .map_or(Ok(20_000), |calls| calls.parse())?;
     let dir = tempfile::tempdir()?;
-    let credentials =
-        Credentials { key: ApiKey::new("invented-key".into()), secret: ApiSecret::new("invented-secret".into()) };
-    let start = Start { credentials, base_url: "http://127.0.0.1:9".into(), configuration: String::new() };
-    let (history, _) = History::open(Some(dir.path()), Settings::default(), start, &Clock::system());
+    let credentials = Credentials {
+        key: ApiKey::new("invented-key".into()),
+        secret: ApiSecret::new("invented-secret".into()),
+    };
+    let start = Start {
+        credentials,
+        base_url: "http://127.0.0.1:9".into(),
+        configuration: String::new(),
+    };
+    let (history, _) = History::open(
+        Some(dir.path()),
+        Settings::default(),
+        start,
+        &Clock::system(),
+    );
     for round in 1..=3 {
         let off = records(calls.min(100_000), Vec::new(), None).await?;
         let nobody = records(calls.min(100_000), vec![Box::new(|_| ())], None).await?;
-        let on = records(calls.min(100_000), history.reader().into_iter().collect(), Some(&history)).await?;
+        let on = records(
+            calls.min(100_000),
+            history.reader().into_iter().collect(),
+            Some(&history),
+        )
+        .await?;
         say(&format!(
             "round {round}: ns per record: alone {off}, with a reader that drops it {nobody}, with the history {on}"
         ));
     }
     let began = Instant::now();
-    records(calls, history.reader().into_iter().collect(), Some(&history)).await?;
+    records(
+        calls,
+        history.reader().into_iter().collect(),
+        Some(&history),
+    )
+    .await?;
     history.close().await;
-    say(&format!("{calls} calls handed over and written in {:?}", began.elapsed()));
+    say(&format!(
+        "{calls} calls handed over and written in {:?}",
+        began.elapsed()
+    ));
     ask(dir.path())
 }
 
 /// Makes records of calls; nanoseconds per record, without the time in which the writer catches up.
-async fn records(calls: usize, readers: Vec<Reader>, history: Option<&History>) -> Result<u128, Box<dyn Error>> {
-    let recorder = Arc::new(Recorder::new("5f3a09c1", Arc::new(Observed::default()), readers));
-    let call = Call::parse(RequestId::BACKEND, "private/create-order", None, Dialect::Documented)?;
+async fn records(
+    calls: usize,
+    readers: Vec<Reader>,
+    history: Option<&History>,
+) -> Result<u128, Box<dyn Error>> {
+    let recorder = Arc::new(Recorder::new(
+        "5f3a09c1",
+        Arc::new(Observed::default()),
+        readers,
+    ));
+    let call = Call::parse(
+        RequestId::BACKEND,
+        "private/create-order",
+        None,
+        Dialect::Documented,
+    )?;
     let mut spent = std::time::Duration::ZERO;
     for burst in 0..calls.div_ceil(BURST) {
         let began = Instant::now();
@@ -59,7 +98,15 @@ async fn records(calls: usize, readers: Vec<Reader>, history: Option<&History>) 
             record.describe(&call);
             // One that the questions have to look for at the far end.
             let lost = burst == 0 && number == 0;
-            record.answered(200, Some(0), if lost { Outcome::Unknown } else { Outcome::Answered });
+            record.answered(
+                200,
+                Some(0),
+                if lost {
+                    Outcome::Unknown
+                } else {
+                    Outcome::Answered
+                },
+            );
         }
         spent += began.elapsed();
         if let Some(history) = history {
@@ -73,23 +120,49 @@ fn ask(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let path = dir.join("history.db");
     let bytes = std::fs::metadata(&path)?.len();
     let questions = Questions::open(&path)?;
-    let timed = |name: &str, ask: &dyn Fn() -> Result<usize, Box<dyn Error>>| -> Result<(), Box<dyn Error>> {
+    let timed = |name: &str,
+                 ask: &dyn Fn() -> Result<usize, Box<dyn Error>>|
+     -> Result<(), Box<dyn Error>> {
         let began = Instant::now();
         let rows = ask()?;
         say(&format!("{name}: {rows} rows in {:?}", began.elapsed()));
         Ok(())
     };
-    let last = || Filter { limit: Some(200), ..Filter::default() };
-    timed("all calls", &|| Ok(questions.calls(&Filter::default())?.len()))?;
+    let last = || Filter {
+        limit: Some(200),
+        ..Filter::default()
+    };
+    timed("all calls", &|| {
+        Ok(questions.calls(&Filter::default())?.len())
+    })?;
     timed("the last 200", &|| Ok(questions.calls(&last())?.len()))?;
     let method = || Some("private/create-order".to_owned());
-    timed("the last 200 of a method", &|| Ok(questions.calls(&Filter { method: method(), ..last() })?.len()))?;
+    timed("the last 200 of a method", &|| {
+        Ok(questions
+            .calls(&Filter {
+                method: method(),
+                ..last()
+            })?
+            .len())
+    })?;
     let unknown = || Some("unknown".to_owned());
     let refused = || Some("refused".to_owned());
     timed("a rare outcome, the oldest calls", &|| {
-        Ok(questions.calls(&Filter { outcome: unknown(), ..last() })?.len())
+        Ok(questions
+            .calls(&Filter {
+                outcome: unknown(),
+                ..last()
+            })?
+            .len())
     })?;
-    timed("an outcome that there is not", &|| Ok(questions.calls(&Filter { outcome: refused(), ..last() })?.len()))?;
+    timed("an outcome that there is not", &|| {
+        Ok(questions
+            .calls(&Filter {
+                outcome: refused(),
+                ..last()
+            })?
+            .len())
+    })?;
     timed("changes", &|| Ok(questions.changes(&last())?.len()))?;
     timed("between", &|| Ok(breaks(&questions, None)?.len()))?;
     say(&format!("{} MB on disk", bytes / 1_000_000));

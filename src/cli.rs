@@ -68,8 +68,15 @@ pub fn run() -> ExitCode {
         Ok(arguments) => dispatch(arguments.command),
         Err(error) => {
             let _ = error.print();
-            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            if asked_for { ExitCode::SUCCESS } else { ExitCode::from(USAGE) }
+            let asked_for = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            if asked_for {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(USAGE)
+            }
         }
     }
 }

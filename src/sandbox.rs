@@ -88,7 +88,9 @@ impl StandIn {
             streams: Streams::new(),
             released: watch::Sender::new(()),
         };
-        Self { state: Arc::new(state) }
+        Self {
+            state: Arc::new(state),
+        }
     }
 
     /// Serves on a free port of `127.0.0.1`.
@@ -188,12 +190,18 @@ impl StandIn {
 
     /// Resolves once `n` requests for a method were read to their end.
     pub async fn wait_received(&self, method: &str, n: u64) {
-        self.state.journal.wait(method, |counts| counts.received >= n).await;
+        self.state
+            .journal
+            .wait(method, |counts| counts.received >= n)
+            .await;
     }
 
     /// Resolves once `n` requests for a method were executed with success.
     pub async fn wait_executed(&self, method: &str, n: u64) {
-        self.state.journal.wait(method, |counts| counts.executed >= n).await;
+        self.state
+            .journal
+            .wait(method, |counts| counts.executed >= n)
+            .await;
     }
 
     fn now_ms(&self) -> i64 {
@@ -203,7 +211,9 @@ impl StandIn {
 
 impl fmt::Debug for StandIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StandIn").field("total", &self.total()).finish_non_exhaustive()
+        f.debug_struct("StandIn")
+            .field("total", &self.total())
+            .finish_non_exhaustive()
     }
 }
 
@@ -211,7 +221,11 @@ impl fmt::Debug for StandIn {
 ///
 /// # Errors
 /// If the listener does not know its own address.
-pub async fn run(stand_in: &StandIn, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn run(
+    stand_in: &StandIn,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let running = stand_in.serve(listener)?;
     shutdown.await;
     running.shutdown().await;

@@ -50,7 +50,12 @@ enum Command {
         /// Its name
         name: String,
         /// How long the old ones stay valid: 90s, 30m, 12h, 7d
-        #[arg(long, value_name = "TIME", default_value = "7d", conflicts_with = "finish")]
+        #[arg(
+            long,
+            value_name = "TIME",
+            default_value = "7d",
+            conflicts_with = "finish"
+        )]
         grace: String,
         /// End the rotation: the old ones are not valid any more
         #[arg(long, conflicts_with = "out")]
@@ -95,24 +100,41 @@ const fn code_of(problem: &Problem) -> u8 {
     match problem {
         Problem::Exists(_) | Problem::Unknown(_) | Problem::Rotating(_) => super::USAGE,
         Problem::NotRotating(_) | Problem::Unfit(..) => super::USAGE,
-        Problem::Unreadable(..) | Problem::Unwritable(..) | Problem::Faulty(..) => super::CONFIGURATION,
-        Problem::Marks(..) | Problem::MasterOpen(..) | Problem::MasterMalformed(_) => super::CONFIGURATION,
-        Problem::MasterMissing(_) | Problem::MasterOther(_) | Problem::MasterElsewhere(_) => super::CONFIGURATION,
+        Problem::Unreadable(..) | Problem::Unwritable(..) | Problem::Faulty(..) => {
+            super::CONFIGURATION
+        }
+        Problem::Marks(..) | Problem::MasterOpen(..) | Problem::MasterMalformed(_) => {
+            super::CONFIGURATION
+        }
+        Problem::MasterMissing(_) | Problem::MasterOther(_) | Problem::MasterElsewhere(_) => {
+            super::CONFIGURATION
+        }
         Problem::NoStateDirectory => super::CONFIGURATION,
     }
 }
 
 fn act(arguments: Arguments) -> Result<(), Ended> {
-    let examined = config::examine(&Sources::from_process(arguments.config).with_env_files(Vec::new()));
+    let examined =
+        config::examine(&Sources::from_process(arguments.config).with_env_files(Vec::new()));
     let (places, now_ms) = (&examined.places, Clock::system().now_ms());
     // Where the configuration cannot be read, nobody knows which file the daemon will read.
-    let unread =
-        examined.problems.errors().find(|problem| ["configuration file", "callers.file"].contains(&&*problem.key));
-    let config_file = examined.report.sources.first().is_some_and(|row| row.shown.contains("not readable"));
+    let unread = examined
+        .problems
+        .errors()
+        .find(|problem| ["configuration file", "callers.file"].contains(&&*problem.key));
+    let config_file = examined
+        .report
+        .sources
+        .first()
+        .is_some_and(|row| row.shown.contains("not readable"));
     if unread.is_some() || config_file {
-        let text =
-            unread.map_or_else(|| "the configuration file is not readable by you".to_owned(), ToString::to_string);
-        return Err(Ended::Usage(anyhow::anyhow!("{text} (see crypto-proxy check)")));
+        let text = unread.map_or_else(
+            || "the configuration file is not readable by you".to_owned(),
+            ToString::to_string,
+        );
+        return Err(Ended::Usage(anyhow::anyhow!(
+            "{text} (see crypto-proxy check)"
+        )));
     }
     let base = handing_over::base_url(&examined.report);
     match arguments.command {
@@ -123,13 +145,17 @@ fn act(arguments: Arguments) -> Result<(), Ended> {
             let issued = Edit::begin(places, now_ms).and_then(|edit| edit.issue(wish));
             hand_over(way, issued, &base)
         }
-        Command::Rotate { name, finish: true, .. } => {
+        Command::Rotate {
+            name, finish: true, ..
+        } => {
             let number = Edit::begin(places, now_ms)?.finish(&name)?;
             anstream::println!("From the next start on, {name} has generation {number} alone.");
             next_step();
             Ok(())
         }
-        Command::Rotate { name, grace, out, .. } => {
+        Command::Rotate {
+            name, grace, out, ..
+        } => {
             let grace_ms = when::duration(&grace).map_err(Ended::Usage)?;
             let way = Way::open(out.as_deref())?;
             let issued = Edit::begin(places, now_ms).and_then(|edit| edit.rotate(&name, grace_ms));
@@ -165,12 +191,19 @@ fn revoke(places: &Places, now_ms: u64, name: Option<&str>) -> Result<(), Ended>
     match name {
         Some(name) => {
             Edit::begin(places, now_ms)?.revoke(name)?;
-            anstream::println!("{name} is revoked; a running daemon knows it until it is restarted.");
+            anstream::println!(
+                "{name} is revoked; a running daemon knows it until it is restarted."
+            );
         }
         None => {
             let count = Edit::revoke_all(places, now_ms)?;
-            let who = count.map_or_else(|| "Everybody".to_owned(), |count| format!("Everybody ({count} callers)"));
-            anstream::println!("{who} is revoked, and there is a new master key; add every caller anew.");
+            let who = count.map_or_else(
+                || "Everybody".to_owned(),
+                |count| format!("Everybody ({count} callers)"),
+            );
+            anstream::println!(
+                "{who} is revoked, and there is a new master key; add every caller anew."
+            );
         }
     }
     next_step();

@@ -82,7 +82,11 @@ pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
 }
 
 /// Writes what was examined; several environment files are compared.
-pub(super) fn tell(examined: &Examined, env_files: &[PathBuf], out: &mut impl Write) -> io::Result<Verdict> {
+pub(super) fn tell(
+    examined: &Examined,
+    env_files: &[PathBuf],
+    out: &mut impl Write,
+) -> io::Result<Verdict> {
     looked_at(out, &examined.report.sources)?;
     section(out, "Credentials", &examined.report.credentials)?;
     if env_files.len() > 1 {
@@ -100,7 +104,11 @@ pub(super) fn tell(examined: &Examined, env_files: &[PathBuf], out: &mut impl Wr
 fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     writeln!(out, "Looked at")?;
     for Row { key, shown, source } in rows {
-        let place = if *source == Origin::Default { String::new() } else { format!(" {source}") };
+        let place = if *source == Origin::Default {
+            String::new()
+        } else {
+            format!(" {source}")
+        };
         layout::paragraph(out, &format!("{key}{place}: {shown}"), 2, 4)?;
     }
     writeln!(out)
@@ -120,12 +128,19 @@ fn section(out: &mut impl Write, title: &str, rows: &[Row]) -> io::Result<()> {
 /// Says of each further environment file whether it holds the pair of the first.
 fn compare(env_files: &[PathBuf], looked_at: &[Row], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "Pairs in the environment files")?;
-    let pairs: Vec<_> = env_files.iter().map(|path| (path, config::pair_of_file(path))).collect();
+    let pairs: Vec<_> = env_files
+        .iter()
+        .map(|path| (path, config::pair_of_file(path)))
+        .collect();
     let first = pairs.first().and_then(|(_, pair)| pair.as_ref());
     for (position, (path, pair)) in pairs.iter().enumerate() {
         let shown = match (pair, first) {
-            (None, _) => unread(path, looked_at).unwrap_or("no complete pair").to_owned(),
-            (Some(pair), Some(first)) if position > 0 => format!("{}: {}", describe(pair), difference(pair, first)),
+            (None, _) => unread(path, looked_at)
+                .unwrap_or("no complete pair")
+                .to_owned(),
+            (Some(pair), Some(first)) if position > 0 => {
+                format!("{}: {}", describe(pair), difference(pair, first))
+            }
             (Some(pair), _) => describe(pair),
         };
         layout::paragraph(out, &format!("{}: {shown}", path.display()), 2, 4)?;
@@ -135,12 +150,18 @@ fn compare(env_files: &[PathBuf], looked_at: &[Row], out: &mut impl Write) -> io
 
 /// What keeps a file from being read: it may hold a pair all the same.
 fn unread<'r>(path: &Path, looked_at: &'r [Row]) -> Option<&'r str> {
-    let row = looked_at.iter().find(|row| row.source == Origin::File(path.to_owned()))?;
+    let row = looked_at
+        .iter()
+        .find(|row| row.source == Origin::File(path.to_owned()))?;
     (!row.is_a_file_that_was_read()).then_some(row.shown.as_str())
 }
 
 fn describe(pair: &FilePair) -> String {
-    format!("{}, key fingerprint {}", pair.name, pair.credentials.key.fingerprint())
+    format!(
+        "{}, key fingerprint {}",
+        pair.name,
+        pair.credentials.key.fingerprint()
+    )
 }
 
 /// The secret has no fingerprint; same or different is all that is said of it.
@@ -148,21 +169,42 @@ fn difference(pair: &FilePair, first: &FilePair) -> &'static str {
     let (one, other) = (&pair.credentials, &first.credentials);
     match (one.key.equals(&other.key), one.secret.equals(&other.secret)) {
         (true, true) => "the same pair as in the first file",
-        (true, false) => "a different pair: the same key beside another secret; one of them must be wrong",
-        (false, true) => "a different pair: another key beside the same secret; one of them must be wrong",
+        (true, false) => {
+            "a different pair: the same key beside another secret; one of them must be wrong"
+        }
+        (false, true) => {
+            "a different pair: another key beside the same secret; one of them must be wrong"
+        }
         (false, false) => "a different pair: key and secret both differ",
     }
 }
 
-fn problems(out: &mut impl Write, title: &str, examined: &Examined, severity: Severity) -> io::Result<()> {
-    let found: Vec<&Problem> = examined.problems.iter().filter(|problem| problem.severity == severity).collect();
+fn problems(
+    out: &mut impl Write,
+    title: &str,
+    examined: &Examined,
+    severity: Severity,
+) -> io::Result<()> {
+    let found: Vec<&Problem> = examined
+        .problems
+        .iter()
+        .filter(|problem| problem.severity == severity)
+        .collect();
     if found.is_empty() {
         return Ok(());
     }
     writeln!(out, "{title}")?;
     for problem in found {
-        let shown = problem.shown.as_deref().map_or_else(String::new, |shown| format!(" = {shown}"));
-        layout::paragraph(out, &format!("{}{shown}: {}", problem.key, problem.text), 2, 4)?;
+        let shown = problem
+            .shown
+            .as_deref()
+            .map_or_else(String::new, |shown| format!(" = {shown}"));
+        layout::paragraph(
+            out,
+            &format!("{}{shown}: {}", problem.key, problem.text),
+            2,
+            4,
+        )?;
         if problem.source != Origin::Default {
             layout::paragraph(out, &format!("at: {}", problem.source), 4, 8)?;
         }
@@ -172,12 +214,18 @@ fn problems(out: &mut impl Write, title: &str, examined: &Examined, severity: Se
 }
 
 fn conclude(out: &mut impl Write, examined: &Examined) -> io::Result<Verdict> {
-    let (errors, warnings) = (examined.problems.errors().count(), examined.problems.warnings().count());
+    let (errors, warnings) = (
+        examined.problems.errors().count(),
+        examined.problems.warnings().count(),
+    );
     if examined.config.is_some() {
         writeln!(out, "Good: the daemon would start. Warnings: {warnings}.")?;
         return Ok(Verdict::Good);
     }
-    writeln!(out, "Unusable: the daemon would not start. Errors: {errors}, warnings: {warnings}.")?;
+    writeln!(
+        out,
+        "Unusable: the daemon would not start. Errors: {errors}, warnings: {warnings}."
+    )?;
     Ok(Verdict::Unusable)
 }
 

@@ -39,12 +39,16 @@ pub(super) struct Arguments {
 /// Runs it.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let (dispatch, lines) = telemetry::capture(Level::INFO);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return super::fail(1, &error.into()),
     };
-    let outcome =
-        tracing::dispatcher::with_default(&dispatch, || runtime.block_on(demonstrate(arguments.exit, &lines)));
+    let outcome = tracing::dispatcher::with_default(&dispatch, || {
+        runtime.block_on(demonstrate(arguments.exit, &lines))
+    });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -54,7 +58,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 async fn demonstrate(exit: bool, lines: &telemetry::Captured) -> anyhow::Result<bool> {
     let pair = Pair::invented();
-    let exchange = StandIn::new(Settings::with_key(&pair.key, &pair.secret)).start().await?;
+    let exchange = StandIn::new(Settings::with_key(&pair.key, &pair.secret))
+        .start()
+        .await?;
     let daemon = Daemon::bind(plan(&pair, &exchange)?).await?;
     let Some(Address::Tcp(address)) = daemon.addresses().into_iter().next() else {
         anyhow::bail!("the proxy did not say where it listens");
@@ -62,7 +68,9 @@ async fn demonstrate(exit: bool, lines: &telemetry::Captured) -> anyhow::Result<
     let stop = CancellationToken::new();
     let running = tokio::spawn(daemon.run(stop.clone()));
     anstream::println!("stand-in exchange: {}", exchange.base_url());
-    anstream::println!("proxy:             http://{address}, which alone holds the (invented) key\n");
+    anstream::println!(
+        "proxy:             http://{address}, which alone holds the (invented) key\n"
+    );
     let proxy = steps::Proxy::at(address, &pair.token)?;
     let all_well = steps::walk(&proxy, lines).await?;
     if !exit {
@@ -107,10 +115,23 @@ impl Pair {
 }
 
 fn plan(pair: &Pair, exchange: &Running) -> anyhow::Result<Plan> {
-    let credentials = Credentials { key: ApiKey::new(pair.key.clone()), secret: ApiSecret::new(pair.secret.clone()) };
-    let caller = Caller { name: "default".into(), policy: Policy::default() };
-    let callers = Callers::new(vec![(TokenDigest::of(pair.token.as_bytes()), Arc::new(caller))]);
-    let mut plan = Plan::new(credentials, callers, BaseUrl::parse(&exchange.base_url(), None)?);
+    let credentials = Credentials {
+        key: ApiKey::new(pair.key.clone()),
+        secret: ApiSecret::new(pair.secret.clone()),
+    };
+    let caller = Caller {
+        name: "default".into(),
+        policy: Policy::default(),
+    };
+    let callers = Callers::new(vec![(
+        TokenDigest::of(pair.token.as_bytes()),
+        Arc::new(caller),
+    )]);
+    let mut plan = Plan::new(
+        credentials,
+        callers,
+        BaseUrl::parse(&exchange.base_url(), None)?,
+    );
     plan.server.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
     plan.egress.services = vec![exchange.url("/ip").parse()?, exchange.url("/ip/2").parse()?];
     Ok(plan)

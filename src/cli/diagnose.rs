@@ -31,7 +31,8 @@ use crate::{
 mod html;
 
 /// Whose credentials a run of this command uses.
-const WHOSE: &str = "those of the sources below, read by this command; a running daemon may use others";
+const WHOSE: &str =
+    "those of the sources below, read by this command; a running daemon may use others";
 
 mod asking;
 
@@ -83,7 +84,12 @@ pub(super) struct Arguments {
 
 fn time(text: &str) -> Result<u64, String> {
     let zoned = text.parse::<jiff::Timestamp>().ok();
-    let civil = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let civil = || {
+        text.parse::<jiff::civil::DateTime>()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+    };
     let at = zoned.or_else(|| civil().map(|zoned| zoned.timestamp()));
     let at = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
     at.ok_or_else(|| "write it as 2026-01-31T09:30:00Z".to_owned())
@@ -99,13 +105,21 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     if !arguments.alone {
         return asking::run(arguments);
     }
-    let scope = if arguments.probe_trade { Scope::WithCancel } else { Scope::Full };
+    let scope = if arguments.probe_trade {
+        Scope::WithCancel
+    } else {
+        Scope::Full
+    };
     let looked = match Looked::at(arguments.place, scope) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
     let db = arguments.db.unwrap_or_else(super::history::default_file);
-    let past = Past { key_updated_ms: arguments.key_updated, told: arguments.symptom, ..looked.past(&db) };
+    let past = Past {
+        key_updated_ms: arguments.key_updated,
+        told: arguments.symptom,
+        ..looked.past(&db)
+    };
     let diagnosis = looked.diagnosis(past);
     if let Some(target) = &arguments.html {
         if let Err(problem) = html::write(target, &diagnosis.report(), &db) {
@@ -166,7 +180,10 @@ impl Looked {
             resolver: Resolver::system(),
             live: Arc::default(),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("no runtime")?;
         let shown = io::stderr().is_terminal();
         let findings = runtime.block_on(probes::run(&plan, &|finding| {
             if shown {
@@ -185,13 +202,24 @@ impl Looked {
     pub(super) fn diagnosis(&self, past: Past) -> Diagnosis {
         let findings = self.findings.clone();
         let ranking = causes::rank(&findings, &past);
-        Diagnosis { findings, ranking, past, whose: WHOSE.to_owned(), problems: self.problems() }
+        Diagnosis {
+            findings,
+            ranking,
+            past,
+            whose: WHOSE.to_owned(),
+            problems: self.problems(),
+        }
     }
 
     /// What the daemon's history knows of this pair; where it cannot be read, why.
     pub(super) fn past(&self, path: &Path) -> Past {
-        let pair = self.examined.probing.as_ref().map(|probing| &probing.ready.credentials);
-        let read = Questions::open(path).and_then(|history| recollect(&history, self.findings.at_ms, pair));
+        let pair = self
+            .examined
+            .probing
+            .as_ref()
+            .map(|probing| &probing.ready.credentials);
+        let read = Questions::open(path)
+            .and_then(|history| recollect(&history, self.findings.at_ms, pair));
         read.unwrap_or_else(|problem| {
             let denied = matches!(&problem, Problem::File(error) if error.kind() == io::ErrorKind::PermissionDenied);
             let remedy = if denied { "; it is for root: sudo crypto-proxy diagnose --alone" } else { "" };
@@ -201,7 +229,11 @@ impl Looked {
 
     /// What the loader complains about, where the daemon would not start.
     pub(super) fn problems(&self) -> Vec<String> {
-        let errors = self.examined.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let errors = self
+            .examined
+            .problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error);
         errors.map(ToString::to_string).collect()
     }
 
@@ -216,6 +248,9 @@ impl Looked {
 
 fn show_progress(finding: &Finding) {
     let of = Probe::ALL.len();
-    let number = Probe::ALL.iter().position(|probe| *probe == finding.probe).map_or(of, |position| position + 1);
+    let number = Probe::ALL
+        .iter()
+        .position(|probe| *probe == finding.probe)
+        .map_or(of, |position| position + 1);
     anstream::eprint!("\r\u{1b}[K{number}/{of} {}", finding.probe.name());
 }

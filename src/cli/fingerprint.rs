@@ -28,7 +28,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let (name, origin) = key.source;
     anstream::println!("fingerprint {}", key.fingerprint);
-    anstream::println!("label       {}", key.label.as_deref().unwrap_or("not set (CRYPTO_API_KEY_LABEL)"));
+    anstream::println!(
+        "label       {}",
+        key.label
+            .as_deref()
+            .unwrap_or("not set (CRYPTO_API_KEY_LABEL)")
+    );
     anstream::println!("source      {name}, {origin}");
     ExitCode::SUCCESS
 }

@@ -82,10 +82,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     });
     match answered {
         Ok(code) => ExitCode::from(code),
-        Err(Unanswered::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(problem) => {
-            super::fail(super::CONFIGURATION, &anyhow::anyhow!("the history {}: {problem}", path.display()))
+        Err(Unanswered::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
         }
+        Err(problem) => super::fail(
+            super::CONFIGURATION,
+            &anyhow::anyhow!("the history {}: {problem}", path.display()),
+        ),
     }
 }
 
@@ -99,7 +102,11 @@ enum Unanswered {
 }
 
 fn filter(arguments: &Arguments, now_ms: u64) -> anyhow::Result<Filter> {
-    let moment = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, now_ms)).transpose();
+    let moment = |text: &Option<String>| {
+        text.as_deref()
+            .map(|text| moment::parse(text, now_ms))
+            .transpose()
+    };
     Ok(Filter {
         since_ms: moment(&arguments.since)?,
         until_ms: moment(&arguments.until)?,
@@ -113,12 +120,23 @@ fn filter(arguments: &Arguments, now_ms: u64) -> anyhow::Result<Filter> {
 /// Where the daemon keeps it.
 pub(super) fn default_file() -> PathBuf {
     let directory = std::env::var_os("STATE_DIRECTORY").filter(|directory| !directory.is_empty());
-    directory.map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from).join(history::FILE_NAME)
+    directory
+        .map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from)
+        .join(history::FILE_NAME)
 }
 
 /// Writes what was asked for; the exit code.
-fn answer(arguments: &Arguments, filter: &Filter, path: &Path, out: &mut impl Write) -> Result<u8, Unanswered> {
-    let form = if arguments.json { Form::Json } else { Form::Text };
+fn answer(
+    arguments: &Arguments,
+    filter: &Filter,
+    path: &Path,
+    out: &mut impl Write,
+) -> Result<u8, Unanswered> {
+    let form = if arguments.json {
+        Form::Json
+    } else {
+        Form::Text
+    };
     let questions = Questions::open(path)?;
     let begins_ms = questions.begins_ms()?;
     if form == Form::Text {
@@ -127,14 +145,30 @@ fn answer(arguments: &Arguments, filter: &Filter, path: &Path, out: &mut impl Wr
     if arguments.between {
         let all = breaks(&questions, filter.method.as_deref())?;
         tale::breaks(out, form, &all)?;
-        return Ok(u8::from(all.iter().any(|broken| broken.recovered.is_none())));
+        return Ok(u8::from(
+            all.iter().any(|broken| broken.recovered.is_none()),
+        ));
     }
-    let calls = if arguments.changes { Vec::new() } else { questions.calls(filter)? };
+    let calls = if arguments.changes {
+        Vec::new()
+    } else {
+        questions.calls(filter)?
+    };
     // Without a lower bound, what changed before the oldest call shown would only push the calls off the screen.
-    let oldest = calls.first().map(|call| call.ms).filter(|_| filter.since_ms.is_none());
+    let oldest = calls
+        .first()
+        .map(|call| call.ms)
+        .filter(|_| filter.since_ms.is_none());
     let narrow = filter.method.is_some() || filter.caller.is_some() || filter.outcome.is_some();
-    let of_changes = Filter { since_ms: filter.since_ms.or(oldest), ..filter.clone() };
-    let changes = if narrow { Vec::new() } else { questions.changes(&of_changes)? };
+    let of_changes = Filter {
+        since_ms: filter.since_ms.or(oldest),
+        ..filter.clone()
+    };
+    let changes = if narrow {
+        Vec::new()
+    } else {
+        questions.changes(&of_changes)?
+    };
     rows::table(out, form, &calls, &changes)?;
     Ok(0)
 }

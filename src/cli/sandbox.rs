@@ -30,7 +30,10 @@ pub(super) struct Arguments {
 
 /// Runs it until Ctrl-C or SIGTERM.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return super::fail(1, &error.into()),
     };
@@ -43,16 +46,24 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let key = format!("sandbox-key-{}", uuid::Uuid::new_v4().simple());
     let secret = format!("sandbox-secret-{}", uuid::Uuid::new_v4().simple());
-    let listener = TcpListener::bind(arguments.listen).await.with_context(|| arguments.listen.to_string())?;
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .with_context(|| arguments.listen.to_string())?;
     let address = listener.local_addr()?;
     let mut signal = Stop::listen()?;
-    let environment =
-        format!("CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_REST_BASE=http://{address}/exchange/v1\n");
+    let environment = format!(
+        "CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_REST_BASE=http://{address}/exchange/v1\n"
+    );
     if let Some(path) = &arguments.env_file_out {
         write_private(path, &environment).with_context(|| path.display().to_string())?;
-        anstream::println!("stand-in exchange on http://{address}; its invented pair is in {}", path.display());
+        anstream::println!(
+            "stand-in exchange on http://{address}; its invented pair is in {}",
+            path.display()
+        );
     } else {
-        anstream::println!("stand-in exchange on http://{address}; its invented pair:\n\n{environment}");
+        anstream::println!(
+            "stand-in exchange on http://{address}; its invented pair:\n\n{environment}"
+        );
     }
     let stand_in = StandIn::new(Settings::with_key(&key, &secret));
     sandbox::run(&stand_in, listener, signal.asked()).await?;
@@ -60,7 +71,12 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     file.write_all(text.as_bytes())
 }

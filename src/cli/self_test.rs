@@ -8,5 +8,9 @@ use crate::diagnosis::self_test;
 pub(super) fn run() -> ExitCode {
     let summary = self_test::run();
     anstream::println!("{summary}");
-    if summary.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if summary.wrong.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

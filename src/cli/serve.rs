@@ -68,7 +68,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn serve(config: Config) -> anyhow::Result<Drained> {
     // One thread: a call costs some tens of microseconds, the exchange's budgets allow some hundred calls a second, and
     // a relay that stays on its thread is cheaper than one that is woken on another (docs/benchmarks.md).
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
     let ended = runtime.block_on(run_daemon(config));
     // Tasks that are left end here; the records of their calls are written by this.
     runtime.shutdown_timeout(LEFTOVERS);
@@ -78,11 +81,21 @@ fn serve(config: Config) -> anyhow::Result<Drained> {
 async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
     let mut stop_signal = Stop::listen()?;
     let hangup = signal(SignalKind::hangup())?;
-    config.startup_warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    config
+        .startup_warnings()
+        .iter()
+        .for_each(|warning| tracing::warn!("{warning}"));
     // As the report shows it: a secret may have been pasted into its path.
-    let base = config.report.settings.iter().find(|row| row.key == "upstream.base_url");
+    let base = config
+        .report
+        .settings
+        .iter()
+        .find(|row| row.key == "upstream.base_url");
     let base = base.map_or_else(String::new, |row| row.shown.clone());
-    let forgotten = config.keeping.as_ref().and_then(|keeping| keeping.keep().err());
+    let forgotten = config
+        .keeping
+        .as_ref()
+        .and_then(|keeping| keeping.keep().err());
     if let Some(problem) = forgotten {
         tracing::warn!("what was revoked of callers cannot be remembered: {problem}");
     }
@@ -100,7 +113,10 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
         () = stop_signal.asked() => {}
     }
     systemd::stopping();
-    tracing::info!(in_flight = gateway.in_flight(), "stopping: what was sent is finished, nothing new is taken");
+    tracing::info!(
+        in_flight = gateway.in_flight(),
+        "stopping: what was sent is finished, nothing new is taken"
+    );
     stop.cancel();
     tokio::select! {
         ended = &mut running => {
@@ -120,7 +136,11 @@ fn plan(config: Config) -> Plan {
     Plan {
         configuration: config.report.digest(),
         history: config.history,
-        standing_warnings: config.ready_warnings().into_iter().map(str::to_owned).collect(),
+        standing_warnings: config
+            .ready_warnings()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
         credentials: config.credentials,
         pair: config.pair,
         callers: config.callers,
@@ -142,26 +162,39 @@ fn plan(config: Config) -> Plan {
 fn announce(base: &str, addresses: &[Address]) {
     let listening: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let listening = listening.join(", ");
-    tracing::info!("crypto-proxy {} listens on {listening} and calls {base}", env!("CARGO_PKG_VERSION"));
+    tracing::info!(
+        "crypto-proxy {} listens on {listening} and calls {base}",
+        env!("CARGO_PKG_VERSION")
+    );
     systemd::ready(&format!("listening on {listening}"));
 }
 
 fn describe(drained: Drained) -> String {
     match drained {
         Drained::Clean => "every call was finished".to_owned(),
-        Drained::Left(calls) => format!("{calls} calls were left; their lines say what may have become of them"),
+        Drained::Left(calls) => {
+            format!("{calls} calls were left; their lines say what may have become of them")
+        }
     }
 }
 
 async fn answer_hangups(mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        tracing::warn!("SIGHUP: nothing was reloaded; restart needed (systemctl restart crypto-proxy)");
+        tracing::warn!(
+            "SIGHUP: nothing was reloaded; restart needed (systemctl restart crypto-proxy)"
+        );
     }
 }
 
 /// No core file, and no reading of our memory by other processes of this user: it holds the keys.
 fn withhold_memory() {
-    let no_core = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let no_core = setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    );
     let not_dumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if no_core.is_err() || not_dumpable.is_err() {
         anstream::eprintln!("<4>this process could not be kept from leaving a core file");

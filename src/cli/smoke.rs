@@ -21,7 +21,12 @@ pub(super) struct Arguments {
     place: Where,
 }
 
-const PROBES: [Probe; 4] = [Probe::Public, Probe::Balance, Probe::OpenOrders, Probe::OrderHistory];
+const PROBES: [Probe; 4] = [
+    Probe::Public,
+    Probe::Balance,
+    Probe::OpenOrders,
+    Probe::OrderHistory,
+];
 
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
@@ -38,12 +43,33 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 
 fn print(looked: &Looked, conclusion: Conclusion) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    looked.problems().iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+    looked
+        .problems()
+        .iter()
+        .try_for_each(|problem| writeln!(out, "{problem}"))?;
     let expected = &looked.findings.expected;
-    for finding in looked.findings.list.iter().filter(|finding| PROBES.contains(&finding.probe)) {
-        let word = if finding.verdict(expected) == Verdict::Good { "PASS" } else { "FAIL" };
+    for finding in looked
+        .findings
+        .list
+        .iter()
+        .filter(|finding| PROBES.contains(&finding.probe))
+    {
+        let word = if finding.verdict(expected) == Verdict::Good {
+            "PASS"
+        } else {
+            "FAIL"
+        };
         let method = finding.probe.method().unwrap_or_default();
-        writeln!(out, "{word} {method:<26} {}, {} ms", finding.says(expected), finding.took.as_millis())?;
+        writeln!(
+            out,
+            "{word} {method:<26} {}, {} ms",
+            finding.says(expected),
+            finding.took.as_millis()
+        )?;
     }
-    if conclusion == Conclusion::Healthy { Ok(()) } else { writeln!(out, "why: crypto-proxy diagnose --alone") }
+    if conclusion == Conclusion::Healthy {
+        Ok(())
+    } else {
+        writeln!(out, "why: crypto-proxy diagnose --alone")
+    }
 }

@@ -51,8 +51,14 @@ pub(super) struct Arguments {
 
 impl Arguments {
     fn history(&self) -> PathBuf {
-        let in_state_dir = self.state_dir.as_ref().map(|directory| directory.join(FILE_NAME));
-        self.db.clone().or(in_state_dir).unwrap_or_else(history::default_file)
+        let in_state_dir = self
+            .state_dir
+            .as_ref()
+            .map(|directory| directory.join(FILE_NAME));
+        self.db
+            .clone()
+            .or(in_state_dir)
+            .unwrap_or_else(history::default_file)
     }
 }
 
@@ -94,15 +100,30 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn make(arguments: &Arguments, looked: &Looked, record: &Record, place: &Place) -> anyhow::Result<(PathBuf, Bundle)> {
-    let diagnosis = looked.diagnosis(bundle::without_unknown_methods(looked.past(&arguments.history())));
+fn make(
+    arguments: &Arguments,
+    looked: &Looked,
+    record: &Record,
+    place: &Place,
+) -> anyhow::Result<(PathBuf, Bundle)> {
+    let diagnosis = looked.diagnosis(bundle::without_unknown_methods(
+        looked.past(&arguments.history()),
+    ));
     let mut configuration = Vec::new();
-    check::tell(&looked.examined, &arguments.place.env_file, &mut configuration)?;
+    check::tell(
+        &looked.examined,
+        &arguments.place.env_file,
+        &mut configuration,
+    )?;
     let material = Material {
         issue: Uuid::new_v4(),
         report: diagnosis.report(),
         record,
-        caller_names: if arguments.with_caller_names { CallerNames::Shown } else { CallerNames::Counted },
+        caller_names: if arguments.with_caller_names {
+            CallerNames::Shown
+        } else {
+            CallerNames::Counted
+        },
         system: &System::of_this_machine(),
         configuration: &String::from_utf8(configuration)?,
     };
@@ -127,7 +148,9 @@ fn remarks(looked: &Looked, record: &Record) {
         anstream::eprintln!("crypto-proxy: without a history ({}: {why})", record.file);
     }
     if looked.examined.config.is_none() {
-        anstream::eprintln!("crypto-proxy: the configuration is not usable; configuration.txt says why");
+        anstream::eprintln!(
+            "crypto-proxy: the configuration is not usable; configuration.txt says why"
+        );
     }
     if looked.examined.leaks.too_short() > 0 {
         anstream::eprintln!(
@@ -145,9 +168,18 @@ fn tell(path: &Path, bundle: &Bundle, out: &mut impl Write) -> io::Result<()> {
         bundle.tar.len()
     )?;
     for file in &bundle.files {
-        writeln!(out, "  {:<18} {:>7}  {}", file.name, file.text.len(), file.about)?;
+        writeln!(
+            out,
+            "  {:<18} {:>7}  {}",
+            file.name,
+            file.text.len(),
+            file.about
+        )?;
     }
-    writeln!(out, "next step: read ticket.md, complete it, and attach the tar to a ticket at the exchange's support:")?;
+    writeln!(
+        out,
+        "next step: read ticket.md, complete it, and attach the tar to a ticket at the exchange's support:"
+    )?;
     writeln!(out, "  tar -xOf {} {}/ticket.md", quoted(path), bundle.name)
 }
 
@@ -155,5 +187,9 @@ fn tell(path: &Path, bundle: &Bundle, out: &mut impl Write) -> io::Result<()> {
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |char: char| char.is_ascii_alphanumeric() || "/._-+".contains(char);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }

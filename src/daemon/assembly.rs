@@ -95,23 +95,49 @@ impl Daemon {
         let (probing, examination) = (probing(&plan), plan.examination);
         let observed = Arc::new(Observed::new(plan.expected));
         let ca_file = plan.upstream.ca_file.clone();
-        let watch = egress::Watch::new(plan.egress, Arc::clone(&observed), plan.resolver.clone(), ca_file.as_deref())?;
+        let watch = egress::Watch::new(
+            plan.egress,
+            Arc::clone(&observed),
+            plan.resolver.clone(),
+            ca_file.as_deref(),
+        )?;
         let dialer = Dialer::new(plan.streams, &plan.upstream, plan.resolver.clone())?;
         let upstream = Upstream::new(&plan.upstream, plan.resolver, &signer)?;
         let bound = Bound::bind(&plan.server).await?;
         // Last: a start that cannot succeed is none, and leaves nothing in the history.
         let base_url = plan.upstream.base.to_string();
-        let start = history::Start { credentials: plan.credentials, base_url, configuration: plan.configuration };
-        let (history, pair) = History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
+        let start = history::Start {
+            credentials: plan.credentials,
+            base_url,
+            configuration: plan.configuration,
+        };
+        let (history, pair) =
+            History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
         let hints = Along::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
         let alarms = Along::new(Alarms::default());
         let reach = reach::Watch::new(plan.reach, probing.clone());
-        let own = [hand_to(&hints.to), hand_to(&alarms.to), probing.live.reader()];
-        let readers = own.into_iter().chain(reach.reader()).chain(history.reader()).collect();
+        let own = [
+            hand_to(&hints.to),
+            hand_to(&alarms.to),
+            probing.live.reader(),
+        ];
+        let readers = own
+            .into_iter()
+            .chain(reach.reader())
+            .chain(history.reader())
+            .collect();
         let examination = Examiner::new(probing, examination, recall(&history, &plan.clock));
-        let recorder = Arc::new(Recorder::new(signer.fingerprint(), Arc::clone(&observed), readers));
+        let recorder = Arc::new(Recorder::new(
+            signer.fingerprint(),
+            Arc::clone(&observed),
+            readers,
+        ));
         let clock = plan.clock.clone();
-        let replay = ReplayGuard::open(plan.state_dir.as_deref(), plan.callers.has_signing(), &clock);
+        let replay = ReplayGuard::open(
+            plan.state_dir.as_deref(),
+            plan.callers.has_signing(),
+            &clock,
+        );
         let parts = Parts {
             settings: plan.pipeline,
             callers: plan.callers,
@@ -134,7 +160,10 @@ impl Daemon {
         let gateway = Gateway::new(parts);
         let doors = Arc::new(Doors {
             gateway: Arc::clone(&gateway),
-            exchange_v1: ExchangeDoor::new(&plan.http.exchange_v1, plan.server.listen.iter().all(Address::is_local)),
+            exchange_v1: ExchangeDoor::new(
+                &plan.http.exchange_v1,
+                plan.server.listen.iter().all(Address::is_local),
+            ),
             settings: plan.http,
             tally: Arc::default(),
             status: StatusDesk::new(about, history.clone(), clock.clone()),
@@ -145,7 +174,18 @@ impl Daemon {
             alarms: alarms.reader.standing(),
             reach: reach.watched(),
         });
-        Ok(Self { gateway, doors, bound, server: plan.server, watch, reach, hints, alarms, history, observed })
+        Ok(Self {
+            gateway,
+            doors,
+            bound,
+            server: plan.server,
+            watch,
+            reach,
+            hints,
+            alarms,
+            history,
+            observed,
+        })
     }
 
     /// Where we listen.
@@ -174,16 +214,35 @@ impl Daemon {
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let Self { gateway, doors, bound, server, watch, reach, hints, alarms, history, observed } = self;
+        let Self {
+            gateway,
+            doors,
+            bound,
+            server,
+            watch,
+            reach,
+            hints,
+            alarms,
+            history,
+            observed,
+        } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(history.clone().follow_address(observed, watch.trigger().confirmed()));
+        tasks.spawn(
+            history
+                .clone()
+                .follow_address(observed, watch.trigger().confirmed()),
+        );
         tasks.spawn(watch.run(background.clone()));
         // Its last word would come too late for anybody: it ends with the signal to stop.
         tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(hints.reader.run(hints.reports));
         tasks.spawn(alarms.reader.run(alarms.reports));
-        tasks.spawn(tell_tally(Arc::clone(&doors), history.clone(), background.clone()));
+        tasks.spawn(tell_tally(
+            Arc::clone(&doors),
+            history.clone(),
+            background.clone(),
+        ));
         let drain_deadline = server.drain_deadline;
         let examination = Arc::clone(&doors.examination);
         let tally = Arc::clone(&doors.tally);
@@ -203,15 +262,25 @@ impl Daemon {
             left => Drained::Left(left),
         };
         background.cancel();
-        if tokio::time::timeout(LAST_MARK, gateway.replay().close()).await.is_err() {
-            tracing::warn!("the last mark of signed requests is not written: the next start refuses them for seconds");
+        if tokio::time::timeout(LAST_MARK, gateway.replay().close())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the last mark of signed requests is not written: the next start refuses them for seconds"
+            );
         }
         // Who reads along ends when it has read what there is; a record that is written later has no copy.
         drop((hints.to, alarms.to));
         tasks.spawn(async move { examination.ended().await });
-        let _ =
-            tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
-        if tokio::time::timeout(LAST_BATCH, history.close()).await.is_err() {
+        let _ = tokio::time::timeout(Duration::from_secs(1), async {
+            while tasks.join_next().await.is_some() {}
+        })
+        .await;
+        if tokio::time::timeout(LAST_BATCH, history.close())
+            .await
+            .is_err()
+        {
             tracing::warn!("the history's last second is not written: the disk does not answer");
         }
         drained
@@ -221,7 +290,11 @@ impl Daemon {
 async fn tell_tally(doors: Arc<Doors>, history: History, stop: CancellationToken) {
     let mut ticks = tokio::time::interval_at(Instant::now() + TALLY_EVERY, TALLY_EVERY);
     let tell = || {
-        doors.tally.tell().into_iter().for_each(|(refused, count)| history.refused(refused.word(), count));
+        doors
+            .tally
+            .tell()
+            .into_iter()
+            .for_each(|(refused, count)| history.refused(refused.word(), count));
         doors.exchange_v1.tell();
     };
     loop {

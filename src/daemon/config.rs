@@ -116,7 +116,9 @@ pub struct Config {
 impl fmt::Debug for Config {
     /// Shows the redacted report only: a credential may have been pasted into any setting.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("report", &self.report)
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,7 +132,11 @@ impl Config {
     /// Short sentences for `GET /ready`, which anybody may read: nothing secret, no values.
     #[must_use]
     pub fn ready_warnings(&self) -> Vec<&'static str> {
-        let mut short: Vec<_> = self.warnings.iter().filter_map(|problem| problem.ready).collect();
+        let mut short: Vec<_> = self
+            .warnings
+            .iter()
+            .filter_map(|problem| problem.ready)
+            .collect();
         short.dedup();
         short
     }
@@ -223,51 +229,107 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let expected = settings::expected(&mut reader);
     settings::compare_with_process(&mut reader, &settings, sources);
     let rows = reader.into_rows();
-    let judge = Judge { published, exchange, reach: settings::reach(&settings.server.listen) };
+    let judge = Judge {
+        published,
+        exchange,
+        reach: settings::reach(&settings.server.listen),
+    };
     let places = callers::places(sources, settings.callers_file.as_deref());
     let mut known = callers::load(places.clone(), sources, &mut problems);
-    let mut report =
-        Report { sources: sources.describe(), credentials: Vec::new(), callers: known.rows.clone(), settings: rows };
+    let mut report = Report {
+        sources: sources.describe(),
+        credentials: Vec::new(),
+        callers: known.rows.clone(),
+        settings: rows,
+    };
     let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
-    let probing = credentials.clone().filter(|_| problems.allow_start()).map(|credentials| Probing {
-        ready: Ready { credentials, upstream: settings.upstream.clone(), egress: egress.clone() },
-        expected: expected.clone(),
-    });
+    let probing = credentials
+        .clone()
+        .filter(|_| problems.allow_start())
+        .map(|credentials| Probing {
+            ready: Ready {
+                credentials,
+                upstream: settings.upstream.clone(),
+                egress: egress.clone(),
+            },
+            expected: expected.clone(),
+        });
     let quoted = facts::quoted(&variables);
     let rows = &mut report.credentials;
-    let token = credentials::load_token(&variables, credentials.as_ref(), judge, &known, rows, &mut problems);
-    let shown = credentials::load_diagnosing(&variables, credentials.as_ref(), judge, &known, rows, &mut problems);
-    let asking = Asking { listen: settings.server.listen.clone(), token: shown };
+    let token = credentials::load_token(
+        &variables,
+        credentials.as_ref(),
+        judge,
+        &known,
+        rows,
+        &mut problems,
+    );
+    let shown = credentials::load_diagnosing(
+        &variables,
+        credentials.as_ref(),
+        judge,
+        &known,
+        rows,
+        &mut problems,
+    );
+    let asking = Asking {
+        listen: settings.server.listen.clone(),
+        token: shown,
+    };
     rows.extend(label_row(&variables));
     access::check(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
-    let key_label = report.credentials.iter().find(|row| row.key == names::LABEL).map(|row| row.shown.clone());
-    let key = credentials.as_ref().and_then(|credentials| key_facts(credentials, &report, key_label.clone()));
+    let key_label = report
+        .credentials
+        .iter()
+        .find(|row| row.key == names::LABEL)
+        .map(|row| row.shown.clone());
+    let key = credentials
+        .as_ref()
+        .and_then(|credentials| key_facts(credentials, &report, key_label.clone()));
     let (keeping, issued) = (known.keeping.take(), std::mem::take(&mut known.leaks));
-    let config = credentials.filter(|_| problems.allow_start()).map(|credentials| Config {
-        credentials,
-        key_label,
-        pair: CredentialFacts::default(),
-        callers: known.add_to(callers_of_the_environment(token, asking.token.as_ref(), settings.policy)),
-        keeping,
-        upstream: settings.upstream,
-        streams: settings.streams,
-        pipeline: settings.pipeline,
-        http: settings.http,
-        server: settings.server,
-        egress,
-        reach: settings.reach,
-        expected,
-        history: settings.history,
-        log: settings.log,
-        warnings: problems.warnings().cloned().collect(),
-        report: report.clone(),
-    });
-    let found_nothing = variables.iter().next().is_none() && !report.sources.iter().any(Row::is_a_file_that_was_read);
+    let config = credentials
+        .filter(|_| problems.allow_start())
+        .map(|credentials| Config {
+            credentials,
+            key_label,
+            pair: CredentialFacts::default(),
+            callers: known.add_to(callers_of_the_environment(
+                token,
+                asking.token.as_ref(),
+                settings.policy,
+            )),
+            keeping,
+            upstream: settings.upstream,
+            streams: settings.streams,
+            pipeline: settings.pipeline,
+            http: settings.http,
+            server: settings.server,
+            egress,
+            reach: settings.reach,
+            expected,
+            history: settings.history,
+            log: settings.log,
+            warnings: problems.warnings().cloned().collect(),
+            report: report.clone(),
+        });
+    let found_nothing = variables.iter().next().is_none()
+        && !report.sources.iter().any(Row::is_a_file_that_was_read);
     let mut leaks = withhold::leaks(&variables);
     leaks.join(issued);
     let pair = CredentialFacts::default();
-    let examined = Examined { config, problems, report, pair, probing, key, leaks, found_nothing, asking, places };
+    let examined = Examined {
+        config,
+        problems,
+        report,
+        pair,
+        probing,
+        key,
+        leaks,
+        found_nothing,
+        asking,
+        places,
+    };
     with_pair(examined, quoted)
 }
 
@@ -280,15 +342,30 @@ fn with_pair(mut examined: Examined, quoted: Vec<FlawFound>) -> Examined {
     examined
 }
 
-fn key_facts(credentials: &Credentials, report: &Report, label: Option<String>) -> Option<KeyFacts> {
+fn key_facts(
+    credentials: &Credentials,
+    report: &Report,
+    label: Option<String>,
+) -> Option<KeyFacts> {
     let row = report.credentials.first()?;
     let source = (row.key.clone(), row.source.clone());
-    Some(KeyFacts { fingerprint: credentials.key.fingerprint(), label, source })
+    Some(KeyFacts {
+        fingerprint: credentials.key.fingerprint(),
+        label,
+        source,
+    })
 }
 
 /// Without a token there is no default caller: then others were issued, or the daemon does not start.
-fn callers_of_the_environment(token: Option<TokenDigest>, diagnosing: Option<&Shown>, policy: Policy) -> Callers {
-    let caller = Arc::new(Caller { name: DEFAULT_CALLER.into(), policy });
+fn callers_of_the_environment(
+    token: Option<TokenDigest>,
+    diagnosing: Option<&Shown>,
+    policy: Policy,
+) -> Callers {
+    let caller = Arc::new(Caller {
+        name: DEFAULT_CALLER.into(),
+        policy,
+    });
     let callers = Callers::new(token.map(|token| (token, caller)).into_iter().collect());
     match diagnosing {
         Some(shown) => callers.with_diagnosing(shown.digest(), OPERATOR),

@@ -60,7 +60,9 @@ pub enum Problem {
     #[error("{path}: {lines}", path = .0.display(), lines = Lines(.1))]
     Faulty(PathBuf, Vec<Fault>),
     /// Marks that are not understood.
-    #[error("{0}: these marks are not understood: {1}; restore the file from a backup, or revoke all and issue anew")]
+    #[error(
+        "{0}: these marks are not understood: {1}; restore the file from a backup, or revoke all and issue anew"
+    )]
     Marks(PathBuf, String),
     /// A master key that others can read.
     #[error(
@@ -96,7 +98,9 @@ pub enum Problem {
     #[error("there is no caller {0}; crypto-proxy caller list shows them")]
     Unknown(String),
     /// A second rotation before the end of the first.
-    #[error("a rotation of {0} is under way: end it first (crypto-proxy caller rotate {0} --finish)")]
+    #[error(
+        "a rotation of {0} is under way: end it first (crypto-proxy caller rotate {0} --finish)"
+    )]
     Rotating(String),
     /// No rotation to be ended.
     #[error("no rotation of {0} is under way")]
@@ -112,7 +116,11 @@ impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, fault) in self.0.iter().enumerate() {
             let separator = if position == 0 { "" } else { "; " };
-            write!(f, "{separator}line {}: {}: {}; {}", fault.line, fault.key, fault.text, fault.remedy)?;
+            write!(
+                f,
+                "{separator}line {}: {}: {}; {}",
+                fault.line, fault.key, fault.text, fault.remedy
+            )?;
         }
         Ok(())
     }
@@ -132,7 +140,10 @@ impl Places {
     /// The file cannot be read, or has faults.
     pub fn read(&self) -> Result<(FileText, Vec<Entry>), Problem> {
         if self.named && !self.file.exists() {
-            return Err(Problem::Unreadable(self.file.clone(), io::ErrorKind::NotFound.into()));
+            return Err(Problem::Unreadable(
+                self.file.clone(),
+                io::ErrorKind::NotFound.into(),
+            ));
         }
         edit::read(self)
     }
@@ -142,14 +153,19 @@ impl Places {
     /// # Errors
     /// [`Problem::NoStateDirectory`].
     pub fn marks(&self) -> Result<PathBuf, Problem> {
-        self.state_directory.as_ref().map(|directory| directory.join(MARKS_NAME)).ok_or(Problem::NoStateDirectory)
+        self.state_directory
+            .as_ref()
+            .map(|directory| directory.join(MARKS_NAME))
+            .ok_or(Problem::NoStateDirectory)
     }
 }
 
 /// A time as the file has it.
 #[must_use]
 pub fn moment(ms: u64) -> String {
-    let at = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms / 1000 * 1000).ok());
+    let at = i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms / 1000 * 1000).ok());
     at.map_or_else(|| "9999-12-30T22:00:00Z".to_owned(), |at| at.to_string())
 }
 

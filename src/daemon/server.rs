@@ -119,7 +119,13 @@ impl Bound {
     /// Serves `front` on every address until `stop`, then lets the open connections finish their requests.
     ///
     /// Returns when the last connection has ended; whoever wants a limit on that puts one around it.
-    pub async fn serve(self, settings: Settings, front: Front, tally: Arc<Tally>, stop: CancellationToken) {
+    pub async fn serve(
+        self,
+        settings: Settings,
+        front: Front,
+        tally: Arc<Tally>,
+        stop: CancellationToken,
+    ) {
         let shared = Arc::new(Shared {
             room: Arc::new(Semaphore::new(settings.max_connections)),
             reserve: Arc::new(Semaphore::new(RESERVE)),
@@ -167,8 +173,14 @@ async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
 
 /// Gives a connection a place, one in the reserve, or a 503.
 fn admit(stream: Stream, source: Source, shared: &Arc<Shared>) {
-    let normal = Arc::clone(&shared.room).try_acquire_owned().map(|place| (place, Mode::Normal));
-    let place = normal.or_else(|_| Arc::clone(&shared.reserve).try_acquire_owned().map(|place| (place, Mode::Reserve)));
+    let normal = Arc::clone(&shared.room)
+        .try_acquire_owned()
+        .map(|place| (place, Mode::Normal));
+    let place = normal.or_else(|_| {
+        Arc::clone(&shared.reserve)
+            .try_acquire_owned()
+            .map(|place| (place, Mode::Reserve))
+    });
     let task = Arc::clone(shared);
     match place {
         Ok((place, mode)) => drop(shared.connections.spawn(async move {

@@ -33,20 +33,30 @@ pub fn ready(status: &str) {
 /// Says that we are draining.
 pub fn stopping() {
     STOPPING.store(true, Ordering::Relaxed);
-    tell(&[NotifyState::Stopping, NotifyState::Status("finishing calls that were sent")]);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status("finishing calls that were sent"),
+    ]);
 }
 
 /// Feeds the watchdog for as long as the accept loop answers; returns at once where systemd asks for none.
 pub async fn feed_watchdog(address: Address) {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     let mut ticks = interval(limit / 3);
     loop {
         ticks.tick().await;
         // Stopping, the listener is closed on purpose; that this task still runs is all there is to prove.
-        if STOPPING.load(Ordering::Relaxed) || answers(&address).await || STOPPING.load(Ordering::Relaxed) {
+        if STOPPING.load(Ordering::Relaxed)
+            || answers(&address).await
+            || STOPPING.load(Ordering::Relaxed)
+        {
             tell(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!("the listener does not answer its own probe; systemd will restart this process");
+            tracing::error!(
+                "the listener does not answer its own probe; systemd will restart this process"
+            );
         }
     }
 }
@@ -55,7 +65,10 @@ pub async fn feed_watchdog(address: Address) {
 /// calls under way: an address that the machine does not have (yet, or any more), and no descriptor for the probe.
 pub async fn answers(address: &Address) -> bool {
     let nowhere = matches!(address, Address::Tcp(address) if !Bound::is_assigned(*address));
-    nowhere || timeout(PROBE_DEADLINE, probe(address)).await.is_ok_and(|probed| is_alive(&probed))
+    nowhere
+        || timeout(PROBE_DEADLINE, probe(address))
+            .await
+            .is_ok_and(|probed| is_alive(&probed))
 }
 
 fn is_alive(probed: &std::io::Result<()>) -> bool {
@@ -96,9 +109,15 @@ pub async fn probe(address: &Address) -> std::io::Result<()> {
 }
 
 async fn health(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
-    stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .await?;
     let mut answer = [0; 13];
     stream.read_exact(&mut answer).await?;
     let lives = matches!(&answer, b"HTTP/1.1 200 " | b"HTTP/1.1 503 ");
-    if lives { Ok(()) } else { Err(std::io::ErrorKind::InvalidData.into()) }
+    if lives {
+        Ok(())
+    } else {
+        Err(std::io::ErrorKind::InvalidData.into())
+    }
 }

@@ -99,9 +99,13 @@ pub struct Telemetry {
 /// When there is no thread to be had, or when logging is installed already. A journal that does not answer is no
 /// error: lines go to stderr until it does.
 pub fn install(settings: Settings) -> Result<Telemetry, InstallError> {
-    let sink = resolve(settings.sink, systemd_journal_logger::connected_to_journal());
+    let sink = resolve(
+        settings.sink,
+        systemd_journal_logger::connected_to_journal(),
+    );
     let telemetry = Telemetry::start(settings, structure(sink), output(sink))?;
-    tracing::dispatcher::set_global_default(telemetry.dispatch()).map_err(|_| InstallError::AlreadyInstalled)?;
+    tracing::dispatcher::set_global_default(telemetry.dispatch())
+        .map_err(|_| InstallError::AlreadyInstalled)?;
     Ok(telemetry)
 }
 
@@ -111,14 +115,30 @@ impl Telemetry {
     /// # Errors
     ///
     /// When there is no thread to be had.
-    pub fn with_writer(settings: Settings, out: impl Write + Send + 'static) -> Result<Self, InstallError> {
-        let format = if settings.sink == Sink::Json { Format::Json } else { Format::Prefixed };
-        Self::start(settings, structure(settings.sink), Box::new(Console::new(format, out)))
+    pub fn with_writer(
+        settings: Settings,
+        out: impl Write + Send + 'static,
+    ) -> Result<Self, InstallError> {
+        let format = if settings.sink == Sink::Json {
+            Format::Json
+        } else {
+            Format::Prefixed
+        };
+        Self::start(
+            settings,
+            structure(settings.sink),
+            Box::new(Console::new(format, out)),
+        )
     }
 
-    fn start(settings: Settings, structure: Structure, output: Box<dyn Output>) -> Result<Self, InstallError> {
+    fn start(
+        settings: Settings,
+        structure: Structure,
+        output: Box<dyn Output>,
+    ) -> Result<Self, InstallError> {
         let queues = Arc::new(Queues::new(settings.queue_lines));
-        let dispatch = Intake::new(settings.level, structure, Feed::new(Arc::clone(&queues))).into_dispatch();
+        let dispatch =
+            Intake::new(settings.level, structure, Feed::new(Arc::clone(&queues))).into_dispatch();
         let drained = Arc::clone(&queues);
         thread::Builder::new()
             .name(writer::THREAD.to_owned())
@@ -158,7 +178,10 @@ fn output(sink: Sink) -> Box<dyn Output> {
     match sink {
         Sink::Auto | Sink::Stderr => Box::new(stderr()),
         Sink::Json => Box::new(Console::new(Format::Json, io::stderr())),
-        Sink::Journal => Box::new(Journal::new(journal::connect, Console::new(Format::Prefixed, io::stderr()))),
+        Sink::Journal => Box::new(Journal::new(
+            journal::connect,
+            Console::new(Format::Prefixed, io::stderr()),
+        )),
     }
 }
 

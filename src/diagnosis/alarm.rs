@@ -44,7 +44,13 @@ impl Standing {
     /// The methods that are refused after they were accepted.
     #[must_use]
     pub fn refused_methods(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).methods.iter().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .methods
+            .iter()
+            .cloned()
+            .collect()
     }
 
     fn change(&self, change: impl FnOnce(&mut Stand)) {
@@ -108,11 +114,20 @@ impl Alarms {
 
     fn read(&mut self, report: &CallReport, now: Instant) {
         // Methods that the catalogue does not know would let callers fill the memory.
-        let (Some(method), Some(_)) = (report.method.as_deref(), report.class) else { return };
-        if self.key_fingerprint.as_ref().is_some_and(|known| *known != report.key_fingerprint) {
+        let (Some(method), Some(_)) = (report.method.as_deref(), report.class) else {
+            return;
+        };
+        if self
+            .key_fingerprint
+            .as_ref()
+            .is_some_and(|known| *known != report.key_fingerprint)
+        {
             // Another pair: what the one before was used to says nothing about it.
             self.standing.change(|stand| *stand = Stand::default());
-            *self = Self { standing: self.standing(), ..Self::default() };
+            *self = Self {
+                standing: self.standing(),
+                ..Self::default()
+            };
         }
         self.key_fingerprint = Some(Arc::clone(&report.key_fingerprint));
         if is_accepted(report) {
@@ -145,7 +160,9 @@ impl Alarms {
         let known = self.methods.entry(method.to_owned()).or_default();
         let streak = known.refused.get_or_insert(Streak::new(now));
         streak.calls = streak.calls.saturating_add(1);
-        let Some(accepted) = known.accepted.filter(|_| streak.calls == 1) else { return false };
+        let Some(accepted) = known.accepted.filter(|_| streak.calls == 1) else {
+            return false;
+        };
         self.standing.change(|stand| {
             stand.methods.insert(method.to_owned());
         });
@@ -170,7 +187,9 @@ impl Alarms {
         let many = outage.methods.len() >= METHODS || outage.streak.calls >= CALLS;
         if many && outage.is_new {
             outage.is_raised = true;
-            let last = self.accepted.map(|accepted| now.saturating_duration_since(accepted));
+            let last = self
+                .accepted
+                .map(|accepted| now.saturating_duration_since(accepted));
             line::write_all(report, outage.streak.calls, outage.methods.len(), last);
             self.standing.change(|stand| stand.all = true);
         }

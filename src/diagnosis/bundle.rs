@@ -83,38 +83,72 @@ const ARCHIVE: &str = "(the archive itself)";
 /// [`Refusal`].
 pub fn pack(material: &Material<'_>, leaks: &LeakSearch) -> Result<Bundle, Refusal> {
     let files = files(material)?;
-    if let Some(file) = files.iter().find(|file| leaks.occurs_in(file.text.as_bytes())) {
+    if let Some(file) = files
+        .iter()
+        .find(|file| leaks.occurs_in(file.text.as_bytes()))
+    {
         return Err(Refusal::Leak(file.name));
     }
     let at_ms = material.report.findings.at_ms;
     let name = format!("crypto-proxy-support-{}", plain::compact_time(at_ms));
     let tar = archive::tar(&name, &files, at_ms / 1000)?;
-    if leaks.occurs_in(&tar) { Err(Refusal::Leak(ARCHIVE)) } else { Ok(Bundle { name, files, tar }) }
+    if leaks.occurs_in(&tar) {
+        Err(Refusal::Leak(ARCHIVE))
+    } else {
+        Ok(Bundle { name, files, tar })
+    }
 }
 
 fn files(material: &Material<'_>) -> Result<Vec<File>, std::io::Error> {
-    let Material { report, record, configuration, .. } = material;
-    let file = |name, about, text: String| File { name, about, text: plain::lines(&text) };
-    let json = |value: Value| serde_json::to_string_pretty(&plain::value(value)).map(|text| text + "\n");
+    let Material {
+        report,
+        record,
+        configuration,
+        ..
+    } = material;
+    let file = |name, about, text: String| File {
+        name,
+        about,
+        text: plain::lines(&text),
+    };
+    let json =
+        |value: Value| serde_json::to_string_pretty(&plain::value(value)).map(|text| text + "\n");
     let mut files = vec![
-        file("ticket.md", "the ticket: read it, complete it, send it", ticket::write(material)),
-        file("diagnosis.json", "what the probes saw and what may stand behind it, for programs", json(report.json())?),
-        file("diagnosis.txt", "the same for people, as `crypto-proxy diagnose` prints it", report.text(Paint::Plain)),
+        file(
+            "ticket.md",
+            "the ticket: read it, complete it, send it",
+            ticket::write(material),
+        ),
+        file(
+            "diagnosis.json",
+            "what the probes saw and what may stand behind it, for programs",
+            json(report.json())?,
+        ),
+        file(
+            "diagnosis.txt",
+            "the same for people, as `crypto-proxy diagnose` prints it",
+            report.text(Paint::Plain),
+        ),
         file(
             "history.json",
             "what changed and when, the last good and the first bad call of each method, calls per hour",
             json(record.json(report.findings.at_ms, material.caller_names))?,
         ),
-        file("configuration.txt", "every setting and its source, redacted, as `crypto-proxy check` prints it", {
-            (*configuration).to_owned()
-        }),
+        file(
+            "configuration.txt",
+            "every setting and its source, redacted, as `crypto-proxy check` prints it",
+            { (*configuration).to_owned() },
+        ),
     ];
     files.push(file("README.txt", "this list", readme(material, &files)));
     Ok(files)
 }
 
 fn readme(material: &Material<'_>, files: &[File]) -> String {
-    let list: String = files.iter().map(|file| format!("{:<18} {}\n", file.name, file.about)).collect();
+    let list: String = files
+        .iter()
+        .map(|file| format!("{:<18} {}\n", file.name, file.about))
+        .collect();
     let callers = match material.caller_names {
         CallerNames::Counted => "How many callers there are is in it, not their names.",
         CallerNames::Shown => "The names of the callers are in it, as was asked for.",

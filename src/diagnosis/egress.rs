@@ -49,7 +49,11 @@ impl Settings {
     /// No watch.
     #[must_use]
     pub const fn off() -> Self {
-        Self { services: Vec::new(), interval: Duration::from_secs(300), deadline: Duration::from_secs(4) }
+        Self {
+            services: Vec::new(),
+            interval: Duration::from_secs(300),
+            deadline: Duration::from_secs(4),
+        }
     }
 }
 
@@ -66,7 +70,14 @@ impl Trigger {
     pub(super) fn held_by_a_test() -> (Self, Arc<Notify>, watch::Sender<Option<Instant>>) {
         let (sender, confirmed) = watch::channel(None);
         let wanted = Arc::<Notify>::default();
-        (Self { wanted: Arc::clone(&wanted), confirmed }, wanted, sender)
+        (
+            Self {
+                wanted: Arc::clone(&wanted),
+                confirmed,
+            },
+            wanted,
+            sender,
+        )
     }
 
     /// Asks for a measurement: at once, but at most once a minute, then as soon as the minute is over. Never waits.
@@ -105,15 +116,26 @@ impl Watch {
         ca_file: Option<&Path>,
     ) -> Result<Self, ClientProblem> {
         keep_one_per_origin(&mut settings.services);
-        let client = upstream::service_client(&settings.services, settings.deadline, ca_file, resolver)?;
+        let client =
+            upstream::service_client(&settings.services, settings.deadline, ca_file, resolver)?;
         let (wanted, confirmed) = (Arc::default(), watch::channel(None).0);
-        Ok(Self { settings, observed, client, wanted, confirmed, announcer: Announcer::default() })
+        Ok(Self {
+            settings,
+            observed,
+            client,
+            wanted,
+            confirmed,
+            announcer: Announcer::default(),
+        })
     }
 
     /// A handle that asks this watch for measurements.
     #[must_use]
     pub fn trigger(&self) -> Trigger {
-        Trigger { wanted: Arc::clone(&self.wanted), confirmed: self.confirmed.subscribe() }
+        Trigger {
+            wanted: Arc::clone(&self.wanted),
+            confirmed: self.confirmed.subscribe(),
+        }
     }
 
     /// Watches until `shutdown`; returns at once where there is no service to ask.
@@ -146,7 +168,9 @@ impl Watch {
 
     async fn measure(&mut self) {
         let began = Instant::now();
-        let Settings { services, deadline, .. } = &self.settings;
+        let Settings {
+            services, deadline, ..
+        } = &self.settings;
         let reading = agree(&ask_all(&self.client, services, *deadline).await);
         let confirmed = matches!(reading, Reading::Confirmed { .. });
         self.announcer.take(reading, &self.observed);

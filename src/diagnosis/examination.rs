@@ -37,7 +37,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { run_deadline: RUN_DEADLINE, apart: Duration::from_secs(60) }
+        Self {
+            run_deadline: RUN_DEADLINE,
+            apart: Duration::from_secs(60),
+        }
     }
 }
 
@@ -103,7 +106,9 @@ pub struct Examiner {
 
 impl fmt::Debug for Examiner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Examiner").field("whose", &self.whose).finish_non_exhaustive()
+        f.debug_struct("Examiner")
+            .field("whose", &self.whose)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,12 +117,26 @@ impl Examiner {
     #[must_use]
     pub fn new(mut plan: probes::Plan, settings: Settings, recall: Recall) -> Arc<Self> {
         plan.deadline = settings.run_deadline;
-        let (started, fingerprint) = (timestamp(plan.clock.now_ms()), plan.facts.fingerprint.as_deref());
+        let (started, fingerprint) = (
+            timestamp(plan.clock.now_ms()),
+            plan.facts.fingerprint.as_deref(),
+        );
         let fingerprint = fingerprint.unwrap_or("unknown");
-        let whose = format!("those of the running daemon (started {started}, key fingerprint {fingerprint})");
+        let whose = format!(
+            "those of the running daemon (started {started}, key fingerprint {fingerprint})"
+        );
         let (state, last, runs) = (Mutex::default(), ArcSwapOption::empty(), TaskTracker::new());
         let stop = CancellationToken::new();
-        Arc::new(Self { plan, apart: settings.apart, whose, recall: Arc::new(recall), state, last, stop, runs })
+        Arc::new(Self {
+            plan,
+            apart: settings.apart,
+            whose,
+            recall: Arc::new(recall),
+            state,
+            last,
+            stop,
+            runs,
+        })
     }
 
     /// What the last run came to; the statements of whoever asked for it are part of it.
@@ -167,18 +186,30 @@ impl Examiner {
             Ok(result) => result,
             Err(asked) => return asked,
         };
-        let look = result.wait_for(Option::is_some).await.ok().and_then(|look| look.clone());
+        let look = result
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|look| look.clone());
         match look {
-            Some(look) if look.statement == statement => Asked::Diagnosed(Arc::clone(&look.diagnosis)),
-            Some(look) => {
-                Asked::Diagnosed(Arc::new(self.conclude(look.findings.clone(), look.past.clone(), &statement)))
+            Some(look) if look.statement == statement => {
+                Asked::Diagnosed(Arc::clone(&look.diagnosis))
             }
+            Some(look) => Asked::Diagnosed(Arc::new(self.conclude(
+                look.findings.clone(),
+                look.past.clone(),
+                &statement,
+            ))),
             None if self.stop.is_cancelled() => Asked::Stopping,
             None => Asked::Defect,
         }
     }
 
-    fn join_or_begin(self: &Arc<Self>, asker: Asker, statement: &Statement) -> Result<Waiting, Asked> {
+    fn join_or_begin(
+        self: &Arc<Self>,
+        asker: Asker,
+        statement: &Statement,
+    ) -> Result<Waiting, Asked> {
         if self.stop.is_cancelled() {
             return Err(Asked::Stopping);
         }
@@ -187,14 +218,24 @@ impl Examiner {
             return Ok(running.clone());
         }
         let now = Instant::now();
-        let wait = state.began.map(|began| (began + self.apart).saturating_duration_since(now));
+        let wait = state
+            .began
+            .map(|began| (began + self.apart).saturating_duration_since(now));
         if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
             return Err(Asked::TooSoon { wait });
         }
         let (sender, result) = watch::channel(None);
-        *state = State { began: Some(now), running: Some(result.clone()) };
+        *state = State {
+            began: Some(now),
+            running: Some(result.clone()),
+        };
         drop(state);
-        self.runs.spawn(look::run(Arc::clone(self), asker, statement.clone(), sender));
+        self.runs.spawn(look::run(
+            Arc::clone(self),
+            asker,
+            statement.clone(),
+            sender,
+        ));
         Ok(result)
     }
 
@@ -202,16 +243,26 @@ impl Examiner {
     fn conclude(&self, findings: Findings, mut past: Past, statement: &Statement) -> Diagnosis {
         past.key_updated_ms = statement.key_updated_ms;
         past.told.clone_from(&statement.told);
-        past.daemon_fingerprint.clone_from(&self.plan.facts.fingerprint);
+        past.daemon_fingerprint
+            .clone_from(&self.plan.facts.fingerprint);
         past.probed_by_the_daemon = true;
         // The rule compares the file's key with the daemon's: for it alone, the key that was found is the file's.
         let mut case = findings.clone();
-        let credentials = case.list.iter_mut().find_map(|finding| finding.credentials_mut());
+        let credentials = case
+            .list
+            .iter_mut()
+            .find_map(|finding| finding.credentials_mut());
         if let (Some(facts), Some(file)) = (credentials, &statement.file_fingerprint) {
             facts.fingerprint = Some(file.clone());
         }
         let ranking = causes::rank(&case, &past);
-        Diagnosis { findings, ranking, past, whose: self.whose.clone(), problems: Vec::new() }
+        Diagnosis {
+            findings,
+            ranking,
+            past,
+            whose: self.whose.clone(),
+            problems: Vec::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

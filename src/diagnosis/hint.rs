@@ -51,7 +51,15 @@ impl Hints {
     #[must_use]
     pub fn new(observed: Arc<Observed>, remeasure: egress::Trigger, pair: PairFacts) -> Self {
         let (experience, waiting) = (Experience::default(), Waiting::default());
-        Self { observed, remeasure, pair, experience, waiting, clock_is_off: false, last: Arc::default() }
+        Self {
+            observed,
+            remeasure,
+            pair,
+            experience,
+            waiting,
+            clock_is_off: false,
+            last: Arc::default(),
+        }
     }
 
     /// Where the last hints can be looked up.
@@ -86,8 +94,15 @@ impl Hints {
             self.pair = PairFacts::no_memory(self.pair.since);
         }
         let past = self.experience.past_of(report);
-        let facts = Facts { expected: self.observed.expected().clone(), pair: self.pair, past, now };
-        let Some(hint) = judge(&facts, report) else { return };
+        let facts = Facts {
+            expected: self.observed.expected().clone(),
+            pair: self.pair,
+            past,
+            now,
+        };
+        let Some(hint) = judge(&facts, report) else {
+            return;
+        };
         line::write(report, &hint);
         self.last.keep(report, hint, now);
         if let Some(kind) = Kind::of(report).filter(|kind| kind.may_be_the_address()) {

@@ -77,7 +77,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { enabled: true, max_calls: 1_000_000, max_age: Duration::from_secs(90 * 86_400) }
+        Self {
+            enabled: true,
+            max_calls: 1_000_000,
+            max_age: Duration::from_secs(90 * 86_400),
+        }
     }
 }
 
@@ -127,7 +131,11 @@ struct Desk {
 
 impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "History(on)" } else { "History(off)" })
+        f.write_str(if self.0.is_some() {
+            "History(on)"
+        } else {
+            "History(off)"
+        })
     }
 }
 
@@ -140,14 +148,25 @@ impl History {
 
     /// Opens the history in `dir`, and takes in what this daemon runs with. Reads and writes the file: for starts.
     #[must_use]
-    pub fn open(dir: Option<&Path>, settings: Settings, start: Start, clock: &Clock) -> (Self, PairFacts) {
+    pub fn open(
+        dir: Option<&Path>,
+        settings: Settings,
+        start: Start,
+        clock: &Clock,
+    ) -> (Self, PairFacts) {
         let now_ms = clock.now_ms();
         let off = |why: &str| {
-            tracing::info!("no history is kept ({why}): what changed, half of the credentials too, is not noticed");
+            tracing::info!(
+                "no history is kept ({why}): what changed, half of the credentials too, is not noticed"
+            );
             (Self::off(), PairFacts::no_memory(now_ms))
         };
         let Some(dir) = dir.filter(|_| settings.enabled) else {
-            return off(if settings.enabled { "no state directory" } else { "history.enabled = false" });
+            return off(if settings.enabled {
+                "no state directory"
+            } else {
+                "history.enabled = false"
+            });
         };
         if !dir.is_dir() {
             return off("the state directory is not there");
@@ -167,7 +186,9 @@ impl History {
             Ok(facts) => facts,
             Err(Problem::Newer(version)) => return off(&Problem::Newer(version).to_string()),
             Err(problem) => {
-                tracing::warn!("the history cannot be used ({problem}): calls go on, and it is tried again");
+                tracing::warn!(
+                    "the history cannot be used ({problem}): calls go on, and it is tried again"
+                );
                 PairFacts::no_memory(now_ms)
             }
         };
@@ -177,13 +198,26 @@ impl History {
     fn spawn(writer: Writer) -> std::io::Result<Self> {
         let (entries, receiver) = mpsc::sync_channel(QUEUE);
         let (asks, asked) = mpsc::channel();
-        let (path, shared, clock) = (writer.path.clone(), Arc::clone(&writer.shared), writer.clock.clone());
+        let (path, shared, clock) = (
+            writer.path.clone(),
+            Arc::clone(&writer.shared),
+            writer.clock.clone(),
+        );
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
-        let thread = thread::Builder::new().name("history".to_owned()).spawn(move || {
-            tracing::dispatcher::with_default(&dispatch, || writer.run(&receiver, &asked));
-        })?;
+        let thread = thread::Builder::new()
+            .name("history".to_owned())
+            .spawn(move || {
+                tracing::dispatcher::with_default(&dispatch, || writer.run(&receiver, &asked));
+            })?;
         let writer = thread.thread().clone();
-        Ok(Self(Some(Arc::new(Desk { path, entries, asks: Mutex::new(asks), writer, shared, clock }))))
+        Ok(Self(Some(Arc::new(Desk {
+            path,
+            entries,
+            asks: Mutex::new(asks),
+            writer,
+            shared,
+            clock,
+        }))))
     }
 
     /// Opens it for questions, where a history is kept. Reads the disk: not for the path of a call.
@@ -191,14 +225,19 @@ impl History {
     /// # Errors
     /// [`Problem`].
     pub fn questions(&self) -> Result<Option<Questions>, Problem> {
-        self.0.as_ref().map(|desk| Questions::open(&desk.path)).transpose()
+        self.0
+            .as_ref()
+            .map(|desk| Questions::open(&desk.path))
+            .transpose()
     }
 
     /// Reads along with the records.
     #[must_use]
     pub fn reader(&self) -> Option<Reader> {
         let desk = Arc::clone(self.0.as_ref()?);
-        Some(Box::new(move |report| desk.hand_over(Entry::Call(desk.clock.now_ms(), Arc::clone(report)))))
+        Some(Box::new(move |report| {
+            desk.hand_over(Entry::Call(desk.clock.now_ms(), Arc::clone(report)))
+        }))
     }
 
     /// Notes requests that were refused before a caller was known, by a stable word for why.
@@ -238,7 +277,11 @@ impl History {
     async fn ask(&self, ask: impl FnOnce(oneshot::Sender<()>) -> Ask) {
         let Some(desk) = &self.0 else { return };
         let (done, wait) = oneshot::channel();
-        let sent = desk.asks.lock().unwrap_or_else(PoisonError::into_inner).send(ask(done));
+        let sent = desk
+            .asks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .send(ask(done));
         if sent.is_ok() {
             desk.hurry();
             // Where there is no room, the writer is not waiting for anything.
@@ -252,7 +295,9 @@ impl Desk {
     /// Never waits: where there is no room, one more is lost. Most calls wake nobody: the writer sleeps by the clock.
     fn hand_over(&self, entry: Entry) {
         match self.entries.try_send(entry) {
-            Ok(()) if self.shared.waiting.fetch_add(1, Ordering::Relaxed) == QUEUE / 2 => self.hurry(),
+            Ok(()) if self.shared.waiting.fetch_add(1, Ordering::Relaxed) == QUEUE / 2 => {
+                self.hurry()
+            }
             Err(TrySendError::Full(Entry::Call(..))) => {
                 self.shared.lost.fetch_add(1, Ordering::Relaxed);
             }

@@ -24,8 +24,12 @@ impl Lines {
     /// Listens on this thread until dropped.
     pub(super) fn listen() -> Self {
         let kept = Kept::default();
-        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(kept.clone()));
-        Self { kept, _guard: guard }
+        let guard =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(kept.clone()));
+        Self {
+            kept,
+            _guard: guard,
+        }
     }
 
     /// Takes the lines since the last look: level, message, and the `CRYPTO_…` fields behind a `|`.
@@ -36,12 +40,19 @@ impl Lines {
 
 impl<S: Subscriber> Layer<S> for Kept {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if *event.metadata().level() > Level::INFO || !event.metadata().target().starts_with("crypto_proxy") {
+        if *event.metadata().level() > Level::INFO
+            || !event.metadata().target().starts_with("crypto_proxy")
+        {
             return;
         }
         let mut line = Line::default();
         event.record(&mut line);
-        self.0.lock().unwrap().push(format!("{} {} |{}", event.metadata().level(), line.message, line.fields));
+        self.0.lock().unwrap().push(format!(
+            "{} {} |{}",
+            event.metadata().level(),
+            line.message,
+            line.fields
+        ));
     }
 }
 

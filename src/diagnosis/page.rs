@@ -78,7 +78,9 @@ impl Outside {
     #[must_use]
     pub fn of(observed: &Observed, now_ms: u64) -> Self {
         let age_ms = |age: std::time::Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        let address = observed.outbound().map(|seen| (seen.address, now_ms.saturating_sub(age_ms(seen.age()))));
+        let address = observed
+            .outbound()
+            .map(|seen| (seen.address, now_ms.saturating_sub(age_ms(seen.age()))));
         Self {
             address,
             expected: observed.expected().clone(),
@@ -99,7 +101,9 @@ impl Outside {
     pub fn of_report(report: &Report<'_>) -> Self {
         let findings = report.findings;
         Self {
-            address: findings.outbound(Probe::Outbound).map(|address| (address, findings.at_ms)),
+            address: findings
+                .outbound(Probe::Outbound)
+                .map(|address| (address, findings.at_ms)),
             expected: findings.expected.clone(),
             skew: findings.skew(),
             unreachable: report.ranking.conclusion == Conclusion::Unreachable,
@@ -161,7 +165,11 @@ pub enum Memory<'a> {
 
 impl<'a> Memory<'a> {
     const fn recent(self) -> Option<&'a Recent> {
-        if let Self::Read(recent) = self { Some(recent) } else { None }
+        if let Self::Read(recent) = self {
+            Some(recent)
+        } else {
+            None
+        }
     }
 }
 
@@ -229,17 +237,26 @@ impl StatusPage {
         let now_ms = known.now_ms;
         let recent = known.memory.recent();
         let (rows, more_methods) = matrix::rows(known);
-        let changes = recent.map(|recent| recent.changes_shown(now_ms)).unwrap_or_default();
+        let changes = recent
+            .map(|recent| recent.changes_shown(now_ms))
+            .unwrap_or_default();
         Self {
             place,
             version: env!("CARGO_PKG_VERSION"),
             made: Moment::at(now_ms, now_ms),
             environment: known.about.target.as_ref().map(environment),
             headline: Headline::of(known, &rows),
-            charts: recent.map(|recent| Chart::both(recent, now_ms)).unwrap_or_default(),
+            charts: recent
+                .map(|recent| Chart::both(recent, now_ms))
+                .unwrap_or_default(),
             facts: facts::list(known),
-            diagnosed: known.report.as_ref().map(|report| findings::shown(report, now_ms)),
-            failures: recent.map(|recent| recent.failures_shown(now_ms)).unwrap_or_default(),
+            diagnosed: known
+                .report
+                .as_ref()
+                .map(|report| findings::shown(report, now_ms)),
+            failures: recent
+                .map(|recent| recent.failures_shown(now_ms))
+                .unwrap_or_default(),
             memory: memory(known),
             rows,
             more_methods,
@@ -256,7 +273,8 @@ impl StatusPage {
     /// As HTML; where the template cannot be filled, which nothing in it can cause, as the reason.
     #[must_use]
     pub fn html(&self) -> String {
-        self.render().unwrap_or_else(|error| Text::of(error.to_string()).to_string())
+        self.render()
+            .unwrap_or_else(|error| Text::of(error.to_string()).to_string())
     }
 
     fn is_served(&self) -> bool {
@@ -287,7 +305,10 @@ fn memory(known: &Known<'_>) -> Text {
         Memory::Off => Text::of("No history is kept: what happened before is not known here."),
         Memory::Unread(why) => Text::of(format!("The history cannot be read: {why}.")),
         Memory::Read(recent) => match recent.begins_ms {
-            Some(begins_ms) => Text::of(format!("No history before {}.", Moment::at(begins_ms, known.now_ms).whole())),
+            Some(begins_ms) => Text::of(format!(
+                "No history before {}.",
+                Moment::at(begins_ms, known.now_ms).whole()
+            )),
             None => Text::of("The history is empty."),
         },
     }

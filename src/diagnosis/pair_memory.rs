@@ -94,7 +94,11 @@ impl PairFacts {
     /// What is known without a memory: nothing before `now_ms`.
     #[must_use]
     pub const fn no_memory(now_ms: u64) -> Self {
-        Self { change: Change::NoMemory, since: now_ms, origin: Origin::First }
+        Self {
+            change: Change::NoMemory,
+            since: now_ms,
+            origin: Origin::First,
+        }
     }
 }
 
@@ -103,7 +107,9 @@ pub(super) fn announce(facts: PairFacts, fingerprint: &str) {
     let half = match facts.change {
         Change::KeyChanged => "the API key changed and its secret did not",
         Change::SecretChanged => "the API secret changed and its key did not",
-        Change::Both => return announce_whole("key and secret changed since the last start", fingerprint),
+        Change::Both => {
+            return announce_whole("key and secret changed since the last start", fingerprint);
+        }
         Change::Same | Change::First | Change::NoMemory => return,
     };
     if !matches!(facts.origin, Origin::Half { .. }) {

@@ -98,24 +98,46 @@ struct Run<'r> {
 /// Makes every probe of the plan.
 pub async fn run(plan: &Plan, tell: Tell<'_>) -> Findings {
     let (began, at_ms) = (Instant::now(), plan.clock.now_ms());
-    let run = Run { plan, end: began + plan.deadline, tell };
+    let run = Run {
+        plan,
+        end: began + plan.deadline,
+        tell,
+    };
     let mut list = Vec::new();
     if run.is_wanted(Probe::SelfTest) {
-        list.push(run.found(Probe::Credentials, Seen::Credentials(plan.facts.clone()), Duration::ZERO));
+        list.push(run.found(
+            Probe::Credentials,
+            Seen::Credentials(plan.facts.clone()),
+            Duration::ZERO,
+        ));
         list.push(run.sign());
     }
     if let Some(ready) = &plan.ready {
-        let (exchange, outbound) = tokio::join!(exchange::ask(run, ready), outbound::measure(run, ready));
+        let (exchange, outbound) =
+            tokio::join!(exchange::ask(run, ready), outbound::measure(run, ready));
         list.extend(exchange.into_iter().chain(outbound));
     }
     for probe in Probe::ALL.iter().filter(|probe| run.is_wanted(**probe)) {
         if !list.iter().any(|finding| finding.probe == *probe) {
-            list.push(run.found(*probe, Seen::Skipped("the configuration cannot be used"), Duration::ZERO));
+            list.push(run.found(
+                *probe,
+                Seen::Skipped("the configuration cannot be used"),
+                Duration::ZERO,
+            ));
         }
     }
     list.sort_by_key(|finding| finding.probe);
-    let target = plan.ready.as_ref().map(|ready| Target::of(&ready.upstream.base));
-    Findings { at_ms, took: began.elapsed(), target, expected: plan.expected.clone(), list }
+    let target = plan
+        .ready
+        .as_ref()
+        .map(|ready| Target::of(&ready.upstream.base));
+    Findings {
+        at_ms,
+        took: began.elapsed(),
+        target,
+        expected: plan.expected.clone(),
+        list,
+    }
 }
 
 impl Run<'_> {
@@ -124,7 +146,12 @@ impl Run<'_> {
             Scope::WithCancel => true,
             Scope::Full => probe != Probe::CancelUnknown,
             Scope::Quick => {
-                let quick = [Probe::Public, Probe::Balance, Probe::OpenOrders, Probe::OrderHistory];
+                let quick = [
+                    Probe::Public,
+                    Probe::Balance,
+                    Probe::OpenOrders,
+                    Probe::OrderHistory,
+                ];
                 quick.contains(&probe) || probe < Probe::Public
             }
             Scope::Way => [Probe::Name, Probe::Tcp, Probe::Tls, Probe::Public].contains(&probe),
@@ -140,7 +167,10 @@ impl Run<'_> {
     fn sign(&self) -> Finding {
         let began = Instant::now();
         let summary = self_test::run();
-        let seen = Seen::SelfTest { right: summary.signed + summary.refused, wrong: summary.wrong.len() };
+        let seen = Seen::SelfTest {
+            right: summary.signed + summary.refused,
+            wrong: summary.wrong.len(),
+        };
         self.found(Probe::SelfTest, seen, began.elapsed())
     }
 
@@ -151,7 +181,11 @@ impl Run<'_> {
 
     /// What name, TCP and TLS may take together: the way alone is given the time that calls are given.
     fn patience_to_connect(&self, ready: &Ready) -> Duration {
-        let longest = if self.plan.scope == Scope::Way { self.left() } else { self.patience() };
+        let longest = if self.plan.scope == Scope::Way {
+            self.left()
+        } else {
+            self.patience()
+        };
         longest.min(ready.upstream.connect_deadline)
     }
 

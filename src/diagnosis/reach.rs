@@ -41,7 +41,10 @@ impl Settings {
     /// No watch.
     #[must_use]
     pub const fn off() -> Self {
-        Self { enabled: false, interval: Duration::from_secs(300) }
+        Self {
+            enabled: false,
+            interval: Duration::from_secs(300),
+        }
     }
 }
 
@@ -88,12 +91,23 @@ impl Watch {
     /// Prepares to measure the way of this plan; its scope and its deadline are the watch's own.
     #[must_use]
     pub fn new(settings: Settings, mut plan: probes::Plan) -> Self {
-        let to_connect = plan.ready.as_ref().map_or(PROBE_DEADLINE, |ready| ready.upstream.connect_deadline);
+        let to_connect = plan
+            .ready
+            .as_ref()
+            .map_or(PROBE_DEADLINE, |ready| ready.upstream.connect_deadline);
         plan.scope = Scope::Way;
         // To connect, to ask for the first time, to ask for the first byte.
         plan.deadline = to_connect + PROBE_DEADLINE * 2;
-        let watched = Watched { enabled: settings.enabled, ..Watched::default() };
-        Self { interval: settings.interval, plan, wanted: Arc::default(), watched: Arc::new(watched) }
+        let watched = Watched {
+            enabled: settings.enabled,
+            ..Watched::default()
+        };
+        Self {
+            interval: settings.interval,
+            plan,
+            wanted: Arc::default(),
+            watched: Arc::new(watched),
+        }
     }
 
     /// Where the last measurement can be looked up.
@@ -141,8 +155,15 @@ impl Watch {
                 time::sleep_until(last + AT_MOST_EVERY).await;
             }
         };
-        let failing = self.watched.standing().is_some_and(|standing| standing.last.fault.is_some());
-        let interval = if failing { self.interval.min(AT_MOST_EVERY) } else { self.interval };
+        let failing = self
+            .watched
+            .standing()
+            .is_some_and(|standing| standing.last.fault.is_some());
+        let interval = if failing {
+            self.interval.min(AT_MOST_EVERY)
+        } else {
+            self.interval
+        };
         if time::timeout(interval, wanted).await.is_ok() {
             *triggered = Some(Instant::now());
         }
@@ -153,18 +174,30 @@ impl Watched {
     /// Keeps a measurement, and says what changed by it.
     fn take(&self, last: Measurement) {
         let before = self.standing();
-        let same = before.as_ref().filter(|before| before.last.comes_to() == last.comes_to());
+        let same = before
+            .as_ref()
+            .filter(|before| before.last.comes_to() == last.comes_to());
         let since_ms = same.map_or(last.at_ms, |same| same.since_ms);
         if same.is_none() {
             line::write(&last, before.as_deref());
         }
-        self.standing.store(Some(Arc::new(Standing { last, since_ms })));
+        self.standing
+            .store(Some(Arc::new(Standing { last, since_ms })));
     }
 }
 
 /// The words of `Failure` for a call that was not answered because of the way; a test compares them.
-const ON_THE_WAY: [&str; 9] =
-    ["dns", "address_refused", "connect", "connect_deadline", "tls", "lost", "deadline", "redirected", "upgraded"];
+const ON_THE_WAY: [&str; 9] = [
+    "dns",
+    "address_refused",
+    "connect",
+    "connect_deadline",
+    "tls",
+    "lost",
+    "deadline",
+    "redirected",
+    "upgraded",
+];
 
 fn failed_on_the_way(report: &CallReport) -> bool {
     report.why.is_some_and(|why| ON_THE_WAY.contains(&why))

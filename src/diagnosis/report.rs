@@ -53,8 +53,20 @@ impl Diagnosis {
     /// To be shown.
     #[must_use]
     pub fn report(&self) -> Report<'_> {
-        let Self { findings, ranking, past, whose, problems } = self;
-        Report { findings, ranking, past, whose, problems }
+        let Self {
+            findings,
+            ranking,
+            past,
+            whose,
+            problems,
+        } = self;
+        Report {
+            findings,
+            ranking,
+            past,
+            whose,
+            problems,
+        }
     }
 }
 
@@ -73,7 +85,12 @@ impl Conclusion {
     /// The conclusion of a word.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
-        let all = [Self::Healthy, Self::Trouble, Self::Unreachable, Self::Unusable];
+        let all = [
+            Self::Healthy,
+            Self::Trouble,
+            Self::Unreachable,
+            Self::Unusable,
+        ];
         all.into_iter().find(|conclusion| conclusion.word() == word)
     }
 }
@@ -115,7 +132,8 @@ impl Sheet {
 /// A time in milliseconds since 1970, in UTC.
 #[must_use]
 pub fn timestamp(at_ms: u64) -> String {
-    let at = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).unwrap_or_default()).unwrap_or_default();
+    let at = jiff::Timestamp::from_millisecond(i64::try_from(at_ms).unwrap_or_default())
+        .unwrap_or_default();
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -77,16 +77,25 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.signed + self.refused + self.wrong.len();
         let (signed, refused) = (self.signed, self.refused);
-        write!(f, "{all} signing vectors: {signed} signed and {refused} refused as they must be")?;
-        self.wrong.iter().try_for_each(|wrong| write!(f, "\nWRONG {wrong}"))
+        write!(
+            f,
+            "{all} signing vectors: {signed} signed and {refused} refused as they must be"
+        )?;
+        self.wrong
+            .iter()
+            .try_for_each(|wrong| write!(f, "\nWRONG {wrong}"))
     }
 }
 
 /// The vectors that are compiled in.
 #[must_use]
 pub fn vectors() -> Vectors {
-    #[expect(clippy::expect_used, reason = "the file is compiled in and read by a test")]
-    serde_json::from_str(include_str!("../../data/vectors.json")).expect("data/vectors.json has the vectors' shape")
+    #[expect(
+        clippy::expect_used,
+        reason = "the file is compiled in and read by a test"
+    )]
+    serde_json::from_str(include_str!("../../data/vectors.json"))
+        .expect("data/vectors.json has the vectors' shape")
 }
 
 /// Runs them all.
@@ -110,27 +119,45 @@ pub fn run() -> Summary {
 pub fn check(vector: &Vector) -> Result<(), String> {
     match (signed(vector), vector.proxy) {
         (Ok(signed), Expected::Sign | Expected::SignIfCanonical) => {
-            let expected =
-                (vector.params_string.clone().unwrap_or_default(), vector.signature.clone().unwrap_or_default());
-            if signed == expected { Ok(()) } else { Err("signed otherwise than the exchange's documents".to_owned()) }
+            let expected = (
+                vector.params_string.clone().unwrap_or_default(),
+                vector.signature.clone().unwrap_or_default(),
+            );
+            if signed == expected {
+                Ok(())
+            } else {
+                Err("signed otherwise than the exchange's documents".to_owned())
+            }
         }
-        (Err(refusal), Expected::Sign | Expected::SignIfCanonical) => Err(format!("refused, but is safe: {refusal}")),
-        (Ok(_), Expected::Refuse | Expected::RefuseAmbiguous) => Err("signed, but is not safe to sign".to_owned()),
+        (Err(refusal), Expected::Sign | Expected::SignIfCanonical) => {
+            Err(format!("refused, but is safe: {refusal}"))
+        }
+        (Ok(_), Expected::Refuse | Expected::RefuseAmbiguous) => {
+            Err("signed, but is not safe to sign".to_owned())
+        }
         (Err(_), Expected::Refuse | Expected::RefuseAmbiguous) => Ok(()),
     }
 }
 
 /// The params string and the signature, or the refusal.
 fn signed(vector: &Vector) -> Result<(String, String), String> {
-    let raw = |text: &str| serde_json::from_str::<Box<RawValue>>(text).map_err(|error| error.to_string());
+    let raw =
+        |text: &str| serde_json::from_str::<Box<RawValue>>(text).map_err(|error| error.to_string());
     let id = RequestId::parse(&raw(&vector.id_json)?).map_err(|invalid| invalid.to_string())?;
     let params = vector.params_json.as_deref().map(raw).transpose()?;
-    let params = Params::parse(params.as_deref(), Dialect::Documented).map_err(|invalid| invalid.to_string())?;
+    let params = Params::parse(params.as_deref(), Dialect::Documented)
+        .map_err(|invalid| invalid.to_string())?;
     let nonce = RequestId::parse(&vector.nonce).map_err(|invalid| invalid.to_string())?;
-    let credentials =
-        Credentials { key: ApiKey::new(vector.api_key.clone()), secret: ApiSecret::new(vector.secret.clone()) };
-    let (signature, _) =
-        Signer::new(credentials).signature(&vector.method, id.value(), params.canonical(), nonce.value());
+    let credentials = Credentials {
+        key: ApiKey::new(vector.api_key.clone()),
+        secret: ApiSecret::new(vector.secret.clone()),
+    };
+    let (signature, _) = Signer::new(credentials).signature(
+        &vector.method,
+        id.value(),
+        params.canonical(),
+        nonce.value(),
+    );
     Ok((params.canonical().to_owned(), signature.as_str().to_owned()))
 }
 
@@ -147,10 +174,17 @@ mod tests {
 
     #[test]
     fn a_vector_that_is_signed_otherwise_is_told() {
-        let mut vector = vectors().vectors.into_iter().find(|vector| vector.proxy == Expected::Sign).unwrap();
+        let mut vector = vectors()
+            .vectors
+            .into_iter()
+            .find(|vector| vector.proxy == Expected::Sign)
+            .unwrap();
         vector.signature = Some("0".repeat(64));
         assert!(check(&vector).is_err());
         vector.proxy = Expected::Refuse;
-        assert_eq!(check(&vector), Err("signed, but is not safe to sign".to_owned()));
+        assert_eq!(
+            check(&vector),
+            Err("signed, but is not safe to sign".to_owned())
+        );
     }
 }

@@ -69,12 +69,18 @@ impl Method {
     pub fn parse(name: &str) -> Result<Self, InvalidCall> {
         let private = name.starts_with("private/");
         if let Some(info) = methods::find(name) {
-            return Ok(Self { name: Name::Known(info), private });
+            return Ok(Self {
+                name: Name::Known(info),
+                private,
+            });
         }
         if !is_in_grammar(name) {
             return Err(InvalidCall::Method);
         }
-        Ok(Self { name: Name::Unknown(name.into()), private })
+        Ok(Self {
+            name: Name::Unknown(name.into()),
+            private,
+        })
     }
 
     /// The name as sent to the exchange.
@@ -119,8 +125,13 @@ fn is_in_grammar(name: &str) -> bool {
 }
 
 fn is_segment(segment: &str) -> bool {
-    segment.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
-        && segment.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    segment
+        .bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_lowercase())
+        && segment
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// The `id` of a call: 0 … 2^63−1.
@@ -137,9 +148,15 @@ impl RequestId {
     /// [`InvalidCall::Id`] for anything else: implementations disagree about the text to sign.
     pub fn parse(raw: &RawValue) -> Result<Self, InvalidCall> {
         let text = raw.get();
-        let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+        let digits = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+            .unwrap_or(text);
         let canonical = digits == "0" || !digits.starts_with(['0', '-', '+']);
-        let value = digits.parse().ok().filter(|value| i64::try_from(*value).is_ok());
+        let value = digits
+            .parse()
+            .ok()
+            .filter(|value| i64::try_from(*value).is_ok());
         value.filter(|_| canonical).map(Self).ok_or(InvalidCall::Id)
     }
 
@@ -206,7 +223,12 @@ impl Call {
         dialect: Dialect,
     ) -> Result<Self, InvalidCall> {
         let (method, params) = (Method::parse(method)?, Params::parse(params, dialect)?);
-        Ok(Self { id, method, params, layout: Layout::default() })
+        Ok(Self {
+            id,
+            method,
+            params,
+            layout: Layout::default(),
+        })
     }
 
     /// The same call, written as the client wrote its own.
@@ -224,7 +246,10 @@ impl Call {
     /// The names by which the orders of this call can be found again.
     #[must_use]
     pub fn order_ids(&self) -> OrderIds {
-        let client_id = self.method.info().map_or(ClientId::None, |info| info.client_id);
+        let client_id = self
+            .method
+            .info()
+            .map_or(ClientId::None, |info| info.client_id);
         OrderIds::read(client_id, &self.params.text)
     }
 }
@@ -311,8 +336,18 @@ mod tests {
         assert_eq!(id("0"), Some(0));
         assert_eq!(id("\"42\""), Some(42));
         assert_eq!(id("9223372036854775807"), Some(9_223_372_036_854_775_807));
-        for refused in ["\"007\"", "9223372036854775808", "-1", "1.0", "1e3", "\"\"", "\"+1\"", "null", "[]", "\"00\""]
-        {
+        for refused in [
+            "\"007\"",
+            "9223372036854775808",
+            "-1",
+            "1.0",
+            "1e3",
+            "\"\"",
+            "\"+1\"",
+            "null",
+            "[]",
+            "\"00\"",
+        ] {
             assert_eq!(id(refused), None, "{refused}");
         }
     }

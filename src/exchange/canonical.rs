@@ -42,7 +42,11 @@ pub fn params_string(params: &RawValue, dialect: Dialect) -> Result<String, Unsi
     if Kind::of(params) != Kind::Object {
         return Err(Reason::NotAnObject.into());
     }
-    Writer { out: &mut out, dialect }.object(params, 0, "")?;
+    Writer {
+        out: &mut out,
+        dialect,
+    }
+    .object(params, 0, "")?;
     Ok(out)
 }
 
@@ -94,7 +98,8 @@ struct Writer<'o> {
 impl Writer<'_> {
     /// `list` is the key of the list that this object is an element of, or empty.
     fn object(&mut self, raw: &RawValue, level: u8, list: &str) -> Result<(), Unsignable> {
-        let Members(mut members) = serde_json::from_str(raw.get()).map_err(|_| Reason::BrokenString)?;
+        let Members(mut members) =
+            serde_json::from_str(raw.get()).map_err(|_| Reason::BrokenString)?;
         for (position, (key, _)) in members.iter().enumerate() {
             if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
                 return Err(Unsignable::from(Reason::KeyNotAscii).within_member(position));
@@ -102,18 +107,31 @@ impl Writer<'_> {
         }
         members.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         for (index, (key, value)) in members.iter().enumerate() {
-            if index.checked_sub(1).and_then(|before| members.get(before)).is_some_and(|(before, _)| before == key) {
+            if index
+                .checked_sub(1)
+                .and_then(|before| members.get(before))
+                .is_some_and(|(before, _)| before == key)
+            {
                 return Err(Unsignable::from(Reason::DuplicateKey).within_key(key));
             }
             self.out.push_str(key);
-            self.member(key, value, level, list).map_err(|refusal| refusal.within_key(key))?;
+            self.member(key, value, level, list)
+                .map_err(|refusal| refusal.within_key(key))?;
         }
         Ok(())
     }
 
-    fn member(&mut self, key: &str, value: &RawValue, level: u8, list: &str) -> Result<(), Unsignable> {
+    fn member(
+        &mut self,
+        key: &str,
+        value: &RawValue,
+        level: u8,
+        list: &str,
+    ) -> Result<(), Unsignable> {
         match Kind::of(value) {
-            Kind::List if key == "exec_inst" && list == "order_list" => self.exec_inst_of_leg(value),
+            Kind::List if key == "exec_inst" && list == "order_list" => {
+                self.exec_inst_of_leg(value)
+            }
             Kind::List => self.list(value, deeper(level)?, key),
             Kind::Object => self.object(value, deeper(level)?, ""),
             Kind::Number => self.number(value, number::Place::Member),
@@ -127,7 +145,8 @@ impl Writer<'_> {
 
     fn list(&mut self, raw: &RawValue, level: u8, key: &str) -> Result<(), Unsignable> {
         for (index, element) in elements(raw)?.into_iter().enumerate() {
-            self.element(element, level, key).map_err(|refusal| refusal.within_element(index))?;
+            self.element(element, level, key)
+                .map_err(|refusal| refusal.within_element(index))?;
         }
         Ok(())
     }
@@ -144,11 +163,15 @@ impl Writer<'_> {
 
     fn exec_inst_of_leg(&mut self, raw: &RawValue) -> Result<(), Unsignable> {
         let elements = elements(raw)?;
-        let all_strings = elements.iter().all(|element| Kind::of(element) == Kind::String);
+        let all_strings = elements
+            .iter()
+            .all(|element| Kind::of(element) == Kind::String);
         if self.dialect == Dialect::Documented || !all_strings {
             return Err(Reason::ExecInstListInOrderList.into());
         }
-        elements.into_iter().try_for_each(|element| self.text(element))
+        elements
+            .into_iter()
+            .try_for_each(|element| self.text(element))
     }
 
     fn number(&mut self, raw: &RawValue, place: number::Place) -> Result<(), Unsignable> {
@@ -160,7 +183,10 @@ impl Writer<'_> {
     /// A string's decoded content, or a boolean's text.
     fn text(&mut self, raw: &RawValue) -> Result<(), Unsignable> {
         let text = raw.get();
-        let Some(quoted) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        let Some(quoted) = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+        else {
             self.out.push_str(text);
             return Ok(());
         };
@@ -175,7 +201,11 @@ impl Writer<'_> {
 }
 
 fn deeper(level: u8) -> Result<u8, Unsignable> {
-    if level + 1 >= AMBIGUOUS_LEVEL { Err(Reason::TooDeep.into()) } else { Ok(level + 1) }
+    if level + 1 >= AMBIGUOUS_LEVEL {
+        Err(Reason::TooDeep.into())
+    } else {
+        Ok(level + 1)
+    }
 }
 
 fn elements(raw: &RawValue) -> Result<Vec<&RawValue>, Unsignable> {
@@ -220,14 +250,19 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a member name")
             }
-            fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+            fn visit_borrowed_str<E: serde::de::Error>(
+                self,
+                text: &'de str,
+            ) -> Result<Self::Value, E> {
                 Ok(Key(Cow::Borrowed(text)))
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(Key(Cow::Owned(text.to_owned())))
             }
         }
-        deserializer.deserialize_str(KeyVisitor).map_err(D::Error::custom)
+        deserializer
+            .deserialize_str(KeyVisitor)
+            .map_err(D::Error::custom)
     }
 }
 

@@ -16,7 +16,10 @@ const OF_THE_ACCOUNT: [(&str, &str); 11] = [
     ("user.positions", "private/get-positions"),
     ("user.account_risk", "private/user-balance"),
     ("user.position_balance", "private/get-positions"),
-    ("user.otc_qr_requests", "private/otc/get-open-quote-requests"),
+    (
+        "user.otc_qr_requests",
+        "private/otc/get-open-quote-requests",
+    ),
     ("user.otc_qr_quotes", "private/otc/get-open-quotes"),
     ("user.otc_deals", "private/otc/get-open-deals"),
 ];
@@ -53,7 +56,9 @@ pub fn is_of_the_market(channel: &str) -> bool {
 
 fn is_part(text: &str) -> bool {
     (1..=MAX_BYTES).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -64,32 +69,74 @@ mod tests {
     #[test]
     fn every_channel_of_the_account_amounts_to_a_method_of_the_catalogue() {
         for (channel, method) in OF_THE_ACCOUNT {
-            assert_eq!(of_the_account(channel), Some(OfTheAccount { method, instrument: None }));
-            assert!(methods::find(method).is_some_and(|info| info.class == methods::Class::Read), "{method}");
+            assert_eq!(
+                of_the_account(channel),
+                Some(OfTheAccount {
+                    method,
+                    instrument: None
+                })
+            );
+            assert!(
+                methods::find(method).is_some_and(|info| info.class == methods::Class::Read),
+                "{method}"
+            );
         }
         for (channel, method, instrument) in [
-            ("user.order.BTCUSD-PERP", "private/get-open-orders", "BTCUSD-PERP"),
-            ("user.advance.order.BTC_USD", "private/advanced/get-open-orders", "BTC_USD"),
+            (
+                "user.order.BTCUSD-PERP",
+                "private/get-open-orders",
+                "BTCUSD-PERP",
+            ),
+            (
+                "user.advance.order.BTC_USD",
+                "private/advanced/get-open-orders",
+                "BTC_USD",
+            ),
         ] {
-            assert_eq!(of_the_account(channel), Some(OfTheAccount { method, instrument: Some(instrument) }));
+            assert_eq!(
+                of_the_account(channel),
+                Some(OfTheAccount {
+                    method,
+                    instrument: Some(instrument)
+                })
+            );
         }
     }
 
     #[test]
     fn other_names_are_no_channels_of_the_account() {
-        for channel in ["", "user", "user.orders", "user.order.", "user.order.a.b", "ticker.BTC_USD", "user.order\n"] {
+        for channel in [
+            "",
+            "user",
+            "user.orders",
+            "user.order.",
+            "user.order.a.b",
+            "ticker.BTC_USD",
+            "user.order\n",
+        ] {
             assert_eq!(of_the_account(channel), None, "{channel:?}");
         }
     }
 
     #[test]
     fn channels_of_the_market_are_plain_names_outside_the_account() {
-        for channel in ["ticker.BTC_USD", "book.BTCUSD-PERP.10", "candlestick.1m.BTC_USD"] {
+        for channel in [
+            "ticker.BTC_USD",
+            "book.BTCUSD-PERP.10",
+            "candlestick.1m.BTC_USD",
+        ] {
             assert!(is_of_the_market(channel), "{channel}");
         }
-        for channel in
-            ["", "ticker", "user.order", "USER.order", "ticker.", "ticker.a b", "ticker.a\"", &"a.".repeat(99)]
-        {
+        for channel in [
+            "",
+            "ticker",
+            "user.order",
+            "USER.order",
+            "ticker.",
+            "ticker.a b",
+            "ticker.a\"",
+            &"a.".repeat(99),
+        ] {
             assert!(!is_of_the_market(channel), "{channel:?}");
         }
     }

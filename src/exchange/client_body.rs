@@ -99,8 +99,11 @@ impl<'a> ClientBody<'a> {
     /// [`BodyProblem`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BodyProblem> {
         let text = std::str::from_utf8(bytes).map_err(|_| BodyProblem::NotJson)?;
-        let Members { values: [id, method, api_key, params, nonce, sig], order, problem } =
-            serde_json::from_str(text).map_err(|_| not_an_object(text))?;
+        let Members {
+            values: [id, method, api_key, params, nonce, sig],
+            order,
+            problem,
+        } = serde_json::from_str(text).map_err(|_| not_an_object(text))?;
         if let Some(problem) = problem {
             return Err(problem);
         }
@@ -108,9 +111,21 @@ impl<'a> ClientBody<'a> {
         if params.is_some_and(|params| !params.get().starts_with('{')) {
             return Err(BodyProblem::Params);
         }
-        let parsed = id.map(RequestId::parse).transpose().map_err(|_| BodyProblem::Id)?;
+        let parsed = id
+            .map(RequestId::parse)
+            .transpose()
+            .map_err(|_| BodyProblem::Id)?;
         let layout = Layout::new(&order, id.is_some_and(|id| id.get().starts_with('"')));
-        Ok(Self { id: parsed, method, params, layout, id_text: id.map_or("", digits), api_key, nonce, sig })
+        Ok(Self {
+            id: parsed,
+            method,
+            params,
+            layout,
+            id_text: id.map_or("", digits),
+            api_key,
+            nonce,
+            sig,
+        })
     }
 
     /// What the client claims to have signed.
@@ -121,24 +136,42 @@ impl<'a> ClientBody<'a> {
         let api_key = self.api_key.and_then(string).ok_or(Unclaimed::Signature)?;
         let mut signature = [0; SIGNATURE_BYTES];
         let hex_digits = self.sig.and_then(string).ok_or(Unclaimed::Signature)?;
-        hex::decode_to_slice(hex_digits.as_bytes(), &mut signature).map_err(|_| Unclaimed::Signature)?;
+        hex::decode_to_slice(hex_digits.as_bytes(), &mut signature)
+            .map_err(|_| Unclaimed::Signature)?;
         let (nonce_text, nonce) = self.nonce.and_then(read_nonce).ok_or(Unclaimed::Nonce)?;
-        let Self { method, id_text, params, .. } = self;
-        Ok(Claim { api_key, method, id: id_text, params: *params, nonce_text, nonce, signature })
+        let Self {
+            method,
+            id_text,
+            params,
+            ..
+        } = self;
+        Ok(Claim {
+            api_key,
+            method,
+            id: id_text,
+            params: *params,
+            nonce_text,
+            nonce,
+            signature,
+        })
     }
 }
 
 impl fmt::Debug for ClientBody<'_> {
     /// Neither params nor a signature.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBody").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("ClientBody")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Claim<'_> {
     /// Neither params nor a signature.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claim").field("nonce", &self.nonce).finish_non_exhaustive()
+        f.debug_struct("Claim")
+            .field("nonce", &self.nonce)
+            .finish_non_exhaustive()
     }
 }
 
@@ -150,7 +183,11 @@ fn not_an_object(text: &str) -> BodyProblem {
 }
 
 fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    match raw.get().strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+    match raw
+        .get()
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+    {
         Some(plain) if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
         _ => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
     }
@@ -159,14 +196,19 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
 /// The digits of a number, with or without quotes around it.
 pub(super) fn digits(raw: &RawValue) -> &str {
     let text = raw.get();
-    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+    text.strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text)
 }
 
 /// Clients write it as a number or as its digits in quotes.
 fn read_nonce(raw: &RawValue) -> Option<(&str, u64)> {
     let text = digits(raw);
     let plain = text.len() <= MAX_NONCE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-    let nonce = text.parse().ok().filter(|_| plain && !text.starts_with('0'))?;
+    let nonce = text
+        .parse()
+        .ok()
+        .filter(|_| plain && !text.starts_with('0'))?;
     Some((text, nonce))
 }
 
@@ -196,7 +238,10 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Members::default();
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let known = Member::ALL.into_iter().zip(&mut members.values).find(|(member, _)| member.name() == name);
+            let known = Member::ALL
+                .into_iter()
+                .zip(&mut members.values)
+                .find(|(member, _)| member.name() == name);
             let Some((member, slot)) = known else {
                 map.next_value::<IgnoredAny>()?;
                 members.problem = Some(BodyProblem::Unknown);
@@ -230,10 +275,22 @@ mod tests {
         );
         let body = ClientBody::parse(body.as_bytes()).unwrap();
         let claim = body.claim().unwrap();
-        assert_eq!(body.id.map(RequestId::value), Some(9_223_372_036_854_775_807));
-        assert_eq!(body.params.map(RawValue::get), Some(r#"{ "b":"\u0041" , "a":0.10 }"#));
-        assert_eq!((claim.method, claim.id, &*claim.api_key), ("private/x", "9223372036854775807", "key"));
-        assert_eq!((claim.nonce, claim.nonce_text), (1_700_000_000_001, "1700000000001"));
+        assert_eq!(
+            body.id.map(RequestId::value),
+            Some(9_223_372_036_854_775_807)
+        );
+        assert_eq!(
+            body.params.map(RawValue::get),
+            Some(r#"{ "b":"\u0041" , "a":0.10 }"#)
+        );
+        assert_eq!(
+            (claim.method, claim.id, &*claim.api_key),
+            ("private/x", "9223372036854775807", "key")
+        );
+        assert_eq!(
+            (claim.nonce, claim.nonce_text),
+            (1_700_000_000_001, "1700000000001")
+        );
         assert_eq!(hex::encode(claim.signature), SIG);
     }
 
@@ -242,7 +299,10 @@ mod tests {
         assert_eq!(problem(""), BodyProblem::NotJson);
         assert_eq!(problem(r#"{"method":"m""#), BodyProblem::NotJson);
         assert_eq!(problem(r#"{"method":"m"}{}"#), BodyProblem::NotJson);
-        assert_eq!(ClientBody::parse(b"{\"method\":\"\xff\"}").unwrap_err(), BodyProblem::NotJson);
+        assert_eq!(
+            ClientBody::parse(b"{\"method\":\"\xff\"}").unwrap_err(),
+            BodyProblem::NotJson
+        );
         assert_eq!(problem("[]"), BodyProblem::NotAnObject);
         assert_eq!(problem("{}"), BodyProblem::Method);
         assert_eq!(problem(r#"{"method":7}"#), BodyProblem::Method);
@@ -250,7 +310,10 @@ mod tests {
         assert_eq!(problem(r#"{"method":"m","id":null}"#), BodyProblem::Id);
         assert_eq!(problem(r#"{"method":"m","id":"007"}"#), BodyProblem::Id);
         for params in ["null", "[]", "\"x\"", "1"] {
-            assert_eq!(problem(&format!(r#"{{"method":"m","params":{params}}}"#)), BodyProblem::Params);
+            assert_eq!(
+                problem(&format!(r#"{{"method":"m","params":{params}}}"#)),
+                BodyProblem::Params
+            );
         }
         for member in ["id", "method", "api_key", "params", "nonce", "sig"] {
             let escaped = format!("\\u{:04x}{}", u32::from(member.as_bytes()[0]), &member[1..]);
@@ -263,26 +326,51 @@ mod tests {
     fn a_proof_that_is_missing_or_malformed_is_told_from_one_that_is_there() {
         let claim = |rest: &str| {
             let body = format!(r#"{{"method":"m"{rest}}}"#);
-            ClientBody::parse(body.as_bytes()).unwrap().claim().map(|claim| claim.nonce)
+            ClientBody::parse(body.as_bytes())
+                .unwrap()
+                .claim()
+                .map(|claim| claim.nonce)
         };
         assert_eq!(claim(""), Err(Unclaimed::Signature));
-        assert_eq!(claim(&format!(r#","sig":"{SIG}","nonce":1"#)), Err(Unclaimed::Signature));
+        assert_eq!(
+            claim(&format!(r#","sig":"{SIG}","nonce":1"#)),
+            Err(Unclaimed::Signature)
+        );
         for sig in ["", "00", &SIG.replace("00", "0x"), &format!("{SIG}00")] {
             let refused = claim(&format!(r#","api_key":"k","nonce":1,"sig":"{sig}""#));
             assert_eq!(refused, Err(Unclaimed::Signature), "{sig}");
         }
-        for nonce in ["null", "1.5", "-1", "0", "\"\"", "\"01\"", "1e3", "1234567890123456", "\"+1\"", "[1]"] {
+        for nonce in [
+            "null",
+            "1.5",
+            "-1",
+            "0",
+            "\"\"",
+            "\"01\"",
+            "1e3",
+            "1234567890123456",
+            "\"+1\"",
+            "[1]",
+        ] {
             let refused = claim(&format!(r#","api_key":"k","nonce":{nonce},"sig":"{SIG}""#));
             assert_eq!(refused, Err(Unclaimed::Nonce), "{nonce}");
         }
-        assert_eq!(claim(&format!(r#","api_key":"k","nonce":17,"sig":"{SIG}""#)), Ok(17));
+        assert_eq!(
+            claim(&format!(r#","api_key":"k","nonce":17,"sig":"{SIG}""#)),
+            Ok(17)
+        );
     }
 
     #[test]
     fn debug_shows_no_signature_and_no_params() {
-        let body = format!(r#"{{"method":"m","params":{{"a":"marker"}},"api_key":"marker","nonce":1,"sig":"{SIG}"}}"#);
+        let body = format!(
+            r#"{{"method":"m","params":{{"a":"marker"}},"api_key":"marker","nonce":1,"sig":"{SIG}"}}"#
+        );
         let body = ClientBody::parse(body.as_bytes()).unwrap();
         let shown = format!("{body:?} {:?}", body.claim().unwrap());
-        assert!(!shown.contains("marker") && !shown.contains("00ff"), "{shown}");
+        assert!(
+            !shown.contains("marker") && !shown.contains("00ff"),
+            "{shown}"
+        );
     }
 }

@@ -59,10 +59,16 @@ struct File {
 }
 
 fn load() -> HashMap<i64, CodeInfo> {
-    #[expect(clippy::expect_used, reason = "the file is compiled in and read by a test")]
-    let file: File =
-        serde_json::from_str(include_str!("../../data/errors.json")).expect("data/errors.json has the table's shape");
-    file.errors.into_iter().map(|info| (info.code, info)).collect()
+    #[expect(
+        clippy::expect_used,
+        reason = "the file is compiled in and read by a test"
+    )]
+    let file: File = serde_json::from_str(include_str!("../../data/errors.json"))
+        .expect("data/errors.json has the table's shape");
+    file.errors
+        .into_iter()
+        .map(|info| (info.code, info))
+        .collect()
 }
 
 #[cfg(test)]

@@ -35,7 +35,14 @@ pub enum Member {
 
 impl Member {
     /// Every member, in the order of the vendor's documents.
-    pub const ALL: [Self; 6] = [Self::Id, Self::Method, Self::ApiKey, Self::Params, Self::Nonce, Self::Sig];
+    pub const ALL: [Self; 6] = [
+        Self::Id,
+        Self::Method,
+        Self::ApiKey,
+        Self::Params,
+        Self::Nonce,
+        Self::Sig,
+    ];
 
     /// Its name in the request.
     #[must_use]
@@ -62,7 +69,11 @@ pub struct Layout {
 impl Default for Layout {
     /// As documented.
     fn default() -> Self {
-        Self { order: Member::ALL, has_params: true, quoted_id: false }
+        Self {
+            order: Member::ALL,
+            has_params: true,
+            quoted_id: false,
+        }
     }
 }
 
@@ -72,9 +83,18 @@ impl Layout {
     #[must_use]
     pub fn new(written: &[Member], quoted_id: bool) -> Self {
         let mut order = Member::ALL;
-        let missing = Member::ALL.into_iter().filter(|member| !written.contains(member));
-        order.iter_mut().zip(written.iter().copied().chain(missing)).for_each(|(slot, member)| *slot = member);
-        Self { order, has_params: written.contains(&Member::Params), quoted_id }
+        let missing = Member::ALL
+            .into_iter()
+            .filter(|member| !written.contains(member));
+        order
+            .iter_mut()
+            .zip(written.iter().copied().chain(missing))
+            .for_each(|(slot, member)| *slot = member);
+        Self {
+            order,
+            has_params: written.contains(&Member::Params),
+            quoted_id,
+        }
     }
 }
 
@@ -84,15 +104,27 @@ impl Layout {
 /// JSON-escaped here; the method is safe by its grammar and the params are the caller's own JSON text.
 #[must_use]
 pub fn signed_body(call: &Call, api_key: &str, nonce: u64, signature: &str) -> Vec<u8> {
-    let mut body = Vec::with_capacity(call.params.text().len() + api_key.len() + signature.len() + 160);
-    let Layout { order, has_params, quoted_id } = call.layout;
-    for member in order.into_iter().filter(|member| has_params || *member != Member::Params) {
+    let mut body =
+        Vec::with_capacity(call.params.text().len() + api_key.len() + signature.len() + 160);
+    let Layout {
+        order,
+        has_params,
+        quoted_id,
+    } = call.layout;
+    for member in order
+        .into_iter()
+        .filter(|member| has_params || *member != Member::Params)
+    {
         body.extend_from_slice(if body.is_empty() { b"{\"" } else { b",\"" });
         body.extend_from_slice(member.name().as_bytes());
         body.extend_from_slice(b"\":");
         match member {
-            Member::Id if quoted_id => push_quoted(&mut body, itoa::Buffer::new().format(call.id.value())),
-            Member::Id => body.extend_from_slice(itoa::Buffer::new().format(call.id.value()).as_bytes()),
+            Member::Id if quoted_id => {
+                push_quoted(&mut body, itoa::Buffer::new().format(call.id.value()))
+            }
+            Member::Id => {
+                body.extend_from_slice(itoa::Buffer::new().format(call.id.value()).as_bytes())
+            }
             Member::Method => push_quoted(&mut body, call.method.as_str()),
             Member::ApiKey => push_json_string(&mut body, api_key),
             Member::Params => body.extend_from_slice(call.params.text().as_bytes()),
@@ -120,7 +152,9 @@ pub fn login_frame(api_key: &str, nonce: u64, signature: &str) -> String {
     let mut key = Vec::with_capacity(api_key.len() + 2);
     push_json_string(&mut key, api_key);
     let key = String::from_utf8_lossy(&key);
-    format!(r#"{{"id":{LOGIN_ID},"method":"public/auth","api_key":{key},"nonce":{nonce},"sig":"{signature}"}}"#)
+    format!(
+        r#"{{"id":{LOGIN_ID},"method":"public/auth","api_key":{key},"nonce":{nonce},"sig":"{signature}"}}"#
+    )
 }
 
 /// Appends `text` as a JSON string, quotes included.
@@ -246,7 +280,11 @@ impl<'de> Deserialize<'de> for Name {
                 f.write_str("a member name")
             }
             fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Name, E> {
-                Ok(if name == b"code" { Name::Code } else { Name::Other })
+                Ok(if name == b"code" {
+                    Name::Code
+                } else {
+                    Name::Other
+                })
             }
         }
         // As bytes, because as text a lone surrogate would be an error.
@@ -266,7 +304,13 @@ mod tests {
     #[test]
     fn the_request_carries_the_callers_params_untouched() {
         let params: Box<RawValue> = serde_json::from_str("{ \"b\":\"\\u0041\", \"a\":1 }").unwrap();
-        let call = Call::parse(RequestId::BACKEND, "private/x", Some(&params), Dialect::Documented).unwrap();
+        let call = Call::parse(
+            RequestId::BACKEND,
+            "private/x",
+            Some(&params),
+            Dialect::Documented,
+        )
+        .unwrap();
         let body = signed_body(&call, "key\"invented", 17, "00ff");
         let expected = r#"{"id":1,"method":"private/x","api_key":"key\"invented","params":{ "b":"\u0041", "a":1 },"nonce":17,"sig":"00ff"}"#;
         assert_eq!(String::from_utf8(body).unwrap(), expected);
@@ -299,7 +343,14 @@ mod tests {
 
     #[test]
     fn no_code_or_a_doubtful_one_is_none() {
-        for text in [r#"{"id":1}"#, r#"{"code":0,"code":306}"#, r#"{"code":null}"#, r#"{"code":1.5}"#, "[]", "\"x\""] {
+        for text in [
+            r#"{"id":1}"#,
+            r#"{"code":0,"code":306}"#,
+            r#"{"code":null}"#,
+            r#"{"code":1.5}"#,
+            "[]",
+            "\"x\"",
+        ] {
             assert_eq!(code(text), None, "{text}");
         }
         assert_eq!(code(r#"{"code":null,"code":0}"#), None);
@@ -308,7 +359,14 @@ mod tests {
     #[test]
     fn what_is_no_json_is_told_from_what_is_too_deep() {
         let malformed = |bytes: &[u8]| read_answer(bytes).unwrap_err();
-        for bytes in [&b""[..], b"{\"code\":0", b"{\"a\":NaN}", b"\xef\xbb\xbf{}", b"{}x", b"{\"code\":0}{}"] {
+        for bytes in [
+            &b""[..],
+            b"{\"code\":0",
+            b"{\"a\":NaN}",
+            b"\xef\xbb\xbf{}",
+            b"{}x",
+            b"{\"code\":0}{}",
+        ] {
             assert_eq!(malformed(bytes), MalformedAnswer::NotJson, "{bytes:?}");
         }
         assert_eq!(malformed(b"{\"a\":\"\xff\"}"), MalformedAnswer::NotUtf8);

@@ -64,7 +64,10 @@ pub struct Echo {
 
 impl Default for Echo {
     fn default() -> Self {
-        Self { id: "-1".to_owned(), method: Cow::Borrowed("ERROR") }
+        Self {
+            id: "-1".to_owned(),
+            method: Cow::Borrowed("ERROR"),
+        }
     }
 }
 
@@ -98,11 +101,15 @@ impl<'a> Frame<'a> {
 
     fn of(fields: &Fields<'a>, echo: &mut Echo) -> Result<Self, InvalidFrame> {
         let id_text = fields.get("id");
-        let id = id_text.map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("id"))).transpose()?;
+        let id = id_text
+            .map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("id")))
+            .transpose()?;
         if let Some(raw) = id_text {
             raw.get().clone_into(&mut echo.id);
         }
-        let method = fields.text("method")?.ok_or(InvalidFrame::Member("method"))?;
+        let method = fields
+            .text("method")?
+            .ok_or(InvalidFrame::Member("method"))?;
         let (request, name) = read_method(&method)?;
         echo.method = name.clone();
         let params = fields.get("params");
@@ -110,10 +117,21 @@ impl<'a> Frame<'a> {
             return Err(InvalidFrame::Member("params"));
         }
         let nonce_text = fields.get("nonce");
-        let nonce =
-            nonce_text.map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("nonce"))).transpose()?;
+        let nonce = nonce_text
+            .map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("nonce")))
+            .transpose()?;
         let (api_key, sig) = (fields.text("api_key")?, fields.text("sig")?);
-        Ok(Self { request, id, params, nonce: nonce.map(RequestId::value), api_key, sig, id_text, nonce_text, name })
+        Ok(Self {
+            request,
+            id,
+            params,
+            nonce: nonce.map(RequestId::value),
+            api_key,
+            sig,
+            id_text,
+            nonce_text,
+            name,
+        })
     }
 
     /// The frame as it goes on to the exchange: id, method, params and nonce, nothing else.
@@ -154,9 +172,25 @@ impl<'a> Frame<'a> {
         let has_params = self.params.is_some_and(|params| {
             serde_json::from_str(params.get()).map_or(true, |Members(members)| !members.is_empty())
         });
-        let id = self.id_text.map(digits).filter(|_| !has_params).ok_or(Unclaimed::Signature)?;
-        let (nonce_text, nonce) = self.nonce_text.map(digits).zip(self.nonce).ok_or(Unclaimed::Nonce)?;
-        Ok(Claim { api_key, method: &self.name, id, params: None, nonce_text, nonce, signature })
+        let id = self
+            .id_text
+            .map(digits)
+            .filter(|_| !has_params)
+            .ok_or(Unclaimed::Signature)?;
+        let (nonce_text, nonce) = self
+            .nonce_text
+            .map(digits)
+            .zip(self.nonce)
+            .ok_or(Unclaimed::Nonce)?;
+        Ok(Claim {
+            api_key,
+            method: &self.name,
+            id,
+            params: None,
+            nonce_text,
+            nonce,
+            signature,
+        })
     }
 
     /// The channels that a subscription names.
@@ -170,10 +204,14 @@ impl<'a> Frame<'a> {
         check_subscription(params)?;
         let Members(members) = serde_json::from_str(params.get()).map_err(|_| wrong)?;
         let mut named = members.iter().filter(|(name, _)| name == "channels");
-        let (Some((_, raw)), None) = (named.next(), named.next()) else { return Err(wrong) };
+        let (Some((_, raw)), None) = (named.next(), named.next()) else {
+            return Err(wrong);
+        };
         let texts: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong)?;
         let channels: Option<Vec<_>> = texts.into_iter().map(string).collect();
-        channels.filter(|channels| !channels.is_empty()).ok_or(wrong)
+        channels
+            .filter(|channels| !channels.is_empty())
+            .ok_or(wrong)
     }
 }
 
@@ -187,7 +225,14 @@ fn read_method(name: &str) -> Result<(Request, Cow<'static, str>), InvalidFrame>
         _ => {
             let method = Method::parse(name).map_err(|_| InvalidFrame::Member("method"))?;
             let name = method.name();
-            Ok((if method.is_private() { Request::Private(method) } else { Request::Other }, name))
+            Ok((
+                if method.is_private() {
+                    Request::Private(method)
+                } else {
+                    Request::Other
+                },
+                name,
+            ))
         }
     }
 }
@@ -200,7 +245,9 @@ impl<'a> Fields<'a> {
         let Members(members) = serde_json::from_str(text).map_err(|_| InvalidFrame::NotAnObject)?;
         let mut fields = Self(Vec::with_capacity(MEMBERS.len()));
         for (key, value) in members {
-            let Some(name) = MEMBERS.into_iter().find(|name| *name == key) else { continue };
+            let Some(name) = MEMBERS.into_iter().find(|name| *name == key) else {
+                continue;
+            };
             if fields.get(name).is_some() {
                 return Err(InvalidFrame::Twice(name));
             }
@@ -210,11 +257,16 @@ impl<'a> Fields<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| *value)
     }
 
     fn text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, InvalidFrame> {
-        self.get(name).map(|raw| string(raw).ok_or(InvalidFrame::Member(name))).transpose()
+        self.get(name)
+            .map(|raw| string(raw).ok_or(InvalidFrame::Member(name)))
+            .transpose()
     }
 }
 
@@ -240,13 +292,19 @@ impl Heading {
     /// Reads it.
     #[must_use]
     pub fn read(text: &str) -> Self {
-        let Ok(Members(members)) = serde_json::from_str(text) else { return Self::default() };
+        let Ok(Members(members)) = serde_json::from_str(text) else {
+            return Self::default();
+        };
         let one = |name: &str| {
             let mut all = members.iter().filter(|(key, _)| key == name);
-            all.next().map(|(_, value)| *value).filter(|_| all.next().is_none())
+            all.next()
+                .map(|(_, value)| *value)
+                .filter(|_| all.next().is_none())
         };
         Self {
-            id: one("id").and_then(|raw| RequestId::parse(raw).ok()).map(RequestId::value),
+            id: one("id")
+                .and_then(|raw| RequestId::parse(raw).ok())
+                .map(RequestId::value),
             method: one("method").and_then(string).map(Cow::into_owned),
             code: one("code").and_then(|raw| raw.get().trim_matches('"').parse().ok()),
         }

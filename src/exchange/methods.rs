@@ -13,10 +13,18 @@ use std::{
 use serde::Deserialize;
 
 static FILE: LazyLock<File> = LazyLock::new(read);
-static CATALOGUE: LazyLock<HashMap<&'static str, MethodInfo>> =
-    LazyLock::new(|| FILE.methods.iter().map(|row| (row.method.as_str(), entry(row))).collect());
+static CATALOGUE: LazyLock<HashMap<&'static str, MethodInfo>> = LazyLock::new(|| {
+    FILE.methods
+        .iter()
+        .map(|row| (row.method.as_str(), entry(row)))
+        .collect()
+});
 static PARAMS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    let examples = FILE.methods.iter().flat_map(|row| &row.example_params).map(String::as_str);
+    let examples = FILE
+        .methods
+        .iter()
+        .flat_map(|row| &row.example_params)
+        .map(String::as_str);
     examples.chain(FURTHER_PARAMS).collect()
 });
 
@@ -53,8 +61,14 @@ pub enum Class {
 
 impl Class {
     /// Every class, in ascending order of consequence.
-    pub const ALL: [Self; 6] =
-        [Self::Public, Self::Read, Self::Trade, Self::Products, Self::Transfer, Self::AccountAdmin];
+    pub const ALL: [Self; 6] = [
+        Self::Public,
+        Self::Read,
+        Self::Trade,
+        Self::Products,
+        Self::Transfer,
+        Self::AccountAdmin,
+    ];
 
     /// The name used in configuration, logs and refusals.
     #[must_use]
@@ -169,8 +183,12 @@ struct Row {
 }
 
 fn read() -> File {
-    #[expect(clippy::expect_used, reason = "the file is compiled in and read by a test")]
-    serde_json::from_str(include_str!("../../data/methods.json")).expect("data/methods.json has the catalogue's shape")
+    #[expect(
+        clippy::expect_used,
+        reason = "the file is compiled in and read by a test"
+    )]
+    serde_json::from_str(include_str!("../../data/methods.json"))
+        .expect("data/methods.json has the catalogue's shape")
 }
 
 fn entry(row: &'static Row) -> MethodInfo {
@@ -213,7 +231,10 @@ mod tests {
         assert_eq!(id("private/create-order-list"), Some(ClientId::NewOrders));
         assert_eq!(id("private/batch-order-request"), Some(ClientId::Batch));
         assert_eq!(id("private/cancel-order"), Some(ClientId::ExistingOrder));
-        assert_eq!(id("private/create-withdrawal"), Some(ClientId::Other("client_wid")));
+        assert_eq!(
+            id("private/create-withdrawal"),
+            Some(ClientId::Other("client_wid"))
+        );
         assert_eq!(id("private/user-balance"), Some(ClientId::None));
         assert_eq!(id("private/no-such-method"), None);
     }

@@ -55,7 +55,9 @@ fn documented(value: &RawValue, depth: u8, out: &mut String) -> Option<()> {
                 documented(value, depth + 1, out)?;
             }
         }
-        Kind::List => elements(value)?.into_iter().try_for_each(|element| documented(element, depth + 1, out))?,
+        Kind::List => elements(value)?
+            .into_iter()
+            .try_for_each(|element| documented(element, depth + 1, out))?,
         Kind::String => out.push_str(&text(value)?),
         Kind::Number | Kind::Boolean | Kind::Null => out.push_str(value.get()),
     }
@@ -76,11 +78,15 @@ fn in_python(object: &RawValue, level: u8, none: &str, out: &mut String) -> Opti
                     match Kind::of(element) {
                         Kind::Object => in_python(element, level + 1, none, out)?,
                         Kind::Null => out.push_str("null"),
-                        Kind::List | Kind::String | Kind::Number | Kind::Boolean => python::print(element, out)?,
+                        Kind::List | Kind::String | Kind::Number | Kind::Boolean => {
+                            python::print(element, out)?
+                        }
                     }
                 }
             }
-            Kind::Object | Kind::String | Kind::Number | Kind::Boolean => python::print(value, out)?,
+            Kind::Object | Kind::String | Kind::Number | Kind::Boolean => {
+                python::print(value, out)?
+            }
         }
     }
     Some(())
@@ -90,7 +96,9 @@ fn in_python(object: &RawValue, level: u8, none: &str, out: &mut String) -> Opti
 fn sorted(object: &RawValue) -> Option<Vec<(std::borrow::Cow<'_, str>, &RawValue)>> {
     let Members(mut members) = serde_json::from_str(object.get()).ok()?;
     members.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-    let repeated = members.windows(2).any(|pair| matches!(pair, [(left, _), (right, _)] if left == right));
+    let repeated = members
+        .windows(2)
+        .any(|pair| matches!(pair, [(left, _), (right, _)] if left == right));
     (!repeated).then_some(members)
 }
 
@@ -99,9 +107,15 @@ fn elements(list: &RawValue) -> Option<Vec<&RawValue>> {
 }
 
 fn text(string: &RawValue) -> Option<std::borrow::Cow<'_, str>> {
-    match string.get().strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+    match string
+        .get()
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+    {
         Some(plain) if !plain.contains('\\') => Some(plain.into()),
-        _ => serde_json::from_str::<String>(string.get()).ok().map(Into::into),
+        _ => serde_json::from_str::<String>(string.get())
+            .ok()
+            .map(Into::into),
     }
 }
 

@@ -53,7 +53,10 @@ impl Callers {
     /// The callers and the digests of their tokens.
     #[must_use]
     pub fn new(tokens: Vec<(TokenDigest, Arc<Caller>)>) -> Self {
-        Self { tokens, ..Self::default() }
+        Self {
+            tokens,
+            ..Self::default()
+        }
     }
 
     /// With one more virtual key.
@@ -78,8 +81,19 @@ impl Callers {
 
     /// The same, within limits of time and place.
     #[must_use]
-    pub fn with_diagnosing_within(mut self, limits: Limits, token: TokenDigest, name: impl Into<Arc<str>>) -> Self {
-        self.diagnosing.push((token, Arc::new(Diagnosing { name: name.into(), limits })));
+    pub fn with_diagnosing_within(
+        mut self,
+        limits: Limits,
+        token: TokenDigest,
+        name: impl Into<Arc<str>>,
+    ) -> Self {
+        self.diagnosing.push((
+            token,
+            Arc::new(Diagnosing {
+                name: name.into(),
+                limits,
+            }),
+        ));
         self
     }
 
@@ -93,7 +107,11 @@ impl Callers {
     #[must_use]
     pub fn authenticate_diagnosing(&self, token: &[u8], whence: Whence<'_>) -> Option<Arc<str>> {
         let found = find(&self.diagnosing, token)?;
-        found.limits.admit(whence).is_ok().then(|| Arc::clone(&found.name))
+        found
+            .limits
+            .admit(whence)
+            .is_ok()
+            .then(|| Arc::clone(&found.name))
     }
 
     /// Whether anybody may diagnose at all.
@@ -121,7 +139,16 @@ fn find<T: ?Sized>(known: &[(TokenDigest, Arc<T>)], token: &[u8]) -> Option<Arc<
         return None;
     }
     let shown = TokenDigest::of(token);
-    known.iter().fold(None, |found, (digest, owner)| if digest.equals(&shown) { Some(owner) } else { found }).cloned()
+    known
+        .iter()
+        .fold(None, |found, (digest, owner)| {
+            if digest.equals(&shown) {
+                Some(owner)
+            } else {
+                found
+            }
+        })
+        .cloned()
 }
 
 #[cfg(test)]
@@ -129,45 +156,88 @@ mod tests {
     use super::*;
     use crate::gateway::whence::Source;
 
-    const HERE: Whence<'static> = Whence { source: &Source::Unix { uid: None }, now_ms: 999 };
+    const HERE: Whence<'static> = Whence {
+        source: &Source::Unix { uid: None },
+        now_ms: 999,
+    };
 
     fn callers() -> Callers {
         let entry = |name: &str, token: &str| {
-            let caller = Caller { name: name.into(), policy: Policy::default() };
+            let caller = Caller {
+                name: name.into(),
+                policy: Policy::default(),
+            };
             (TokenDigest::of(token.as_bytes()), Arc::new(caller))
         };
-        Callers::new(vec![entry("one", "invented-token-one"), entry("two", "invented-token-two")])
+        Callers::new(vec![
+            entry("one", "invented-token-one"),
+            entry("two", "invented-token-two"),
+        ])
     }
 
     #[test]
     fn each_token_names_its_caller() {
-        let name = |token: &str| callers().authenticate(token.as_bytes()).map(|caller| caller.name.to_string());
+        let name = |token: &str| {
+            callers()
+                .authenticate(token.as_bytes())
+                .map(|caller| caller.name.to_string())
+        };
         assert_eq!(name("invented-token-one").as_deref(), Some("one"));
         assert_eq!(name("invented-token-two").as_deref(), Some("two"));
     }
 
     #[test]
     fn prefixes_empty_and_oversized_tokens_name_nobody() {
-        for token in ["", "invented-token", "invented-token-one ", &"x".repeat(2000)] {
-            assert!(callers().authenticate(token.as_bytes()).is_none(), "{token}");
+        for token in [
+            "",
+            "invented-token",
+            "invented-token-one ",
+            &"x".repeat(2000),
+        ] {
+            assert!(
+                callers().authenticate(token.as_bytes()).is_none(),
+                "{token}"
+            );
         }
     }
 
     #[test]
     fn a_token_of_one_right_is_none_of_the_other() {
-        let callers = callers().with_diagnosing(TokenDigest::of(b"invented-token-three"), "operator");
+        let callers =
+            callers().with_diagnosing(TokenDigest::of(b"invented-token-three"), "operator");
         let diagnosing = |token: &[u8]| callers.authenticate_diagnosing(token, HERE);
         assert!(callers.authenticate(b"invented-token-three").is_none());
         assert!(diagnosing(b"invented-token-one").is_none());
-        assert_eq!(diagnosing(b"invented-token-three").as_deref(), Some("operator"));
+        assert_eq!(
+            diagnosing(b"invented-token-three").as_deref(),
+            Some("operator")
+        );
     }
 
     #[test]
     fn whoever_diagnoses_is_held_to_limits_too() {
-        let limits = Limits { expires_ms: Some(1000), ..Limits::default() };
-        let callers = callers().with_diagnosing_within(limits, TokenDigest::of(b"invented-token-three"), "operator");
-        assert!(callers.authenticate_diagnosing(b"invented-token-three", HERE).is_some());
-        let later = Whence { now_ms: 1000, ..HERE };
-        assert!(callers.authenticate_diagnosing(b"invented-token-three", later).is_none());
+        let limits = Limits {
+            expires_ms: Some(1000),
+            ..Limits::default()
+        };
+        let callers = callers().with_diagnosing_within(
+            limits,
+            TokenDigest::of(b"invented-token-three"),
+            "operator",
+        );
+        assert!(
+            callers
+                .authenticate_diagnosing(b"invented-token-three", HERE)
+                .is_some()
+        );
+        let later = Whence {
+            now_ms: 1000,
+            ..HERE
+        };
+        assert!(
+            callers
+                .authenticate_diagnosing(b"invented-token-three", later)
+                .is_none()
+        );
     }
 }

@@ -26,7 +26,9 @@ use crate::exchange::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ClaimRefused {
     /// No such key, or another signature; the two are not told apart.
-    #[error("authentication failed: the proxy knows no such API key, or the signature is not of its secret")]
+    #[error(
+        "authentication failed: the proxy knows no such API key, or the signature is not of its secret"
+    )]
     Signature,
     /// No usable nonce, or one too far from our clock.
     #[error("the nonce differs from the proxy's clock by more than 60 seconds")]
@@ -41,10 +43,14 @@ pub enum ClaimRefused {
     )]
     BeforeStart,
     /// More requests within the window than can be remembered.
-    #[error("more signed requests of this key within two minutes than the proxy can remember; wait a little")]
+    #[error(
+        "more signed requests of this key within two minutes than the proxy can remember; wait a little"
+    )]
     TooMany,
     /// Nothing can be promised about replays at the moment.
-    #[error("the proxy cannot write down which requests it has seen, and so takes no signed ones; its log says why")]
+    #[error(
+        "the proxy cannot write down which requests it has seen, and so takes no signed ones; its log says why"
+    )]
     NoMark,
 }
 
@@ -96,8 +102,12 @@ impl Gateway {
         let signing = key.as_ref().and_then(|key| self.callers().signing(key));
         let verifier = signing.map_or(&*DECOY, |signing| &signing.verifier);
         let genuine = is_genuine(claim, verifier);
-        let (Some(key), Some(signing), true) = (key, signing, genuine) else { return Err(ClaimRefused::Signature) };
-        self.replay().admit(&key, claim.nonce, &claim.signature).await?;
+        let (Some(key), Some(signing), true) = (key, signing, genuine) else {
+            return Err(ClaimRefused::Signature);
+        };
+        self.replay()
+            .admit(&key, claim.nonce, &claim.signature)
+            .await?;
         Ok(Arc::clone(&signing.caller))
     }
 }
@@ -107,9 +117,19 @@ fn is_genuine(claim: &Claim<'_>, verifier: &Verifier) -> bool {
     let mut tried: Vec<String> = Vec::with_capacity(Rendering::ALL.len());
     let mut genuine = false;
     for rendering in Rendering::ALL {
-        let params = claim.params.map_or(Some(String::new()), |params| renderings::params_string(params, rendering));
-        let Some(params) = params.filter(|params| !tried.contains(params)) else { continue };
-        let parts = canonical::string_to_sign(claim.method, claim.id, &claim.api_key, &params, claim.nonce_text);
+        let params = claim.params.map_or(Some(String::new()), |params| {
+            renderings::params_string(params, rendering)
+        });
+        let Some(params) = params.filter(|params| !tried.contains(params)) else {
+            continue;
+        };
+        let parts = canonical::string_to_sign(
+            claim.method,
+            claim.id,
+            &claim.api_key,
+            &params,
+            claim.nonce_text,
+        );
         genuine |= verifier.verify(&parts, &claim.signature);
         tried.push(params);
     }
@@ -121,6 +141,9 @@ static DECOY: LazyLock<Verifier> = LazyLock::new(|| {
     let mut bytes = Zeroizing::new([0; MASTER_BYTES]);
     // Without randomness it would still be a decoy: whatever fits it is refused for want of a caller.
     let _ = getrandom::fill(bytes.as_mut());
-    let key = VirtualKey { id: CallerId::new([0; ID_BYTES]), generation: 1 };
+    let key = VirtualKey {
+        id: CallerId::new([0; ID_BYTES]),
+        generation: 1,
+    };
     MasterKey::new(bytes).secret_of(&key).verifier()
 });

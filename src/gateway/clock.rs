@@ -54,5 +54,9 @@ impl fmt::Debug for Clock {
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 fn system_ms() -> u64 {
     // Before 1970 the clock is broken beyond signing; zero makes the exchange say 40102, which is the truth.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| {
+            u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+        })
 }

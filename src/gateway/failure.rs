@@ -16,7 +16,9 @@ pub enum Refusal {
     #[error("{0}")]
     Denied(Denied),
     /// As many calls are under way as the limit allows.
-    #[error("{limit} calls are under way already (calls.max_in_flight); nothing was sent, try again shortly")]
+    #[error(
+        "{limit} calls are under way already (calls.max_in_flight); nothing was sent, try again shortly"
+    )]
     NoRoom {
         /// The limit.
         limit: usize,
@@ -27,7 +29,9 @@ pub enum Refusal {
     )]
     IdInUse(u64),
     /// As many commands of one socket are under way as the limit allows.
-    #[error("{limit} commands of this socket are under way already (streams.max_commands); nothing was sent")]
+    #[error(
+        "{limit} commands of this socket are under way already (streams.max_commands); nothing was sent"
+    )]
     SocketFull {
         /// The limit.
         limit: usize,
@@ -114,7 +118,11 @@ impl Failure {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Dns | Self::AddressRefused(_) | Self::Connect | Self::Tls => 502,
-            Self::Lost | Self::TooLarge(_) | Self::Redirected(_) | Self::Upgraded | Self::NotUpgraded(_) => 502,
+            Self::Lost
+            | Self::TooLarge(_)
+            | Self::Redirected(_)
+            | Self::Upgraded
+            | Self::NotUpgraded(_) => 502,
             Self::Encoded | Self::Malformed(_) => 502,
             Self::ConnectDeadline(_) | Self::Deadline(_) => 504,
             Self::Defect => 500,
@@ -126,7 +134,11 @@ impl Failure {
     pub const fn is_about_an_answer(&self) -> bool {
         match self {
             Self::TooLarge(_) | Self::Encoded | Self::Malformed(_) => true,
-            Self::Dns | Self::AddressRefused(_) | Self::Connect | Self::ConnectDeadline(_) | Self::Tls => false,
+            Self::Dns
+            | Self::AddressRefused(_)
+            | Self::Connect
+            | Self::ConnectDeadline(_)
+            | Self::Tls => false,
             // A redirect or another protocol is what a portal on the way would answer.
             Self::Lost
             | Self::Deadline(_)

@@ -49,13 +49,21 @@ impl NonceSource {
         }
         sequence.latest_clock = sequence.latest_clock.max(now_ms);
         let value = sequence.take(now_ms);
-        Nonce { value, restarted_after_step_ms: (step > MAX_STEP_BACK_MS).then_some(step) }
+        Nonce {
+            value,
+            restarted_after_step_ms: (step > MAX_STEP_BACK_MS).then_some(step),
+        }
     }
 }
 
 impl Sequence {
     fn restart(&mut self, now_ms: u64) {
-        self.burnt = self.recent.iter().copied().filter(|nonce| *nonce >= now_ms).collect();
+        self.burnt = self
+            .recent
+            .iter()
+            .copied()
+            .filter(|nonce| *nonce >= now_ms)
+            .collect();
         self.last = 0;
         self.latest_clock = now_ms;
     }
@@ -91,14 +99,26 @@ mod tests {
     fn a_clock_that_steps_back_a_little_does_not_lower_the_nonce() {
         let source = NonceSource::default();
         source.next(100_000);
-        assert_eq!(source.next(90_000), Nonce { value: 100_001, restarted_after_step_ms: None });
+        assert_eq!(
+            source.next(90_000),
+            Nonce {
+                value: 100_001,
+                restarted_after_step_ms: None
+            }
+        );
     }
 
     #[test]
     fn a_clock_that_steps_back_far_restarts_the_sequence_and_says_so() {
         let source = NonceSource::default();
         source.next(100_000);
-        assert_eq!(source.next(40_000), Nonce { value: 40_000, restarted_after_step_ms: Some(60_000) });
+        assert_eq!(
+            source.next(40_000),
+            Nonce {
+                value: 40_000,
+                restarted_after_step_ms: Some(60_000)
+            }
+        );
         assert_eq!(source.next(40_000).value, 40_001);
     }
 
@@ -108,7 +128,13 @@ mod tests {
         let before: Vec<u64> = (0..3).map(|_| source.next(100_000).value).collect();
         source.next(40_000);
         let after: Vec<u64> = (0..3).map(|_| source.next(100_000).value).collect();
-        assert_eq!((before, after), (vec![100_000, 100_001, 100_002], vec![100_003, 100_004, 100_005]));
+        assert_eq!(
+            (before, after),
+            (
+                vec![100_000, 100_001, 100_002],
+                vec![100_003, 100_004, 100_005]
+            )
+        );
     }
 
     #[test]
@@ -120,7 +146,10 @@ mod tests {
                 thread::spawn(move || (0..5000).map(|_| source.next(7).value).collect::<Vec<_>>())
             })
             .collect();
-        let all: HashSet<u64> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let all: HashSet<u64> = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect();
         assert_eq!(all.len(), 40_000);
     }
 }

@@ -60,7 +60,10 @@ impl Observed {
     /// Empty cells, with the operator's statement about the whitelist.
     #[must_use]
     pub fn new(expected: Expected) -> Self {
-        Self { expected, ..Self::default() }
+        Self {
+            expected,
+            ..Self::default()
+        }
     }
 
     /// The address as last confirmed.
@@ -71,8 +74,16 @@ impl Observed {
 
     /// Notes a confirmed address; returns the one before if it was another.
     pub fn note_outbound(&self, address: IpAddr) -> Option<IpAddr> {
-        let before = self.outbound.swap(Some(Outbound { address, seen: Instant::now() }.into()));
-        before.map(|before| before.address).filter(|before| *before != address)
+        let before = self.outbound.swap(Some(
+            Outbound {
+                address,
+                seen: Instant::now(),
+            }
+            .into(),
+        ));
+        before
+            .map(|before| before.address)
+            .filter(|before| *before != address)
     }
 
     /// The operator's statement about the whitelist.
@@ -84,8 +95,12 @@ impl Observed {
     /// The confirmed address, where it is not among those the operator expects.
     #[must_use]
     pub fn drift(&self) -> Option<IpAddr> {
-        let Expected::Listed(listed) = &self.expected else { return None };
-        self.outbound().map(|seen| seen.address).filter(|address| !listed.contains(address))
+        let Expected::Listed(listed) = &self.expected else {
+            return None;
+        };
+        self.outbound()
+            .map(|seen| seen.address)
+            .filter(|address| !listed.contains(address))
     }
 
     /// Our clock against the exchange's.
@@ -125,7 +140,10 @@ mod tests {
         assert_eq!(observed.drift(), None);
         assert_eq!(observed.note_outbound(ip("203.0.113.7")), None);
         assert_eq!(observed.drift(), None);
-        assert_eq!(observed.note_outbound(ip("198.51.100.4")), Some(ip("203.0.113.7")));
+        assert_eq!(
+            observed.note_outbound(ip("198.51.100.4")),
+            Some(ip("203.0.113.7"))
+        );
         assert_eq!(observed.drift(), Some(ip("198.51.100.4")));
         assert_eq!(observed.note_outbound(ip("198.51.100.4")), None);
     }

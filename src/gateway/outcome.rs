@@ -66,7 +66,9 @@ impl Progress {
     /// Moves on to `phase`, never back; `false` if the call has ended before.
     pub fn reach(&self, phase: Phase) -> bool {
         let forward = |now: u8| (now & ENDED == 0).then_some(now.max(phase as u8));
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, forward).is_ok()
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, forward)
+            .is_ok()
     }
 
     /// Ends the call where it is: it is not sent any more.

@@ -109,7 +109,12 @@ impl Relayed {
     /// A defect of ours ended the call in the phase that this outcome tells.
     #[must_use]
     pub fn defect(outcome: Outcome) -> Self {
-        Self { outcome, result: Err(Failure::Defect.into()), client_oid: None, find_out: None }
+        Self {
+            outcome,
+            result: Err(Failure::Defect.into()),
+            client_oid: None,
+            find_out: None,
+        }
     }
 
     /// With what helps to find out about the call, which is kept only where its outcome is unknown.
@@ -274,18 +279,29 @@ impl Gateway {
         }));
         drop(counted);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
-        task.await.unwrap_or_else(|_| Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out))
+        task.await.unwrap_or_else(|_| {
+            Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out)
+        })
     }
 
-    fn admit(&self, caller: &Caller, source: &Source, call: Call) -> Result<(Permit, OwnedSemaphorePermit), Refusal> {
-        let permit = policy::authorize(caller, self.now_at(source), call).map_err(Refusal::Denied)?;
+    fn admit(
+        &self,
+        caller: &Caller,
+        source: &Source,
+        call: Call,
+    ) -> Result<(Permit, OwnedSemaphorePermit), Refusal> {
+        let permit =
+            policy::authorize(caller, self.now_at(source), call).map_err(Refusal::Denied)?;
         Ok((permit, self.make_room()?))
     }
 
     /// Where something arrives, and that it does so now.
     #[must_use]
     pub fn now_at<'a>(&self, source: &'a Source) -> Whence<'a> {
-        Whence { source, now_ms: self.parts.clock.now_ms() }
+        Whence {
+            source,
+            now_ms: self.parts.clock.now_ms(),
+        }
     }
 
     fn make_room(&self) -> Result<OwnedSemaphorePermit, Refusal> {
@@ -293,7 +309,9 @@ impl Gateway {
             return Err(Refusal::Draining);
         }
         let limit = self.parts.settings.max_in_flight;
-        Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::NoRoom { limit })
+        Arc::clone(&self.room)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::NoRoom { limit })
     }
 
     async fn carry_out(
@@ -313,7 +331,8 @@ impl Gateway {
         let (sent, sent_ms) = (Instant::now(), self.parts.clock.now_ms());
         record.report.waited = record.opened().elapsed();
         let progress = record.progress();
-        let result = tokio::time::timeout_at(deadline, self.parts.upstream.send(signed, &progress)).await;
+        let result =
+            tokio::time::timeout_at(deadline, self.parts.upstream.send(signed, &progress)).await;
         let result = result.unwrap_or(Err(Failure::Deadline(limit)));
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
@@ -333,24 +352,48 @@ impl Gateway {
 
     fn observe(&self, result: &Result<Reply, Failure>, sent_ms: u64) {
         let observed = &self.parts.observed;
-        observed.note_attempt(result.as_ref().map_or_else(Failure::is_about_an_answer, |_| true));
+        observed.note_attempt(
+            result
+                .as_ref()
+                .map_or_else(Failure::is_about_an_answer, |_| true),
+        );
         // Only answers in the exchange's own envelope tell the exchange's time; an edge may answer from a cache.
-        if let Ok(Reply { date_ms: Some(date_ms), body: ReplyBody::Json { .. }, .. }) = result {
-            observed.skew().note(*date_ms, sent_ms, self.parts.clock.now_ms());
+        if let Ok(Reply {
+            date_ms: Some(date_ms),
+            body: ReplyBody::Json { .. },
+            ..
+        }) = result
+        {
+            observed
+                .skew()
+                .note(*date_ms, sent_ms, self.parts.clock.now_ms());
         }
     }
 }
 
 fn refuse(mut record: CallRecord, refusal: Refusal) -> Relayed {
     record.ended(refusal.status(), refusal.code());
-    Relayed { outcome: Outcome::Refused, result: Err(refusal.into()), client_oid: None, find_out: None }
+    Relayed {
+        outcome: Outcome::Refused,
+        result: Err(refusal.into()),
+        client_oid: None,
+        find_out: None,
+    }
 }
 
-fn conclude(mut record: CallRecord, result: Result<Reply, Failure>, find_out: Option<&'static str>) -> Relayed {
+fn conclude(
+    mut record: CallRecord,
+    result: Result<Reply, Failure>,
+    find_out: Option<&'static str>,
+) -> Relayed {
     match &result {
         Ok(reply) => {
             let conclusive = reply.code().is_some_and(codes::is_conclusive);
-            let outcome = if conclusive { Outcome::Answered } else { Outcome::Unknown };
+            let outcome = if conclusive {
+                Outcome::Answered
+            } else {
+                Outcome::Unknown
+            };
             record.report.scrubbed = reply.scrubbed;
             if let ReplyBody::Text { media_type, .. } = &reply.body {
                 record.report.media_type.clone_from(media_type);
@@ -361,6 +404,11 @@ fn conclude(mut record: CallRecord, result: Result<Reply, Failure>, find_out: Op
     }
     let outcome = record.report.outcome;
     let client_oid = record.report.client_oid.clone();
-    let relayed = Relayed { outcome, result: result.map_err(Ended::from), client_oid: None, find_out: None };
+    let relayed = Relayed {
+        outcome,
+        result: result.map_err(Ended::from),
+        client_oid: None,
+        find_out: None,
+    };
     relayed.in_doubt(client_oid, find_out)
 }

@@ -24,7 +24,10 @@ pub use self::{
     instruments::{Instruments, Unlisted},
     pattern::Pattern,
     preset::Preset,
-    streamed::{ChannelPermit, StreamPermit, admit_stream, authorize_channels, authorize_streamed, of_the_market},
+    streamed::{
+        ChannelPermit, StreamPermit, admit_stream, authorize_channels, authorize_streamed,
+        of_the_market,
+    },
 };
 
 /// What a caller may do, and from where.
@@ -53,7 +56,10 @@ pub struct Policy {
 impl Default for Policy {
     /// The default caller's: read and trade, nothing else (wire contract).
     fn default() -> Self {
-        Self { allow_classes: Preset::Trade.classes().iter().copied().collect(), ..Self::nothing() }
+        Self {
+            allow_classes: Preset::Trade.classes().iter().copied().collect(),
+            ..Self::nothing()
+        }
     }
 }
 
@@ -114,17 +120,31 @@ fn judge(caller: &Caller, whence: Whence<'_>, call: &Call, way: Way) -> Result<(
     if let Some(rule) = verdict(&caller.policy, call, way) {
         return said_no(call, rule);
     }
-    let Ok(parts) = call.parts() else { return said_no(call, Rule::UnreadableBatch) };
-    let of_part = |part: &Call| verdict(&caller.policy, part, way).map_or(Ok(()), |rule| said_no(part, rule));
+    let Ok(parts) = call.parts() else {
+        return said_no(call, Rule::UnreadableBatch);
+    };
+    let of_part =
+        |part: &Call| verdict(&caller.policy, part, way).map_or(Ok(()), |rule| said_no(part, rule));
     parts.iter().try_for_each(of_part)
 }
 
 fn denied(caller: &Caller, method: &str, rule: Rule) -> Denied {
-    Denied { caller: Arc::clone(&caller.name), method: method.to_owned(), written: caller.policy.written, rule }
+    Denied {
+        caller: Arc::clone(&caller.name),
+        method: method.to_owned(),
+        written: caller.policy.written,
+        rule,
+    }
 }
 
 fn verdict(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
-    let of_instruments = || policy.instruments.as_ref().and_then(|list| list.judge(call)).map(Rule::Instrument);
+    let of_instruments = || {
+        policy
+            .instruments
+            .as_ref()
+            .and_then(|list| list.judge(call))
+            .map(Rule::Instrument)
+    };
     verdict_on_method(policy, call, way).or_else(of_instruments)
 }
 
@@ -142,10 +162,16 @@ fn verdict_on_method(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
         None if allowed_by_name => None,
         None => Some(Rule::UnknownMethod),
         Some(info) if info.verb.is_none() && way == Way::Rest => Some(Rule::WebSocketOnly),
-        Some(info) if policy.deny_classes.contains(&info.class) => Some(Rule::ClassDenied(info.class)),
+        Some(info) if policy.deny_classes.contains(&info.class) => {
+            Some(Rule::ClassDenied(info.class))
+        }
         Some(info) => {
             // Whoever trades may cancel their orders, and so may leave it to the exchange for when they are gone.
-            let class = if call.guards_its_connection() { Class::Trade } else { info.class };
+            let class = if call.guards_its_connection() {
+                Class::Trade
+            } else {
+                info.class
+            };
             let allowed = allowed_by_name || policy.allow_classes.contains(&class);
             match policy.deny_classes.contains(&class) {
                 true => Some(Rule::ClassDenied(class)),
@@ -166,12 +192,20 @@ mod tests {
         gateway::whence::{Outside, Source},
     };
 
-    const HERE: Whence<'static> = Whence { source: &Source::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), now_ms: 1000 };
+    const HERE: Whence<'static> = Whence {
+        source: &Source::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        now_ms: 1000,
+    };
 
     fn judge(policy: Policy, method: &str) -> Option<Rule> {
-        let caller = Caller { name: "default".into(), policy };
+        let caller = Caller {
+            name: "default".into(),
+            policy,
+        };
         let call = Call::parse(RequestId::BACKEND, method, None, Dialect::Documented).unwrap();
-        authorize(&caller, HERE, call).err().map(|denied| denied.rule)
+        authorize(&caller, HERE, call)
+            .err()
+            .map(|denied| denied.rule)
     }
 
     #[test]
@@ -183,9 +217,17 @@ mod tests {
                 (Class::Read | Class::Trade, _) => None,
                 (class, _) => Some(Rule::ClassNotAllowed(class)),
             };
-            assert_eq!(judge(Policy::default(), method.name), expected, "{}", method.name);
+            assert_eq!(
+                judge(Policy::default(), method.name),
+                expected,
+                "{}",
+                method.name
+            );
         }
-        assert_eq!(judge(Policy::default(), "private/new-thing"), Some(Rule::UnknownMethod));
+        assert_eq!(
+            judge(Policy::default(), "private/new-thing"),
+            Some(Rule::UnknownMethod)
+        );
         assert_eq!(judge(Policy::default(), "public/auth"), Some(Rule::Public));
     }
 
@@ -194,15 +236,24 @@ mod tests {
         let mut policy = Policy::default();
         policy.allow_methods.insert("private/create-order".into());
         policy.deny_classes.insert(Class::Trade);
-        assert_eq!(judge(policy.clone(), "private/create-order"), Some(Rule::ClassDenied(Class::Trade)));
+        assert_eq!(
+            judge(policy.clone(), "private/create-order"),
+            Some(Rule::ClassDenied(Class::Trade))
+        );
         policy.deny_methods.insert("private/user-balance".into());
-        assert_eq!(judge(policy, "private/user-balance"), Some(Rule::MethodDenied));
+        assert_eq!(
+            judge(policy, "private/user-balance"),
+            Some(Rule::MethodDenied)
+        );
     }
 
     #[test]
     fn a_method_allowed_by_name_brings_no_other_of_its_class() {
         let mut policy = Policy::default();
-        policy.allow_methods.extend(["private/create-withdrawal".into(), "private/new-thing".into()]);
+        policy.allow_methods.extend([
+            "private/create-withdrawal".into(),
+            "private/new-thing".into(),
+        ]);
         assert_eq!(judge(policy.clone(), "private/create-withdrawal"), None);
         assert_eq!(judge(policy.clone(), "private/new-thing"), None);
         let other = judge(policy, "private/create-subaccount-transfer");
@@ -211,10 +262,23 @@ mod tests {
 
     #[test]
     fn a_denial_names_the_method_the_rule_and_the_setting() {
-        let caller = Caller { name: "default".into(), policy: Policy::default() };
-        let call = Call::parse(RequestId::BACKEND, "private/create-withdrawal", None, Dialect::Documented).unwrap();
+        let caller = Caller {
+            name: "default".into(),
+            policy: Policy::default(),
+        };
+        let call = Call::parse(
+            RequestId::BACKEND,
+            "private/create-withdrawal",
+            None,
+            Dialect::Documented,
+        )
+        .unwrap();
         let text = authorize(&caller, HERE, call).unwrap_err().to_string();
-        for part in ["private/create-withdrawal", "class transfer", "policy.allow_methods"] {
+        for part in [
+            "private/create-withdrawal",
+            "class transfer",
+            "policy.allow_methods",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -222,12 +286,25 @@ mod tests {
     #[test]
     fn presets_allow_their_classes_and_no_unknown_method() {
         for preset in Preset::ALL {
-            let policy = Policy { allow_classes: preset.classes().iter().copied().collect(), ..Policy::nothing() };
-            for method in methods::all().filter(|method| method.verb.is_some() && method.class != Class::Public) {
+            let policy = Policy {
+                allow_classes: preset.classes().iter().copied().collect(),
+                ..Policy::nothing()
+            };
+            for method in methods::all()
+                .filter(|method| method.verb.is_some() && method.class != Class::Public)
+            {
                 let expected = !preset.classes().contains(&method.class);
-                assert_eq!(judge(policy.clone(), method.name).is_some(), expected, "{preset:?} {}", method.name);
+                assert_eq!(
+                    judge(policy.clone(), method.name).is_some(),
+                    expected,
+                    "{preset:?} {}",
+                    method.name
+                );
             }
-            assert_eq!(judge(policy, "private/new-thing"), Some(Rule::UnknownMethod));
+            assert_eq!(
+                judge(policy, "private/new-thing"),
+                Some(Rule::UnknownMethod)
+            );
             assert_eq!(Preset::from_name(preset.name()), Some(preset));
         }
     }
@@ -235,41 +312,104 @@ mod tests {
     #[test]
     fn patterns_allow_what_the_catalogue_knows_and_deny_what_it_does_not() {
         let pattern = |text: &str| Pattern::parse(text).unwrap();
-        let mut policy = Policy { allow_patterns: vec![pattern("private/*")], ..Policy::nothing() };
+        let mut policy = Policy {
+            allow_patterns: vec![pattern("private/*")],
+            ..Policy::nothing()
+        };
         assert_eq!(judge(policy.clone(), "private/create-withdrawal"), None);
-        assert_eq!(judge(policy.clone(), "private/new-thing"), Some(Rule::UnknownMethod));
+        assert_eq!(
+            judge(policy.clone(), "private/new-thing"),
+            Some(Rule::UnknownMethod)
+        );
         policy.deny_patterns.push(pattern("private/create-*"));
-        policy.allow_methods.extend(["private/create-order".into(), "private/create-thing".into()]);
-        assert_eq!(judge(policy.clone(), "private/create-order"), Some(Rule::MethodDenied));
-        assert_eq!(judge(policy.clone(), "private/create-thing"), Some(Rule::MethodDenied));
+        policy
+            .allow_methods
+            .extend(["private/create-order".into(), "private/create-thing".into()]);
+        assert_eq!(
+            judge(policy.clone(), "private/create-order"),
+            Some(Rule::MethodDenied)
+        );
+        assert_eq!(
+            judge(policy.clone(), "private/create-thing"),
+            Some(Rule::MethodDenied)
+        );
         assert_eq!(judge(policy, "private/user-balance"), None);
     }
 
     #[test]
     fn limits_come_before_everything_and_instruments_last() {
-        let mut policy = Policy { instruments: Some(Instruments::new(["BTC_USD".to_owned()])), ..Policy::default() };
-        assert_eq!(judge(policy.clone(), "private/create-withdrawal"), Some(Rule::ClassNotAllowed(Class::Transfer)));
-        assert_eq!(judge(policy.clone(), "private/create-order"), Some(Rule::Instrument(Unlisted::Unnamed)));
+        let mut policy = Policy {
+            instruments: Some(Instruments::new(["BTC_USD".to_owned()])),
+            ..Policy::default()
+        };
+        assert_eq!(
+            judge(policy.clone(), "private/create-withdrawal"),
+            Some(Rule::ClassNotAllowed(Class::Transfer))
+        );
+        assert_eq!(
+            judge(policy.clone(), "private/create-order"),
+            Some(Rule::Instrument(Unlisted::Unnamed))
+        );
         assert_eq!(judge(policy.clone(), "private/user-balance"), None);
         policy.limits.expires_ms = Some(1000);
-        assert_eq!(judge(policy.clone(), "private/create-withdrawal"), Some(Rule::Outside(Outside::Expired)));
-        assert_eq!(judge(policy, "public/auth"), Some(Rule::Outside(Outside::Expired)));
+        assert_eq!(
+            judge(policy.clone(), "private/create-withdrawal"),
+            Some(Rule::Outside(Outside::Expired))
+        );
+        assert_eq!(
+            judge(policy, "public/auth"),
+            Some(Rule::Outside(Outside::Expired))
+        );
     }
 
     #[test]
     fn every_denial_reads_as_one_sentence_and_names_its_setting() {
-        let denied =
-            |rule, written| Denied { caller: "two".into(), method: "private/create-order".into(), written, rule };
+        let denied = |rule, written| Denied {
+            caller: "two".into(),
+            method: "private/create-order".into(),
+            written,
+            rule,
+        };
         for (rule, parts) in [
-            (Rule::Outside(Outside::Expired), ["may not call any more", "(expires"]),
-            (Rule::Outside(Outside::Address([192, 0, 2, 1].into())), ["from 192.0.2.1", "(sources)"]),
-            (Rule::Outside(Outside::Peer(Some(7))), ["as uid 7", "(uids)"]),
-            (Rule::Outside(Outside::Peer(None)), ["does not tell", "PrivateUsers="]),
-            (Rule::Instrument(Unlisted::Named), ["for caller two: it names an instrument", "(instruments)"]),
-            (Rule::Instrument(Unlisted::Unnamed), ["has to name one", "instrument_name"]),
-            (Rule::Instrument(Unlisted::ById), ["by its id", "orders_by_id"]),
-            (Rule::Instrument(Unlisted::Unbound), ["nothing binds", "(instruments)"]),
-            (Rule::ClassNotAllowed(Class::Trade), ["; allow = [\"private/create-order\"]", "allow = [\"trade\"]"]),
+            (
+                Rule::Outside(Outside::Expired),
+                ["may not call any more", "(expires"],
+            ),
+            (
+                Rule::Outside(Outside::Address([192, 0, 2, 1].into())),
+                ["from 192.0.2.1", "(sources)"],
+            ),
+            (
+                Rule::Outside(Outside::Peer(Some(7))),
+                ["as uid 7", "(uids)"],
+            ),
+            (
+                Rule::Outside(Outside::Peer(None)),
+                ["does not tell", "PrivateUsers="],
+            ),
+            (
+                Rule::Instrument(Unlisted::Named),
+                ["for caller two: it names an instrument", "(instruments)"],
+            ),
+            (
+                Rule::Instrument(Unlisted::Unnamed),
+                ["has to name one", "instrument_name"],
+            ),
+            (
+                Rule::Instrument(Unlisted::ById),
+                ["by its id", "orders_by_id"],
+            ),
+            (
+                Rule::Instrument(Unlisted::Unbound),
+                ["nothing binds", "(instruments)"],
+            ),
+            (
+                Rule::ClassNotAllowed(Class::Trade),
+                [
+                    "; allow = [\"private/create-order\"]",
+                    "allow = [\"trade\"]",
+                ],
+            ),
         ] {
             let text = denied(rule, Written::CallersFile).to_string();
             assert!(parts.iter().all(|part| text.contains(part)), "{text}");

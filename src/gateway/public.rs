@@ -19,12 +19,18 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Ended`]: refused, or failed on the way. Public calls only read, so each may be repeated.
-    pub async fn relay_public(&self, call: PublicCall<'_>, deadline: Duration) -> Result<Reply, Ended> {
+    pub async fn relay_public(
+        &self,
+        call: PublicCall<'_>,
+        deadline: Duration,
+    ) -> Result<Reply, Ended> {
         if self.is_draining() {
             return Err(Refusal::Draining.into());
         }
         let room = self.public_room().try_acquire();
-        let _room = room.map_err(|_| Refusal::NoRoom { limit: MAX_IN_FLIGHT })?;
+        let _room = room.map_err(|_| Refusal::NoRoom {
+            limit: MAX_IN_FLIGHT,
+        })?;
         let sent = tokio::time::timeout(deadline, self.upstream().send_public(call)).await;
         Ok(sent.unwrap_or(Err(Failure::Deadline(deadline)))?)
     }

@@ -93,7 +93,9 @@ pub struct Recorder {
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let readers = self.readers.len();
-        f.debug_struct("Recorder").field("readers", &readers).finish_non_exhaustive()
+        f.debug_struct("Recorder")
+            .field("readers", &readers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,7 +103,11 @@ impl Recorder {
     /// Records for calls signed with the key of this fingerprint, each handed to every reader.
     #[must_use]
     pub fn new(key_fingerprint: &str, observed: Arc<Observed>, readers: Vec<Reader>) -> Self {
-        Self { key_fingerprint: key_fingerprint.into(), observed, readers }
+        Self {
+            key_fingerprint: key_fingerprint.into(),
+            observed,
+            readers,
+        }
     }
 
     /// Opens the record of a call whose caller is known.
@@ -203,7 +209,11 @@ impl CallRecord {
     /// Concludes with an answer of the exchange.
     pub fn answered(&mut self, status: u16, code: Option<i64>, outcome: Outcome) {
         self.report.code = code;
-        self.conclude(status, outcome, (outcome != Outcome::Answered).then_some("inconclusive_answer"));
+        self.conclude(
+            status,
+            outcome,
+            (outcome != Outcome::Answered).then_some("inconclusive_answer"),
+        );
     }
 
     /// Concludes without one; the phase gives the outcome.
@@ -224,7 +234,11 @@ impl Drop for CallRecord {
     fn drop(&mut self) {
         if !self.concluded {
             // A panic, or the daemon ends with the call under way, or the caller left before its call was understood.
-            let why = if std::thread::panicking() { "defect" } else { "abandoned" };
+            let why = if std::thread::panicking() {
+                "defect"
+            } else {
+                "abandoned"
+            };
             self.ended(if std::thread::panicking() { 500 } else { 499 }, why);
         }
         self.report.total = self.opened.elapsed();
@@ -233,7 +247,10 @@ impl Drop for CallRecord {
         line::write(&self.report);
         if !self.recorder.readers.is_empty() {
             let copy = Arc::new(self.report.clone());
-            self.recorder.readers.iter().for_each(|reader| reader(&copy));
+            self.recorder
+                .readers
+                .iter()
+                .for_each(|reader| reader(&copy));
         }
     }
 }

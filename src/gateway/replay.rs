@@ -94,18 +94,32 @@ impl ReplayGuard {
         // What is no credible mark is not carried on: it would stand in the way of every later start.
         let carried_on = guard.credible_floor(guard.opened_ms).into_owned();
         let writer = Writer::start(directory, carried_on, signing, clock.clone());
-        Self { writer: Some(writer), ..guard }
+        Self {
+            writer: Some(writer),
+            ..guard
+        }
     }
 
     fn with(floor: Marks, clock: &Clock, writer: Option<Writer>) -> Self {
-        Self { clock: clock.clone(), opened_ms: clock.now_ms(), floor, memory: Mutex::default(), writer }
+        Self {
+            clock: clock.clone(),
+            opened_ms: clock.now_ms(),
+            floor,
+            memory: Mutex::default(),
+            writer,
+        }
     }
 
     /// Admits a request whose signature was verified and whose nonce is within the window, once.
     ///
     /// # Errors
     /// [`NotAdmitted`].
-    pub async fn admit(&self, key: &VirtualKey, nonce: u64, signature: &Signature) -> Result<(), NotAdmitted> {
+    pub async fn admit(
+        &self,
+        key: &VirtualKey,
+        nonce: u64,
+        signature: &Signature,
+    ) -> Result<(), NotAdmitted> {
         if nonce <= self.mark_of_the_last_run(key) {
             return Err(NotAdmitted::BeforeStart);
         }
@@ -124,11 +138,19 @@ impl ReplayGuard {
             memory.closed = true;
             let now_ms = self.clock.now_ms();
             let base = self.credible_floor(now_ms).base_ms.max(now_ms);
-            let ahead = memory.keys.iter().map(|(key, remembered)| (*key, remembered.highest));
-            Marks { base_ms: base, ahead: ahead.filter(|(_, highest)| *highest > base).collect() }
+            let ahead = memory
+                .keys
+                .iter()
+                .map(|(key, remembered)| (*key, remembered.highest));
+            Marks {
+                base_ms: base,
+                ahead: ahead.filter(|(_, highest)| *highest > base).collect(),
+            }
         };
         if let Some(writer) = &self.writer {
-            writer.close(marks.and_not_less_ahead_than(&self.credible_floor(self.clock.now_ms()))).await;
+            writer
+                .close(marks.and_not_less_ahead_than(&self.credible_floor(self.clock.now_ms())))
+                .await;
         }
     }
 
@@ -146,17 +168,30 @@ impl ReplayGuard {
         if credible {
             Cow::Borrowed(&self.floor)
         } else {
-            Cow::Owned(self.floor.clone().at_most(self.opened_ms.saturating_add(WINDOW_MS)))
+            Cow::Owned(
+                self.floor
+                    .clone()
+                    .at_most(self.opened_ms.saturating_add(WINDOW_MS)),
+            )
         }
     }
 
-    fn remember(&self, key: &VirtualKey, nonce: u64, signature: &Signature) -> Result<(), NotAdmitted> {
+    fn remember(
+        &self,
+        key: &VirtualKey,
+        nonce: u64,
+        signature: &Signature,
+    ) -> Result<(), NotAdmitted> {
         let now_ms = self.clock.now_ms();
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.closed {
             return Err(NotAdmitted::NoMark);
         }
-        memory.keys.entry(*key).or_default().admit(nonce, signature, now_ms)
+        memory
+            .keys
+            .entry(*key)
+            .or_default()
+            .admit(nonce, signature, now_ms)
     }
 }
 

@@ -109,7 +109,10 @@ impl ApiSecret {
     /// and is no help in guessing it to who does not have the salt. Never to be printed.
     #[must_use]
     pub fn keyed_digest(&self, salt: &[u8]) -> String {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
+        #[expect(
+            clippy::expect_used,
+            reason = "HMAC takes keys of any length (RFC 2104)"
+        )]
         let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("any length");
         mac.update(self.expose().as_bytes());
         hex::encode(mac.finalize().into_bytes())
@@ -154,10 +157,18 @@ mod tests {
 
     #[test]
     fn debug_shows_a_label_and_nothing_else() {
-        let credentials =
-            Credentials { key: ApiKey::new("invented-key".into()), secret: ApiSecret::new("invented-secret".into()) };
-        assert_eq!(format!("{credentials:?}"), "Credentials { key: [API key], secret: [API secret] }");
-        assert_eq!(format!("{:?}", TokenDigest::of(b"invented")), "[token digest]");
+        let credentials = Credentials {
+            key: ApiKey::new("invented-key".into()),
+            secret: ApiSecret::new("invented-secret".into()),
+        };
+        assert_eq!(
+            format!("{credentials:?}"),
+            "Credentials { key: [API key], secret: [API secret] }"
+        );
+        assert_eq!(
+            format!("{:?}", TokenDigest::of(b"invented")),
+            "[token digest]"
+        );
     }
 
     #[test]
@@ -170,6 +181,9 @@ mod tests {
     fn a_keyed_digest_is_the_hmac_of_the_secret_under_the_salt() {
         // printf %s invented-secret | openssl dgst -sha256 -hmac salt
         let digest = ApiSecret::new("invented-secret".into()).keyed_digest(b"salt");
-        assert_eq!(digest, "e01ec0a5e5415b860c53d9a50ad5dc7581f30b9194729ea5034f80307c6bd01d");
+        assert_eq!(
+            digest,
+            "e01ec0a5e5415b860c53d9a50ad5dc7581f30b9194729ea5034f80307c6bd01d"
+        );
     }
 }

@@ -83,7 +83,9 @@ impl Waiting for Outgoing {
     }
 
     fn into_text(self) -> Option<Utf8Bytes> {
-        self.progress.is_none_or(|progress| progress.reach(Phase::Sent)).then_some(self.text)
+        self.progress
+            .is_none_or(|progress| progress.reach(Phase::Sent))
+            .then_some(self.text)
     }
 }
 
@@ -137,10 +139,20 @@ impl Session {
         Ok(Self::new(gateway, pipe, signature))
     }
 
-    fn new(gateway: &Arc<Gateway>, pipe: Pipe<Transport, Outgoing>, login_signature: String) -> Self {
+    fn new(
+        gateway: &Arc<Gateway>,
+        pipe: Pipe<Transport, Outgoing>,
+        login_signature: String,
+    ) -> Self {
         let scrubber = gateway.scrubber();
         let commands = Commands::new(gateway.settings().deadline, gateway.streams().max_commands);
-        Self { gateway: Arc::clone(gateway), pipe, commands, scrubber, login_signature }
+        Self {
+            gateway: Arc::clone(gateway),
+            pipe,
+            commands,
+            scrubber,
+            login_signature,
+        }
     }
 
     /// Whether another frame may be handed over; otherwise the client is not read.
@@ -177,7 +189,9 @@ impl Session {
         record.describe(&call);
         record.report.nonce = frame.nonce;
         let (orders, find_out) = (call.order_ids(), call.find_out());
-        record.report.client_oid = frame.nonce.map_or_else(|| orders.describe_named(), |nonce| orders.describe(nonce));
+        record.report.client_oid = frame
+            .nonce
+            .map_or_else(|| orders.describe_named(), |nonce| orders.describe(nonce));
         match self.admit(caller, source, call) {
             Ok((permit, room)) => {
                 let counted = self.gateway.count_one();
@@ -215,7 +229,10 @@ impl Session {
         let progress = command.begin();
         progress.reach(Phase::Connecting);
         self.commands.enter(permit.into_call().id.value(), command);
-        self.pipe.push_within_room(Outgoing { text: text.into(), progress: Some(progress) });
+        self.pipe.push_within_room(Outgoing {
+            text: text.into(),
+            progress: Some(progress),
+        });
     }
 
     /// Subscribes to channels of the account, or leaves them.
@@ -230,7 +247,10 @@ impl Session {
     }
 
     fn pass(&mut self, frame: &Frame<'_>) {
-        self.pipe.push_within_room(Outgoing { text: frame.to_be_sent().into(), progress: None });
+        self.pipe.push_within_room(Outgoing {
+            text: frame.to_be_sent().into(),
+            progress: None,
+        });
     }
 
     /// What happens next. Cancel-safe: nothing is lost between two calls.
@@ -240,9 +260,10 @@ impl Session {
         }
         self.pipe.poll(cx, true).map(|incoming| match incoming {
             Incoming::Text(text) => self.received(text),
-            Incoming::Closed(closed) => {
-                Event::Closed(closed.map(|(code, reason)| (code, self.clean(reason.into()).0.as_str().to_owned())))
-            }
+            Incoming::Closed(closed) => Event::Closed(
+                closed
+                    .map(|(code, reason)| (code, self.clean(reason.into()).0.as_str().to_owned())),
+            ),
             Incoming::Lost => Event::Lost("lost"),
             Incoming::Stalled => Event::Lost("stalled"),
             Incoming::Binary | Incoming::Broken(_) => Event::Lost("malformed"),
@@ -252,7 +273,8 @@ impl Session {
     /// Scrubs a frame, and concludes the command that it answers.
     fn received(&mut self, text: Utf8Bytes) -> Event {
         let (text, scrubbed) = self.clean(text);
-        if self.commands.await_answers() && self.commands.answered(&Heading::read(&text), scrubbed) {
+        if self.commands.await_answers() && self.commands.answered(&Heading::read(&text), scrubbed)
+        {
             return Event::Answer(text);
         }
         Event::Frame(text)
@@ -284,9 +306,12 @@ impl Session {
     /// Closes the socket with this code, within a moment; commands without an answer end as what they are, with this
     /// word for why.
     pub async fn close(self, code: u16, reason: &'static str, why: &'static str) {
-        let Self { mut commands, pipe, .. } = self;
+        let Self {
+            mut commands, pipe, ..
+        } = self;
         drop(commands.give_up(499, why));
-        pipe.close(Some((code, reason.to_owned())), dial::CLOSE_PATIENCE).await;
+        pipe.close(Some((code, reason.to_owned())), dial::CLOSE_PATIENCE)
+            .await;
     }
 }
 

@@ -76,13 +76,17 @@ impl fmt::Debug for Signature {
 
 impl fmt::Debug for SignedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedCall").field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("SignedCall")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+        f.debug_struct("Signer")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,9 +94,16 @@ impl Signer {
     /// Prepares to sign with these credentials.
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
+        #[expect(
+            clippy::expect_used,
+            reason = "HMAC takes keys of any length (RFC 2104)"
+        )]
         let mac = Hmac::new_from_slice(credentials.secret.expose().as_bytes()).expect("any length");
-        Self { fingerprint: credentials.key.fingerprint(), credentials, mac }
+        Self {
+            fingerprint: credentials.key.fingerprint(),
+            credentials,
+            mac,
+        }
     }
 
     /// The API key's fingerprint.
@@ -103,17 +114,34 @@ impl Signer {
 
     /// What must never appear in an answer that is passed on: the API key and the API secret.
     pub(super) fn never_to_be_passed_on(&self) -> [&str; 2] {
-        [self.credentials.key.expose(), self.credentials.secret.expose()]
+        [
+            self.credentials.key.expose(),
+            self.credentials.secret.expose(),
+        ]
     }
 
     /// Signs what was permitted.
     #[must_use]
     pub fn sign(&self, permit: Permit, nonce: u64) -> SignedCall {
         let call = permit.call();
-        let (signature, string_to_sign_len) =
-            self.signature(call.method.as_str(), call.id.value(), call.params.canonical(), nonce);
-        let body = envelope::signed_body(call, self.credentials.key.expose(), nonce, signature.as_str());
-        SignedCall { method: call.method.name(), body: body.into(), signature, string_to_sign_len }
+        let (signature, string_to_sign_len) = self.signature(
+            call.method.as_str(),
+            call.id.value(),
+            call.params.canonical(),
+            nonce,
+        );
+        let body = envelope::signed_body(
+            call,
+            self.credentials.key.expose(),
+            nonce,
+            signature.as_str(),
+        );
+        SignedCall {
+            method: call.method.name(),
+            body: body.into(),
+            signature,
+            string_to_sign_len,
+        }
     }
 
     /// Signs a login: `public/auth`, id 1, no params (vendor documents).
@@ -121,13 +149,23 @@ impl Signer {
     pub(super) fn log_in(&self, nonce: u64) -> LogIn {
         let (Signature(signature), string_to_sign_len) = self.signature(LOGIN, LOGIN_ID, "", nonce);
         let text = envelope::login_frame(self.credentials.key.expose(), nonce, &signature);
-        LogIn { text, signature, string_to_sign_len }
+        LogIn {
+            text,
+            signature,
+            string_to_sign_len,
+        }
     }
 
     /// The signature of these parts, and the length of the string that they make. It signs without a permit, for the
     /// self-test; nothing that is signed here can be sent.
     #[must_use]
-    pub(crate) fn signature(&self, method: &str, id: u64, params_string: &str, nonce: u64) -> (Signature, usize) {
+    pub(crate) fn signature(
+        &self,
+        method: &str,
+        id: u64,
+        params_string: &str,
+        nonce: u64,
+    ) -> (Signature, usize) {
         let (mut id_text, mut nonce_text) = (itoa::Buffer::new(), itoa::Buffer::new());
         let parts = canonical::string_to_sign(
             method,
@@ -150,14 +188,20 @@ mod tests {
 
     #[test]
     fn the_documented_sample_signs_as_documented() {
-        let credentials = Credentials { key: ApiKey::new("token".into()), secret: ApiSecret::new("secretKey".into()) };
+        let credentials = Credentials {
+            key: ApiKey::new("token".into()),
+            secret: ApiSecret::new("secretKey".into()),
+        };
         let (signature, length) = Signer::new(credentials).signature(
             "private/get-order-detail",
             11,
             "order_id53287421324",
             1_587_846_358_253,
         );
-        assert_eq!(signature.as_str(), "02ef0a52c9428e5d3dcc5dd24d534ca39ef73f35acd3f6945f139a2364ef67a9");
+        assert_eq!(
+            signature.as_str(),
+            "02ef0a52c9428e5d3dcc5dd24d534ca39ef73f35acd3f6945f139a2364ef67a9"
+        );
         assert_eq!(length, 24 + 2 + 5 + 19 + 13);
         assert_eq!(format!("{signature:?}"), "[signature]");
     }

@@ -106,7 +106,11 @@ impl Upstream {
     ///
     /// # Errors
     /// [`ClientProblem`] where the trust roots cannot be read or the client cannot be built.
-    pub fn new(settings: &Settings, resolver: Resolver, signer: &Signer) -> Result<Self, ClientProblem> {
+    pub fn new(
+        settings: &Settings,
+        resolver: Resolver,
+        signer: &Signer,
+    ) -> Result<Self, ClientProblem> {
         Ok(Self {
             client: client::build(settings, resolver)?,
             urls: settings.base.urls(),
@@ -123,36 +127,70 @@ impl Upstream {
     /// [`Failure`]; `progress` tells whether the exchange may have seen the call.
     pub async fn send(&self, call: SignedCall, progress: &Arc<Progress>) -> Result<Reply, Failure> {
         progress.reach(Phase::Connecting);
-        let body = OneTransmission { bytes: Some(call.body), progress: Arc::clone(progress) };
+        let body = OneTransmission {
+            bytes: Some(call.body),
+            progress: Arc::clone(progress),
+        };
         let sent = self
             .client
             .post(self.url_of(&call.method))
-            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            )
             .body(reqwest::Body::wrap(body))
             .send()
             .await;
-        let mut response = sent.map_err(|error| errors::classify(&error, progress, self.connect_deadline))?;
+        let mut response =
+            sent.map_err(|error| errors::classify(&error, progress, self.connect_deadline))?;
         check_head(response.status(), response.headers())?;
         let bytes = read_capped(&mut response, self.max_reply_bytes).await?;
-        self.finish(response.status(), response.headers(), bytes, call.signature.as_str())
+        self.finish(
+            response.status(),
+            response.headers(),
+            bytes,
+            call.signature.as_str(),
+        )
     }
 
     fn url_of(&self, method: &str) -> Url {
-        self.urls.get(method).cloned().unwrap_or_else(|| self.base.url_of(method))
+        self.urls
+            .get(method)
+            .cloned()
+            .unwrap_or_else(|| self.base.url_of(method))
     }
 
-    fn finish(&self, status: StatusCode, headers: &HeaderMap, bytes: Bytes, signature: &str) -> Result<Reply, Failure> {
+    fn finish(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        bytes: Bytes,
+        signature: &str,
+    ) -> Result<Reply, Failure> {
         let (raw, scrubbed) = self.scrubber.scrub(bytes, signature);
         let media_type = media_type(headers);
         let body = if is_json(&media_type) {
             let code = envelope::read_answer(&raw)?.code;
-            ReplyBody::Json { bytes: raw.clone(), code }
+            ReplyBody::Json {
+                bytes: raw.clone(),
+                code,
+            }
         } else {
             let text = String::from_utf8_lossy(&raw).into_owned();
-            ReplyBody::Text { text, media_type: Some(media_type).filter(|media_type| is_loggable(media_type)) }
+            ReplyBody::Text {
+                text,
+                media_type: Some(media_type).filter(|media_type| is_loggable(media_type)),
+            }
         };
         let content_type = headers.get(header::CONTENT_TYPE).cloned();
-        Ok(Reply { status: status.as_u16(), content_type, raw, body, date_ms: date_ms(headers), scrubbed })
+        Ok(Reply {
+            status: status.as_u16(),
+            content_type,
+            raw,
+            body,
+            date_ms: date_ms(headers),
+            scrubbed,
+        })
     }
 }
 
@@ -162,9 +200,15 @@ async fn read_capped(response: &mut reqwest::Response, limit: usize) -> Result<B
     if usize::try_from(announced).map_or(true, |length| length > limit) {
         return Err(too_large);
     }
-    let Some(first) = response.chunk().await.map_err(|_| Failure::Lost)? else { return Ok(Bytes::new()) };
+    let Some(first) = response.chunk().await.map_err(|_| Failure::Lost)? else {
+        return Ok(Bytes::new());
+    };
     let Some(second) = response.chunk().await.map_err(|_| Failure::Lost)? else {
-        return if first.len() > limit { Err(too_large) } else { Ok(first) };
+        return if first.len() > limit {
+            Err(too_large)
+        } else {
+            Ok(first)
+        };
     };
     let mut all = BytesMut::from(first);
     let mut next = Some(second);
@@ -195,8 +239,16 @@ fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
 
 /// The media type without its parameters, in lower case; empty where none is given.
 fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
 }
 
 fn is_json(media_type: &str) -> bool {
@@ -212,8 +264,15 @@ fn is_loggable(media_type: &str) -> bool {
 /// The `Date` of an answer that came straight from the exchange.
 fn date_ms(headers: &HeaderMap) -> Option<u64> {
     let cached = headers.contains_key(header::AGE);
-    let text = headers.get(header::DATE).filter(|_| !cached)?.to_str().ok()?;
-    let since = httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let text = headers
+        .get(header::DATE)
+        .filter(|_| !cached)?
+        .to_str()
+        .ok()?;
+    let since = httpdate::parse_http_date(text)
+        .ok()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
     u64::try_from(since.as_millis()).ok()
 }
 

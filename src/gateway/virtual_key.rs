@@ -82,8 +82,13 @@ impl MasterKey {
     pub fn secret_of(&self, key: &VirtualKey) -> VirtualSecret {
         let mut bytes = Zeroizing::new([0; 32]);
         let info = [key.id.0.as_slice(), &key.generation.to_be_bytes()].concat();
-        #[expect(clippy::expect_used, reason = "HKDF-SHA256 yields up to 8160 bytes (RFC 5869)")]
-        Hkdf::<Sha256>::new(Some(SALT), self.0.as_ref()).expand(&info, bytes.as_mut()).expect("32 bytes");
+        #[expect(
+            clippy::expect_used,
+            reason = "HKDF-SHA256 yields up to 8160 bytes (RFC 5869)"
+        )]
+        Hkdf::<Sha256>::new(Some(SALT), self.0.as_ref())
+            .expand(&info, bytes.as_mut())
+            .expect("32 bytes");
         let mut text = Zeroizing::new(String::with_capacity(SECRET_PREFIX.len() + 64));
         text.push_str(SECRET_PREFIX);
         text.push_str(&Zeroizing::new(hex::encode(bytes.as_ref())));
@@ -101,8 +106,13 @@ impl MasterKey {
     #[must_use]
     pub fn check(&self) -> String {
         let mut bytes = [0; 8];
-        #[expect(clippy::expect_used, reason = "HKDF-SHA256 yields up to 8160 bytes (RFC 5869)")]
-        Hkdf::<Sha256>::new(Some(CHECK_SALT), self.0.as_ref()).expand(&[], &mut bytes).expect("8 bytes");
+        #[expect(
+            clippy::expect_used,
+            reason = "HKDF-SHA256 yields up to 8160 bytes (RFC 5869)"
+        )]
+        Hkdf::<Sha256>::new(Some(CHECK_SALT), self.0.as_ref())
+            .expand(&[], &mut bytes)
+            .expect("8 bytes");
         hex::encode(bytes)
     }
 }
@@ -134,7 +144,10 @@ impl VirtualKey {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (id, generation) = text.strip_prefix(KEY_PREFIX)?.split_once('_')?;
-        let key = Self { id: CallerId::parse(id)?, generation: generation.parse().ok()? };
+        let key = Self {
+            id: CallerId::parse(id)?,
+            generation: generation.parse().ok()?,
+        };
         Some(key).filter(|key| key.generation > 0 && key.to_string() == text)
     }
 }
@@ -160,7 +173,10 @@ impl VirtualSecret {
     /// What verifies signatures made with it.
     #[must_use]
     pub fn verifier(&self) -> Verifier {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
+        #[expect(
+            clippy::expect_used,
+            reason = "HMAC takes keys of any length (RFC 2104)"
+        )]
         let mac = Hmac::new_from_slice(self.0.as_bytes()).expect("any length");
         Verifier(mac)
     }
@@ -206,14 +222,25 @@ mod tests {
     fn a_secret_is_the_hkdf_of_master_id_and_generation() {
         // python3: hkdf-sha256 by hand with hmac, of 32 times 7, the salt above, and id + generation as info
         let secret = master().secret_of(&VirtualKey::parse(KEY).unwrap());
-        assert_eq!(secret.reveal(), "cpvs_55c0b8a7ccfc9233bc72a2cb7a36c9fa769cabd9f9cc3fc1db7c99d6b469ced4");
+        assert_eq!(
+            secret.reveal(),
+            "cpvs_55c0b8a7ccfc9233bc72a2cb7a36c9fa769cabd9f9cc3fc1db7c99d6b469ced4"
+        );
     }
 
     #[test]
     fn secrets_differ_by_master_caller_and_generation() {
-        let secret = |master: &MasterKey, key: &str| master.secret_of(&VirtualKey::parse(key).unwrap()).0.to_string();
+        let secret = |master: &MasterKey, key: &str| {
+            master
+                .secret_of(&VirtualKey::parse(key).unwrap())
+                .0
+                .to_string()
+        };
         let known = secret(&master(), KEY);
-        assert_ne!(known, secret(&MasterKey::new(Zeroizing::new([8; MASTER_BYTES])), KEY));
+        assert_ne!(
+            known,
+            secret(&MasterKey::new(Zeroizing::new([8; MASTER_BYTES])), KEY)
+        );
         assert_ne!(known, secret(&master(), "cpvk_000102030405060708090a0b_8"));
         assert_ne!(known, secret(&master(), "cpvk_000102030405060708090a0c_7"));
     }

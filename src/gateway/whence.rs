@@ -80,12 +80,23 @@ impl Limits {
         match *whence.source {
             Source::Ip(address) => {
                 let address = address.to_canonical();
-                let listed = self.sources.iter().any(|network| network.contains(&address));
-                if listed { Ok(()) } else { Err(Outside::Address(address)) }
+                let listed = self
+                    .sources
+                    .iter()
+                    .any(|network| network.contains(&address));
+                if listed {
+                    Ok(())
+                } else {
+                    Err(Outside::Address(address))
+                }
             }
             Source::Unix { uid } => {
                 let listed = uid.is_some_and(|uid| uid != OVERFLOW_UID && self.uids.contains(&uid));
-                if listed { Ok(()) } else { Err(Outside::Peer(uid)) }
+                if listed {
+                    Ok(())
+                } else {
+                    Err(Outside::Peer(uid))
+                }
             }
         }
     }
@@ -108,15 +119,24 @@ mod tests {
 
     fn limits(sources: &[&str], uids: &[u32], expires_ms: Option<u64>) -> Limits {
         let sources = sources.iter().map(|text| text.parse().unwrap()).collect();
-        Limits { sources, uids: uids.to_vec(), expires_ms }
+        Limits {
+            sources,
+            uids: uids.to_vec(),
+            expires_ms,
+        }
     }
 
     fn admit(limits: &Limits, source: &str) -> Result<(), Outside> {
         let source = match source.strip_prefix("uid ") {
-            Some(uid) => Source::Unix { uid: uid.parse().ok() },
+            Some(uid) => Source::Unix {
+                uid: uid.parse().ok(),
+            },
             None => Source::Ip(source.parse().unwrap()),
         };
-        limits.admit(Whence { source: &source, now_ms: 1000 })
+        limits.admit(Whence {
+            source: &source,
+            now_ms: 1000,
+        })
     }
 
     #[test]
@@ -128,11 +148,29 @@ mod tests {
 
     #[test]
     fn addresses_are_compared_by_network_in_canonical_form() {
-        let limits = limits(&["192.0.2.0/25", "2001:db8::/32", "127.0.0.1/32"], &[], None);
-        for inside in ["192.0.2.1", "192.0.2.127", "::ffff:192.0.2.1", "2001:db8::1", "127.0.0.1"] {
+        let limits = limits(
+            &["192.0.2.0/25", "2001:db8::/32", "127.0.0.1/32"],
+            &[],
+            None,
+        );
+        for inside in [
+            "192.0.2.1",
+            "192.0.2.127",
+            "::ffff:192.0.2.1",
+            "2001:db8::1",
+            "127.0.0.1",
+        ] {
             assert_eq!(admit(&limits, inside), Ok(()), "{inside}");
         }
-        for outside in ["192.0.2.128", "198.51.100.1", "2001:db9::1", "127.0.0.2", "::1", "uid 0", "uid unknown"] {
+        for outside in [
+            "192.0.2.128",
+            "198.51.100.1",
+            "2001:db9::1",
+            "127.0.0.2",
+            "::1",
+            "uid 0",
+            "uid unknown",
+        ] {
             assert!(admit(&limits, outside).is_err(), "{outside}");
         }
     }
@@ -149,7 +187,13 @@ mod tests {
     #[test]
     fn the_last_moment_is_the_one_before_the_end() {
         assert_eq!(admit(&limits(&[], &[], Some(1001)), "127.0.0.1"), Ok(()));
-        assert_eq!(admit(&limits(&[], &[], Some(1000)), "127.0.0.1"), Err(Outside::Expired));
-        assert_eq!(admit(&limits(&["192.0.2.0/24"], &[], Some(1)), "127.0.0.1"), Err(Outside::Expired));
+        assert_eq!(
+            admit(&limits(&[], &[], Some(1000)), "127.0.0.1"),
+            Err(Outside::Expired)
+        );
+        assert_eq!(
+            admit(&limits(&["192.0.2.0/24"], &[], Some(1)), "127.0.0.1"),
+            Err(Outside::Expired)
+        );
     }
 }

@@ -53,14 +53,24 @@ pub(super) async fn run(State(doors): State<Arc<Doors>>, request: Request<Body>)
         Asked::Diagnosed(diagnosis) => answer::diagnosed(&doors, &diagnosis),
         Asked::TooSoon { wait } => answer::too_soon(&doors, wait),
         Asked::Stopping => retry(detail(503, "The proxy is stopping; nothing was probed"), 1),
-        Asked::Defect => detail(500, "The diagnosis ended in a defect; the log names the place"),
+        Asked::Defect => detail(
+            500,
+            "The diagnosis ended in a defect; the log names the place",
+        ),
     })
 }
 
 fn prepare(doors: &Doors, request: &Request<Body>) -> Result<(Asker, Statement), Refusal> {
     let name = authenticate(doors, request)?;
-    let statement = statement::read(request.uri().query().unwrap_or_default()).map_err(Refusal::Query)?;
-    Ok((Asker { rid: request_id(request), name }, statement))
+    let statement =
+        statement::read(request.uri().query().unwrap_or_default()).map_err(Refusal::Query)?;
+    Ok((
+        Asker {
+            rid: request_id(request),
+            name,
+        },
+        statement,
+    ))
 }
 
 /// The name of whoever may diagnose, by exactly one token header.
@@ -72,9 +82,14 @@ fn authenticate(doors: &Doors, request: &Request<Body>) -> Result<Arc<str>, Refu
     if !callers.has_diagnosing() {
         return Err(Refusal::Off);
     }
-    let whence = Whence { source: &Source::of(request), now_ms: doors.examination.now_ms() };
+    let whence = Whence {
+        source: &Source::of(request),
+        now_ms: doors.examination.now_ms(),
+    };
     let shown = private::token(request.headers());
-    shown.and_then(|token| callers.authenticate_diagnosing(token.as_bytes(), whence)).ok_or(Refusal::Token)
+    shown
+        .and_then(|token| callers.authenticate_diagnosing(token.as_bytes(), whence))
+        .ok_or(Refusal::Token)
 }
 
 fn refuse(doors: &Doors, source: &Source, refusal: Refusal) -> Response {
@@ -83,11 +98,16 @@ fn refuse(doors: &Doors, source: &Source, refusal: Refusal) -> Response {
         detail(status, text)
     };
     match refusal {
-        Refusal::Origin => counted(Refused::Origin, 403, "Requests with an Origin header are not served here"),
+        Refusal::Origin => counted(
+            Refused::Origin,
+            403,
+            "Requests with an Origin header are not served here",
+        ),
         Refusal::Off => counted(Refused::DiagnosisOff, 403, OFF),
         Refusal::Token => counted(Refused::Token, 401, "Invalid proxy token"),
         Refusal::Query(Unreadable { name, message }) => {
-            let body = json!({ "detail": [{ "type": "query", "loc": ["query", name], "msg": message }] });
+            let body =
+                json!({ "detail": [{ "type": "query", "loc": ["query", name], "msg": message }] });
             reply::json_response(422, body.to_string().into_bytes())
         }
     }
@@ -98,11 +118,15 @@ fn detail(status: u16, text: &str) -> Response {
 }
 
 fn retry(mut response: Response, seconds: u64) -> Response {
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
 fn unstored(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, NO_STORE);
     response
 }

@@ -28,7 +28,10 @@ mod refusal;
 mod served;
 
 pub(super) use self::refusal::of_claim;
-use self::{answer::Asked, budget::Budgets, places::Places, public::Audience, refusal::Refusal, served::Served};
+use self::{
+    answer::Asked, budget::Budgets, places::Places, public::Audience, refusal::Refusal,
+    served::Served,
+};
 
 /// What the paths of this door begin with.
 pub(super) const PREFIX: &str = "/exchange/v1/";
@@ -50,7 +53,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(4), public_sources: Vec::new(), public_calls_per_s: 50 }
+        Self {
+            deadline: Duration::from_secs(4),
+            public_sources: Vec::new(),
+            public_calls_per_s: 50,
+        }
     }
 }
 
@@ -95,7 +102,12 @@ impl ExchangeDoor {
 
 /// Serves everything below [`PREFIX`].
 pub(super) async fn serve(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
+    let path = request
+        .uri()
+        .path()
+        .strip_prefix(PREFIX)
+        .unwrap_or_default()
+        .to_owned();
     let asked = Asked::by_path(&path);
     if request.headers().contains_key(header::ORIGIN) {
         doors.tally.count(&Source::of(&request), Refused::Origin);
@@ -117,5 +129,8 @@ pub(super) async fn serve(State(doors): State<Arc<Doors>>, request: Request<Body
 
 /// The answer to a `Host` that we do not serve, in this door's shape.
 pub(super) fn misdirected(path: &str) -> Response {
-    answer::refused(&Asked::by_path(path.strip_prefix(PREFIX).unwrap_or_default()), &Refusal::Misdirected)
+    answer::refused(
+        &Asked::by_path(path.strip_prefix(PREFIX).unwrap_or_default()),
+        &Refusal::Misdirected,
+    )
 }

@@ -13,28 +13,39 @@ const OWN_NAMES: [&str; 2] = ["localhost", "host.docker.internal"];
 /// Whether a request names one host that we serve.
 pub(super) fn is_served(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> bool {
     let mut values = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (values.next(), values.next()) else { return false };
+    let (Some(host), None) = (values.next(), values.next()) else {
+        return false;
+    };
     if uri.scheme().is_some() || uri.authority().is_some() {
         return false;
     }
-    host.to_str().is_ok_and(|host| is_own(host) || is_named(host, allowed))
+    host.to_str()
+        .is_ok_and(|host| is_own(host) || is_named(host, allowed))
 }
 
 /// The common case, without parsing: an IPv4 literal or `localhost`, with or without a port.
 fn is_own(host: &str) -> bool {
-    let name = host.split_once(':').map_or(host, |(name, port)| if is_port(port) { name } else { "" });
+    let name = host
+        .split_once(':')
+        .map_or(host, |(name, port)| if is_port(port) { name } else { "" });
     name.parse::<Ipv4Addr>().is_ok() || OWN_NAMES.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 fn is_named(host: &str, allowed: &[String]) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
     if host.contains('@') {
         return false;
     }
     let name = authority.host();
-    let ipv6 = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let ipv6 = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
     ipv6.is_some_and(|name| name.parse::<Ipv6Addr>().is_ok())
-        || allowed.iter().any(|allowed| name.eq_ignore_ascii_case(allowed))
+        || allowed
+            .iter()
+            .any(|allowed| name.eq_ignore_ascii_case(allowed))
 }
 
 fn is_port(text: &str) -> bool {
@@ -50,7 +61,11 @@ mod tests {
         for host in hosts {
             headers.append(header::HOST, host.parse().unwrap());
         }
-        is_served(&headers, &uri.parse().unwrap(), &["proxy.example".to_owned()])
+        is_served(
+            &headers,
+            &uri.parse().unwrap(),
+            &["proxy.example".to_owned()],
+        )
     }
 
     #[test]

@@ -44,7 +44,12 @@ impl Front {
     /// Answers one request.
     pub async fn answer(&self, mut request: Request<Body>) -> Response {
         let mut buffer = Uuid::encode_buffer();
-        let text: &str = self.doors.request_ids.next().simple().encode_lower(&mut buffer);
+        let text: &str = self
+            .doors
+            .request_ids
+            .next()
+            .simple()
+            .encode_lower(&mut buffer);
         let id = HeaderValue::from_str(text);
         request.extensions_mut().insert(Rid(Arc::from(text)));
         let mut response = self.serve(request).await;
@@ -53,18 +58,28 @@ impl Front {
         }
         if response.extensions().get::<KnownCaller>().is_none() {
             // Places are for callers: nobody without a token keeps one by asking for something every minute.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
     async fn serve(&self, request: Request<Body>) -> Response {
-        if !host::is_served(request.headers(), request.uri(), &self.doors.settings.allowed_hosts) {
+        if !host::is_served(
+            request.headers(),
+            request.uri(),
+            &self.doors.settings.allowed_hosts,
+        ) {
             self.doors.tally.count(&Source::of(&request), Refused::Host);
             let path = request.uri().path();
             let of_the_exchange = path.starts_with(exchange_v1::PREFIX);
             let refused = || reply::refused(&Refusal::Misdirected);
-            return if of_the_exchange { exchange_v1::misdirected(path) } else { refused() };
+            return if of_the_exchange {
+                exchange_v1::misdirected(path)
+            } else {
+                refused()
+            };
         }
         let Ok(response) = self.routes.clone().call(request).await;
         response
@@ -73,5 +88,8 @@ impl Front {
 
 /// For defects outside the doors, where no call can have been sent; the doors catch their own.
 fn after_panic() -> Response {
-    reply::json_response(500, br#"{"detail":"Internal error; the log names the place"}"#.to_vec())
+    reply::json_response(
+        500,
+        br#"{"detail":"Internal error; the log names the place"}"#.to_vec(),
+    )
 }

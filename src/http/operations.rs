@@ -13,12 +13,16 @@ use crate::gateway::observed::Skew;
 
 /// `GET /health`.
 pub(super) async fn health() -> Response {
-    reply::json_response(200, br#"{"status":"healthy","service":"crypto-proxy"}"#.to_vec())
+    reply::json_response(
+        200,
+        br#"{"status":"healthy","service":"crypto-proxy"}"#.to_vec(),
+    )
 }
 
 /// `GET /` for programs.
 pub(super) async fn root() -> Response {
-    let body = json!({ "message": "Crypto.com Signer Proxy", "version": env!("CARGO_PKG_VERSION") });
+    let body =
+        json!({ "message": "Crypto.com Signer Proxy", "version": env!("CARGO_PKG_VERSION") });
     reply::json_response(200, body.to_string().into_bytes())
 }
 
@@ -34,7 +38,9 @@ pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
     }
     let mut warnings = doors.standing_warnings.clone();
     if let Some(address) = observed.drift() {
-        warnings.push(format!("outbound address {address} is not among CRYPTO_EXPECTED_IP"));
+        warnings.push(format!(
+            "outbound address {address} is not among CRYPTO_EXPECTED_IP"
+        ));
     }
     if observed.skew().estimate().is_some_and(Skew::is_large) {
         warnings.push("the clock differs from the exchange's by 5 s or more".to_owned());

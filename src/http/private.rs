@@ -37,11 +37,17 @@ pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body
         doors.tally.count(&Source::of(&request), Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
-    let record = doors.gateway.recorder().open(request_id(&request), Arc::clone(&caller.name));
+    let record = doors
+        .gateway
+        .recorder()
+        .open(request_id(&request), Arc::clone(&caller.name));
     let progress = record.progress();
     // A panic further on is the gateway's own to catch: there it knows the call's orders.
-    let served = AssertUnwindSafe(serve(&doors, &caller, record, request)).catch_unwind().await;
-    let mut response = served.unwrap_or_else(|_| reply::relayed(&Relayed::defect(progress.outcome_without_answer())));
+    let served = AssertUnwindSafe(serve(&doors, &caller, record, request))
+        .catch_unwind()
+        .await;
+    let mut response = served
+        .unwrap_or_else(|_| reply::relayed(&Relayed::defect(progress.outcome_without_answer())));
     response.extensions_mut().insert(KnownCaller);
     response
 }
@@ -54,7 +60,12 @@ pub(super) fn refuse_browser(doors: &Doors, request: &Request<Body>) -> Option<R
     })
 }
 
-async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: Request<Body>) -> Response {
+async fn serve(
+    doors: &Doors,
+    caller: &Caller,
+    mut record: CallRecord,
+    request: Request<Body>,
+) -> Response {
     let source = Source::of(&request);
     match read_call(doors, request).await {
         Ok(call) => reply::relayed(&doors.gateway.relay(record, caller, &source, call).await),
@@ -67,19 +78,29 @@ async fn serve(doors: &Doors, caller: &Caller, mut record: CallRecord, request: 
 
 /// Exactly one token header of bearable length, and one that we know.
 pub(super) fn authenticate(doors: &Doors, headers: &HeaderMap) -> Option<Arc<Caller>> {
-    doors.gateway.callers().authenticate(token(headers)?.as_bytes())
+    doors
+        .gateway
+        .callers()
+        .authenticate(token(headers)?.as_bytes())
 }
 
 /// What exactly one token header shows.
 pub(super) fn token(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut shown = headers.get_all(TOKEN).iter();
-    let (Some(token), None) = (shown.next(), shown.next()) else { return None };
+    let (Some(token), None) = (shown.next(), shown.next()) else {
+        return None;
+    };
     Some(token)
 }
 
 async fn read_call(doors: &Doors, request: Request<Body>) -> Result<Call, Refusal> {
     let is_json = is_json(request.headers());
-    let bytes = read_body(request, doors.settings.max_body_bytes, doors.settings.body_deadline).await?;
+    let bytes = read_body(
+        request,
+        doors.settings.max_body_bytes,
+        doors.settings.body_deadline,
+    )
+    .await?;
     if !is_json {
         let message = "Content-Type must be application/json";
         return Err(Refusal::Invalid(Invalid::body("content_type", message)));
@@ -91,9 +112,18 @@ async fn read_call(doors: &Doors, request: Request<Body>) -> Result<Call, Refusa
 }
 
 /// The whole body, within these limits.
-pub(super) async fn read_body(request: Request<Body>, limit: usize, deadline: Duration) -> Result<Bytes, Refusal> {
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| usize::try_from(length).map_or(true, |length| length > limit)) {
+pub(super) async fn read_body(
+    request: Request<Body>,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Bytes, Refusal> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced
+        .is_some_and(|length: u64| usize::try_from(length).map_or(true, |length| length > limit))
+    {
         return Err(Refusal::TooLong);
     }
     let collected = Limited::new(request.into_body(), limit).collect();
@@ -107,6 +137,14 @@ pub(super) async fn read_body(request: Request<Body>, limit: usize, deadline: Du
 
 /// Whether the body says that it is JSON.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
 }

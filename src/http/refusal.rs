@@ -36,11 +36,19 @@ pub(super) struct Invalid {
 
 impl Invalid {
     pub(super) fn body(kind: &'static str, message: &str) -> Self {
-        Self { kind, field: None, message: message.to_owned() }
+        Self {
+            kind,
+            field: None,
+            message: message.to_owned(),
+        }
     }
 
     pub(super) fn field(kind: &'static str, field: &'static str, message: &str) -> Self {
-        Self { kind, field: Some(field), message: message.to_owned() }
+        Self {
+            kind,
+            field: Some(field),
+            message: message.to_owned(),
+        }
     }
 }
 
@@ -48,11 +56,21 @@ impl From<InvalidCall> for Invalid {
     fn from(invalid: InvalidCall) -> Self {
         let message = invalid.to_string();
         match invalid {
-            InvalidCall::Method => Self { kind: "method_grammar", field: Some("method"), message },
-            InvalidCall::Id => Self { kind: "id_grammar", field: Some("id"), message },
-            InvalidCall::Params(_) | InvalidCall::Ambiguous(_) => {
-                Self { kind: "params_not_signable", field: Some("params"), message }
-            }
+            InvalidCall::Method => Self {
+                kind: "method_grammar",
+                field: Some("method"),
+                message,
+            },
+            InvalidCall::Id => Self {
+                kind: "id_grammar",
+                field: Some("id"),
+                message,
+            },
+            InvalidCall::Params(_) | InvalidCall::Ambiguous(_) => Self {
+                kind: "params_not_signable",
+                field: Some("params"),
+                message,
+            },
         }
     }
 }

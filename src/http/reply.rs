@@ -34,7 +34,12 @@ pub(super) fn relayed(relayed: &Relayed) -> Response {
     set_outcome(&mut response, relayed.outcome);
     set_client_oid(&mut response, relayed);
     let headers = response.headers_mut();
-    if matches!(relayed.result, Err(Ended::Refused(GatewayRefusal::NoRoom { .. } | GatewayRefusal::Draining))) {
+    if matches!(
+        relayed.result,
+        Err(Ended::Refused(
+            GatewayRefusal::NoRoom { .. } | GatewayRefusal::Draining
+        ))
+    ) {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     response
@@ -49,9 +54,14 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
     };
     let mut response = json_response(refusal.status(), body.into_bytes());
     set_outcome(&mut response, Outcome::Refused);
-    if matches!(refusal, Refusal::TooSlow | Refusal::TooLong | Refusal::Broken) {
+    if matches!(
+        refusal,
+        Refusal::TooSlow | Refusal::TooLong | Refusal::Broken
+    ) {
         // The rest of the body is on its way and nobody will read it.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -59,19 +69,26 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
 /// A JSON answer.
 pub(super) fn json_response(status: u16, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 
 /// Names the outcome in the headers.
 pub(super) fn set_outcome(response: &mut Response, outcome: Outcome) {
-    response.headers_mut().insert(OUTCOME, HeaderValue::from_static(outcome.word()));
+    response
+        .headers_mut()
+        .insert(OUTCOME, HeaderValue::from_static(outcome.word()));
 }
 
 /// Names the orders that may have to be looked for.
 pub(super) fn set_client_oid(response: &mut Response, relayed: &Relayed) {
-    if let Some(oid) = relayed.client_oid.as_deref().and_then(|oid| HeaderValue::from_str(oid).ok()) {
+    if let Some(oid) = relayed
+        .client_oid
+        .as_deref()
+        .and_then(|oid| HeaderValue::from_str(oid).ok())
+    {
         response.headers_mut().insert(CLIENT_OID, oid);
     }
 }
@@ -96,16 +113,31 @@ fn passed_on(reply: &Reply) -> Vec<u8> {
 fn envelope(ended: &Ended, relayed: &Relayed) -> Vec<u8> {
     let mut body = json!({ "error": error_text(ended), "outcome": relayed.outcome.word() });
     if let Some(body) = body.as_object_mut() {
-        body.extend(relayed.client_oid.as_ref().map(|oid| ("client_oid".to_owned(), json!(oid))));
-        body.extend(relayed.find_out.map(|text| ("how_to_find_out".to_owned(), json!(text))));
+        body.extend(
+            relayed
+                .client_oid
+                .as_ref()
+                .map(|oid| ("client_oid".to_owned(), json!(oid))),
+        );
+        body.extend(
+            relayed
+                .find_out
+                .map(|text| ("how_to_find_out".to_owned(), json!(text))),
+        );
     }
-    format!("{{\"status\":{},\"body\":{body},\"rid\":1}}", ended.status()).into_bytes()
+    format!(
+        "{{\"status\":{},\"body\":{body},\"rid\":1}}",
+        ended.status()
+    )
+    .into_bytes()
 }
 
 fn error_text(ended: &Ended) -> String {
     match ended {
         Ended::Refused(refusal) => format!("Proxy refused: {refusal}"),
-        Ended::Failed(Failure::Deadline(_) | Failure::ConnectDeadline(_)) => "Crypto.com API timeout".to_owned(),
+        Ended::Failed(Failure::Deadline(_) | Failure::ConnectDeadline(_)) => {
+            "Crypto.com API timeout".to_owned()
+        }
         Ended::Failed(Failure::Defect) => format!("Proxy error: {}", Failure::Defect),
         Ended::Failed(failure) => format!("Crypto.com API error: {failure}"),
     }
@@ -113,5 +145,6 @@ fn error_text(ended: &Ended) -> String {
 
 fn detail_list(invalid: &Invalid) -> String {
     let location: Vec<&str> = std::iter::once("body").chain(invalid.field).collect();
-    json!({ "detail": [{ "type": invalid.kind, "loc": location, "msg": invalid.message }] }).to_string()
+    json!({ "detail": [{ "type": invalid.kind, "loc": location, "msg": invalid.message }] })
+        .to_string()
 }

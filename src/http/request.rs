@@ -16,7 +16,11 @@ use crate::gateway::{clock::Clock, whence::Source};
 impl Source {
     /// The source of a request, as the listener noted it; one without is nobody's in particular.
     pub(super) fn of(request: &Request<Body>) -> Self {
-        request.extensions().get::<Self>().cloned().unwrap_or(Self::Unix { uid: None })
+        request
+            .extensions()
+            .get::<Self>()
+            .cloned()
+            .unwrap_or(Self::Unix { uid: None })
     }
 }
 
@@ -26,7 +30,10 @@ pub(super) struct Rid(pub(super) Arc<str>);
 
 /// The id of a request that came through the layers.
 pub(super) fn request_id(request: &Request<Body>) -> Arc<str> {
-    request.extensions().get::<Rid>().map_or_else(|| Arc::from(""), |rid| Arc::clone(&rid.0))
+    request
+        .extensions()
+        .get::<Rid>()
+        .map_or_else(|| Arc::from(""), |rid| Arc::clone(&rid.0))
 }
 
 /// Makes request ids: time-ordered (UUID version 7), unique, and not secret.
@@ -45,13 +52,21 @@ impl RequestIds {
     pub fn new(clock: Clock) -> Self {
         let [high, low, rest @ ..] = *Uuid::new_v4().as_bytes();
         let [.., a, b, c, d, e, f, g, h] = rest;
-        Self { clock, next: AtomicU64::new(u64::from_be_bytes([a, b, c, d, e, f, g, h])), process: [high, low] }
+        Self {
+            clock,
+            next: AtomicU64::new(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+            process: [high, low],
+        }
     }
 
     pub(super) fn next(&self) -> Uuid {
         let [a, b, c, d, e, f, g, h] = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let [high, low] = self.process;
-        uuid::Builder::from_unix_timestamp_millis(self.clock.now_ms(), &[high, low, a, b, c, d, e, f, g, h]).into_uuid()
+        uuid::Builder::from_unix_timestamp_millis(
+            self.clock.now_ms(),
+            &[high, low, a, b, c, d, e, f, g, h],
+        )
+        .into_uuid()
     }
 }
 

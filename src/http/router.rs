@@ -17,7 +17,10 @@ use crate::gateway::outcome::Outcome;
 /// Every route; the layers around them are in `layers`.
 pub(super) fn routes(doors: &Arc<Doors>) -> Router {
     Router::new()
-        .route("/proxy/private", post(private::relay).fallback(wrong_verb_at_the_door))
+        .route(
+            "/proxy/private",
+            post(private::relay).fallback(wrong_verb_at_the_door),
+        )
         .route("/exchange/v1/user", get(stream::user))
         .route("/exchange/v1/market", get(stream::market))
         .route("/exchange/v1/{*method}", any(exchange_v1::serve))
@@ -39,12 +42,17 @@ async fn wrong_verb() -> Response {
     reply::json_response(405, br#"{"detail":"Method Not Allowed"}"#.to_vec())
 }
 
-async fn wrong_verb_at_the_door(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+async fn wrong_verb_at_the_door(
+    State(doors): State<Arc<Doors>>,
+    request: Request<Body>,
+) -> Response {
     if let Some(refused) = private::refuse_browser(&doors, &request) {
         return refused;
     }
     let mut response = wrong_verb().await;
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, header::HeaderValue::from_static("POST"));
     reply::set_outcome(&mut response, Outcome::Refused);
     response
 }

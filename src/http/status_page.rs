@@ -73,7 +73,13 @@ impl StatusDesk {
     /// A page about this daemon.
     #[must_use]
     pub fn new(about: About, history: History, clock: Clock) -> Self {
-        Self { about, history, clock, brake: Brake::default(), shown: Arc::default() }
+        Self {
+            about,
+            history,
+            clock,
+            brake: Brake::default(),
+            shown: Arc::default(),
+        }
     }
 
     /// The page, new or of the last seconds; nothing where it does not come in time.
@@ -82,21 +88,50 @@ impl StatusDesk {
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
             let diagnosis = doors.examination.last();
-            if let Some(shown) = shown.as_ref().filter(|shown| shown.is_current(diagnosis.as_ref())) {
+            if let Some(shown) = shown
+                .as_ref()
+                .filter(|shown| shown.is_current(diagnosis.as_ref()))
+            {
                 return Some(shown.at(place));
             }
-            let (about, history, now_ms) = (self.about.clone(), self.history.clone(), self.clock.now_ms());
-            let hints: Vec<Hinted> = doors.hints.list().iter().map(|given| Hinted::of(given, now_ms)).collect();
-            let outside = Outside::of(doors.gateway.observed(), now_ms).reached(doors.reach.standing());
+            let (about, history, now_ms) = (
+                self.about.clone(),
+                self.history.clone(),
+                self.clock.now_ms(),
+            );
+            let hints: Vec<Hinted> = doors
+                .hints
+                .list()
+                .iter()
+                .map(|given| Hinted::of(given, now_ms))
+                .collect();
+            let outside =
+                Outside::of(doors.gateway.observed(), now_ms).reached(doors.reach.standing());
             let began = Instant::now();
             let rendering = tokio::task::spawn_blocking(move || {
-                let (served, copy) = render(&about, &history, diagnosis.as_deref(), (&outside, &hints), now_ms);
+                let (served, copy) = render(
+                    &about,
+                    &history,
+                    diagnosis.as_deref(),
+                    (&outside, &hints),
+                    now_ms,
+                );
                 let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
-                shown.insert(Shown { served, copy, until, diagnosis }).at(place)
+                shown
+                    .insert(Shown {
+                        served,
+                        copy,
+                        until,
+                        diagnosis,
+                    })
+                    .at(place)
             });
             rendering.await.ok()
         };
-        tokio::time::timeout(PATIENCE, rendered).await.ok().flatten()
+        tokio::time::timeout(PATIENCE, rendered)
+            .await
+            .ok()
+            .flatten()
     }
 }
 
@@ -125,9 +160,11 @@ fn render(
     (outside, hints): (&Outside, &[Hinted]),
     now_ms: u64,
 ) -> (Bytes, Bytes) {
-    let read = history
-        .questions()
-        .and_then(|questions| questions.map(|questions| Recent::read(&questions, now_ms)).transpose());
+    let read = history.questions().and_then(|questions| {
+        questions
+            .map(|questions| Recent::read(&questions, now_ms))
+            .transpose()
+    });
     let read = read.map_err(|problem| problem.to_string());
     let memory = match &read {
         Ok(None) => Memory::Off,
@@ -135,7 +172,14 @@ fn render(
         Err(problem) => Memory::Unread(problem),
     };
     let report = diagnosis.map(Diagnosis::report);
-    let known = Known { about, report, hints, outside, memory, now_ms };
+    let known = Known {
+        about,
+        report,
+        hints,
+        outside,
+        memory,
+        now_ms,
+    };
     let page = |place| Bytes::from(StatusPage::of(&known, place).html());
     (page(Place::Served), page(Place::File))
 }
@@ -167,13 +211,17 @@ fn admit(doors: &Doors, request: &Request<Body>) -> Result<(), Notice> {
         return Err(Notice::sign_in());
     }
     let (source, brake) = (Source::of(request), &doors.status.brake);
-    let whence = Whence { source: &source, now_ms: doors.status.clock.now_ms() };
+    let whence = Whence {
+        source: &source,
+        now_ms: doors.status.clock.now_ms(),
+    };
     if let Err(wait) = brake.check(&source, Instant::now()) {
         doors.tally.count(&source, Refused::Page);
         return Err(Notice::wait(wait));
     }
     let password = basic::password(request.headers());
-    if password.is_some_and(|password| callers.authenticate_diagnosing(&password, whence).is_some()) {
+    if password.is_some_and(|password| callers.authenticate_diagnosing(&password, whence).is_some())
+    {
         brake.release(&source);
         return Ok(());
     }
@@ -184,16 +232,28 @@ fn admit(doors: &Doors, request: &Request<Body>) -> Result<(), Notice> {
 
 /// `/?copy` stands still: to be read for longer than half a minute, or to be kept.
 fn place(request: &Request<Body>) -> Place {
-    if request.uri().query() == Some("copy") { Place::File } else { Place::Served }
+    if request.uri().query() == Some("copy") {
+        Place::File
+    } else {
+        Place::Served
+    }
 }
 
 /// A browser names `text/html`; programs do not.
 fn wants_html(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
-        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
-        let refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.trim_end_matches(['0', '.']).is_empty());
+        let is_html = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
+        let refused = |part: &str| {
+            part.strip_prefix("q=")
+                .is_some_and(|q| q.trim_end_matches(['0', '.']).is_empty())
+        };
         is_html && !parts.any(refused)
     })
 }
@@ -214,7 +274,10 @@ fn html(status: StatusCode, page: impl Into<Body>) -> Response {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    headers.insert(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("same-origin"),
+    );
     response
 }
 
@@ -231,9 +294,17 @@ mod tests {
             }
             wants_html(&headers)
         };
-        assert!(wants(&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"]));
+        assert!(wants(&[
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+        ]));
         assert!(wants(&["application/json", "TEXT/HTML ; q=0.1"]));
-        for none in [&[] as &[_], &["*/*"], &["application/json"], &["text/html;q=0"], &["text/html; q=0.000"]] {
+        for none in [
+            &[] as &[_],
+            &["*/*"],
+            &["application/json"],
+            &["text/html;q=0"],
+            &["text/html; q=0.000"],
+        ] {
             assert!(!wants(none), "{none:?}");
         }
     }

@@ -51,15 +51,25 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
         return refused;
     }
     if doors.gateway.streams().base.is_none() {
-        return refused(404, "there are no streams beside this upstream.base_url; upstream.stream_url names them");
+        return refused(
+            404,
+            "there are no streams beside this upstream.base_url; upstream.stream_url names them",
+        );
     }
     if doors.gateway.is_draining() {
         return later(503, "the proxy is stopping");
     }
     let places = doors.gateway.places();
-    let Some(place) = (if visits { places.take_as_visitor() } else { places.take() }) else {
+    let Some(place) = (if visits {
+        places.take_as_visitor()
+    } else {
+        places.take()
+    }) else {
         doors.tally.count(&source, Refused::Connections);
-        return later(503, "too many streams (streams.max_sockets; without a token a quarter of it)");
+        return later(
+            503,
+            "too many streams (streams.max_sockets; without a token a quarter of it)",
+        );
     };
     let stranger = (side == Side::User && caller.is_none()).then(|| places.take_as_stranger());
     let Ok(stranger) = stranger.map_or(Ok(None), |place| place.map(Some).ok_or(())) else {
@@ -70,7 +80,14 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
         return refused(400, "this path is a WebSocket's (RFC 6455, version 13)");
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    let socket = Socket::new(Arc::clone(doors), side, request_id(&request), source, caller, (place, stranger));
+    let socket = Socket::new(
+        Arc::clone(doors),
+        side,
+        request_id(&request),
+        source,
+        caller,
+        (place, stranger),
+    );
     drop(doors.gateway.sockets().spawn(socket.run(upgrade)));
     agreed.extensions_mut().insert(KnownCaller);
     agreed
@@ -80,12 +97,16 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
 fn refuse_visitor(doors: &Doors, source: &Source) -> Option<Response> {
     if !doors.exchange_v1.serves_public(source) {
         doors.tally.count(source, Refused::PublicClosed);
-        let detail = "market data is for the networks of public.sources, or for callers with a token";
+        let detail =
+            "market data is for the networks of public.sources, or for callers with a token";
         return Some(refused(403, detail));
     }
     if !doors.exchange_v1.spend_public(source) {
         doors.tally.count(source, Refused::PublicBudget);
-        return Some(later(429, "too many public calls and market streams (public.calls_per_s)"));
+        return Some(later(
+            429,
+            "too many public calls and market streams (public.calls_per_s)",
+        ));
     }
     None
 }
@@ -95,7 +116,9 @@ fn caller_of(doors: &Doors, request: &Request<Body>) -> Result<Option<Arc<Caller
     if !request.headers().contains_key(private::TOKEN) {
         return Ok(None);
     }
-    private::authenticate(doors, request.headers()).map(Some).ok_or(())
+    private::authenticate(doors, request.headers())
+        .map(Some)
+        .ok_or(())
 }
 
 fn agree(request: &Request<Body>) -> Option<Response> {
@@ -103,17 +126,22 @@ fn agree(request: &Request<Body>) -> Option<Response> {
     head.method_mut().clone_from(request.method());
     *head.version_mut() = request.version();
     head.headers_mut().clone_from(request.headers());
-    create_response(&head).ok().map(|agreed| agreed.map(|()| Body::empty()))
+    create_response(&head)
+        .ok()
+        .map(|agreed| agreed.map(|()| Body::empty()))
 }
 
 fn refused(status: u16, detail: &str) -> Response {
-    let mut response = reply::json_response(status, json!({ "detail": detail }).to_string().into_bytes());
+    let mut response =
+        reply::json_response(status, json!({ "detail": detail }).to_string().into_bytes());
     reply::set_outcome(&mut response, Outcome::Refused);
     response
 }
 
 fn later(status: u16, detail: &str) -> Response {
     let mut response = refused(status, detail);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -95,8 +95,11 @@ impl Tally {
     /// Counts one refusal.
     pub fn count(&self, source: &Source, refused: Refused) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = counts.len() < MAX_SOURCES || counts.contains_key(&(Some(source.clone()), refused));
-        *counts.entry((known.then(|| source.clone()), refused)).or_default() += 1;
+        let known =
+            counts.len() < MAX_SOURCES || counts.contains_key(&(Some(source.clone()), refused));
+        *counts
+            .entry((known.then(|| source.clone()), refused))
+            .or_default() += 1;
     }
 
     /// Logs what was counted since the last time, one line per source and reason, and starts over. The counts by reason.
@@ -105,8 +108,13 @@ impl Tally {
         let mut reasons = HashMap::new();
         for ((source, refused), count) in counts {
             *reasons.entry(refused).or_default() += count;
-            let from: &dyn fmt::Display = source.as_ref().map_or(&"many further sources", |source| source);
-            tracing::warn!("event=refused {} count={count} from={from}", refused.describe());
+            let from: &dyn fmt::Display = source
+                .as_ref()
+                .map_or(&"many further sources", |source| source);
+            tracing::warn!(
+                "event=refused {} count={count} from={from}",
+                refused.describe()
+            );
         }
         reasons
     }
@@ -115,7 +123,11 @@ impl Tally {
     #[must_use]
     pub fn counted(&self, refused: Refused) -> u64 {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().filter(|((_, reason), _)| *reason == refused).map(|(_, count)| count).sum()
+        counts
+            .iter()
+            .filter(|((_, reason), _)| *reason == refused)
+            .map(|(_, count)| count)
+            .sum()
     }
 }
 
@@ -136,7 +148,10 @@ mod tests {
         assert_eq!(tally.counted(Refused::Token), 3000);
         assert_eq!(tally.counted(Refused::Host), 1);
         assert!(tally.0.lock().unwrap().len() <= MAX_SOURCES + 2);
-        assert_eq!(tally.tell(), [(Refused::Token, 3000), (Refused::Host, 1)].into());
+        assert_eq!(
+            tally.tell(),
+            [(Refused::Token, 3000), (Refused::Host, 1)].into()
+        );
         assert_eq!(tally.counted(Refused::Token), 0);
     }
 }

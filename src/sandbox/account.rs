@@ -42,7 +42,10 @@ impl Account {
     pub(super) fn new(balances: &[(String, String)]) -> Self {
         let amount = |text: &String| Amount::parse(text).unwrap_or_default();
         Self {
-            balances: balances.iter().map(|(currency, text)| (currency.clone(), amount(text))).collect(),
+            balances: balances
+                .iter()
+                .map(|(currency, text)| (currency.clone(), amount(text)))
+                .collect(),
             positions: BTreeMap::new(),
             orders: BTreeMap::new(),
             by_client_oid: HashMap::new(),
@@ -61,7 +64,9 @@ impl Account {
 
     /// The order of this `client_oid`, as the queries show it.
     pub(super) fn order(&self, client_oid: &str) -> Option<Value> {
-        self.orders.get(self.by_client_oid.get(client_oid)?).map(|order| order.describe(ACCOUNT_ID))
+        self.orders
+            .get(self.by_client_oid.get(client_oid)?)
+            .map(|order| order.describe(ACCOUNT_ID))
     }
 
     /// Executes a call that was found in order. A method without behaviour here succeeds with an empty list.
@@ -69,16 +74,26 @@ impl Account {
         let params = &asked.params;
         let family = Family::of(&asked.method);
         match asked.method.as_str() {
-            "private/create-order" | "private/advanced/create-order" => self.create(asked, family, now_ms),
-            "private/create-order-list" | "private/advanced/create-order-list" => self.create_list(asked, now_ms),
-            "private/advanced/create-oco" | "private/advanced/create-oto" => self.create_group(asked, 2, now_ms),
+            "private/create-order" | "private/advanced/create-order" => {
+                self.create(asked, family, now_ms)
+            }
+            "private/create-order-list" | "private/advanced/create-order-list" => {
+                self.create_list(asked, now_ms)
+            }
+            "private/advanced/create-oco" | "private/advanced/create-oto" => {
+                self.create_group(asked, 2, now_ms)
+            }
             "private/advanced/create-otoco" => self.create_group(asked, 3, now_ms),
-            "private/amend-order" | "private/advanced/amend-order" => self.amend(params, family, now_ms),
+            "private/amend-order" | "private/advanced/amend-order" => {
+                self.amend(params, family, now_ms)
+            }
             "private/cancel-order-list" | "private/advanced/cancel-order-list" => {
                 Ok(self.cancel_list(list::legs(params)?, family, now_ms))
             }
             "private/batch-order-request" => self.batch(asked, now_ms),
-            "private/cancel-order" | "private/advanced/cancel-order" => self.cancel(params, family, now_ms),
+            "private/cancel-order" | "private/advanced/cancel-order" => {
+                self.cancel(params, family, now_ms)
+            }
             "private/cancel-all-orders" | "private/advanced/cancel-all-orders" => {
                 self.cancel_all(params, family, now_ms)
             }
@@ -151,7 +166,11 @@ impl Account {
             let position = self.positions.entry(instrument.name).or_default();
             *position = position.plus(signed);
         } else {
-            let paid = if order.side == Side::Buy { Amount::ZERO.minus(value) } else { value };
+            let paid = if order.side == Side::Buy {
+                Amount::ZERO.minus(value)
+            } else {
+                value
+            };
             self.add(instrument.base, signed);
             self.add(instrument.quote, paid);
         }
@@ -171,7 +190,10 @@ impl Account {
 
     fn cancel(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
         let id = self.named(params, family)?.ok_or(Refusal::code(212))?;
-        let order = self.orders.get_mut(&id).filter(|order| order.status == Status::Active);
+        let order = self
+            .orders
+            .get_mut(&id)
+            .filter(|order| order.status == Status::Active);
         let order = order.ok_or(Refusal::code(316))?;
         (order.status, order.updated_ms) = (Status::Canceled, now_ms);
         self.changes.push(Change::changed(order));
@@ -181,7 +203,8 @@ impl Account {
     fn cancel_all(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
         let instrument = params.text("instrument_name");
         for order in self.orders.values_mut() {
-            let is_meant = order.family == family && instrument.is_none_or(|name| order.instrument.name == name);
+            let is_meant = order.family == family
+                && instrument.is_none_or(|name| order.instrument.name == name);
             if is_meant && order.status == Status::Active {
                 (order.status, order.updated_ms) = (Status::Canceled, now_ms);
                 self.changes.push(Change::changed(order));
@@ -197,7 +220,11 @@ impl Account {
             (None, Some(client_oid)) => self.by_client_oid.get(client_oid).copied(),
             (None, None) => return Err(Refusal::code(40004)),
         };
-        Ok(id.filter(|id| self.orders.get(id).is_some_and(|order| order.family == family)))
+        Ok(id.filter(|id| {
+            self.orders
+                .get(id)
+                .is_some_and(|order| order.family == family)
+        }))
     }
 
     fn withdraw(&mut self, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
@@ -208,9 +235,14 @@ impl Account {
         }
         self.add(currency, Amount::ZERO.minus(amount));
         self.changes.push(Change::Balance);
-        let (id, client_wid, amount) =
-            (self.fresh_id(), params.text("client_wid").unwrap_or_default(), amount.to_string());
-        self.withdrawals.push_front(withdrawal(id, client_wid, currency, &amount, address, now_ms));
+        let (id, client_wid, amount) = (
+            self.fresh_id(),
+            params.text("client_wid").unwrap_or_default(),
+            amount.to_string(),
+        );
+        self.withdrawals.push_front(withdrawal(
+            id, client_wid, currency, &amount, address, now_ms,
+        ));
         self.withdrawals.truncate(MAX_KEPT);
         Ok(json!({
             "id": id,
@@ -246,7 +278,14 @@ fn trade(order: &Order, trade_id: u64) -> Value {
 }
 
 /// A withdrawal as the history shows it: completed at once.
-fn withdrawal(id: u64, client_wid: &str, currency: &str, amount: &str, address: &str, now_ms: i64) -> Value {
+fn withdrawal(
+    id: u64,
+    client_wid: &str,
+    currency: &str,
+    amount: &str,
+    address: &str,
+    now_ms: i64,
+) -> Value {
     json!({
         "id": id.to_string(),
         "client_wid": client_wid,
@@ -264,7 +303,9 @@ fn withdrawal(id: u64, client_wid: &str, currency: &str, amount: &str, address: 
 
 /// The day of a moment, as `YYYY-MM-DD`.
 fn date(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map(|moment| moment.strftime("%F").to_string()).unwrap_or_default()
+    jiff::Timestamp::from_millisecond(ms)
+        .map(|moment| moment.strftime("%F").to_string())
+        .unwrap_or_default()
 }
 
 fn nanoseconds(ms: i64) -> String {

@@ -31,7 +31,9 @@ impl Amount {
         {
             return None;
         }
-        let units = format!("{whole}{decimals:0<DECIMALS$}").parse::<i128>().ok()?;
+        let units = format!("{whole}{decimals:0<DECIMALS$}")
+            .parse::<i128>()
+            .ok()?;
         Some(Self(if negative { -units } else { units }))
     }
 
@@ -49,7 +51,9 @@ impl Amount {
     }
 
     pub(super) fn times(self, other: Self) -> Option<Self> {
-        self.0.checked_mul(other.0).map(|product| Self(product / SCALE))
+        self.0
+            .checked_mul(other.0)
+            .map(|product| Self(product / SCALE))
     }
 
     pub(super) fn over(self, other: Self) -> Option<Self> {
@@ -60,8 +64,10 @@ impl Amount {
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
-        let (whole, decimals) =
-            (self.0.unsigned_abs() / SCALE.unsigned_abs(), self.0.unsigned_abs() % SCALE.unsigned_abs());
+        let (whole, decimals) = (
+            self.0.unsigned_abs() / SCALE.unsigned_abs(),
+            self.0.unsigned_abs() % SCALE.unsigned_abs(),
+        );
         let decimals = format!("{decimals:0>DECIMALS$}");
         match decimals.trim_end_matches('0') {
             "" => write!(f, "{sign}{whole}"),
@@ -76,12 +82,26 @@ mod tests {
 
     #[test]
     fn text_survives_the_way_in_and_out() {
-        for (text, shown) in
-            [("0", "0"), ("50000.50", "50000.5"), ("0.000000000001", "0.000000000001"), ("-1.20", "-1.2")]
-        {
+        for (text, shown) in [
+            ("0", "0"),
+            ("50000.50", "50000.5"),
+            ("0.000000000001", "0.000000000001"),
+            ("-1.20", "-1.2"),
+        ] {
             assert_eq!(Amount::parse(text).unwrap().to_string(), shown);
         }
-        for bad in ["", "-", ".", "1e5", "+1", "1.0000000000001", "1,5", "NaN", "9999999999999999999", "1.-2"] {
+        for bad in [
+            "",
+            "-",
+            ".",
+            "1e5",
+            "+1",
+            "1.0000000000001",
+            "1,5",
+            "NaN",
+            "9999999999999999999",
+            "1.-2",
+        ] {
             assert_eq!(Amount::parse(bad), None, "{bad}");
         }
     }
@@ -89,9 +109,15 @@ mod tests {
     #[test]
     fn products_and_quotients_are_exact_or_refused() {
         let amount = |text| Amount::parse(text).unwrap();
-        assert_eq!(amount("50000.5").times(amount("0.01")), Some(amount("500.005")));
+        assert_eq!(
+            amount("50000.5").times(amount("0.01")),
+            Some(amount("500.005"))
+        );
         assert_eq!(amount("100").over(amount("50000")), Some(amount("0.002")));
         assert_eq!(amount("1").over(Amount::ZERO), None);
-        assert_eq!(amount("999999999999999999").times(amount("999999999999999999")), None);
+        assert_eq!(
+            amount("999999999999999999").times(amount("999999999999999999")),
+            None
+        );
     }
 }

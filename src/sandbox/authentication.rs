@@ -67,7 +67,9 @@ fn check(
     now_ms: i64,
 ) -> Result<&'static MethodInfo, Refusal> {
     let info = methods::find(request.method).filter(|info| info.verb == verb(request.verb));
-    let info = info.filter(|info| info.verb.is_some()).ok_or(Refusal::code(40002))?;
+    let info = info
+        .filter(|info| info.verb.is_some())
+        .ok_or(Refusal::code(40002))?;
     if info.verb == Some(Verb::Get) {
         return Ok(info);
     }
@@ -89,17 +91,26 @@ fn verb(verb: &Method) -> Option<Verb> {
 }
 
 fn envelope(request: &Request<'_>) -> Result<Json, Refusal> {
-    let content_type = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_json =
-        content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    let envelope = Json::parse(request.body).filter(|json| is_json && matches!(json, Json::Object(_)));
+    let content_type = request
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let is_json = content_type
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    let envelope =
+        Json::parse(request.body).filter(|json| is_json && matches!(json, Json::Object(_)));
     envelope.ok_or(Refusal::code(40001))
 }
 
 impl Asked {
     fn unsigned(request: &Request<'_>) -> Self {
         let query = url::form_urlencoded::parse(request.query.as_bytes());
-        let params = query.map(|(name, value)| (name.into_owned(), Json::Text(value.into_owned()))).collect();
+        let params = query
+            .map(|(name, value)| (name.into_owned(), Json::Text(value.into_owned())))
+            .collect();
         Self {
             id: "-1".to_owned(),
             method: request.method.to_owned(),
@@ -112,15 +123,26 @@ impl Asked {
     /// Nothing, under this id and method.
     pub(super) fn nothing(id: &str, method: &str) -> Self {
         let (api_key, params) = (String::new(), Json::Object(Vec::new()));
-        Self { id: id.to_owned(), method: method.to_owned(), api_key, nonce: 0, params }
+        Self {
+            id: id.to_owned(),
+            method: method.to_owned(),
+            api_key,
+            nonce: 0,
+            params,
+        }
     }
 
     /// Takes what a frame of a stream says; returns the signature (empty where there is none). Subscriptions may come
     /// without an id [seen in the field].
     pub(super) fn read_frame(&mut self, frame: &Json) -> Result<String, Refusal> {
         let malformed = Refusal::code(40003);
-        let id = frame.member("id").filter(|id| integer(id).is_some()).and_then(Json::scalar_text);
-        let Some(method) = frame.text("method") else { return Err(malformed) };
+        let id = frame
+            .member("id")
+            .filter(|id| integer(id).is_some())
+            .and_then(Json::scalar_text);
+        let Some(method) = frame.text("method") else {
+            return Err(malformed);
+        };
         let needs_id = !matches!(method, "subscribe" | "unsubscribe");
         if let (None, true) = (&id, needs_id) {
             return Err(malformed);
@@ -131,7 +153,10 @@ impl Asked {
             self.params = params.clone();
         }
         self.nonce = frame.member("nonce").and_then(integer).unwrap_or_default();
-        frame.text("api_key").unwrap_or_default().clone_into(&mut self.api_key);
+        frame
+            .text("api_key")
+            .unwrap_or_default()
+            .clone_into(&mut self.api_key);
         Ok(frame.text("sig").unwrap_or_default().to_owned())
     }
 
@@ -149,8 +174,14 @@ impl Asked {
         if envelope.text("method") != Some(&self.method) {
             return Err(malformed);
         }
-        self.nonce = envelope.member("nonce").and_then(integer).unwrap_or_default();
-        envelope.text("api_key").unwrap_or_default().clone_into(&mut self.api_key);
+        self.nonce = envelope
+            .member("nonce")
+            .and_then(integer)
+            .unwrap_or_default();
+        envelope
+            .text("api_key")
+            .unwrap_or_default()
+            .clone_into(&mut self.api_key);
         Ok(envelope.text("sig").unwrap_or_default())
     }
 }
@@ -176,17 +207,33 @@ pub(super) fn log_in(
 }
 
 /// Whether a frame of a socket that logged in with `api_key` may be carried out; it bears no signature.
-pub(super) fn command(asked: &Asked, api_key: Option<&str>, settings: &Settings) -> Result<(), Refusal> {
-    let info = methods::find(&asked.method).filter(|info| info.class != Class::Public).ok_or(Refusal::code(40002))?;
-    let key = api_key.and_then(|key| settings.key(key)).filter(|key| key.state == KeyState::Active);
+pub(super) fn command(
+    asked: &Asked,
+    api_key: Option<&str>,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    let info = methods::find(&asked.method)
+        .filter(|info| info.class != Class::Public)
+        .ok_or(Refusal::code(40002))?;
+    let key = api_key
+        .and_then(|key| settings.key(key))
+        .filter(|key| key.state == KeyState::Active);
     let key = key.ok_or(Refusal::code(40101))?;
-    if is_permitted(key, info) { Ok(()) } else { Err(settings.forbidden) }
+    if is_permitted(key, info) {
+        Ok(())
+    } else {
+        Err(settings.forbidden)
+    }
 }
 
 fn is_listed(asked: &Asked, settings: &Settings, address: IpAddr) -> Result<(), Refusal> {
     let key = settings.key(&asked.api_key).ok_or(Refusal::code(40101))?;
     let listed = key.whitelist.is_empty() || key.whitelist.contains(&address);
-    if listed { Ok(()) } else { Err(settings.unlisted) }
+    if listed {
+        Ok(())
+    } else {
+        Err(settings.unlisted)
+    }
 }
 
 fn authenticate(
@@ -196,10 +243,29 @@ fn authenticate(
     settings: &Settings,
     now_ms: i64,
 ) -> Result<(), Refusal> {
-    let id = asked.id.trim_matches('"').parse().map_err(|_| Refusal::code(40003))?;
-    let Asked { method, api_key, nonce, .. } = asked;
-    let key = settings.key(api_key).filter(|key| key.state == KeyState::Active).ok_or(Refusal::code(40101))?;
-    let signed = Signed { method, id, api_key, params, nonce: *nonce, sig };
+    let id = asked
+        .id
+        .trim_matches('"')
+        .parse()
+        .map_err(|_| Refusal::code(40003))?;
+    let Asked {
+        method,
+        api_key,
+        nonce,
+        ..
+    } = asked;
+    let key = settings
+        .key(api_key)
+        .filter(|key| key.state == KeyState::Active)
+        .ok_or(Refusal::code(40101))?;
+    let signed = Signed {
+        method,
+        id,
+        api_key,
+        params,
+        nonce: *nonce,
+        sig,
+    };
     if !signed.is_by(&key.api_secret, settings.dialect) {
         return Err(Refusal::code(40101));
     }
@@ -209,7 +275,12 @@ fn authenticate(
     Ok(())
 }
 
-fn authorize(asked: &Asked, info: &MethodInfo, settings: &Settings, address: IpAddr) -> Result<(), Refusal> {
+fn authorize(
+    asked: &Asked,
+    info: &MethodInfo,
+    settings: &Settings,
+    address: IpAddr,
+) -> Result<(), Refusal> {
     is_listed(asked, settings, address)?;
     let key = settings.key(&asked.api_key).ok_or(Refusal::code(40101))?;
     if !is_permitted(key, info) {
@@ -222,7 +293,9 @@ fn is_permitted(key: &ApiKey, info: &MethodInfo) -> bool {
     key.permissions.contains(&match info.class {
         Class::Public => return true,
         Class::Read => Permission::Read,
-        Class::Transfer if info.name == "private/create-isolated-margin-transfer" => Permission::Trade,
+        Class::Transfer if info.name == "private/create-isolated-margin-transfer" => {
+            Permission::Trade
+        }
         Class::Trade | Class::Products | Class::AccountAdmin => Permission::Trade,
         Class::Transfer => Permission::Withdraw,
     })

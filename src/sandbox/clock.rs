@@ -9,10 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const LAST_MS: i64 = 253_402_300_799_000;
 
 /// Milliseconds since 1970, as the stand-in sees them.
-#[expect(clippy::disallowed_methods, reason = "a clock of its own: the stand-in shares none with the code under test")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a clock of its own: the stand-in shares none with the code under test"
+)]
 pub(super) fn now_ms(offset_ms: i64) -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(LAST_MS).saturating_add(offset_ms).clamp(0, LAST_MS)
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis())
+        .unwrap_or(LAST_MS)
+        .saturating_add(offset_ms)
+        .clamp(0, LAST_MS)
 }
 
 /// A moment as the `Date` header shows it.

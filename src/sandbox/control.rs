@@ -30,20 +30,40 @@ use super::{
 /// Carries out the command of `/sandbox/{command}`.
 pub(super) fn handle(stand_in: &StandIn, verb: &Method, command: &str, body: &Bytes) -> Reply {
     let done = match (verb, command) {
-        (&Method::POST, "script") => read(body).and_then(|order: script::Order| order.carry_out(stand_in)),
-        (&Method::POST, "state") => read(body).and_then(|change: state::Change| change.carry_out(stand_in)),
-        (&Method::POST, "streams") => read(body).map(|order: streams::Order| order.carry_out(stand_in)),
-        (&Method::GET, "streams") => return reply::json(StatusCode::OK, &stand_in.streams(), stand_in.now_ms()),
+        (&Method::POST, "script") => {
+            read(body).and_then(|order: script::Order| order.carry_out(stand_in))
+        }
+        (&Method::POST, "state") => {
+            read(body).and_then(|change: state::Change| change.carry_out(stand_in))
+        }
+        (&Method::POST, "streams") => {
+            read(body).map(|order: streams::Order| order.carry_out(stand_in))
+        }
+        (&Method::GET, "streams") => {
+            return reply::json(StatusCode::OK, &stand_in.streams(), stand_in.now_ms());
+        }
         (&Method::POST, "release") => {
             stand_in.release();
             Ok(())
         }
-        (&Method::GET, "received") => return reply::json(StatusCode::OK, &received(stand_in), stand_in.now_ms()),
-        _ => return answer(stand_in, StatusCode::NOT_FOUND, &json!({ "error": "no such command" })),
+        (&Method::GET, "received") => {
+            return reply::json(StatusCode::OK, &received(stand_in), stand_in.now_ms());
+        }
+        _ => {
+            return answer(
+                stand_in,
+                StatusCode::NOT_FOUND,
+                &json!({ "error": "no such command" }),
+            );
+        }
     };
     match done {
         Ok(()) => answer(stand_in, StatusCode::OK, &json!({ "ok": true })),
-        Err(reason) => answer(stand_in, StatusCode::BAD_REQUEST, &json!({ "error": reason })),
+        Err(reason) => answer(
+            stand_in,
+            StatusCode::BAD_REQUEST,
+            &json!({ "error": reason }),
+        ),
     }
 }
 

@@ -43,7 +43,11 @@ pub(super) enum Action {
 
 impl Fault {
     fn new(when: When, action: Action) -> Self {
-        Self { when, delay: Duration::ZERO, action }
+        Self {
+            when,
+            delay: Duration::ZERO,
+            action,
+        }
     }
 
     /// No fault: a place in the queue for a call that goes well.
@@ -165,7 +169,12 @@ impl Canned {
     /// A body of this type.
     #[must_use]
     pub fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
-        Self { status, content_type: Some(content_type.to_owned()), headers: Vec::new(), body: body.into() }
+        Self {
+            status,
+            content_type: Some(content_type.to_owned()),
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 
     /// `application/json`, whatever the bytes are.
@@ -214,7 +223,11 @@ impl Plan {
 
 impl Script {
     pub(super) fn queue(&mut self, target: &str, fault: Fault) {
-        self.plans.entry(target.to_owned()).or_default().queue.push_back(fault);
+        self.plans
+            .entry(target.to_owned())
+            .or_default()
+            .queue
+            .push_back(fault);
     }
 
     pub(super) fn stand(&mut self, target: &str, fault: Fault) {
@@ -229,6 +242,11 @@ impl Script {
     pub(super) fn take(&mut self, target: &str) -> Option<Fault> {
         let own = self.plans.get_mut(target).and_then(Plan::next);
         let is_echo = target.starts_with('/');
-        own.or_else(|| self.plans.get_mut(EVERY_METHOD).filter(|_| !is_echo).and_then(Plan::next))
+        own.or_else(|| {
+            self.plans
+                .get_mut(EVERY_METHOD)
+                .filter(|_| !is_echo)
+                .and_then(Plan::next)
+        })
     }
 }

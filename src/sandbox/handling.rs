@@ -46,10 +46,18 @@ pub(super) enum Answer {
 }
 
 /// Reads a request and answers it.
-pub(super) async fn handle(stand_in: StandIn, peer: SocketAddr, request: hyper::Request<Incoming>) -> Answer {
+pub(super) async fn handle(
+    stand_in: StandIn,
+    peer: SocketAddr,
+    request: hyper::Request<Incoming>,
+) -> Answer {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
-        return Answer::Http(reply::text(StatusCode::PAYLOAD_TOO_LARGE, "body too long\n", stand_in.now_ms()));
+        return Answer::Http(reply::text(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body too long\n",
+            stand_in.now_ms(),
+        ));
     };
     let body = body.to_bytes();
     if let Some(command) = head.uri.path().strip_prefix(CONTROL_PATH) {
@@ -79,7 +87,9 @@ impl Visit {
         let target = path.strip_prefix(BASE_PATH).unwrap_or(path).to_owned();
         let (judged, address) = judge(&stand_in, &head, &target, &body, peer);
         let released = stand_in.state.released.subscribe();
-        let fault = lock(&stand_in.state.script).take(&target).unwrap_or_else(Fault::none);
+        let fault = lock(&stand_in.state.script)
+            .take(&target)
+            .unwrap_or_else(Fault::none);
         let sequence = stand_in.state.journal.enter(Received {
             sequence: 0,
             method: target.clone(),
@@ -90,7 +100,17 @@ impl Visit {
             authenticated: judged.is_authenticated(),
             executed: false,
         });
-        Self { stand_in, target, address, peer, head, judged, sequence, fault, released }
+        Self {
+            stand_in,
+            target,
+            address,
+            peer,
+            head,
+            judged,
+            sequence,
+            fault,
+            released,
+        }
     }
 
     async fn answer(mut self) -> Answer {
@@ -124,9 +144,14 @@ impl Visit {
             Action::Pass => None,
             Action::Hang => {
                 let _ = self.released.changed().await;
-                (self.fault.when == When::Before).then(|| Answer::Wire(Vec::new(), self.released.clone()))
+                (self.fault.when == When::Before)
+                    .then(|| Answer::Wire(Vec::new(), self.released.clone()))
             }
-            Action::Code(code) => Some(Answer::Http(reply::refused(&self.judged.asked, Refusal::code(*code), now_ms))),
+            Action::Code(code) => Some(Answer::Http(reply::refused(
+                &self.judged.asked,
+                Refusal::code(*code),
+                now_ms,
+            ))),
             Action::Reply(canned) => Some(Answer::Http(reply::canned(canned, now_ms))),
             Action::Wire(steps) => Some(Answer::Wire(steps.clone(), self.released.clone())),
         }
@@ -138,12 +163,18 @@ impl Visit {
             return reply::text(StatusCode::OK, format!("{}\n", self.address), now_ms);
         }
         if self.target.starts_with('/') {
-            let refusal = Refusal { code: 10004, http_status: Some(404) };
+            let refusal = Refusal {
+                code: 10004,
+                http_status: Some(404),
+            };
             return reply::refused(&self.judged.asked, refusal, now_ms);
         }
         let outcome = self.perform(now_ms);
         if outcome.is_ok() {
-            self.stand_in.state.journal.mark_executed(self.sequence, &self.target);
+            self.stand_in
+                .state
+                .journal
+                .mark_executed(self.sequence, &self.target);
         }
         reply::outcome(&self.judged.asked, &outcome, now_ms)
     }
@@ -161,14 +192,26 @@ impl Visit {
     }
 }
 
-fn judge(stand_in: &StandIn, head: &Parts, target: &str, body: &Bytes, peer: SocketAddr) -> (Judged, IpAddr) {
+fn judge(
+    stand_in: &StandIn,
+    head: &Parts,
+    target: &str,
+    body: &Bytes,
+    peer: SocketAddr,
+) -> (Judged, IpAddr) {
     let now_ms = stand_in.now_ms();
     let settings = lock(&stand_in.state.settings);
-    let address = settings.apparent_address.unwrap_or_else(|| peer.ip().to_canonical());
+    let address = settings
+        .apparent_address
+        .unwrap_or_else(|| peer.ip().to_canonical());
     let request = Request {
         verb: &head.method,
         method: target,
-        query: head.uri.query().filter(|_| head.method == Method::GET).unwrap_or_default(),
+        query: head
+            .uri
+            .query()
+            .filter(|_| head.method == Method::GET)
+            .unwrap_or_default(),
         headers: &head.headers,
         body,
         address,

@@ -76,7 +76,10 @@ struct Pages {
 
 impl Journal {
     pub(super) fn new() -> Self {
-        Self { pages: Mutex::default(), changed: watch::Sender::new(()) }
+        Self {
+            pages: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
     }
 
     /// Enters a request; its `sequence` is given here and returned.
@@ -97,7 +100,11 @@ impl Journal {
     }
 
     pub(super) fn counts(&self, method: &str) -> Counts {
-        self.pages().by_method.get(method).copied().unwrap_or_default()
+        self.pages()
+            .by_method
+            .get(method)
+            .copied()
+            .unwrap_or_default()
     }
 
     pub(super) fn all_counts(&self) -> BTreeMap<String, Counts> {
@@ -141,7 +148,9 @@ impl Pages {
     fn mark_executed(&mut self, sequence: u64, method: &str) {
         self.count(method, |counts| counts.executed += 1);
         let first = self.entries.front().map_or(0, |entry| entry.sequence);
-        let place = sequence.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+        let place = sequence
+            .checked_sub(first)
+            .and_then(|place| usize::try_from(place).ok());
         if let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) {
             entry.executed = true;
         }
@@ -158,14 +167,21 @@ impl Pages {
 
     fn trim(&mut self) {
         while self.entries.len() > MAX_ENTRIES || self.bytes > MAX_BYTES {
-            let Some(oldest) = self.entries.pop_front() else { return };
+            let Some(oldest) = self.entries.pop_front() else {
+                return;
+            };
             self.bytes -= weight(&oldest);
         }
     }
 }
 
 fn weight(received: &Received) -> usize {
-    received.body.len() + received.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+    received.body.len()
+        + received
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum::<usize>()
 }
 
 #[cfg(test)]
@@ -195,9 +211,16 @@ mod tests {
         journal.mark_executed(0, "m");
         journal.mark_executed(5, "m");
         let kept = journal.entries();
-        assert_eq!((kept.len(), kept[0].sequence, journal.counts("m").executed), (MAX_ENTRIES, 3, 2));
+        assert_eq!(
+            (kept.len(), kept[0].sequence, journal.counts("m").executed),
+            (MAX_ENTRIES, 3, 2)
+        );
         assert_eq!(journal.total().received, (MAX_ENTRIES + extra) as u64);
-        let executed: Vec<_> = kept.iter().filter(|entry| entry.executed).map(|entry| entry.sequence).collect();
+        let executed: Vec<_> = kept
+            .iter()
+            .filter(|entry| entry.executed)
+            .map(|entry| entry.sequence)
+            .collect();
         assert_eq!(executed, [5]);
     }
 
@@ -208,7 +231,10 @@ mod tests {
         for name in 0..MAX_NAMES + 10 {
             journal.enter(request(&name.to_string(), large.clone()));
         }
-        assert_eq!((journal.entries().len(), journal.all_counts().len()), (4, MAX_NAMES));
+        assert_eq!(
+            (journal.entries().len(), journal.all_counts().len()),
+            (4, MAX_NAMES)
+        );
         assert_eq!(journal.total().received, (MAX_NAMES + 10) as u64);
     }
 }

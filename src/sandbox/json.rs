@@ -37,7 +37,10 @@ impl Json {
     /// The member of an object.
     pub(super) fn member(&self, key: &str) -> Option<&Self> {
         match self {
-            Self::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            Self::Object(members) => members
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, value)| value),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
         }
     }
@@ -46,7 +49,12 @@ impl Json {
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         match self.member(key)? {
             Self::Text(text) | Self::Number(text) if !text.trim().is_empty() => Some(text),
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) | Self::Object(_) => None,
+            Self::Null
+            | Self::Bool(_)
+            | Self::Number(_)
+            | Self::Text(_)
+            | Self::List(_)
+            | Self::Object(_) => None,
         }
     }
 
@@ -85,7 +93,11 @@ fn read(text: &str, depth: usize) -> Option<Json> {
 
 fn list(text: &str, depth: usize) -> Option<Json> {
     let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    items.into_iter().map(|item| read(item.get(), depth + 1)).collect::<Option<_>>().map(Json::List)
+    items
+        .into_iter()
+        .map(|item| read(item.get(), depth + 1))
+        .collect::<Option<_>>()
+        .map(Json::List)
 }
 
 fn object(text: &str, depth: usize) -> Option<Json> {
@@ -94,7 +106,10 @@ fn object(text: &str, depth: usize) -> Option<Json> {
     let mut members: Vec<(String, Json)> = Vec::with_capacity(raw.len());
     for (key, value) in raw {
         let value = read(value.get(), depth + 1)?;
-        match places.get(&key).and_then(|place: &usize| members.get_mut(*place)) {
+        match places
+            .get(&key)
+            .and_then(|place: &usize| members.get_mut(*place))
+        {
             Some(member) => member.1 = value,
             None => {
                 places.insert(key.clone(), members.len());
@@ -139,7 +154,13 @@ mod tests {
     fn numbers_keep_their_text_and_repeated_keys_their_place() {
         let json = Json::parse(br#" {"b":50000.00,"a":-0,"b":1E5} "#).unwrap();
         let number = |text: &str| Json::Number(text.into());
-        assert_eq!(json, Json::Object(vec![("b".into(), number("1E5")), ("a".into(), number("-0"))]));
+        assert_eq!(
+            json,
+            Json::Object(vec![
+                ("b".into(), number("1E5")),
+                ("a".into(), number("-0"))
+            ])
+        );
     }
 
     #[test]
@@ -149,6 +170,9 @@ mod tests {
         }
         assert_eq!(Json::parse(b"\"\xff\""), None);
         assert_eq!(Json::parse("[".repeat(500_000).as_bytes()), None);
-        assert_eq!(Json::parse(format!("{}{}", "[".repeat(500), "]".repeat(500)).as_bytes()), None);
+        assert_eq!(
+            Json::parse(format!("{}{}", "[".repeat(500), "]".repeat(500)).as_bytes()),
+            None
+        );
     }
 }

@@ -22,15 +22,28 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Uses one call of the budget; `false` when it is spent.
-    pub(super) fn admit(&mut self, method: &MethodInfo, api_key: &str, address: &str, now: Instant) -> bool {
+    pub(super) fn admit(
+        &mut self,
+        method: &MethodInfo,
+        api_key: &str,
+        address: &str,
+        now: Instant,
+    ) -> bool {
         let limit = method.rate_limit;
         let length = Duration::from_millis(limit.window_ms);
         if self.windows.len() > MAX_WINDOWS {
-            self.windows.retain(|_, calls| calls.back().is_some_and(|last| now.duration_since(*last) < length));
+            self.windows.retain(|_, calls| {
+                calls
+                    .back()
+                    .is_some_and(|last| now.duration_since(*last) < length)
+            });
         }
         let owner = owner(&limit.scope, api_key, address).to_owned();
         let calls = self.windows.entry((method.name, owner)).or_default();
-        while calls.front().is_some_and(|first| now.duration_since(*first) >= length) {
+        while calls
+            .front()
+            .is_some_and(|first| now.duration_since(*first) >= length)
+        {
             calls.pop_front();
         }
         let admitted = calls.len() < usize::try_from(limit.limit).unwrap_or(usize::MAX);

@@ -18,8 +18,18 @@ pub(super) struct Instrument {
     price: &'static str,
 }
 
-const fn instrument(name: &'static str, base: &'static str, quote: &'static str, price: &'static str) -> Instrument {
-    Instrument { name, base, quote, price }
+const fn instrument(
+    name: &'static str,
+    base: &'static str,
+    quote: &'static str,
+    price: &'static str,
+) -> Instrument {
+    Instrument {
+        name,
+        base,
+        quote,
+        price,
+    }
 }
 
 const INSTRUMENTS: [Instrument; 20] = [
@@ -47,7 +57,9 @@ const INSTRUMENTS: [Instrument; 20] = [
 
 /// The instrument of this name.
 pub(super) fn find(name: &str) -> Option<&'static Instrument> {
-    INSTRUMENTS.iter().find(|instrument| instrument.name == name)
+    INSTRUMENTS
+        .iter()
+        .find(|instrument| instrument.name == name)
 }
 
 impl Instrument {
@@ -83,7 +95,11 @@ impl Instrument {
 
     /// Decimals of a price, and its smallest step: fewer for dear things, as on the exchange.
     fn precision(&self) -> (u8, &'static str) {
-        if self.price() >= Amount::parse("1000").unwrap_or_default() { (2, "0.01") } else { (6, "0.000001") }
+        if self.price() >= Amount::parse("1000").unwrap_or_default() {
+            (2, "0.01")
+        } else {
+            (6, "0.000001")
+        }
     }
 
     fn ticker(&self, now_ms: i64) -> Value {
@@ -99,7 +115,9 @@ impl Instrument {
 pub(super) fn answer(method: &str, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
     Ok(match method {
         "public/get-instruments" => listed(Instrument::describe),
-        "public/get-tickers" => tickers(params.text("instrument_name"), now_ms).ok_or(Refusal::code(209))?,
+        "public/get-tickers" => {
+            tickers(params.text("instrument_name"), now_ms).ok_or(Refusal::code(209))?
+        }
         "public/get-book" => data::book(named(params)?, params, now_ms),
         "public/get-candlestick" => data::candles(named(params)?, params, now_ms)?,
         "public/get-trades" => data::trades(named(params)?, params, now_ms),

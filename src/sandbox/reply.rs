@@ -54,14 +54,22 @@ pub(super) fn outcome(asked: &Asked, outcome: &Result<Value, Refusal>, now_ms: i
 pub(super) fn refused(asked: &Asked, refusal: Refusal, now_ms: i64) -> Reply {
     let is_bare = matches!(refusal.code, 40101 | 9_010_001);
     let envelope = Envelope {
-        id: RawValue::from_string(asked.id.clone()).ok().filter(|_| !is_bare),
+        id: RawValue::from_string(asked.id.clone())
+            .ok()
+            .filter(|_| !is_bare),
         method: Some(asked.method.as_str()).filter(|_| !is_bare),
         code: refusal.code,
         message: Some(message(refusal.code)),
         result: None,
     };
-    let status = refusal.http_status.unwrap_or_else(|| http_status(refusal.code));
-    json(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), &envelope, now_ms)
+    let status = refusal
+        .http_status
+        .unwrap_or_else(|| http_status(refusal.code));
+    json(
+        StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+        &envelope,
+        now_ms,
+    )
 }
 
 /// The text of a code: as seen in the field where that is known, else the documented name.
@@ -69,12 +77,16 @@ pub(super) fn message(code: i64) -> &'static str {
     match code {
         40101 => "Authentication failure",
         40103 => "Illegal IP",
-        _ => codes::find(code).and_then(|info| info.name.as_deref()).unwrap_or("ERROR"),
+        _ => codes::find(code)
+            .and_then(|info| info.name.as_deref())
+            .unwrap_or("ERROR"),
     }
 }
 
 fn http_status(code: i64) -> u16 {
-    let Some(info) = codes::find(code) else { return 400 };
+    let Some(info) = codes::find(code) else {
+        return 400;
+    };
     info.http_status.unwrap_or(match info.category {
         Category::Ok => 200,
         Category::Auth if code != 10007 => 401,
@@ -87,26 +99,52 @@ fn http_status(code: i64) -> u16 {
 /// Any JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize, now_ms: i64) -> Reply {
     let body = serde_json::to_vec(body).unwrap_or_default();
-    build(status, Some("application/json"), HeaderMap::new(), body.into(), now_ms)
+    build(
+        status,
+        Some("application/json"),
+        HeaderMap::new(),
+        body.into(),
+        now_ms,
+    )
 }
 
 /// Any text.
 pub(super) fn text(status: StatusCode, body: impl Into<Bytes>, now_ms: i64) -> Reply {
-    build(status, Some("text/plain; charset=utf-8"), HeaderMap::new(), body.into(), now_ms)
+    build(
+        status,
+        Some("text/plain; charset=utf-8"),
+        HeaderMap::new(),
+        body.into(),
+        now_ms,
+    )
 }
 
 /// A scripted answer.
 pub(super) fn canned(reply: &Canned, now_ms: i64) -> Reply {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = reply
-        .headers
-        .iter()
-        .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)));
-    build(status, reply.content_type.as_deref(), headers.collect(), reply.body.clone(), now_ms)
+    let headers = reply.headers.iter().filter_map(|(name, value)| {
+        Some((
+            HeaderName::try_from(name).ok()?,
+            HeaderValue::try_from(value).ok()?,
+        ))
+    });
+    build(
+        status,
+        reply.content_type.as_deref(),
+        headers.collect(),
+        reply.body.clone(),
+        now_ms,
+    )
 }
 
 /// `headers` win over the ones that are set anyway.
-fn build(status: StatusCode, content_type: Option<&str>, headers: HeaderMap, body: Bytes, now_ms: i64) -> Reply {
+fn build(
+    status: StatusCode,
+    content_type: Option<&str>,
+    headers: HeaderMap,
+    body: Bytes,
+    now_ms: i64,
+) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
     let all = reply.headers_mut();

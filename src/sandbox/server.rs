@@ -45,9 +45,18 @@ impl Running {
     pub(super) fn start(stand_in: StandIn, listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let host = Host { stand_in: stand_in.clone(), stop: stop.clone(), tasks: tasks.clone() };
+        let host = Host {
+            stand_in: stand_in.clone(),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
         tasks.spawn(host.accept(listener));
-        Ok(Self { stand_in, addr, stop, tasks })
+        Ok(Self {
+            stand_in,
+            addr,
+            stop,
+            tasks,
+        })
     }
 
     /// The exchange that is served.
@@ -90,7 +99,9 @@ impl Drop for Running {
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +140,8 @@ impl Host {
                     let host = self.clone();
                     self.tasks.spawn(async move {
                         let stop = host.stop.clone();
-                        stop.run_until_cancelled(host.connection(stream, peer)).await;
+                        stop.run_until_cancelled(host.connection(stream, peer))
+                            .await;
                     });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -141,7 +153,8 @@ impl Host {
         let _ = stream.set_nodelay(true);
         let rest = Slot::default();
         let slot = Arc::clone(&rest);
-        let service = service_fn(move |request| self.clone().respond(peer, request, Arc::clone(&slot)));
+        let service =
+            service_fn(move |request| self.clone().respond(peer, request, Arc::clone(&slot)));
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
@@ -151,8 +164,12 @@ impl Host {
         let parts = connection.into_parts();
         match rest {
             None => {}
-            Some(Rest::Steps(steps, released)) => play(parts.io.into_inner(), steps, released).await,
-            Some(Rest::Stream(opening)) => opening.serve(parts.io.into_inner(), parts.read_buf).await,
+            Some(Rest::Steps(steps, released)) => {
+                play(parts.io.into_inner(), steps, released).await
+            }
+            Some(Rest::Stream(opening)) => {
+                opening.serve(parts.io.into_inner(), parts.read_buf).await
+            }
         }
     }
 
@@ -166,7 +183,9 @@ impl Host {
         Box::pin(async move {
             let stop = self.stop.clone();
             let handling = handling::handle(self.stand_in, peer, request);
-            let task = self.tasks.spawn(async move { stop.run_until_cancelled(handling).await });
+            let task = self
+                .tasks
+                .spawn(async move { stop.run_until_cancelled(handling).await });
             match task.await {
                 Ok(Some(Answer::Http(reply))) => Ok(reply),
                 Ok(Some(Answer::Wire(steps, released))) => {

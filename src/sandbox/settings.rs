@@ -36,7 +36,13 @@ pub struct Settings {
 impl Default for Settings {
     /// No keys, our clock, no budgets, a well-filled account.
     fn default() -> Self {
-        let balances = [("USD", "1000000"), ("USDT", "1000000"), ("BTC", "100"), ("ETH", "1000"), ("CRO", "1000000")];
+        let balances = [
+            ("USD", "1000000"),
+            ("USDT", "1000000"),
+            ("BTC", "100"),
+            ("ETH", "1000"),
+            ("CRO", "1000000"),
+        ];
         Self {
             keys: Vec::new(),
             clock_offset_ms: 0,
@@ -45,7 +51,9 @@ impl Default for Settings {
             unlisted: Refusal::code(40103),
             forbidden: Refusal::code(40101),
             dialect: Dialect::Documented,
-            balances: balances.map(|(currency, amount)| (currency.to_owned(), amount.to_owned())).to_vec(),
+            balances: balances
+                .map(|(currency, amount)| (currency.to_owned(), amount.to_owned()))
+                .to_vec(),
             heartbeat_ms: 30_000,
             heartbeat_answer_ms: 5_000,
         }
@@ -211,6 +219,9 @@ impl Refusal {
     /// The documented answer for a code.
     #[must_use]
     pub const fn code(code: i64) -> Self {
-        Self { code, http_status: None }
+        Self {
+            code,
+            http_status: None,
+        }
     }
 }

@@ -24,11 +24,19 @@ pub(super) struct Signed<'a> {
 impl Signed<'_> {
     /// Whether `secret` made this signature.
     pub(super) fn is_by(&self, secret: &str, dialect: Dialect) -> bool {
-        let Some(params) = params_string(self.params, dialect) else { return false };
-        let text = format!("{}{}{}{}{}", self.method, self.id, self.api_key, params, self.nonce);
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return false };
+        let Some(params) = params_string(self.params, dialect) else {
+            return false;
+        };
+        let text = format!(
+            "{}{}{}{}{}",
+            self.method, self.id, self.api_key, params, self.nonce
+        );
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
+            return false;
+        };
         mac.update(text.as_bytes());
-        is_lower_hex(self.sig) && hex::decode(self.sig).is_ok_and(|sig| mac.verify_slice(&sig).is_ok())
+        is_lower_hex(self.sig)
+            && hex::decode(self.sig).is_ok_and(|sig| mac.verify_slice(&sig).is_ok())
     }
 }
 
@@ -45,13 +53,20 @@ fn append(out: &mut String, value: &Json, level: usize, max_level: usize) -> Opt
     match value {
         Json::List(_) | Json::Object(_) if level >= max_level => print(out, value),
         Json::Object(members) => append_members(out, members, level, max_level),
-        Json::List(items) => items.iter().try_for_each(|item| append(out, item, level + 1, max_level)),
+        Json::List(items) => items
+            .iter()
+            .try_for_each(|item| append(out, item, level + 1, max_level)),
         Json::Null => None,
         Json::Bool(_) | Json::Number(_) | Json::Text(_) => print(out, value),
     }
 }
 
-fn append_members(out: &mut String, members: &[(String, Json)], level: usize, max_level: usize) -> Option<()> {
+fn append_members(
+    out: &mut String,
+    members: &[(String, Json)],
+    level: usize,
+    max_level: usize,
+) -> Option<()> {
     let mut members: Vec<_> = members.iter().collect();
     members.sort_by(|(a, _), (b, _)| utf16_order(a, b));
     for (key, value) in members {
@@ -91,7 +106,11 @@ fn print(out: &mut String, value: &Json) -> Option<()> {
     Some(())
 }
 
-fn print_separated<T>(out: &mut String, items: &[T], print: impl Fn(&mut String, &T) -> Option<()>) -> Option<()> {
+fn print_separated<T>(
+    out: &mut String,
+    items: &[T],
+    print: impl Fn(&mut String, &T) -> Option<()>,
+) -> Option<()> {
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
             out.push_str(", ");
@@ -113,7 +132,11 @@ fn is_double(number: &str) -> bool {
 /// `new BigDecimal(d.toString()).stripTrailingZeros().toPlainString()`.
 fn plain(number: &str) -> Option<String> {
     let value = finite(number)?;
-    Some(if value == 0.0 { "0".to_owned() } else { value.to_string() })
+    Some(if value == 0.0 {
+        "0".to_owned()
+    } else {
+        value.to_string()
+    })
 }
 
 /// `Double.toString(d)`.
@@ -123,7 +146,11 @@ fn double(number: &str) -> Option<String> {
         return Some(format!("{value:?}"));
     }
     let text = format!("{value:E}");
-    Some(if text.contains('.') { text } else { text.replace('E', ".0E") })
+    Some(if text.contains('.') {
+        text
+    } else {
+        text.replace('E', ".0E")
+    })
 }
 
 fn finite(number: &str) -> Option<f64> {
@@ -131,7 +158,8 @@ fn finite(number: &str) -> Option<f64> {
 }
 
 fn is_lower_hex(sig: &str) -> bool {
-    sig.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    sig.bytes()
+        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]
@@ -146,7 +174,9 @@ mod tests {
     }
 
     fn params(vector: &Value) -> Option<Json> {
-        vector["params_json"].as_str().map(|text| Json::parse(text.as_bytes()).unwrap())
+        vector["params_json"]
+            .as_str()
+            .map(|text| Json::parse(text.as_bytes()).unwrap())
     }
 
     /// Sent as a number or as a string of one.
@@ -171,7 +201,9 @@ mod tests {
     fn every_vector_verifies_as_the_documented_sample_does() {
         let mut checked = 0;
         for vector in vectors() {
-            let Some(sig) = vector["signature"].as_str() else { continue };
+            let Some(sig) = vector["signature"].as_str() else {
+                continue;
+            };
             let secret = vector["secret"].as_str().unwrap();
             let name = &vector["name"];
             assert_eq!(
@@ -179,9 +211,18 @@ mod tests {
                 vector["params_string"].as_str().map(str::to_owned),
                 "{name}"
             );
-            assert!(verifies(&vector, secret, Dialect::Documented, sig), "{name}");
-            assert!(!verifies(&vector, "another secret", Dialect::Documented, sig), "{name}");
-            assert!(!verifies(&vector, secret, Dialect::Documented, &sig.to_uppercase()), "{name} upper case");
+            assert!(
+                verifies(&vector, secret, Dialect::Documented, sig),
+                "{name}"
+            );
+            assert!(
+                !verifies(&vector, "another secret", Dialect::Documented, sig),
+                "{name}"
+            );
+            assert!(
+                !verifies(&vector, secret, Dialect::Documented, &sig.to_uppercase()),
+                "{name} upper case"
+            );
             checked += 1;
         }
         assert!(checked >= 60, "only {checked} vectors were checked");
@@ -189,7 +230,10 @@ mod tests {
 
     #[test]
     fn the_flat_dialect_verifies_the_ambiguous_vectors() {
-        let vector = vectors().into_iter().find(|vector| vector["name"] == "order-list-exec-inst").unwrap();
+        let vector = vectors()
+            .into_iter()
+            .find(|vector| vector["name"] == "order-list-exec-inst")
+            .unwrap();
         let secret = vector["secret"].as_str().unwrap();
         let flat = vector["signature_flat"].as_str().unwrap();
         assert!(verifies(&vector, secret, Dialect::Flat, flat));

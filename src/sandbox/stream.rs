@@ -105,15 +105,32 @@ struct Entry {
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { next: AtomicU64::new(1), open: Mutex::default(), changed: watch::Sender::new(()) }
+        Self {
+            next: AtomicU64::new(1),
+            open: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
     }
 
     fn enter(&self, side: Side) -> (u64, mpsc::Receiver<Told>, CancellationToken) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let ((tell, told), cut) = (mpsc::channel(MAX_WAITING), CancellationToken::new());
         let channels = BTreeSet::new();
-        let seen = OpenStream { id, side, api_key: None, channels, cancels_on_disconnect: false, frames: 0 };
-        let entry = Entry { seen, channels: BTreeMap::new(), tell, cut: cut.clone(), orders: Vec::new() };
+        let seen = OpenStream {
+            id,
+            side,
+            api_key: None,
+            channels,
+            cancels_on_disconnect: false,
+            frames: 0,
+        };
+        let entry = Entry {
+            seen,
+            channels: BTreeMap::new(),
+            tell,
+            cut: cut.clone(),
+            orders: Vec::new(),
+        };
         lock(&self.open).insert(id, entry);
         self.changed.send_replace(());
         (id, told, cut)
@@ -132,7 +149,10 @@ impl Streams {
     }
 
     fn tell_all(&self, side: Option<Side>, told: impl Fn() -> Told) {
-        for entry in lock(&self.open).values().filter(|entry| side.is_none_or(|side| entry.seen.side == side)) {
+        for entry in lock(&self.open)
+            .values()
+            .filter(|entry| side.is_none_or(|side| entry.seen.side == side))
+        {
             entry.tell(told());
         }
     }
@@ -161,7 +181,10 @@ impl StandIn {
     /// The sockets that are open now.
     #[must_use]
     pub fn streams(&self) -> Vec<OpenStream> {
-        lock(&self.state.streams.open).values().map(|entry| entry.seen.clone()).collect()
+        lock(&self.state.streams.open)
+            .values()
+            .map(|entry| entry.seen.clone())
+            .collect()
     }
 
     /// Resolves once the open sockets are as wanted.
@@ -188,7 +211,9 @@ impl StandIn {
 
     /// Sends this text to every socket of a side, as it is.
     pub fn send_text(&self, side: Side, text: &str) {
-        self.state.streams.tell_all(Some(side), || Told::Send(text.into()));
+        self.state
+            .streams
+            .tell_all(Some(side), || Told::Send(text.into()));
     }
 
     /// Asks every socket for a sign of life now.
@@ -198,12 +223,16 @@ impl StandIn {
 
     /// Closes every socket with this code.
     pub fn close_streams(&self, code: u16, reason: &str) {
-        self.state.streams.tell_all(None, || Told::Close(code, reason.to_owned()));
+        self.state
+            .streams
+            .tell_all(None, || Told::Close(code, reason.to_owned()));
     }
 
     /// Ends every connection without a word.
     pub fn cut_streams(&self) {
-        lock(&self.state.streams.open).values().for_each(|entry| entry.cut.cancel());
+        lock(&self.state.streams.open)
+            .values()
+            .for_each(|entry| entry.cut.cancel());
     }
 
     /// Lets every socket read nothing more until [`StandIn::release`].
@@ -230,7 +259,9 @@ impl StandIn {
 
     /// Takes a socket off the list, and carries out what it wanted for this case.
     fn lost(&self, id: u64) {
-        let Some(entry) = self.state.streams.leave(id) else { return };
+        let Some(entry) = self.state.streams.leave(id) else {
+            return;
+        };
         if entry.seen.cancels_on_disconnect {
             self.cancel_orders(&entry.orders);
         }

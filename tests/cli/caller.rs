@@ -32,7 +32,11 @@ impl Desk {
 
     fn start(&self, arguments: &[&str]) -> Process {
         let mut command = command();
-        command.arg("caller").args(arguments).arg("--config").arg(self.path("config.toml"));
+        command
+            .arg("caller")
+            .args(arguments)
+            .arg("--config")
+            .arg(self.path("config.toml"));
         Process::start(command.env("STATE_DIRECTORY", self.path("state")))
     }
 
@@ -58,15 +62,23 @@ impl Desk {
     }
 
     async fn serve(&self) -> Served {
-        let starting = Starting::new().await.env("STATE_DIRECTORY", self.path("state"));
-        starting.env("CRYPTO_PROXY__CALLERS__FILE", self.path("callers.toml")).serve().await
+        let starting = Starting::new()
+            .await
+            .env("STATE_DIRECTORY", self.path("state"));
+        starting
+            .env("CRYPTO_PROXY__CALLERS__FILE", self.path("callers.toml"))
+            .serve()
+            .await
     }
 }
 
 fn value_in(file: &Path, name: &str) -> String {
     let text = fs::read_to_string(file).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    line.unwrap_or_else(|| panic!("{name} in {text}")).to_owned()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    line.unwrap_or_else(|| panic!("{name} in {text}"))
+        .to_owned()
 }
 
 fn token_in(file: &Path) -> String {
@@ -75,9 +87,16 @@ fn token_in(file: &Path) -> String {
 
 /// The HTTP status that a token gets for a call.
 async fn status(served: &Served, token: &str, method: &str, params: Value) -> u16 {
-    let request = client().post(format!("http://{}/proxy/private", served.address)).header("x-proxy-token", token);
+    let request = client()
+        .post(format!("http://{}/proxy/private", served.address))
+        .header("x-proxy-token", token);
     let body = json!({ "method": method, "params": params }).to_string();
-    let response = request.header("content-type", "application/json").body(body).send().await.unwrap();
+    let response = request
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
     response.status().as_u16()
 }
 
@@ -87,7 +106,10 @@ async fn end(served: Served, tokens: &[&String]) -> Vec<String> {
     let (status, lines) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{lines:#?}");
     for line in &lines {
-        assert!(tokens.iter().all(|token| !line.contains(&token[4..20])), "{line}");
+        assert!(
+            tokens.iter().all(|token| !line.contains(&token[4..20])),
+            "{line}"
+        );
     }
     lines
 }
@@ -96,9 +118,24 @@ async fn end(served: Served, tokens: &[&String]) -> Vec<String> {
 async fn what_was_issued_works_within_its_policy_and_is_written_once_for_its_owner_alone() {
     let desk = Desk::new();
     let reader = desk.add("reader", &[]).await;
-    let trader = desk.add("trader", &["--preset", "trade", "--instrument", "BTC_USD", "--source", "127.0.0.0/8"]).await;
+    let trader = desk
+        .add(
+            "trader",
+            &[
+                "--preset",
+                "trade",
+                "--instrument",
+                "BTC_USD",
+                "--source",
+                "127.0.0.0/8",
+            ],
+        )
+        .await;
     let out = desk.path("trader.env");
-    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(
+        fs::metadata(&out).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
     assert!(value_in(&out, "CRYPTO_PROXY_VIRTUAL_KEY").starts_with("cpvk_"));
     assert_eq!(value_in(&out, "CRYPTO_PROXY_VIRTUAL_SECRET").len(), 69);
     let served = desk.serve().await;
@@ -106,12 +143,19 @@ async fn what_was_issued_works_within_its_policy_and_is_written_once_for_its_own
     assert_eq!(status(&served, &reader, CREATE, order("a")).await, 403);
     assert_eq!(status(&served, &trader, CREATE, order("b")).await, 200);
     let lines = end(served, &[&reader, &trader]).await;
-    for part in ["caller=reader method=private/user-balance", "caller=trader method=private/create-order"] {
-        assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:#?}");
+    for part in [
+        "caller=reader method=private/user-balance",
+        "caller=trader method=private/create-order",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.contains(part)),
+            "{part}: {lines:#?}"
+        );
     }
     let list = desk.good(&["list"]).await;
     assert!(
-        list.contains("reader") && list.contains("may read trade, on BTC_USD, from 127.0.0.0/8; generation 1"),
+        list.contains("reader")
+            && list.contains("may read trade, on BTC_USD, from 127.0.0.0/8; generation 1"),
         "{list}"
     );
 }
@@ -121,16 +165,37 @@ async fn nothing_is_made_where_it_could_not_be_shown() {
     let desk = Desk::new();
     let (code, text) = desk.caller(&["add", "one"]).await;
     assert_eq!(code, Some(64));
-    assert!(text.contains("stdout is no terminal") && text.contains("--out FILE"), "{text}");
+    assert!(
+        text.contains("stdout is no terminal") && text.contains("--out FILE"),
+        "{text}"
+    );
     fs::write(desk.path("taken"), "mine").unwrap();
-    let (code, text) = desk.caller(&["add", "one", "--out", desk.path("taken").to_str().unwrap()]).await;
-    assert_eq!((code, fs::read_to_string(desk.path("taken")).unwrap()), (Some(64), "mine".to_owned()), "{text}");
+    let (code, text) = desk
+        .caller(&["add", "one", "--out", desk.path("taken").to_str().unwrap()])
+        .await;
+    assert_eq!(
+        (code, fs::read_to_string(desk.path("taken")).unwrap()),
+        (Some(64), "mine".to_owned()),
+        "{text}"
+    );
     assert!(!desk.path("callers.toml").exists() && !desk.path("state").exists());
     // Where the order is refused, no empty file stays.
     let out = desk.path("out");
-    let (code, text) = desk.caller(&["add", "one", "--allow", "tra*de", "--out", out.to_str().unwrap()]).await;
+    let (code, text) = desk
+        .caller(&[
+            "add",
+            "one",
+            "--allow",
+            "tra*de",
+            "--out",
+            out.to_str().unwrap(),
+        ])
+        .await;
     assert_eq!(code, Some(64), "{text}");
-    assert!(!out.exists() && !desk.path("callers.toml").exists(), "{text}");
+    assert!(
+        !out.exists() && !desk.path("callers.toml").exists(),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -138,8 +203,20 @@ async fn during_a_rotation_both_tokens_are_valid_and_afterwards_the_new_one() {
     let desk = Desk::new();
     let old = desk.add("one", &[]).await;
     let out = desk.path("new.env");
-    let said = desk.good(&["rotate", "one", "--grace", "1h", "--out", out.to_str().unwrap()]).await;
-    assert!(said.contains("valid until") && said.contains("systemctl restart"), "{said}");
+    let said = desk
+        .good(&[
+            "rotate",
+            "one",
+            "--grace",
+            "1h",
+            "--out",
+            out.to_str().unwrap(),
+        ])
+        .await;
+    assert!(
+        said.contains("valid until") && said.contains("systemctl restart"),
+        "{said}"
+    );
     let new = token_in(&out);
     let served = desk.serve().await;
     for token in [&old, &new] {
@@ -166,7 +243,9 @@ async fn a_restored_file_does_not_bring_a_revoked_caller_back() {
     assert_eq!(status(&served, &other, READ, json!({})).await, 200);
     let lines = end(served, &[&token, &other]).await;
     assert!(
-        lines.iter().any(|line| line.contains("caller one") && line.contains("was revoked and stays so")),
+        lines
+            .iter()
+            .any(|line| line.contains("caller one") && line.contains("was revoked and stays so")),
         "{lines:#?}"
     );
     let shown = desk.good(&["show", "one"]).await;
@@ -177,17 +256,25 @@ async fn a_restored_file_does_not_bring_a_revoked_caller_back() {
 async fn callers_that_are_added_at_the_same_time_are_all_there() {
     let desk = Desk::new();
     let names: Vec<String> = (0..6).map(|number| format!("caller-{number}")).collect();
-    let start = |name: &String| desk.start(&["add", name, "--out", desk.path(name).to_str().unwrap()]);
+    let start =
+        |name: &String| desk.start(&["add", name, "--out", desk.path(name).to_str().unwrap()]);
     let all: Vec<Process> = names.iter().map(start).collect();
     for process in all {
         let (status, lines) = process.ended().await;
         assert_eq!(status.code(), Some(0), "{lines:#?}");
     }
     let list = desk.good(&["list"]).await;
-    assert!(names.iter().all(|name| list.contains(name.as_str())), "{list}");
+    assert!(
+        names.iter().all(|name| list.contains(name.as_str())),
+        "{list}"
+    );
     let served = desk.serve().await;
     for name in &names {
-        assert_eq!(status(&served, &token_in(&desk.path(name)), READ, json!({})).await, 200, "{name}");
+        assert_eq!(
+            status(&served, &token_in(&desk.path(name)), READ, json!({})).await,
+            200,
+            "{name}"
+        );
     }
     end(served, &[]).await;
 }
@@ -199,11 +286,23 @@ async fn wrong_orders_are_usage_and_broken_files_are_configuration() {
     let out = desk.path("out");
     let out = out.to_str().unwrap();
     for (arguments, part) in [
-        (&["add", "one", "--out", out][..], "there is a caller one already"),
+        (
+            &["add", "one", "--out", out][..],
+            "there is a caller one already",
+        ),
         (&["add", "Two", "--out", out], "is no name of a caller"),
-        (&["add", "two", "--source", "10.0.0.1/8", "--out", out], "beyond its prefix"),
-        (&["add", "two", "--expires", "2001-01-01", "--out", out], "is over already"),
-        (&["add", "two", "--diagnose", "--preset", "read", "--out", out], "cannot be used with"),
+        (
+            &["add", "two", "--source", "10.0.0.1/8", "--out", out],
+            "beyond its prefix",
+        ),
+        (
+            &["add", "two", "--expires", "2001-01-01", "--out", out],
+            "is over already",
+        ),
+        (
+            &["add", "two", "--diagnose", "--preset", "read", "--out", out],
+            "cannot be used with",
+        ),
         (&["rotate", "two", "--out", out], "there is no caller two"),
         (&["rotate", "one", "--finish"], "no rotation of one"),
         (&["revoke", "two"], "there is no caller two"),
@@ -211,14 +310,28 @@ async fn wrong_orders_are_usage_and_broken_files_are_configuration() {
         (&["revoke"], "required"),
     ] {
         let (code, text) = desk.caller(arguments).await;
-        assert!(code == Some(64) && text.contains(part), "{arguments:?}: {code:?} {text}");
+        assert!(
+            code == Some(64) && text.contains(part),
+            "{arguments:?}: {code:?} {text}"
+        );
         assert!(!Path::new(out).exists(), "{arguments:?}");
     }
     fs::write(desk.path("callers.toml"), "nonsense").unwrap();
-    for arguments in [&["list"][..], &["revoke", "one"], &["add", "two", "--out", out]] {
+    for arguments in [
+        &["list"][..],
+        &["revoke", "one"],
+        &["add", "two", "--out", out],
+    ] {
         let (code, text) = desk.caller(arguments).await;
-        assert!(code == Some(78) && text.contains("line 1"), "{arguments:?}: {code:?} {text}");
+        assert!(
+            code == Some(78) && text.contains("line 1"),
+            "{arguments:?}: {code:?} {text}"
+        );
     }
     desk.good(&["revoke", "--all"]).await;
-    assert!(desk.good(&["list"]).await.contains("No callers but the default one"));
+    assert!(
+        desk.good(&["list"])
+            .await
+            .contains("No callers but the default one")
+    );
 }

@@ -22,12 +22,24 @@ use crate::{
 /// Checks an environment file; the exit code, and what was written.
 async fn check(canaries: &Canaries, environment: &str) -> (Option<i32>, Vec<String>) {
     let directory = tempfile::TempDir::new().unwrap();
-    let (file, config) = (directory.path().join("crypto.env"), directory.path().join("config.toml"));
+    let (file, config) = (
+        directory.path().join("crypto.env"),
+        directory.path().join("config.toml"),
+    );
     std::fs::write(&file, environment).unwrap();
     std::fs::write(&config, "").unwrap();
-    let process = Process::start(command().arg("check").arg("--config").arg(&config).arg("--env-file").arg(&file));
+    let process = Process::start(
+        command()
+            .arg("check")
+            .arg("--config")
+            .arg(&config)
+            .arg("--env-file")
+            .arg(&file),
+    );
     let (status, lines) = process.ended().await;
-    lines.iter().for_each(|line| canaries.assert_absent(line, "what check says"));
+    lines
+        .iter()
+        .for_each(|line| canaries.assert_absent(line, "what check says"));
     (status.code(), lines)
 }
 
@@ -46,53 +58,88 @@ async fn a_complete_file_is_good_and_its_secrets_are_not_shown() {
 async fn a_file_without_a_secret_is_what_serve_would_refuse_as_well() {
     let canaries = Canaries::random();
     let (key, token) = (&canaries.key, &canaries.token);
-    let (code, lines) = check(&canaries, &format!("CRYPTO_API_KEY={key}\nCRYPTO_PROXY_TOKEN={token}\n")).await;
+    let (code, lines) = check(
+        &canaries,
+        &format!("CRYPTO_API_KEY={key}\nCRYPTO_PROXY_TOKEN={token}\n"),
+    )
+    .await;
     assert_eq!(code, Some(78), "{lines:#?}");
-    assert!(lines.iter().any(|line| line.contains("CRYPTO_API_SECRET")), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.contains("CRYPTO_API_SECRET")),
+        "{lines:#?}"
+    );
 }
 
 /// A pair that belongs to nobody but its canaries.
 fn pair_of(canaries: &Canaries) -> String {
-    format!("CRYPTO_API_KEY={}\nCRYPTO_API_SECRET={}\n", canaries.key, canaries.secret)
+    format!(
+        "CRYPTO_API_KEY={}\nCRYPTO_API_SECRET={}\n",
+        canaries.key, canaries.secret
+    )
 }
 
 /// Pipes a text into `check --compare-key`; exit code, and what was written to both outputs.
-async fn compare(canaries: &[&Canaries], environments: &[String], given: &[u8]) -> (Option<i32>, String) {
+async fn compare(
+    canaries: &[&Canaries],
+    environments: &[String],
+    given: &[u8],
+) -> (Option<i32>, String) {
     let directory = tempfile::TempDir::new().unwrap();
     let config = directory.path().join("config.toml");
     std::fs::write(&config, "").unwrap();
     let mut command = command();
-    command.args(["check", "--compare-key", "--config"]).arg(&config);
+    command
+        .args(["check", "--compare-key", "--config"])
+        .arg(&config);
     for (number, environment) in environments.iter().enumerate() {
         let file = directory.path().join(format!("{number}.env"));
         std::fs::write(&file, environment).unwrap();
         command.arg("--env-file").arg(file);
     }
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Who needs no input may be gone already.
     let _ = child.stdin.take().unwrap().write_all(given).await;
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
     let written = [output.stdout, output.stderr].concat();
     let written = String::from_utf8(written).unwrap();
-    canaries.iter().for_each(|canaries| canaries.assert_absent(&written, "what compare-key says"));
+    canaries
+        .iter()
+        .for_each(|canaries| canaries.assert_absent(&written, "what compare-key says"));
     (output.status.code(), written)
 }
 
 #[tokio::test]
 async fn a_piped_key_is_the_same_whatever_copying_put_on_it() {
     let canaries = Canaries::random();
-    for given in [format!("{}\n", canaries.key), format!("\u{feff} \"{}\"\r\n", canaries.key), canaries.key.clone()] {
+    for given in [
+        format!("{}\n", canaries.key),
+        format!("\u{feff} \"{}\"\r\n", canaries.key),
+        canaries.key.clone(),
+    ] {
         let (code, written) = compare(&[&canaries], &[pair_of(&canaries)], given.as_bytes()).await;
-        assert!(code == Some(0) && written.contains("Same:") && written.contains("fingerprint "), "{written}");
+        assert!(
+            code == Some(0) && written.contains("Same:") && written.contains("fingerprint "),
+            "{written}"
+        );
     }
 }
 
 #[tokio::test]
 async fn another_key_is_different_and_both_have_their_fingerprints() {
     let (ours, theirs) = (Canaries::random(), Canaries::random());
-    let (code, written) = compare(&[&ours, &theirs], &[pair_of(&ours)], theirs.key.as_bytes()).await;
-    assert!(code == Some(1) && written.contains("Different:"), "{written}");
+    let (code, written) =
+        compare(&[&ours, &theirs], &[pair_of(&ours)], theirs.key.as_bytes()).await;
+    assert!(
+        code == Some(1) && written.contains("Different:"),
+        "{written}"
+    );
     assert_eq!(written.matches("fingerprint ").count(), 2, "{written}");
 }
 
@@ -100,13 +147,31 @@ async fn another_key_is_different_and_both_have_their_fingerprints() {
 async fn a_pasted_secret_is_called_so_and_has_no_fingerprint() {
     let (ours, theirs) = (Canaries::random(), Canaries::random());
     let without_prefix = pair_of(&ours).replace(&ours.secret, &ours.token);
-    for (environment, given) in [(pair_of(&ours), &ours.secret), (without_prefix, &ours.token)] {
+    for (environment, given) in [
+        (pair_of(&ours), &ours.secret),
+        (without_prefix, &ours.token),
+    ] {
         let (code, written) = compare(&[&ours], &[environment], given.as_bytes()).await;
-        assert!(code == Some(1) && written.contains("that is the secret, not the key"), "{written}");
-        assert_eq!(written.matches("fingerprint ").count(), 1, "of the configured key alone: {written}");
+        assert!(
+            code == Some(1) && written.contains("that is the secret, not the key"),
+            "{written}"
+        );
+        assert_eq!(
+            written.matches("fingerprint ").count(),
+            1,
+            "of the configured key alone: {written}"
+        );
     }
-    let (code, written) = compare(&[&ours, &theirs], &[pair_of(&ours)], theirs.secret.as_bytes()).await;
-    assert!(code == Some(1) && written.contains("begins as a secret does"), "{written}");
+    let (code, written) = compare(
+        &[&ours, &theirs],
+        &[pair_of(&ours)],
+        theirs.secret.as_bytes(),
+    )
+    .await;
+    assert!(
+        code == Some(1) && written.contains("begins as a secret does"),
+        "{written}"
+    );
     assert_eq!(written.matches("fingerprint ").count(), 1, "{written}");
 }
 
@@ -114,11 +179,27 @@ async fn a_pasted_secret_is_called_so_and_has_no_fingerprint() {
 async fn what_stands_elsewhere_in_the_sources_has_no_fingerprint_either() {
     let (ours, theirs) = (Canaries::random(), Canaries::random());
     let second = pair_of(&theirs).replace("CRYPTO_API", "CRYPTOCOM_API");
-    let environment = format!("{}{second}CRYPTO_PROXY_TOKEN={}\n", pair_of(&ours), ours.token);
+    let environment = format!(
+        "{}{second}CRYPTO_PROXY_TOKEN={}\n",
+        pair_of(&ours),
+        ours.token
+    );
     for given in [&ours.token, &theirs.key] {
-        let (code, written) = compare(&[&ours, &theirs], std::slice::from_ref(&environment), given.as_bytes()).await;
-        assert!(code == Some(1) && written.contains("stands elsewhere in the same sources"), "{written}");
-        assert_eq!(written.matches("fingerprint ").count(), 1, "of the configured key alone: {written}");
+        let (code, written) = compare(
+            &[&ours, &theirs],
+            std::slice::from_ref(&environment),
+            given.as_bytes(),
+        )
+        .await;
+        assert!(
+            code == Some(1) && written.contains("stands elsewhere in the same sources"),
+            "{written}"
+        );
+        assert_eq!(
+            written.matches("fingerprint ").count(),
+            1,
+            "of the configured key alone: {written}"
+        );
     }
 }
 
@@ -128,10 +209,21 @@ async fn nothing_too_much_and_what_is_no_key_exit_64() {
     let both = format!("{} {}", canaries.key, canaries.secret);
     for given in ["", " \n", &"k".repeat(5000), &both] {
         let (code, written) = compare(&[&canaries], &[pair_of(&canaries)], given.as_bytes()).await;
-        assert!(code == Some(64) && written.contains("no key to compare"), "{written}");
-        assert!(!written.contains("5000") && !written.contains("1024"), "no length: {written}");
+        assert!(
+            code == Some(64) && written.contains("no key to compare"),
+            "{written}"
+        );
+        assert!(
+            !written.contains("5000") && !written.contains("1024"),
+            "no length: {written}"
+        );
     }
-    assert_eq!(compare(&[&canaries], &[pair_of(&canaries)], b"\xff\xfe").await.0, Some(64));
+    assert_eq!(
+        compare(&[&canaries], &[pair_of(&canaries)], b"\xff\xfe")
+            .await
+            .0,
+        Some(64)
+    );
 }
 
 #[tokio::test]
@@ -139,7 +231,10 @@ async fn without_a_pair_there_is_nothing_to_compare_with() {
     let canaries = Canaries::random();
     let half = format!("CRYPTO_API_KEY={}\n", canaries.key);
     let (code, written) = compare(&[&canaries], &[half], canaries.key.as_bytes()).await;
-    assert!(code == Some(78) && written.contains("no complete pair"), "{written}");
+    assert!(
+        code == Some(78) && written.contains("no complete pair"),
+        "{written}"
+    );
 }
 
 #[tokio::test]
@@ -148,7 +243,14 @@ async fn of_several_files_each_is_answered() {
     let (one, other, none) = (pair_of(&ours), pair_of(&theirs), String::new());
     let all = [&ours, &theirs];
     for (files, code, parts) in [
-        ([one.clone(), one.clone()], 0, ["0.env: CRYPTO_API_KEY, key fingerprint", "1.env: CRYPTO_API_KEY, key"]),
+        (
+            [one.clone(), one.clone()],
+            0,
+            [
+                "0.env: CRYPTO_API_KEY, key fingerprint",
+                "1.env: CRYPTO_API_KEY, key",
+            ],
+        ),
         ([one.clone(), other], 1, ["the same key", "another key"]),
         ([one, none], 78, ["the same key", "1.env: no complete pair"]),
     ] {
@@ -160,18 +262,34 @@ async fn of_several_files_each_is_answered() {
 }
 
 fn echoes(terminal: impl AsFd) -> bool {
-    tcgetattr(terminal).unwrap().local_modes.contains(LocalModes::ECHO)
+    tcgetattr(terminal)
+        .unwrap()
+        .local_modes
+        .contains(LocalModes::ECHO)
 }
 
 /// Starts it on a terminal and waits for its prompt.
 async fn prompted(slave: &OwnedFd, file: &Path) -> tokio::process::Child {
     let mut command = command();
-    command.args(["check", "--compare-key", "--env-file"]).arg(file).stdin(slave.try_clone().unwrap());
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command
+        .args(["check", "--compare-key", "--env-file"])
+        .arg(file)
+        .stdin(slave.try_clone().unwrap());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let (mut seen, mut byte) = (Vec::new(), [0]);
     while !seen.ends_with(b"Enter: ") {
-        let read = tokio::time::timeout(PATIENCE, child.stderr.as_mut().unwrap().read(&mut byte)).await;
-        assert_eq!(read.expect("a prompt").unwrap(), 1, "{}", String::from_utf8_lossy(&seen));
+        let read =
+            tokio::time::timeout(PATIENCE, child.stderr.as_mut().unwrap().read(&mut byte)).await;
+        assert_eq!(
+            read.expect("a prompt").unwrap(),
+            1,
+            "{}",
+            String::from_utf8_lossy(&seen)
+        );
         seen.extend(byte);
     }
     child
@@ -187,9 +305,19 @@ async fn what_is_typed_at_the_prompt_is_not_echoed_and_the_terminal_is_left_as_i
     assert!(echoes(&slave));
     let child = prompted(&slave, &file).await;
     assert!(!echoes(&slave), "the echo is off before anybody is asked");
-    typed.write_all(format!("{}\n", canaries.key).as_bytes()).unwrap();
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    typed
+        .write_all(format!("{}\n", canaries.key).as_bytes())
+        .unwrap();
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(echoes(&slave));
     rustix::fs::fcntl_setfl(&typed, OFlags::NONBLOCK).unwrap();
     let mut shown = Vec::new();
@@ -209,7 +337,10 @@ async fn the_echo_comes_back_when_the_prompt_is_interrupted() {
         let mut child = prompted(&slave, &file).await;
         let id = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
         kill_process(id, signal).unwrap();
-        let status = tokio::time::timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+        let status = tokio::time::timeout(PATIENCE, child.wait())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(status.code(), Some(128 + signal.as_raw()));
         assert!(echoes(&slave), "{signal:?}");
     }

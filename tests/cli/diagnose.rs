@@ -22,15 +22,24 @@ struct Place {
 impl Place {
     async fn new() -> Self {
         let canaries = Canaries::random();
-        let exchange = StandIn::new(Settings::with_key(&canaries.key, &canaries.secret)).start().await.unwrap();
+        let exchange = StandIn::new(Settings::with_key(&canaries.key, &canaries.secret))
+            .start()
+            .await
+            .unwrap();
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("config.toml"), "").unwrap();
         std::fs::create_dir(folder.path().join("state")).unwrap();
-        Self { canaries, exchange, folder }
+        Self {
+            canaries,
+            exchange,
+            folder,
+        }
     }
 
     fn environment(&self) -> String {
-        let Canaries { key, secret, token, .. } = &self.canaries;
+        let Canaries {
+            key, secret, token, ..
+        } = &self.canaries;
         let base = self.exchange.base_url();
         format!(
             "CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_PROXY_TOKEN={token}\nCRYPTO_REST_BASE={base}\n"
@@ -39,51 +48,106 @@ impl Place {
 
     /// Runs it over an environment file; exit code and stdout.
     async fn run(&self, arguments: &[&str], environment: &str) -> (i32, String) {
-        let (config, file) = (self.folder.path().join("config.toml"), self.folder.path().join("crypto.env"));
+        let (config, file) = (
+            self.folder.path().join("config.toml"),
+            self.folder.path().join("crypto.env"),
+        );
         std::fs::write(&file, environment).unwrap();
         let mut command = command();
-        command.args(arguments).arg("--config").arg(config).arg("--env-file").arg(file);
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(config)
+            .arg("--env-file")
+            .arg(file);
         command.env("STATE_DIRECTORY", self.folder.path().join("state"));
-        let Output { status, stdout, stderr } = command.output().await.expect("the binary starts");
-        let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.output().await.expect("the binary starts");
+        let (out, err) = (
+            String::from_utf8(stdout).unwrap(),
+            String::from_utf8(stderr).unwrap(),
+        );
         self.canaries.assert_absent(&out, "what diagnose says");
-        self.canaries.assert_absent(&err, "what diagnose says on stderr");
-        assert!(!out.contains('\u{1b}') && !err.contains('\u{1b}'), "colour or progress in a pipe: {out}{err}");
+        self.canaries
+            .assert_absent(&err, "what diagnose says on stderr");
+        assert!(
+            !out.contains('\u{1b}') && !err.contains('\u{1b}'),
+            "colour or progress in a pipe: {out}{err}"
+        );
         (status.code().expect("an exit code"), out)
     }
 
     /// Exit 1, exactly these causes at the top, this likely, and a next step with these words.
     async fn says(&self, environment: &str, top: &[&str], likelihood: &str, next: &str) -> Value {
         let (code, _, json) = self.diagnose(environment).await;
-        let mut tied: Vec<&str> =
-            json["cannot_be_told_apart"].as_array().unwrap().iter().flat_map(Value::as_str).collect();
+        let mut tied: Vec<&str> = json["cannot_be_told_apart"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(Value::as_str)
+            .collect();
         if tied.is_empty() {
             tied.extend(json["causes"][0]["code"].as_str());
         }
         assert_eq!((code, tied.as_slice()), (1, top), "{json:#}");
         assert_eq!(json["causes"][0]["likelihood"], likelihood, "{json:#}");
-        assert!(json["next_step"].as_str().unwrap().contains(next), "{next}: {json:#}");
+        assert!(
+            json["next_step"].as_str().unwrap().contains(next),
+            "{next}: {json:#}"
+        );
         json
     }
 
     /// The same as JSON: exit code, the code of the first cause, and everything.
     async fn diagnose(&self, environment: &str) -> (i32, String, Value) {
-        let (code, out) = self.run(&["diagnose", "--alone", "--json"], environment).await;
-        let json: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
-        let excluded: Vec<&Value> = json["ruled_out"].as_array().unwrap().iter().map(|cause| &cause["code"]).collect();
+        let (code, out) = self
+            .run(&["diagnose", "--alone", "--json"], environment)
+            .await;
+        let json: Value =
+            serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+        let excluded: Vec<&Value> = json["ruled_out"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cause| &cause["code"])
+            .collect();
         let named = json["causes"].as_array().unwrap();
-        assert!(named.iter().all(|cause| !excluded.contains(&&cause["code"])), "named and excluded: {json:#}");
-        (code, json["causes"][0]["code"].as_str().unwrap_or_default().to_owned(), json)
+        assert!(
+            named
+                .iter()
+                .all(|cause| !excluded.contains(&&cause["code"])),
+            "named and excluded: {json:#}"
+        );
+        (
+            code,
+            json["causes"][0]["code"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            json,
+        )
     }
 }
 
 #[tokio::test]
 async fn a_healthy_exchange_exits_0_in_80_columns() {
     let place = Place::new().await;
-    let (code, out) = place.run(&["diagnose", "--alone"], &place.environment()).await;
+    let (code, out) = place
+        .run(&["diagnose", "--alone"], &place.environment())
+        .await;
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains("healthy") && out.contains("state/history.db: the file"), "{out}");
-    assert!(out.lines().all(|line| line.chars().count() <= 80 || line.contains('/')), "{out}");
+    assert!(
+        out.contains("healthy") && out.contains("state/history.db: the file"),
+        "{out}"
+    );
+    assert!(
+        out.lines()
+            .all(|line| line.chars().count() <= 80 || line.contains('/')),
+        "{out}"
+    );
     let (code, out) = place.run(&["smoke"], &place.environment()).await;
     assert_eq!((code, out.matches("PASS ").count()), (0, 4), "{out}");
 }
@@ -91,20 +155,42 @@ async fn a_healthy_exchange_exits_0_in_80_columns() {
 #[tokio::test]
 async fn the_page_is_a_private_file_beside_the_report_or_stdout_alone() {
     let place = Place::new().await;
-    place.exchange.stand_in().script_always("private/get-open-orders", Fault::code(40101));
+    place
+        .exchange
+        .stand_in()
+        .script_always("private/get-open-orders", Fault::code(40101));
     let file = place.folder.path().join("page.html");
     let arguments = ["diagnose", "--alone", "--html"];
-    let (code, out) = place.run(&[&arguments[..], &[file.to_str().unwrap()]].concat(), &place.environment()).await;
+    let (code, out) = place
+        .run(
+            &[&arguments[..], &[file.to_str().unwrap()]].concat(),
+            &place.environment(),
+        )
+        .await;
     assert!(code == 1 && out.contains("next step"), "{out}");
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap());
     let page = std::fs::read_to_string(&file).unwrap();
     place.canaries.assert_absent(&page, "the page");
     assert_eq!(mode & 0o777, 0o600);
-    assert!(page.contains("<title>TROUBLE") && page.contains("CP-METHOD-PERMISSION") && !page.contains("refresh\""));
-    let (code, out) = place.run(&[&arguments[..], &["-"]].concat(), &place.environment()).await;
-    assert!(code == 1 && out.starts_with("<!DOCTYPE html>") && out.trim_end().ends_with("</html>"), "{out}");
+    assert!(
+        page.contains("<title>TROUBLE")
+            && page.contains("CP-METHOD-PERMISSION")
+            && !page.contains("refresh\"")
+    );
+    let (code, out) = place
+        .run(&[&arguments[..], &["-"]].concat(), &place.environment())
+        .await;
+    assert!(
+        code == 1 && out.starts_with("<!DOCTYPE html>") && out.trim_end().ends_with("</html>"),
+        "{out}"
+    );
     let nowhere = place.folder.path().join("no/such/page.html");
-    let (code, out) = place.run(&[&arguments[..], &[nowhere.to_str().unwrap()]].concat(), &place.environment()).await;
+    let (code, out) = place
+        .run(
+            &[&arguments[..], &[nowhere.to_str().unwrap()]].concat(),
+            &place.environment(),
+        )
+        .await;
     assert_eq!((code, out.as_str()), (1, ""));
 }
 
@@ -112,44 +198,96 @@ async fn the_page_is_a_private_file_beside_the_report_or_stdout_alone() {
 async fn a_wrong_secret_exits_1_and_declares_the_tie() {
     let place = Place::new().await;
     let other = ApiKey::new(&place.canaries.key, "an-invented-other-secret");
-    place.exchange.stand_in().change(|settings| settings.put_key(other));
-    let tie = ["CP-KEY-MISMATCH", "CP-KEY-DISABLED", "CP-IP-NOT-LISTED", "CP-NO-READ-PERMISSION"];
-    let json = place.says(&place.environment(), &tie, "possible", "create a new one").await;
-    assert_eq!(json["causes"][0]["manual"], "docs/diagnosis.md#cp-key-mismatch");
+    place
+        .exchange
+        .stand_in()
+        .change(|settings| settings.put_key(other));
+    let tie = [
+        "CP-KEY-MISMATCH",
+        "CP-KEY-DISABLED",
+        "CP-IP-NOT-LISTED",
+        "CP-NO-READ-PERMISSION",
+    ];
+    let json = place
+        .says(&place.environment(), &tie, "possible", "create a new one")
+        .await;
+    assert_eq!(
+        json["causes"][0]["manual"],
+        "docs/diagnosis.md#cp-key-mismatch"
+    );
     let (code, out) = place.run(&["smoke"], &place.environment()).await;
-    assert_eq!((code, out.matches("PASS ").count(), out.matches("FAIL ").count()), (1, 1, 3), "{out}");
+    assert_eq!(
+        (
+            code,
+            out.matches("PASS ").count(),
+            out.matches("FAIL ").count()
+        ),
+        (1, 1, 3),
+        "{out}"
+    );
 }
 
 #[tokio::test]
 async fn an_unlisted_address_is_named_as_40103_and_stands_in_the_tie_as_40101() {
-    let tie = ["CP-KEY-MISMATCH", "CP-KEY-DISABLED", "CP-IP-NOT-LISTED", "CP-NO-READ-PERMISSION"];
+    let tie = [
+        "CP-KEY-MISMATCH",
+        "CP-KEY-DISABLED",
+        "CP-IP-NOT-LISTED",
+        "CP-NO-READ-PERMISSION",
+    ];
     for (refusal, top, likelihood, next) in [
-        (40103, &["CP-IP-NOT-LISTED"][..], "very likely", "IP whitelist: add exactly"),
+        (
+            40103,
+            &["CP-IP-NOT-LISTED"][..],
+            "very likely",
+            "IP whitelist: add exactly",
+        ),
         (40101, &tie, "possible", "create a new one"),
     ] {
         let place = Place::new().await;
-        let key = ApiKey::new(&place.canaries.key, &place.canaries.secret).whitelist([IpAddr::from([8, 8, 4, 4])]);
+        let key = ApiKey::new(&place.canaries.key, &place.canaries.secret)
+            .whitelist([IpAddr::from([8, 8, 4, 4])]);
         place.exchange.stand_in().change(|settings| {
             settings.put_key(key);
             settings.unlisted = Refusal::code(refusal);
         });
-        place.says(&place.environment(), top, likelihood, next).await;
+        place
+            .says(&place.environment(), top, likelihood, next)
+            .await;
     }
 }
 
 #[tokio::test]
 async fn an_address_that_the_operator_does_not_name_stands_alone_as_40101() {
     let place = Place::new().await;
-    let key = ApiKey::new(&place.canaries.key, &place.canaries.secret).whitelist([IpAddr::from([8, 8, 4, 4])]);
+    let key = ApiKey::new(&place.canaries.key, &place.canaries.secret)
+        .whitelist([IpAddr::from([8, 8, 4, 4])]);
     place.exchange.stand_in().change(|settings| {
         settings.put_key(key);
         settings.unlisted = Refusal::code(40101);
     });
-    place.exchange.stand_in().set_apparent_address(IpAddr::from([1, 1, 1, 1]));
+    place
+        .exchange
+        .stand_in()
+        .set_apparent_address(IpAddr::from([1, 1, 1, 1]));
     let second = place.exchange.stand_in().start().await.unwrap();
-    let services = format!("CRYPTO_PROXY__EGRESS__SERVICES={},{}", place.exchange.url("/ip"), second.url("/ip"));
-    let environment = format!("{}CRYPTO_EXPECTED_IP=8.8.4.4\n{services}\n", place.environment());
-    place.says(&environment, &["CP-IP-NOT-LISTED"], "likely", "add exactly 1.1.1.1,").await;
+    let services = format!(
+        "CRYPTO_PROXY__EGRESS__SERVICES={},{}",
+        place.exchange.url("/ip"),
+        second.url("/ip")
+    );
+    let environment = format!(
+        "{}CRYPTO_EXPECTED_IP=8.8.4.4\n{services}\n",
+        place.environment()
+    );
+    place
+        .says(
+            &environment,
+            &["CP-IP-NOT-LISTED"],
+            "likely",
+            "add exactly 1.1.1.1,",
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -158,23 +296,58 @@ async fn a_clock_a_base_an_edge_a_budget_and_quotes_each_have_their_cause() {
     let exchange = place.exchange.stand_in();
     for offset_ms in [90_000, -90_000] {
         exchange.change(|settings| settings.clock_offset_ms = offset_ms);
-        place.says(&place.environment(), &["CP-CLOCK-SKEW"], "very likely", "timedatectl set-ntp true").await;
+        place
+            .says(
+                &place.environment(),
+                &["CP-CLOCK-SKEW"],
+                "very likely",
+                "timedatectl set-ntp true",
+            )
+            .await;
     }
     exchange.change(|settings| settings.clock_offset_ms = 0);
     let wrong = place.environment().replace("/exchange/v1", "/v2");
-    place.says(&wrong, &["CP-WRONG-BASE"], "very likely", "CRYPTO_REST_BASE=https://api.crypto.com/exchange/v1").await;
+    place
+        .says(
+            &wrong,
+            &["CP-WRONG-BASE"],
+            "very likely",
+            "CRYPTO_REST_BASE=https://api.crypto.com/exchange/v1",
+        )
+        .await;
     exchange.script_always("*", Fault::reply(Canned::html(403, "<html>")));
-    place.says(&place.environment(), &["CP-EDGE-BLOCKED"], "likely", "another way out").await;
+    place
+        .says(
+            &place.environment(),
+            &["CP-EDGE-BLOCKED"],
+            "likely",
+            "another way out",
+        )
+        .await;
     exchange.clear_script("*");
     exchange.script_always("private/get-order-history", Fault::code(42901));
     let next = "method=private/get-order-history";
-    place.says(&place.environment(), &["CP-RATE-LIMIT"], "likely", next).await;
+    place
+        .says(&place.environment(), &["CP-RATE-LIMIT"], "likely", next)
+        .await;
     exchange.clear_script("private/get-order-history");
     let secret = &place.canaries.secret;
-    let quoted = place.environment().replace(secret, &format!("\"{secret}\""));
+    let quoted = place
+        .environment()
+        .replace(secret, &format!("\"{secret}\""));
     let (code, cause, json) = place.diagnose(&quoted).await;
-    assert_eq!((code, cause.as_str()), (0, "CP-DIRTY-CREDENTIALS"), "{json:#}");
-    assert!(json["next_step"].as_str().unwrap().contains("correct the value in"), "{json:#}");
+    assert_eq!(
+        (code, cause.as_str()),
+        (0, "CP-DIRTY-CREDENTIALS"),
+        "{json:#}"
+    );
+    assert!(
+        json["next_step"]
+            .as_str()
+            .unwrap()
+            .contains("correct the value in"),
+        "{json:#}"
+    );
 }
 
 #[tokio::test]
@@ -183,11 +356,19 @@ async fn a_name_that_is_not_resolved_exits_69() {
     // A label of 64 characters fits no question to a name server: nobody is asked.
     let host = format!("{}.invalid", "x".repeat(64));
     let base = format!("https://{host}/exchange/v1");
-    let environment = place.environment().replace(&place.exchange.base_url(), &base);
+    let environment = place
+        .environment()
+        .replace(&place.exchange.base_url(), &base);
     let environment = format!("{environment}CRYPTO_PROXY__UPSTREAM__ALLOW_UNKNOWN_BASE={host}\n");
     let (code, cause, json) = place.diagnose(&environment).await;
     assert_eq!((code, cause.as_str()), (69, "CP-DNS"), "{json:#}");
-    assert!(json["next_step"].as_str().unwrap().contains(&format!("getent ahosts {host}")), "{json:#}");
+    assert!(
+        json["next_step"]
+            .as_str()
+            .unwrap()
+            .contains(&format!("getent ahosts {host}")),
+        "{json:#}"
+    );
 }
 
 #[tokio::test]
@@ -196,7 +377,9 @@ async fn an_exchange_that_is_not_there_exits_69() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gone = closed.local_addr().unwrap().to_string();
     drop(closed);
-    let environment = place.environment().replace(&place.exchange.addr().to_string(), &gone);
+    let environment = place
+        .environment()
+        .replace(&place.exchange.addr().to_string(), &gone);
     let (code, cause, json) = place.diagnose(&environment).await;
     assert_eq!((code, cause.as_str()), (69, "CP-NETWORK"), "{json:#}");
     assert_eq!(place.run(&["smoke"], &environment).await.0, 69);
@@ -205,15 +388,29 @@ async fn an_exchange_that_is_not_there_exits_69() {
 #[tokio::test]
 async fn half_a_pair_exits_78_and_says_what_can_be_said() {
     let place = Place::new().await;
-    let half = place.environment().replace("CRYPTO_API_SECRET", "UNRELATED");
+    let half = place
+        .environment()
+        .replace("CRYPTO_API_SECRET", "UNRELATED");
     let (code, cause, json) = place.diagnose(&half).await;
-    assert_eq!((code, cause.as_str()), (78, "CP-MALFORMED-PAIR"), "{json:#}");
-    assert_eq!(place.exchange.stand_in().total().received, 0, "nothing was asked");
+    assert_eq!(
+        (code, cause.as_str()),
+        (78, "CP-MALFORMED-PAIR"),
+        "{json:#}"
+    );
+    assert_eq!(
+        place.exchange.stand_in().total().received,
+        0,
+        "nothing was asked"
+    );
 }
 
 #[tokio::test]
 async fn a_time_that_is_none_is_a_usage_error() {
-    let output = command().args(["diagnose", "--alone", "--key-updated", "yesterday"]).output().await.unwrap();
+    let output = command()
+        .args(["diagnose", "--alone", "--key-updated", "yesterday"])
+        .output()
+        .await
+        .unwrap();
     assert_eq!(output.status.code(), Some(64));
 }
 
@@ -228,15 +425,33 @@ async fn on_a_terminal(place: &Place, environment: &[(&str, &str)]) -> (Option<i
         }
         String::from_utf8(all).unwrap()
     });
-    let (config, file) = (place.folder.path().join("config.toml"), place.folder.path().join("crypto.env"));
+    let (config, file) = (
+        place.folder.path().join("config.toml"),
+        place.folder.path().join("crypto.env"),
+    );
     std::fs::write(&file, place.environment()).unwrap();
     let mut command = command();
-    command.args(["diagnose", "--alone"]).arg("--config").arg(config).arg("--env-file").arg(file);
-    command.env("TERM", "xterm").env("STATE_DIRECTORY", place.folder.path()).envs(environment.iter().copied());
-    let status = command.stdout(slave.try_clone().unwrap()).stderr(slave).status().await.expect("the binary starts");
+    command
+        .args(["diagnose", "--alone"])
+        .arg("--config")
+        .arg(config)
+        .arg("--env-file")
+        .arg(file);
+    command
+        .env("TERM", "xterm")
+        .env("STATE_DIRECTORY", place.folder.path())
+        .envs(environment.iter().copied());
+    let status = command
+        .stdout(slave.try_clone().unwrap())
+        .stderr(slave)
+        .status()
+        .await
+        .expect("the binary starts");
     drop(command);
     let shown = reader.await.unwrap();
-    place.canaries.assert_absent(&shown, "what the terminal shows");
+    place
+        .canaries
+        .assert_absent(&shown, "what the terminal shows");
     (status.code(), shown)
 }
 
@@ -245,8 +460,14 @@ async fn a_terminal_sees_progress_and_colour_and_no_color_is_honoured() {
     let place = Place::new().await;
     let (code, shown) = on_a_terminal(&place, &[]).await;
     assert_eq!(code, Some(0), "{shown}");
-    assert!(shown.contains("/14 balance") && shown.contains("\u{1b}[32mhealthy"), "{shown:?}");
+    assert!(
+        shown.contains("/14 balance") && shown.contains("\u{1b}[32mhealthy"),
+        "{shown:?}"
+    );
     let (_, shown) = on_a_terminal(&place, &[("NO_COLOR", "1")]).await;
     let report = &shown[shown.find("crypto-proxy 0.").expect("a report")..];
-    assert!(report.contains("healthy") && !report.contains('\u{1b}'), "{shown:?}");
+    assert!(
+        report.contains("healthy") && !report.contains('\u{1b}'),
+        "{shown:?}"
+    );
 }

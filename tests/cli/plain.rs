@@ -8,25 +8,51 @@ use tempfile::TempDir;
 use crate::support::{Process, Served, Starting, client, command};
 
 async fn run(arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = command().args(arguments).output().await.expect("the binary starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command()
+        .args(arguments)
+        .output()
+        .await
+        .expect("the binary starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
-    (status.code().expect("an exit code"), text(stdout), text(stderr))
+    (
+        status.code().expect("an exit code"),
+        text(stdout),
+        text(stderr),
+    )
 }
 
 #[tokio::test]
 async fn help_and_version_are_asked_for_and_exit_0() {
-    for arguments in [&["--help"][..], &["-h"], &["help"], &["serve", "--help"], &["check", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["serve", "--help"],
+        &["check", "--help"],
+    ] {
         let (code, out, err) = run(arguments).await;
         assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
         assert!(out.contains("Usage: crypto-proxy"), "{arguments:?}: {out}");
     }
     let (code, out, _) = run(&["--version"]).await;
-    assert_eq!((code, out.trim()), (0, concat!("crypto-proxy ", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (code, out.trim()),
+        (0, concat!("crypto-proxy ", env!("CARGO_PKG_VERSION")))
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_understood_exits_64_and_says_how_it_is_used() {
-    for arguments in [&[][..], &["no-such-subcommand"], &["serve", "--no-such-flag"], &["serve", "surplus"]] {
+    for arguments in [
+        &[][..],
+        &["no-such-subcommand"],
+        &["serve", "--no-such-flag"],
+        &["serve", "surplus"],
+    ] {
         let (code, out, err) = run(arguments).await;
         assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}");
         assert!(err.contains("Usage: crypto-proxy"), "{arguments:?}: {err}");
@@ -45,7 +71,10 @@ async fn the_demo_shows_five_calls_as_they_should_be() {
     let (code, out, err) = run(&["demo", "--exit"]).await;
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert_eq!(out.matches("\n   as it should be\n").count(), 5, "{out}");
-    assert!(!out.contains("NOT as it should be") && !out.contains("demo-secret-"), "{out}");
+    assert!(
+        !out.contains("NOT as it should be") && !out.contains("demo-secret-"),
+        "{out}"
+    );
 }
 
 #[tokio::test]
@@ -53,7 +82,11 @@ async fn the_demo_without_exit_goes_on_until_it_is_told_to_stop() {
     let process = Process::start(command().arg("demo"));
     let line = process.written.wait(&["curl -s http://", "/ready"]).await;
     // An answer shows that it has come to the point of waiting for signals.
-    let ready = client().get(line.trim().trim_start_matches("curl -s ")).send().await.expect("it still serves");
+    let ready = client()
+        .get(line.trim().trim_start_matches("curl -s "))
+        .send()
+        .await
+        .expect("it still serves");
     assert_eq!(ready.status(), 200);
     process.signal(Signal::TERM);
     let (status, lines) = process.ended().await;
@@ -66,13 +99,35 @@ async fn the_sandbox_writes_a_private_file_that_the_daemon_can_be_started_with()
     let file = directory.path().join("sandbox.env");
     std::fs::write(&file, "older, readable by all").unwrap();
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
-    let sandbox = Process::start(command().args(["sandbox", "--listen", "127.0.0.1:0", "--env-file-out"]).arg(&file));
-    sandbox.written.wait(&["stand-in exchange on http://127.0.0.1:"]).await;
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    let sandbox = Process::start(
+        command()
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--env-file-out"])
+            .arg(&file),
+    );
+    sandbox
+        .written
+        .wait(&["stand-in exchange on http://127.0.0.1:"])
+        .await;
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
     let served = serve_with(&std::fs::read_to_string(&file).unwrap()).await;
-    let (status, answer) = served.call("private/user-balance", serde_json::json!({})).await.unwrap().unwrap();
-    assert_eq!((status, &answer["body"]["code"]), (200, &serde_json::json!(0)), "{answer}");
-    assert_eq!(served.exchange().total().received, 0, "it went to the process");
+    let (status, answer) = served
+        .call("private/user-balance", serde_json::json!({}))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (status, &answer["body"]["code"]),
+        (200, &serde_json::json!(0)),
+        "{answer}"
+    );
+    assert_eq!(
+        served.exchange().total().received,
+        0,
+        "it went to the process"
+    );
     served.process.signal(Signal::TERM);
     assert_eq!(served.ended().await.0.code(), Some(0));
     sandbox.signal(Signal::TERM);

@@ -71,14 +71,19 @@ impl Written {
         let mut changed = self.changed.subscribe();
         let search = async {
             loop {
-                let found = self.lines().into_iter().find(|line| parts.iter().all(|part| line.contains(part)));
+                let found = self
+                    .lines()
+                    .into_iter()
+                    .find(|line| parts.iter().all(|part| line.contains(part)));
                 if let Some(line) = found {
                     return line;
                 }
                 changed.changed().await.unwrap();
             }
         };
-        timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("no line with {parts:?} in {:#?}", self.lines()))
+        timeout(PATIENCE, search)
+            .await
+            .unwrap_or_else(|_| panic!("no line with {parts:?} in {:#?}", self.lines()))
     }
 }
 
@@ -91,10 +96,21 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
         let written = Written::default();
-        let readers = [written.follow(child.stdout.take().unwrap()), written.follow(child.stderr.take().unwrap())];
-        Self { child, written, readers }
+        let readers = [
+            written.follow(child.stdout.take().unwrap()),
+            written.follow(child.stderr.take().unwrap()),
+        ];
+        Self {
+            child,
+            written,
+            readers,
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -109,9 +125,14 @@ impl Process {
     /// Waits for its end and for its last word.
     pub(crate) async fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let ended = timeout(PATIENCE, self.child.wait()).await;
-        let status = ended.unwrap_or_else(|_| panic!("it does not end: {:#?}", self.written.lines())).unwrap();
+        let status = ended
+            .unwrap_or_else(|_| panic!("it does not end: {:#?}", self.written.lines()))
+            .unwrap();
         for reader in self.readers {
-            timeout(PATIENCE, reader).await.expect("its outputs end with it").unwrap();
+            timeout(PATIENCE, reader)
+                .await
+                .expect("its outputs end with it")
+                .unwrap();
         }
         (status, self.written.lines())
     }
@@ -148,11 +169,22 @@ impl Starting {
         let config = directory.path().join("config.toml");
         std::fs::write(&config, "").unwrap();
         command.args(["serve".as_ref(), "--config".as_ref(), config.as_os_str()]);
-        command.env("CRYPTO_API_KEY", &canaries.key).env("CRYPTO_API_SECRET", &canaries.secret);
-        command.env("CRYPTO_PROXY_TOKEN", &canaries.token).env("CRYPTO_REST_BASE", exchange.base_url());
+        command
+            .env("CRYPTO_API_KEY", &canaries.key)
+            .env("CRYPTO_API_SECRET", &canaries.secret);
+        command
+            .env("CRYPTO_PROXY_TOKEN", &canaries.token)
+            .env("CRYPTO_REST_BASE", exchange.base_url());
         command.env("CRYPTO_PROXY_DIAG_TOKEN", &canaries.diagnosis);
-        command.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:0").env("CRYPTO_PROXY__EGRESS__ENABLED", "false");
-        Self { exchange, canaries, command, directory }
+        command
+            .env("CRYPTO_PROXY_LISTEN", "127.0.0.1:0")
+            .env("CRYPTO_PROXY__EGRESS__ENABLED", "false");
+        Self {
+            exchange,
+            canaries,
+            command,
+            directory,
+        }
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
@@ -163,9 +195,20 @@ impl Starting {
     pub(crate) async fn serve(mut self) -> Served {
         let process = Process::start(&mut self.command);
         let line = process.written.wait(&[" listens on "]).await;
-        let address = line.split(" listens on ").nth(1).and_then(|rest| rest.split([',', ' ']).next());
-        let address = address.and_then(|address| address.parse().ok()).expect("an address");
-        Served { exchange: self.exchange, canaries: self.canaries, process, address, _directory: self.directory }
+        let address = line
+            .split(" listens on ")
+            .nth(1)
+            .and_then(|rest| rest.split([',', ' ']).next());
+        let address = address
+            .and_then(|address| address.parse().ok())
+            .expect("an address");
+        Served {
+            exchange: self.exchange,
+            canaries: self.canaries,
+            process,
+            address,
+            _directory: self.directory,
+        }
     }
 }
 
@@ -179,27 +222,46 @@ impl Served {
     }
 
     /// A call as the backend makes it: HTTP status, and the answer's body.
-    pub(crate) fn call(&self, method: &str, params: Value) -> JoinHandle<Result<(u16, Value), reqwest::Error>> {
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> JoinHandle<Result<(u16, Value), reqwest::Error>> {
         let request = client().post(format!("http://{}/proxy/private", self.address));
-        let request = request.header("x-proxy-token", &self.canaries.token).header("content-type", "application/json");
+        let request = request
+            .header("x-proxy-token", &self.canaries.token)
+            .header("content-type", "application/json");
         let request = request.body(json!({ "method": method, "params": params }).to_string());
         tokio::spawn(async move {
             let response = request.send().await?;
             let status = response.status().as_u16();
-            Ok((status, serde_json::from_slice(&response.bytes().await?).expect("JSON")))
+            Ok((
+                status,
+                serde_json::from_slice(&response.bytes().await?).expect("JSON"),
+            ))
         })
     }
 
     /// An order that the exchange has received and does not answer.
-    pub(crate) async fn order_under_way(&self, oid: &str) -> JoinHandle<Result<(u16, Value), reqwest::Error>> {
-        self.exchange().script(CREATE, crypto_proxy::sandbox::Fault::hang_after());
+    pub(crate) async fn order_under_way(
+        &self,
+        oid: &str,
+    ) -> JoinHandle<Result<(u16, Value), reqwest::Error>> {
+        self.exchange()
+            .script(CREATE, crypto_proxy::sandbox::Fault::hang_after());
         let call = self.call(CREATE, order(oid));
-        timeout(PATIENCE, self.exchange().wait_received(CREATE, 1)).await.expect("it is sent");
+        timeout(PATIENCE, self.exchange().wait_received(CREATE, 1))
+            .await
+            .expect("it is sent");
         call
     }
 
     pub(crate) async fn health(&self) -> u16 {
-        let response = client().get(format!("http://{}/health", self.address)).send().await.expect("an answer");
+        let response = client()
+            .get(format!("http://{}/health", self.address))
+            .send()
+            .await
+            .expect("an answer");
         response.status().as_u16()
     }
 
@@ -210,7 +272,14 @@ impl Served {
             self.canaries.assert_absent(line, "what the process wrote");
             assert!(!line.contains("panicked"), "{line}");
         }
-        let rids = records(&lines).map(|line| line.split(" rid=").nth(1).unwrap().split(' ').next().unwrap());
+        let rids = records(&lines).map(|line| {
+            line.split(" rid=")
+                .nth(1)
+                .unwrap()
+                .split(' ')
+                .next()
+                .unwrap()
+        });
         let mut rids: Vec<&str> = rids.collect();
         let all = rids.len();
         rids.sort_unstable();
@@ -228,7 +297,10 @@ pub(crate) fn records(lines: &[String]) -> impl Iterator<Item = &String> {
 /// A client that keeps no connection, as the backend.
 pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE);
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .timeout(PATIENCE);
     builder.tls_certs_only([]).build().expect("a client")
 }
 
@@ -246,6 +318,11 @@ pub(crate) fn terminal() -> (File, OwnedFd) {
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let slave = rustix::fs::open(
+        name.as_c_str(),
+        OFlags::RDWR | OFlags::NOCTTY,
+        Mode::empty(),
+    )
+    .unwrap();
     (File::from(master), slave)
 }

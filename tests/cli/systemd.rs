@@ -21,22 +21,40 @@ struct Manager {
 impl Manager {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        Self { socket: UnixDatagram::bind(directory.path().join("notify")).unwrap(), directory }
+        Self {
+            socket: UnixDatagram::bind(directory.path().join("notify")).unwrap(),
+            directory,
+        }
     }
 
     /// The daemon, with a watchdog that wants to be fed every 600 ms.
     async fn start(&self) -> Served {
-        let starting = Starting::new().await.env("NOTIFY_SOCKET", self.directory.path().join("notify"));
+        let starting = Starting::new()
+            .await
+            .env("NOTIFY_SOCKET", self.directory.path().join("notify"));
         let starting = starting.env("CRYPTO_PROXY__LISTENER__MAX_CONNECTIONS", "16");
-        starting.env("WATCHDOG_USEC", Duration::from_millis(600).as_micros().to_string()).serve().await
+        starting
+            .env(
+                "WATCHDOG_USEC",
+                Duration::from_millis(600).as_micros().to_string(),
+            )
+            .serve()
+            .await
     }
 
     /// Waits for a message that says this; it is told how many came first.
     async fn wait(&self, word: &str) -> usize {
         for before in 0..1000 {
             let mut message = [0; 512];
-            let length = timeout(PATIENCE, self.socket.recv(&mut message)).await.expect("a message in time").unwrap();
-            if std::str::from_utf8(&message[..length]).unwrap().lines().any(|line| line == word) {
+            let length = timeout(PATIENCE, self.socket.recv(&mut message))
+                .await
+                .expect("a message in time")
+                .unwrap();
+            if std::str::from_utf8(&message[..length])
+                .unwrap()
+                .lines()
+                .any(|line| line == word)
+            {
                 return before;
             }
         }
@@ -53,7 +71,11 @@ impl Manager {
 async fn ready_comes_first_and_the_watchdog_is_fed_from_then_on() {
     let manager = Manager::new();
     let served = manager.start().await;
-    assert_eq!(manager.wait("READY=1").await, 0, "nothing is said before it is ready");
+    assert_eq!(
+        manager.wait("READY=1").await,
+        0,
+        "nothing is said before it is ready"
+    );
     for _ in 0..3 {
         manager.wait("WATCHDOG=1").await;
     }
@@ -72,9 +94,19 @@ async fn a_full_house_is_not_taken_for_a_hung_one() {
     }
     let mut told = Vec::new();
     let mut one_more = TcpStream::connect(served.address).await.unwrap();
-    one_more.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    timeout(PATIENCE, one_more.read_to_end(&mut told)).await.expect("told at once").unwrap();
-    assert!(told.starts_with(b"HTTP/1.1 503 "), "even the reserve is taken: {}", String::from_utf8_lossy(&told));
+    one_more
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    timeout(PATIENCE, one_more.read_to_end(&mut told))
+        .await
+        .expect("told at once")
+        .unwrap();
+    assert!(
+        told.starts_with(b"HTTP/1.1 503 "),
+        "even the reserve is taken: {}",
+        String::from_utf8_lossy(&told)
+    );
     manager.forget();
     for _ in 0..4 {
         manager.wait("WATCHDOG=1").await;
@@ -83,7 +115,12 @@ async fn a_full_house_is_not_taken_for_a_hung_one() {
     served.process.signal(Signal::TERM);
     let (status, lines) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{lines:#?}");
-    assert!(!lines.iter().any(|line| line.contains("does not answer its own probe")), "{lines:#?}");
+    assert!(
+        !lines
+            .iter()
+            .any(|line| line.contains("does not answer its own probe")),
+        "{lines:#?}"
+    );
 }
 
 #[tokio::test]
@@ -100,5 +137,10 @@ async fn a_drain_longer_than_the_watchdog_is_not_cut_short() {
     assert_eq!(call.await.unwrap().expect("an answer").0, 200);
     let (status, lines) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{lines:#?}");
-    assert!(!lines.iter().any(|line| line.contains("does not answer its own probe")), "{lines:#?}");
+    assert!(
+        !lines
+            .iter()
+            .any(|line| line.contains("does not answer its own probe")),
+        "{lines:#?}"
+    );
 }

@@ -12,17 +12,45 @@ const AS_STRING: &str = "send it as a string";
 const READS: [Call; 14] = [
     ("private/user-balance", "{}", Ok(0)),
     ("private/get-account-summary", "{}", Ok(0)),
-    ("private/get-open-orders", r#"{"page": 0, "page_size": 200}"#, Ok(0)),
+    (
+        "private/get-open-orders",
+        r#"{"page": 0, "page_size": 200}"#,
+        Ok(0),
+    ),
     ("private/get-order-history", "{}", Ok(0)),
-    ("private/get-order-history", r#"{"instrument_name": "BTC_USDT"}"#, Ok(0)),
+    (
+        "private/get-order-history",
+        r#"{"instrument_name": "BTC_USDT"}"#,
+        Ok(0),
+    ),
     ("private/get-trigger-orders", "{}", Ok(0)),
-    ("private/get-trigger-orders", r#"{"page": 0, "page_size": 200}"#, Ok(0)),
+    (
+        "private/get-trigger-orders",
+        r#"{"page": 0, "page_size": 200}"#,
+        Ok(0),
+    ),
     ("private/advanced/get-open-orders", "{}", Ok(0)),
     ("private/advanced/get-order-history", "{}", Ok(0)),
-    ("private/advanced/get-order-history", r#"{"instrument_name": "BTC_USDT", "limit": 50}"#, Ok(0)),
-    ("private/get-order-detail", r#"{"order_id": "1"}"#, Ok(40401)),
-    ("private/get-order-detail", r#"{"order_id": 6142909897021751347}"#, Ok(40401)),
-    ("private/get-order-detail", r#"{"client_oid": "never-placed"}"#, Ok(40401)),
+    (
+        "private/advanced/get-order-history",
+        r#"{"instrument_name": "BTC_USDT", "limit": 50}"#,
+        Ok(0),
+    ),
+    (
+        "private/get-order-detail",
+        r#"{"order_id": "1"}"#,
+        Ok(40401),
+    ),
+    (
+        "private/get-order-detail",
+        r#"{"order_id": 6142909897021751347}"#,
+        Ok(40401),
+    ),
+    (
+        "private/get-order-detail",
+        r#"{"client_oid": "never-placed"}"#,
+        Ok(40401),
+    ),
     ("private/cancel-order", r#"{"order_id": "1"}"#, Ok(212)),
 ];
 
@@ -112,21 +140,51 @@ fn row(call: &Call, answer: &Answer) -> String {
     let json = answer.json();
     let said = match json["detail"][0]["msg"].as_str() {
         Some(message) => message.to_owned(),
-        None => format!("code {} {}", json["body"]["code"], json["body"]["message"].as_str().unwrap_or_default()),
+        None => format!(
+            "code {} {}",
+            json["body"]["code"],
+            json["body"]["message"].as_str().unwrap_or_default()
+        ),
     };
-    format!("| {} | `{}` | {} {} | {} |", call.0, call.1, answer.status, answer.outcome(), said.trim_end())
+    format!(
+        "| {} | `{}` | {} {} | {} |",
+        call.0,
+        call.1,
+        answer.status,
+        answer.outcome(),
+        said.trim_end()
+    )
 }
 
 fn assert_expected(proxy: &TestProxy, call: &Call, answer: &Answer) {
     match call.2 {
         Ok(code) => {
-            assert_eq!((answer.status, answer.outcome().as_str()), (200, "answered"), "{}", row(call, answer));
+            assert_eq!(
+                (answer.status, answer.outcome().as_str()),
+                (200, "answered"),
+                "{}",
+                row(call, answer)
+            );
             assert_eq!(answer.inner()["code"], code, "{}", row(call, answer));
-            assert!(proxy.exchange().received().last().is_some_and(|received| received.authenticated));
+            assert!(
+                proxy
+                    .exchange()
+                    .received()
+                    .last()
+                    .is_some_and(|received| received.authenticated)
+            );
         }
         Err(remedy) => {
-            assert_eq!((answer.status, answer.outcome().as_str()), (422, "refused"), "{}", row(call, answer));
-            let message = answer.json()["detail"][0]["msg"].as_str().unwrap().to_owned();
+            assert_eq!(
+                (answer.status, answer.outcome().as_str()),
+                (422, "refused"),
+                "{}",
+                row(call, answer)
+            );
+            let message = answer.json()["detail"][0]["msg"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             assert!(message.contains(remedy), "{}", row(call, answer));
         }
     }
@@ -135,8 +193,10 @@ fn assert_expected(proxy: &TestProxy, call: &Call, answer: &Answer) {
 #[tokio::test]
 async fn every_call_of_the_backend_is_answered_or_refused_with_a_remedy() {
     let proxy = TestProxy::start().await;
-    let mut table =
-        vec!["| method | params | HTTP, outcome | said |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    let mut table = vec![
+        "| method | params | HTTP, outcome | said |".to_owned(),
+        "| --- | --- | --- | --- |".to_owned(),
+    ];
     let calls = READS.iter().chain(&ORDERS).chain(&LISTS);
     for call in calls.clone() {
         let answer = proxy.call_text(call.0, call.1).await;
@@ -155,10 +215,23 @@ async fn the_backend_can_cancel_and_read_back_the_order_that_it_placed() {
     let placed = proxy.call_text(ORDERS[1].0, ORDERS[1].1).await.inner();
     let order_id = placed["result"]["order_id"].as_str().unwrap().to_owned();
     let params = format!(r#"{{"order_id": "{order_id}"}}"#);
-    for (method, status) in [("private/get-order-detail", "ACTIVE"), ("private/cancel-order", "")] {
+    for (method, status) in [
+        ("private/get-order-detail", "ACTIVE"),
+        ("private/cancel-order", ""),
+    ] {
         let answer = proxy.call_text(method, &params).await;
         assert_eq!(answer.inner()["code"], 0, "{}", answer.text());
-        assert!(status.is_empty() || answer.inner()["result"]["status"] == status, "{}", answer.text());
+        assert!(
+            status.is_empty() || answer.inner()["result"]["status"] == status,
+            "{}",
+            answer.text()
+        );
     }
-    assert_eq!(proxy.call_text("private/get-order-detail", &params).await.inner()["result"]["status"], "CANCELED");
+    assert_eq!(
+        proxy
+            .call_text("private/get-order-detail", &params)
+            .await
+            .inner()["result"]["status"],
+        "CANCELED"
+    );
 }

@@ -10,12 +10,27 @@ const MARKER: &str = "MARKER7391";
 fn assert_refused(proxy: &TestProxy, answer: &Answer, kind: &str, location: &[&str]) {
     assert_eq!(answer.status, 422, "{}", answer.text());
     let detail = &answer.json()["detail"];
-    assert_eq!((&detail[0]["type"], &detail[0]["loc"]), (&json!(kind), &json!(location)));
+    assert_eq!(
+        (&detail[0]["type"], &detail[0]["loc"]),
+        (&json!(kind), &json!(location))
+    );
     let names: Vec<&String> = detail[0].as_object().unwrap().keys().collect();
-    assert_eq!((detail.as_array().unwrap().len(), names.len()), (1, 3), "{detail}");
+    assert_eq!(
+        (detail.as_array().unwrap().len(), names.len()),
+        (1, 3),
+        "{detail}"
+    );
     proxy.assert_outcome(answer, "refused", Some(kind));
-    assert!(!answer.head_and_body().contains(MARKER), "{}", answer.text());
-    assert!(proxy.texts().iter().all(|line| !line.contains(MARKER)), "{:?}", proxy.texts());
+    assert!(
+        !answer.head_and_body().contains(MARKER),
+        "{}",
+        answer.text()
+    );
+    assert!(
+        proxy.texts().iter().all(|line| !line.contains(MARKER)),
+        "{:?}",
+        proxy.texts()
+    );
     assert_eq!(proxy.upstream_requests(), 0);
 }
 
@@ -26,20 +41,56 @@ async fn each_wrong_body_is_told_where_and_why_and_never_echoed() {
         ("", "missing", &["body"]),
         ("MARKER7391", "json_invalid", &["body"]),
         (r#"{"method":"MARKER7391""#, "json_invalid", &["body"]),
-        (r#"{"method":"private/user-balance"}MARKER7391"#, "json_invalid", &["body"]),
-        ("\u{feff}{\"method\":\"private/user-balance\"}", "json_invalid", &["body"]),
-        (r#"{"method":"private/user-balance","n":NaN}"#, "json_invalid", &["body"]),
+        (
+            r#"{"method":"private/user-balance"}MARKER7391"#,
+            "json_invalid",
+            &["body"],
+        ),
+        (
+            "\u{feff}{\"method\":\"private/user-balance\"}",
+            "json_invalid",
+            &["body"],
+        ),
+        (
+            r#"{"method":"private/user-balance","n":NaN}"#,
+            "json_invalid",
+            &["body"],
+        ),
         ("\"MARKER7391\"", "dict_type", &["body"]),
         (r#"["MARKER7391"]"#, "dict_type", &["body"]),
         ("null", "dict_type", &["body"]),
         (r#"{"MARKER7391":1}"#, "missing", &["body", "method"]),
         (r#"{"method":null}"#, "string_type", &["body", "method"]),
-        (r#"{"method":["MARKER7391"]}"#, "string_type", &["body", "method"]),
-        (r#"{"method":"a","params":null}"#, "dict_type", &["body", "params"]),
-        (r#"{"method":"a","params":["MARKER7391"]}"#, "dict_type", &["body", "params"]),
-        (r#"{"method":"a","params":"MARKER7391"}"#, "dict_type", &["body", "params"]),
-        (r#"{"method":"a","params":0}"#, "dict_type", &["body", "params"]),
-        (r#"{"method":"MARKER7391","method":"private/user-balance"}"#, "duplicate_field", &["body", "method"]),
+        (
+            r#"{"method":["MARKER7391"]}"#,
+            "string_type",
+            &["body", "method"],
+        ),
+        (
+            r#"{"method":"a","params":null}"#,
+            "dict_type",
+            &["body", "params"],
+        ),
+        (
+            r#"{"method":"a","params":["MARKER7391"]}"#,
+            "dict_type",
+            &["body", "params"],
+        ),
+        (
+            r#"{"method":"a","params":"MARKER7391"}"#,
+            "dict_type",
+            &["body", "params"],
+        ),
+        (
+            r#"{"method":"a","params":0}"#,
+            "dict_type",
+            &["body", "params"],
+        ),
+        (
+            r#"{"method":"MARKER7391","method":"private/user-balance"}"#,
+            "duplicate_field",
+            &["body", "method"],
+        ),
     ];
     for (body, kind, location) in whole {
         assert_refused(&proxy, &proxy.post(body).await, kind, location);
@@ -49,20 +100,44 @@ async fn each_wrong_body_is_told_where_and_why_and_never_echoed() {
 #[tokio::test]
 async fn a_body_that_is_not_utf8_is_refused() {
     let proxy = TestProxy::start().await;
-    let request = client().post(proxy.url("/proxy/private")).header("x-proxy-token", &proxy.canaries.token);
-    let request = request.header("content-type", "application/json").body(&b"{\"method\":\"MARKER7391\xff\"}"[..]);
-    assert_refused(&proxy, &proxy.send(request).await, "json_invalid", &["body"]);
+    let request = client()
+        .post(proxy.url("/proxy/private"))
+        .header("x-proxy-token", &proxy.canaries.token);
+    let request = request
+        .header("content-type", "application/json")
+        .body(&b"{\"method\":\"MARKER7391\xff\"}"[..]);
+    assert_refused(
+        &proxy,
+        &proxy.send(request).await,
+        "json_invalid",
+        &["body"],
+    );
 }
 
 #[tokio::test]
 async fn a_body_of_another_type_is_refused() {
     let proxy = TestProxy::start().await;
-    for kind in [None, Some(""), Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("MARKER7391")] {
-        let request = client().post(proxy.url("/proxy/private")).header("x-proxy-token", &proxy.canaries.token);
-        let request = kind.into_iter().fold(request, |request, kind| request.header("content-type", kind));
-        let answer = proxy.send(request.body(r#"{"method":"private/user-balance"}"#)).await;
+    for kind in [
+        None,
+        Some(""),
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some("MARKER7391"),
+    ] {
+        let request = client()
+            .post(proxy.url("/proxy/private"))
+            .header("x-proxy-token", &proxy.canaries.token);
+        let request = kind.into_iter().fold(request, |request, kind| {
+            request.header("content-type", kind)
+        });
+        let answer = proxy
+            .send(request.body(r#"{"method":"private/user-balance"}"#))
+            .await;
         assert_refused(&proxy, &answer, "content_type", &["body"]);
-        assert_eq!(answer.json()["detail"][0]["msg"], "Content-Type must be application/json");
+        assert_eq!(
+            answer.json()["detail"][0]["msg"],
+            "Content-Type must be application/json"
+        );
     }
 }
 
@@ -103,7 +178,10 @@ async fn no_method_outside_the_grammar_reaches_the_exchange() {
     for method in methods {
         let answer = proxy.call(method, json!({})).await;
         assert_refused(&proxy, &answer, "method_grammar", &["body", "method"]);
-        let message = answer.json()["detail"][0]["msg"].as_str().unwrap().to_owned();
+        let message = answer.json()["detail"][0]["msg"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         assert!(message.contains("private/create-order"), "{message}");
     }
 }
@@ -121,15 +199,27 @@ async fn params_that_cannot_be_signed_safely_are_refused_with_what_to_send_inste
         (r#"{"a":[1.5]}"#, "send them as strings"),
         (r#"{"a":[null]}"#, "leave the element out"),
         (r#"{"MARKER7391é":1}"#, "use the documented names"),
-        ("{\"MARKER7391\\r\\nevent=call\":1}", "use the documented names"),
+        (
+            "{\"MARKER7391\\r\\nevent=call\":1}",
+            "use the documented names",
+        ),
         (r#"{"a":"MARKER7391\ud800"}"#, "send whole characters"),
-        (r#"{"order_list":[{"exec_inst":["MARKER7391"]}]}"#, "send it as a string such as"),
+        (
+            r#"{"order_list":[{"exec_inst":["MARKER7391"]}]}"#,
+            "send it as a string such as",
+        ),
     ];
     for (params, remedy) in cases {
         let answer = proxy.call_text(READ, params).await;
         assert_refused(&proxy, &answer, "params_not_signable", &["body", "params"]);
-        let message = answer.json()["detail"][0]["msg"].as_str().unwrap().to_owned();
-        assert!(message.starts_with("params") && message.contains(remedy), "{params}: {message}");
+        let message = answer.json()["detail"][0]["msg"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            message.starts_with("params") && message.contains(remedy),
+            "{params}: {message}"
+        );
     }
 }
 
@@ -145,9 +235,28 @@ async fn params_nested_without_end_are_refused_without_harm() {
 #[tokio::test]
 async fn a_refusal_names_the_place_by_documented_names_only() {
     let proxy = TestProxy::start().await;
-    let message = |answer: Answer| answer.json()["detail"][0]["msg"].as_str().unwrap_or_default().to_owned();
-    let known = message(proxy.call_text(READ, r#"{"order_list":[{},{"price":1.50}]}"#).await);
+    let message = |answer: Answer| {
+        answer.json()["detail"][0]["msg"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let known = message(
+        proxy
+            .call_text(READ, r#"{"order_list":[{},{"price":1.50}]}"#)
+            .await,
+    );
     assert!(known.starts_with("params.order_list[1].price: "), "{known}");
-    let unknown = message(proxy.call("private/user-balance", json!({ "MARKER7391": Value::from(1e-9) })).await);
-    assert!(!unknown.contains(MARKER) && unknown.starts_with("params.("), "{unknown}");
+    let unknown = message(
+        proxy
+            .call(
+                "private/user-balance",
+                json!({ "MARKER7391": Value::from(1e-9) }),
+            )
+            .await,
+    );
+    assert!(
+        !unknown.contains(MARKER) && unknown.starts_with("params.("),
+        "{unknown}"
+    );
 }

@@ -22,24 +22,43 @@ const TOKEN: &str = "cpt_invented-token-of-the-second-caller";
 
 fn preset(preset: Preset) -> Policy {
     let allow_classes = preset.classes().iter().copied().collect();
-    Policy { allow_classes, written: Written::CallersFile, ..Policy::nothing() }
+    Policy {
+        allow_classes,
+        written: Written::CallersFile,
+        ..Policy::nothing()
+    }
 }
 
 /// With a second caller of this policy.
 fn second(plan: &mut Plan, policy: Policy) {
-    let caller = Arc::new(Caller { name: "second".into(), policy });
-    plan.callers = std::mem::take(&mut plan.callers).with_token(TokenDigest::of(TOKEN.as_bytes()), caller);
+    let caller = Arc::new(Caller {
+        name: "second".into(),
+        policy,
+    });
+    plan.callers =
+        std::mem::take(&mut plan.callers).with_token(TokenDigest::of(TOKEN.as_bytes()), caller);
 }
 
 async fn proxy_with(policy: Policy) -> TestProxy {
-    TestProxy::builder().plan(|plan| second(plan, policy)).start().await
+    TestProxy::builder()
+        .plan(|plan| second(plan, policy))
+        .start()
+        .await
 }
 
 /// A call of the second caller.
 async fn call(proxy: &TestProxy, method: &str, params: Value) -> Answer {
-    let request = client().post(proxy.url("/proxy/private")).header("x-proxy-token", TOKEN);
+    let request = client()
+        .post(proxy.url("/proxy/private"))
+        .header("x-proxy-token", TOKEN);
     let body = json!({ "method": method, "params": params }).to_string();
-    proxy.send(request.header("content-type", "application/json").body(body)).await
+    proxy
+        .send(
+            request
+                .header("content-type", "application/json")
+                .body(body),
+        )
+        .await
 }
 
 fn order(instrument: &str) -> Value {
@@ -50,7 +69,10 @@ fn order(instrument: &str) -> Value {
 fn assert_refused(proxy: &TestProxy, answer: &Answer, why: &str, part: &str) {
     assert_eq!(answer.status, 403, "{}", answer.text());
     let error = answer.inner()["error"].as_str().unwrap().to_owned();
-    assert!(error.contains(part) && error.contains("caller second"), "{error}");
+    assert!(
+        error.contains(part) && error.contains("caller second"),
+        "{error}"
+    );
     proxy.assert_outcome(answer, "refused", Some(why));
     assert_eq!(proxy.record(answer).field("CRYPTO_CALLER"), Some("second"));
 }
@@ -59,48 +81,104 @@ fn assert_refused(proxy: &TestProxy, answer: &Answer, why: &str, part: &str) {
 async fn each_caller_has_its_own_policy_and_its_own_name_in_the_records() {
     let proxy = proxy_with(preset(Preset::Read)).await;
     let answer = call(&proxy, READ, json!({})).await;
-    assert_eq!((answer.status, proxy.record(&answer).field("CRYPTO_CALLER")), (200, Some("second")));
+    assert_eq!(
+        (answer.status, proxy.record(&answer).field("CRYPTO_CALLER")),
+        (200, Some("second"))
+    );
     let answer = call(&proxy, ORDER, order("BTC_USD")).await;
-    assert_refused(&proxy, &answer, "denied", "allow = [\"private/create-order\"] would allow this method");
+    assert_refused(
+        &proxy,
+        &answer,
+        "denied",
+        "allow = [\"private/create-order\"] would allow this method",
+    );
     let answer = proxy.call(ORDER, order("BTC_USD")).await;
-    assert_eq!((answer.status, proxy.record(&answer).field("CRYPTO_CALLER")), (200, Some("default")));
+    assert_eq!(
+        (answer.status, proxy.record(&answer).field("CRYPTO_CALLER")),
+        (200, Some("default"))
+    );
     assert_eq!(proxy.upstream_requests(), 2);
 }
 
 #[tokio::test]
 async fn a_list_of_instruments_holds_whatever_the_call_looks_like() {
-    let policy = Policy { instruments: Some(Instruments::new(["BTC_USD".to_owned()])), ..preset(Preset::Trade) };
+    let policy = Policy {
+        instruments: Some(Instruments::new(["BTC_USD".to_owned()])),
+        ..preset(Preset::Trade)
+    };
     let proxy = proxy_with(policy).await;
     assert_eq!(call(&proxy, ORDER, order("BTC_USD")).await.status, 200);
-    let list = json!({ "contingency_type": "LIST", "order_list": [order("BTC_USD"), order("DOGE_USD")] });
+    let list =
+        json!({ "contingency_type": "LIST", "order_list": [order("BTC_USD"), order("DOGE_USD")] });
     for (method, params, part) in [
         (ORDER, order("DOGE_USD"), "not in the caller's list"),
-        ("private/create-order-list", list, "not in the caller's list"),
-        ("private/cancel-all-orders", json!({}), "has to name one of them"),
-        ("private/cancel-order", json!({ "order_id": "1", "instrument_name": "BTC_USD" }), "orders_by_id = true"),
-        ("private/get-open-orders", json!({ "instrument_name": "DOGE_USD" }), "not in the caller's list"),
+        (
+            "private/create-order-list",
+            list,
+            "not in the caller's list",
+        ),
+        (
+            "private/cancel-all-orders",
+            json!({}),
+            "has to name one of them",
+        ),
+        (
+            "private/cancel-order",
+            json!({ "order_id": "1", "instrument_name": "BTC_USD" }),
+            "orders_by_id = true",
+        ),
+        (
+            "private/get-open-orders",
+            json!({ "instrument_name": "DOGE_USD" }),
+            "not in the caller's list",
+        ),
     ] {
         let answer = call(&proxy, method, params).await;
         assert_refused(&proxy, &answer, "instrument", part);
-        assert!(!answer.text().contains("DOGE"), "the input is not repeated: {}", answer.text());
+        assert!(
+            !answer.text().contains("DOGE"),
+            "the input is not repeated: {}",
+            answer.text()
+        );
     }
     assert_eq!(proxy.upstream_requests(), 1);
-    assert_eq!(call(&proxy, "private/get-open-orders", json!({})).await.status, 200);
+    assert_eq!(
+        call(&proxy, "private/get-open-orders", json!({}))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
 async fn a_valid_token_from_another_address_is_a_403_with_a_record() {
     for (network, served) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
-        let limits = Limits { sources: vec![network.parse().unwrap()], ..Limits::default() };
-        let proxy = proxy_with(Policy { limits, ..preset(Preset::Read) }).await;
+        let limits = Limits {
+            sources: vec![network.parse().unwrap()],
+            ..Limits::default()
+        };
+        let proxy = proxy_with(Policy {
+            limits,
+            ..preset(Preset::Read)
+        })
+        .await;
         let answer = call(&proxy, READ, json!({})).await;
         if served {
             assert_eq!(answer.status, 200, "{}", answer.text());
         } else {
-            assert_refused(&proxy, &answer, "source", "from 127.0.0.1: the address is not among its sources");
+            assert_refused(
+                &proxy,
+                &answer,
+                "source",
+                "from 127.0.0.1: the address is not among its sources",
+            );
             assert_eq!(proxy.upstream_requests(), 0);
         }
-        assert_eq!(proxy.call(READ, json!({})).await.status, 200, "others are not held to it");
+        assert_eq!(
+            proxy.call(READ, json!({})).await.status,
+            200,
+            "others are not held to it"
+        );
     }
 }
 
@@ -108,9 +186,15 @@ async fn a_valid_token_from_another_address_is_a_403_with_a_record() {
 async fn a_caller_ends_at_its_moment_while_the_daemon_runs() {
     let cell = Arc::new(std::sync::atomic::AtomicU64::new(Clock::system().now_ms()));
     let end = Clock::system().now_ms() + 60_000;
-    let limits = Limits { expires_ms: Some(end), ..Limits::default() };
+    let limits = Limits {
+        expires_ms: Some(end),
+        ..Limits::default()
+    };
     let clock = Clock::set_by(Arc::clone(&cell));
-    let policy = Policy { limits, ..preset(Preset::Read) };
+    let policy = Policy {
+        limits,
+        ..preset(Preset::Read)
+    };
     let proxy = TestProxy::builder()
         .plan(move |plan| {
             second(plan, policy);
@@ -130,7 +214,13 @@ async fn call_over_socket(uids: Vec<u32>) -> (TestProxy, Answer) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("proxy.sock");
     let listen = Address::Unix(path.clone());
-    let policy = Policy { limits: Limits { uids, ..Limits::default() }, ..preset(Preset::Read) };
+    let policy = Policy {
+        limits: Limits {
+            uids,
+            ..Limits::default()
+        },
+        ..preset(Preset::Read)
+    };
     let proxy = TestProxy::builder()
         .plan(move |plan| {
             second(plan, policy);

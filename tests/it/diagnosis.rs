@@ -35,9 +35,17 @@ mod rows;
 const HOME: [u8; 4] = [8, 8, 4, 4];
 const AWAY: [u8; 4] = [1, 1, 1, 1];
 
-const READS: [&str; 3] = ["private/user-balance", "private/get-open-orders", "private/get-order-history"];
-const EVERY_READ: [&str; 4] =
-    ["private/user-balance", "private/get-open-orders", "private/get-order-history", "private/get-account-summary"];
+const READS: [&str; 3] = [
+    "private/user-balance",
+    "private/get-open-orders",
+    "private/get-order-history",
+];
+const EVERY_READ: [&str; 4] = [
+    "private/user-balance",
+    "private/get-open-orders",
+    "private/get-order-history",
+    "private/get-account-summary",
+];
 
 type Change = Box<dyn FnOnce(&mut Plan)>;
 
@@ -65,11 +73,18 @@ impl Scenario {
     /// Everything as it should be, seen from HOME, which the operator names.
     async fn healthy() -> Self {
         let canaries = Canaries::random();
-        let exchange = StandIn::new(Settings::with_key(&canaries.key, &canaries.secret)).start().await.unwrap();
+        let exchange = StandIn::new(Settings::with_key(&canaries.key, &canaries.secret))
+            .start()
+            .await
+            .unwrap();
         exchange.stand_in().set_apparent_address(IpAddr::from(HOME));
         // The same stand-in at two addresses: two services, because one origin has one voice.
         let second = exchange.stand_in().start().await.unwrap();
-        let services = format!("CRYPTO_PROXY__EGRESS__SERVICES={},{}", exchange.url("/ip"), second.url("/ip"));
+        let services = format!(
+            "CRYPTO_PROXY__EGRESS__SERVICES={},{}",
+            exchange.url("/ip"),
+            second.url("/ip")
+        );
         let lines = vec![
             format!("CRYPTO_API_KEY={}", canaries.key),
             format!("CRYPTO_API_SECRET={}", canaries.secret),
@@ -93,13 +108,15 @@ impl Scenario {
     /// With this line in the environment file in place of the variable's.
     fn line(mut self, line: &str) -> Self {
         let name = line.split_once('=').expect("NAME=value").0;
-        self.lines.retain(|known| !known.starts_with(&format!("{name}=")));
+        self.lines
+            .retain(|known| !known.starts_with(&format!("{name}=")));
         self.lines.push(line.to_owned());
         self
     }
 
     fn without(mut self, name: &str) -> Self {
-        self.lines.retain(|known| !known.starts_with(&format!("{name}=")));
+        self.lines
+            .retain(|known| !known.starts_with(&format!("{name}=")));
         self
     }
 
@@ -125,12 +142,22 @@ impl Scenario {
         fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
         let sources = Sources::new(None, Vec::<(OsString, OsString)>::new());
         let default_config_file = folder.path().join("absent.toml");
-        let sources = Sources { default_config_file, ..sources }.with_env_files(vec![file]);
+        let sources = Sources {
+            default_config_file,
+            ..sources
+        }
+        .with_env_files(vec![file]);
         let examined = config::examine(&sources);
         let mut plan = Plan {
             facts: examined.pair.clone(),
-            ready: examined.probing.as_ref().map(|probing| probing.ready.clone()),
-            expected: examined.probing.as_ref().map_or(Expected::Unstated, |probing| probing.expected.clone()),
+            ready: examined
+                .probing
+                .as_ref()
+                .map(|probing| probing.ready.clone()),
+            expected: examined
+                .probing
+                .as_ref()
+                .map_or(Expected::Unstated, |probing| probing.expected.clone()),
             scope: self.scope,
             deadline: Duration::from_secs(10),
             clock: Clock::system(),
@@ -142,7 +169,12 @@ impl Scenario {
         let history = self.state.path().join(history::FILE_NAME);
         let past = if history.exists() {
             let pair = plan.ready.as_ref().map(|ready| &ready.credentials);
-            recollect(&Questions::open(&history).unwrap(), Clock::system().now_ms(), pair).unwrap()
+            recollect(
+                &Questions::open(&history).unwrap(),
+                Clock::system().now_ms(),
+                pair,
+            )
+            .unwrap()
         } else {
             self.past
         };
@@ -156,13 +188,20 @@ impl Scenario {
             problems: &problems,
         };
         let (text, json) = (report.text(Paint::Plain), report.json().to_string());
-        for output in
-            [&text, &json, &report.text(Paint::Colour), &format!("{plan:?} {findings:?} {past:?} {ranking:?}")]
-        {
+        for output in [
+            &text,
+            &json,
+            &report.text(Paint::Colour),
+            &format!("{plan:?} {findings:?} {past:?} {ranking:?}"),
+        ] {
             self.canaries.assert_absent(output, "a diagnosis");
         }
         assert!(!text.contains('\u{1b}'), "{text}");
-        Outcome { findings, ranking, text }
+        Outcome {
+            findings,
+            ranking,
+            text,
+        }
     }
 }
 
@@ -171,19 +210,31 @@ impl Outcome {
     fn says(&self, top: &[Cause], likelihood: Likelihood, next: &str) -> &Self {
         assert_eq!(self.ranking.top(), top, "{}", self.text);
         assert_eq!(self.ranking.likelihood(), Some(likelihood), "{}", self.text);
-        assert!(self.ranking.next_step.contains(next), "{next}\n{}", self.text);
+        assert!(
+            self.ranking.next_step.contains(next),
+            "{next}\n{}",
+            self.text
+        );
         let excluded = |cause: &Cause| self.ranking.ruled_out.iter().any(|out| out.cause == *cause);
         assert!(!top.iter().any(excluded), "{}", self.text);
         let tie = "cannot be told apart from here";
         let flat = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(flat.contains(tie), top.len() > 1, "{}", self.text);
-        assert!(top.iter().all(|cause| flat.contains(&cause.link())), "{}", self.text);
+        assert!(
+            top.iter().all(|cause| flat.contains(&cause.link())),
+            "{}",
+            self.text
+        );
         self
     }
 
     fn excludes(&self, causes: &[Cause]) -> &Self {
         let out: Vec<Cause> = self.ranking.ruled_out.iter().map(|out| out.cause).collect();
-        assert!(causes.iter().all(|cause| out.contains(cause)), "{out:?}\n{}", self.text);
+        assert!(
+            causes.iter().all(|cause| out.contains(cause)),
+            "{out:?}\n{}",
+            self.text
+        );
         self
     }
 
@@ -194,7 +245,11 @@ impl Outcome {
 
     fn bad(&self) -> usize {
         let expected = &self.findings.expected;
-        self.findings.list.iter().filter(|finding| finding.verdict(expected) == Verdict::Bad).count()
+        self.findings
+            .list
+            .iter()
+            .filter(|finding| finding.verdict(expected) == Verdict::Bad)
+            .count()
     }
 }
 
@@ -203,7 +258,10 @@ fn to(base: &str) -> impl FnOnce(&mut Plan) + use<> {
     let base = BaseUrl::parse(base, None).expect("a base URL");
     |plan| {
         let ready = plan.ready.as_mut().expect("a usable pair");
-        ready.upstream = upstream::Settings { base, ..ready.upstream.clone() };
+        ready.upstream = upstream::Settings {
+            base,
+            ..ready.upstream.clone()
+        };
     }
 }
 
@@ -211,9 +269,21 @@ fn to(base: &str) -> impl FnOnce(&mut Plan) + use<> {
 async fn a_healthy_exchange_has_no_cause_and_every_probe_has_a_finding() {
     let outcome = Scenario::healthy().await.run().await;
     outcome.concludes(Conclusion::Healthy);
-    assert!(outcome.ranking.causes.is_empty() && outcome.bad() == 0, "{}", outcome.text);
-    assert_eq!(outcome.findings.list.len(), probes::Probe::ALL.len() - 1, "all but the cancellation");
-    assert!(outcome.text.lines().all(|line| line.chars().count() <= 80), "{}", outcome.text);
+    assert!(
+        outcome.ranking.causes.is_empty() && outcome.bad() == 0,
+        "{}",
+        outcome.text
+    );
+    assert_eq!(
+        outcome.findings.list.len(),
+        probes::Probe::ALL.len() - 1,
+        "all but the cancellation"
+    );
+    assert!(
+        outcome.text.lines().all(|line| line.chars().count() <= 80),
+        "{}",
+        outcome.text
+    );
 }
 
 #[tokio::test]
@@ -223,10 +293,18 @@ async fn nothing_trades_unless_asked_and_then_only_a_cancellation_of_nothing() {
     scenario.scope = Scope::WithCancel;
     scenario.run().await.concludes(Conclusion::Healthy);
     let counts = exchange.all_counts();
-    let private: Vec<&str> = counts.keys().map(String::as_str).filter(|name| name.starts_with("private/")).collect();
+    let private: Vec<&str> = counts
+        .keys()
+        .map(String::as_str)
+        .filter(|name| name.starts_with("private/"))
+        .collect();
     let mut expected = [&EVERY_READ[..], &["private/cancel-order"]].concat();
     expected.sort_unstable();
     assert_eq!(private, expected);
-    assert!(counts.iter().all(|(name, counts)| counts.received == 1 || !name.starts_with("private/")));
+    assert!(
+        counts
+            .iter()
+            .all(|(name, counts)| counts.received == 1 || !name.starts_with("private/"))
+    );
     assert_eq!(exchange.orders_placed(), 0);
 }

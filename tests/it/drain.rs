@@ -26,13 +26,22 @@ async fn stop_accepting(proxy: &TestProxy) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, refused).await.expect("the listener closes");
+    timeout(PATIENCE, refused)
+        .await
+        .expect("the listener closes");
 }
 
 fn assert_refused_as_draining(answer: &Answer) {
     assert_eq!((answer.status, answer.outcome().as_str()), (503, "refused"));
     assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
-    assert!(answer.inner()["error"].as_str().unwrap().contains("nothing was sent"), "{}", answer.text());
+    assert!(
+        answer.inner()["error"]
+            .as_str()
+            .unwrap()
+            .contains("nothing was sent"),
+        "{}",
+        answer.text()
+    );
 }
 
 // Fault 70, "sent"; G6.
@@ -43,11 +52,14 @@ async fn calls_that_were_sent_are_finished_and_answered_after_the_stop() {
     let mut callers = Vec::new();
     for number in 0..3 {
         let mut caller = proxy.connect().await;
-        caller.write(&proxy.request(CREATE, &order(&format!("sent-{number}")))).await;
+        caller
+            .write(&proxy.request(CREATE, &order(&format!("sent-{number}"))))
+            .await;
         callers.push(caller);
     }
     let mut gone = proxy.connect().await;
-    gone.write(&proxy.request(CREATE, &order("sent-gone"))).await;
+    gone.write(&proxy.request(CREATE, &order("sent-gone")))
+        .await;
     proxy.exchange().wait_received(CREATE, 4).await;
     drop(gone);
     stop_accepting(&proxy).await;
@@ -56,11 +68,22 @@ async fn calls_that_were_sent_are_finished_and_answered_after_the_stop() {
     proxy.exchange().release();
     for caller in &mut callers {
         let answer = caller.answer().await;
-        assert_eq!((answer.status, answer.outcome().as_str(), &answer.inner()["code"]), (200, "answered", &json!(0)));
+        assert_eq!(
+            (
+                answer.status,
+                answer.outcome().as_str(),
+                &answer.inner()["code"]
+            ),
+            (200, "answered", &json!(0))
+        );
         assert!(caller.end().await.is_empty(), "and nothing after it");
     }
-    proxy.wait_line(&["event=call OK", "client_oid=sent-gone"]).await;
-    let (drained, _) = timeout(AT_ONCE, proxy.stop()).await.expect("nothing is left to wait for");
+    proxy
+        .wait_line(&["event=call OK", "client_oid=sent-gone"])
+        .await;
+    let (drained, _) = timeout(AT_ONCE, proxy.stop())
+        .await
+        .expect("nothing is left to wait for");
     assert_eq!(drained, Drained::Clean);
 }
 
@@ -70,19 +93,32 @@ async fn a_call_that_is_read_after_the_stop_is_refused_and_never_sent() {
     let proxy = TestProxy::start().await;
     let body = json!({ "method": CREATE, "params": order("late-1") }).to_string();
     let mut caller = proxy.connect().await;
-    caller.write(&proxy.head(body.len(), "expect: 100-continue\r\n")).await;
+    caller
+        .write(&proxy.head(body.len(), "expect: 100-continue\r\n"))
+        .await;
     caller.wait_continue().await;
     stop_accepting(&proxy).await;
-    assert!(!proxy.task.is_finished(), "a request that came before the stop is waited for");
+    assert!(
+        !proxy.task.is_finished(),
+        "a request that came before the stop is waited for"
+    );
     caller.write(&body).await;
     let answer = caller.answer().await;
     proxy.check(&answer);
     assert_refused_as_draining(&answer);
     assert!(caller.end().await.is_empty());
     assert_eq!(proxy.exchange().total().received, 0);
-    let record = proxy.wait_line(&["event=call FAIL", "client_oid=late-1"]).await;
-    assert!(record.text().contains("outcome=refused why=draining"), "{}", record.text());
-    let (drained, _) = timeout(AT_ONCE, proxy.stop()).await.expect("nothing is left to wait for");
+    let record = proxy
+        .wait_line(&["event=call FAIL", "client_oid=late-1"])
+        .await;
+    assert!(
+        record.text().contains("outcome=refused why=draining"),
+        "{}",
+        record.text()
+    );
+    let (drained, _) = timeout(AT_ONCE, proxy.stop())
+        .await
+        .expect("nothing is left to wait for");
     assert_eq!(drained, Drained::Clean);
 }
 
@@ -90,7 +126,9 @@ async fn a_call_that_is_read_after_the_stop_is_refused_and_never_sent() {
 async fn while_draining_a_kept_connection_gets_503_and_ready_says_why() {
     let proxy = TestProxy::start().await;
     let mut caller = proxy.connect().await;
-    caller.write(&proxy.request("private/user-balance", &json!({}))).await;
+    caller
+        .write(&proxy.request("private/user-balance", &json!({})))
+        .await;
     assert_eq!(caller.answer().await.status, 200);
     proxy.gateway.drain();
     caller.write(&proxy.request(CREATE, &order("late-2"))).await;
@@ -99,7 +137,10 @@ async fn while_draining_a_kept_connection_gets_503_and_ready_says_why() {
     assert_refused_as_draining(&answer);
     caller.write(&get("/ready")).await;
     let answer = caller.answer().await;
-    assert_eq!((answer.status, answer.json()), (503, json!({ "ready": false, "because": ["draining"] })));
+    assert_eq!(
+        (answer.status, answer.json()),
+        (503, json!({ "ready": false, "because": ["draining"] }))
+    );
     let mut other = proxy.connect().await;
     other.write(&get("/health")).await;
     assert_eq!(other.answer().await.status, 200, "alive it is");
@@ -109,10 +150,16 @@ async fn while_draining_a_kept_connection_gets_503_and_ready_says_why() {
 #[tokio::test]
 async fn connections_without_a_request_do_not_hold_the_stop_up() {
     let proxy = TestProxy::start().await;
-    let [mut silent, mut begun, mut kept, mut kept_begun] =
-        [proxy.connect().await, proxy.connect().await, proxy.connect().await, proxy.connect().await];
+    let [mut silent, mut begun, mut kept, mut kept_begun] = [
+        proxy.connect().await,
+        proxy.connect().await,
+        proxy.connect().await,
+        proxy.connect().await,
+    ];
     for caller in [&mut kept, &mut kept_begun] {
-        caller.write(&proxy.request("private/user-balance", &json!({}))).await;
+        caller
+            .write(&proxy.request("private/user-balance", &json!({})))
+            .await;
         assert_eq!(caller.answer().await.status, 200);
     }
     for caller in [&mut begun, &mut kept_begun] {
@@ -123,11 +170,21 @@ async fn connections_without_a_request_do_not_hold_the_stop_up() {
     last.write(&get("/health")).await;
     assert_eq!(last.answer().await.status, 200);
     proxy.stop.cancel();
-    for caller in [&mut silent, &mut begun, &mut kept, &mut kept_begun, &mut last] {
-        let sent = timeout(AT_ONCE, caller.end()).await.expect("closed at once");
+    for caller in [
+        &mut silent,
+        &mut begun,
+        &mut kept,
+        &mut kept_begun,
+        &mut last,
+    ] {
+        let sent = timeout(AT_ONCE, caller.end())
+            .await
+            .expect("closed at once");
         assert!(sent.is_empty(), "{}", String::from_utf8_lossy(&sent));
     }
-    let (drained, _) = timeout(AT_ONCE, proxy.stop()).await.expect("nothing is left to wait for");
+    let (drained, _) = timeout(AT_ONCE, proxy.stop())
+        .await
+        .expect("nothing is left to wait for");
     assert_eq!(drained, Drained::Clean);
 }
 
@@ -136,7 +193,10 @@ async fn an_idle_proxy_stops_at_once_although_somebody_holds_its_gateway() {
     let mut quickest = PATIENCE;
     for _ in 0..3 {
         let proxy = TestProxy::start().await;
-        assert_eq!(proxy.call("private/user-balance", json!({})).await.status, 200);
+        assert_eq!(
+            proxy.call("private/user-balance", json!({})).await.status,
+            200
+        );
         let (gateway, told) = (Arc::clone(&proxy.gateway), Instant::now());
         proxy.stop().await;
         quickest = quickest.min(told.elapsed());
@@ -162,15 +222,31 @@ fn a_call_left_at_the_drain_deadline_is_recorded_as_unknown_when_the_process_end
         caller.write(&proxy.request(CREATE, &order("left-1"))).await;
         proxy.exchange().wait_received(CREATE, 1).await;
         proxy.stop.cancel();
-        let drained = timeout(PATIENCE, &mut proxy.task).await.expect("it ends").unwrap();
+        let drained = timeout(PATIENCE, &mut proxy.task)
+            .await
+            .expect("it ends")
+            .unwrap();
         assert_eq!(drained, Drained::Left(1));
         caller
     });
-    assert!(!proxy.texts().iter().any(|text| text.contains("event=call ")), "nothing is said before it is known");
+    assert!(
+        !proxy
+            .texts()
+            .iter()
+            .any(|text| text.contains("event=call ")),
+        "nothing is said before it is known"
+    );
     drop(runtime);
-    let calls: Vec<_> = proxy.texts().into_iter().filter(|text| text.contains("event=call ")).collect();
+    let calls: Vec<_> = proxy
+        .texts()
+        .into_iter()
+        .filter(|text| text.contains("event=call "))
+        .collect();
     assert_eq!(calls.len(), 1, "{calls:?}");
-    for part in ["event=call FAIL", "outcome=unknown why=abandoned client_oid=left-1"] {
+    for part in [
+        "event=call FAIL",
+        "outcome=unknown why=abandoned client_oid=left-1",
+    ] {
         assert!(calls[0].contains(part), "{}", calls[0]);
     }
     proxy.scan_lines();

@@ -33,10 +33,20 @@ async fn json_is_passed_on_byte_for_byte() {
 #[tokio::test]
 async fn json_that_some_parsers_cannot_hold_is_passed_on_as_well() {
     let proxy = TestProxy::start().await;
-    for body in [r#"{"code":0,"n":1e400}"#, r#"{"code":0,"half":"\ud800"}"#, r#"{"\ud800":1,"code":0}"#] {
-        proxy.exchange().script(READ, Fault::reply(Canned::json(200, body)));
-        let request = client().post(proxy.url("/proxy/private")).header("x-proxy-token", &proxy.canaries.token);
-        let request = request.header("content-type", "application/json").body(r#"{"method":"private/user-balance"}"#);
+    for body in [
+        r#"{"code":0,"n":1e400}"#,
+        r#"{"code":0,"half":"\ud800"}"#,
+        r#"{"\ud800":1,"code":0}"#,
+    ] {
+        proxy
+            .exchange()
+            .script(READ, Fault::reply(Canned::json(200, body)));
+        let request = client()
+            .post(proxy.url("/proxy/private"))
+            .header("x-proxy-token", &proxy.canaries.token);
+        let request = request
+            .header("content-type", "application/json")
+            .body(r#"{"method":"private/user-balance"}"#);
         let answer = Answer::read(request.send().await.unwrap()).await;
         assert_eq!((answer.status, answer.text()), (200, &*envelope(200, body)));
         assert_eq!(answer.outcome(), "answered");
@@ -46,7 +56,16 @@ async fn json_that_some_parsers_cannot_hold_is_passed_on_as_well() {
 #[tokio::test]
 async fn json_without_a_code_is_passed_on_and_is_unknown() {
     let proxy = TestProxy::start().await;
-    for body in ["[]", "null", "true", "7", "\"text\"", "{}", r#"{"result":{"code":0}}"#, r#"{"code":null}"#] {
+    for body in [
+        "[]",
+        "null",
+        "true",
+        "7",
+        "\"text\"",
+        "{}",
+        r#"{"result":{"code":0}}"#,
+        r#"{"code":null}"#,
+    ] {
         let answer = proxy.pass_on(Canned::json(200, body)).await;
         assert_eq!((answer.status, answer.text()), (200, &*envelope(200, body)));
         proxy.assert_outcome(&answer, "unknown", Some("inconclusive_answer"));
@@ -56,11 +75,23 @@ async fn json_without_a_code_is_passed_on_and_is_unknown() {
 #[tokio::test]
 async fn every_http_status_of_the_exchange_is_passed_on_inside_a_200() {
     let proxy = TestProxy::start().await;
-    for status in [200, 201, 400, 401, 403, 404, 408, 418, 429, 500, 502, 503, 504, 520] {
-        let answer = proxy.pass_on(Canned::json(status, r#"{"code":40001}"#)).await;
-        assert_eq!((answer.status, answer.text()), (200, &*envelope(status, r#"{"code":40001}"#)));
+    for status in [
+        200, 201, 400, 401, 403, 404, 408, 418, 429, 500, 502, 503, 504, 520,
+    ] {
+        let answer = proxy
+            .pass_on(Canned::json(status, r#"{"code":40001}"#))
+            .await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, &*envelope(status, r#"{"code":40001}"#))
+        );
         proxy.assert_outcome(&answer, "answered", None);
-        assert!(proxy.record(&answer).text().contains(&format!(" response_status={status} code=40001 ")));
+        assert!(
+            proxy
+                .record(&answer)
+                .text()
+                .contains(&format!(" response_status={status} code=40001 "))
+        );
     }
 }
 
@@ -72,13 +103,22 @@ async fn what_is_not_json_by_its_type_becomes_a_string() {
         (Canned::html(403, html), 403),
         (Canned::text(200, r#"{"code":0}"#), 200),
         (Canned::text(503, ""), 503),
-        (Canned { content_type: None, ..Canned::json(200, r#"{"code":0}"#) }, 200),
+        (
+            Canned {
+                content_type: None,
+                ..Canned::json(200, r#"{"code":0}"#)
+            },
+            200,
+        ),
         (Canned::new(200, "text/json-ish", "[]"), 200),
     ];
     for (canned, status) in cases {
         let expected = serde_json::to_string(std::str::from_utf8(&canned.body).unwrap()).unwrap();
         let answer = proxy.pass_on(canned).await;
-        assert_eq!((answer.status, answer.text()), (200, &*envelope(status, &expected)));
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, &*envelope(status, &expected))
+        );
         proxy.assert_outcome(&answer, "unknown", Some("inconclusive_answer"));
     }
 }
@@ -86,14 +126,23 @@ async fn what_is_not_json_by_its_type_becomes_a_string() {
 #[tokio::test]
 async fn text_that_is_not_utf8_is_still_passed_on_as_a_string() {
     let proxy = TestProxy::start().await;
-    let answer = proxy.pass_on(Canned::html(502, &b"bad \xff\xfe gateway"[..])).await;
-    assert_eq!((answer.inner(), answer.outcome().as_str()), ("bad \u{fffd}\u{fffd} gateway".into(), "unknown"));
+    let answer = proxy
+        .pass_on(Canned::html(502, &b"bad \xff\xfe gateway"[..]))
+        .await;
+    assert_eq!(
+        (answer.inner(), answer.outcome().as_str()),
+        ("bad \u{fffd}\u{fffd} gateway".into(), "unknown")
+    );
 }
 
 #[tokio::test]
 async fn the_type_is_read_without_regard_to_case_and_parameters() {
     let proxy = TestProxy::start().await;
-    for kind in ["Application/JSON", "application/json; charset=utf-8", "application/problem+json"] {
+    for kind in [
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        "application/problem+json",
+    ] {
         let answer = proxy.pass_on(Canned::new(200, kind, r#"{"code":0}"#)).await;
         assert_eq!(answer.text(), envelope(200, r#"{"code":0}"#), "{kind}");
     }
@@ -102,7 +151,11 @@ async fn the_type_is_read_without_regard_to_case_and_parameters() {
 #[tokio::test]
 async fn json_by_its_type_that_is_malformed_is_a_502_and_unknown() {
     let proxy = TestProxy::start().await;
-    let deep = format!("{{\"code\":0,\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(
+        "{{\"code\":0,\"a\":{}{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     let malformed: [&[u8]; 9] = [
         b"",
         b"{\"code\":0",
@@ -117,7 +170,12 @@ async fn json_by_its_type_that_is_malformed_is_a_502_and_unknown() {
     for body in malformed {
         let answer = proxy.pass_on(Canned::json(200, body.to_vec())).await;
         assert_eq!(answer.status, 502);
-        assert!(answer.inner()["error"].as_str().unwrap().starts_with("Crypto.com API error: the answer is "));
+        assert!(
+            answer.inner()["error"]
+                .as_str()
+                .unwrap()
+                .starts_with("Crypto.com API error: the answer is ")
+        );
         proxy.assert_outcome(&answer, "unknown", Some("malformed"));
     }
     assert_eq!(proxy.exchange().count(READ), 9);
@@ -127,7 +185,11 @@ async fn json_by_its_type_that_is_malformed_is_a_502_and_unknown() {
 async fn a_lost_connection_is_a_502_and_unknown_and_nothing_is_sent_again() {
     let proxy = TestProxy::start().await;
     let half = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 40\r\n\r\n{\"code\":0,";
-    let faults = [Fault::cut_after(), Fault::reset_after(), Fault::wire([WireStep::Write(half.into())]).after()];
+    let faults = [
+        Fault::cut_after(),
+        Fault::reset_after(),
+        Fault::wire([WireStep::Write(half.into())]).after(),
+    ];
     for fault in faults {
         let answer = proxy.meet(fault).await;
         let expected = r#"{"status":502,"body":{"error":"Crypto.com API error: the connection was lost before a complete answer","outcome":"unknown"},"rid":1}"#;
@@ -139,22 +201,44 @@ async fn a_lost_connection_is_a_502_and_unknown_and_nothing_is_sent_again() {
 
 #[tokio::test]
 async fn answers_up_to_the_limit_pass_and_longer_ones_do_not() {
-    let proxy = TestProxy::builder().plan(|plan| plan.upstream.max_reply_bytes = 1000).start().await;
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.upstream.max_reply_bytes = 1000)
+        .start()
+        .await;
     let body = |length: usize| format!(r#"{{"code":0,"s":"{}"}}"#, "x".repeat(length - 17));
-    assert_eq!(proxy.pass_on(Canned::json(200, body(1000))).await.status, 200);
+    assert_eq!(
+        proxy.pass_on(Canned::json(200, body(1000))).await.status,
+        200
+    );
     let too_large = proxy.pass_on(Canned::json(200, body(1001))).await;
     assert_eq!(too_large.status, 502);
-    assert!(too_large.text().contains("1000 bytes (upstream.max_reply_bytes)"), "{}", too_large.text());
+    assert!(
+        too_large
+            .text()
+            .contains("1000 bytes (upstream.max_reply_bytes)"),
+        "{}",
+        too_large.text()
+    );
     proxy.assert_outcome(&too_large, "unknown", Some("too_large"));
     assert_eq!(proxy.meet(chunked(&body(1000))).await.status, 200);
-    proxy.assert_outcome(&proxy.meet(chunked(&body(1001))).await, "unknown", Some("too_large"));
+    proxy.assert_outcome(
+        &proxy.meet(chunked(&body(1001))).await,
+        "unknown",
+        Some("too_large"),
+    );
 }
 
 /// The body in chunks of 100 bytes, without a length.
 fn chunked(body: &str) -> Fault {
-    let mut wire = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+    let mut wire =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+            .to_owned();
     for chunk in body.as_bytes().chunks(100) {
-        wire += &format!("{:x}\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).unwrap());
+        wire += &format!(
+            "{:x}\r\n{}\r\n",
+            chunk.len(),
+            std::str::from_utf8(chunk).unwrap()
+        );
     }
     Fault::wire([WireStep::Write((wire + "0\r\n\r\n").into())])
 }
@@ -163,20 +247,32 @@ fn chunked(body: &str) -> Fault {
 async fn a_compressed_answer_that_nobody_asked_for_is_a_502_and_unknown() {
     let proxy = TestProxy::start().await;
     for encoding in ["gzip", "br", "deflate", "gzip, identity"] {
-        let canned = Canned::json(200, &b"\x1f\x8b\x08\x00"[..]).header("content-encoding", encoding);
+        let canned =
+            Canned::json(200, &b"\x1f\x8b\x08\x00"[..]).header("content-encoding", encoding);
         let answer = proxy.pass_on(canned).await;
         assert_eq!(answer.status, 502, "{encoding}");
         proxy.assert_outcome(&answer, "unknown", Some("encoded"));
     }
     let plain = Canned::json(200, r#"{"code":0}"#).header("content-encoding", "identity");
-    assert_eq!(proxy.pass_on(plain).await.text(), envelope(200, r#"{"code":0}"#));
+    assert_eq!(
+        proxy.pass_on(plain).await.text(),
+        envelope(200, r#"{"code":0}"#)
+    );
 }
 
 #[tokio::test]
 async fn no_header_of_the_exchange_reaches_the_caller() {
     let proxy = TestProxy::start().await;
-    let canned = Canned::json(200, r#"{"code":0}"#).header("set-cookie", "a=b").header("x-upstream", "c");
-    let answer = proxy.pass_on(canned.header("x-proxy-outcome", "refused").header("retry-after", "9")).await;
+    let canned = Canned::json(200, r#"{"code":0}"#)
+        .header("set-cookie", "a=b")
+        .header("x-upstream", "c");
+    let answer = proxy
+        .pass_on(
+            canned
+                .header("x-proxy-outcome", "refused")
+                .header("retry-after", "9"),
+        )
+        .await;
     assert_eq!(answer.header("retry-after"), None);
     assert_eq!(answer.headers.get_all("x-proxy-outcome").iter().count(), 1);
     proxy.assert_outcome(&answer, "answered", None);

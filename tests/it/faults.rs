@@ -45,7 +45,11 @@ struct Told {
 }
 
 const fn told(status: u16, outcome: &'static str, why: &'static str) -> Told {
-    Told { status, outcome, why }
+    Told {
+        status,
+        outcome,
+        why,
+    }
 }
 
 const LOST: Told = told(502, "unknown", "lost");
@@ -82,20 +86,45 @@ fn hurried(wire: &Wire) -> Builder {
 
 /// Header, envelope and log line say the same, and an unknown order is named together with the way to find it.
 fn assert_told(proxy: &TestProxy, answer: &Answer, expected: Told) {
-    let Told { status, outcome, why } = expected;
-    assert_eq!((answer.status, &*answer.outcome()), (status, outcome), "{}", answer.text());
+    let Told {
+        status,
+        outcome,
+        why,
+    } = expected;
+    assert_eq!(
+        (answer.status, &*answer.outcome()),
+        (status, outcome),
+        "{}",
+        answer.text()
+    );
     if status != 200 {
         assert_eq!(answer.inner()["outcome"], outcome, "{}", answer.text());
     }
     let rid = answer.header("x-request-id").expect("a request id");
     let line = proxy.records_of(&rid)[0].clone();
-    assert!(line.text().contains(&format!(" outcome={outcome} ")), "{}", line.text());
-    assert!(why.is_empty() || line.text().contains(&format!(" why={why} ")), "{}", line.text());
+    assert!(
+        line.text().contains(&format!(" outcome={outcome} ")),
+        "{}",
+        line.text()
+    );
+    assert!(
+        why.is_empty() || line.text().contains(&format!(" why={why} ")),
+        "{}",
+        line.text()
+    );
     assert_eq!(line.field("CRYPTO_OUTCOME"), Some(outcome));
     let oid = answer.header("x-proxy-client-oid");
     let unknown = outcome == "unknown";
-    assert_eq!(oid.as_deref(), unknown.then_some(OID), "the order is named where it may have been executed");
-    assert!(!unknown || line.text().contains(&format!("client_oid={OID}")), "{}", line.text());
+    assert_eq!(
+        oid.as_deref(),
+        unknown.then_some(OID),
+        "the order is named where it may have been executed"
+    );
+    assert!(
+        !unknown || line.text().contains(&format!("client_oid={OID}")),
+        "{}",
+        line.text()
+    );
     if unknown && status != 200 {
         assert_eq!(answer.inner()["client_oid"], OID);
         let how = answer.inner()["how_to_find_out"].to_string();
@@ -106,32 +135,66 @@ fn assert_told(proxy: &TestProxy, answer: &Answer, expected: Told) {
 /// Requests refused for a reason before a caller was known: those counted now, and those told in the log already.
 fn refused_so_far(proxy: &TestProxy, refused: Refused, why: &str) -> u64 {
     let why = format!(" why={why} count=");
-    let told = |line: &String| line.split_once(&why)?.1.split(' ').next()?.parse::<u64>().ok();
+    let told = |line: &String| {
+        line.split_once(&why)?
+            .1
+            .split(' ')
+            .next()?
+            .parse::<u64>()
+            .ok()
+    };
     proxy.tally.counted(refused) + proxy.texts().iter().filter_map(told).sum::<u64>()
 }
 
 /// No signature that the upstream received stands in any log line.
 fn assert_no_signature_logged(proxy: &TestProxy, wire: &Wire) {
     for signature in wire.requests().iter().map(|request| request.signature()) {
-        assert!(!proxy.texts().iter().any(|text| text.contains(&signature)), "a signature was logged");
+        assert!(
+            !proxy.texts().iter().any(|text| text.contains(&signature)),
+            "a signature was logged"
+        );
     }
 }
 
 /// The order meets `steps` on a fresh connection; it was sent once, and the next call, on a connection of its own, goes
 /// well.
 async fn met(steps: impl Into<Vec<Step>>, expected: Told) -> (TestProxy, Answer) {
-    let wire = Wire::start([Script::plain(steps), Script::plain([Step::Request, Step::Write(reply::good())])]).await;
+    let wire = Wire::start([
+        Script::plain(steps),
+        Script::plain([Step::Request, Step::Write(reply::good())]),
+    ])
+    .await;
     let hurry = expected.status == 504;
-    let proxy = if hurry { hurried(&wire) } else { in_front_of(&wire) }.start().await;
+    let proxy = if hurry {
+        hurried(&wire)
+    } else {
+        in_front_of(&wire)
+    }
+    .start()
+    .await;
     let started = Instant::now();
     let answer = place(&proxy).await;
     if hurry {
-        assert!((DEADLINE..DEADLINE * 4).contains(&started.elapsed()), "took {:?}", started.elapsed());
+        assert!(
+            (DEADLINE..DEADLINE * 4).contains(&started.elapsed()),
+            "took {:?}",
+            started.elapsed()
+        );
     }
     assert_told(&proxy, &answer, expected);
-    assert_eq!((wire.connections(), wire.begun()), (1, 1), "sent once: {:?}", wire.received());
+    assert_eq!(
+        (wire.connections(), wire.begun()),
+        (1, 1),
+        "sent once: {:?}",
+        wire.received()
+    );
     recovers(&proxy, &wire).await;
-    assert_eq!(wire.begun(), 2, "sent once, and the next call once: {:?}", wire.received());
+    assert_eq!(
+        wire.begun(),
+        2,
+        "sent once, and the next call once: {:?}",
+        wire.received()
+    );
     (proxy, answer)
 }
 
@@ -139,7 +202,16 @@ async fn met(steps: impl Into<Vec<Step>>, expected: Told) -> (TestProxy, Answer)
 async fn recovers(proxy: &TestProxy, wire: &Wire) {
     let (before, calls) = (wire.connections(), wire.begun());
     let next = proxy.call("private/user-balance", json!({})).await;
-    assert_eq!((next.status, &*next.outcome()), (200, "answered"), "{}", next.text());
-    assert_eq!((wire.connections(), wire.begun()), (before + 1, calls + 1), "the broken connection is not used again");
+    assert_eq!(
+        (next.status, &*next.outcome()),
+        (200, "answered"),
+        "{}",
+        next.text()
+    );
+    assert_eq!(
+        (wire.connections(), wire.begun()),
+        (before + 1, calls + 1),
+        "the broken connection is not used again"
+    );
     assert_no_signature_logged(proxy, wire);
 }

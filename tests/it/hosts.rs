@@ -2,7 +2,8 @@
 
 use crate::support::{TestProxy, client, contract::READ};
 
-const MISDIRECTED: &str = r#"{"detail":"This Host is not served; allowed_hosts names the ones that are"}"#;
+const MISDIRECTED: &str =
+    r#"{"detail":"This Host is not served; allowed_hosts names the ones that are"}"#;
 
 #[tokio::test]
 async fn a_host_that_we_do_not_serve_opens_nothing() {
@@ -22,31 +23,65 @@ async fn a_host_that_we_do_not_serve_opens_nothing() {
     ];
     for host in &hosts {
         for path in ["/health", "/ready", "/", "/proxy/private", "/nothing"] {
-            let answer = proxy.send_raw(&format!("GET {path} HTTP/1.1\r\n{host}x-proxy-token: {token}\r\n\r\n")).await;
-            assert_eq!((answer.status, answer.text()), (421, MISDIRECTED), "{host:?} {path}");
+            let answer = proxy
+                .send_raw(&format!(
+                    "GET {path} HTTP/1.1\r\n{host}x-proxy-token: {token}\r\n\r\n"
+                ))
+                .await;
+            assert_eq!(
+                (answer.status, answer.text()),
+                (421, MISDIRECTED),
+                "{host:?} {path}"
+            );
             assert_eq!(answer.outcome(), "refused");
         }
     }
-    assert_eq!((proxy.told_refusals("status=421 why=host"), proxy.upstream_requests()), (50, 0));
+    assert_eq!(
+        (
+            proxy.told_refusals("status=421 why=host"),
+            proxy.upstream_requests()
+        ),
+        (50, 0)
+    );
 }
 
 #[tokio::test]
 async fn the_absolute_form_is_not_served() {
     let proxy = TestProxy::start().await;
-    for target in ["http://127.0.0.1/health", "http://evil.example/health", "https://api.crypto.com/health"] {
-        let answer = proxy.send_raw(&format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")).await;
-        assert_eq!((answer.status, answer.text()), (421, MISDIRECTED), "{target}");
+    for target in [
+        "http://127.0.0.1/health",
+        "http://evil.example/health",
+        "https://api.crypto.com/health",
+    ] {
+        let answer = proxy
+            .send_raw(&format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"))
+            .await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (421, MISDIRECTED),
+            "{target}"
+        );
     }
 }
 
 #[tokio::test]
 async fn literals_own_names_and_configured_names_are_served() {
-    let plan =
-        |plan: &mut crypto_proxy::daemon::assembly::Plan| plan.http.allowed_hosts = vec!["proxy.internal".into()];
+    let plan = |plan: &mut crypto_proxy::daemon::assembly::Plan| {
+        plan.http.allowed_hosts = vec!["proxy.internal".into()]
+    };
     let proxy = TestProxy::builder().plan(plan).start().await;
-    for host in ["127.0.0.1", "172.31.31.131:9000", "[::1]:9000", "LocalHost", "host.docker.internal:9000"] {
+    for host in [
+        "127.0.0.1",
+        "172.31.31.131:9000",
+        "[::1]:9000",
+        "LocalHost",
+        "host.docker.internal:9000",
+    ] {
         assert_eq!(
-            proxy.send_raw(&format!("GET /health HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.status,
+            proxy
+                .send_raw(&format!("GET /health HTTP/1.1\r\nhost: {host}\r\n\r\n"))
+                .await
+                .status,
             200,
             "{host}"
         );
@@ -59,25 +94,55 @@ async fn literals_own_names_and_configured_names_are_served() {
 async fn a_page_of_another_site_cannot_reach_a_door() {
     let proxy = TestProxy::start().await;
     for origin in ["http://evil.example", "null", "http://127.0.0.1:9000", ""] {
-        let request = client().post(proxy.url("/proxy/private")).header("x-proxy-token", &proxy.canaries.token);
-        let request = request.header("content-type", "application/json").header("origin", origin);
-        let answer = proxy.send(request.body(r#"{"method":"private/user-balance"}"#)).await;
+        let request = client()
+            .post(proxy.url("/proxy/private"))
+            .header("x-proxy-token", &proxy.canaries.token);
+        let request = request
+            .header("content-type", "application/json")
+            .header("origin", origin);
+        let answer = proxy
+            .send(request.body(r#"{"method":"private/user-balance"}"#))
+            .await;
         let expected = r#"{"detail":"Requests with an Origin header are not served here"}"#;
-        assert_eq!((answer.status, answer.text(), answer.outcome().as_str()), (403, expected, "refused"), "{origin}");
+        assert_eq!(
+            (answer.status, answer.text(), answer.outcome().as_str()),
+            (403, expected, "refused"),
+            "{origin}"
+        );
     }
     let preflight = client().request(http::Method::OPTIONS, proxy.url("/proxy/private"));
-    let answer = proxy.send(preflight.header("origin", "http://evil.example")).await;
+    let answer = proxy
+        .send(preflight.header("origin", "http://evil.example"))
+        .await;
     assert_eq!(answer.status, 403);
-    assert_eq!((proxy.told_refusals("status=403 why=origin"), proxy.upstream_requests()), (5, 0));
+    assert_eq!(
+        (
+            proxy.told_refusals("status=403 why=origin"),
+            proxy.upstream_requests()
+        ),
+        (5, 0)
+    );
 }
 
 #[tokio::test]
 async fn unknown_paths_are_404_for_every_verb() {
     let proxy = TestProxy::start().await;
-    for path in ["/nothing", "/proxy", "/proxy/private/", "/proxy/private/x", "/health/", "//health", "/docs"] {
+    for path in [
+        "/nothing",
+        "/proxy",
+        "/proxy/private/",
+        "/proxy/private/x",
+        "/health/",
+        "//health",
+        "/docs",
+    ] {
         for verb in [http::Method::GET, http::Method::POST] {
             let answer = proxy.send(client().request(verb, proxy.url(path))).await;
-            assert_eq!((answer.status, answer.text()), (404, r#"{"detail":"Not Found"}"#), "{path}");
+            assert_eq!(
+                (answer.status, answer.text()),
+                (404, r#"{"detail":"Not Found"}"#),
+                "{path}"
+            );
         }
     }
 }
@@ -85,14 +150,31 @@ async fn unknown_paths_are_404_for_every_verb() {
 #[tokio::test]
 async fn wrong_verbs_are_405_and_name_the_right_ones() {
     let proxy = TestProxy::start().await;
-    let cases =
-        [("/proxy/private", "GET", "POST"), ("/proxy/private", "PUT", "POST"), ("/proxy/private", "HEADX", "POST")];
-    let operations = [("/health", "POST", "GET,HEAD"), ("/ready", "DELETE", "GET,HEAD"), ("/", "PUT", "GET,HEAD")];
+    let cases = [
+        ("/proxy/private", "GET", "POST"),
+        ("/proxy/private", "PUT", "POST"),
+        ("/proxy/private", "HEADX", "POST"),
+    ];
+    let operations = [
+        ("/health", "POST", "GET,HEAD"),
+        ("/ready", "DELETE", "GET,HEAD"),
+        ("/", "PUT", "GET,HEAD"),
+    ];
     for (path, verb, allow) in cases.into_iter().chain(operations) {
         let request = client().request(verb.parse().unwrap(), proxy.url(path));
-        let answer = proxy.send(request.header("x-proxy-token", &proxy.canaries.token)).await;
-        assert_eq!((answer.status, answer.text()), (405, r#"{"detail":"Method Not Allowed"}"#), "{verb} {path}");
-        assert_eq!(answer.header("allow").as_deref(), Some(allow), "{verb} {path}");
+        let answer = proxy
+            .send(request.header("x-proxy-token", &proxy.canaries.token))
+            .await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (405, r#"{"detail":"Method Not Allowed"}"#),
+            "{verb} {path}"
+        );
+        assert_eq!(
+            answer.header("allow").as_deref(),
+            Some(allow),
+            "{verb} {path}"
+        );
         assert_eq!(answer.is_of_a_door(), path == "/proxy/private");
     }
 }
@@ -101,21 +183,39 @@ async fn wrong_verbs_are_405_and_name_the_right_ones() {
 async fn every_answer_has_a_request_id_of_ours_and_an_inbound_one_is_not_trusted() {
     let proxy = TestProxy::start().await;
     let mut ids = std::collections::HashSet::new();
-    for (path, verb) in [("/health", "GET"), ("/proxy/private", "GET"), ("/nothing", "GET"), ("/proxy/private", "POST")]
-    {
+    for (path, verb) in [
+        ("/health", "GET"),
+        ("/proxy/private", "GET"),
+        ("/nothing", "GET"),
+        ("/proxy/private", "POST"),
+    ] {
         for _ in 0..2 {
             let request = client().request(verb.parse().unwrap(), proxy.url(path));
-            let request = request.header("x-proxy-token", &proxy.canaries.token).header("x-request-id", "forged-7391");
-            let request = request.header("content-type", "application/json").body(format!(r#"{{"method":"{READ}"}}"#));
+            let request = request
+                .header("x-proxy-token", &proxy.canaries.token)
+                .header("x-request-id", "forged-7391");
+            let request = request
+                .header("content-type", "application/json")
+                .body(format!(r#"{{"method":"{READ}"}}"#));
             let answer = proxy.send(request).await;
             assert_eq!(answer.headers.get_all("x-request-id").iter().count(), 1);
             let id = answer.header("x-request-id").unwrap();
-            assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+            assert!(
+                id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{id}"
+            );
             ids.insert(id);
         }
     }
     assert_eq!(ids.len(), 8);
-    assert!(proxy.texts().iter().all(|line| !line.contains("forged-7391")), "{:?}", proxy.texts());
+    assert!(
+        proxy
+            .texts()
+            .iter()
+            .all(|line| !line.contains("forged-7391")),
+        "{:?}",
+        proxy.texts()
+    );
 }
 
 #[tokio::test]
@@ -132,12 +232,22 @@ async fn smuggled_headers_are_refused_by_the_framing_and_leave_no_record() {
     ];
     for trick in &tricks {
         let mut raw = proxy.raw().await;
-        raw.write(format!("POST /proxy/private HTTP/1.1\r\nhost: 127.0.0.1\r\n{trick}\r\n").as_bytes()).await;
+        raw.write(
+            format!("POST /proxy/private HTTP/1.1\r\nhost: 127.0.0.1\r\n{trick}\r\n").as_bytes(),
+        )
+        .await;
         assert_eq!(raw.answer().await.status, 400, "{trick:?}");
         assert!(raw.is_closed().await);
     }
     proxy.settle().await;
     assert_eq!(proxy.told_refusals("status=400 why=framing"), 6);
-    assert!(proxy.texts().iter().all(|line| !line.contains("event=call")), "{:?}", proxy.texts());
+    assert!(
+        proxy
+            .texts()
+            .iter()
+            .all(|line| !line.contains("event=call")),
+        "{:?}",
+        proxy.texts()
+    );
     assert_eq!(proxy.upstream_requests(), 0);
 }

@@ -3,7 +3,16 @@
 use std::{fs, path::Path};
 
 /// A room may use those before it and itself, none after it.
-const ROOMS: [&str; 8] = ["exchange", "gateway", "diagnosis", "http", "daemon", "sandbox", "cli", "main"];
+const ROOMS: [&str; 8] = [
+    "exchange",
+    "gateway",
+    "diagnosis",
+    "http",
+    "daemon",
+    "sandbox",
+    "cli",
+    "main",
+];
 
 /// A file of the repository: its path from the root, and its text.
 struct File {
@@ -19,13 +28,21 @@ fn root() -> &'static Path {
 fn files(below: &str) -> Vec<File> {
     let (mut found, mut open) = (Vec::new(), vec![root().join(below)]);
     while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
+        for entry in fs::read_dir(&directory)
+            .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() && !["target", ".git", "node_modules", "__pycache__", ".venv"].contains(&name.as_str()) {
+            if path.is_dir()
+                && !["target", ".git", "node_modules", "__pycache__", ".venv"]
+                    .contains(&name.as_str())
+            {
                 open.push(path);
             } else if path.is_file() && name != ".git" {
-                found.extend(fs::read_to_string(&path).ok().map(|text| File { path: relative(&path), text }));
+                found.extend(fs::read_to_string(&path).ok().map(|text| File {
+                    path: relative(&path),
+                    text,
+                }));
             }
         }
     }
@@ -34,7 +51,10 @@ fn files(below: &str) -> Vec<File> {
 }
 
 fn relative(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap().to_string_lossy().into_owned()
+    path.strip_prefix(root())
+        .unwrap()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The text without comments and without what stands in quotes.
@@ -93,12 +113,18 @@ fn expand<'a>(text: &'a str, parents: &[String], found: &mut Vec<Vec<String>>) -
                 return rest;
             }
             let rest = expand(group, parents, found).trim_start();
-            let rest = rest.strip_prefix("as ").map_or(rest, |rest| &rest[rest.find([',', '}']).unwrap_or(0)..]);
+            let rest = rest
+                .strip_prefix("as ")
+                .map_or(rest, |rest| &rest[rest.find([',', '}']).unwrap_or(0)..]);
             group = rest.strip_prefix(',').unwrap_or(rest);
-            assert!(group.starts_with(|next: char| next == '}' || next.is_whitespace() || next.is_alphabetic()));
+            assert!(group.starts_with(|next: char| next == '}'
+                || next.is_whitespace()
+                || next.is_alphabetic()));
         }
     }
-    let end = text.find(|next: char| !next.is_alphanumeric() && next != '_' && next != '*').unwrap_or(text.len());
+    let end = text
+        .find(|next: char| !next.is_alphanumeric() && next != '_' && next != '*')
+        .unwrap_or(text.len());
     let path = [parents, &[text[..end].to_owned()]].concat();
     match text[end..].strip_prefix("::") {
         Some(rest) if end > 0 => expand(rest, &path, found),
@@ -125,7 +151,11 @@ fn used(file: &File) -> Vec<Vec<String>> {
     let mut used = paths(&code, "crate::");
     used.extend(paths(&code, "crypto_proxy::"));
     let climbs = "super::".repeat(place(&file.path).1);
-    used.extend(paths(&code, &climbs).into_iter().filter(|path| rank(&path[0]).is_some()));
+    used.extend(
+        paths(&code, &climbs)
+            .into_iter()
+            .filter(|path| rank(&path[0]).is_some()),
+    );
     used
 }
 
@@ -135,9 +165,15 @@ fn rooms_use_only_rooms_before_them() {
     for file in files("src") {
         let (room, _) = place(&file.path);
         let own = if room == "lib" { continue } else { rank(room) };
-        let own = own.unwrap_or_else(|| panic!("{}: {room} is a room that the order does not know", file.path));
+        let own = own.unwrap_or_else(|| {
+            panic!(
+                "{}: {room} is a room that the order does not know",
+                file.path
+            )
+        });
         for path in used(&file) {
-            let other = rank(&path[0]).unwrap_or_else(|| panic!("{}: crate::{}", file.path, path.join("::")));
+            let other = rank(&path[0])
+                .unwrap_or_else(|| panic!("{}: crate::{}", file.path, path.join("::")));
             seen += 1;
             if other > own {
                 wrong.push(format!("{} uses {}", file.path, path.join("::")));
@@ -151,11 +187,17 @@ fn rooms_use_only_rooms_before_them() {
 #[test]
 fn the_stand_in_verifies_by_code_of_its_own() {
     let (mut wrong, mut seen) = (Vec::new(), 0);
-    for file in files("src").iter().filter(|file| place(&file.path).0 == "sandbox") {
+    for file in files("src")
+        .iter()
+        .filter(|file| place(&file.path).0 == "sandbox")
+    {
         for path in used(file) {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             seen += 1;
-            if !matches!(path.as_slice(), ["exchange", "methods" | "codes", ..] | ["sandbox", ..]) {
+            if !matches!(
+                path.as_slice(),
+                ["exchange", "methods" | "codes", ..] | ["sandbox", ..]
+            ) {
                 wrong.push(format!("{} uses {}", file.path, path.join("::")));
             }
         }
@@ -164,7 +206,12 @@ fn the_stand_in_verifies_by_code_of_its_own() {
 }
 
 /// What would tell where this was written, taken apart so that this file does not hold it.
-const NEVER_NAMED: [(&str, &str); 4] = [("/wo", "rk/"), ("../sha", "red"), ("/ro", "ot/"), ("/shared/des", "ign")];
+const NEVER_NAMED: [(&str, &str); 4] = [
+    ("/wo", "rk/"),
+    ("../sha", "red"),
+    ("/ro", "ot/"),
+    ("/shared/des", "ign"),
+];
 
 #[test]
 fn no_file_names_a_place_on_the_machine_it_was_written_on() {
@@ -189,7 +236,11 @@ fn nothing_that_looks_like_a_real_secret_is_in_any_file() {
             let end = rest.find(|next: char| !next.is_ascii_alphanumeric() && !"-_".contains(next));
             let rest = &rest[..end.unwrap_or(rest.len())];
             if rest.len() >= 8 && !rest.to_ascii_lowercase().contains("invented") {
-                wrong.push(format!("{}: {start} and {} characters", file.path, rest.len()));
+                wrong.push(format!(
+                    "{}: {start} and {} characters",
+                    file.path,
+                    rest.len()
+                ));
             }
         }
     }
@@ -198,16 +249,44 @@ fn nothing_that_looks_like_a_real_secret_is_in_any_file() {
 
 #[test]
 fn the_reader_of_imports_sees_groups_renames_inline_paths_and_no_comments() {
-    let file = |path: &str, text: &str| File { path: path.to_owned(), text: text.to_owned() };
+    let file = |path: &str, text: &str| File {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
     let seen = |path: &str, text: &str| {
-        used(&file(path, text)).iter().map(|path| path.join("::")).collect::<Vec<_>>().join(" ")
+        used(&file(path, text))
+            .iter()
+            .map(|path| path.join("::"))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(
-        seen("src/http.rs", "use crate::{\n    a::{B, c::{self, D as _}},\n    e::F as G,\n};\n"),
+        seen(
+            "src/http.rs",
+            "use crate::{\n    a::{B, c::{self, D as _}},\n    e::F as G,\n};\n"
+        ),
         "a::B a::c::self a::c::D e::F"
     );
-    assert_eq!(seen("src/http.rs", "let x = crate::cli::run(\"crate::no\"); // crate::no"), "cli::run");
-    assert_eq!(seen("src/gateway/nonce.rs", "use super::super::http::Tally; use super::clock::X;"), "http::Tally");
-    assert_eq!(seen("src/gateway/nonce.rs", "let quote = '\"'; fn f(_: &'_ crate::x::Y) {}"), "x::Y");
+    assert_eq!(
+        seen(
+            "src/http.rs",
+            "let x = crate::cli::run(\"crate::no\"); // crate::no"
+        ),
+        "cli::run"
+    );
+    assert_eq!(
+        seen(
+            "src/gateway/nonce.rs",
+            "use super::super::http::Tally; use super::clock::X;"
+        ),
+        "http::Tally"
+    );
+    assert_eq!(
+        seen(
+            "src/gateway/nonce.rs",
+            "let quote = '\"'; fn f(_: &'_ crate::x::Y) {}"
+        ),
+        "x::Y"
+    );
     assert_eq!(seen("src/main.rs", "crypto_proxy::cli::run()"), "cli::run");
 }

@@ -28,8 +28,15 @@ impl Timed {
         let real_ms = Clock::system().now_ms();
         let clock = Arc::new(AtomicU64::new(real_ms + millis(ahead)));
         let set = Clock::set_by(Arc::clone(&clock));
-        let proxy = TestProxy::builder().plan(|plan| plan.clock = set).start().await;
-        Self { proxy, clock, real_ms }
+        let proxy = TestProxy::builder()
+            .plan(|plan| plan.clock = set)
+            .start()
+            .await;
+        Self {
+            proxy,
+            clock,
+            real_ms,
+        }
     }
 
     fn step_back(&self, by: Duration) {
@@ -43,8 +50,18 @@ impl Timed {
     /// A call, and the nonce that it went out with.
     async fn call(&self) -> (Answer, u64) {
         let answer = self.proxy.call(BALANCE, json!({})).await;
-        let last = self.proxy.exchange().received().pop().expect("the stand-in received it");
-        (answer, last.json().expect("JSON")["nonce"].as_u64().expect("a nonce"))
+        let last = self
+            .proxy
+            .exchange()
+            .received()
+            .pop()
+            .expect("the stand-in received it");
+        (
+            answer,
+            last.json().expect("JSON")["nonce"]
+                .as_u64()
+                .expect("a nonce"),
+        )
     }
 
     async fn accepted(&self) -> u64 {
@@ -54,7 +71,11 @@ impl Timed {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.proxy.texts().into_iter().filter(|text| text.contains("the clock stepped back")).collect()
+        self.proxy
+            .texts()
+            .into_iter()
+            .filter(|text| text.contains("the clock stepped back"))
+            .collect()
     }
 }
 
@@ -78,7 +99,10 @@ async fn a_clock_that_steps_back_ten_seconds_does_not_lower_the_nonce() {
     let timed = Timed::ahead(Duration::ZERO).await;
     let before = timed.accepted().await;
     timed.step_back(Duration::from_secs(10));
-    assert_eq!([timed.accepted().await, timed.accepted().await], [before + 1, before + 2]);
+    assert_eq!(
+        [timed.accepted().await, timed.accepted().await],
+        [before + 1, before + 2]
+    );
     assert!(timed.warnings().is_empty());
 }
 
@@ -102,33 +126,67 @@ async fn a_clock_an_hour_ahead_signs_as_it_stands_and_the_skew_shows_everywhere(
     let timed = Timed::ahead(Duration::from_secs(3600)).await;
     for number in 0..3 {
         let (answer, nonce) = timed.call().await;
-        assert_eq!(nonce, timed.now_ms() + number, "the proxy does not correct its clock");
-        assert_eq!((answer.status, answer.outcome().as_str()), (200, "answered"));
+        assert_eq!(
+            nonce,
+            timed.now_ms() + number,
+            "the proxy does not correct its clock"
+        );
+        assert_eq!(
+            (answer.status, answer.outcome().as_str()),
+            (200, "answered")
+        );
         assert_eq!(answer.inner()["code"], 40102, "{}", answer.text());
-        let records = timed.proxy.records_of(&answer.header("x-request-id").unwrap());
-        let skew: Option<i64> = records[0].field("CRYPTO_SKEW_MS").map(|skew| skew.parse().unwrap());
+        let records = timed
+            .proxy
+            .records_of(&answer.header("x-request-id").unwrap());
+        let skew: Option<i64> = records[0]
+            .field("CRYPTO_SKEW_MS")
+            .map(|skew| skew.parse().unwrap());
         if number == 0 {
             assert_eq!(skew, None, "one answer is no estimate");
         } else {
             let skew = skew.expect("two answers are");
             assert!((-3_601_000..=-3_594_000).contains(&skew), "{skew}");
-            assert!(records[0].text().contains(" skew_ms=-3"), "{}", records[0].text());
+            assert!(
+                records[0].text().contains(" skew_ms=-3"),
+                "{}",
+                records[0].text()
+            );
         }
     }
-    assert_eq!(timed.proxy.exchange().count(BALANCE), 3, "nothing is sent again");
-    let ready = timed.proxy.send(crate::support::client().get(timed.proxy.url("/ready"))).await;
-    assert_eq!((ready.status, &ready.json()["ready"]), (200, &Value::Bool(true)), "a warning, never a refusal");
+    assert_eq!(
+        timed.proxy.exchange().count(BALANCE),
+        3,
+        "nothing is sent again"
+    );
+    let ready = timed
+        .proxy
+        .send(crate::support::client().get(timed.proxy.url("/ready")))
+        .await;
+    assert_eq!(
+        (ready.status, &ready.json()["ready"]),
+        (200, &Value::Bool(true)),
+        "a warning, never a refusal"
+    );
     let warnings = ready.json()["warnings"].to_string();
-    assert!(warnings.contains("the clock differs from the exchange's by 5 s or more"), "{warnings}");
+    assert!(
+        warnings.contains("the clock differs from the exchange's by 5 s or more"),
+        "{warnings}"
+    );
 }
 
 #[tokio::test]
 async fn a_clock_in_order_is_no_warning() {
     let timed = Timed::ahead(Duration::ZERO).await;
     for _ in 0..3 {
-        timed.clock.store(Clock::system().now_ms(), Ordering::Relaxed);
+        timed
+            .clock
+            .store(Clock::system().now_ms(), Ordering::Relaxed);
         timed.accepted().await;
     }
-    let ready = timed.proxy.send(crate::support::client().get(timed.proxy.url("/ready"))).await;
+    let ready = timed
+        .proxy
+        .send(crate::support::client().get(timed.proxy.url("/ready")))
+        .await;
     assert_eq!(ready.json(), json!({ "ready": true }));
 }

@@ -21,16 +21,24 @@ async fn ready(proxy: &TestProxy) -> (u16, String) {
 async fn health_answers_as_documented_and_names_no_outcome() {
     let proxy = TestProxy::start().await;
     let answer = ask(&proxy, "/health").await;
-    assert_eq!((answer.status, answer.text()), (200, r#"{"status":"healthy","service":"crypto-proxy"}"#));
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, r#"{"status":"healthy","service":"crypto-proxy"}"#)
+    );
     assert_eq!(answer.headers.len(), 5, "{:?}", answer.headers);
-    assert!(proxy.texts().iter().all(|line| !line.contains("event=")), "{:?}", proxy.texts());
+    assert!(
+        proxy.texts().iter().all(|line| !line.contains("event=")),
+        "{:?}",
+        proxy.texts()
+    );
 }
 
 #[tokio::test]
 async fn the_root_names_the_proxy_and_its_version() {
     let proxy = TestProxy::start().await;
     let answer = ask(&proxy, "/").await;
-    let expected = json!({ "message": "Crypto.com Signer Proxy", "version": env!("CARGO_PKG_VERSION") });
+    let expected =
+        json!({ "message": "Crypto.com Signer Proxy", "version": env!("CARGO_PKG_VERSION") });
     assert_eq!((answer.status, answer.json()), (200, expected));
 }
 
@@ -57,7 +65,13 @@ async fn answers_that_cannot_be_passed_on_do_not_make_the_exchange_unreachable()
     }
     assert_eq!(ready(&proxy).await.0, 200);
     for _ in 0..3 {
-        assert_eq!(proxy.pass_on(Canned::json(302, "{}").header("location", "/login")).await.status, 502);
+        assert_eq!(
+            proxy
+                .pass_on(Canned::json(302, "{}").header("location", "/login"))
+                .await
+                .status,
+            502
+        );
     }
     assert_eq!(ready(&proxy).await.0, 503);
 }
@@ -66,7 +80,13 @@ async fn answers_that_cannot_be_passed_on_do_not_make_the_exchange_unreachable()
 async fn refusals_of_ours_say_nothing_about_the_exchange() {
     let proxy = TestProxy::start().await;
     for _ in 0..4 {
-        assert_eq!(proxy.call_text("private/create-withdrawal", "{}").await.status, 403);
+        assert_eq!(
+            proxy
+                .call_text("private/create-withdrawal", "{}")
+                .await
+                .status,
+            403
+        );
     }
     assert_eq!(ready(&proxy).await.0, 200);
 }
@@ -75,7 +95,10 @@ async fn refusals_of_ours_say_nothing_about_the_exchange() {
 async fn ready_is_503_while_draining_and_health_is_not() {
     let proxy = TestProxy::start().await;
     proxy.gateway.drain();
-    assert_eq!(ready(&proxy).await, (503, r#"{"because":["draining"],"ready":false}"#.to_owned()));
+    assert_eq!(
+        ready(&proxy).await,
+        (503, r#"{"because":["draining"],"ready":false}"#.to_owned())
+    );
     assert_eq!(ask(&proxy, "/health").await.status, 200);
 }
 
@@ -89,7 +112,13 @@ async fn drift_and_standing_warnings_are_told_under_200() {
     let proxy = TestProxy::builder().plan(plan).start().await;
     let observed = proxy.gateway.observed();
     observed.note_outbound("203.0.113.7".parse().unwrap());
-    assert_eq!(ready(&proxy).await, (200, r#"{"ready":true,"warnings":["the token was published"]}"#.to_owned()));
+    assert_eq!(
+        ready(&proxy).await,
+        (
+            200,
+            r#"{"ready":true,"warnings":["the token was published"]}"#.to_owned()
+        )
+    );
     observed.note_outbound("198.51.100.4".parse().unwrap());
     let drift = "outbound address 198.51.100.4 is not among CRYPTO_EXPECTED_IP";
     let expected = json!({ "ready": true, "warnings": ["the token was published", drift] });
@@ -98,13 +127,19 @@ async fn drift_and_standing_warnings_are_told_under_200() {
 
 #[tokio::test]
 async fn a_clock_far_from_the_exchanges_is_a_warning_and_nothing_is_refused() {
-    let proxy = TestProxy::builder().exchange(|exchange| exchange.clock_offset_ms = 20_000).start().await;
+    let proxy = TestProxy::builder()
+        .exchange(|exchange| exchange.clock_offset_ms = 20_000)
+        .start()
+        .await;
     for _ in 0..2 {
         assert_eq!(ready(&proxy).await.1, r#"{"ready":true}"#);
         assert_eq!(proxy.call_text(READ, "{}").await.inner()["code"], 0);
     }
-    let warning = r#"{"ready":true,"warnings":["the clock differs from the exchange's by 5 s or more"]}"#;
+    let warning =
+        r#"{"ready":true,"warnings":["the clock differs from the exchange's by 5 s or more"]}"#;
     assert_eq!(ready(&proxy).await, (200, warning.to_owned()));
-    proxy.exchange().change(|exchange| exchange.clock_offset_ms = 90_000);
+    proxy
+        .exchange()
+        .change(|exchange| exchange.clock_offset_ms = 90_000);
     assert_eq!(proxy.call_text(READ, "{}").await.inner()["code"], 40102);
 }

@@ -18,11 +18,19 @@ const INCONCLUSIVE: Option<&str> = Some("inconclusive_answer");
 #[tokio::test]
 async fn codes_that_tell_what_became_of_the_call_are_answered() {
     let proxy = TestProxy::start().await;
-    for code in [0, 204, 306, 40101, 40102, 40103, 42901, 40401, 43003, 43012, 140_001] {
+    for code in [
+        0, 204, 306, 40101, 40102, 40103, 42901, 40401, 43003, 43012, 140_001,
+    ] {
         let answer = proxy.meet(Fault::code(code)).await;
-        assert_eq!((answer.status, &answer.inner()["code"]), (200, &code.into()));
+        assert_eq!(
+            (answer.status, &answer.inner()["code"]),
+            (200, &code.into())
+        );
         proxy.assert_outcome(&answer, "answered", None);
-        assert_eq!(proxy.record(&answer).field("CRYPTO_CODE"), Some(&*code.to_string()));
+        assert_eq!(
+            proxy.record(&answer).field("CRYPTO_CODE"),
+            Some(&*code.to_string())
+        );
     }
 }
 
@@ -33,7 +41,10 @@ async fn codes_that_do_not_are_passed_on_all_the_same_and_are_unknown() {
         for status in [200, 400, 500] {
             let body = format!(r#"{{"code":{code},"message":"x"}}"#);
             let answer = proxy.pass_on(Canned::json(status, body.clone())).await;
-            assert_eq!(answer.text(), format!(r#"{{"status":{status},"body":{body},"rid":1}}"#));
+            assert_eq!(
+                answer.text(),
+                format!(r#"{{"status":{status},"body":{body},"rid":1}}"#)
+            );
             proxy.assert_outcome(&answer, "unknown", INCONCLUSIVE);
         }
     }
@@ -47,7 +58,11 @@ async fn the_code_decides_and_never_the_http_status() {
         let answer = proxy.pass_on(Canned::json(status, r#"{"code":306}"#)).await;
         proxy.assert_outcome(&answer, "answered", None);
     }
-    proxy.assert_outcome(&proxy.pass_on(Canned::html(200, "<html>")).await, "unknown", INCONCLUSIVE);
+    proxy.assert_outcome(
+        &proxy.pass_on(Canned::html(200, "<html>")).await,
+        "unknown",
+        INCONCLUSIVE,
+    );
 }
 
 #[tokio::test]
@@ -70,7 +85,10 @@ async fn a_code_may_be_a_string_and_may_not_contradict_itself() {
     ];
     for (body, word) in cases {
         let answer = proxy.pass_on(Canned::json(200, body)).await;
-        assert_eq!(answer.text(), format!(r#"{{"status":200,"body":{body},"rid":1}}"#));
+        assert_eq!(
+            answer.text(),
+            format!(r#"{{"status":200,"body":{body},"rid":1}}"#)
+        );
         proxy.assert_outcome(&answer, word, INCONCLUSIVE.filter(|_| word == "unknown"));
     }
 }
@@ -78,15 +96,25 @@ async fn a_code_may_be_a_string_and_may_not_contradict_itself() {
 #[tokio::test]
 async fn a_refused_connection_is_a_502_and_not_sent() {
     let (_kept, address) = refusing_address();
-    let proxy = TestProxy::builder().base(format!("http://{address}/exchange/v1")).start().await;
+    let proxy = TestProxy::builder()
+        .base(format!("http://{address}/exchange/v1"))
+        .start()
+        .await;
     let answer = proxy.call_text(READ, "{}").await;
     let expected = r#"{"status":502,"body":{"error":"Crypto.com API error: no connection to the exchange could be made","outcome":"not_sent"},"rid":1}"#;
     assert_eq!((answer.status, answer.text()), (502, expected));
     proxy.assert_outcome(&answer, "not_sent", Some("connect"));
-    assert!(proxy.record(&answer).text().contains(" response_status=502 outcome=not_sent why=connect "));
+    assert!(
+        proxy
+            .record(&answer)
+            .text()
+            .contains(" response_status=502 outcome=not_sent why=connect ")
+    );
 }
 
-fn resolver(lookup: impl Fn() -> std::io::Result<Vec<std::net::IpAddr>> + Send + Sync + Clone + 'static) -> Resolver {
+fn resolver(
+    lookup: impl Fn() -> std::io::Result<Vec<std::net::IpAddr>> + Send + Sync + Clone + 'static,
+) -> Resolver {
     Resolver::with_lookup(Arc::new(move |_| {
         let lookup = lookup.clone();
         Box::pin(async move { lookup() })
@@ -97,9 +125,15 @@ fn resolver(lookup: impl Fn() -> std::io::Result<Vec<std::net::IpAddr>> + Send +
 async fn a_name_without_an_address_is_a_502_and_not_sent() {
     let nowhere = resolver(|| Err(std::io::ErrorKind::NotFound.into()));
     let builder = TestProxy::builder().base("http://localhost:9/exchange/v1");
-    let proxy = builder.plan(move |plan| plan.resolver = nowhere).start().await;
+    let proxy = builder
+        .plan(move |plan| plan.resolver = nowhere)
+        .start()
+        .await;
     let answer = proxy.call_text("private/create-order", "{}").await;
-    assert_eq!((answer.status, answer.header("x-proxy-client-oid")), (502, None));
+    assert_eq!(
+        (answer.status, answer.header("x-proxy-client-oid")),
+        (502, None)
+    );
     proxy.assert_outcome(&answer, "not_sent", Some("dns"));
 }
 
@@ -108,9 +142,13 @@ async fn a_deadline_before_there_is_a_connection_is_a_504_and_not_sent() {
     let silent = Resolver::with_lookup(Arc::new(|_| Box::pin(std::future::pending())));
     let total = Duration::from_millis(100);
     let builder = TestProxy::builder().base("http://localhost:9/exchange/v1");
-    let proxy = builder.plan(move |plan| (plan.resolver, plan.pipeline.deadline) = (silent, total)).start().await;
+    let proxy = builder
+        .plan(move |plan| (plan.resolver, plan.pipeline.deadline) = (silent, total))
+        .start()
+        .await;
     let answer = proxy.call_text(READ, "{}").await;
-    let expected = r#"{"status":504,"body":{"error":"Crypto.com API timeout","outcome":"not_sent"},"rid":1}"#;
+    let expected =
+        r#"{"status":504,"body":{"error":"Crypto.com API timeout","outcome":"not_sent"},"rid":1}"#;
     assert_eq!((answer.status, answer.text()), (504, expected));
     proxy.assert_outcome(&answer, "not_sent", Some("deadline"));
 }
@@ -120,8 +158,10 @@ async fn a_connection_that_takes_too_long_is_a_504_and_not_sent() {
     let silent = Resolver::with_lookup(Arc::new(|_| Box::pin(std::future::pending())));
     let connect = Duration::from_millis(100);
     let builder = TestProxy::builder().base("http://localhost:9/exchange/v1");
-    let proxy =
-        builder.plan(move |plan| (plan.resolver, plan.upstream.connect_deadline) = (silent, connect)).start().await;
+    let proxy = builder
+        .plan(move |plan| (plan.resolver, plan.upstream.connect_deadline) = (silent, connect))
+        .start()
+        .await;
     let answer = proxy.call_text(READ, "{}").await;
     assert_eq!(answer.status, 504);
     proxy.assert_outcome(&answer, "not_sent", Some("connect_deadline"));
@@ -131,13 +171,23 @@ async fn a_connection_that_takes_too_long_is_a_504_and_not_sent() {
 async fn a_defect_of_ours_is_a_500_with_one_record_and_the_process_lives_on() {
     let broken = Resolver::with_lookup(Arc::new(|_| panic!("PAYLOAD7391")));
     let builder = TestProxy::builder().base("http://localhost:9/exchange/v1");
-    let proxy = builder.plan(move |plan| plan.resolver = broken).start().await;
+    let proxy = builder
+        .plan(move |plan| plan.resolver = broken)
+        .start()
+        .await;
     for _ in 0..2 {
         let answer = proxy.call_text(READ, "{}").await;
         let expected = r#"{"status":500,"body":{"error":"Proxy error: internal error; the log names the place","outcome":"not_sent"},"rid":1}"#;
         assert_eq!((answer.status, answer.text()), (500, expected));
         proxy.assert_outcome(&answer, "not_sent", Some("defect"));
     }
-    assert!(proxy.texts().iter().all(|line| !line.contains("PAYLOAD7391")), "{:?}", proxy.texts());
+    assert!(
+        proxy
+            .texts()
+            .iter()
+            .all(|line| !line.contains("PAYLOAD7391")),
+        "{:?}",
+        proxy.texts()
+    );
     assert_eq!(proxy.gateway.in_flight(), 0);
 }

@@ -20,17 +20,31 @@ async fn policy_names_the_method_the_rule_and_the_setting() {
     let change = |policy: &mut crypto_proxy::gateway::policy::Policy| {
         policy.deny_methods.insert("private/cancel-order".into());
         policy.deny_classes.insert(Class::AccountAdmin);
-        policy.allow_methods.insert("private/create-subaccount-transfer".into());
+        policy
+            .allow_methods
+            .insert("private/create-subaccount-transfer".into());
     };
     let proxy = TestProxy::builder().policy(change).start().await;
     let cases = [
-        ("private/create-withdrawal", "class transfer is not allowed; policy.allow_methods = [\"private/create-withd"),
-        ("private/create-withdrawal", "policy.allow_classes = [\"transfer\"]"),
+        (
+            "private/create-withdrawal",
+            "class transfer is not allowed; policy.allow_methods = [\"private/create-withd",
+        ),
+        (
+            "private/create-withdrawal",
+            "policy.allow_classes = [\"transfer\"]",
+        ),
         ("private/staking/stake", "class products"),
         ("private/cancel-order", "listed in policy.deny_methods"),
-        ("private/change-account-leverage", "listed in policy.deny_classes"),
+        (
+            "private/change-account-leverage",
+            "listed in policy.deny_classes",
+        ),
         ("private/not-invented-yet", "not in the catalogue"),
-        ("private/not-invented-yet", "policy.allow_methods = [\"private/not-invented-yet\"]"),
+        (
+            "private/not-invented-yet",
+            "policy.allow_methods = [\"private/not-invented-yet\"]",
+        ),
         ("public/get-tickers", "public methods need no signature"),
         ("public/auth", "public methods need no signature"),
         ("private/set-cancel-on-disconnect", "on WebSockets only"),
@@ -45,28 +59,53 @@ async fn policy_names_the_method_the_rule_and_the_setting() {
         proxy.assert_outcome(&answer, "refused", Some("denied"));
     }
     assert_eq!(proxy.upstream_requests(), 0);
-    assert_ne!(proxy.call("private/create-subaccount-transfer", json!({})).await.status, 403);
+    assert_ne!(
+        proxy
+            .call("private/create-subaccount-transfer", json!({}))
+            .await
+            .status,
+        403
+    );
 }
 
 #[tokio::test]
 async fn without_room_a_call_is_refused_at_once_and_health_still_answers() {
-    let proxy = TestProxy::builder().plan(|plan| plan.pipeline.max_in_flight = 1).start().await;
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.pipeline.max_in_flight = 1)
+        .start()
+        .await;
     proxy.exchange().script(ORDER, Fault::hang_after());
     let meanwhile = async {
         proxy.exchange().wait_received(ORDER, 1).await;
         // The first call is released only after these answers, so nobody waited for it.
         let answer = proxy.call_text(READ, "{}").await;
-        assert_eq!((answer.status, answer.header("retry-after").as_deref()), (503, Some("1")));
-        assert!(error(&answer).contains("1 calls are under way already (calls.max_in_flight)"), "{}", answer.text());
+        assert_eq!(
+            (answer.status, answer.header("retry-after").as_deref()),
+            (503, Some("1"))
+        );
+        assert!(
+            error(&answer).contains("1 calls are under way already (calls.max_in_flight)"),
+            "{}",
+            answer.text()
+        );
         proxy.assert_outcome(&answer, "refused", Some("no_room"));
         for path in ["/health", "/ready"] {
-            assert_eq!(proxy.send(crate::support::client().get(proxy.url(path))).await.status, 200);
+            assert_eq!(
+                proxy
+                    .send(crate::support::client().get(proxy.url(path)))
+                    .await
+                    .status,
+                200
+            );
         }
         proxy.exchange().release();
     };
     let (first, ()) = tokio::join!(proxy.call(ORDER, order()), meanwhile);
     assert_eq!(first.outcome(), "answered");
-    assert_eq!((proxy.exchange().count(READ), proxy.gateway.in_flight()), (0, 0));
+    assert_eq!(
+        (proxy.exchange().count(READ), proxy.gateway.in_flight()),
+        (0, 0)
+    );
     assert_eq!(proxy.call_text(READ, "{}").await.outcome(), "answered");
 }
 
@@ -75,7 +114,10 @@ async fn while_stopping_new_calls_are_refused() {
     let proxy = TestProxy::start().await;
     proxy.gateway.drain();
     let answer = proxy.call(ORDER, order()).await;
-    assert_eq!((answer.status, answer.header("retry-after").as_deref()), (503, Some("1")));
+    assert_eq!(
+        (answer.status, answer.header("retry-after").as_deref()),
+        (503, Some("1"))
+    );
     let expected = r#"{"status":503,"body":{"error":"Proxy refused: the proxy is stopping; nothing was sent, try again shortly","outcome":"refused"},"rid":1}"#;
     assert_eq!(answer.text(), expected);
     proxy.assert_outcome(&answer, "refused", Some("draining"));
@@ -91,12 +133,18 @@ fn head(proxy: &TestProxy) -> String {
 
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_refused_by_its_announcement_and_by_its_bytes() {
-    let proxy = TestProxy::builder().plan(|plan| plan.http.max_body_bytes = 64).start().await;
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.http.max_body_bytes = 64)
+        .start()
+        .await;
     let fits = format!(r#"{{"method":"{READ}"}}{}"#, " ".repeat(31));
     assert_eq!((fits.len(), proxy.post(&fits).await.status), (64, 200));
     let chunk = format!("{:x}\r\n{}\r\n", 65, " ".repeat(65));
     let announced = format!("{}content-length: 65\r\n\r\n", head(&proxy));
-    for request in [announced, format!("{}transfer-encoding: chunked\r\n\r\n{chunk}", head(&proxy))] {
+    for request in [
+        announced,
+        format!("{}transfer-encoding: chunked\r\n\r\n{chunk}", head(&proxy)),
+    ] {
         let answer = proxy.send_raw(&request).await;
         let expected = r#"{"detail":"The body is too long (listener.max_body_bytes)"}"#;
         assert_eq!((answer.status, answer.text()), (413, expected));
@@ -108,9 +156,13 @@ async fn a_body_beyond_the_limit_is_refused_by_its_announcement_and_by_its_bytes
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_refused_after_its_deadline() {
-    let proxy = TestProxy::builder().plan(|plan| plan.http.body_deadline = Duration::from_millis(50)).start().await;
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.http.body_deadline = Duration::from_millis(50))
+        .start()
+        .await;
     let mut raw = proxy.raw().await;
-    raw.write(format!("{}content-length: 100\r\n\r\n{{\"method\":", head(&proxy)).as_bytes()).await;
+    raw.write(format!("{}content-length: 100\r\n\r\n{{\"method\":", head(&proxy)).as_bytes())
+        .await;
     let answer = raw.answer().await;
     proxy.check(&answer);
     let expected = r#"{"detail":"The body did not arrive in time (listener.body_deadline_ms)"}"#;
@@ -121,9 +173,13 @@ async fn a_body_that_does_not_arrive_is_refused_after_its_deadline() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_leaves_one_record_and_no_call() {
-    let proxy = TestProxy::builder().plan(|plan| plan.http.body_deadline = PATIENCE * 10).start().await;
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.http.body_deadline = PATIENCE * 10)
+        .start()
+        .await;
     let mut raw = proxy.raw().await;
-    raw.write(format!("{}content-length: 100\r\n\r\n{{\"method\":", head(&proxy)).as_bytes()).await;
+    raw.write(format!("{}content-length: 100\r\n\r\n{{\"method\":", head(&proxy)).as_bytes())
+        .await;
     drop(raw);
     let line = proxy.wait_line(&["event=call FAIL", " method=none "]).await;
     assert_eq!(line.field("CRYPTO_OUTCOME"), Some("refused"));

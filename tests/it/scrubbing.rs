@@ -22,7 +22,9 @@ async fn echoing(content_type: &'static str) -> (SocketAddr, mpsc::UnboundedRece
             let body = read_body(&mut stream).await;
             let original = serde_json::to_string(&body).unwrap();
             let echo = format!(r#"{{"code":40101,"original":{original},"request":{body}}}"#);
-            let head = format!("HTTP/1.1 401 Unauthorized\r\ncontent-type: {content_type}\r\nconnection: close");
+            let head = format!(
+                "HTTP/1.1 401 Unauthorized\r\ncontent-type: {content_type}\r\nconnection: close"
+            );
             let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{echo}", echo.len());
             stream.write_all(answer.as_bytes()).await.unwrap();
             bodies.send(body).unwrap();
@@ -43,11 +45,17 @@ async fn read_body(stream: &mut TcpStream) -> String {
 
 async fn echoed(content_type: &'static str) -> (TestProxy, Answer, String) {
     let (address, mut received) = echoing(content_type).await;
-    let proxy = TestProxy::builder().base(format!("http://{address}/exchange/v1")).start().await;
+    let proxy = TestProxy::builder()
+        .base(format!("http://{address}/exchange/v1"))
+        .start()
+        .await;
     let answer = proxy.call_text(READ, "{}").await;
     let request: Value = serde_json::from_str(&received.recv().await.unwrap()).unwrap();
     let signature = request["sig"].as_str().unwrap().to_owned();
-    assert_eq!((signature.len(), request["api_key"].as_str()), (64, Some(&*proxy.canaries.key)));
+    assert_eq!(
+        (signature.len(), request["api_key"].as_str()),
+        (64, Some(&*proxy.canaries.key))
+    );
     (proxy, answer, signature)
 }
 
@@ -55,12 +63,20 @@ async fn echoed(content_type: &'static str) -> (TestProxy, Answer, String) {
 async fn an_echoed_request_loses_key_and_signature_and_stays_json() {
     let (proxy, answer, signature) = echoed("application/json").await;
     let inner = answer.inner();
-    assert_eq!(inner["request"]["api_key"], "*".repeat(proxy.canaries.key.len()));
+    assert_eq!(
+        inner["request"]["api_key"],
+        "*".repeat(proxy.canaries.key.len())
+    );
     assert_eq!(inner["request"]["sig"], "*".repeat(64));
     let original: Value = serde_json::from_str(inner["original"].as_str().unwrap()).unwrap();
     assert_eq!(original, inner["request"]);
     assert!(!answer.text().contains(&signature));
-    assert!(proxy.record(&answer).text().contains(" code=40101 outcome=answered scrubbed "));
+    assert!(
+        proxy
+            .record(&answer)
+            .text()
+            .contains(" code=40101 outcome=answered scrubbed ")
+    );
 }
 
 #[tokio::test]
@@ -79,9 +95,14 @@ async fn an_echo_that_is_not_json_is_scrubbed_as_well() {
 async fn no_signature_stands_in_any_line() {
     let (proxy, _, signature) = echoed("application/json").await;
     let lines = proxy.lines.lines();
-    let all = lines.iter().map(|line| format!("{} {:?}", line.text(), line.fields().collect::<Vec<_>>()));
+    let all = lines
+        .iter()
+        .map(|line| format!("{} {:?}", line.text(), line.fields().collect::<Vec<_>>()));
     let all = all.collect::<String>();
-    assert!(all.contains("event=signing") && !all.contains(&signature[..8]), "{all}");
+    assert!(
+        all.contains("event=signing") && !all.contains(&signature[..8]),
+        "{all}"
+    );
 }
 
 #[tokio::test]
@@ -91,7 +112,10 @@ async fn the_api_secret_is_overwritten_wherever_it_stands() {
     let body = format!(r#"{{"code":0,"message":"{secret}{secret}","{secret}":[ "x{secret}y" ]}}"#);
     let answer = proxy.pass_on(Canned::json(200, body.clone())).await;
     let expected = body.replace(secret.as_str(), &"*".repeat(secret.len()));
-    assert_eq!(answer.text(), format!(r#"{{"status":200,"body":{expected},"rid":1}}"#));
+    assert_eq!(
+        answer.text(),
+        format!(r#"{{"status":200,"body":{expected},"rid":1}}"#)
+    );
     assert!(proxy.record(&answer).text().contains(" scrubbed "));
 }
 

@@ -28,11 +28,17 @@ fn loopback() -> Address {
 }
 
 fn settings(listen: Vec<Address>) -> Settings {
-    Settings { listen, ..Settings::default() }
+    Settings {
+        listen,
+        ..Settings::default()
+    }
 }
 
 async fn listening_at(listen: Vec<Address>) -> TestProxy {
-    TestProxy::builder().plan(|plan| plan.server.listen = listen).start().await
+    TestProxy::builder()
+        .plan(|plan| plan.server.listen = listen)
+        .start()
+        .await
 }
 
 fn unix(directory: &TempDir) -> Address {
@@ -40,7 +46,9 @@ fn unix(directory: &TempDir) -> Address {
 }
 
 fn path(address: &Address) -> &Path {
-    let Address::Unix(path) = address else { panic!("{address:?} is no unix socket") };
+    let Address::Unix(path) = address else {
+        panic!("{address:?} is no unix socket")
+    };
     path
 }
 
@@ -53,12 +61,16 @@ async fn every_address_serves_and_every_one_closes_at_the_end() {
     let addresses = proxy.addresses.clone();
     assert_eq!(addresses.len(), 4);
     for address in &addresses {
-        systemd::probe(address).await.unwrap_or_else(|error| panic!("{address:?}: {error}"));
+        systemd::probe(address)
+            .await
+            .unwrap_or_else(|error| panic!("{address:?}: {error}"));
     }
     for address in &addresses {
         if let Address::Tcp(address) = address {
             let mut caller = Connection::tcp(*address).await;
-            caller.write(&proxy.request("private/user-balance", &json!({}))).await;
+            caller
+                .write(&proxy.request("private/user-balance", &json!({})))
+                .await;
             let answer = caller.answer().await;
             proxy.check(&answer);
             assert_eq!(answer.outcome(), "answered");
@@ -66,7 +78,10 @@ async fn every_address_serves_and_every_one_closes_at_the_end() {
     }
     proxy.stop().await;
     for address in &addresses {
-        assert!(systemd::probe(address).await.is_err(), "{address:?} still answers");
+        assert!(
+            systemd::probe(address).await.is_err(),
+            "{address:?} still answers"
+        );
     }
     assert!(!path(&socket).exists(), "the socket's file is gone");
 }
@@ -80,10 +95,15 @@ async fn a_unix_socket_is_0660_and_serves_calls_like_any_address() {
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o660);
     let mut caller = Connection::unix(path(&socket)).await;
-    caller.write(&proxy.request("private/user-balance", &json!({}))).await;
+    caller
+        .write(&proxy.request("private/user-balance", &json!({})))
+        .await;
     let answer = caller.answer().await;
     proxy.check(&answer);
-    assert_eq!((answer.status, answer.outcome().as_str()), (200, "answered"));
+    assert_eq!(
+        (answer.status, answer.outcome().as_str()),
+        (200, "answered")
+    );
 }
 
 #[tokio::test]
@@ -105,8 +125,12 @@ async fn refusals_over_a_unix_socket_are_counted_under_its_own_name() {
     assert_eq!(caller.answer().await.status, 401);
     assert_eq!(proxy.tally.counted(Refused::Token), 4);
     proxy.tally.tell();
-    proxy.wait_line(&["event=refused status=401 why=token count=3 from=unix-socket"]).await;
-    proxy.wait_line(&["event=refused status=401 why=token count=1 from=127.0.0.1"]).await;
+    proxy
+        .wait_line(&["event=refused status=401 why=token count=3 from=unix-socket"])
+        .await;
+    proxy
+        .wait_line(&["event=refused status=401 why=token count=1 from=127.0.0.1"])
+        .await;
 }
 
 #[tokio::test]
@@ -125,10 +149,14 @@ async fn a_socket_that_somebody_answers_on_is_left_to_him() {
     let directory = TempDir::new().unwrap();
     let socket = unix(&directory);
     let proxy = listening_at(vec![socket.clone()]).await;
-    let problem = Bound::bind(&settings(vec![loopback(), socket.clone()])).await.unwrap_err();
+    let problem = Bound::bind(&settings(vec![loopback(), socket.clone()]))
+        .await
+        .unwrap_err();
     assert!(matches!(&problem, BindProblem::Unix(at, error)
         if at == path(&socket) && error.kind() == io::ErrorKind::AddrInUse));
-    systemd::probe(&socket).await.expect("the first one still serves");
+    systemd::probe(&socket)
+        .await
+        .expect("the first one still serves");
     drop(proxy);
 }
 
@@ -137,19 +165,33 @@ async fn a_file_that_is_no_socket_is_never_replaced() {
     let directory = TempDir::new().unwrap();
     let socket = unix(&directory);
     std::fs::write(path(&socket), "an env file, by mistake").unwrap();
-    let problem = Bound::bind(&settings(vec![socket.clone()])).await.unwrap_err();
+    let problem = Bound::bind(&settings(vec![socket.clone()]))
+        .await
+        .unwrap_err();
     assert!(problem.to_string().contains("proxy.sock"), "{problem}");
-    assert_eq!(std::fs::read_to_string(path(&socket)).unwrap(), "an env file, by mistake");
+    assert_eq!(
+        std::fs::read_to_string(path(&socket)).unwrap(),
+        "an env file, by mistake"
+    );
 }
 
 #[tokio::test]
 async fn one_address_that_cannot_be_bound_leaves_none_bound() {
     let directory = TempDir::new().unwrap();
     let socket = unix(&directory);
-    let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().into_std().unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap()
+        .into_std()
+        .unwrap();
     let taken = taken.local_addr().map(|address| (taken, address)).unwrap();
-    let problem = Bound::bind(&settings(vec![socket.clone(), Address::Tcp(taken.1)])).await.unwrap_err();
-    assert!(problem.to_string().contains(&taken.1.to_string()), "{problem}");
+    let problem = Bound::bind(&settings(vec![socket.clone(), Address::Tcp(taken.1)]))
+        .await
+        .unwrap_err();
+    assert!(
+        problem.to_string().contains(&taken.1.to_string()),
+        "{problem}"
+    );
     assert!(!path(&socket).exists(), "the first address was given back");
 }
 
@@ -157,13 +199,23 @@ async fn one_address_that_cannot_be_bound_leaves_none_bound() {
 async fn an_address_that_the_machine_does_not_have_yet_is_listened_on_and_satisfies_the_watchdog() {
     // Of documentation; nothing is sent to it.
     for address in ["192.0.2.1:0", "[2001:db8::1]:0"] {
-        let bound = Bound::bind(&settings(vec![Address::Tcp(address.parse().unwrap())])).await.unwrap();
+        let bound = Bound::bind(&settings(vec![Address::Tcp(address.parse().unwrap())]))
+            .await
+            .unwrap();
         let [address] = bound.addresses().try_into().unwrap();
-        let Address::Tcp(bound_to) = address else { panic!("{address:?}") };
-        assert!(!Bound::is_assigned(bound_to) && bound_to.port() != 0, "{bound_to}");
+        let Address::Tcp(bound_to) = address else {
+            panic!("{address:?}")
+        };
+        assert!(
+            !Bound::is_assigned(bound_to) && bound_to.port() != 0,
+            "{bound_to}"
+        );
         assert!(systemd::answers(&address).await, "{bound_to}");
         let again = Bound::bind(&settings(vec![address])).await.unwrap_err();
-        assert!(matches!(again, BindProblem::Taken(at, _) if at == bound_to), "{again}");
+        assert!(
+            matches!(again, BindProblem::Taken(at, _) if at == bound_to),
+            "{again}"
+        );
     }
 }
 
@@ -171,7 +223,9 @@ async fn an_address_that_the_machine_does_not_have_yet_is_listened_on_and_satisf
 async fn a_listener_on_an_address_of_the_machine_must_answer_the_watchdog() {
     let proxy = TestProxy::start().await;
     let address = proxy.addresses[0].clone();
-    let Address::Tcp(tcp) = address else { panic!("{address:?}") };
+    let Address::Tcp(tcp) = address else {
+        panic!("{address:?}")
+    };
     assert!(Bound::is_assigned(tcp) && systemd::answers(&address).await);
     proxy.stop().await;
     assert!(!systemd::answers(&address).await);
@@ -182,7 +236,12 @@ async fn an_unknown_group_is_said_and_leaves_no_socket() {
     let directory = TempDir::new().unwrap();
     let socket = unix(&directory);
     let group = Some("no-such-group-here".to_owned());
-    let problem = Bound::bind(&Settings { socket_group: group, ..settings(vec![socket.clone()]) }).await.unwrap_err();
+    let problem = Bound::bind(&Settings {
+        socket_group: group,
+        ..settings(vec![socket.clone()])
+    })
+    .await
+    .unwrap_err();
     assert!(matches!(problem, BindProblem::NoSuchGroup(_)), "{problem}");
     assert!(!path(&socket).exists());
 }
@@ -198,7 +257,9 @@ async fn the_probe_reaches_a_listener_on_every_address_by_loopback() {
 async fn the_probe_is_not_satisfied_by_a_listener_that_says_nothing() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap());
-    let (probed, ()) = tokio::join!(systemd::probe(&address), async { drop(listener.accept().await.unwrap()) });
+    let (probed, ()) = tokio::join!(systemd::probe(&address), async {
+        drop(listener.accept().await.unwrap())
+    });
     assert!(probed.is_err());
 }
 
@@ -216,23 +277,32 @@ async fn a_thousand_slow_heads_are_closed_in_time_and_health_answers_meanwhile()
     let mut slow = Vec::new();
     for _ in 0..1000 {
         let mut caller = proxy.connect().await;
-        caller.write("POST /proxy/private HTTP/1.1\r\nhost: lo").await;
+        caller
+            .write("POST /proxy/private HTTP/1.1\r\nhost: lo")
+            .await;
         slow.push(caller);
     }
     let asked = Instant::now();
-    systemd::probe(&proxy.addresses[0]).await.expect("health answers from the reserve");
+    systemd::probe(&proxy.addresses[0])
+        .await
+        .expect("health answers from the reserve");
     assert!(asked.elapsed() < deadline);
     for mut caller in slow {
         assert!(caller.end().await.is_empty(), "closed without a word");
     }
-    systemd::probe(&proxy.addresses[0]).await.expect("and afterwards");
+    systemd::probe(&proxy.addresses[0])
+        .await
+        .expect("and afterwards");
     assert_eq!(proxy.tally.counted(Refused::Connections), 0);
 }
 
 #[tokio::test]
 async fn a_connection_without_a_request_is_closed_at_the_first_request_deadline() {
     let deadline = Duration::from_millis(100);
-    let proxy = TestProxy::builder().plan(move |plan| plan.server.first_request_deadline = deadline).start().await;
+    let proxy = TestProxy::builder()
+        .plan(move |plan| plan.server.first_request_deadline = deadline)
+        .start()
+        .await;
     let connected = Instant::now();
     let mut silent = proxy.connect().await;
     assert!(silent.end().await.is_empty());
@@ -243,15 +313,26 @@ async fn a_connection_without_a_request_is_closed_at_the_first_request_deadline(
 async fn a_kept_connection_outlives_the_first_deadline_and_ends_at_the_idle_one() {
     let (first, idle) = (Duration::from_millis(100), Duration::from_millis(400));
     let proxy = TestProxy::builder()
-        .plan(move |plan| (plan.server.first_request_deadline, plan.server.idle_deadline) = (first, idle))
+        .plan(move |plan| {
+            (
+                plan.server.first_request_deadline,
+                plan.server.idle_deadline,
+            ) = (first, idle)
+        })
         .start()
         .await;
     let mut caller = proxy.connect().await;
-    caller.write(&proxy.request("private/user-balance", &json!({}))).await;
+    caller
+        .write(&proxy.request("private/user-balance", &json!({})))
+        .await;
     assert_eq!(caller.answer().await.status, 200);
     let answered = Instant::now();
     caller.end().await;
-    assert!(answered.elapsed() >= idle - first, "kept for {:?} only", answered.elapsed());
+    assert!(
+        answered.elapsed() >= idle - first,
+        "kept for {:?} only",
+        answered.elapsed()
+    );
 }
 
 /// Connections that are served beyond `max_connections`, for `/health` alone.
@@ -259,18 +340,28 @@ const RESERVE: usize = 32;
 
 #[tokio::test]
 async fn beyond_the_limit_health_is_served_and_everything_else_is_turned_away() {
-    let proxy = TestProxy::builder().plan(|plan| plan.server.max_connections = 2).start().await;
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.server.max_connections = 2)
+        .start()
+        .await;
     let mut kept = [proxy.connect().await, proxy.connect().await];
     for caller in &mut kept {
-        caller.write(&proxy.request("private/user-balance", &json!({}))).await;
+        caller
+            .write(&proxy.request("private/user-balance", &json!({})))
+            .await;
         assert_eq!(caller.answer().await.status, 200);
     }
     let mut third = proxy.connect().await;
     third.write(&get("/health")).await;
     let answer = third.answer().await;
-    assert_eq!((answer.status, answer.header("connection").as_deref()), (200, Some("close")));
+    assert_eq!(
+        (answer.status, answer.header("connection").as_deref()),
+        (200, Some("close"))
+    );
     let mut fourth = proxy.connect().await;
-    fourth.write(&proxy.request("private/user-balance", &json!({}))).await;
+    fourth
+        .write(&proxy.request("private/user-balance", &json!({})))
+        .await;
     let answer = fourth.answer().await;
     proxy.check(&answer);
     assert_eq!((answer.status, answer.outcome().as_str()), (503, "refused"));
@@ -279,28 +370,45 @@ async fn beyond_the_limit_health_is_served_and_everything_else_is_turned_away() 
     assert!(fourth.end().await.is_empty());
     assert_eq!(proxy.tally.counted(Refused::Connections), 1);
     assert_eq!(proxy.exchange().total().received, 2);
-    kept[0].write(&proxy.request("private/user-balance", &json!({}))).await;
-    assert_eq!(kept[0].answer().await.outcome(), "answered", "who is in stays in");
+    kept[0]
+        .write(&proxy.request("private/user-balance", &json!({})))
+        .await;
+    assert_eq!(
+        kept[0].answer().await.outcome(),
+        "answered",
+        "who is in stays in"
+    );
 }
 
 #[tokio::test]
 async fn beyond_even_the_reserve_a_request_is_answered_503_until_room_comes_back() {
-    let proxy = TestProxy::builder().plan(|plan| plan.server.max_connections = 1).start().await;
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.server.max_connections = 1)
+        .start()
+        .await;
     let mut held = Vec::new();
     for _ in 0..=RESERVE {
         held.push(proxy.connect().await);
     }
     for round in 0..20 {
         let mut turned_away = proxy.connect().await;
-        turned_away.write(&proxy.request("private/user-balance", &json!({}))).await;
+        turned_away
+            .write(&proxy.request("private/user-balance", &json!({})))
+            .await;
         let answer = turned_away.answer().await;
         proxy.check(&answer);
-        assert_eq!((answer.status, answer.outcome().as_str()), (503, "refused"), "{round}");
+        assert_eq!(
+            (answer.status, answer.outcome().as_str()),
+            (503, "refused"),
+            "{round}"
+        );
         assert_eq!(answer.header("connection").as_deref(), Some("close"));
         turned_away.end().await;
     }
     assert_eq!(proxy.tally.counted(Refused::Connections), 20);
-    systemd::probe(&proxy.addresses[0]).await.expect("a full house is not a hung one");
+    systemd::probe(&proxy.addresses[0])
+        .await
+        .expect("a full house is not a hung one");
     held.clear();
     let mut answer = proxy.call("private/user-balance", json!({})).await;
     for _ in 0..100 {

@@ -35,14 +35,34 @@ fn basic(password: impl AsRef<[u8]>) -> HeaderValue {
 
 /// Any request for the page, with the checks that hold for each of them.
 async fn send(proxy: &TestProxy, request: reqwest::RequestBuilder) -> Answer {
-    let answer = Answer::read(request.header("accept", HTML).send().await.expect("an answer")).await;
-    proxy.canaries.assert_absent(&answer.head_and_body(), "the page");
+    let answer = Answer::read(
+        request
+            .header("accept", HTML)
+            .send()
+            .await
+            .expect("an answer"),
+    )
+    .await;
+    proxy
+        .canaries
+        .assert_absent(&answer.head_and_body(), "the page");
     proxy.scan_lines();
-    let shown = [TOKEN.to_owned(), STANDARD.encode(format!("operator:{TOKEN}"))];
+    let shown = [
+        TOKEN.to_owned(),
+        STANDARD.encode(format!("operator:{TOKEN}")),
+    ];
     for line in proxy.texts().iter().chain([&answer.head_and_body()]) {
-        assert!(shown.iter().all(|shown| !line.contains(shown.as_str())), "{line}");
+        assert!(
+            shown.iter().all(|shown| !line.contains(shown.as_str())),
+            "{line}"
+        );
     }
-    assert!(proxy.texts().iter().all(|line| !line.contains("Basic ") && !line.contains("operator:")));
+    assert!(
+        proxy
+            .texts()
+            .iter()
+            .all(|line| !line.contains("Basic ") && !line.contains("operator:"))
+    );
     assert!(!answer.headers.contains_key("set-cookie"));
     answer
 }
@@ -75,15 +95,39 @@ fn assert_page_headers(answer: &Answer, further: &[&str]) {
         assert_eq!(answer.header(name).as_deref(), Some(value), "{name}");
     }
     let policy = answer.header("content-security-policy").expect("a policy");
-    let digest = policy.strip_prefix(POLICY).and_then(|rest| rest.split_once('\''));
+    let digest = policy
+        .strip_prefix(POLICY)
+        .and_then(|rest| rest.split_once('\''));
     let (digest, rest) = digest.unwrap_or_else(|| panic!("{policy}"));
-    assert_eq!(rest, "; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    assert_eq!(
+        rest,
+        "; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
     assert_eq!(STANDARD.decode(digest).map(|digest| digest.len()), Ok(32));
-    let known = ["content-length", "content-security-policy", "date", "x-request-id"];
-    let known: Vec<&str> = fixed.iter().map(|(name, _)| *name).chain(known).chain(further.iter().copied()).collect();
-    let mut seen: Vec<&str> = answer.headers.keys().map(http::HeaderName::as_str).collect();
+    let known = [
+        "content-length",
+        "content-security-policy",
+        "date",
+        "x-request-id",
+    ];
+    let known: Vec<&str> = fixed
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(known)
+        .chain(further.iter().copied())
+        .collect();
+    let mut seen: Vec<&str> = answer
+        .headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .collect();
     seen.retain(|name| !known.contains(name));
-    assert_eq!((seen, answer.headers.len()), (Vec::<&str>::new(), known.len()), "{:?}", answer.headers);
+    assert_eq!(
+        (seen, answer.headers.len()),
+        (Vec::<&str>::new(), known.len()),
+        "{:?}",
+        answer.headers
+    );
 }
 
 #[tokio::test]
@@ -92,23 +136,45 @@ async fn a_browser_with_the_token_sees_the_page_and_programs_see_json() {
     let answer = page(&proxy).await;
     assert_eq!(answer.status, 200);
     assert_page_headers(&answer, &[]);
-    assert!(answer.text().contains("<title>NOTHING KNOWN · crypto-proxy</title>"), "{}", answer.text());
+    assert!(
+        answer
+            .text()
+            .contains("<title>NOTHING KNOWN · crypto-proxy</title>"),
+        "{}",
+        answer.text()
+    );
     assert!(answer.text().contains("No history is kept"));
     for accept in ["*/*", "application/json"] {
-        let answer = proxy.send(client().get(proxy.url("/")).header("accept", accept)).await;
-        assert_eq!((answer.status, answer.json()["message"].as_str()), (200, Some("Crypto.com Signer Proxy")));
+        let answer = proxy
+            .send(client().get(proxy.url("/")).header("accept", accept))
+            .await;
+        assert_eq!(
+            (answer.status, answer.json()["message"].as_str()),
+            (200, Some("Crypto.com Signer Proxy"))
+        );
     }
-    assert_eq!(proxy.upstream_requests(), 0, "a page never asks the exchange");
+    assert_eq!(
+        proxy.upstream_requests(),
+        0,
+        "a page never asks the exchange"
+    );
 }
 
 #[tokio::test]
 async fn a_copy_stands_still_and_needs_the_token_as_well() {
     let proxy = start().await;
-    let copy = |authorization| client().get(proxy.url("/?copy")).header("authorization", authorization);
+    let copy = |authorization| {
+        client()
+            .get(proxy.url("/?copy"))
+            .header("authorization", authorization)
+    };
     let answer = send(&proxy, copy(basic(TOKEN))).await;
     assert_eq!(answer.status, 200);
     assert_page_headers(&answer, &[]);
-    assert!(!answer.text().contains("http-equiv=\"refresh") && answer.text().contains("Content-Security-Policy"));
+    assert!(
+        !answer.text().contains("http-equiv=\"refresh")
+            && answer.text().contains("Content-Security-Policy")
+    );
     assert!(page(&proxy).await.text().contains("http-equiv=\"refresh"));
     assert_eq!(send(&proxy, copy(basic("wrong"))).await.status, 401);
 }
@@ -117,13 +183,31 @@ async fn a_copy_stands_still_and_needs_the_token_as_well() {
 async fn head_has_the_same_headers_and_no_body_and_other_verbs_are_405() {
     let proxy = start().await;
     let length = page(&proxy).await.header("content-length");
-    let head = send(&proxy, client().head(proxy.url("/")).header("authorization", basic(TOKEN))).await;
-    assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, length));
+    let head = send(
+        &proxy,
+        client()
+            .head(proxy.url("/"))
+            .header("authorization", basic(TOKEN)),
+    )
+    .await;
+    assert_eq!(
+        (head.status, head.body.len(), head.header("content-length")),
+        (200, 0, length)
+    );
     assert_page_headers(&head, &[]);
-    for request in [client().post(proxy.url("/")), client().put(proxy.url("/")), client().delete(proxy.url("/"))] {
-        let request = request.header("authorization", basic(TOKEN)).header("accept", HTML);
+    for request in [
+        client().post(proxy.url("/")),
+        client().put(proxy.url("/")),
+        client().delete(proxy.url("/")),
+    ] {
+        let request = request
+            .header("authorization", basic(TOKEN))
+            .header("accept", HTML);
         let answer = proxy.send(request).await;
-        assert_eq!((answer.status, answer.header("allow").as_deref()), (405, Some("GET,HEAD")));
+        assert_eq!(
+            (answer.status, answer.header("allow").as_deref()),
+            (405, Some("GET,HEAD"))
+        );
     }
 }
 
@@ -135,9 +219,16 @@ async fn without_the_token_there_is_a_prompt_and_what_is_needed_and_nothing_else
     assert_eq!(answer.status, 401);
     assert_page_headers(&answer, &["www-authenticate"]);
     let prompt = answer.header("www-authenticate");
-    assert_eq!(prompt.as_deref(), Some(r#"Basic realm="crypto-proxy", charset="UTF-8""#));
+    assert_eq!(
+        prompt.as_deref(),
+        Some(r#"Basic realm="crypto-proxy", charset="UTF-8""#)
+    );
     assert!(answer.text().contains("CRYPTO_PROXY_DIAG_TOKEN") && !answer.text().contains(READ));
-    assert_eq!(proxy.tally.counted(Refused::Page), 0, "every browser begins so");
+    assert_eq!(
+        proxy.tally.counted(Refused::Page),
+        0,
+        "every browser begins so"
+    );
 }
 
 #[tokio::test]
@@ -167,7 +258,12 @@ async fn every_wrong_credential_gets_the_same_401_and_is_counted() {
         // A proxy each: more than three from one source would only have to wait.
         let proxy = start().await;
         let answer = ask(&proxy, case).await;
-        assert_eq!((answer.status, proxy.tally.counted(Refused::Page)), (401, 1), "{}", told.len());
+        assert_eq!(
+            (answer.status, proxy.tally.counted(Refused::Page)),
+            (401, 1),
+            "{}",
+            told.len()
+        );
         assert_page_headers(&answer, &["www-authenticate"]);
         told.push(answer.text().to_owned());
     }
@@ -180,8 +276,12 @@ async fn a_token_of_one_door_opens_no_other() {
     let proxy = start().await;
     let callers = proxy.canaries.token.clone();
     assert_eq!(ask(&proxy, &[basic(callers)]).await.status, 401);
-    let request = client().post(proxy.url("/proxy/private")).header("x-proxy-token", TOKEN);
-    let request = request.header("content-type", "application/json").body(r#"{"method":"private/user-balance"}"#);
+    let request = client()
+        .post(proxy.url("/proxy/private"))
+        .header("x-proxy-token", TOKEN);
+    let request = request
+        .header("content-type", "application/json")
+        .body(r#"{"method":"private/user-balance"}"#);
     assert_eq!(proxy.send(request).await.status, 401);
     let request = client().get(proxy.url("/")).header("x-proxy-token", TOKEN);
     assert_eq!(send(&proxy, request).await.status, 401);
@@ -190,13 +290,19 @@ async fn a_token_of_one_door_opens_no_other() {
 
 #[tokio::test]
 async fn where_no_token_is_set_the_page_says_how_and_prompts_for_nothing() {
-    let proxy = TestProxy::builder().plan(|plan| plan.callers = Callers::default()).start().await;
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.callers = Callers::default())
+        .start()
+        .await;
     for authorization in [vec![], vec![basic(TOKEN)]] {
         let answer = ask(&proxy, &authorization).await;
         assert_eq!(answer.status, 403);
         assert_page_headers(&answer, &[]);
         let text = answer.text();
-        assert!(text.contains("CRYPTO_PROXY_DIAG_TOKEN") && text.contains("systemctl restart"), "{text}");
+        assert!(
+            text.contains("CRYPTO_PROXY_DIAG_TOKEN") && text.contains("systemctl restart"),
+            "{text}"
+        );
     }
 }
 
@@ -207,7 +313,10 @@ async fn wrong_tokens_slow_down_the_page_and_no_door_and_the_wait_is_said_at_onc
         assert_eq!(ask(&proxy, &[basic("wrong")]).await.status, 401);
     }
     let answer = ask(&proxy, &[basic(TOKEN)]).await;
-    assert_eq!((answer.status, answer.header("retry-after").as_deref()), (429, Some("1")));
+    assert_eq!(
+        (answer.status, answer.header("retry-after").as_deref()),
+        (429, Some("1"))
+    );
     assert_page_headers(&answer, &["retry-after"]);
     assert_eq!(proxy.call(READ, json!({})).await.status, 200);
     let refused = proxy.told_refusals("status=401 why=page");
@@ -215,18 +324,41 @@ async fn wrong_tokens_slow_down_the_page_and_no_door_and_the_wait_is_said_at_onc
     // The second is soon over, and the right token ends it.
     until(&proxy, |page| page.contains("<title>NOTHING KNOWN")).await;
     for _ in 0..3 {
-        assert_eq!(ask(&proxy, &[basic("wrong")]).await.status, 401, "it counts anew");
+        assert_eq!(
+            ask(&proxy, &[basic("wrong")]).await.status,
+            401,
+            "it counts anew"
+        );
     }
 }
 
 #[tokio::test]
 async fn another_sites_page_and_another_host_do_not_reach_it() {
     let proxy = start().await;
-    let request = client().get(proxy.url("/")).header("authorization", basic(TOKEN));
-    let answer = proxy.send(request.header("accept", HTML).header("origin", "https://evil.example")).await;
-    assert_eq!((answer.status, proxy.tally.counted(Refused::Origin)), (403, 1));
-    let request = client().get(proxy.url("/")).header("authorization", basic(TOKEN));
-    let answer = proxy.send(request.header("accept", HTML).header("host", "evil.example")).await;
+    let request = client()
+        .get(proxy.url("/"))
+        .header("authorization", basic(TOKEN));
+    let answer = proxy
+        .send(
+            request
+                .header("accept", HTML)
+                .header("origin", "https://evil.example"),
+        )
+        .await;
+    assert_eq!(
+        (answer.status, proxy.tally.counted(Refused::Origin)),
+        (403, 1)
+    );
+    let request = client()
+        .get(proxy.url("/"))
+        .header("authorization", basic(TOKEN));
+    let answer = proxy
+        .send(
+            request
+                .header("accept", HTML)
+                .header("host", "evil.example"),
+        )
+        .await;
     assert_eq!(answer.status, 421);
 }
 
@@ -234,7 +366,9 @@ async fn another_sites_page_and_another_host_do_not_reach_it() {
 async fn remembering() -> (TestProxy, TempDir) {
     let dir = TempDir::new().unwrap();
     let state = dir.path().to_owned();
-    let builder = TestProxy::builder().plan(opened).plan(move |plan| plan.state_dir = Some(state));
+    let builder = TestProxy::builder()
+        .plan(opened)
+        .plan(move |plan| plan.state_dir = Some(state));
     (builder.start().await, dir)
 }
 
@@ -242,31 +376,62 @@ async fn remembering() -> (TestProxy, TempDir) {
 async fn until(proxy: &TestProxy, wanted: impl Fn(&str) -> bool) -> Answer {
     let again = async {
         loop {
-            let request = client().get(proxy.url("/")).header("authorization", basic(TOKEN)).header("accept", HTML);
-            if wanted(&request.send().await.expect("an answer").text().await.expect("a page")) {
+            let request = client()
+                .get(proxy.url("/"))
+                .header("authorization", basic(TOKEN))
+                .header("accept", HTML);
+            if wanted(
+                &request
+                    .send()
+                    .await
+                    .expect("an answer")
+                    .text()
+                    .await
+                    .expect("a page"),
+            ) {
                 return page(proxy).await;
             }
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.expect("the page that is wanted")
+    tokio::time::timeout(PATIENCE, again)
+        .await
+        .expect("the page that is wanted")
 }
 
 #[tokio::test]
 async fn calls_show_as_what_works_what_does_not_and_recent_failures() {
     let (proxy, _dir) = remembering().await;
     proxy.call(READ, json!({})).await;
-    proxy.exchange().script("private/get-open-orders", Fault::code(40101));
+    proxy
+        .exchange()
+        .script("private/get-open-orders", Fault::code(40101));
     let params = json!({ "instrument_name": "INVENTED_USD", "page_size": "17" });
     let refused = proxy.call("private/get-open-orders", params).await;
     proxy.call("private/create-withdrawal", json!({})).await;
     let rid = refused.header("x-request-id").unwrap();
-    let answer = until(&proxy, |page| page.contains("<title>TROUBLE") && page.contains(&rid)).await;
+    let answer = until(&proxy, |page| {
+        page.contains("<title>TROUBLE") && page.contains(&rid)
+    })
+    .await;
     let text = answer.text();
-    assert!(text.contains("private/get-open-orders fails since") && text.contains("one other method works"), "{text}");
-    for part in ["40101 UNAUTHORIZED", "refused here", READ, "the daemon started", "private/create-withdrawal"] {
+    assert!(
+        text.contains("private/get-open-orders fails since")
+            && text.contains("one other method works"),
+        "{text}"
+    );
+    for part in [
+        "40101 UNAUTHORIZED",
+        "refused here",
+        READ,
+        "the daemon started",
+        "private/create-withdrawal",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(!text.contains("INVENTED_USD") && !text.contains("instrument_name"), "no params: {text}");
+    assert!(
+        !text.contains("INVENTED_USD") && !text.contains("instrument_name"),
+        "no params: {text}"
+    );
 }
 
 #[tokio::test]
@@ -279,15 +444,27 @@ async fn a_storm_of_reloads_is_one_rendering() {
     });
     let mut pages = futures_util::future::join_all(asks).await;
     pages.dedup();
-    assert!(pages.len() <= 2, "{} pages were made for 40 requests", pages.len());
+    assert!(
+        pages.len() <= 2,
+        "{} pages were made for 40 requests",
+        pages.len()
+    );
 }
 
 #[tokio::test]
 async fn a_history_that_cannot_be_read_is_said_and_the_page_is_there() {
     let (proxy, dir) = remembering().await;
-    std::fs::write(dir.path().join("history.db"), "no database at all, for as long as it takes").unwrap();
+    std::fs::write(
+        dir.path().join("history.db"),
+        "no database at all, for as long as it takes",
+    )
+    .unwrap();
     let _ = std::fs::remove_file(dir.path().join("history.db-wal"));
     let answer = page(&proxy).await;
     assert_eq!(answer.status, 200);
-    assert!(answer.text().contains("The history cannot be read"), "{}", answer.text());
+    assert!(
+        answer.text().contains("The history cannot be read"),
+        "{}",
+        answer.text()
+    );
 }

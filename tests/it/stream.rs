@@ -30,7 +30,9 @@ fn subscribe(channels: &[&str]) -> Value {
 /// The records of commands that came by streams.
 fn records(proxy: &TestProxy, parts: &[&str]) -> Vec<String> {
     proxy.scan_lines();
-    let is_one = |text: &String| text.contains("event=call ") && parts.iter().all(|part| text.contains(part));
+    let is_one = |text: &String| {
+        text.contains("event=call ") && parts.iter().all(|part| text.contains(part))
+    };
     proxy.texts().into_iter().filter(is_one).collect()
 }
 

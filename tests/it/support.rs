@@ -94,9 +94,14 @@ impl Builder {
 
     /// Starts both.
     pub(crate) async fn start(self) -> TestProxy {
-        let (dispatch, lines) = self.capture.unwrap_or_else(|| telemetry::capture(Level::TRACE));
+        let (dispatch, lines) = self
+            .capture
+            .unwrap_or_else(|| telemetry::capture(Level::TRACE));
         let guard = tracing::dispatcher::set_default(&dispatch);
-        let exchange = StandIn::new(self.exchange).start().await.expect("a free port");
+        let exchange = StandIn::new(self.exchange)
+            .start()
+            .await
+            .expect("a free port");
         let base = self.base.unwrap_or_else(|| exchange.base_url());
         let mut plan = plan(&self.canaries, &base, self.policy);
         for change in self.plan {
@@ -123,11 +128,23 @@ impl Builder {
 }
 
 fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Plan {
-    let credentials =
-        Credentials { key: ApiKey::new(canaries.key.clone()), secret: ApiSecret::new(canaries.secret.clone()) };
-    let caller = Caller { name: "default".into(), policy };
-    let callers = Callers::new(vec![(TokenDigest::of(canaries.token.as_bytes()), Arc::new(caller))]);
-    let mut plan = Plan::new(credentials, callers, BaseUrl::parse(base, None).expect("a base URL"));
+    let credentials = Credentials {
+        key: ApiKey::new(canaries.key.clone()),
+        secret: ApiSecret::new(canaries.secret.clone()),
+    };
+    let caller = Caller {
+        name: "default".into(),
+        policy,
+    };
+    let callers = Callers::new(vec![(
+        TokenDigest::of(canaries.token.as_bytes()),
+        Arc::new(caller),
+    )]);
+    let mut plan = Plan::new(
+        credentials,
+        callers,
+        BaseUrl::parse(base, None).expect("a base URL"),
+    );
     plan.server.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
     plan.pipeline.signing_lines = true;
     plan
@@ -178,7 +195,13 @@ impl TestProxy {
 
     /// The first TCP address.
     pub(crate) fn address(&self) -> std::net::SocketAddr {
-        let tcp = |address: &Address| if let Address::Tcp(address) = address { Some(*address) } else { None };
+        let tcp = |address: &Address| {
+            if let Address::Tcp(address) = address {
+                Some(*address)
+            } else {
+                None
+            }
+        };
         self.addresses.iter().find_map(tcp).expect("a TCP address")
     }
 
@@ -189,13 +212,21 @@ impl TestProxy {
 
     /// A private call with the right token, as the backend makes it: a new connection each time.
     pub(crate) async fn call(&self, method: &str, params: Value) -> Answer {
-        self.post(&json!({ "method": method, "params": params }).to_string()).await
+        self.post(&json!({ "method": method, "params": params }).to_string())
+            .await
     }
 
     /// A body with the right token.
     pub(crate) async fn post(&self, body: &str) -> Answer {
-        let request = client().post(self.url("/proxy/private")).header("x-proxy-token", &self.canaries.token);
-        self.send(request.header("content-type", "application/json").body(body.to_owned())).await
+        let request = client()
+            .post(self.url("/proxy/private"))
+            .header("x-proxy-token", &self.canaries.token);
+        self.send(
+            request
+                .header("content-type", "application/json")
+                .body(body.to_owned()),
+        )
+        .await
     }
 
     /// Any request; the checks that hold for every answer are made here.
@@ -216,12 +247,22 @@ impl TestProxy {
     /// What must hold for every answer.
     pub(crate) fn check(&self, answer: &Answer) {
         answer.check_shape();
-        let rid = answer.header("x-request-id").expect("every answer has a request id");
+        let rid = answer
+            .header("x-request-id")
+            .expect("every answer has a request id");
         let records = self.records_of(&rid).len();
-        let admitted = answer.is_of_a_door() && !matches!(answer.status, 401 | 403 | 405 | 421 | 503)
+        let admitted = answer.is_of_a_door()
+            && !matches!(answer.status, 401 | 403 | 405 | 421 | 503)
             || matches!(answer.status, 403 | 503) && answer.text().contains("\"rid\"");
-        assert_eq!(records, usize::from(admitted), "records of {rid} for HTTP {}: {:?}", answer.status, self.texts());
-        self.canaries.assert_absent(&answer.head_and_body(), "an answer");
+        assert_eq!(
+            records,
+            usize::from(admitted),
+            "records of {rid} for HTTP {}: {:?}",
+            answer.status,
+            self.texts()
+        );
+        self.canaries
+            .assert_absent(&answer.head_and_body(), "an answer");
         self.scan_lines();
     }
 
@@ -231,19 +272,37 @@ impl TestProxy {
         for line in self.lines.lines() {
             let all = format!("{} {:?}", line.text(), line.fields().collect::<Vec<_>>());
             self.canaries.assert_absent(&all, "a log line");
-            assert!(signatures.iter().all(|sig| !all.contains(sig.as_str())), "a signature in {all}");
+            assert!(
+                signatures.iter().all(|sig| !all.contains(sig.as_str())),
+                "a signature in {all}"
+            );
         }
     }
 
     fn signatures(&self) -> Vec<String> {
-        let sig = |body: &[u8]| Some(serde_json::from_slice::<Value>(body).ok()?.get("sig")?.as_str()?.to_owned());
-        self.exchange().received().iter().rev().take(50).filter_map(|received| sig(&received.body)).collect()
+        let sig = |body: &[u8]| {
+            Some(
+                serde_json::from_slice::<Value>(body)
+                    .ok()?
+                    .get("sig")?
+                    .as_str()?
+                    .to_owned(),
+            )
+        };
+        self.exchange()
+            .received()
+            .iter()
+            .rev()
+            .take(50)
+            .filter_map(|received| sig(&received.body))
+            .collect()
     }
 
     /// The `event=call` lines of a request.
     pub(crate) fn records_of(&self, rid: &str) -> Vec<Line> {
         let rid = format!(" rid={rid} ");
-        let is_call = |line: &Line| line.text().contains("event=call ") && line.text().contains(&rid);
+        let is_call =
+            |line: &Line| line.text().contains("event=call ") && line.text().contains(&rid);
         self.lines.lines().into_iter().filter(is_call).collect()
     }
 
@@ -256,13 +315,20 @@ impl TestProxy {
 
     /// The texts of all lines.
     pub(crate) fn texts(&self) -> Vec<String> {
-        self.lines.lines().iter().map(|line| line.text().to_owned()).collect()
+        self.lines
+            .lines()
+            .iter()
+            .map(|line| line.text().to_owned())
+            .collect()
     }
 
     /// Stops the proxy as SIGTERM does and waits for its end.
     pub(crate) async fn stop(self) -> (Drained, Captured) {
         self.stop.cancel();
-        let drained = tokio::time::timeout(PATIENCE, self.task).await.expect("it ends").expect("it does not panic");
+        let drained = tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("it ends")
+            .expect("it does not panic");
         (drained, self.lines)
     }
 }
@@ -284,6 +350,13 @@ pub(crate) fn threaded(change: impl FnOnce(Builder) -> Builder) -> (Runtime, Tes
 /// A client that keeps no connection, as the backend.
 pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE);
-    builder.tls_certs_only([]).redirect(reqwest::redirect::Policy::none()).build().expect("a client")
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .timeout(PATIENCE);
+    builder
+        .tls_certs_only([])
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client")
 }

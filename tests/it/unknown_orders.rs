@@ -13,13 +13,21 @@ use crate::support::{
 const TIMEOUT: &str = "Crypto.com API timeout";
 
 async fn short() -> TestProxy {
-    TestProxy::builder().plan(|plan| plan.pipeline.deadline = Duration::from_millis(500)).start().await
+    TestProxy::builder()
+        .plan(|plan| plan.pipeline.deadline = Duration::from_millis(500))
+        .start()
+        .await
 }
 
 async fn after_the_deadline(proxy: &TestProxy, method: &str, params: Value) -> Answer {
     proxy.exchange().script(method, Fault::hang_after());
     let answer = proxy.call(method, params).await;
-    assert_eq!((answer.status, answer.inner()["error"].as_str()), (504, Some(TIMEOUT)), "{}", answer.text());
+    assert_eq!(
+        (answer.status, answer.inner()["error"].as_str()),
+        (504, Some(TIMEOUT)),
+        "{}",
+        answer.text()
+    );
     proxy.assert_outcome(&answer, "unknown", Some("deadline"));
     assert_eq!(proxy.exchange().count(method), 1);
     answer
@@ -32,18 +40,28 @@ fn assert_named(proxy: &TestProxy, answer: &Answer, name: Option<&str>) {
     let line = proxy.record(answer);
     assert_eq!(line.field("CRYPTO_CLIENT_OID"), name);
     let in_line = name.map(|name| format!(" client_oid={name} "));
-    assert!(in_line.is_none_or(|part| line.text().contains(&part)), "{}", line.text());
+    assert!(
+        in_line.is_none_or(|part| line.text().contains(&part)),
+        "{}",
+        line.text()
+    );
 }
 
 fn advice(answer: &Answer) -> String {
-    answer.inner()["how_to_find_out"].as_str().unwrap_or_default().to_owned()
+    answer.inner()["how_to_find_out"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn order(client_oid: Option<Value>) -> Value {
     let mut order = json!({
         "instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "price": "1", "quantity": "1",
     });
-    order.as_object_mut().unwrap().extend(client_oid.map(|oid| ("client_oid".to_owned(), oid)));
+    order
+        .as_object_mut()
+        .unwrap()
+        .extend(client_oid.map(|oid| ("client_oid".to_owned(), oid)));
     order
 }
 
@@ -57,7 +75,10 @@ async fn an_order_is_named_by_its_callers_client_oid() {
     let answer = after_the_deadline(&proxy, ORDER, order(Some(json!("mine-1")))).await;
     assert_named(&proxy, &answer, Some("mine-1"));
     let advice = advice(&answer);
-    assert!(advice.contains("private/get-order-detail with its client_oid; never place it again"), "{advice}");
+    assert!(
+        advice.contains("private/get-order-detail with its client_oid; never place it again"),
+        "{advice}"
+    );
     assert!(proxy.exchange().order("mine-1").is_some());
 }
 
@@ -68,7 +89,10 @@ async fn an_order_without_a_client_oid_is_named_by_the_nonce_that_the_exchange_t
         let answer = after_the_deadline(&proxy, ORDER, order(absent)).await;
         let nonce = sent_nonce(&proxy);
         assert_named(&proxy, &answer, Some(&nonce));
-        assert!(proxy.exchange().order(&nonce).is_some(), "the exchange has an order of that name");
+        assert!(
+            proxy.exchange().order(&nonce).is_some(),
+            "the exchange has an order of that name"
+        );
     }
 }
 
@@ -80,14 +104,23 @@ async fn every_order_of_a_list_is_named() {
         "order_list": [order(Some(json!("a"))), order(None), order(Some(json!("b.2")))],
     });
     let answer = after_the_deadline(&proxy, "private/create-order-list", list).await;
-    assert_named(&proxy, &answer, Some(&format!("a,b.2,{}", sent_nonce(&proxy))));
+    assert_named(
+        &proxy,
+        &answer,
+        Some(&format!("a,b.2,{}", sent_nonce(&proxy))),
+    );
     assert!(advice(&answer).contains("private/get-order-detail"));
 }
 
 #[tokio::test]
 async fn an_advanced_order_is_looked_for_among_the_advanced_ones() {
     let proxy = short().await;
-    let answer = after_the_deadline(&proxy, "private/advanced/create-order", order(Some(json!("adv")))).await;
+    let answer = after_the_deadline(
+        &proxy,
+        "private/advanced/create-order",
+        order(Some(json!("adv"))),
+    )
+    .await;
     assert_named(&proxy, &answer, Some("adv"));
     assert!(advice(&answer).contains("ask private/advanced/get-order-detail with its client_oid"));
 }
@@ -95,14 +128,29 @@ async fn an_advanced_order_is_looked_for_among_the_advanced_ones() {
 #[tokio::test]
 async fn a_cancellation_names_the_order_but_never_an_order_id_as_a_client_oid() {
     let proxy = short().await;
-    let by_client_oid = after_the_deadline(&proxy, "private/cancel-order", json!({ "client_oid": "mine-1" })).await;
+    let by_client_oid = after_the_deadline(
+        &proxy,
+        "private/cancel-order",
+        json!({ "client_oid": "mine-1" }),
+    )
+    .await;
     assert_named(&proxy, &by_client_oid, Some("mine-1"));
-    proxy.exchange().script("private/advanced/cancel-order", Fault::hang_after());
-    let by_order_id = proxy.call("private/advanced/cancel-order", json!({ "order_id": "6142909898000000001" })).await;
+    proxy
+        .exchange()
+        .script("private/advanced/cancel-order", Fault::hang_after());
+    let by_order_id = proxy
+        .call(
+            "private/advanced/cancel-order",
+            json!({ "order_id": "6142909898000000001" }),
+        )
+        .await;
     assert_named(&proxy, &by_order_id, None);
     for answer in [by_client_oid, by_order_id] {
         let advice = advice(&answer);
-        assert!(advice.starts_with("the order may have been changed or cancelled: ask private/"), "{advice}");
+        assert!(
+            advice.starts_with("the order may have been changed or cancelled: ask private/"),
+            "{advice}"
+        );
     }
 }
 
@@ -127,8 +175,14 @@ async fn a_lost_order_is_named_as_well_and_so_is_one_that_the_exchange_leaves_in
     assert!(!advice(&lost).is_empty());
     proxy.exchange().script(ORDER, Fault::code(50001).after());
     let in_doubt = proxy.call(ORDER, order(None)).await;
-    assert_eq!((in_doubt.status, in_doubt.outcome().as_str()), (200, "unknown"));
-    assert_eq!(in_doubt.header("x-proxy-client-oid"), Some(sent_nonce(&proxy)));
+    assert_eq!(
+        (in_doubt.status, in_doubt.outcome().as_str()),
+        (200, "unknown")
+    );
+    assert_eq!(
+        in_doubt.header("x-proxy-client-oid"),
+        Some(sent_nonce(&proxy))
+    );
     assert_eq!(in_doubt.inner()["code"], 50001);
 }
 
@@ -137,13 +191,29 @@ async fn an_order_whose_end_is_known_carries_no_such_header() {
     let proxy = TestProxy::start().await;
     let placed = proxy.call(ORDER, order(Some(json!("mine-1")))).await;
     let again = proxy.call(ORDER, order(Some(json!("mine-1")))).await;
-    assert_eq!((&placed.inner()["code"], &again.inner()["code"]), (&json!(0), &json!(204)));
+    assert_eq!(
+        (&placed.inner()["code"], &again.inner()["code"]),
+        (&json!(0), &json!(204))
+    );
     proxy.gateway.drain();
     let refused = proxy.call(ORDER, order(Some(json!("mine-2")))).await;
-    for (answer, word) in [(&placed, "answered"), (&again, "answered"), (&refused, "refused")] {
-        assert_eq!((answer.header("x-proxy-client-oid"), answer.outcome().as_str()), (None, word));
+    for (answer, word) in [
+        (&placed, "answered"),
+        (&again, "answered"),
+        (&refused, "refused"),
+    ] {
+        assert_eq!(
+            (
+                answer.header("x-proxy-client-oid"),
+                answer.outcome().as_str()
+            ),
+            (None, word)
+        );
     }
-    assert_eq!(proxy.record(&placed).field("CRYPTO_CLIENT_OID"), Some("mine-1"));
+    assert_eq!(
+        proxy.record(&placed).field("CRYPTO_CLIENT_OID"),
+        Some("mine-1")
+    );
     assert_eq!(proxy.exchange().orders_placed(), 1);
 }
 
@@ -154,7 +224,14 @@ async fn a_client_oid_that_could_forge_a_header_or_a_line_is_not_repeated() {
     let answer = after_the_deadline(&proxy, ORDER, order(Some(hostile))).await;
     assert_named(&proxy, &answer, None);
     assert!(advice(&answer).contains("private/get-order-detail"));
-    assert!(proxy.texts().iter().all(|line| !line.contains("event=call OK")), "{:?}", proxy.texts());
+    assert!(
+        proxy
+            .texts()
+            .iter()
+            .all(|line| !line.contains("event=call OK")),
+        "{:?}",
+        proxy.texts()
+    );
 }
 
 #[tokio::test]
@@ -169,7 +246,13 @@ async fn an_order_is_completed_and_recorded_though_its_caller_has_left() {
         }
     }
     proxy.exchange().release();
-    let line = proxy.wait_line(&["event=call OK", " client_oid=left-1 "]).await;
-    assert!(line.text().contains(" code=0 outcome=answered "), "{}", line.text());
+    let line = proxy
+        .wait_line(&["event=call OK", " client_oid=left-1 "])
+        .await;
+    assert!(
+        line.text().contains(" code=0 outcome=answered "),
+        "{}",
+        line.text()
+    );
     assert_eq!(proxy.exchange().executed(ORDER), 1);
 }

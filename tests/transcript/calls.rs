@@ -15,8 +15,7 @@ use cases::{ANSWERS, BODIES, IN_DOUBT, PARAMS};
 
 const READ: &str = "private/user-balance";
 const ORDER: &str = "private/create-order";
-pub(crate) const ORDER_PARAMS: &str =
-    r#"{"instrument_name":"BTC_USD","side":"BUY","type":"LIMIT","price":"50000.00","quantity":"0.01"}"#;
+pub(crate) const ORDER_PARAMS: &str = r#"{"instrument_name":"BTC_USD","side":"BUY","type":"LIMIT","price":"50000.00","quantity":"0.01"}"#;
 
 /// The whole subject.
 pub(crate) fn tell() -> String {
@@ -47,7 +46,9 @@ fn tell_call(sheet: &mut Sheet, daemon: &Daemon, request: &Request) {
 pub(crate) fn tell_recorded(sheet: &mut Sheet, daemon: &Daemon, answer: &Answer) {
     sheet.answer(answer);
     let rid = answer.header("x-request-id").expect("a request id");
-    let line = daemon.process.wait(&["event=call ", &format!(" rid={rid} ")]);
+    let line = daemon
+        .process
+        .wait(&["event=call ", &format!(" rid={rid} ")]);
     sheet.line(&format!("log: {}", normal(&line)));
 }
 
@@ -55,7 +56,10 @@ fn answers(sheet: &mut Sheet) {
     let house = House::new();
     let daemon = daemon(
         &house,
-        &[("CRYPTO_PROXY__UPSTREAM__MAX_REPLY_BYTES", "4096"), ("CRYPTO_PROXY__POLICY__ALLOW_CLASSES", "transfer")],
+        &[
+            ("CRYPTO_PROXY__UPSTREAM__MAX_REPLY_BYTES", "4096"),
+            ("CRYPTO_PROXY__POLICY__ALLOW_CLASSES", "transfer"),
+        ],
     );
     sheet.heading("what the exchange answers");
     for (title, fault) in ANSWERS {
@@ -100,46 +104,84 @@ fn refusals(sheet: &mut Sheet) {
     let house = House::new();
     let daemon = daemon(
         &house,
-        &[("CRYPTO_PROXY__LISTENER__MAX_BODY_BYTES", "4096"), ("CRYPTO_PROXY__LISTENER__BODY_DEADLINE_MS", "200")],
+        &[
+            ("CRYPTO_PROXY__LISTENER__MAX_BODY_BYTES", "4096"),
+            ("CRYPTO_PROXY__LISTENER__BODY_DEADLINE_MS", "200"),
+        ],
     );
     sheet.heading("bodies and methods");
     for body in BODIES {
         sheet.title(body);
-        tell_call(sheet, &daemon, &Request::post("/proxy/private").token(TOKEN).json(body));
+        tell_call(
+            sheet,
+            &daemon,
+            &Request::post("/proxy/private").token(TOKEN).json(body),
+        );
     }
     sheet.title("another type than JSON");
     let text = r#"{"method":"private/user-balance"}"#;
     tell_call(
         sheet,
         &daemon,
-        &Request::post("/proxy/private").token(TOKEN).header("Content-Type", "text/plain").body(text),
+        &Request::post("/proxy/private")
+            .token(TOKEN)
+            .header("Content-Type", "text/plain")
+            .body(text),
     );
     sheet.title("no type");
-    tell_call(sheet, &daemon, &Request::post("/proxy/private").token(TOKEN).body(text));
+    tell_call(
+        sheet,
+        &daemon,
+        &Request::post("/proxy/private").token(TOKEN).body(text),
+    );
     sheet.title("too long");
-    let long = Request::post("/proxy/private").token(TOKEN).json(&"x".repeat(5000));
+    let long = Request::post("/proxy/private")
+        .token(TOKEN)
+        .json(&"x".repeat(5000));
     tell_call(sheet, &daemon, &long);
     sheet.title("late");
-    let late = Request::post("/proxy/private").token(TOKEN).header("Content-Length", "9").unsized_body("{");
+    let late = Request::post("/proxy/private")
+        .token(TOKEN)
+        .header("Content-Length", "9")
+        .unsized_body("{");
     tell_call(sheet, &daemon, &late);
     sheet.title("chunks that are none");
-    let chunked = Request::post("/proxy/private").token(TOKEN).header("Transfer-Encoding", "chunked");
+    let chunked = Request::post("/proxy/private")
+        .token(TOKEN)
+        .header("Transfer-Encoding", "chunked");
     tell_call(sheet, &daemon, &chunked.unsized_body("zz\r\n"));
 
     sheet.heading("nobody who is known");
     let plain = || Request::post("/proxy/private").json(text);
     for (title, request) in [
         ("no token", plain()),
-        ("a wrong token", plain().token("invented-wrong-token-of-nobody")),
+        (
+            "a wrong token",
+            plain().token("invented-wrong-token-of-nobody"),
+        ),
         ("an empty token", plain().token("")),
         ("two tokens", plain().token(TOKEN).token(TOKEN)),
         ("the token of the diagnosis", plain().token(DIAG_TOKEN)),
-        ("Origin", plain().token(TOKEN).header("Origin", "https://page.example")),
-        ("a foreign Host", plain().token(TOKEN).host(Some("page.example"))),
+        (
+            "Origin",
+            plain()
+                .token(TOKEN)
+                .header("Origin", "https://page.example"),
+        ),
+        (
+            "a foreign Host",
+            plain().token(TOKEN).host(Some("page.example")),
+        ),
         ("no Host", plain().token(TOKEN).host(None)),
-        ("two of Host", plain().token(TOKEN).header("Host", "127.0.0.1")),
+        (
+            "two of Host",
+            plain().token(TOKEN).header("Host", "127.0.0.1"),
+        ),
         ("localhost", plain().host(Some("localhost:9000"))),
-        ("a head that is too long", plain().token(&"x".repeat(20_000))),
+        (
+            "a head that is too long",
+            plain().token(&"x".repeat(20_000)),
+        ),
     ] {
         sheet.title(title);
         sheet.answer(&http::ask(daemon.at, &request));
@@ -162,10 +204,21 @@ fn policies(sheet: &mut Sheet) {
     let house = House::new();
     let issued = [
         ("reader", &["--preset", "read"][..]),
-        ("elsewhere", &["--preset", "full", "--source", "192.0.2.0/24"]),
+        (
+            "elsewhere",
+            &["--preset", "full", "--source", "192.0.2.0/24"],
+        ),
         ("uid", &["--preset", "full", "--uid", "4242"]),
         ("listed", &["--preset", "trade", "--instrument", "ETH_USD"]),
-        ("narrow", &["--allow", "private/advanced/*", "--deny", "private/advanced/create-order"]),
+        (
+            "narrow",
+            &[
+                "--allow",
+                "private/advanced/*",
+                "--deny",
+                "private/advanced/create-order",
+            ],
+        ),
         ("monitor", &["--diagnose"]),
         ("ended", &["--expires", "2099-01-01"]),
     ]
@@ -184,13 +237,26 @@ fn policies(sheet: &mut Sheet) {
         ("listed", ORDER, ORDER_PARAMS),
         ("listed", "private/cancel-order", r#"{"order_id":"1"}"#),
         ("listed", "private/cancel-all-orders", "{}"),
-        ("listed", "private/get-open-orders", r#"{"instrument_name":"BTC_USD"}"#),
-        ("listed", "private/create-order-list", r#"{"order_list":[{"instrument_name":"BTC_USD"}]}"#),
+        (
+            "listed",
+            "private/get-open-orders",
+            r#"{"instrument_name":"BTC_USD"}"#,
+        ),
+        (
+            "listed",
+            "private/create-order-list",
+            r#"{"order_list":[{"instrument_name":"BTC_USD"}]}"#,
+        ),
         ("narrow", "private/advanced/create-order", "{}"),
         ("narrow", READ, "{}"),
     ] {
         sheet.title(&format!("{name}: {method} {params}"));
-        let token = issued.iter().find(|(given, _)| *given == name).unwrap().1.value("CRYPTO_PROXY_TOKEN");
+        let token = issued
+            .iter()
+            .find(|(given, _)| *given == name)
+            .unwrap()
+            .1
+            .value("CRYPTO_PROXY_TOKEN");
         let mut request = call(method, params);
         request.headers[0].1 = token;
         tell_call(sheet, &daemon, &request);
@@ -235,7 +301,9 @@ fn deadlines(sheet: &mut Sheet) {
     // Calls whose heads came before the stop are still answered.
     let mut open = ["/proxy/private", "/exchange/v1/private/user-balance"].map(|path| {
         let mut connection = Connection::to(daemon.at);
-        let request = Request::post(path).token(TOKEN).header("Content-Type", "application/json");
+        let request = Request::post(path)
+            .token(TOKEN)
+            .header("Content-Type", "application/json");
         connection.send(&request.header("Content-Length", "40").unsized_body(""));
         (path, connection)
     });
@@ -274,7 +342,10 @@ fn unreachable(sheet: &mut Sheet) {
             &house,
             &[
                 ("CRYPTO_REST_BASE", base),
-                ("CRYPTO_PROXY__UPSTREAM__ALLOW_UNKNOWN_BASE", "no-such-name.invalid"),
+                (
+                    "CRYPTO_PROXY__UPSTREAM__ALLOW_UNKNOWN_BASE",
+                    "no-such-name.invalid",
+                ),
                 ("CRYPTO_PROXY__UPSTREAM__CONNECT_DEADLINE_MS", "1000"),
             ],
         );

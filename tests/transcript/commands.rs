@@ -43,11 +43,37 @@ const REFUSED: [&[&str]; 34] = [
     &["caller", "add", "one", "--preset", "everything"],
     &["caller", "add", "Two", "--out", "x.env"],
     &["caller", "add", "two"],
-    &["caller", "add", "two", "--source", "10.0.0.1/8", "--out", "x.env"],
+    &[
+        "caller",
+        "add",
+        "two",
+        "--source",
+        "10.0.0.1/8",
+        "--out",
+        "x.env",
+    ],
     &["caller", "add", "two", "--uid", "x", "--out", "x.env"],
-    &["caller", "add", "two", "--expires", "2001-01-01", "--out", "x.env"],
-    &["caller", "add", "two", "--expires", "soon", "--out", "x.env"],
-    &["caller", "add", "two", "--allow", "tra*de", "--out", "x.env"],
+    &[
+        "caller",
+        "add",
+        "two",
+        "--expires",
+        "2001-01-01",
+        "--out",
+        "x.env",
+    ],
+    &[
+        "caller",
+        "add",
+        "two",
+        "--expires",
+        "soon",
+        "--out",
+        "x.env",
+    ],
+    &[
+        "caller", "add", "two", "--allow", "tra*de", "--out", "x.env",
+    ],
     &["caller", "add", "two", "--instrument", "", "--out", "x.env"],
     &["caller", "show", "two"],
     &["caller", "rotate", "two", "--out", "x.env"],
@@ -111,7 +137,11 @@ pub(crate) fn environment(house: &House, without: &[&str]) -> String {
         format!("CRYPTO_PROXY_DIAG_TOKEN={DIAG_TOKEN}"),
         format!("CRYPTO_REST_BASE={}", house.base()),
     ];
-    let kept = lines.iter().filter(|line| !without.iter().any(|name| line.starts_with(&format!("{name}="))));
+    let kept = lines.iter().filter(|line| {
+        !without
+            .iter()
+            .any(|name| line.starts_with(&format!("{name}=")))
+    });
     kept.map(|line| format!("{line}\n")).collect()
 }
 
@@ -121,10 +151,19 @@ fn codes(sheet: &mut Sheet, house: &House) {
     house.write_private("crypto.env", &environment(house, &[]));
     house.write_private("none.env", "");
     let elsewhere = "CRYPTO_REST_BASE=http://127.0.0.1:1/exchange/v1\n";
-    house.write_private("away.env", &format!("{}{elsewhere}", environment(house, &["CRYPTO_REST_BASE"])));
-    house.write_private("no-token.env", &environment(house, &["CRYPTO_PROXY_DIAG_TOKEN"]));
+    house.write_private(
+        "away.env",
+        &format!("{}{elsewhere}", environment(house, &["CRYPTO_REST_BASE"])),
+    );
+    house.write_private(
+        "no-token.env",
+        &environment(house, &["CRYPTO_PROXY_DIAG_TOKEN"]),
+    );
     house.write("broken.toml", "listen = [");
-    house.write("no.db", &"no database at all, and long enough to be looked at. ".repeat(40));
+    house.write(
+        "no.db",
+        &"no database at all, and long enough to be looked at. ".repeat(40),
+    );
     let good = &["--config", "config.toml", "--env-file", "crypto.env"][..];
     let none = &["--config", "config.toml", "--env-file", "none.env"][..];
     let away = &["--config", "config.toml", "--env-file", "away.env"][..];
@@ -146,15 +185,33 @@ fn codes(sheet: &mut Sheet, house: &House) {
         (&["diagnose", "--url", "http://127.0.0.1:1"], good),
         (&["diagnose", "--url", "http://127.0.0.1:1"], no_token),
         (&["diagnose", "--url", "unix:no-such.sock"], good),
-        (&["diagnose", "--alone", "--html", "no/such/page.html"], good),
+        (
+            &["diagnose", "--alone", "--html", "no/such/page.html"],
+            good,
+        ),
         (&["history", "--db", "no-such.db"], &[]),
         (&["history", "--db", "no.db"], &[]),
         (&["caller", "list", "--config", "config.toml"], &[]),
         (&["caller", "list", "--config", "broken.toml"], &[]),
         (&["caller", "list", "--config", "no-such.toml"], &[]),
-        (&["caller", "revoke", "--all", "--config", "config.toml"], &[]),
-        (&["support-bundle", "--db", "no-such.db", "--out", "no/such/x.tar"], good),
-        (&["support-bundle", "--db", "no-such.db", "--out", "no-suffix"], good),
+        (
+            &["caller", "revoke", "--all", "--config", "config.toml"],
+            &[],
+        ),
+        (
+            &[
+                "support-bundle",
+                "--db",
+                "no-such.db",
+                "--out",
+                "no/such/x.tar",
+            ],
+            good,
+        ),
+        (
+            &["support-bundle", "--db", "no-such.db", "--out", "no-suffix"],
+            good,
+        ),
         (&["sandbox", "--listen", "192.0.2.1:0"], &[]),
     ] {
         let arguments = [command, further].concat();
@@ -165,7 +222,8 @@ fn codes(sheet: &mut Sheet, house: &House) {
 /// `check --compare-key`, and the demonstration.
 fn compared(sheet: &mut Sheet, house: &House) {
     sheet.heading("check --compare-key");
-    let other = "CRYPTO_API_KEY=invented-other-key\nCRYPTO_API_SECRET=invented-other-secret-000000\n";
+    let other =
+        "CRYPTO_API_KEY=invented-other-key\nCRYPTO_API_SECRET=invented-other-secret-000000\n";
     house.write_private("other.env", other);
     for (title, given) in [
         ("the key", KEY),
@@ -175,14 +233,28 @@ fn compared(sheet: &mut Sheet, house: &House) {
         ("nothing", ""),
         ("two words", "invented two words"),
     ] {
-        for files in [&["--env-file", "crypto.env"][..], &["--env-file", "crypto.env", "--env-file", "other.env"]] {
-            let arguments = [&["check", "--compare-key", "--config", "config.toml"], files].concat();
+        for files in [
+            &["--env-file", "crypto.env"][..],
+            &["--env-file", "crypto.env", "--env-file", "other.env"],
+        ] {
+            let arguments = [
+                &["check", "--compare-key", "--config", "config.toml"],
+                files,
+            ]
+            .concat();
             sheet.title(&format!("{title}: crypto-proxy {}", arguments.join(" ")));
             sheet.said(&house.run_fed(&arguments, given), normal_with_durations);
         }
     }
     sheet.title("no pair: crypto-proxy check --compare-key");
-    let none = ["check", "--compare-key", "--config", "config.toml", "--env-file", "none.env"];
+    let none = [
+        "check",
+        "--compare-key",
+        "--config",
+        "config.toml",
+        "--env-file",
+        "none.env",
+    ];
     sheet.said(&house.run_fed(&none, KEY), normal_with_durations);
     sheet.heading("demo --exit");
     let demo = house.run(&["demo", "--exit"]);
@@ -193,10 +265,12 @@ fn compared(sheet: &mut Sheet, house: &House) {
 fn shown_without_keys(text: &str) -> String {
     let words = normal_with_durations(text);
     let lines = words.lines().map(|line| {
-        let words = line.split(' ').map(|word| match word.split_once("key_fp=") {
-            Some((before, _)) => format!("{before}key_fp=<fp>"),
-            None => word.to_owned(),
-        });
+        let words = line
+            .split(' ')
+            .map(|word| match word.split_once("key_fp=") {
+                Some((before, _)) => format!("{before}key_fp=<fp>"),
+                None => word.to_owned(),
+            });
         words.collect::<Vec<_>>().join(" ")
     });
     lines.collect::<Vec<_>>().join("\n")

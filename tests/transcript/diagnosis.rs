@@ -23,36 +23,102 @@ const OTHER_SECRET: &str = "invented-other-secret-of-the-transcript";
 fn present() -> Vec<(&'static str, Value, Value, &'static str)> {
     let key = |change: Value| {
         let mut key = json!({ "api_key": KEY });
-        key.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        key.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         json!({ "keys": [key] })
     };
     let always = |target: &str, fault: Value| json!({ "target": target, "always": fault });
     let code = |target: &str, code: i64| always(target, json!({ "do": "code", "code": code }));
     let none = || json!({ "target": "none", "clear": true });
-    let page = json!({ "do": "reply", "status": 403, "content_type": "text/html", "body": "<html>" });
+    let page =
+        json!({ "do": "reply", "status": 403, "content_type": "text/html", "body": "<html>" });
     vec![
         ("healthy", json!({}), none(), ""),
-        ("a wrong secret", key(json!({ "api_secret": OTHER_SECRET })), none(), ""),
-        ("a key that is disabled", key(json!({ "state": "disabled" })), none(), ""),
-        ("an address that is not listed, 40103", key(json!({ "whitelist": ["8.8.4.4"] })), none(), ""),
-        ("no right to read", key(json!({ "permissions": ["trade"] })), none(), ""),
-        ("no right to trade", key(json!({ "permissions": ["read"] })), none(), ""),
-        ("the clock ahead", json!({ "clock_offset_ms": 90_000 }), none(), ""),
-        ("the clock behind", json!({ "clock_offset_ms": -90_000 }), none(), ""),
-        ("40102 with a clock that is right", json!({}), code("*", 40102), ""),
+        (
+            "a wrong secret",
+            key(json!({ "api_secret": OTHER_SECRET })),
+            none(),
+            "",
+        ),
+        (
+            "a key that is disabled",
+            key(json!({ "state": "disabled" })),
+            none(),
+            "",
+        ),
+        (
+            "an address that is not listed, 40103",
+            key(json!({ "whitelist": ["8.8.4.4"] })),
+            none(),
+            "",
+        ),
+        (
+            "no right to read",
+            key(json!({ "permissions": ["trade"] })),
+            none(),
+            "",
+        ),
+        (
+            "no right to trade",
+            key(json!({ "permissions": ["read"] })),
+            none(),
+            "",
+        ),
+        (
+            "the clock ahead",
+            json!({ "clock_offset_ms": 90_000 }),
+            none(),
+            "",
+        ),
+        (
+            "the clock behind",
+            json!({ "clock_offset_ms": -90_000 }),
+            none(),
+            "",
+        ),
+        (
+            "40102 with a clock that is right",
+            json!({}),
+            code("*", 40102),
+            "",
+        ),
         ("maintenance", json!({}), code("*", 9_010_001), ""),
-        ("a budget", json!({}), code("private/get-order-history", 42901), ""),
-        ("the tier", json!({}), code("private/get-open-orders", 40104), ""),
-        ("one method", json!({}), code("private/get-open-orders", 40101), ""),
+        (
+            "a budget",
+            json!({}),
+            code("private/get-order-history", 42901),
+            "",
+        ),
+        (
+            "the tier",
+            json!({}),
+            code("private/get-open-orders", 40104),
+            "",
+        ),
+        (
+            "one method",
+            json!({}),
+            code("private/get-open-orders", 40101),
+            "",
+        ),
         (
             "some methods",
             json!({}),
-            json!([code("private/get-open-orders", 40101), code("private/get-order-history", 40101)]),
+            json!([
+                code("private/get-open-orders", 40101),
+                code("private/get-order-history", 40101)
+            ]),
             "",
         ),
         ("the edge", json!({}), always("*", page), ""),
         ("cut", json!({}), always("*", json!({ "do": "cut" })), ""),
-        ("a label in quotes", json!({}), none(), "CRYPTO_API_KEY_LABEL=\"a desk\"\n"),
+        (
+            "a label in quotes",
+            json!({}),
+            none(),
+            "CRYPTO_API_KEY_LABEL=\"a desk\"\n",
+        ),
         (
             "expected addresses, and services that agree",
             json!({ "apparent_address": "1.1.1.1" }),
@@ -77,7 +143,9 @@ pub(crate) fn tell() -> String {
         let house = House::new();
         house.state(state);
         if let Some(scripts) = script.as_array() {
-            scripts.iter().for_each(|script| house.script(script.clone()));
+            scripts
+                .iter()
+                .for_each(|script| house.script(script.clone()));
         } else {
             house.script(script);
         }
@@ -88,10 +156,21 @@ pub(crate) fn tell() -> String {
             sheet.title(&format!("{title}, key paths"));
             let said = house.run(&[&DIAGNOSE[..], &["--json"]].concat());
             sheet.paths(&serde_json::from_str(&said.out).unwrap());
-            for symptom in ["only-flagged-orders", "only-margin-orders", "invented-headers", "fails-elsewhere"] {
+            for symptom in [
+                "only-flagged-orders",
+                "only-margin-orders",
+                "invented-headers",
+                "fails-elsewhere",
+            ] {
                 diagnose(&mut sheet, &house, symptom, &text, &["--symptom", symptom]);
             }
-            diagnose(&mut sheet, &house, "--probe-trade", &text, &["--probe-trade"]);
+            diagnose(
+                &mut sheet,
+                &house,
+                "--probe-trade",
+                &text,
+                &["--probe-trade"],
+            );
         }
     }
     files(&mut sheet);
@@ -100,7 +179,14 @@ pub(crate) fn tell() -> String {
     sheet.0
 }
 
-const DIAGNOSE: [&str; 6] = ["diagnose", "--alone", "--config", "config.toml", "--env-file", "crypto.env"];
+const DIAGNOSE: [&str; 6] = [
+    "diagnose",
+    "--alone",
+    "--config",
+    "config.toml",
+    "--env-file",
+    "crypto.env",
+];
 
 fn diagnose(sheet: &mut Sheet, house: &House, title: &str, environment: &str, further: &[&str]) {
     sheet.title(title);
@@ -114,15 +200,31 @@ fn files(sheet: &mut Sheet) {
     let house = House::new();
     let silent = Silent::new();
     let good = environment(&house, &[]);
-    let based = |base: &str| format!("{}CRYPTO_REST_BASE={base}\n", environment(&house, &["CRYPTO_REST_BASE"]));
+    let based = |base: &str| {
+        format!(
+            "{}CRYPTO_REST_BASE={base}\n",
+            environment(&house, &["CRYPTO_REST_BASE"])
+        )
+    };
     for (title, text) in [
         ("nothing", String::new()),
         ("half a pair", environment(&house, &["CRYPTO_API_SECRET"])),
-        ("quotes around the secret", good.replace(SECRET, &format!("'\"{SECRET}\"'"))),
-        ("key and secret swapped", good.replace(KEY, "invented-x").replace(SECRET, KEY).replace("invented-x", SECRET)),
+        (
+            "quotes around the secret",
+            good.replace(SECRET, &format!("'\"{SECRET}\"'")),
+        ),
+        (
+            "key and secret swapped",
+            good.replace(KEY, "invented-x")
+                .replace(SECRET, KEY)
+                .replace("invented-x", SECRET),
+        ),
         ("a wrong base", good.replace("/exchange/v1", "/v2")),
         ("nobody listens", based("http://127.0.0.1:1/exchange/v1")),
-        ("no TLS", based(&house.base().replace("http://", "https://"))),
+        (
+            "no TLS",
+            based(&house.base().replace("http://", "https://")),
+        ),
         (
             "no name",
             based("https://no-such-name.invalid/exchange/v1")
@@ -130,22 +232,36 @@ fn files(sheet: &mut Sheet) {
         ),
         (
             "no connection in time",
-            based(&format!("http://{}/exchange/v1", silent.at)) + "CRYPTO_PROXY__UPSTREAM__CONNECT_DEADLINE_MS=1000\n",
+            based(&format!("http://{}/exchange/v1", silent.at))
+                + "CRYPTO_PROXY__UPSTREAM__CONNECT_DEADLINE_MS=1000\n",
         ),
-        ("a setting that is refused", good + "CRYPTO_PROXY__LOG__LEVEL=loud\n"),
+        (
+            "a setting that is refused",
+            good + "CRYPTO_PROXY__LOG__LEVEL=loud\n",
+        ),
     ] {
         diagnose(sheet, &house, title, &text, &[]);
     }
 }
 
 /// Runs of the daemon before the diagnosis: a pair, and calls with what the exchange does to each.
-type Runs = &'static [(&'static str, &'static str, &'static [(&'static str, &'static str)])];
+type Runs = &'static [(
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+)];
 
 const GOOD: &str = r#"{"do":"pass"}"#;
 const REFUSED: &str = r#"{"do":"code","code":40101}"#;
 const UNLISTED: &str = r#"{"do":"code","code":40103}"#;
 const PASTS: [(&str, Runs); 9] = [
-    ("half rotated", &[(KEY, SECRET, &[(READ, GOOD)]), (KEY, OTHER_SECRET, &[(READ, GOOD)])]),
+    (
+        "half rotated",
+        &[
+            (KEY, SECRET, &[(READ, GOOD)]),
+            (KEY, OTHER_SECRET, &[(READ, GOOD)]),
+        ],
+    ),
     (
         "half rotated and mended",
         &[
@@ -154,20 +270,60 @@ const PASTS: [(&str, Runs); 9] = [
             (OTHER_KEY, OTHER_SECRET, &[(READ, GOOD)]),
         ],
     ),
-    ("another pair", &[(KEY, SECRET, &[(READ, GOOD)]), (OTHER_KEY, OTHER_SECRET, &[(READ, GOOD)])]),
-    ("orders are refused and reads are not", &[(KEY, SECRET, &[(READ, GOOD), (ORDER, REFUSED)])]),
-    ("an order beyond the balance", &[(KEY, SECRET, &[(READ, GOOD), (ORDER, r#"{"do":"code","code":306}"#)])]),
-    ("a trigger order", &[(KEY, SECRET, &[(READ, GOOD), (ORDER, r#"{"do":"code","code":140001}"#)])]),
-    ("refused here", &[(KEY, SECRET, &[(READ, GOOD), ("private/create-withdrawal", GOOD)])]),
+    (
+        "another pair",
+        &[
+            (KEY, SECRET, &[(READ, GOOD)]),
+            (OTHER_KEY, OTHER_SECRET, &[(READ, GOOD)]),
+        ],
+    ),
+    (
+        "orders are refused and reads are not",
+        &[(KEY, SECRET, &[(READ, GOOD), (ORDER, REFUSED)])],
+    ),
+    (
+        "an order beyond the balance",
+        &[(
+            KEY,
+            SECRET,
+            &[(READ, GOOD), (ORDER, r#"{"do":"code","code":306}"#)],
+        )],
+    ),
+    (
+        "a trigger order",
+        &[(
+            KEY,
+            SECRET,
+            &[(READ, GOOD), (ORDER, r#"{"do":"code","code":140001}"#)],
+        )],
+    ),
+    (
+        "refused here",
+        &[(
+            KEY,
+            SECRET,
+            &[(READ, GOOD), ("private/create-withdrawal", GOOD)],
+        )],
+    ),
     (
         "in turns",
         &[(
             KEY,
             SECRET,
-            &[(READ, GOOD), (READ, REFUSED), (READ, GOOD), (READ, REFUSED), (READ, GOOD), (READ, REFUSED)],
+            &[
+                (READ, GOOD),
+                (READ, REFUSED),
+                (READ, GOOD),
+                (READ, REFUSED),
+                (READ, GOOD),
+                (READ, REFUSED),
+            ],
         )],
     ),
-    ("not listed within the hour", &[(KEY, SECRET, &[(READ, GOOD), (READ, UNLISTED)])]),
+    (
+        "not listed within the hour",
+        &[(KEY, SECRET, &[(READ, GOOD), (READ, UNLISTED)])],
+    ),
 ];
 
 fn pasts(sheet: &mut Sheet) {
@@ -179,10 +335,15 @@ fn pasts(sheet: &mut Sheet) {
             let daemon = house.serve(&[("CRYPTO_API_KEY", key), ("CRYPTO_API_SECRET", secret)]);
             for (method, fault) in *calls {
                 house.once(method, fault);
-                http::ask(daemon.at, &call(method, if *method == ORDER { ORDER_PARAMS } else { "{}" }));
+                http::ask(
+                    daemon.at,
+                    &call(method, if *method == ORDER { ORDER_PARAMS } else { "{}" }),
+                );
             }
             daemon.process.stop();
-            text = environment(&house, &[]).replace(KEY, key).replace(SECRET, secret);
+            text = environment(&house, &[])
+                .replace(KEY, key)
+                .replace(SECRET, secret);
         }
         diagnose(sheet, &house, title, &text, &[]);
     }
@@ -199,13 +360,18 @@ fn pasts(sheet: &mut Sheet) {
         &["--key-updated", "2026-01-31T09:30:00Z"],
     );
     let elsewhere = environment(&house, &[]).replace("127.0.0.1", "localhost");
-    let daemon = house.serve(&[("CRYPTO_REST_BASE", &house.base().replace("127.0.0.1", "localhost"))]);
+    let daemon = house.serve(&[(
+        "CRYPTO_REST_BASE",
+        &house.base().replace("127.0.0.1", "localhost"),
+    )]);
     http::ask(daemon.at, &call(READ, "{}"));
     daemon.process.stop();
     diagnose(sheet, &house, "another base URL", &elsewhere, &[]);
     house.state(json!({ "keys": [{ "api_key": OTHER_KEY, "api_secret": OTHER_SECRET }] }));
     let _running = house.serve(&[]);
-    let other = environment(&house, &[]).replace(KEY, OTHER_KEY).replace(SECRET, OTHER_SECRET);
+    let other = environment(&house, &[])
+        .replace(KEY, OTHER_KEY)
+        .replace(SECRET, OTHER_SECRET);
     diagnose(sheet, &house, "not restarted", &other, &[]);
 }
 
@@ -214,7 +380,10 @@ fn asked(sheet: &mut Sheet) {
     sheet.heading("the running daemon");
     let house = House::new();
     house.write_private("crypto.env", &environment(&house, &[]));
-    house.write_private("other.env", &environment(&house, &[]).replace("of-the-diagnosis", "of-another"));
+    house.write_private(
+        "other.env",
+        &environment(&house, &[]).replace("of-the-diagnosis", "of-another"),
+    );
     let daemon = house.serve(&[]);
     let url = format!("http://{}", daemon.at);
     let env = Env::new();
@@ -224,35 +393,78 @@ fn asked(sheet: &mut Sheet) {
         ("too soon", "crypto.env", &[]),
     ] {
         sheet.title(title);
-        let arguments =
-            [&["diagnose", "--config", "config.toml", "--env-file", file, "--url", &url][..], further].concat();
+        let arguments = [
+            &[
+                "diagnose",
+                "--config",
+                "config.toml",
+                "--env-file",
+                file,
+                "--url",
+                &url,
+            ][..],
+            further,
+        ]
+        .concat();
         sheet.said(&house.run_with(&env, &arguments), report);
     }
     sheet.title("another daemon answers");
     let at = house.url();
-    sheet.said(&house.run(&["diagnose", "--config", "config.toml", "--env-file", "crypto.env", "--url", &at]), report);
+    sheet.said(
+        &house.run(&[
+            "diagnose",
+            "--config",
+            "config.toml",
+            "--env-file",
+            "crypto.env",
+            "--url",
+            &at,
+        ]),
+        report,
+    );
     http::ask(daemon.at, &Request::get("/health"));
 }
 
 /// Every code of the manual that stands in the binary, and what looks like one and is not in the manual.
 pub(crate) fn codes() -> String {
-    let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnosis.md")).unwrap();
-    let documented: BTreeSet<&str> =
-        manual.lines().filter_map(|line| line.strip_prefix("### ")).filter(|code| code.starts_with("CP-")).collect();
+    let manual =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnosis.md"))
+            .unwrap();
+    let documented: BTreeSet<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .filter(|code| code.starts_with("CP-"))
+        .collect();
     let binary = fs::read(crate::process::binary()).unwrap();
     let is_code = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'-';
-    let starts = binary.windows(3).enumerate().filter(|(_, three)| *three == b"CP-").map(|(at, _)| at);
+    let starts = binary
+        .windows(3)
+        .enumerate()
+        .filter(|(_, three)| *three == b"CP-")
+        .map(|(at, _)| at);
     let found: BTreeSet<String> = starts
-        .map(|at| binary[at..].iter().take_while(|byte| is_code(byte)).map(|byte| char::from(*byte)).collect())
+        .map(|at| {
+            binary[at..]
+                .iter()
+                .take_while(|byte| is_code(byte))
+                .map(|byte| char::from(*byte))
+                .collect()
+        })
         .collect();
     let mut sheet = Sheet::default();
     sheet.heading("codes of the manual that stand in the binary");
     for code in &documented {
-        let word = if found.iter().any(|text| text.starts_with(code)) { "" } else { " is not in the binary" };
+        let word = if found.iter().any(|text| text.starts_with(code)) {
+            ""
+        } else {
+            " is not in the binary"
+        };
         sheet.line(&format!("{code}{word}"));
     }
     sheet.heading("what looks like a code in the binary and is not in the manual");
-    let strange = found.iter().filter(|text| text.len() > 5 && !documented.iter().any(|code| text.starts_with(code)));
+    let strange = found
+        .iter()
+        .filter(|text| text.len() > 5 && !documented.iter().any(|code| text.starts_with(code)));
     strange.for_each(|text| sheet.line(text));
     sheet.0
 }

@@ -14,20 +14,30 @@ const SHOWN: usize = 120;
 /// The version of the binary: a release changes it, and nothing else.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let said = process::run(Path::new("."), &Env::new(), &["--version"], None);
-    said.out.trim().rsplit(' ').next().expect("a version").to_owned()
+    said.out
+        .trim()
+        .rsplit(' ')
+        .next()
+        .expect("a version")
+        .to_owned()
 });
 
 /// Compares what was told with `golden/{name}.txt`, or writes it there.
 pub(crate) fn compare(name: &str, told: &str) {
     let told = &told.replace(VERSION.as_str(), "<version>");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/transcript/golden/{name}.txt"));
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/transcript/golden/{name}.txt"));
     if std::env::var_os("UPDATE_TRANSCRIPT").is_some() {
         fs::write(&path, told).unwrap();
         return;
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
     if golden != *told {
-        panic!("{} differs; UPDATE_TRANSCRIPT=1 rewrites it\n{}", path.display(), difference(&golden, told));
+        panic!(
+            "{} differs; UPDATE_TRANSCRIPT=1 rewrites it\n{}",
+            path.display(),
+            difference(&golden, told)
+        );
     }
 }
 
@@ -42,8 +52,14 @@ enum Line<'t> {
 fn difference(golden: &str, told: &str) -> String {
     let (golden, told): (Vec<&str>, Vec<&str>) = (golden.lines().collect(), told.lines().collect());
     let lines = align(&golden, &told);
-    let differs: Vec<usize> = (0..lines.len()).filter(|at| !matches!(lines[*at], Line::Both(_))).collect();
-    let near = |at: usize| differs.iter().any(|differing| differing.abs_diff(at) <= AROUND);
+    let differs: Vec<usize> = (0..lines.len())
+        .filter(|at| !matches!(lines[*at], Line::Both(_)))
+        .collect();
+    let near = |at: usize| {
+        differs
+            .iter()
+            .any(|differing| differing.abs_diff(at) <= AROUND)
+    };
     let mut text = String::new();
     let mut shown = 0;
     let mut last = None;
@@ -85,7 +101,8 @@ fn align<'t>(golden: &[&'t str], told: &[&'t str]) -> Vec<Line<'t>> {
             lines.push(Line::Both(golden[left]));
             (left, right) = (left + 1, right + 1);
         } else if right == told.len()
-            || left < golden.len() && common[(left + 1) * width + right] >= common[left * width + right + 1]
+            || left < golden.len()
+                && common[(left + 1) * width + right] >= common[left * width + right + 1]
         {
             lines.push(Line::Golden(golden[left]));
             left += 1;

@@ -42,11 +42,25 @@ impl House {
         fs::create_dir(folder.path().join("state")).unwrap();
         // As /etc is: the service's own user can read what is in it.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let arguments = ["sandbox", "--listen", "127.0.0.1:0", "--env-file-out", "sandbox.env"];
+        let arguments = [
+            "sandbox",
+            "--listen",
+            "127.0.0.1:0",
+            "--env-file-out",
+            "sandbox.env",
+        ];
         let exchange = Running::start(folder.path(), &Env::new(), &arguments);
         let line = exchange.wait(&["stand-in exchange on http://"]);
-        let at = line.split("http://").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
-        let house = Self { folder, _exchange: exchange, exchange_at: at.parse().unwrap() };
+        let at = line
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split(';').next())
+            .unwrap();
+        let house = Self {
+            folder,
+            _exchange: exchange,
+            exchange_at: at.parse().unwrap(),
+        };
         house.state(json!({ "keys": [{ "api_key": KEY, "api_secret": SECRET }] }));
         house
     }
@@ -75,7 +89,11 @@ impl House {
 
     /// Two services that tell the address, by two names of this host.
     pub(crate) fn services(&self) -> String {
-        format!("http://{}/ip,http://localhost:{}/ip", self.exchange_at, self.exchange_at.port())
+        format!(
+            "http://{}/ip,http://localhost:{}/ip",
+            self.exchange_at,
+            self.exchange_at.port()
+        )
     }
 
     /// Changes what the stand-in is.
@@ -145,10 +163,21 @@ impl House {
     }
 
     pub(crate) fn serve_with(&self, env: Env) -> Daemon {
-        let process = Running::start(self.folder.path(), &env, &["serve", "--config", "config.toml"]);
+        let process = Running::start(
+            self.folder.path(),
+            &env,
+            &["serve", "--config", "config.toml"],
+        );
         let line = process.wait(&[" listens on "]);
-        let at = line.split(" listens on ").nth(1).and_then(|rest| rest.split([',', ' ']).next()).unwrap();
-        Daemon { at: at.parse().unwrap(), process }
+        let at = line
+            .split(" listens on ")
+            .nth(1)
+            .and_then(|rest| rest.split([',', ' ']).next())
+            .unwrap();
+        Daemon {
+            at: at.parse().unwrap(),
+            process,
+        }
     }
 
     /// Runs a command to its end, with no environment but the state directory.
@@ -161,13 +190,30 @@ impl House {
     }
 
     pub(crate) fn run_fed(&self, arguments: &[&str], stdin: &str) -> Said {
-        process::run(self.folder.path(), &pairs(&[("STATE_DIRECTORY", "state")]), arguments, Some(stdin))
+        process::run(
+            self.folder.path(),
+            &pairs(&[("STATE_DIRECTORY", "state")]),
+            arguments,
+            Some(stdin),
+        )
     }
 
     /// Issues a caller; what stands in its file.
     pub(crate) fn issue(&self, name: &str, further: &[&str]) -> Issued {
         let out = format!("{name}.env");
-        let arguments = [&["caller", "add", name, "--config", "config.toml", "--out", &out], further].concat();
+        let arguments = [
+            &[
+                "caller",
+                "add",
+                name,
+                "--config",
+                "config.toml",
+                "--out",
+                &out,
+            ],
+            further,
+        ]
+        .concat();
         let said = self.run(&arguments);
         assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
         Issued(fs::read_to_string(self.path(&out)).unwrap())
@@ -179,13 +225,19 @@ pub(crate) struct Issued(pub(crate) String);
 
 impl Issued {
     pub(crate) fn value(&self, name: &str) -> String {
-        let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        line.unwrap_or_else(|| panic!("{name} in {}", self.0)).to_owned()
+        let line = self
+            .0
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("{name} in {}", self.0))
+            .to_owned()
     }
 }
 
 pub(crate) fn pairs(of: &[(&str, &str)]) -> Env {
-    of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    of.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 /// With further variables, which replace those of the same name.
@@ -207,7 +259,12 @@ impl Silent {
         rustix::net::listen(&listener, 0).unwrap();
         let at = listener.local_addr().unwrap();
         let wait = std::time::Duration::from_millis(200);
-        let queued = (0..4).filter_map(|_| std::net::TcpStream::connect_timeout(&at, wait).ok()).collect();
-        Self { at, _held: (listener, queued) }
+        let queued = (0..4)
+            .filter_map(|_| std::net::TcpStream::connect_timeout(&at, wait).ok())
+            .collect();
+        Self {
+            at,
+            _held: (listener, queued),
+        }
     }
 }

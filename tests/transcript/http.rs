@@ -21,7 +21,13 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn new(verb: &str, path: &str) -> Self {
         let line = format!("{verb} {path} HTTP/1.1");
-        Self { line, host: Some("127.0.0.1".to_owned()), headers: Vec::new(), body: None, sized: true }
+        Self {
+            line,
+            host: Some("127.0.0.1".to_owned()),
+            headers: Vec::new(),
+            body: None,
+            sized: true,
+        }
     }
 
     pub(crate) fn get(path: &str) -> Self {
@@ -89,11 +95,18 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn status(&self) -> u16 {
-        self.line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+        self.line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or_default()
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
+        let found = self
+            .headers
+            .iter()
+            .find(|(given, _)| given.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -108,7 +121,10 @@ impl Connection {
     pub(crate) fn to(at: SocketAddr) -> Self {
         let stream = TcpStream::connect(at).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, read: Vec::new() }
+        Self {
+            stream,
+            read: Vec::new(),
+        }
     }
 
     /// Sends bytes; the other end may have closed already.
@@ -126,16 +142,28 @@ impl Connection {
             if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end + 4;
             }
-            assert!(self.more(), "no answer: {}", String::from_utf8_lossy(&self.read));
+            assert!(
+                self.more(),
+                "no answer: {}",
+                String::from_utf8_lossy(&self.read)
+            );
         };
         let head: Vec<u8> = self.read.drain(..end).collect();
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
         let line = lines.next().unwrap().to_owned();
         let headers = lines.map(|line| line.split_once(": ").unwrap_or((line, "")));
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let mut answer = Answer { line, headers, body: String::new() };
-        let length = answer.header("content-length").map(|length| length.parse::<usize>().unwrap());
+        let headers = headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let mut answer = Answer {
+            line,
+            headers,
+            body: String::new(),
+        };
+        let length = answer
+            .header("content-length")
+            .map(|length| length.parse::<usize>().unwrap());
         if answer.status() == 101 {
             return answer;
         }

@@ -38,9 +38,18 @@ const HINTED: [(&str, &str); 14] = [
     ("private/get-fee-rate", r#"{"do":"code","code":10007}"#),
     ("private/get-accounts", r#"{"do":"code","code":10003}"#),
     ("private/get-transactions", r#"{"do":"code","code":10005}"#),
-    ("private/user-balance-history", r#"{"do":"code","code":10006}"#),
-    ("private/get-currency-networks", r#"{"do":"code","code":9010001}"#),
-    ("private/get-instrument-fee-rate", r#"{"do":"reply","status":403,"content_type":"text/html","body":"<html>"}"#),
+    (
+        "private/user-balance-history",
+        r#"{"do":"code","code":10006}"#,
+    ),
+    (
+        "private/get-currency-networks",
+        r#"{"do":"code","code":9010001}"#,
+    ),
+    (
+        "private/get-instrument-fee-rate",
+        r#"{"do":"reply","status":403,"content_type":"text/html","body":"<html>"}"#,
+    ),
     (
         "private/get-order-list",
         r#"{"do":"reply","status":401,"content_type":"application/json","body":"{\"code\":7777}"}"#,
@@ -64,7 +73,10 @@ pub(crate) fn tell() -> String {
     }
     sheet.heading("measurements that come to something else");
     let mut lines = BTreeSet::new();
-    later.map(|thread| thread.join().unwrap()).iter().for_each(|said| keep(&mut lines, said));
+    later
+        .map(|thread| thread.join().unwrap())
+        .iter()
+        .for_each(|said| keep(&mut lines, said));
     lines.iter().for_each(|line| sheet.line(line));
     sheet.0
 }
@@ -75,8 +87,16 @@ fn keep(lines: &mut BTreeSet<String>, said: &[String]) {
 
 /// Writes the lines of these events, each once, sorted.
 pub(crate) fn tell_events(sheet: &mut Sheet, events: &[&str], said: &[String]) {
-    let is_told = |line: &&String| events.iter().any(|event| line.contains(&format!("event={event} ")));
-    let lines: BTreeSet<String> = said.iter().filter(is_told).map(|line| shown(line)).collect();
+    let is_told = |line: &&String| {
+        events
+            .iter()
+            .any(|event| line.contains(&format!("event={event} ")))
+    };
+    let lines: BTreeSet<String> = said
+        .iter()
+        .filter(is_told)
+        .map(|line| shown(line))
+        .collect();
     lines.iter().for_each(|line| sheet.line(line));
 }
 
@@ -85,15 +105,22 @@ fn shown(line: &str) -> String {
     let line = normal_with_durations(line);
     let words: Vec<String> = line.split(' ').map(word).collect();
     let line = words.join(" ");
-    let Some((before, rest)) = line.split_once("\"target\":\"") else { return line };
+    let Some((before, rest)) = line.split_once("\"target\":\"") else {
+        return line;
+    };
     let (target, after) = rest.split_once('"').unwrap_or((rest, ""));
-    let target = if target.contains("::") { "<module>" } else { target };
+    let target = if target.contains("::") {
+        "<module>"
+    } else {
+        target
+    };
     format!("{before}\"target\":\"{target}\"{after}")
 }
 
 fn word(word: &str) -> String {
-    let counted =
-        ["count=", "from_client=", "from_exchange=", "failed="].into_iter().find(|name| word.starts_with(name));
+    let counted = ["count=", "from_client=", "from_exchange=", "failed="]
+        .into_iter()
+        .find(|name| word.starts_with(name));
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     match counted {
         Some(name) if digits(&word[name.len()..]) > 0 => {
@@ -124,7 +151,10 @@ fn busy(sink: &str, lines: &mut BTreeSet<String>) {
     let daemon = house.serve_with(env(
         &house,
         sink,
-        &[("CRYPTO_PROXY__POLICY__DENY_METHODS", "private/get-subaccount-balances")],
+        &[(
+            "CRYPTO_PROXY__POLICY__DENY_METHODS",
+            "private/get-subaccount-balances",
+        )],
     ));
     daemon.process.wait(&["event=address "]);
     daemon.process.wait(&["event=reach "]);
@@ -132,20 +162,32 @@ fn busy(sink: &str, lines: &mut BTreeSet<String>) {
     for method in [READ, "private/get-open-orders"] {
         ask(method, "{}");
     }
-    ask(ORDER, &ORDER_PARAMS.replace('}', r#","client_oid":"invented-1"}"#));
+    ask(
+        ORDER,
+        &ORDER_PARAMS.replace('}', r#","client_oid":"invented-1"}"#),
+    );
     for (method, fault) in HINTED {
         house.once(method, fault);
         let answer = ask(method, "{}");
         let rid = answer.header("x-request-id").unwrap().to_owned();
         daemon.process.wait(&["event=hint ", &rid]);
     }
-    daemon.process.wait(&["event=alarm", "alarm=method_refused", "state=raised"]);
-    daemon.process.wait(&["event=alarm", "alarm=all_refused", "state=raised"]);
+    daemon
+        .process
+        .wait(&["event=alarm", "alarm=method_refused", "state=raised"]);
+    daemon
+        .process
+        .wait(&["event=alarm", "alarm=all_refused", "state=raised"]);
     for method in [READ, ORDER] {
         ask(method, "{}");
     }
-    daemon.process.wait(&["event=alarm", "alarm=all_refused", "state=ended"]);
-    for (method, fault) in [(READ, r#"{"do":"cut"}"#), (ORDER, r#"{"do":"code","code":50001}"#)] {
+    daemon
+        .process
+        .wait(&["event=alarm", "alarm=all_refused", "state=ended"]);
+    for (method, fault) in [
+        (READ, r#"{"do":"cut"}"#),
+        (ORDER, r#"{"do":"code","code":50001}"#),
+    ] {
         house.once(method, fault);
         ask(method, "{}");
     }
@@ -169,7 +211,14 @@ fn busy(sink: &str, lines: &mut BTreeSet<String>) {
 /// Calls until so many lines of the clock are there: its estimate follows the answers.
 fn clock(daemon: &Daemon, parts: &[&str], count: usize) {
     let until = Instant::now() + PATIENCE;
-    let seen = || daemon.process.lines().iter().filter(|line| parts.iter().all(|part| line.contains(part))).count();
+    let seen = || {
+        daemon
+            .process
+            .lines()
+            .iter()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .count()
+    };
     while seen() < count {
         assert!(Instant::now() < until, "{:#?}", daemon.process.lines());
         http::ask(daemon.at, &call(READ, "{}"));
@@ -178,11 +227,18 @@ fn clock(daemon: &Daemon, parts: &[&str], count: usize) {
 
 fn streams(house: &House, daemon: &Daemon) {
     let mut socket = Socket::open(daemon.at, &opening("/exchange/v1/user").token(TOKEN)).0;
-    assert!(matches!(socket.ask(r#"{"id":7,"method":"private/user-balance"}"#), Frame::Text(_)));
+    assert!(matches!(
+        socket.ask(r#"{"id":7,"method":"private/user-balance"}"#),
+        Frame::Text(_)
+    ));
     socket.ask(r#"{"id":8,"method":"private/create-withdrawal"}"#);
     socket.close(1000, "bye");
-    daemon.process.wait(&["event=stream what=closed", "by=client"]);
-    house.script(json!({ "target": "user", "clear": true, "once": [{ "do": "code", "code": 50001 }] }));
+    daemon
+        .process
+        .wait(&["event=stream what=closed", "by=client"]);
+    house.script(
+        json!({ "target": "user", "clear": true, "once": [{ "do": "code", "code": 50001 }] }),
+    );
     let mut refused = Socket::open(daemon.at, &opening("/exchange/v1/user").token(TOKEN)).0;
     while !matches!(refused.next(), Frame::Closed(_) | Frame::Lost) {}
     daemon.process.wait(&["event=stream what=failed"]);
@@ -192,7 +248,9 @@ fn streams(house: &House, daemon: &Daemon) {
 /// Requests that are counted only.
 fn strangers(daemon: &Daemon) {
     let plain = || Request::post("/proxy/private").json("{}");
-    let basic = Request::get("/").header("Accept", "text/html").header("Authorization", "Basic eDppbnZlbnRlZA==");
+    let basic = Request::get("/")
+        .header("Accept", "text/html")
+        .header("Authorization", "Basic eDppbnZlbnRlZA==");
     for request in [
         plain(),
         basic,
@@ -218,21 +276,42 @@ fn signed(sink: &str, lines: &mut BTreeSet<String>) {
         ("CRYPTO_PROXY_DIAG_TOKEN", ""),
     ];
     let daemon = house.serve(&quiet);
-    let send = |at, body: &str| http::ask(at, &Request::post("/exchange/v1/private/user-balance").json(body));
+    let send = |at, body: &str| {
+        http::ask(
+            at,
+            &Request::post("/exchange/v1/private/user-balance").json(body),
+        )
+    };
     let good = pair.request(READ, "{}", "", nonce());
-    let wrong = Pair { secret: "invented-wrong".to_owned(), ..pair.clone() };
-    for body in
-        [&good, &good, &wrong.request(READ, "{}", "", nonce()), &pair.request(READ, "{}", "", nonce() - 120_000)]
-    {
+    let wrong = Pair {
+        secret: "invented-wrong".to_owned(),
+        ..pair.clone()
+    };
+    for body in [
+        &good,
+        &good,
+        &wrong.request(READ, "{}", "", nonce()),
+        &pair.request(READ, "{}", "", nonce() - 120_000),
+    ] {
         send(daemon.at, body);
     }
     http::ask(daemon.at, &Request::get("/exchange/v1/public/get-tickers"));
     http::ask(daemon.at, &Request::get("/diag/crypto-auth").token(TOKEN));
     keep(lines, &daemon.process.stop().1);
 
-    let narrow = [("CRYPTO_PROXY__PUBLIC__CALLS_PER_S", "1"), ("CRYPTO_PROXY__LISTENER__MAX_CONNECTIONS", "8")];
+    let narrow = [
+        ("CRYPTO_PROXY__PUBLIC__CALLS_PER_S", "1"),
+        ("CRYPTO_PROXY__LISTENER__MAX_CONNECTIONS", "8"),
+    ];
     let daemon = house.serve(
-        &[&narrow[..], &[("CRYPTO_PROXY__LOG__SINK", sink), ("CRYPTO_PROXY__CALLS__MAX_IN_FLIGHT", "8")]].concat(),
+        &[
+            &narrow[..],
+            &[
+                ("CRYPTO_PROXY__LOG__SINK", sink),
+                ("CRYPTO_PROXY__CALLS__MAX_IN_FLIGHT", "8"),
+            ],
+        ]
+        .concat(),
     );
     send(daemon.at, &pair.request(READ, "{}", "", nonce() - 50_000));
     until(daemon.at, "/exchange/v1/public/get-tickers", 429);
@@ -256,26 +335,44 @@ fn troubled(sink: &str, lines: &mut BTreeSet<String>) {
     let pair = Pair::of(&house.issue("bot", &["--preset", "read"]));
     let socket = house.path("door.sock");
     let listen = format!("127.0.0.1:0,unix:{}", socket.display());
-    let daemon = house.serve(&[("CRYPTO_PROXY_LISTEN", &listen), ("CRYPTO_PROXY__LOG__SINK", sink)]);
+    let daemon = house.serve(&[
+        ("CRYPTO_PROXY_LISTEN", &listen),
+        ("CRYPTO_PROXY__LOG__SINK", sink),
+    ]);
     let mut stranger = UnixStream::connect(&socket).unwrap();
-    stranger.write_all(b"POST /proxy/private HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").unwrap();
+    stranger
+        .write_all(b"POST /proxy/private HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
     assert!(stranger.read(&mut [0; 64]).unwrap() > 0, "an answer");
     http::ask(daemon.at, &call(READ, "{}"));
     std::fs::remove_dir_all(house.path("state")).unwrap();
     let ahead = pair.request(READ, "{}", "", nonce() + 40_000);
-    http::ask(daemon.at, &Request::post("/exchange/v1/private/user-balance").json(&ahead));
+    http::ask(
+        daemon.at,
+        &Request::post("/exchange/v1/private/user-balance").json(&ahead),
+    );
     http::ask(daemon.at, &call(READ, "{}"));
     daemon.process.wait(&["the history loses calls"]);
     let folder = house.path("").display().to_string();
-    let said: Vec<String> =
-        daemon.process.stop().1.iter().map(|line| uidless(&line.replace(&folder, "<dir>/"))).collect();
+    let said: Vec<String> = daemon
+        .process
+        .stop()
+        .1
+        .iter()
+        .map(|line| uidless(&line.replace(&folder, "<dir>/")))
+        .collect();
     keep(lines, &said);
 }
 
 /// Whoever runs the test.
 fn uidless(line: &str) -> String {
-    let Some((before, after)) = line.split_once("unix-socket/uid-") else { return line.to_owned() };
-    format!("{before}unix-socket/uid-<uid>{}", after.trim_start_matches(|next: char| next.is_ascii_digit()))
+    let Some((before, after)) = line.split_once("unix-socket/uid-") else {
+        return line.to_owned();
+    };
+    format!(
+        "{before}unix-socket/uid-<uid>{}",
+        after.trim_start_matches(|next: char| next.is_ascii_digit())
+    )
 }
 
 /// Another pair at the next start, a run that was killed, an exchange that is away.
@@ -287,8 +384,11 @@ fn restarted(sink: &str, lines: &mut BTreeSet<String>) {
         ("invented-other-key", "invented-third-secret-0123456789"),
     ];
     for (key, secret) in pairs {
-        let daemon =
-            house.serve(&[("CRYPTO_API_KEY", key), ("CRYPTO_API_SECRET", secret), ("CRYPTO_PROXY__LOG__SINK", sink)]);
+        let daemon = house.serve(&[
+            ("CRYPTO_API_KEY", key),
+            ("CRYPTO_API_SECRET", secret),
+            ("CRYPTO_PROXY__LOG__SINK", sink),
+        ]);
         if secret != SECRET {
             daemon.process.wait(&["event=pair"]);
         }
@@ -308,9 +408,20 @@ fn restarted(sink: &str, lines: &mut BTreeSet<String>) {
     let (code, said) = daemon.process.stop();
     assert_eq!(code, Some(1), "asked twice to stop with a call under way");
     keep(lines, &said);
-    let away = [("CRYPTO_REST_BASE", "http://127.0.0.1:1/exchange/v1"), ("CRYPTO_PROXY__REACH__ENABLED", "true")];
-    let daemon = house
-        .serve(&[&away[..], &[("CRYPTO_PROXY__LOG__SINK", sink), ("STATE_DIRECTORY", "no/such/directory")]].concat());
+    let away = [
+        ("CRYPTO_REST_BASE", "http://127.0.0.1:1/exchange/v1"),
+        ("CRYPTO_PROXY__REACH__ENABLED", "true"),
+    ];
+    let daemon = house.serve(
+        &[
+            &away[..],
+            &[
+                ("CRYPTO_PROXY__LOG__SINK", sink),
+                ("STATE_DIRECTORY", "no/such/directory"),
+            ],
+        ]
+        .concat(),
+    );
     daemon.process.wait(&["event=reach ", "state=failed"]);
     http::ask(daemon.at, &call(READ, "{}"));
     keep(lines, &daemon.process.stop().1);
@@ -321,7 +432,10 @@ fn watched(sink: &str) -> Vec<String> {
     let house = House::new();
     house.state(json!({ "apparent_address": "8.8.4.4" }));
     house.script(json!({ "target": "public/get-tickers", "always": { "do": "cut" } }));
-    let often = [("CRYPTO_PROXY__EGRESS__INTERVAL_S", "30"), ("CRYPTO_PROXY__REACH__INTERVAL_S", "30")];
+    let often = [
+        ("CRYPTO_PROXY__EGRESS__INTERVAL_S", "30"),
+        ("CRYPTO_PROXY__REACH__INTERVAL_S", "30"),
+    ];
     let daemon = house.serve_with(env(&house, sink, &often));
     daemon.process.wait(&["event=address drift"]);
     daemon.process.wait(&["event=reach ", "state=failed"]);
@@ -331,7 +445,9 @@ fn watched(sink: &str) -> Vec<String> {
     house.once(READ, r#"{"do":"code","code":40101}"#);
     http::ask(daemon.at, &call(READ, "{}"));
     daemon.process.wait(&["event=hint corrects="]);
-    daemon.process.wait(&["event=address", "is an expected address again"]);
+    daemon
+        .process
+        .wait(&["event=address", "is an expected address again"]);
     daemon.process.wait(&["event=reach ", "state=reachable"]);
     daemon.process.stop().1
 }

@@ -13,7 +13,11 @@ pub(crate) fn normal(text: &str) -> String {
     while let Some(next) = rest.chars().next() {
         let before = out.chars().next_back();
         let at_word = before.is_none_or(|before| !before.is_ascii_alphanumeric() && before != '_');
-        let found = if at_word { placeholder(rest, before) } else { None };
+        let found = if at_word {
+            placeholder(rest, before)
+        } else {
+            None
+        };
         if let Some((length, placed)) = found {
             out.push_str(&placed);
             rest = &rest[length..];
@@ -54,9 +58,16 @@ fn duration(rest: &str) -> usize {
         end += '±'.len_utf8() + count(uncertainty, |byte| byte.is_ascii_digit());
     }
     let unit = rest[end..].strip_prefix([' ', '\u{a0}']).unwrap_or("");
-    let word = unit.split(|next: char| !next.is_alphanumeric()).next().unwrap_or("");
+    let word = unit
+        .split(|next: char| !next.is_alphanumeric())
+        .next()
+        .unwrap_or("");
     let is_unit = ["ms", "s", "min", "h"].contains(&word) && !unit[word.len()..].starts_with('=');
-    if sign < 2 && digits > 0 && is_unit { end } else { 0 }
+    if sign < 2 && digits > 0 && is_unit {
+        end
+    } else {
+        0
+    }
 }
 
 /// A report in columns: where lines break depends on the length of what was measured, so a paragraph that holds such a
@@ -73,7 +84,11 @@ pub(crate) fn report(text: &str) -> String {
         let rest = lines[1..].iter().map(|line| line.trim());
         let joined: Vec<&str> = [lines[0]].into_iter().chain(rest).collect();
         let joined = normal_with_durations(&joined.join(" "));
-        if joined.contains("<n>") { joined } else { normal_with_durations(&lines.join("\n")) }
+        if joined.contains("<n>") {
+            joined
+        } else {
+            normal_with_durations(&lines.join("\n"))
+        }
     });
     shown.collect::<Vec<_>>().join("\n").replace(", <n> ms", "")
 }
@@ -81,7 +96,10 @@ pub(crate) fn report(text: &str) -> String {
 /// Whether a line goes on with the paragraph that begins with `first`: it stands deeper, and is no row with a label.
 fn goes_on(first: &str, line: &str) -> bool {
     let indent = |line: &str| line.len() - line.trim_start().len();
-    let is_row = line.trim().split_once("  ").is_some_and(|(label, _)| !label.contains(' '));
+    let is_row = line
+        .trim()
+        .split_once("  ")
+        .is_some_and(|(label, _)| !label.contains(' '));
     // What rules a code out is broken into lines without standing deeper.
     let is_code = |line: &str| line.trim_start().starts_with("CP-");
     let of_a_code = is_code(first) && !is_code(line) && indent(line) == indent(first);
@@ -90,8 +108,14 @@ fn goes_on(first: &str, line: &str) -> bool {
 }
 
 fn placeholder(rest: &str, before: Option<char>) -> Option<(usize, String)> {
-    let found = uuid(rest).or_else(|| moment(rest)).or_else(|| port(rest)).or_else(|| digest(rest));
-    found.or_else(|| issued(rest)).or_else(|| epoch(rest, before)).or_else(|| measured(rest))
+    let found = uuid(rest)
+        .or_else(|| moment(rest))
+        .or_else(|| port(rest))
+        .or_else(|| digest(rest));
+    found
+        .or_else(|| issued(rest))
+        .or_else(|| epoch(rest, before))
+        .or_else(|| measured(rest))
 }
 
 fn count(text: &str, is: impl Fn(u8) -> bool) -> usize {
@@ -121,7 +145,8 @@ fn moment(rest: &str) -> Option<(usize, String)> {
     if has_shape(rest, "dd:dd:dd") {
         return Some((8, "<time>".to_owned()));
     }
-    let is_date = has_shape(rest, "dddd-dd-dd") && !EXAMPLES.iter().any(|example| rest.starts_with(example));
+    let is_date =
+        has_shape(rest, "dddd-dd-dd") && !EXAMPLES.iter().any(|example| rest.starts_with(example));
     if !is_date {
         return None;
     }
@@ -142,22 +167,32 @@ fn moment(rest: &str) -> Option<(usize, String)> {
 }
 
 fn port(rest: &str) -> Option<(usize, String)> {
-    let host = ["127.0.0.1", "localhost"].into_iter().find(|host| rest.starts_with(host))?;
+    let host = ["127.0.0.1", "localhost"]
+        .into_iter()
+        .find(|host| rest.starts_with(host))?;
     has_shape(&rest[host.len()..], ":ddddd").then(|| (host.len() + 6, format!("{host}:<port>")))
 }
 
 /// What is written in hex: digests, request ids, ids of callers.
 fn digest(rest: &str) -> Option<(usize, String)> {
     let length = count(rest, |byte| byte.is_ascii_hexdigit());
-    let mixed =
-        rest[..length].bytes().any(|byte| byte.is_ascii_digit()) && rest[..length].bytes().any(|byte| byte > b'9');
-    let ends = rest[length..].bytes().next().is_none_or(|byte| !byte.is_ascii_alphanumeric() && byte != b'_');
-    ([16, 24, 32, 64].contains(&length) && mixed && ends).then(|| (length, format!("<hex{length}>")))
+    let mixed = rest[..length].bytes().any(|byte| byte.is_ascii_digit())
+        && rest[..length].bytes().any(|byte| byte > b'9');
+    let ends = rest[length..]
+        .bytes()
+        .next()
+        .is_none_or(|byte| !byte.is_ascii_alphanumeric() && byte != b'_');
+    ([16, 24, 32, 64].contains(&length) && mixed && ends)
+        .then(|| (length, format!("<hex{length}>")))
 }
 
 fn issued(rest: &str) -> Option<(usize, String)> {
-    let prefix = ["cpt_", "cpvk_", "cpvs_"].into_iter().find(|prefix| rest.starts_with(prefix))?;
-    let length = count(&rest[prefix.len()..], |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    let prefix = ["cpt_", "cpvk_", "cpvs_"]
+        .into_iter()
+        .find(|prefix| rest.starts_with(prefix))?;
+    let length = count(&rest[prefix.len()..], |byte| {
+        byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+    });
     (length >= 16).then(|| (prefix.len() + length, format!("{prefix}<…>")))
 }
 
@@ -177,10 +212,13 @@ fn measured(rest: &str) -> Option<(usize, String)> {
         return None;
     }
     let mut length = name;
-    let between =
-        ["=", "\":\"", "\": ", "\":", "\\\":"].into_iter().find(|between| rest[length..].starts_with(between))?;
+    let between = ["=", "\":\"", "\": ", "\":", "\\\":"]
+        .into_iter()
+        .find(|between| rest[length..].starts_with(between))?;
     length += between.len();
-    let number = count(&rest[length..], |byte| byte.is_ascii_digit() || b"+-".contains(&byte));
+    let number = count(&rest[length..], |byte| {
+        byte.is_ascii_digit() || b"+-".contains(&byte)
+    });
     if number == 0 {
         return None;
     }
@@ -200,6 +238,9 @@ fn what_differs_is_replaced_and_nothing_else() {
     let told = "at <time>, as 2026-01-31T09:30:00Z, on 127.0.0.1:<port> total_ms=<n> skew_ms=<n> \
                 \"age_s\":<n> id=1 rid=<uuid> nonce=<n> in 12 ms";
     assert_eq!(normal(text), told);
-    assert_eq!(normal_with_durations("in 12 ms, 3 s, 4 words, -1±2 ms"), "in <n> ms, <n> s, 4 words, <n> ms");
+    assert_eq!(
+        normal_with_durations("in 12 ms, 3 s, 4 words, -1±2 ms"),
+        "in <n> ms, <n> s, 4 words, <n> ms"
+    );
     assert_eq!(report(" a 1\n  ms\n\n c\n  d\n"), " a <n> ms\n\n c\n  d");
 }

@@ -19,27 +19,38 @@ pub(crate) fn tell() -> String {
     tell_page(&mut sheet, &http::ask(off.at, &page()));
     off.process.stop();
     let daemon = house.serve(&[("CRYPTO_API_KEY_LABEL", "a-desk")]);
-    let signed =
-        |password: &str| page().header("Authorization", &format!("Basic {}", base64(&format!("x:{password}"))));
+    let signed = |password: &str| {
+        page().header(
+            "Authorization",
+            &format!("Basic {}", base64(&format!("x:{password}"))),
+        )
+    };
     for (title, request) in [
         ("no Authorization", page()),
         ("Origin", page().header("Origin", "https://page.example")),
-        ("anything else than Basic", page().header("Authorization", "Bearer invented")),
+        (
+            "anything else than Basic",
+            page().header("Authorization", "Bearer invented"),
+        ),
         ("signed in, before any call", signed(DIAG_TOKEN)),
     ] {
         sheet.heading(title);
         tell_page(&mut sheet, &http::ask(daemon.at, &request));
     }
-    for (method, fault) in
-        [("private/user-balance", r#"{"do":"pass"}"#), ("private/create-order", r#"{"do":"code","code":40101}"#)]
-    {
+    for (method, fault) in [
+        ("private/user-balance", r#"{"do":"pass"}"#),
+        ("private/create-order", r#"{"do":"code","code":40101}"#),
+    ] {
         house.once(method, fault);
         http::ask(daemon.at, &call(method, "{}"));
     }
     daemon.process.wait(&["event=hint "]);
     http::ask(daemon.at, &Request::post("/diag/run").token(DIAG_TOKEN));
     sheet.heading("signed in, after a call that was refused and a run");
-    let copy = Request { line: "GET /?copy HTTP/1.1".to_owned(), ..signed(DIAG_TOKEN) };
+    let copy = Request {
+        line: "GET /?copy HTTP/1.1".to_owned(),
+        ..signed(DIAG_TOKEN)
+    };
     tell_page(&mut sheet, &http::ask(daemon.at, &copy));
     sheet.heading("a wrong token, again and again");
     loop {
@@ -71,7 +82,11 @@ fn base64(text: &str) -> String {
 }
 
 fn tell_page(sheet: &mut Sheet, answer: &http::Answer) {
-    let mut head = http::Answer { line: answer.line.clone(), headers: answer.headers.clone(), body: String::new() };
+    let mut head = http::Answer {
+        line: answer.line.clone(),
+        headers: answer.headers.clone(),
+        body: String::new(),
+    };
     head.headers
         .iter_mut()
         .filter(|(name, _)| name == "content-length")
@@ -87,14 +102,23 @@ fn tell_page(sheet: &mut Sheet, answer: &http::Answer) {
         rest = after;
     }
     plain.push_str(rest);
-    plain.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| sheet.line(line));
+    plain
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .for_each(|line| sheet.line(line));
 }
 
 /// A drawing follows the time of day: each of its elements once, without numbers.
 fn drawn(drawing: &str) -> String {
     let (head, elements) = drawing.split_once('>').unwrap_or((drawing, ""));
-    let elements: BTreeSet<String> = elements.split('<').map(|element| numberless(element.trim())).collect();
-    let elements = elements.iter().filter(|element| !element.is_empty() && !element.starts_with('/'));
+    let elements: BTreeSet<String> = elements
+        .split('<')
+        .map(|element| numberless(element.trim()))
+        .collect();
+    let elements = elements
+        .iter()
+        .filter(|element| !element.is_empty() && !element.starts_with('/'));
     let elements: String = elements.map(|element| format!("\n<{element}")).collect();
     format!("{}>{elements}", numberless(head))
 }

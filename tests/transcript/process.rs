@@ -23,7 +23,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) type Env = Vec<(String, String)>;
 
 pub(crate) fn binary() -> OsString {
-    std::env::var_os("CRYPTO_PROXY_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_crypto-proxy").into())
+    std::env::var_os("CRYPTO_PROXY_BINARY")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_crypto-proxy").into())
 }
 
 /// The limit of open files is in some texts; it is the same everywhere.
@@ -31,7 +32,14 @@ fn limit_files() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let maximum = getrlimit(Resource::Nofile).maximum;
-        setrlimit(Resource::Nofile, Rlimit { current: Some(1024), maximum }).expect("a limit that is lower");
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(1024),
+                maximum,
+            },
+        )
+        .expect("a limit that is lower");
     });
 }
 
@@ -39,9 +47,16 @@ fn command(folder: &Path, env: &Env, arguments: &[&str]) -> Command {
     limit_files();
     let mut command = Command::new(binary());
     // Help names the program as it was called.
-    command.arg0("crypto-proxy").env_clear().current_dir(folder).args(arguments);
+    command
+        .arg0("crypto-proxy")
+        .env_clear()
+        .current_dir(folder)
+        .args(arguments);
     command.envs(env.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -63,8 +78,13 @@ pub(crate) fn run(folder: &Path, env: &Env, arguments: &[&str], stdin: Option<&s
         pipe.write_all(text.as_bytes()).unwrap();
     }
     let output = child.wait_with_output().unwrap();
-    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
-    Said { code: output.status.code(), out, err }
+    let [out, err] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+    Said {
+        code: output.status.code(),
+        out,
+        err,
+    }
 }
 
 #[derive(Default)]
@@ -82,24 +102,35 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(folder: &Path, env: &Env, arguments: &[&str]) -> Self {
-        let mut child = command(folder, env, arguments).spawn().expect("the binary starts");
+        let mut child = command(folder, env, arguments)
+            .spawn()
+            .expect("the binary starts");
         let lines = Arc::new(Lines::default());
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let readers = vec![follow(out, &lines), follow(err, &lines)];
-        Self { child, lines, readers }
+        Self {
+            child,
+            lines,
+            readers,
+        }
     }
 
     /// Waits for a line that holds every part.
     pub(crate) fn wait(&self, parts: &[&str]) -> String {
         let has_all = |line: &&String| parts.iter().all(|part| line.contains(part));
-        self.wait_for(&format!("a line with {parts:?}"), |lines| lines.iter().find(has_all).cloned())
+        self.wait_for(&format!("a line with {parts:?}"), |lines| {
+            lines.iter().find(has_all).cloned()
+        })
     }
 
     /// Waits until every stream that was opened has ended.
     pub(crate) fn wait_streams_ended(&self) {
-        let count = |lines: &[String], word: &str| lines.iter().filter(|line| line.contains(word)).count();
+        let count =
+            |lines: &[String], word: &str| lines.iter().filter(|line| line.contains(word)).count();
         let (opened, closed) = ("event=stream what=opened", "event=stream what=closed");
-        self.wait_for("an end of each stream", |lines| (count(lines, opened) == count(lines, closed)).then_some(()));
+        self.wait_for("an end of each stream", |lines| {
+            (count(lines, opened) == count(lines, closed)).then_some(())
+        });
     }
 
     fn wait_for<T>(&self, what: &str, find: impl Fn(&[String]) -> Option<T>) -> T {

@@ -55,28 +55,50 @@ fn plain(sheet: &mut Sheet) {
         sheet.answer(&http::ask(daemon.at, &Request::new(verb, path)));
     }
     for (title, request) in [
-        ("a foreign Host", Request::get("/health").host(Some("page.example"))),
-        ("a program that takes anything", Request::get("/").header("Accept", "*/*")),
-        ("a request id of the caller", Request::get("/health").header("X-Request-Id", "invented")),
+        (
+            "a foreign Host",
+            Request::get("/health").host(Some("page.example")),
+        ),
+        (
+            "a program that takes anything",
+            Request::get("/").header("Accept", "*/*"),
+        ),
+        (
+            "a request id of the caller",
+            Request::get("/health").header("X-Request-Id", "invented"),
+        ),
     ] {
         sheet.title(title);
         sheet.answer(&http::ask(daemon.at, &request));
     }
     sheet.title("the diagnosis where it is off");
-    sheet.answer(&http::ask(daemon.at, &Request::get("/diag/crypto-auth").token(TOKEN)));
+    sheet.answer(&http::ask(
+        daemon.at,
+        &Request::get("/diag/crypto-auth").token(TOKEN),
+    ));
 }
 
 fn diagnosis(sheet: &mut Sheet) {
     let house = House::new();
-    let daemon = house.serve(&[("CRYPTO_PROXY__REACH__ENABLED", "true"), ("CRYPTO_API_KEY_LABEL", "a-desk")]);
+    let daemon = house.serve(&[
+        ("CRYPTO_PROXY__REACH__ENABLED", "true"),
+        ("CRYPTO_API_KEY_LABEL", "a-desk"),
+    ]);
     daemon.process.wait(&["event=reach "]);
     let known = |token: &str| http::ask(daemon.at, &Request::get("/diag/crypto-auth").token(token));
-    let run = |query: &str| http::ask(daemon.at, &Request::post(&format!("/diag/run{query}")).token(DIAG_TOKEN));
+    let run = |query: &str| {
+        http::ask(
+            daemon.at,
+            &Request::post(&format!("/diag/run{query}")).token(DIAG_TOKEN),
+        )
+    };
     sheet.heading("/diag/…");
     sheet.title("a caller's token");
     sheet.answer(&known(TOKEN));
     sheet.title("Origin");
-    let origin = Request::get("/diag/crypto-auth").token(DIAG_TOKEN).header("Origin", "https://page.example");
+    let origin = Request::get("/diag/crypto-auth")
+        .token(DIAG_TOKEN)
+        .header("Origin", "https://page.example");
     sheet.answer(&http::ask(daemon.at, &origin));
     for query in QUERIES {
         sheet.title(query);
@@ -88,7 +110,8 @@ fn diagnosis(sheet: &mut Sheet) {
     sheet.title("before any run");
     tell_object(sheet, &known(DIAG_TOKEN));
     sheet.title("a run");
-    let answer = run("?symptom=fails-elsewhere&key_updated=2026-01-31T09:30:00Z&file_key_fp=0a1b2c3d");
+    let answer =
+        run("?symptom=fails-elsewhere&key_updated=2026-01-31T09:30:00Z&file_key_fp=0a1b2c3d");
     tell_object(sheet, &answer);
     sheet.title("after it");
     tell_object(sheet, &known(DIAG_TOKEN));
@@ -96,7 +119,10 @@ fn diagnosis(sheet: &mut Sheet) {
     let mut soon = run("");
     let seconds = soon.header("retry-after").unwrap().to_owned();
     soon.body = soon.body.replace(&format!(" {seconds} s"), " <n> s");
-    soon.headers.iter_mut().filter(|(name, _)| name == "retry-after").for_each(|(_, value)| *value = "<n>".to_owned());
+    soon.headers
+        .iter_mut()
+        .filter(|(name, _)| name == "retry-after")
+        .for_each(|(_, value)| *value = "<n>".to_owned());
     sheet.answer(&soon);
 }
 
@@ -107,11 +133,14 @@ fn tell_object(sheet: &mut Sheet, answer: &http::Answer) {
             sheet.line(&format!("{name}: {value}"));
         }
     }
-    let value: Value = serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.body));
+    let value: Value = serde_json::from_str(&answer.body)
+        .unwrap_or_else(|error| panic!("{error}: {}", answer.body));
     sheet.paths(&value);
     let members: Vec<&str> = top_level(&answer.body);
     sheet.line(&format!("members in this order: {}", members.join(" ")));
-    sheet.line(&normal_with_durations(&serde_json::to_string_pretty(&value).unwrap()));
+    sheet.line(&normal_with_durations(
+        &serde_json::to_string_pretty(&value).unwrap(),
+    ));
 }
 
 /// The names of an object's own members, as they stand.
@@ -160,7 +189,10 @@ fn troubled(sheet: &mut Sheet) {
     sheet.title("warnings");
     sheet.answer(&http::ask(daemon.at, &Request::get("/ready")));
     house.script(json!({ "target": "*", "clear": true, "always": { "do": "cut" } }));
-    let away = house.serve(&[("CRYPTO_REST_BASE", "http://127.0.0.1:1/exchange/v1"), ("STATE_DIRECTORY", "")]);
+    let away = house.serve(&[
+        ("CRYPTO_REST_BASE", "http://127.0.0.1:1/exchange/v1"),
+        ("STATE_DIRECTORY", ""),
+    ]);
     for _ in 0..3 {
         http::ask(away.at, &call("private/user-balance", "{}"));
     }

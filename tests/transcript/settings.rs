@@ -13,8 +13,14 @@ use crate::{
 /// Environment files: what is odd about each, and its text; `{base}` is the base URL of the stand-in.
 const FILES: [(&str, &str); 34] = [
     ("empty", ""),
-    ("no secret", "CRYPTO_API_KEY=invented-key-0123456789\nCRYPTO_PROXY_TOKEN=invented-token-0123456789\n"),
-    ("no key", "CRYPTO_API_SECRET=invented-secret-0123456789\nCRYPTO_PROXY_TOKEN=invented-token-0123456789\n"),
+    (
+        "no secret",
+        "CRYPTO_API_KEY=invented-key-0123456789\nCRYPTO_PROXY_TOKEN=invented-token-0123456789\n",
+    ),
+    (
+        "no key",
+        "CRYPTO_API_SECRET=invented-secret-0123456789\nCRYPTO_PROXY_TOKEN=invented-token-0123456789\n",
+    ),
     (
         "an empty key",
         "CRYPTO_API_KEY=\nCRYPTO_API_SECRET=invented-secret-0123456789\nCRYPTO_PROXY_TOKEN=invented-token-0123456789\n",
@@ -71,9 +77,15 @@ const FILES: [(&str, &str); 34] = [
         "a comment behind a value",
         "CRYPTO_API_KEY=invented-key-0123456789 # mine\nCRYPTO_API_SECRET=invented-secret-0123456789\nCRYPTO_PROXY_TOKEN=invented-token-0123456789\n",
     ),
-    ("a name twice", "{pair}CRYPTO_API_KEY=invented-key-9876543210\n"),
+    (
+        "a name twice",
+        "{pair}CRYPTO_API_KEY=invented-key-9876543210\n",
+    ),
     ("lines that are none", "{pair}nonsense\n=7\nA B=7\n"),
-    ("an open quote", "CRYPTO_API_KEY=\"invented-key-0123456789\nCRYPTO_API_SECRET=invented-secret-0123456789\n"),
+    (
+        "an open quote",
+        "CRYPTO_API_KEY=\"invented-key-0123456789\nCRYPTO_API_SECRET=invented-secret-0123456789\n",
+    ),
     (
         "key and secret alike",
         "CRYPTO_API_KEY=invented-0123456789\nCRYPTO_API_SECRET=invented-0123456789\nCRYPTO_PROXY_TOKEN=invented-token-0123456789\n",
@@ -90,8 +102,14 @@ const FILES: [(&str, &str); 34] = [
         "short",
         "CRYPTO_API_KEY=invented\nCRYPTO_API_SECRET=invented2\nCRYPTO_PROXY_TOKEN=invented\nCRYPTO_PROXY_DIAG_TOKEN=invented3\n",
     ),
-    ("very short", "CRYPTO_API_KEY=in\nCRYPTO_API_SECRET=ve\nCRYPTO_PROXY_TOKEN=n\n"),
-    ("no token", "CRYPTO_API_KEY=invented-key-0123456789\nCRYPTO_API_SECRET=invented-secret-0123456789\n"),
+    (
+        "very short",
+        "CRYPTO_API_KEY=in\nCRYPTO_API_SECRET=ve\nCRYPTO_PROXY_TOKEN=n\n",
+    ),
+    (
+        "no token",
+        "CRYPTO_API_KEY=invented-key-0123456789\nCRYPTO_API_SECRET=invented-secret-0123456789\n",
+    ),
     (
         "an empty token",
         "CRYPTO_API_KEY=invented-key-0123456789\nCRYPTO_API_SECRET=invented-secret-0123456789\nCRYPTO_PROXY_TOKEN=\n",
@@ -100,13 +118,22 @@ const FILES: [(&str, &str); 34] = [
         "a token that is the secret",
         "CRYPTO_API_KEY=invented-key-0123456789\nCRYPTO_API_SECRET=invented-secret-0123456789\nCRYPTO_PROXY_TOKEN=invented-secret-0123456789\n",
     ),
-    ("a token that is a virtual key", "{pair}CRYPTO_PROXY_TOKEN=cpvk_invented-0123456789\n"),
+    (
+        "a token that is a virtual key",
+        "{pair}CRYPTO_PROXY_TOKEN=cpvk_invented-0123456789\n",
+    ),
     (
         "a pair that is virtual",
         "CRYPTO_API_KEY=cpvk_invented-0123456789\nCRYPTO_API_SECRET=cpvs_invented-0123456789\nCRYPTO_PROXY_TOKEN=invented-token-0123456789\n",
     ),
-    ("both tokens alike", "{pair}CRYPTO_PROXY_DIAG_TOKEN=invented-token-of-the-default-caller\n"),
-    ("short tokens beyond this machine", "{pair}CRYPTO_PROXY_DIAG_TOKEN=invented3\nCRYPTO_PROXY_LISTEN=0.0.0.0:9000\n"),
+    (
+        "both tokens alike",
+        "{pair}CRYPTO_PROXY_DIAG_TOKEN=invented-token-of-the-default-caller\n",
+    ),
+    (
+        "short tokens beyond this machine",
+        "{pair}CRYPTO_PROXY_DIAG_TOKEN=invented3\nCRYPTO_PROXY_LISTEN=0.0.0.0:9000\n",
+    ),
     (
         "names that are nearly ours",
         "{pair}CRYPTO_PROXY_LISTN=127.0.0.1:9000\nCRYPTO_PROXY_TOKN=invented\nCRYPTO_API_SECRT=invented\nCRYPTO_PROXY__CALLS__DEADLIN_MS=1\nCRYPTO_PROXY__NO__SUCH=1\nCRYPTO_PROXY_SERVICE_HOST=1\nCRYPTO_OTHER=1\n",
@@ -122,7 +149,10 @@ const VARIABLES: [(&str, &str); 26] = [
     ("CRYPTO_REST_BASE", "http://api.crypto.com/exchange/v1"),
     ("CRYPTO_REST_BASE", "https://api.crypto.com/v2"),
     ("CRYPTO_REST_BASE", "https://exchange.example/exchange/v1"),
-    ("CRYPTO_REST_BASE", "https://invented:invented@api.crypto.com/exchange/v1"),
+    (
+        "CRYPTO_REST_BASE",
+        "https://invented:invented@api.crypto.com/exchange/v1",
+    ),
     ("CRYPTO_REST_BASE", "https://api.crypto.com/exchange/v1?a=b"),
     ("CRYPTO_REST_BASE", "nonsense"),
     ("EXCHANGE_CUSTOM_BASE_URL", "nonsense"),
@@ -216,7 +246,10 @@ pub(crate) fn tell() -> String {
     sheet.heading("variables");
     for (name, value) in VARIABLES {
         sheet.title(&format!("{name}={value}"));
-        problems(&mut sheet, &check(&house, "config.toml", &pairs(&[(name, value)])));
+        problems(
+            &mut sheet,
+            &check(&house, "config.toml", &pairs(&[(name, value)])),
+        );
     }
     credentials(&mut sheet, &house);
     callers(&mut sheet, &house);
@@ -229,14 +262,19 @@ fn check(house: &House, config: &str, env: &Env) -> Said {
     // A variable of the environment file would win over the one that is tried.
     let without: Vec<&str> = env.iter().map(|(name, _)| name.as_str()).collect();
     house.write_private("crypto.env", &environment(house, &without));
-    house.run_with(&env, &["check", "--config", config, "--env-file", "crypto.env"])
+    house.run_with(
+        &env,
+        &["check", "--config", config, "--env-file", "crypto.env"],
+    )
 }
 
 /// The exit code, and what stands under warnings and errors.
 fn problems(sheet: &mut Sheet, said: &Said) {
     let out = normal(&said.out);
-    let from =
-        ["\nWarnings\n", "\nErrors\n", "\nGood: ", "\nUnusable: "].iter().filter_map(|word| out.find(word)).min();
+    let from = ["\nWarnings\n", "\nErrors\n", "\nGood: ", "\nUnusable: "]
+        .iter()
+        .filter_map(|word| out.find(word))
+        .min();
     sheet.line(&format!("exit code {:?}", said.code));
     sheet.line(out[from.unwrap_or(0)..].trim());
     if !said.err.is_empty() {
@@ -248,20 +286,49 @@ fn good(sheet: &mut Sheet, house: &House) {
     sheet.heading("a good configuration");
     sheet.said(&check(house, "config.toml", &Env::new()), normal);
     sheet.title("the samples of deploy/, as they are");
-    let sample = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
+    let sample = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("deploy")
+            .join(name)
+    };
     fs::copy(sample("config.toml"), house.path("sample.toml")).unwrap();
-    house.write_private("sample.env", &fs::read_to_string(sample("crypto.env.example")).unwrap());
-    sheet.said(&house.run(&["check", "--config", "sample.toml", "--env-file", "sample.env"]), normal);
+    house.write_private(
+        "sample.env",
+        &fs::read_to_string(sample("crypto.env.example")).unwrap(),
+    );
+    sheet.said(
+        &house.run(&[
+            "check",
+            "--config",
+            "sample.toml",
+            "--env-file",
+            "sample.env",
+        ]),
+        normal,
+    );
     sheet.title("two environment files");
     house.write_private(
         "other.env",
         "CRYPTO_API_KEY=invented-key-0123456789\nCRYPTO_API_SECRET=invented-secret-0123456789\n",
     );
-    let files = ["--env-file", "crypto.env", "--env-file", "other.env", "--env-file", "no-such.env"];
-    sheet.said(&house.run(&[&["check", "--config", "config.toml"][..], &files].concat()), normal);
+    let files = [
+        "--env-file",
+        "crypto.env",
+        "--env-file",
+        "other.env",
+        "--env-file",
+        "no-such.env",
+    ];
+    sheet.said(
+        &house.run(&[&["check", "--config", "config.toml"][..], &files].concat()),
+        normal,
+    );
     sheet.title("an environment file that others can read");
     house.write("open.env", &environment(house, &[]));
-    problems(sheet, &house.run(&["check", "--config", "config.toml", "--env-file", "open.env"]));
+    problems(
+        sheet,
+        &house.run(&["check", "--config", "config.toml", "--env-file", "open.env"]),
+    );
 }
 
 /// Every setting of the sample: its section, its name, and its default as it stands there.
@@ -272,9 +339,13 @@ fn sample_settings() -> Vec<(String, String, String)> {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']').to_owned();
         }
-        let setting = line.strip_prefix('#').and_then(|line| line.split_once(" = "));
-        let is_name =
-            |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
+        let setting = line
+            .strip_prefix('#')
+            .and_then(|line| line.split_once(" = "));
+        let is_name = |name: &str| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+        };
         if let Some((name, value)) = setting.filter(|(name, _)| is_name(name)) {
             found.push((section.clone(), name.to_owned(), value.to_owned()));
         }
@@ -292,39 +363,66 @@ fn keys(sheet: &mut Sheet, house: &House) {
             b't' | b'f' => &["7", "\"perhaps\""],
             _ => &["\"text\"", "-1", "999999999999999"],
         };
-        let head = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+        let head = if section.is_empty() {
+            String::new()
+        } else {
+            format!("[{section}]\n")
+        };
         for value in wrong {
             sheet.title(&format!("{head}{name} = {value}").replace('\n', " "));
             house.write("wrong.toml", &format!("{head}{name} = {value}\n"));
             problems(sheet, &check(house, "wrong.toml", &Env::new()));
         }
         let dot = if section.is_empty() { "" } else { "__" };
-        let variable = format!("CRYPTO_PROXY__{}{dot}{}", section.to_uppercase(), name.to_uppercase());
+        let variable = format!(
+            "CRYPTO_PROXY__{}{dot}{}",
+            section.to_uppercase(),
+            name.to_uppercase()
+        );
         sheet.title(&format!("{variable}=no such thing"));
-        problems(sheet, &check(house, "config.toml", &pairs(&[(&variable, "no such thing")])));
+        problems(
+            sheet,
+            &check(
+                house,
+                "config.toml",
+                &pairs(&[(&variable, "no such thing")]),
+            ),
+        );
     }
 }
 
 fn credentials(sheet: &mut Sheet, house: &House) {
     sheet.heading("credentials");
-    let pair = format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
+    let pair =
+        format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
     let arguments = ["check", "--config", "config.toml", "--env-file", "odd.env"];
     for (title, text) in FILES {
         sheet.title(title);
-        let text = text.replace("{pair}", &pair).replace("{base}", &house.base());
+        let text = text
+            .replace("{pair}", &pair)
+            .replace("{base}", &house.base());
         let based = text.contains("_BASE") || text.contains("0.0.0.0");
-        let base = if based { String::new() } else { format!("CRYPTO_REST_BASE={}\n", house.base()) };
+        let base = if based {
+            String::new()
+        } else {
+            format!("CRYPTO_REST_BASE={}\n", house.base())
+        };
         house.write_private("odd.env", &(text + &base));
         sheet.said(&house.run(&arguments), with_credentials_alone);
     }
     sheet.title("what serve says of the same");
-    sheet.said(&house.run_with(&Env::new(), &["serve", "--config", "config.toml"]), normal);
+    sheet.said(
+        &house.run_with(&Env::new(), &["serve", "--config", "config.toml"]),
+        normal,
+    );
 }
 
 /// Without the settings, which are the same each time.
 fn with_credentials_alone(text: &str) -> String {
     let text = normal(text);
-    let Some((before, rest)) = text.split_once("\nSettings\n") else { return text };
+    let Some((before, rest)) = text.split_once("\nSettings\n") else {
+        return text;
+    };
     let after = rest.split_once("\n\n").map_or("", |(_, after)| after);
     format!("{before}\n{after}")
 }
@@ -339,7 +437,18 @@ fn callers(sheet: &mut Sheet, house: &House) {
     fs::remove_file(house.path("callers.toml")).unwrap();
     sheet.title("callers that were issued");
     house.issue("reader", &["--source", "192.0.2.0/24", "--expires", "90d"]);
-    house.issue("trader", &["--preset", "trade", "--instrument", "BTC_USD", "--orders-by-id", "--uid", "4242"]);
+    house.issue(
+        "trader",
+        &[
+            "--preset",
+            "trade",
+            "--instrument",
+            "BTC_USD",
+            "--orders-by-id",
+            "--uid",
+            "4242",
+        ],
+    );
     house.issue("monitor", &["--diagnose"]);
     sheet.said(&check(house, "config.toml", &Env::new()), normal);
     sheet.title("no master key");

@@ -12,7 +12,11 @@ pub(crate) struct Sheet(pub(crate) String);
 
 impl Sheet {
     pub(crate) fn heading(&mut self, text: &str) {
-        let _ = writeln!(self.0, "{}==== {text}", if self.0.is_empty() { "" } else { "\n" });
+        let _ = writeln!(
+            self.0,
+            "{}==== {text}",
+            if self.0.is_empty() { "" } else { "\n" }
+        );
     }
 
     pub(crate) fn title(&mut self, text: &str) {
@@ -34,7 +38,11 @@ impl Sheet {
     pub(crate) fn head(&mut self, answer: &Answer) {
         self.line(&answer.line);
         for (name, value) in &answer.headers {
-            let value = if name == "date" { "<time>".to_owned() } else { normal(value) };
+            let value = if name == "date" {
+                "<time>".to_owned()
+            } else {
+                normal(value)
+            };
             self.line(&format!("{name}: {value}"));
         }
     }
@@ -45,7 +53,9 @@ impl Sheet {
         for (name, text) in [("stdout", &said.out), ("stderr", &said.err)] {
             if !text.is_empty() {
                 self.line(&format!("{name}:"));
-                normal(text).lines().for_each(|line| self.line(format!("| {line}").trim_end()));
+                normal(text)
+                    .lines()
+                    .for_each(|line| self.line(format!("| {line}").trim_end()));
             }
         }
     }
@@ -74,15 +84,25 @@ fn collect(value: &Value, path: &str, found: &mut BTreeSet<String>) {
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(items) => {
-            items.iter().for_each(|item| collect(item, &format!("{path}[]"), found));
-            if items.is_empty() { "empty list" } else { return }
+            items
+                .iter()
+                .for_each(|item| collect(item, &format!("{path}[]"), found));
+            if items.is_empty() {
+                "empty list"
+            } else {
+                return;
+            }
         }
         Value::Object(members) => {
             for (name, member) in members {
                 let dot = if path.is_empty() { "" } else { "." };
                 collect(member, &format!("{path}{dot}{name}"), found);
             }
-            if members.is_empty() { "empty object" } else { return }
+            if members.is_empty() {
+                "empty object"
+            } else {
+                return;
+            }
         }
     };
     found.insert(format!("{path}: {kind}"));

@@ -19,7 +19,10 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn of(issued: &Issued) -> Self {
-        Self { key: issued.value("CRYPTO_PROXY_VIRTUAL_KEY"), secret: issued.value("CRYPTO_PROXY_VIRTUAL_SECRET") }
+        Self {
+            key: issued.value("CRYPTO_PROXY_VIRTUAL_KEY"),
+            secret: issued.value("CRYPTO_PROXY_VIRTUAL_SECRET"),
+        }
     }
 
     pub(crate) fn sign(&self, text: &str) -> String {
@@ -29,16 +32,29 @@ impl Pair {
     }
 
     /// A signed request; `signed_params` is the string of the params that is signed.
-    pub(crate) fn request(&self, method: &str, params: &str, signed_params: &str, nonce: u64) -> String {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        params: &str,
+        signed_params: &str,
+        nonce: u64,
+    ) -> String {
         let sig = self.sign(&format!("{method}11{}{signed_params}{nonce}", self.key));
         let key = &self.key;
-        format!(r#"{{"id":11,"method":"{method}","api_key":"{key}","params":{params},"nonce":{nonce},"sig":"{sig}"}}"#)
+        format!(
+            r#"{{"id":11,"method":"{method}","api_key":"{key}","params":{params},"nonce":{nonce},"sig":"{sig}"}}"#
+        )
     }
 
     /// The login of a stream.
     pub(crate) fn login(&self, nonce: u64) -> String {
-        let (key, sig) = (&self.key, self.sign(&format!("public/auth5{}{nonce}", self.key)));
-        format!(r#"{{"id":5,"method":"public/auth","api_key":"{key}","nonce":{nonce},"sig":"{sig}"}}"#)
+        let (key, sig) = (
+            &self.key,
+            self.sign(&format!("public/auth5{}{nonce}", self.key)),
+        );
+        format!(
+            r#"{{"id":5,"method":"public/auth","api_key":"{key}","nonce":{nonce},"sig":"{sig}"}}"#
+        )
     }
 }
 
@@ -47,5 +63,9 @@ pub(crate) fn nonce() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = u64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
     let last = LAST.fetch_max(now, Ordering::Relaxed);
-    if last < now { now } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 }
+    if last < now {
+        now
+    } else {
+        LAST.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }

@@ -92,7 +92,11 @@ fn known(sheet: &mut Sheet) {
     frames(sheet, &daemon, &issued);
     daemon.process.wait_streams_ended();
     sheet.heading("lines of the log");
-    tell_events(sheet, &["call", "stream", "refused"], &daemon.process.stop().1);
+    tell_events(
+        sheet,
+        &["call", "stream", "refused"],
+        &daemon.process.stop().1,
+    );
 }
 
 fn tell_frame(sheet: &mut Sheet, frame: &Frame) {
@@ -113,30 +117,66 @@ fn openings(sheet: &mut Sheet) {
         ("user", opening(USER)),
         ("market", opening(MARKET)),
         ("with the token", opening(USER).token(TOKEN)),
-        ("Origin", opening(USER).header("Origin", "https://page.example")),
+        (
+            "Origin",
+            opening(USER).header("Origin", "https://page.example"),
+        ),
         ("a foreign Host", opening(USER).host(Some("page.example"))),
-        ("a wrong token", opening(USER).token("invented-wrong-token-of-nobody")),
+        (
+            "a wrong token",
+            opening(USER).token("invented-wrong-token-of-nobody"),
+        ),
         ("no handshake", plain(USER)),
-        ("another version", plain(MARKET).header("Connection", "Upgrade").header("Upgrade", "websocket")),
+        (
+            "another version",
+            plain(MARKET)
+                .header("Connection", "Upgrade")
+                .header("Upgrade", "websocket"),
+        ),
         ("a wrong verb", Request::post(USER).token(TOKEN)),
     ] {
         sheet.title(title);
         sheet.answer(&Socket::open(daemon.at, &request).1);
     }
-    let closed = house.serve(&[("CRYPTO_PROXY__PUBLIC__SOURCES", "192.0.2.0/24"), ("STATE_DIRECTORY", "")]);
+    let closed = house.serve(&[
+        ("CRYPTO_PROXY__PUBLIC__SOURCES", "192.0.2.0/24"),
+        ("STATE_DIRECTORY", ""),
+    ]);
     sheet.title("market from where public calls are not relayed for");
     sheet.answer(&http::ask(closed.at, &opening(MARKET)));
     let streamless = [
         ("CRYPTO_REST_BASE", "https://other.invalid/exchange/v1"),
-        ("CRYPTO_PROXY__UPSTREAM__ALLOW_UNKNOWN_BASE", "other.invalid"),
+        (
+            "CRYPTO_PROXY__UPSTREAM__ALLOW_UNKNOWN_BASE",
+            "other.invalid",
+        ),
     ];
-    let without =
-        house.serve(&[&streamless[..], &[("STATE_DIRECTORY", ""), ("CRYPTO_PROXY__REACH__ENABLED", "false")]].concat());
+    let without = house.serve(
+        &[
+            &streamless[..],
+            &[
+                ("STATE_DIRECTORY", ""),
+                ("CRYPTO_PROXY__REACH__ENABLED", "false"),
+            ],
+        ]
+        .concat(),
+    );
     sheet.title("no streams beside this base URL");
     sheet.answer(&http::ask(without.at, &opening(USER)));
-    let narrow = [("CRYPTO_PROXY__PUBLIC__CALLS_PER_S", "1"), ("CRYPTO_PROXY__STREAMS__MAX_SOCKETS", "4")];
-    let narrow = house
-        .serve(&[&narrow[..], &[("STATE_DIRECTORY", ""), ("CRYPTO_PROXY__STREAMS__MAX_PER_CALLER", "4")]].concat());
+    let narrow = [
+        ("CRYPTO_PROXY__PUBLIC__CALLS_PER_S", "1"),
+        ("CRYPTO_PROXY__STREAMS__MAX_SOCKETS", "4"),
+    ];
+    let narrow = house.serve(
+        &[
+            &narrow[..],
+            &[
+                ("STATE_DIRECTORY", ""),
+                ("CRYPTO_PROXY__STREAMS__MAX_PER_CALLER", "4"),
+            ],
+        ]
+        .concat(),
+    );
     let first = Socket::open(narrow.at, &opening(MARKET));
     sheet.title("beyond the budget of public calls");
     let mut asked = http::ask(narrow.at, &opening(MARKET));
@@ -163,19 +203,30 @@ fn logins(sheet: &mut Sheet, daemon: &Daemon, pair: &Pair) {
     sheet.title("good, then a command");
     tell_frame(sheet, &socket.ask(&good));
     let answer = socket.ask(r#"{"id":7,"method":"private/user-balance","nonce":1}"#);
-    sheet.line(if matches!(answer, Frame::Text(text) if text.contains("\"code\":0")) {
-        "answered"
-    } else {
-        "not answered"
-    });
-    let wrong = Pair { secret: "invented-wrong".to_owned(), ..pair.clone() };
+    sheet.line(
+        if matches!(answer, Frame::Text(text) if text.contains("\"code\":0")) {
+            "answered"
+        } else {
+            "not answered"
+        },
+    );
+    let wrong = Pair {
+        secret: "invented-wrong".to_owned(),
+        ..pair.clone()
+    };
     let mut stranger = Socket::open(daemon.at, &opening(USER)).0;
     for (title, frame) in [
         ("seen before", good),
         ("a wrong signature", wrong.login(nonce())),
         ("a nonce too far away", pair.login(nonce() - 120_000)),
-        ("no signature", r#"{"id":5,"method":"public/auth"}"#.to_owned()),
-        ("before the login", r#"{"id":7,"method":"private/user-balance"}"#.to_owned()),
+        (
+            "no signature",
+            r#"{"id":5,"method":"public/auth"}"#.to_owned(),
+        ),
+        (
+            "before the login",
+            r#"{"id":7,"method":"private/user-balance"}"#.to_owned(),
+        ),
         (
             "a subscription before the login",
             r#"{"id":7,"method":"subscribe","params":{"channels":["user.order"]}}"#.to_owned(),
@@ -233,10 +284,15 @@ fn ends(sheet: &mut Sheet) {
         ("the exchange closes", |_, house| {
             house.tell_streams(json!({ "do": "close", "code": 1013, "reason": "restarting" }))
         }),
-        ("the exchange closes with a code that may not be sent", |_, house| {
-            house.tell_streams(json!({ "do": "close", "code": 1005, "reason": "" }));
+        (
+            "the exchange closes with a code that may not be sent",
+            |_, house| {
+                house.tell_streams(json!({ "do": "close", "code": 1005, "reason": "" }));
+            },
+        ),
+        ("the connection to the exchange is cut", |_, house| {
+            house.tell_streams(json!({ "do": "cut" }))
         }),
-        ("the connection to the exchange is cut", |_, house| house.tell_streams(json!({ "do": "cut" }))),
         ("a frame of the exchange that is too long", |_, house| {
             house.tell_streams(json!({ "do": "text", "side": "user", "text": "x".repeat(65_537) }));
         }),
@@ -246,10 +302,16 @@ fn ends(sheet: &mut Sheet) {
         let mut socket = with_token(&daemon, USER, TOKEN);
         house.script(json!({ "target": "private/user-balance", "clear": true }));
         // Answered, so that both sockets stand.
-        assert!(matches!(socket.ask(r#"{"id":1,"method":"private/user-balance"}"#), Frame::Text(_)));
+        assert!(matches!(
+            socket.ask(r#"{"id":1,"method":"private/user-balance"}"#),
+            Frame::Text(_)
+        ));
         house.once("private/create-order", r#"{"do":"hang"}"#);
         socket.text(r#"{"id":7,"method":"private/create-order","params":{"instrument_name":"BTC_USD","client_oid":"invented-1"},"nonce":17}"#);
-        tell_frame(sheet, &socket.ask(r#"{"id":7,"method":"private/get-open-orders"}"#));
+        tell_frame(
+            sheet,
+            &socket.ask(r#"{"id":7,"method":"private/get-open-orders"}"#),
+        );
         end(&mut socket, &house);
         loop {
             let frame = socket.next();
@@ -263,14 +325,23 @@ fn ends(sheet: &mut Sheet) {
     sheet.title("no answer within the deadline, with and without client_oid or nonce");
     let mut socket = with_token(&daemon, USER, TOKEN);
     // Answered, so that the login is over.
-    assert!(matches!(socket.ask(r#"{"id":1,"method":"private/user-balance"}"#), Frame::Text(_)));
+    assert!(matches!(
+        socket.ask(r#"{"id":1,"method":"private/user-balance"}"#),
+        Frame::Text(_)
+    ));
     for (method, frame) in [
         (
             "private/create-order",
             r#"{"id":7,"method":"private/create-order","params":{"instrument_name":"BTC_USD","client_oid":"invented-1"},"nonce":17}"#,
         ),
-        ("private/create-order", r#"{"id":8,"method":"private/create-order","params":{"instrument_name":"BTC_USD"}}"#),
-        ("private/user-balance", r#"{"id":9,"method":"private/user-balance"}"#),
+        (
+            "private/create-order",
+            r#"{"id":8,"method":"private/create-order","params":{"instrument_name":"BTC_USD"}}"#,
+        ),
+        (
+            "private/user-balance",
+            r#"{"id":9,"method":"private/user-balance"}"#,
+        ),
     ] {
         house.once(method, r#"{"do":"hang"}"#);
         tell_frame(sheet, &socket.ask(frame));
@@ -288,16 +359,28 @@ fn limits(sheet: &mut Sheet) {
         ("CRYPTO_PROXY__STREAMS__LOGIN_DEADLINE_MS", "1000"),
     ]);
     let mut first = with_token(&narrow, USER, TOKEN);
-    house.script(json!({ "target": "private/create-order", "clear": true, "once": [{ "do": "hang" }] }));
+    house.script(
+        json!({ "target": "private/create-order", "clear": true, "once": [{ "do": "hang" }] }),
+    );
     sheet.title("too many commands");
-    first.text(r#"{"id":7,"method":"private/create-order","params":{"instrument_name":"BTC_USD"}}"#);
-    tell_frame(sheet, &first.ask(r#"{"id":8,"method":"private/user-balance"}"#));
+    first
+        .text(r#"{"id":7,"method":"private/create-order","params":{"instrument_name":"BTC_USD"}}"#);
+    tell_frame(
+        sheet,
+        &first.ask(r#"{"id":8,"method":"private/user-balance"}"#),
+    );
     sheet.title("too many streams of one caller");
     tell_frame(sheet, &with_token(&narrow, USER, TOKEN).next());
     sheet.title("no login in time");
     tell_frame(sheet, &Socket::open(narrow.at, &opening(USER)).0.next());
-    let away = house.serve(&[("STATE_DIRECTORY", ""), ("CRYPTO_REST_BASE", "http://127.0.0.1:1/exchange/v1")]);
-    for (title, path) in [("user: the exchange is away", USER), ("market: the exchange is away", MARKET)] {
+    let away = house.serve(&[
+        ("STATE_DIRECTORY", ""),
+        ("CRYPTO_REST_BASE", "http://127.0.0.1:1/exchange/v1"),
+    ]);
+    for (title, path) in [
+        ("user: the exchange is away", USER),
+        ("market: the exchange is away", MARKET),
+    ] {
         sheet.title(title);
         let mut socket = with_token(&away, path, TOKEN);
         socket.text(r#"{"id":7,"method":"subscribe","params":{"channels":["ticker.BTC_USD"]}}"#);
@@ -326,7 +409,10 @@ fn stop(sheet: &mut Sheet, house: &House, daemon: Daemon) {
     sheet.heading("a stop");
     let mut socket = with_token(&daemon, USER, TOKEN);
     house.script(json!({ "target": "*", "clear": true }));
-    assert!(matches!(socket.ask(r#"{"id":1,"method":"private/user-balance"}"#), Frame::Text(_)));
+    assert!(matches!(
+        socket.ask(r#"{"id":1,"method":"private/user-balance"}"#),
+        Frame::Text(_)
+    ));
     let (code, said) = daemon.process.stop();
     tell_frame(sheet, &socket.next());
     sheet.line(&format!("exit code {code:?}"));

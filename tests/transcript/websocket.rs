@@ -19,9 +19,13 @@ pub(crate) struct Socket(Connection);
 
 /// The opening request of a stream.
 pub(crate) fn opening(path: &str) -> Request {
-    let request = Request::get(path).header("Connection", "Upgrade").header("Upgrade", "websocket");
+    let request = Request::get(path)
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket");
     // The example key of RFC 6455.
-    request.header("Sec-WebSocket-Version", "13").header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    request
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 }
 
 impl Socket {
@@ -72,12 +76,17 @@ impl Socket {
     /// The next frame that is neither ping nor pong.
     pub(crate) fn next(&mut self) -> Frame {
         loop {
-            let Some((opcode, payload)) = self.frame() else { return Frame::Lost };
+            let Some((opcode, payload)) = self.frame() else {
+                return Frame::Lost;
+            };
             match opcode {
                 1 => return Frame::Text(String::from_utf8(payload).unwrap()),
                 8 if payload.len() >= 2 => {
                     let code = u16::from_be_bytes([payload[0], payload[1]]);
-                    return Frame::Closed(Some((code, String::from_utf8(payload[2..].to_vec()).unwrap())));
+                    return Frame::Closed(Some((
+                        code,
+                        String::from_utf8(payload[2..].to_vec()).unwrap(),
+                    )));
                 }
                 8 => return Frame::Closed(None),
                 _ => {}

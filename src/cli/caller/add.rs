@@ -50,7 +50,11 @@ impl Arguments {
             None if self.allow.is_empty() && !self.diagnose => Some(Preset::Read.name().to_owned()),
             given => given,
         };
-        let expires = self.expires.map(|text| when::end(&text, now_ms)).transpose().map_err(Ended::Usage)?;
+        let expires = self
+            .expires
+            .map(|text| when::end(&text, now_ms))
+            .transpose()
+            .map_err(Ended::Usage)?;
         Ok(CallerText {
             name: self.name,
             preset,

@@ -32,13 +32,20 @@ impl Way {
             if io::stdout().is_terminal() {
                 return Ok(Self::Terminal);
             }
-            let text =
-                "stdout is no terminal: secrets are shown to a terminal, or written with --out FILE; nothing was done";
+            let text = "stdout is no terminal: secrets are shown to a terminal, or written with --out FILE; nothing was done";
             return Err(Ended::Usage(anyhow!(text)));
         };
-        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
-        let file =
-            file.map_err(|error| Ended::Usage(anyhow!("--out {}: {error}; nothing was done", path.display())))?;
+        let file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(path);
+        let file = file.map_err(|error| {
+            Ended::Usage(anyhow!(
+                "--out {}: {error}; nothing was done",
+                path.display()
+            ))
+        })?;
         let private = file.set_permissions(fs::Permissions::from_mode(0o600));
         private.map_err(|error| Problem::Unwritable(path.to_owned(), error))?;
         Ok(Self::File(file, path.to_owned()))
@@ -54,7 +61,9 @@ impl Way {
                 anstream::println!("\nThis is shown once and stored nowhere.");
             }
             Self::File(mut file, path) => {
-                let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+                let written = file
+                    .write_all(text.as_bytes())
+                    .and_then(|()| file.sync_all());
                 written.map_err(|error| lost(issued, &error))?;
                 anstream::println!(
                     "{} (mode 0600) has what {} needs; it is stored nowhere else.",
@@ -76,12 +85,20 @@ impl Way {
 
 fn lost(issued: &Issued, error: &io::Error) -> Ended {
     let name = &issued.name;
-    Ended::Usage(anyhow!("{name} was issued and could not be shown ({error}): crypto-proxy caller revoke {name}"))
+    Ended::Usage(anyhow!(
+        "{name} was issued and could not be shown ({error}): crypto-proxy caller revoke {name}"
+    ))
 }
 
 /// In the form of an environment file.
 fn text(issued: &Issued, base: &str) -> Zeroizing<String> {
-    let Issued { name, generation, token, signing, .. } = issued;
+    let Issued {
+        name,
+        generation,
+        token,
+        signing,
+        ..
+    } = issued;
     // Room for all of it, so that no copy is left behind by growing.
     let mut text = Zeroizing::new(String::with_capacity(1024));
     text.push_str(&format!(
@@ -96,8 +113,12 @@ fn text(issued: &Issued, base: &str) -> Zeroizing<String> {
     };
     text.push_str("# X-Proxy-Token of POST /proxy/private.\nCRYPTO_PROXY_TOKEN=");
     text.push_str(token.reveal());
-    text.push_str(&format!("\n# API key and secret for exchange clients, with the base URL {base}/exchange/v1.\n"));
-    text.push_str(&format!("CRYPTO_PROXY_VIRTUAL_KEY={key}\nCRYPTO_PROXY_VIRTUAL_SECRET="));
+    text.push_str(&format!(
+        "\n# API key and secret for exchange clients, with the base URL {base}/exchange/v1.\n"
+    ));
+    text.push_str(&format!(
+        "CRYPTO_PROXY_VIRTUAL_KEY={key}\nCRYPTO_PROXY_VIRTUAL_SECRET="
+    ));
     text.push_str(secret.reveal());
     text.push('\n');
     text
@@ -105,11 +126,22 @@ fn text(issued: &Issued, base: &str) -> Zeroizing<String> {
 
 /// Where the daemon listens, as far as the configuration tells.
 pub(super) fn base_url(report: &Report) -> String {
-    let listen = report.settings.iter().find(|row| row.key == "listen").map_or("", |row| row.shown.as_str());
-    let first = listen.trim_matches(['[', ']']).split(", ").next().unwrap_or_default().trim_matches('"');
+    let listen = report
+        .settings
+        .iter()
+        .find(|row| row.key == "listen")
+        .map_or("", |row| row.shown.as_str());
+    let first = listen
+        .trim_matches(['[', ']'])
+        .split(", ")
+        .next()
+        .unwrap_or_default()
+        .trim_matches('"');
     match first.strip_prefix("unix:") {
         Some(_) => "http://localhost".to_owned(),
         None if first.is_empty() => "http://127.0.0.1:9000".to_owned(),
-        None => format!("http://{first}").replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:"),
+        None => format!("http://{first}")
+            .replace("//0.0.0.0:", "//127.0.0.1:")
+            .replace("//[::]:", "//[::1]:"),
     }
 }

@@ -7,19 +7,40 @@ use crate::daemon::registry;
 
 /// So long, in milliseconds.
 pub(super) fn duration(text: &str) -> anyhow::Result<u64> {
-    let units = [('s', 1000), ('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
-    let found = units.into_iter().find_map(|(unit, ms)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(ms));
+    let units = [
+        ('s', 1000),
+        ('m', 60_000),
+        ('h', 3_600_000),
+        ('d', 86_400_000),
+    ];
+    let found = units.into_iter().find_map(|(unit, ms)| {
+        text.strip_suffix(unit)?
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(ms)
+    });
     found.with_context(|| format!("{text} is no time to wait: write 90s, 30m, 12h or 7d"))
 }
 
 /// A moment to come, as the callers file has it: RFC 3339, a day (its beginning in UTC), or so long from now.
 pub(super) fn end(text: &str, now_ms: u64) -> anyhow::Result<String> {
-    let forms = || format!("{text} is no time: write 2026-01-31T22:10:00Z, 2026-01-31, or so long from now: 12h, 90d");
-    let of_day = |day: Date| day.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    let forms = || {
+        format!(
+            "{text} is no time: write 2026-01-31T22:10:00Z, 2026-01-31, or so long from now: 12h, 90d"
+        )
+    };
+    let of_day = |day: Date| {
+        day.to_zoned(TimeZone::UTC)
+            .ok()
+            .map(|zoned| zoned.timestamp())
+    };
     let at_ms = if let Ok(ms) = duration(text) {
         now_ms.checked_add(ms).with_context(forms)?
     } else {
-        let at = text.parse::<Timestamp>().ok().or_else(|| text.parse::<Date>().ok().and_then(of_day));
+        let at = text
+            .parse::<Timestamp>()
+            .ok()
+            .or_else(|| text.parse::<Date>().ok().and_then(of_day));
         u64::try_from(at.with_context(forms)?.as_millisecond()).with_context(forms)?
     };
     if at_ms <= now_ms {
@@ -44,14 +65,24 @@ mod tests {
         ] {
             assert_eq!(end(text, NOW).unwrap(), expected);
         }
-        for wrong in ["", "tomorrow", "2000-01-01", "0s", "99999999999999999999d", "-1h"] {
+        for wrong in [
+            "",
+            "tomorrow",
+            "2000-01-01",
+            "0s",
+            "99999999999999999999d",
+            "-1h",
+        ] {
             assert!(end(wrong, NOW).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn a_grace_may_be_none_at_all() {
-        assert_eq!((duration("0s").unwrap(), duration("7d").unwrap()), (0, 604_800_000));
+        assert_eq!(
+            (duration("0s").unwrap(), duration("7d").unwrap()),
+            (0, 604_800_000)
+        );
         assert!(duration("7").is_err() && duration("week").is_err());
     }
 }

@@ -13,7 +13,8 @@ use std::{
 use super::{layout, pasted};
 use crate::daemon::config::{self, FilePair, Likeness, Pasted, Sources};
 
-const PROMPT: &str = "Paste the API key that the exchange's dashboard shows (it stays hidden), then Enter: ";
+const PROMPT: &str =
+    "Paste the API key that the exchange's dashboard shows (it stays hidden), then Enter: ";
 /// Ended by a signal: 128 and its number, as a shell has it.
 const SIGNALLED: u8 = 128;
 
@@ -54,7 +55,9 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
     let places = places(sources);
     // Before anybody is asked to paste anything.
     if places.iter().all(|place| place.pair.is_none()) {
-        let problem = anyhow::anyhow!("there is no complete pair to compare with; `crypto-proxy check` says why");
+        let problem = anyhow::anyhow!(
+            "there is no complete pair to compare with; `crypto-proxy check` says why"
+        );
         return super::super::fail(super::super::CONFIGURATION, &problem);
     }
     let text = match pasted::read(PROMPT) {
@@ -76,16 +79,27 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
 }
 
 fn nothing_to_compare(why: &str) -> ExitCode {
-    super::super::fail(super::super::USAGE, &anyhow::anyhow!("no key to compare: {why}"))
+    super::super::fail(
+        super::super::USAGE,
+        &anyhow::anyhow!("no key to compare: {why}"),
+    )
 }
 
 /// Each environment file where several are named, else what the daemon would take from all sources.
 fn places(sources: &Sources) -> Vec<Place<'_>> {
     if sources.env_files.len() < 2 {
-        return vec![Place { file: None, pair: config::pair_of_sources(sources) }];
+        return vec![Place {
+            file: None,
+            pair: config::pair_of_sources(sources),
+        }];
     }
     let files = sources.env_files.iter();
-    files.map(|file| Place { file: Some(file), pair: config::pair_of_file(file) }).collect()
+    files
+        .map(|file| Place {
+            file: Some(file),
+            pair: config::pair_of_file(file),
+        })
+        .collect()
 }
 
 /// Writes what each place holds beside what was given.
@@ -93,15 +107,24 @@ fn tell(given: &Given, places: &[Place<'_>], out: &mut impl Write) -> io::Result
     let Given { pasted, elsewhere } = given;
     let pairs = places.iter().filter_map(|place| place.pair.as_ref());
     let likeness: Vec<Likeness> = pairs.map(|pair| pasted.beside(&pair.credentials)).collect();
-    let (is_key, is_secret) = (likeness.contains(&Likeness::Key), likeness.contains(&Likeness::Secret));
+    let (is_key, is_secret) = (
+        likeness.contains(&Likeness::Key),
+        likeness.contains(&Likeness::Secret),
+    );
     // The token and other secrets are told from a key by where they stand only.
     let may_be_shown = !is_secret && (is_key || !elsewhere);
     if let Some(fingerprint) = pasted.fingerprint().filter(|_| may_be_shown) {
         writeln!(out, "what was given: key fingerprint {fingerprint}")?;
     }
     for Place { file, pair } in places {
-        let place = file.map_or_else(|| "configured here".to_owned(), |file| file.display().to_string());
-        let found = pair.as_ref().map_or_else(|| "no complete pair".to_owned(), |pair| describe(pasted, pair));
+        let place = file.map_or_else(
+            || "configured here".to_owned(),
+            |file| file.display().to_string(),
+        );
+        let found = pair.as_ref().map_or_else(
+            || "no complete pair".to_owned(),
+            |pair| describe(pasted, pair),
+        );
         layout::paragraph(out, &format!("{place}: {found}"), 0, 4)?;
     }
     let answer = conclude(&likeness, places.len());
@@ -115,14 +138,21 @@ fn describe(pasted: &Pasted, FilePair { name, credentials }: &FilePair) -> Strin
         Likeness::Secret => "what was given is its SECRET, not its key",
         Likeness::Other => "another key",
     };
-    format!("{name}, key fingerprint {}: {word}", credentials.key.fingerprint())
+    format!(
+        "{name}, key fingerprint {}: {word}",
+        credentials.key.fingerprint()
+    )
 }
 
 fn conclude(likeness: &[Likeness], places: usize) -> Answer {
     if likeness.iter().any(|likeness| *likeness != Likeness::Key) {
         return Answer::Different;
     }
-    if likeness.len() == places { Answer::Same } else { Answer::NoPair }
+    if likeness.len() == places {
+        Answer::Same
+    } else {
+        Answer::NoPair
+    }
 }
 
 const fn verdict(answer: Answer, is_secret: bool, given: &Given) -> &'static str {

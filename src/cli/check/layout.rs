@@ -18,7 +18,12 @@ pub(super) fn row(out: &mut impl Write, key: &str, shown: &str, source: &str) ->
 }
 
 /// Writes words in lines, the first indented by `first` columns, the others by `rest`.
-pub(super) fn paragraph(out: &mut impl Write, text: &str, first: usize, rest: usize) -> io::Result<()> {
+pub(super) fn paragraph(
+    out: &mut impl Write,
+    text: &str,
+    first: usize,
+    rest: usize,
+) -> io::Result<()> {
     let mut line = " ".repeat(first);
     let mut begun = false;
     for word in text.split_whitespace() {
@@ -49,7 +54,10 @@ mod tests {
     #[test]
     fn lines_break_between_words_at_100_columns() {
         let text = written(|out| paragraph(out, &"word ".repeat(60), 2, 4));
-        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= COLUMNS),
+            "{text}"
+        );
         assert_eq!(text.lines().count(), 4);
         assert_eq!(text.split_whitespace().count(), 60);
         assert!(text.starts_with("  word") && text.contains("\n    word"));
@@ -57,7 +65,10 @@ mod tests {
 
     #[test]
     fn a_source_stands_at_the_right_or_below() {
-        assert_eq!(written(|out| row(out, "a", "1", "default")), format!("{:64}default\n", "  a = 1"));
+        assert_eq!(
+            written(|out| row(out, "a", "1", "default")),
+            format!("{:64}default\n", "  a = 1")
+        );
         let below = written(|out| row(out, "a", "1", &"x".repeat(60)));
         assert_eq!(below, format!("  a = 1\n      from {}\n", "x".repeat(60)));
     }

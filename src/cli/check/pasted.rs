@@ -46,15 +46,23 @@ enum End {
 /// Reads a line from the terminal, or everything from what else stdin is.
 pub(super) fn read(prompt: &str) -> Result<Zeroizing<String>, Unread> {
     let stdin = io::stdin();
-    let bytes = if stdin.is_terminal() { read_hidden(prompt)? } else { read_bytes(&stdin, End::Input)? };
+    let bytes = if stdin.is_terminal() {
+        read_hidden(prompt)?
+    } else {
+        read_bytes(&stdin, End::Input)?
+    };
     if bytes.len() > MAX_BYTES {
         return Err(Unread::TooLong);
     }
-    std::str::from_utf8(&bytes).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| Unread::NotText)
+    std::str::from_utf8(&bytes)
+        .map(|text| Zeroizing::new(text.to_owned()))
+        .map_err(|_| Unread::NotText)
 }
 
 fn read_hidden(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Unread> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let read = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut quit = signal(SignalKind::quit())?;
@@ -113,7 +121,9 @@ impl<T: AsFd> Quiet<T> {
         let mut quiet = before.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
         // The end of the line is shown, and the kernel's line editing and Ctrl-C stay as they are.
-        quiet.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        quiet
+            .local_modes
+            .insert(LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
         tcsetattr(&terminal, OptionalActions::Flush, &quiet)?;
         Ok(Self { terminal, before })
     }

@@ -17,7 +17,10 @@ fn pair(key: &str, secret: &str) -> String {
 /// Writes environment files, checks them, and returns verdict and text.
 fn checked(files: &[(&str, &str)]) -> (Verdict, String, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let paths: Vec<_> = files.iter().map(|(name, _)| folder.path().join(name)).collect();
+    let paths: Vec<_> = files
+        .iter()
+        .map(|(name, _)| folder.path().join(name))
+        .collect();
     for (path, (_, text)) in paths.iter().zip(files) {
         fs::write(path, text).unwrap();
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -28,12 +31,20 @@ fn checked(files: &[(&str, &str)]) -> (Verdict, String, TempDir) {
 
 fn checked_with(folder: &Path, env_files: Vec<PathBuf>) -> (Verdict, String) {
     let sources = Sources::new(None, Vec::<(OsString, OsString)>::new());
-    let sources = Sources { default_config_file: folder.join("absent.toml"), env_files, ..sources };
+    let sources = Sources {
+        default_config_file: folder.join("absent.toml"),
+        env_files,
+        ..sources
+    };
     let mut out = Vec::new();
     let verdict = check(&sources, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     for secret in [KEY, SECRET, TOKEN] {
-        let parts: Vec<_> = secret.as_bytes().windows(8).map(|part| String::from_utf8_lossy(part)).collect();
+        let parts: Vec<_> = secret
+            .as_bytes()
+            .windows(8)
+            .map(|part| String::from_utf8_lossy(part))
+            .collect();
         assert!(parts.iter().all(|part| !text.contains(&**part)), "{text}");
     }
     (verdict, text)
@@ -59,18 +70,37 @@ fn a_good_file_is_shown_redacted_with_its_provenance() {
 
 #[test]
 fn lines_are_short() {
-    let (_, text, _folder) = checked(&[("crypto.env", "CRYPTO_PROXY_TOKEN=short\nCRYPTO_API_KEY=x\nnonsense\n")]);
-    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    let (_, text, _folder) = checked(&[(
+        "crypto.env",
+        "CRYPTO_PROXY_TOKEN=short\nCRYPTO_API_KEY=x\nnonsense\n",
+    )]);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
 }
 
 #[test]
 fn errors_say_where_and_what_to_do_and_the_exit_code_is_78() {
-    let (verdict, text, folder) =
-        checked(&[("crypto.env", &format!("CRYPTO_PROXY_TOKEN={TOKEN}\nCRYPTO_API_KEY={KEY}\n"))]);
+    let (verdict, text, folder) = checked(&[(
+        "crypto.env",
+        &format!("CRYPTO_PROXY_TOKEN={TOKEN}\nCRYPTO_API_KEY={KEY}\n"),
+    )]);
     assert_eq!(verdict, Verdict::Unusable);
-    assert_eq!(format!("{:?}", verdict.exit_code()), format!("{:?}", ExitCode::from(78)));
-    let at = format!("at: {}:2 CRYPTO_API_KEY", folder.path().join("crypto.env").display());
-    for part in ["Errors\n  CRYPTO_API_SECRET: half a pair", &at, "do: set CRYPTO_API_SECRET", "Unusable: "] {
+    assert_eq!(
+        format!("{:?}", verdict.exit_code()),
+        format!("{:?}", ExitCode::from(78))
+    );
+    let at = format!(
+        "at: {}:2 CRYPTO_API_KEY",
+        folder.path().join("crypto.env").display()
+    );
+    for part in [
+        "Errors\n  CRYPTO_API_SECRET: half a pair",
+        &at,
+        "do: set CRYPTO_API_SECRET",
+        "Unusable: ",
+    ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
 }
@@ -80,7 +110,10 @@ fn a_missing_file_is_said_and_not_called_unconfigured() {
     let folder = tempfile::tempdir().unwrap();
     let (verdict, text) = checked_with(folder.path(), vec![folder.path().join("crypto.env")]);
     assert_eq!(verdict, Verdict::Unusable);
-    assert!(text.contains("there is no such file") && !text.contains("not configured"), "{text}");
+    assert!(
+        text.contains("there is no such file") && !text.contains("not configured"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -91,34 +124,54 @@ fn several_files_are_compared_as_pairs() {
         (pair(KEY, SECRET), "the same pair as in the first file"),
         (other_key, "another key beside the same secret"),
         (other_secret, "the same key beside another secret"),
-        (pair("Vb2invented-other-key", "cxakp_Tn8invented-another-secret"), "key and secret both differ"),
-        ("CRYPTO_API_KEY=invented-half\n".to_owned(), "no complete pair"),
+        (
+            pair("Vb2invented-other-key", "cxakp_Tn8invented-another-secret"),
+            "key and secret both differ",
+        ),
+        (
+            "CRYPTO_API_KEY=invented-half\n".to_owned(),
+            "no complete pair",
+        ),
     ] {
         let (_, shown, _folder) = checked(&[("a.env", &pair(KEY, SECRET)), ("b.env", &text)]);
         let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains(expected), "{expected}\n{shown}");
-        assert!(flat.contains("a.env: CRYPTO_API_KEY, key fingerprint 1e97c182"), "{shown}");
+        assert!(
+            flat.contains("a.env: CRYPTO_API_KEY, key fingerprint 1e97c182"),
+            "{shown}"
+        );
     }
 }
 
 #[test]
 fn a_file_that_may_not_be_read_is_not_called_one_without_a_pair() {
     let folder = tempfile::tempdir().unwrap();
-    let paths = ["mine.env", "theirs.env"].map(|name| folder.path().join(name)).to_vec();
+    let paths = ["mine.env", "theirs.env"]
+        .map(|name| folder.path().join(name))
+        .to_vec();
     fs::write(&paths[0], pair(KEY, SECRET)).unwrap();
-    let sources = Sources::new(None, Vec::<(OsString, OsString)>::new()).with_env_files(paths.clone());
+    let sources =
+        Sources::new(None, Vec::<(OsString, OsString)>::new()).with_env_files(paths.clone());
     let mut examined = config::examine(&sources);
     // As a test that may be root's cannot have it from the disk.
     let theirs = Origin::File(paths[1].clone());
-    examined.report.sources.iter_mut().filter(|row| row.source == theirs).for_each(|row| {
-        row.shown = "not readable by you".to_owned();
-    });
+    examined
+        .report
+        .sources
+        .iter_mut()
+        .filter(|row| row.source == theirs)
+        .for_each(|row| {
+            row.shown = "not readable by you".to_owned();
+        });
     let mut out = Vec::new();
     tell(&examined, &paths, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     let (_, pairs) = text.split_once("Pairs in the environment files").unwrap();
     let flat = pairs.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(flat.contains("theirs.env: not readable by you") && !flat.contains("no complete pair"), "{text}");
+    assert!(
+        flat.contains("theirs.env: not readable by you") && !flat.contains("no complete pair"),
+        "{text}"
+    );
 }
 
 /// Says to a copy of this test process that it is the one to panic.
@@ -136,13 +189,22 @@ fn a_panic_in_a_command_without_logging_shows_its_place_and_no_payload() {
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(78)));
         panic!("canary {}", 4711);
     }
-    let name = "cli::check::tests::a_panic_in_a_command_without_logging_shows_its_place_and_no_payload";
+    let name =
+        "cli::check::tests::a_panic_in_a_command_without_logging_shows_its_place_and_no_payload";
     for command in ["serve", "check"] {
         let mut copy = std::process::Command::new(std::env::current_exe().unwrap());
-        copy.args(["--exact", name, "--nocapture"]).env_clear().env(PANIC_AFTER, command);
-        let output = copy.env("CRYPTO_PROXY_CONFIG", "/nonexistent/config.toml").output().unwrap();
+        copy.args(["--exact", name, "--nocapture"])
+            .env_clear()
+            .env(PANIC_AFTER, command);
+        let output = copy
+            .env("CRYPTO_PROXY_CONFIG", "/nonexistent/config.toml")
+            .output()
+            .unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(text.contains("<3>event=panic location=src/cli/check/tests.rs:"), "{command}: {text}");
+        assert!(
+            text.contains("<3>event=panic location=src/cli/check/tests.rs:"),
+            "{command}: {text}"
+        );
         assert!(!text.contains("canary"), "{command}: {text}");
     }
 }

@@ -37,15 +37,31 @@ enum Token {
 
 impl Proxy {
     pub(super) fn at(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
-        Ok(Self { client, url: format!("http://{address}/proxy/private"), token: token.to_owned() })
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([])
+            .timeout(PATIENCE)
+            .build()?;
+        Ok(Self {
+            client,
+            url: format!("http://{address}/proxy/private"),
+            token: token.to_owned(),
+        })
     }
 
     async fn call(&self, step: &Step) -> anyhow::Result<(u16, String)> {
         let body = json!({ "method": step.method, "params": step.params }).to_string();
-        let token = if step.token == Token::Ours { &self.token } else { "not-the-token" };
+        let token = if step.token == Token::Ours {
+            &self.token
+        } else {
+            "not-the-token"
+        };
         let request = self.client.post(&self.url).header("x-proxy-token", token);
-        let response = request.header("content-type", "application/json").body(body).send().await?;
+        let response = request
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await?;
         Ok((response.status().as_u16(), response.text().await?))
     }
 }
@@ -63,31 +79,60 @@ pub(super) async fn walk(proxy: &Proxy, lines: &Captured) -> anyhow::Result<bool
         match records(lines).get(before) {
             Some(line) => anstream::println!("   log:    {line}"),
             None => {
-                anstream::println!("   log:    none: refused before a caller was known, counted and told every 10 s")
+                anstream::println!(
+                    "   log:    none: refused before a caller was known, counted and told every 10 s"
+                )
             }
         }
-        anstream::println!("   {}\n", if well { "as it should be" } else { "NOT as it should be" });
+        anstream::println!(
+            "   {}\n",
+            if well {
+                "as it should be"
+            } else {
+                "NOT as it should be"
+            }
+        );
     }
     Ok(all_well)
 }
 
 fn records(lines: &Captured) -> Vec<String> {
     let tag = format!("{CALL_TAG} event=call");
-    lines.lines().iter().map(|line| line.text().to_owned()).filter(|text| text.starts_with(&tag)).collect()
+    lines
+        .lines()
+        .iter()
+        .map(|line| line.text().to_owned())
+        .filter(|text| text.starts_with(&tag))
+        .collect()
 }
 
 fn shortened(body: &str) -> String {
     let short: String = body.chars().take(SHOWN).collect();
-    if short.len() < body.len() { format!("{short}…") } else { short }
+    if short.len() < body.len() {
+        format!("{short}…")
+    } else {
+        short
+    }
 }
 
 /// The exchange's code inside our envelope.
 fn code(body: &str) -> Option<i64> {
-    serde_json::from_str::<Value>(body).ok()?.get("body")?.get("code")?.as_i64()
+    serde_json::from_str::<Value>(body)
+        .ok()?
+        .get("body")?
+        .get("code")?
+        .as_i64()
 }
 
 fn steps() -> [Step; 5] {
-    let step = |title, method, params, status, code| Step { title, method, params, token: Token::Ours, status, code };
+    let step = |title, method, params, status, code| Step {
+        title,
+        method,
+        params,
+        token: Token::Ours,
+        status,
+        code,
+    };
     let oid = "demo-order-1";
     let order = json!({
         "instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "price": "50000.00", "quantity": "0.01",
@@ -97,8 +142,29 @@ fn steps() -> [Step; 5] {
     [
         step("a balance", "private/user-balance", json!({}), 200, Some(0)),
         step("an order", "private/create-order", order, 200, Some(0)),
-        step("the order's detail", "private/get-order-detail", json!({ "client_oid": oid }), 200, Some(0)),
-        step("a withdrawal, which policy refuses", "private/create-withdrawal", withdrawal, 403, None),
-        Step { token: Token::Wrong, ..step("a call with a wrong token", "private/user-balance", json!({}), 401, None) },
+        step(
+            "the order's detail",
+            "private/get-order-detail",
+            json!({ "client_oid": oid }),
+            200,
+            Some(0),
+        ),
+        step(
+            "a withdrawal, which policy refuses",
+            "private/create-withdrawal",
+            withdrawal,
+            403,
+            None,
+        ),
+        Step {
+            token: Token::Wrong,
+            ..step(
+                "a call with a wrong token",
+                "private/user-balance",
+                json!({}),
+                401,
+                None,
+            )
+        },
     ]
 }

@@ -44,7 +44,10 @@ struct Failed {
 
 impl Failed {
     fn new(code: u8, why: impl Into<String>) -> Self {
-        Self { code, why: why.into() }
+        Self {
+            code,
+            why: why.into(),
+        }
     }
 }
 
@@ -53,7 +56,10 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match ask(&arguments) {
         Ok(told) => tell(&arguments, &told),
         Err(Failed { code, why }) => {
-            let visible: String = why.chars().filter(|char| !char.is_control() || *char == '\n').collect();
+            let visible: String = why
+                .chars()
+                .filter(|char| !char.is_control() || *char == '\n')
+                .collect();
             anstream::eprintln!("crypto-proxy: {visible}");
             ExitCode::from(code)
         }
@@ -78,17 +84,24 @@ fn tell(arguments: &Arguments, told: &Told) -> ExitCode {
         }
     }
     match show(&told.sheet, &told.json, arguments.json) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => crate::cli::fail(1, &error.into()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            crate::cli::fail(1, &error.into())
+        }
         _ => concluded,
     }
 }
 
 fn ask(arguments: &Arguments) -> Result<Told, Failed> {
     refuse_what_needs_a_look(arguments)?;
-    let sources =
-        Sources::from_process(arguments.place.config.clone()).with_env_files(arguments.place.env_file.clone());
+    let sources = Sources::from_process(arguments.place.config.clone())
+        .with_env_files(arguments.place.env_file.clone());
     let examined = config::examine(&sources);
-    let token = examined.asking.token.as_ref().and_then(config::Shown::header).ok_or_else(|| no_token(&examined))?;
+    let token = examined
+        .asking
+        .token
+        .as_ref()
+        .and_then(config::Shown::header)
+        .ok_or_else(|| no_token(&examined))?;
     let places = match &arguments.url {
         Some(place) => vec![place.clone()],
         None => place::of(&examined.asking.listen),
@@ -100,27 +113,49 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
         ));
     }
     let target = format!("/diag/run{}", query(arguments, &examined));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime");
     let runtime = runtime.map_err(|problem| Failed::new(1, format!("{problem:#}")))?;
-    let late = |_| Failed::new(1, format!("the daemon did not answer within {} s; {ALONE}", DEADLINE.as_secs()));
+    let late = |_| {
+        Failed::new(
+            1,
+            format!(
+                "the daemon did not answer within {} s; {ALONE}",
+                DEADLINE.as_secs()
+            ),
+        )
+    };
     let asked = runtime.block_on(async {
         let asked = ask_first(&places, &target, &token);
         tokio::time::timeout(DEADLINE, asked).await.map_err(late)?
     });
     let (answer, place) = asked?;
     let (json, sheet) = read(answer)?;
-    let page = arguments
-        .html
-        .is_some()
-        .then(|| runtime.block_on(async { tokio::time::timeout(DEADLINE, page(place, &token)).await.map_err(late)? }));
-    Ok(Told { json, sheet, page: page.transpose()? })
+    let page = arguments.html.is_some().then(|| {
+        runtime.block_on(async {
+            tokio::time::timeout(DEADLINE, page(place, &token))
+                .await
+                .map_err(late)?
+        })
+    });
+    Ok(Told {
+        json,
+        sheet,
+        page: page.transpose()?,
+    })
 }
 
 /// The daemon's own page of what it has just found.
 async fn page(place: &Place, token: &http::HeaderValue) -> Result<Bytes, Failed> {
-    let failed = |problem: &dyn std::fmt::Display| Failed::new(1, format!("no page from {place}: {problem}; {ALONE}"));
+    let failed = |problem: &dyn std::fmt::Display| {
+        Failed::new(1, format!("no page from {place}: {problem}; {ALONE}"))
+    };
     let stream = place.connect().await.map_err(|error| failed(&error))?;
-    let answer = request::page(stream, place, token).await.map_err(|problem| failed(&problem))?;
+    let answer = request::page(stream, place, token)
+        .await
+        .map_err(|problem| failed(&problem))?;
     if answer.status == 200 && answer.body.starts_with(b"<!DOCTYPE html>") {
         return Ok(answer.body);
     }
@@ -130,8 +165,14 @@ async fn page(place: &Place, token: &http::HeaderValue) -> Result<Bytes, Failed>
 /// An option that would be passed over in silence is refused instead.
 fn refuse_what_needs_a_look(arguments: &Arguments) -> Result<(), Failed> {
     let options = [
-        (arguments.probe_trade, "--probe-trade is for --alone: nothing that could touch an order is asked of a daemon"),
-        (arguments.db.is_some(), "--db is for --alone: the running daemon asks its own history"),
+        (
+            arguments.probe_trade,
+            "--probe-trade is for --alone: nothing that could touch an order is asked of a daemon",
+        ),
+        (
+            arguments.db.is_some(),
+            "--db is for --alone: the running daemon asks its own history",
+        ),
     ];
     let given = options.into_iter().find(|(given, _)| *given);
     given.map_or(Ok(()), |(_, why)| Err(Failed::new(USAGE, why)))
@@ -160,7 +201,10 @@ async fn ask_first<'p>(
         match asked {
             Ok(answer) => {
                 return answer.map(|answer| (answer, place)).map_err(|problem| {
-                    Failed::new(1, format!("what listens at {place} gave no answer ({problem}); {ALONE}"))
+                    Failed::new(
+                        1,
+                        format!("what listens at {place} gave no answer ({problem}); {ALONE}"),
+                    )
                 });
             }
             Err(error) => problems.push(format!("{place}: {error}")),
@@ -175,25 +219,45 @@ async fn ask_first<'p>(
 
 /// What this side knows and the daemon does not: never anything secret.
 fn query(arguments: &Arguments, examined: &Examined) -> String {
-    let updated = arguments.key_updated.map(|updated| format!("key_updated={}", timestamp(updated)));
-    let file = examined.pair.fingerprint.as_deref().filter(|shown| shown.len() == 8 && hex::decode(shown).is_ok());
+    let updated = arguments
+        .key_updated
+        .map(|updated| format!("key_updated={}", timestamp(updated)));
+    let file = examined
+        .pair
+        .fingerprint
+        .as_deref()
+        .filter(|shown| shown.len() == 8 && hex::decode(shown).is_ok());
     let file = file.map(|fingerprint| format!("file_key_fp={fingerprint}"));
     let mut parts: Vec<String> = updated.into_iter().chain(file).collect();
-    for symptom in arguments.symptom.iter().map(|told| format!("symptom={}", told.word())) {
+    for symptom in arguments
+        .symptom
+        .iter()
+        .map(|told| format!("symptom={}", told.word()))
+    {
         // The daemon takes each of them once.
         if !parts.contains(&symptom) {
             parts.push(symptom);
         }
     }
-    if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", parts.join("&"))
+    }
 }
 
 fn no_token(examined: &Examined) -> Failed {
-    let errors = examined.problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let errors = examined
+        .problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error);
     let errors: String = errors.map(|problem| format!("{problem}\n")).collect();
     let why = "no CRYPTO_PROXY_DIAG_TOKEN to show to the daemon: set one in /etc/crypto.env and restart it, or run this with \
                sudo where it is set";
-    Failed::new(CONFIGURATION, format!("{why}; {ALONE}\n{errors}").trim_end())
+    Failed::new(
+        CONFIGURATION,
+        format!("{why}; {ALONE}\n{errors}").trim_end(),
+    )
 }
 
 fn read(answer: Answer) -> Result<(Value, Sheet), Failed> {
@@ -201,12 +265,19 @@ fn read(answer: Answer) -> Result<(Value, Sheet), Failed> {
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status == 200 && json.get("test_result").is_some_and(Value::is_string) {
         let sheet = serde_json::from_value(json.clone());
-        let strange =
-            |_| Failed::new(1, format!("the daemon's answer cannot be read: is it of another version? {ALONE}"));
+        let strange = |_| {
+            Failed::new(
+                1,
+                format!("the daemon's answer cannot be read: is it of another version? {ALONE}"),
+            )
+        };
         return Ok((json, sheet.map_err(strange)?));
     }
     // A sentence, or of a query that it cannot read a list of what is wrong with it.
-    let detail = [json.get("detail"), json.pointer("/detail/0/msg")].into_iter().flatten().find_map(Value::as_str);
+    let detail = [json.get("detail"), json.pointer("/detail/0/msg")]
+        .into_iter()
+        .flatten()
+        .find_map(Value::as_str);
     let detail = detail.unwrap_or("no reason given");
     Err(match status {
         401 => {
@@ -217,15 +288,28 @@ fn read(answer: Answer) -> Result<(Value, Sheet), Failed> {
         403 | 421 => Failed::new(CONFIGURATION, format!("the daemon refuses: {detail}")),
         404 => Failed::new(
             1,
-            format!("what answers there has no diagnosis: an older version, or another program; {ALONE}"),
+            format!(
+                "what answers there has no diagnosis: an older version, or another program; {ALONE}"
+            ),
         ),
         429 => {
-            let last = json.get("last_at").and_then(Value::as_str).unwrap_or("just now");
-            let wait = json.get("retry_after_s").and_then(Value::as_u64).unwrap_or(60);
-            let why = format!("the daemon was diagnosed at {last}, and is once a minute at most: again in {wait} s");
+            let last = json
+                .get("last_at")
+                .and_then(Value::as_str)
+                .unwrap_or("just now");
+            let wait = json
+                .get("retry_after_s")
+                .and_then(Value::as_u64)
+                .unwrap_or(60);
+            let why = format!(
+                "the daemon was diagnosed at {last}, and is once a minute at most: again in {wait} s"
+            );
             Failed::new(1, format!("{why}, or {ALONE}"))
         }
-        _ => Failed::new(1, format!("the daemon answers HTTP {status}: {detail}; {ALONE}")),
+        _ => Failed::new(
+            1,
+            format!("the daemon answers HTTP {status}: {detail}; {ALONE}"),
+        ),
     })
 }
 
@@ -240,12 +324,24 @@ mod tests {
                 r#"{"detail":[{"type":"query","loc":["query","symptom"],"msg":"an invented reason"}]}"#,
                 "an invented reason",
             ),
-            (r#"{"detail":"an invented sentence"}"#, "an invented sentence"),
+            (
+                r#"{"detail":"an invented sentence"}"#,
+                "an invented sentence",
+            ),
             (r#"{"detail":[]}"#, "no reason given"),
             ("", "no reason given"),
         ] {
-            let failed = read(Answer { status: 422, body: Bytes::from_static(body.as_bytes()) }).err().unwrap();
-            assert!(failed.code == 1 && failed.why.contains("HTTP 422") && failed.why.contains(said), "{}", failed.why);
+            let failed = read(Answer {
+                status: 422,
+                body: Bytes::from_static(body.as_bytes()),
+            })
+            .err()
+            .unwrap();
+            assert!(
+                failed.code == 1 && failed.why.contains("HTTP 422") && failed.why.contains(said),
+                "{}",
+                failed.why
+            );
         }
     }
 }

@@ -34,7 +34,8 @@ pub(super) fn put(target: &Path, page: &[u8]) -> anyhow::Result<()> {
             _ => Ok(()),
         };
     }
-    replace(target, page).map_err(|error| anyhow::anyhow!("{} is not written: {error}", target.display()))
+    replace(target, page)
+        .map_err(|error| anyhow::anyhow!("{} is not written: {error}", target.display()))
 }
 
 fn render(report: &Report<'_>, history: &Path) -> String {
@@ -56,7 +57,14 @@ fn render(report: &Report<'_>, history: &Path) -> String {
     };
     let outside = Outside::of_report(report);
     StatusPage::of(
-        &Known { about: &about, report: Some(*report), hints: &[], outside: &outside, memory, now_ms },
+        &Known {
+            about: &about,
+            report: Some(*report),
+            hints: &[],
+            outside: &outside,
+            memory,
+            now_ms,
+        },
         Place::File,
     )
     .html()
@@ -72,7 +80,9 @@ fn read(history: &Path, now_ms: u64) -> Result<Option<Recent>, Problem> {
 /// A new file beside it, then one step: nobody reads half a page, and nothing is written through a link.
 fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::symlink_metadata(target) {
-        Ok(data) if !data.is_file() => return Err(io::Error::other("what is there is no regular file")),
+        Ok(data) if !data.is_file() => {
+            return Err(io::Error::other("what is there is no regular file"));
+        }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -85,7 +95,9 @@ fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn beside(target: &Path) -> io::Result<PathBuf> {
-    let name = target.file_name().ok_or_else(|| io::Error::other("that is no name of a file"))?;
+    let name = target
+        .file_name()
+        .ok_or_else(|| io::Error::other("that is no name of a file"))?;
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(format!(".{}", Uuid::new_v4().simple()));
@@ -93,7 +105,11 @@ fn beside(target: &Path) -> io::Result<PathBuf> {
 }
 
 fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file: File = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -107,7 +123,11 @@ mod tests {
     #[test]
     fn a_file_is_private_whole_and_never_written_through_a_link() {
         let dir = tempfile::tempdir().unwrap();
-        let (target, link, victim) = (dir.path().join("a.html"), dir.path().join("b.html"), dir.path().join("victim"));
+        let (target, link, victim) = (
+            dir.path().join("a.html"),
+            dir.path().join("b.html"),
+            dir.path().join("victim"),
+        );
         for text in ["one", "another"] {
             replace(&target, text.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&target).unwrap(), text);
@@ -115,10 +135,19 @@ mod tests {
         }
         fs::write(&victim, "kept").unwrap();
         symlink(&victim, &link).unwrap();
-        assert!(replace(&link, b"page").unwrap_err().to_string().contains("no regular file"));
+        assert!(
+            replace(&link, b"page")
+                .unwrap_err()
+                .to_string()
+                .contains("no regular file")
+        );
         assert!(replace(dir.path(), b"page").is_err());
         assert!(replace(&dir.path().join("no/such"), b"page").is_err());
         assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing is left beside them");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            3,
+            "nothing is left beside them"
+        );
     }
 }

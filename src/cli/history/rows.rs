@@ -8,7 +8,12 @@ use super::Form;
 use crate::diagnosis::history::{CallRow, ChangeRow, time};
 
 /// Writes both, merged.
-pub(super) fn table(out: &mut impl Write, form: Form, calls: &[CallRow], changes: &[ChangeRow]) -> io::Result<()> {
+pub(super) fn table(
+    out: &mut impl Write,
+    form: Form,
+    calls: &[CallRow],
+    changes: &[ChangeRow],
+) -> io::Result<()> {
     let (mut calls, mut changes) = (calls.iter().peekable(), changes.iter().peekable());
     if form == Form::Text && calls.peek().is_none() && changes.peek().is_none() {
         return writeln!(out, "nothing on record");
@@ -19,7 +24,9 @@ pub(super) fn table(out: &mut impl Write, form: Form, calls: &[CallRow], changes
             (Some(row), Form::Text) => writeln!(out, "{}  -- {}", time(row.ms), describe(row))?,
             (Some(row), Form::Json) => writeln!(out, "{}", change_json(row))?,
             (None, _) => {
-                let Some(row) = calls.next() else { return Ok(()) };
+                let Some(row) = calls.next() else {
+                    return Ok(());
+                };
                 match form {
                     Form::Text => writeln!(out, "{}", call_text(row))?,
                     Form::Json => writeln!(out, "{}", call_json(row))?,
@@ -40,7 +47,9 @@ pub(super) fn describe(row: &ChangeRow) -> String {
         ("method", _) => format!("first call of {after}"),
         ("lost", _) => format!("{after} calls are missing: the history could not be written"),
         (kind, None) => format!("{kind} {}{after}{unit}", number(kind)),
-        (kind, Some(before)) => format!("{kind} {0}{before}{unit} → {0}{after}{unit}", number(kind)),
+        (kind, Some(before)) => {
+            format!("{kind} {0}{before}{unit} → {0}{after}{unit}", number(kind))
+        }
     }
 }
 
@@ -50,9 +59,14 @@ fn number(kind: &str) -> &'static str {
 }
 
 fn call_text(row: &CallRow) -> String {
-    let code = row.code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+    let code = row
+        .code
+        .map_or_else(|| "-".to_owned(), |code| code.to_string());
     let method = row.method.as_deref().unwrap_or("-");
-    let why = row.why.as_deref().map_or_else(String::new, |why| format!(" why={why}"));
+    let why = row
+        .why
+        .as_deref()
+        .map_or_else(String::new, |why| format!(" why={why}"));
     let address = row.address.as_deref().unwrap_or("-");
     format!(
         "{}  {method:<32} {:<8} code={code} http={}{why} ms={}/{} caller={} key={} from={address} rid={}",

@@ -8,7 +8,11 @@ use super::{Form, rows};
 use crate::diagnosis::history::{Break, Mark, Trouble, time};
 
 /// Says where the history begins, if that is after what was asked for.
-pub(super) fn beginning(out: &mut impl Write, begins_ms: Option<u64>, since_ms: Option<u64>) -> io::Result<()> {
+pub(super) fn beginning(
+    out: &mut impl Write,
+    begins_ms: Option<u64>,
+    since_ms: Option<u64>,
+) -> io::Result<()> {
     match begins_ms {
         None => writeln!(out, "no history yet"),
         Some(begins) if since_ms.is_none_or(|since| since < begins) => {
@@ -21,18 +25,28 @@ pub(super) fn beginning(out: &mut impl Write, begins_ms: Option<u64>, since_ms: 
 /// Writes each break.
 pub(super) fn breaks(out: &mut impl Write, form: Form, all: &[Break]) -> io::Result<()> {
     if form == Form::Json {
-        return all.iter().try_for_each(|broken| writeln!(out, "{}", as_json(broken)));
+        return all
+            .iter()
+            .try_for_each(|broken| writeln!(out, "{}", as_json(broken)));
     }
     if all.is_empty() {
         return writeln!(out, "no bad call on record");
     }
-    all.iter().try_for_each(|broken| writeln!(out, "{}", sentence(broken)))
+    all.iter()
+        .try_for_each(|broken| writeln!(out, "{}", sentence(broken)))
 }
 
 fn sentence(broken: &Break) -> String {
     let good = broken.good.as_ref().map_or_else(
         || "never a good call on record".to_owned(),
-        |good| format!("last good {} with key {} from {}", time(good.ms), good.key_fp, from(good)),
+        |good| {
+            format!(
+                "last good {} with key {} from {}",
+                time(good.ms),
+                good.key_fp,
+                from(good)
+            )
+        },
     );
     let bad = &broken.bad;
     let kind = match broken.trouble {
@@ -44,17 +58,29 @@ fn sentence(broken: &Break) -> String {
         (None, Some(why)) => why.to_owned(),
         (None, None) => format!("HTTP {}", bad.status),
     };
-    let moved = broken.good.as_ref().is_some_and(|good| good.address != bad.address || good.key_fp != bad.key_fp);
-    let with = if moved { format!(" with key {} from {}", bad.key_fp, from(bad)) } else { String::new() };
-    let changes: Vec<String> =
-        broken.changes.iter().map(|change| format!("{} at {}", rows::describe(change), time(change.ms))).collect();
+    let moved = broken
+        .good
+        .as_ref()
+        .is_some_and(|good| good.address != bad.address || good.key_fp != bad.key_fp);
+    let with = if moved {
+        format!(" with key {} from {}", bad.key_fp, from(bad))
+    } else {
+        String::new()
+    };
+    let changes: Vec<String> = broken
+        .changes
+        .iter()
+        .map(|change| format!("{} at {}", rows::describe(change), time(change.ms)))
+        .collect();
     let between = match (changes.is_empty(), broken.good.is_some()) {
         (true, _) => "nothing changed here".to_owned(),
         (false, true) => format!("between: {}", changes.join("; ")),
         (false, false) => format!("before it: {}", changes.join("; ")),
     };
-    let now =
-        broken.recovered.as_ref().map_or_else(|| "still so".to_owned(), |good| format!("good again {}", time(good.ms)));
+    let now = broken.recovered.as_ref().map_or_else(
+        || "still so".to_owned(),
+        |good| format!("good again {}", time(good.ms)),
+    );
     format!(
         "{}: {good}; first bad {} ({kind}, {seen}, rid {}){with}; {between}; {now}",
         broken.method,

@@ -17,7 +17,12 @@ fn mark(ms: u64, address: &str, code: i64) -> Mark {
 }
 
 fn change(ms: u64, kind: &str, before: Option<&str>, after: &str) -> ChangeRow {
-    ChangeRow { ms, kind: kind.into(), before: before.map(str::to_owned), after: Some(after.into()) }
+    ChangeRow {
+        ms,
+        kind: kind.into(),
+        before: before.map(str::to_owned),
+        after: Some(after.into()),
+    }
 }
 
 fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
@@ -43,19 +48,42 @@ fn what_changed_in_between_is_one_sentence() {
          1970-01-01T00:00:09.000Z (refused, code 40101, rid r9000) with key 5f3a0000 from 198.51.100.4; between: \
          address 203.0.113.7 → 198.51.100.4 at 1970-01-01T00:00:05.000Z; still so\n"
     );
-    let unknown = Break { good: None, changes: Vec::new(), recovered: Some(mark(9500, "x", 0)), ..broken };
+    let unknown = Break {
+        good: None,
+        changes: Vec::new(),
+        recovered: Some(mark(9500, "x", 0)),
+        ..broken
+    };
     let text = written(|out| tale::breaks(out, Form::Text, &[unknown]));
-    assert!(text.contains("never a good call on record;") && text.contains("nothing changed here; good again"));
-    assert_eq!(written(|out| tale::breaks(out, Form::Text, &[])), "no bad call on record\n");
+    assert!(
+        text.contains("never a good call on record;")
+            && text.contains("nothing changed here; good again")
+    );
+    assert_eq!(
+        written(|out| tale::breaks(out, Form::Text, &[])),
+        "no bad call on record\n"
+    );
 }
 
 #[test]
 fn a_history_says_where_it_begins_unless_all_that_was_asked_for_is_there() {
-    assert_eq!(written(|out| tale::beginning(out, None, None)), "no history yet\n");
+    assert_eq!(
+        written(|out| tale::beginning(out, None, None)),
+        "no history yet\n"
+    );
     let begins = "no history before 1970-01-01T00:00:05.000Z\n";
-    assert_eq!(written(|out| tale::beginning(out, Some(5000), None)), begins);
-    assert_eq!(written(|out| tale::beginning(out, Some(5000), Some(4999))), begins);
-    assert_eq!(written(|out| tale::beginning(out, Some(5000), Some(5000))), "");
+    assert_eq!(
+        written(|out| tale::beginning(out, Some(5000), None)),
+        begins
+    );
+    assert_eq!(
+        written(|out| tale::beginning(out, Some(5000), Some(4999))),
+        begins
+    );
+    assert_eq!(
+        written(|out| tale::beginning(out, Some(5000), Some(5000))),
+        ""
+    );
 }
 
 #[test]
@@ -75,13 +103,29 @@ fn calls_and_changes_come_in_the_order_of_time() {
         key_fp: "5f3a0000".into(),
         address: None,
     };
-    let changes = [change(1000, "secret", Some("1"), "2"), change(3000, "skew", None, "-5300")];
+    let changes = [
+        change(1000, "secret", Some("1"), "2"),
+        change(3000, "skew", None, "-5300"),
+    ];
     let text = written(|out| rows::table(out, Form::Text, std::slice::from_ref(&call), &changes));
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "1970-01-01T00:00:01.000Z  -- secret no. 1 → no. 2");
-    assert!(lines[1].starts_with("1970-01-01T00:00:02.000Z  private/user-balance "), "{text}");
+    assert_eq!(
+        lines[0],
+        "1970-01-01T00:00:01.000Z  -- secret no. 1 → no. 2"
+    );
+    assert!(
+        lines[1].starts_with("1970-01-01T00:00:02.000Z  private/user-balance "),
+        "{text}"
+    );
     assert_eq!(lines[2], "1970-01-01T00:00:03.000Z  -- skew -5300 ms");
     let json = written(|out| rows::table(out, Form::Json, &[call], &changes));
-    assert!(json.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{json}");
-    assert_eq!(written(|out| rows::table(out, Form::Text, &[], &[])), "nothing on record\n");
+    assert!(
+        json.lines()
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "{json}"
+    );
+    assert_eq!(
+        written(|out| rows::table(out, Form::Text, &[], &[])),
+        "nothing on record\n"
+    );
 }

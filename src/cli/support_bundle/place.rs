@@ -30,16 +30,31 @@ pub(super) struct Wanted {
 impl Wanted {
     /// A directory that is there, or a name that ends in `.tar`.
     pub(super) fn of(out: Option<&Path>) -> anyhow::Result<Self> {
-        let here = Self { directory: ".".into(), name: None };
+        let here = Self {
+            directory: ".".into(),
+            name: None,
+        };
         let Some(out) = out else { return Ok(here) };
         if out.is_dir() {
-            return Ok(Self { directory: out.to_owned(), name: None });
+            return Ok(Self {
+                directory: out.to_owned(),
+                name: None,
+            });
         }
-        let name = out.file_name().filter(|_| out.extension().is_some_and(|end| end == "tar"));
-        let name =
-            name.with_context(|| format!("{} is neither a directory nor a name ending in .tar", out.display()))?;
+        let name = out
+            .file_name()
+            .filter(|_| out.extension().is_some_and(|end| end == "tar"));
+        let name = name.with_context(|| {
+            format!(
+                "{} is neither a directory nor a name ending in .tar",
+                out.display()
+            )
+        })?;
         let directory = out.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Ok(Self { directory: directory.map_or(here.directory, Path::to_owned), name: Some(name.to_owned()) })
+        Ok(Self {
+            directory: directory.map_or(here.directory, Path::to_owned),
+            name: Some(name.to_owned()),
+        })
     }
 
     /// Opens the directory.
@@ -48,10 +63,20 @@ impl Wanted {
         let opened = openat(CWD, &self.directory, flags, Mode::empty());
         let is_link = self.directory.is_symlink();
         let opened = opened.with_context(|| {
-            let hint = if is_link { ": a symbolic link is not followed, name what it points to" } else { "" };
-            format!("cannot open the directory {}{hint}", self.directory.display())
+            let hint = if is_link {
+                ": a symbolic link is not followed, name what it points to"
+            } else {
+                ""
+            };
+            format!(
+                "cannot open the directory {}{hint}",
+                self.directory.display()
+            )
         })?;
-        Ok(Place { opened, wanted: self })
+        Ok(Place {
+            opened,
+            wanted: self,
+        })
     }
 }
 
@@ -65,13 +90,22 @@ pub(super) struct Place {
 impl Place {
     /// Writes a new file, named by the operator or so; its path.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
-        let name = self.wanted.name.clone().unwrap_or_else(|| format!("{name}.tar").into());
+        let name = self
+            .wanted
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("{name}.tar").into());
         let path = self.wanted.directory.join(&name);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match openat(&self.opened, &name, flags, OURS_ALONE) {
             Ok(file) => File::from(file),
-            Err(Errno::EXIST) => anyhow::bail!("{} is there already and is not overwritten", path.display()),
-            Err(error) => return Err(error).with_context(|| format!("cannot create {}", path.display())),
+            Err(Errno::EXIST) => {
+                anyhow::bail!("{} is there already and is not overwritten", path.display())
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot create {}", path.display()));
+            }
         };
         fill(file, bytes).inspect_err(|_| {
             let _ = unlinkat(&self.opened, &name, AtFlags::empty());
@@ -83,7 +117,9 @@ impl Place {
 fn fill(mut file: File, bytes: &[u8]) -> anyhow::Result<()> {
     // Whatever the umask is.
     fchmod(&file, OURS_ALONE).context("cannot set its mode")?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).context("cannot write it")
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .context("cannot write it")
 }
 
 #[cfg(test)]
@@ -95,15 +131,29 @@ mod tests {
     #[test]
     fn a_place_is_a_directory_or_a_name_ending_in_tar() {
         let directory = tempfile::tempdir().unwrap();
-        let wanted =
-            |directory: &Path, name: Option<&str>| Wanted { directory: directory.into(), name: name.map(Into::into) };
+        let wanted = |directory: &Path, name: Option<&str>| Wanted {
+            directory: directory.into(),
+            name: name.map(Into::into),
+        };
         assert_eq!(Wanted::of(None).unwrap(), wanted(Path::new("."), None));
-        assert_eq!(Wanted::of(Some(directory.path())).unwrap(), wanted(directory.path(), None));
-        assert_eq!(Wanted::of(Some(Path::new("x.tar"))).unwrap(), wanted(Path::new("."), Some("x.tar")));
+        assert_eq!(
+            Wanted::of(Some(directory.path())).unwrap(),
+            wanted(directory.path(), None)
+        );
+        assert_eq!(
+            Wanted::of(Some(Path::new("x.tar"))).unwrap(),
+            wanted(Path::new("."), Some("x.tar"))
+        );
         let file = directory.path().join("x.tar");
-        assert_eq!(Wanted::of(Some(&file)).unwrap(), wanted(directory.path(), Some("x.tar")));
+        assert_eq!(
+            Wanted::of(Some(&file)).unwrap(),
+            wanted(directory.path(), Some("x.tar"))
+        );
         for wrong in ["absent", "x.tgz", ".tar"] {
-            assert!(Wanted::of(Some(&directory.path().join(wrong))).is_err(), "{wrong}");
+            assert!(
+                Wanted::of(Some(&directory.path().join(wrong))).is_err(),
+                "{wrong}"
+            );
         }
     }
 
@@ -116,18 +166,37 @@ mod tests {
             (path.as_path(), std::fs::read(&path).unwrap().as_slice()),
             (&*directory.path().join("x.tar"), &b"whole"[..])
         );
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert!(place.write("x", b"other").unwrap_err().to_string().contains("not overwritten"));
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+        assert!(
+            place
+                .write("x", b"other")
+                .unwrap_err()
+                .to_string()
+                .contains("not overwritten")
+        );
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
     }
 
     #[test]
     fn links_are_not_followed() {
         let directory = tempfile::tempdir().unwrap();
-        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        let (target, link) = (
+            directory.path().join("target"),
+            directory.path().join("link"),
+        );
         std::fs::create_dir(&target).unwrap();
         symlink(&target, &link).unwrap();
-        assert!(Wanted::of(Some(&link)).unwrap().open().unwrap_err().to_string().contains("symbolic link"));
+        assert!(
+            Wanted::of(Some(&link))
+                .unwrap()
+                .open()
+                .unwrap_err()
+                .to_string()
+                .contains("symbolic link")
+        );
         symlink(directory.path().join("elsewhere"), target.join("x.tar")).unwrap();
         let place = Wanted::of(Some(&target)).unwrap().open().unwrap();
         place.write("x", b"never").unwrap_err();

@@ -23,7 +23,11 @@ pub(super) struct Along<T> {
 impl<T> Along<T> {
     pub(super) fn new(reader: T) -> Self {
         let (to, reports) = mpsc::channel(RECORDS_WAITING);
-        Self { reader, to, reports }
+        Self {
+            reader,
+            to,
+            reports,
+        }
     }
 }
 

@@ -20,8 +20,11 @@ use crate::{
 
 /// What the daemon is diagnosed with: the pair, the way and the services that it works with itself.
 pub(super) fn probing(plan: &Plan) -> probes::Plan {
-    let ready =
-        Ready { credentials: plan.credentials.clone(), upstream: plan.upstream.clone(), egress: plan.egress.clone() };
+    let ready = Ready {
+        credentials: plan.credentials.clone(),
+        upstream: plan.upstream.clone(),
+        egress: plan.egress.clone(),
+    };
     probes::Plan {
         facts: plan.pair.clone(),
         ready: Some(ready),
@@ -43,10 +46,15 @@ pub(super) fn recall(history: &History, clock: &Clock) -> Recall {
         if let Ok(runtime) = Handle::try_current() {
             runtime.block_on(history.flush());
         }
-        let recalled = history
-            .questions()
-            .and_then(|questions| questions.map(|questions| recollect(&questions, clock.now_ms(), None)).transpose());
-        let unread = |why: String| Past { unread: Some(why), ..Past::default() };
+        let recalled = history.questions().and_then(|questions| {
+            questions
+                .map(|questions| recollect(&questions, clock.now_ms(), None))
+                .transpose()
+        });
+        let unread = |why: String| Past {
+            unread: Some(why),
+            ..Past::default()
+        };
         match recalled {
             Ok(Some(past)) => past,
             Ok(None) => unread("this daemon keeps no history".to_owned()),

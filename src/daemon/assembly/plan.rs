@@ -67,7 +67,10 @@ impl Plan {
         let fingerprint = Some(credentials.key.fingerprint());
         Self {
             credentials,
-            pair: CredentialFacts { fingerprint, ..CredentialFacts::default() },
+            pair: CredentialFacts {
+                fingerprint,
+                ..CredentialFacts::default()
+            },
             callers,
             streams: session::Settings::new(StreamBase::beside(&base)),
             upstream: upstream::Settings::new(base),

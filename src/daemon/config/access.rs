@@ -17,14 +17,23 @@ const ENTERED_BY_OTHERS: u32 = 0o001;
 /// Checks the usual configuration file, if it counts and is there.
 pub(super) fn check(sources: &Sources, problems: &mut Problems) {
     let file = &sources.default_config_file;
-    let counts = sources.config_file.as_ref().is_none_or(|named| named == file);
+    let counts = sources
+        .config_file
+        .as_ref()
+        .is_none_or(|named| named == file);
     if sources.looker != Looker::Root || !counts {
         return;
     }
     // Where it is absent, or cannot be looked at even by root, there is nothing to add.
-    let Ok(real) = fs::canonicalize(file) else { return };
+    let Ok(real) = fs::canonicalize(file) else {
+        return;
+    };
     let closed = real.ancestors().find_map(|path| {
-        let (wanted, remedy) = if path == real { (READ_BY_OTHERS, "o+r") } else { (ENTERED_BY_OTHERS, "o+x") };
+        let (wanted, remedy) = if path == real {
+            (READ_BY_OTHERS, "o+r")
+        } else {
+            (ENTERED_BY_OTHERS, "o+x")
+        };
         lacks(path, wanted).map(|mode| (path, mode, remedy))
     });
     if let Some((path, mode, remedy)) = closed {
@@ -33,8 +42,16 @@ pub(super) fn check(sources: &Sources, problems: &mut Problems) {
              would not start",
             path.display()
         );
-        let remedy = format!("chmod {remedy} {}; nothing secret belongs into this file", path.display());
-        problems.push(Problem::warning("configuration file", &Origin::File(file.clone()), text, remedy));
+        let remedy = format!(
+            "chmod {remedy} {}; nothing secret belongs into this file",
+            path.display()
+        );
+        problems.push(Problem::warning(
+            "configuration file",
+            &Origin::File(file.clone()),
+            text,
+            remedy,
+        ));
     }
 }
 

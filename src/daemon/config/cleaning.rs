@@ -15,9 +15,14 @@ pub(super) type Dirt = Vec<&'static str>;
 /// What is wrong inside it.
 pub(super) fn clean(raw: &str) -> Result<(Zeroizing<String>, Dirt), &'static str> {
     let mut dirt = Vec::new();
-    let visible: Zeroizing<String> = Zeroizing::new(raw.chars().filter(|char| !is_invisible(*char)).collect());
+    let visible: Zeroizing<String> =
+        Zeroizing::new(raw.chars().filter(|char| !is_invisible(*char)).collect());
     if visible.len() != raw.len() {
-        dirt.push(if raw.contains('\u{feff}') { "a byte order mark" } else { "zero-width characters" });
+        dirt.push(if raw.contains('\u{feff}') {
+            "a byte order mark"
+        } else {
+            "zero-width characters"
+        });
     }
     let text = trimmed(&visible, &mut dirt);
     let inner = unquoted(text);
@@ -34,13 +39,19 @@ fn trimmed<'a>(text: &'a str, dirt: &mut Dirt) -> &'a str {
     let trimmed = text.trim();
     let outside = text.len() - trimmed.len();
     if outside > 0 {
-        dirt.push(if text.ends_with('\r') { "a carriage return" } else { "white space" });
+        dirt.push(if text.ends_with('\r') {
+            "a carriage return"
+        } else {
+            "white space"
+        });
     }
     trimmed
 }
 
 fn unquoted(text: &str) -> Option<&str> {
-    ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
+    ['"', '\'']
+        .into_iter()
+        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
 fn check(text: &str) -> Result<(), &'static str> {
@@ -50,11 +61,18 @@ fn check(text: &str) -> Result<(), &'static str> {
     if text.chars().any(char::is_control) {
         return Err("holds control characters");
     }
-    if text.is_ascii() { Ok(()) } else { Err("holds characters outside ASCII") }
+    if text.is_ascii() {
+        Ok(())
+    } else {
+        Err("holds characters outside ASCII")
+    }
 }
 
 const fn is_invisible(char: char) -> bool {
-    matches!(char, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{00ad}')
+    matches!(
+        char,
+        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{00ad}'
+    )
 }
 
 #[cfg(test)]
@@ -91,7 +109,13 @@ mod tests {
 
     #[test]
     fn what_is_left_must_be_printable_ascii() {
-        for raw in ["inven ted", "inven\nted", "inven\u{7}ted", "invent\u{e9}d", "a\u{a0}b"] {
+        for raw in [
+            "inven ted",
+            "inven\nted",
+            "inven\u{7}ted",
+            "invent\u{e9}d",
+            "a\u{a0}b",
+        ] {
             assert!(clean(raw).is_err(), "{raw:?}");
         }
     }

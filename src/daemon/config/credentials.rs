@@ -34,7 +34,11 @@ const SHORT: usize = 16;
 /// What the exchange's secrets begin with; a key does not.
 pub(super) const SECRET_PREFIX: &str = "cxakp_";
 /// What everything begins with that this proxy issues.
-const ISSUED: [&str; 3] = [virtual_key::KEY_PREFIX, virtual_key::SECRET_PREFIX, registry::TOKEN_PREFIX];
+const ISSUED: [&str; 3] = [
+    virtual_key::KEY_PREFIX,
+    virtual_key::SECRET_PREFIX,
+    registry::TOKEN_PREFIX,
+];
 const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
 
 /// Where calls go, as far as credentials care.
@@ -86,25 +90,38 @@ pub(super) fn load(
 }
 
 fn complete_pairs(layers: &[Layer]) -> Vec<Found<'_>> {
-    let all = layers.iter().flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
+    let all = layers
+        .iter()
+        .flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
     all.filter_map(|(layer, names)| {
-        Some(Found { names, key: filled(layer, names.0)?, secret: filled(layer, names.1)? })
+        Some(Found {
+            names,
+            key: filled(layer, names.0)?,
+            secret: filled(layer, names.1)?,
+        })
     })
     .collect()
 }
 
 fn filled<'a>(layer: &'a Layer, name: &str) -> Option<&'a Variable> {
-    layer.variables.get(name).filter(|variable| !variable.value.trim().is_empty())
+    layer
+        .variables
+        .get(name)
+        .filter(|variable| !variable.value.trim().is_empty())
 }
 
 /// Halves of pairs: the variable that is there, its name, and the name of the one that is not.
 fn halves(layers: &[Layer]) -> Vec<(&Variable, &'static str, &'static str)> {
-    let all = layers.iter().flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
-    all.filter_map(|(layer, (key, secret))| match (filled(layer, key), filled(layer, secret)) {
-        (Some(variable), None) => Some((variable, key, secret)),
-        (None, Some(variable)) => Some((variable, secret, key)),
-        _ => None,
-    })
+    let all = layers
+        .iter()
+        .flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
+    all.filter_map(
+        |(layer, (key, secret))| match (filled(layer, key), filled(layer, secret)) {
+            (Some(variable), None) => Some((variable, key, secret)),
+            (None, Some(variable)) => Some((variable, secret, key)),
+            _ => None,
+        },
+    )
     .collect()
 }
 
@@ -116,17 +133,31 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
     let halves = halves(&variables.layers);
     for (variable, name, missing) in &halves {
         let text = format!("half a pair: {name} stands there without {missing}");
-        let remedy = format!("set {missing} in the same place; pairs are never mixed across names or sources");
-        problems.push(Problem::error(missing, &variable.origin, text, remedy).about_the_pair(Flaw::Half));
+        let remedy = format!(
+            "set {missing} in the same place; pairs are never mixed across names or sources"
+        );
+        problems.push(
+            Problem::error(missing, &variable.origin, text, remedy).about_the_pair(Flaw::Half),
+        );
     }
     if halves.is_empty() {
         let (key, secret) = ("CRYPTO_API_KEY", "CRYPTO_API_SECRET");
-        let empty = variables.iter().find(|(name, _)| [key, secret].contains(name));
+        let empty = variables
+            .iter()
+            .find(|(name, _)| [key, secret].contains(name));
         let (text, origin) = empty.map_or(("not configured", Origin::Default), |(_, variable)| {
-            ("not configured: the value is empty", variable.origin.clone())
+            (
+                "not configured: the value is empty",
+                variable.origin.clone(),
+            )
         });
-        let remedy = format!("set {key} and {secret} in /etc/crypto.env, then systemctl restart crypto-proxy");
-        problems.push(Problem::error(&format!("{key}, {secret}"), &origin, text, remedy).about_the_pair(Flaw::Missing));
+        let remedy = format!(
+            "set {key} and {secret} in /etc/crypto.env, then systemctl restart crypto-proxy"
+        );
+        problems.push(
+            Problem::error(&format!("{key}, {secret}"), &origin, text, remedy)
+                .about_the_pair(Flaw::Missing),
+        );
     }
 }
 
@@ -139,7 +170,12 @@ fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
 }
 
 impl Found<'_> {
-    fn check(&self, judge: Judge<'_>, rows: &mut Vec<Row>, problems: &mut Problems) -> Option<Credentials> {
+    fn check(
+        &self,
+        judge: Judge<'_>,
+        rows: &mut Vec<Row>,
+        problems: &mut Problems,
+    ) -> Option<Credentials> {
         let key = clean(self.names.0, self.key, problems);
         let secret = clean(self.names.1, self.secret, problems);
         let (key, secret) = (key?, secret?);
@@ -159,28 +195,47 @@ impl Found<'_> {
         let length = text.chars().count();
         let is_published = judge.published.holds(used, text);
         let mut error = |flaw, text: String, remedy: &str| {
-            problems.push(Problem::error(name, &variable.origin, text, remedy).about_the_pair(flaw));
+            problems
+                .push(Problem::error(name, &variable.origin, text, remedy).about_the_pair(flaw));
             false
         };
         if is_published && judge.exchange == Exchange::Real {
-            return error(Flaw::Published, "this value was published: anybody may have it".to_owned(), REVOKE);
+            return error(
+                Flaw::Published,
+                "this value was published: anybody may have it".to_owned(),
+                REVOKE,
+            );
         }
         if let Some(prefix) = ISSUED.into_iter().find(|prefix| text.starts_with(prefix)) {
             let text = format!(
                 "begins with {prefix} as what this proxy issues to its callers does: it opens nothing at the exchange"
             );
-            return error(Flaw::Malformed, text, "put the pair from the exchange's API management page here");
+            return error(
+                Flaw::Malformed,
+                text,
+                "put the pair from the exchange's API management page here",
+            );
         }
         if length < TOO_SHORT {
-            return error(Flaw::Malformed, format!("too short: {length} characters"), COPY_AGAIN);
+            return error(
+                Flaw::Malformed,
+                format!("too short: {length} characters"),
+                COPY_AGAIN,
+            );
         }
         if is_published {
             let text = "this value was published; it is accepted because the exchange is a stand-in on this machine";
-            problems.push(Problem::warning(name, &variable.origin, text, REVOKE).about_the_pair(Flaw::Published));
+            problems.push(
+                Problem::warning(name, &variable.origin, text, REVOKE)
+                    .about_the_pair(Flaw::Published),
+            );
         }
         if length < SHORT {
             let text = format!("suspiciously short: {length} characters");
-            problems.push(Problem::warning(name, &variable.origin, text, COPY_AGAIN).about_the_pair(Flaw::Short));
+            problems.push(
+                Problem::warning(name, &variable.origin, text, COPY_AGAIN)
+                    .about_the_pair(Flaw::Short),
+            );
         }
         true
     }
@@ -188,28 +243,49 @@ impl Found<'_> {
     fn check_swapped(&self, key: &str, secret: &str, problems: &mut Problems) -> bool {
         let (name, origin) = (self.names.0, &self.key.origin);
         if key == secret {
-            let problem = Problem::error(name, origin, "key and secret are the same text", COPY_AGAIN);
+            let problem =
+                Problem::error(name, origin, "key and secret are the same text", COPY_AGAIN);
             problems.push(problem.about_the_pair(Flaw::Malformed));
             return false;
         }
         if key.starts_with(SECRET_PREFIX) {
-            let other = if secret.starts_with(SECRET_PREFIX) { "; so does the secret" } else { "" };
-            let text =
-                format!("begins with {SECRET_PREFIX} as a secret does: is the secret in the key's place?{other}");
-            problems.push(Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped));
+            let other = if secret.starts_with(SECRET_PREFIX) {
+                "; so does the secret"
+            } else {
+                ""
+            };
+            let text = format!(
+                "begins with {SECRET_PREFIX} as a secret does: is the secret in the key's place?{other}"
+            );
+            problems.push(
+                Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped),
+            );
         } else if key.len() > secret.len() && secret.len() >= TOO_SHORT {
-            let text = format!("is longer ({}) than its secret ({}): are they swapped?", key.len(), secret.len());
-            problems.push(Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped));
+            let text = format!(
+                "is longer ({}) than its secret ({}): are they swapped?",
+                key.len(),
+                secret.len()
+            );
+            problems.push(
+                Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped),
+            );
         }
         true
     }
 
     fn rows(&self, key: &str, secret: &str, published: &Published) -> Vec<Row> {
         let fingerprint = ApiKey::new(key.to_owned()).fingerprint();
-        let of_key = format!("{}, fingerprint {fingerprint}", facts(key, published.holds(Use::Key, key), self.key));
+        let of_key = format!(
+            "{}, fingerprint {fingerprint}",
+            facts(key, published.holds(Use::Key, key), self.key)
+        );
         vec![
             row(self.names.0, of_key, self.key),
-            row(self.names.1, facts(secret, published.holds(Use::Secret, secret), self.secret), self.secret),
+            row(
+                self.names.1,
+                facts(secret, published.holds(Use::Secret, secret), self.secret),
+                self.secret,
+            ),
         ]
     }
 
@@ -224,32 +300,57 @@ impl Found<'_> {
     /// Says so where a further pair differs from the one in use.
     fn compare(&self, used: &Found<'_>, problems: &mut Problems) {
         let both = self.cleaned().zip(used.cleaned());
-        if both.is_some_and(|(own, used)| own.key.equals(&used.key) && own.secret.equals(&used.secret)) {
+        if both
+            .is_some_and(|(own, used)| own.key.equals(&used.key) && own.secret.equals(&used.secret))
+        {
             return;
         }
-        let text = format!("differs from the pair in use: {} ({})", used.names.0, used.key.origin);
+        let text = format!(
+            "differs from the pair in use: {} ({})",
+            used.names.0, used.key.origin
+        );
         let key = format!("{}, {}", self.names.0, self.names.1);
         let problem = Problem::warning(&key, &self.key.origin, text, "keep one pair");
         problems.push(
-            problem.about_the_pair(Flaw::SecondPair).ready("a second pair of credentials is configured, and differs"),
+            problem
+                .about_the_pair(Flaw::SecondPair)
+                .ready("a second pair of credentials is configured, and differs"),
         );
     }
 }
 
 fn credentials_of(key: &str, secret: &str) -> Credentials {
-    Credentials { key: ApiKey::new(key.to_owned()), secret: ApiSecret::new(secret.to_owned()) }
+    Credentials {
+        key: ApiKey::new(key.to_owned()),
+        secret: ApiSecret::new(secret.to_owned()),
+    }
 }
 
 const REVOKE: &str = "create a new key, revoke this one, and purge old logs";
 
 fn facts(text: &str, is_published: bool, variable: &Variable) -> String {
-    let published = if is_published { "PUBLISHED" } else { "not published" };
-    let quotes = if variable.quoted { ", quotes removed by systemd" } else { "" };
-    format!("present, {} characters, {published}{quotes}", text.chars().count())
+    let published = if is_published {
+        "PUBLISHED"
+    } else {
+        "not published"
+    };
+    let quotes = if variable.quoted {
+        ", quotes removed by systemd"
+    } else {
+        ""
+    };
+    format!(
+        "present, {} characters, {published}{quotes}",
+        text.chars().count()
+    )
 }
 
 fn row(name: &str, shown: String, variable: &Variable) -> Row {
-    Row { key: name.to_owned(), shown, source: variable.origin.clone() }
+    Row {
+        key: name.to_owned(),
+        shown,
+        source: variable.origin.clone(),
+    }
 }
 
 /// Cleans a value; what was taken off is a warning, what must not be there an error.
@@ -258,8 +359,16 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
         Ok((text, dirt)) => {
             if !dirt.is_empty() {
                 let (before, after) = (variable.value.chars().count(), text.chars().count());
-                let what = format!("{} taken off: {before} characters, {after} without", dirt.join(" and "));
-                let problem = Problem::warning(name, &variable.origin, what, "correct the value where it stands");
+                let what = format!(
+                    "{} taken off: {before} characters, {after} without",
+                    dirt.join(" and ")
+                );
+                let problem = Problem::warning(
+                    name,
+                    &variable.origin,
+                    what,
+                    "correct the value where it stands",
+                );
                 problems.push(problem.about_the_pair(Flaw::Dirt));
             }
             Some(text)
@@ -275,5 +384,7 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
 /// The pair of these sources alone, unjudged, for comparing.
 pub(super) fn pair_of(layers: &[Layer]) -> Option<(&'static str, Credentials)> {
     let first = complete_pairs(layers).into_iter().next()?;
-    first.cleaned().map(|credentials| (first.names.0, credentials))
+    first
+        .cleaned()
+        .map(|credentials| (first.names.0, credentials))
 }

@@ -59,28 +59,42 @@ impl Kind {
     /// What is wrong, and what to do.
     pub(super) const fn explain(self) -> (&'static str, &'static str) {
         match self {
-            Self::ByteOrderMark => {
-                ("the file begins with a byte order mark", "save it as UTF-8 without a byte order mark")
-            }
-            Self::CarriageReturns => {
-                ("lines end with carriage returns, as on Windows", "convert the file: sed -i 's/\\r$//'")
-            }
-            Self::NoAssignment => {
-                ("no NAME=value on this line: systemd passes over it", "write NAME=value, or take it out")
-            }
-            Self::ExportPrefix => ("systemd ignores lines that begin with export", "take the word export out"),
-            Self::InvalidName => {
-                ("what stands before the = is no variable's name: systemd ignores it", "write NAME=value")
-            }
-            Self::Duplicate => ("set again further down, and the last one counts", "keep one of them"),
-            Self::UnclosedQuote => {
-                ("a quote is opened and never closed: the value runs to the end of the file", "close the quote")
-            }
+            Self::ByteOrderMark => (
+                "the file begins with a byte order mark",
+                "save it as UTF-8 without a byte order mark",
+            ),
+            Self::CarriageReturns => (
+                "lines end with carriage returns, as on Windows",
+                "convert the file: sed -i 's/\\r$//'",
+            ),
+            Self::NoAssignment => (
+                "no NAME=value on this line: systemd passes over it",
+                "write NAME=value, or take it out",
+            ),
+            Self::ExportPrefix => (
+                "systemd ignores lines that begin with export",
+                "take the word export out",
+            ),
+            Self::InvalidName => (
+                "what stands before the = is no variable's name: systemd ignores it",
+                "write NAME=value",
+            ),
+            Self::Duplicate => (
+                "set again further down, and the last one counts",
+                "keep one of them",
+            ),
+            Self::UnclosedQuote => (
+                "a quote is opened and never closed: the value runs to the end of the file",
+                "close the quote",
+            ),
             Self::CommentContinued => (
                 "a comment that ends with a backslash: systemd before 254 takes the next line for a comment too",
                 "take the backslash out",
             ),
-            Self::NulByte => ("a NUL byte: nothing after it is read", "write the file anew as text"),
+            Self::NulByte => (
+                "a NUL byte: nothing after it is read",
+                "write the file anew as text",
+            ),
         }
     }
 }
@@ -91,7 +105,10 @@ pub(super) fn parse(text: &str) -> EnvFile {
     let mut machine = machine::Machine::new(findings);
     text.chars().for_each(|char| machine.take(char));
     let (assignments, findings) = machine.finish();
-    let mut file = EnvFile { entries: Vec::new(), findings };
+    let mut file = EnvFile {
+        entries: Vec::new(),
+        findings,
+    };
     assignments.into_iter().for_each(|entry| file.add(entry));
     file.findings.sort_by_key(|finding| finding.line);
     file
@@ -100,7 +117,13 @@ pub(super) fn parse(text: &str) -> EnvFile {
 /// Takes off what systemd stumbles over, and says so.
 fn prepare(text: &str) -> (&str, Vec<Finding>) {
     let mut findings = Vec::new();
-    let mut find = |line, kind| findings.push(Finding { line, name: None, kind });
+    let mut find = |line, kind| {
+        findings.push(Finding {
+            line,
+            name: None,
+            kind,
+        })
+    };
     let without_mark = text.strip_prefix('\u{feff}');
     if without_mark.is_some() {
         find(1, Kind::ByteOrderMark);
@@ -119,27 +142,47 @@ fn prepare(text: &str) -> (&str, Vec<Finding>) {
 impl EnvFile {
     /// The variable that systemd does not see, because a byte order mark stands before its name.
     pub(super) fn marked(&self) -> Option<&Entry> {
-        let is_marked = self.findings.iter().any(|finding| finding.kind == Kind::ByteOrderMark);
-        self.entries.iter().find(|entry| is_marked && entry.line == 1)
+        let is_marked = self
+            .findings
+            .iter()
+            .any(|finding| finding.kind == Kind::ByteOrderMark);
+        self.entries
+            .iter()
+            .find(|entry| is_marked && entry.line == 1)
     }
 
     fn add(&mut self, entry: Entry) {
         if let Some(kind) = fault_of(&entry.name) {
             let rest = entry.name.trim_start_matches("export").trim_start();
             let name = (kind == Kind::ExportPrefix).then(|| rest.to_owned());
-            self.findings.push(Finding { line: entry.line, name, kind });
+            self.findings.push(Finding {
+                line: entry.line,
+                name,
+                kind,
+            });
             return;
         }
-        if let Some(position) = self.entries.iter().position(|earlier| earlier.name == entry.name) {
+        if let Some(position) = self
+            .entries
+            .iter()
+            .position(|earlier| earlier.name == entry.name)
+        {
             let earlier = self.entries.remove(position);
-            self.findings.push(Finding { line: earlier.line, name: Some(earlier.name), kind: Kind::Duplicate });
+            self.findings.push(Finding {
+                line: earlier.line,
+                name: Some(earlier.name),
+                kind: Kind::Duplicate,
+            });
         }
         self.entries.push(entry);
     }
 }
 
 fn fault_of(name: &str) -> Option<Kind> {
-    let exported = name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).map(str::trim_start);
+    let exported = name
+        .strip_prefix("export")
+        .filter(|rest| rest.starts_with([' ', '\t']))
+        .map(str::trim_start);
     match exported {
         Some(rest) if is_name(rest) => Some(Kind::ExportPrefix),
         _ if is_name(name) => None,
@@ -149,6 +192,12 @@ fn fault_of(name: &str) -> Option<Kind> {
 
 /// Whether systemd takes it for the name of a variable.
 fn is_name(text: &str) -> bool {
-    let begins = text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_');
-    begins && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    let begins = text
+        .bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_');
+    begins
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

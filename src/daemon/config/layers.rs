@@ -21,7 +21,8 @@ use super::{
     variables::{self, Variables},
 };
 
-const NO_SECRETS: &str = "put it into /etc/crypto.env (mode 0600) or the unit's credentials, and take it out here";
+const NO_SECRETS: &str =
+    "put it into /etc/crypto.env (mode 0600) or the unit's credentials, and take it out here";
 const SECRET_KEYS: [&str; 5] = ["api_key", "api_secret", "secret", "token", "proxy_token"];
 
 /// What was set, and where.
@@ -35,8 +36,14 @@ pub(super) struct Layers {
 impl Layers {
     /// The value of a setting and where it was set; nothing where nobody set it, or it is unusable.
     pub(super) fn find(&self, key: &str) -> Option<(Value, Origin)> {
-        let origin = self.origins.get(key).filter(|_| !self.unusable.contains(key))?;
-        self.merged.get::<Value>(key).ok().map(|value| (value, origin.clone()))
+        let origin = self
+            .origins
+            .get(key)
+            .filter(|_| !self.unusable.contains(key))?;
+        self.merged
+            .get::<Value>(key)
+            .ok()
+            .map(|value| (value, origin.clone()))
     }
 
     /// Where a setting was set.
@@ -51,10 +58,16 @@ pub(super) fn read(sources: &Sources, variables: &Variables, problems: &mut Prob
     let (of_settings, origins) = environment(variables);
     file.origins.extend(origins);
     let named = named(variables, problems);
-    let environment = Environment::with_prefix("CRYPTO_PROXY").prefix_separator("__").separator("__");
+    let environment = Environment::with_prefix("CRYPTO_PROXY")
+        .prefix_separator("__")
+        .separator("__");
     let mut builder = config::Config::builder()
         .add_source(config::File::from_str(&file.text, FileFormat::Toml))
-        .add_source(environment.ignore_empty(true).source(Some(of_settings.into_iter().collect())));
+        .add_source(
+            environment
+                .ignore_empty(true)
+                .source(Some(of_settings.into_iter().collect())),
+        );
     for (key, (value, origin)) in named {
         file.unusable.remove(key);
         file.origins.insert(key.to_owned(), origin);
@@ -68,7 +81,11 @@ pub(super) fn read(sources: &Sources, variables: &Variables, problems: &mut Prob
         problems.push(file.cannot_be_merged());
         config::Config::default()
     });
-    Layers { merged, origins: file.origins, unusable: file.unusable }
+    Layers {
+        merged,
+        origins: file.origins,
+        unusable: file.unusable,
+    }
 }
 
 /// The variables that stand for settings, and where each was set.
@@ -86,15 +103,22 @@ fn environment(variables: &Variables) -> (BTreeMap<String, String>, Vec<(String,
 }
 
 /// The variables with names of their own; of two for one setting the first wins, and a difference is said.
-fn named(variables: &Variables, problems: &mut Problems) -> BTreeMap<&'static str, (String, Origin)> {
+fn named(
+    variables: &Variables,
+    problems: &mut Problems,
+) -> BTreeMap<&'static str, (String, Origin)> {
     let mut found: BTreeMap<&str, (String, Origin)> = BTreeMap::new();
     for (name, key) in names::NAMED {
-        let Some(variable) = variables.find(name) else { continue };
+        let Some(variable) = variables.find(name) else {
+            continue;
+        };
         let value = variable.value.trim().to_owned();
         match found.get(key) {
             Some((first, origin)) if *first != value => {
                 let text = format!("says otherwise than {origin}, which counts");
-                problems.push(Problem::warning(name, &variable.origin, text, "set one of them").shown(&value));
+                problems.push(
+                    Problem::warning(name, &variable.origin, text, "set one of them").shown(&value),
+                );
             }
             Some(_) => {}
             None => drop(found.insert(key, (value, variable.origin.clone()))),
@@ -115,18 +139,32 @@ struct File {
 impl File {
     /// Nothing where there is no file to read; an unusable file is reported and then counts as empty.
     fn read(sources: &Sources, problems: &mut Problems) -> Self {
-        let path = sources.config_file.as_deref().unwrap_or(&sources.default_config_file);
+        let path = sources
+            .config_file
+            .as_deref()
+            .unwrap_or(&sources.default_config_file);
         if sources.config_file.is_none() && is_absent(path) {
             return Self::default();
         }
-        let Some(text) = variables::read_text(path, problems) else { return Self::default() };
-        let mut file = Self { path: path.to_owned(), text: text.to_string(), ..Self::default() };
+        let Some(text) = variables::read_text(path, problems) else {
+            return Self::default();
+        };
+        let mut file = Self {
+            path: path.to_owned(),
+            text: text.to_string(),
+            ..Self::default()
+        };
         match DeTable::parse(&text) {
             Ok(table) => file.walk("", table.get_ref(), problems),
             Err(error) => {
                 let source = file.place(error.span().map_or(0, |span| span.start));
                 let text = format!("is not TOML: {}", error.message().replace('\n', ", "));
-                problems.push(Problem::error("configuration file", &source, text, "put this line right"));
+                problems.push(Problem::error(
+                    "configuration file",
+                    &source,
+                    text,
+                    "put this line right",
+                ));
                 file.text.clear();
             }
         }
@@ -135,21 +173,38 @@ impl File {
 
     fn walk(&mut self, prefix: &str, table: &DeTable<'_>, problems: &mut Problems) {
         for (name, value) in table {
-            let key =
-                if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
+            let key = if prefix.is_empty() {
+                name.get_ref().to_string()
+            } else {
+                format!("{prefix}.{}", name.get_ref())
+            };
             let source = self.place(name.span().start);
             match (names::kind_of(&key), value.get_ref()) {
                 (Some(kind), value) => self.setting(&key, kind, value, source, problems),
-                (None, DeValue::Table(table)) if is_section(&key) => self.walk(&key, table, problems),
+                (None, DeValue::Table(table)) if is_section(&key) => {
+                    self.walk(&key, table, problems)
+                }
                 (None, _) => problems.push(unknown(&key, name.get_ref(), &source)),
             }
         }
     }
 
-    fn setting(&mut self, key: &str, kind: Kind, value: &DeValue<'_>, source: Origin, problems: &mut Problems) {
+    fn setting(
+        &mut self,
+        key: &str,
+        kind: Kind,
+        value: &DeValue<'_>,
+        source: Origin,
+        problems: &mut Problems,
+    ) {
         if !fits(kind, value) {
             let text = format!("is of the wrong type ({})", value.type_str());
-            problems.push(Problem::error(key, &source, text, format!("write {}", kind.describe())));
+            problems.push(Problem::error(
+                key,
+                &source,
+                text,
+                format!("write {}", kind.describe()),
+            ));
             self.unusable.insert(key.to_owned());
         }
         self.origins.insert(key.to_owned(), source);
@@ -159,8 +214,17 @@ impl File {
     fn place(&self, offset: usize) -> Origin {
         let before = self.text.get(..offset).unwrap_or_default();
         let line = 1 + before.matches('\n').count();
-        let column = 1 + before.rsplit('\n').next().unwrap_or_default().chars().count();
-        Origin::Line { path: self.path.clone(), line, column }
+        let column = 1 + before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count();
+        Origin::Line {
+            path: self.path.clone(),
+            line,
+            column,
+        }
     }
 
     fn cannot_be_merged(&self) -> Problem {
@@ -180,7 +244,11 @@ fn is_absent(path: &Path) -> bool {
 }
 
 fn is_section(key: &str) -> bool {
-    names::SETTINGS.iter().any(|(known, _)| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+    names::SETTINGS.iter().any(|(known, _)| {
+        known
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
 fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
@@ -189,7 +257,10 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
         Kind::Flag => value.is_bool(),
         Kind::Text => value.is_str(),
         Kind::List => {
-            value.is_str() || value.as_array().is_some_and(|items| items.iter().all(|item| item.get_ref().is_str()))
+            value.is_str()
+                || value
+                    .as_array()
+                    .is_some_and(|items| items.iter().all(|item| item.get_ref().is_str()))
         }
     }
 }
@@ -197,21 +268,41 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
 fn unknown(key: &str, name: &str, source: &Origin) -> Problem {
     let lower = name.to_lowercase();
     if SECRET_KEYS.contains(&lower.as_str()) || names::is_secret(&name.to_uppercase()) {
-        return Problem::error(key, source, "secrets do not belong into this file", NO_SECRETS);
+        return Problem::error(
+            key,
+            source,
+            "secrets do not belong into this file",
+            NO_SECRETS,
+        );
     }
     let keys = names::SETTINGS.iter().map(|(known, _)| *known);
-    let by_end = keys.clone().find(|known| known.rsplit('.').next() == Some(lower.as_str()));
+    let by_end = keys
+        .clone()
+        .find(|known| known.rsplit('.').next() == Some(lower.as_str()));
     let remedy = match by_end {
         Some(known) => format!("did you mean {known}?"),
-        None => nearest::suggestion(key, keys.chain(SECTIONS), "take it out; deploy/config.toml shows every setting"),
+        None => nearest::suggestion(
+            key,
+            keys.chain(SECTIONS),
+            "take it out; deploy/config.toml shows every setting",
+        ),
     };
     Problem::error(key, source, "no setting of this name", remedy)
 }
 
-const SECTIONS: [&str; 10] =
-    ["upstream", "streams", "calls", "listener", "policy", "callers", "egress", "reach", "history", "log"];
+const SECTIONS: [&str; 10] = [
+    "upstream", "streams", "calls", "listener", "policy", "callers", "egress", "reach", "history",
+    "log",
+];
 
 /// A value as the configuration file would show it.
 pub(super) fn quoted(items: &[String]) -> String {
-    format!("[{}]", items.iter().map(|item| json!(item).to_string()).collect::<Vec<_>>().join(", "))
+    format!(
+        "[{}]",
+        items
+            .iter()
+            .map(|item| json!(item).to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    )
 }

@@ -138,7 +138,10 @@ pub(super) const SETTINGS: [(&str, Kind); 50] = [
 
 /// The kind of a setting, if there is such a one.
 pub(super) fn kind_of(key: &str) -> Option<Kind> {
-    SETTINGS.iter().find(|(known, _)| *known == key).map(|(_, kind)| *kind)
+    SETTINGS
+        .iter()
+        .find(|(known, _)| *known == key)
+        .map(|(_, kind)| *kind)
 }
 
 /// The variable that stands for a setting.
@@ -154,9 +157,17 @@ pub(super) fn is_secret(name: &str) -> bool {
 /// Whether the name of somebody else's variable says that it holds a secret, and not where one is.
 pub(super) fn seems_secret(name: &str) -> bool {
     let upper = name.to_uppercase();
-    let kinds = ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY"];
+    let kinds = [
+        "SECRET",
+        "TOKEN",
+        "PASSWORD",
+        "PASSWD",
+        "API_KEY",
+        "PRIVATE_KEY",
+    ];
     let places = ["LABEL", "FILE", "PATH", "URL", "NAME", "_ID"];
-    kinds.iter().any(|kind| upper.contains(kind)) && !places.iter().any(|place| upper.ends_with(place))
+    kinds.iter().any(|kind| upper.contains(kind))
+        && !places.iter().any(|place| upper.ends_with(place))
 }
 
 /// Whether a variable means something to us.
@@ -174,12 +185,17 @@ pub(super) fn is_heard(name: &str) -> bool {
 /// Whether a variable is meant for us, or might be.
 pub(super) fn is_candidate(name: &str) -> bool {
     let upper = name.to_uppercase();
-    ["CRYPTO", "EXCHANGE_CUSTOM", "AWS_INSTANCE"].iter().any(|begin| upper.starts_with(begin))
+    ["CRYPTO", "EXCHANGE_CUSTOM", "AWS_INSTANCE"]
+        .iter()
+        .any(|begin| upper.starts_with(begin))
 }
 
 /// Reports variables that look like ours and are not.
 pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
-    for (name, variable) in variables.iter().filter(|(name, _)| is_candidate(name) && !is_ours(name)) {
+    for (name, variable) in variables
+        .iter()
+        .filter(|(name, _)| is_candidate(name) && !is_ours(name))
+    {
         if let Some(problem) = judge(name, &variable.origin) {
             problems.push(problem);
         }
@@ -190,14 +206,21 @@ pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
 /// platforms set some) is a warning; anything else is not our business.
 fn judge(name: &str, origin: &Origin) -> Option<Problem> {
     let settings: Vec<String> = SETTINGS.iter().map(|(key, _)| variable_of(key)).collect();
-    let known = SECRETS.into_iter().chain(NAMED.map(|(known, _)| known)).chain([LABEL, CONFIG]);
+    let known = SECRETS
+        .into_iter()
+        .chain(NAMED.map(|(known, _)| known))
+        .chain([LABEL, CONFIG]);
     let known = known.chain(settings.iter().map(String::as_str));
     let near = nearest::nearest(name, known);
-    let suggestion = near.map_or_else(|| "take it out".to_owned(), |(near, _)| format!("did you mean {near}?"));
+    let suggestion = near.map_or_else(
+        || "take it out".to_owned(),
+        |(near, _)| format!("did you mean {near}?"),
+    );
     let slip = near.is_some_and(|(_, distance)| distance <= SLIP);
     let text = "no setting of this name";
     if name.starts_with(SETTING_PREFIX) || name.starts_with(PREFIX) && slip {
         return Some(Problem::error(name, origin, text, suggestion));
     }
-    (name.to_uppercase().starts_with(PREFIX) || slip).then(|| Problem::warning(name, origin, text, suggestion))
+    (name.to_uppercase().starts_with(PREFIX) || slip)
+        .then(|| Problem::warning(name, origin, text, suggestion))
 }

@@ -8,15 +8,29 @@ use std::cmp::min;
 pub(super) const SLIP: usize = 2;
 
 /// The nearest of `known`, and how many characters lie between.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<(&'a str, usize)> {
+pub(super) fn nearest<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<(&'a str, usize)> {
     let lower = name.to_lowercase();
-    let candidates = known.into_iter().map(|known| (known, distance(&lower, &known.to_lowercase())));
-    candidates.min_by_key(|(_, distance)| *distance).filter(|(_, distance)| distance * 3 <= name.chars().count())
+    let candidates = known
+        .into_iter()
+        .map(|known| (known, distance(&lower, &known.to_lowercase())));
+    candidates
+        .min_by_key(|(_, distance)| *distance)
+        .filter(|(_, distance)| distance * 3 <= name.chars().count())
 }
 
 /// `did you mean X?`, or the fallback.
-pub(super) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, otherwise: &str) -> String {
-    nearest(name, known).map_or_else(|| otherwise.to_owned(), |(near, _)| format!("did you mean {near}?"))
+pub(super) fn suggestion<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    otherwise: &str,
+) -> String {
+    nearest(name, known).map_or_else(
+        || otherwise.to_owned(),
+        |(near, _)| format!("did you mean {near}?"),
+    )
 }
 
 /// Levenshtein's distance, in characters.
@@ -43,7 +57,12 @@ mod tests {
 
     #[test]
     fn distances_count_changes() {
-        for (a, b, expected) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("token", "tokken", 1)] {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("kitten", "sitting", 3),
+            ("token", "tokken", 1),
+        ] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }
@@ -52,7 +71,10 @@ mod tests {
     #[test]
     fn a_typo_is_recognised_and_a_stranger_is_not() {
         let known = ["CRYPTO_PROXY_TOKEN", "CRYPTO_PROXY_LISTEN"];
-        assert_eq!(nearest("CRYPTO_PROXY_TOKKEN", known), Some(("CRYPTO_PROXY_TOKEN", 1)));
+        assert_eq!(
+            nearest("CRYPTO_PROXY_TOKKEN", known),
+            Some(("CRYPTO_PROXY_TOKEN", 1))
+        );
         assert_eq!(nearest("something_else", known), None);
         assert_eq!(suggestion("listn", ["listen"], "-"), "did you mean listen?");
     }

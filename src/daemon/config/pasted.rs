@@ -50,7 +50,10 @@ impl Pasted {
     #[must_use]
     pub fn beside(&self, pair: &Credentials) -> Likeness {
         // Both are compared, whatever the first says.
-        match (self.as_key.equals(&pair.key), self.as_secret.equals(&pair.secret)) {
+        match (
+            self.as_key.equals(&pair.key),
+            self.as_secret.equals(&pair.secret),
+        ) {
             (true, _) => Likeness::Key,
             (false, true) => Likeness::Secret,
             (false, false) => Likeness::Other,
@@ -78,13 +81,21 @@ mod tests {
     const SECRET: &str = "cxakp_invented-secret";
 
     fn beside(raw: &str) -> Likeness {
-        let pair = Credentials { key: ApiKey::new(KEY.into()), secret: ApiSecret::new(SECRET.into()) };
+        let pair = Credentials {
+            key: ApiKey::new(KEY.into()),
+            secret: ApiSecret::new(SECRET.into()),
+        };
         Pasted::read(raw).unwrap().unwrap().beside(&pair)
     }
 
     #[test]
     fn a_key_is_recognised_through_what_copying_put_on_it_and_a_secret_is_none() {
-        for raw in [KEY, " Kq7-invented-key\r\n", "\"Kq7-invented-key\"", "\u{feff}Kq7-invented-key"] {
+        for raw in [
+            KEY,
+            " Kq7-invented-key\r\n",
+            "\"Kq7-invented-key\"",
+            "\u{feff}Kq7-invented-key",
+        ] {
             assert_eq!(beside(raw), Likeness::Key, "{raw:?}");
         }
         assert_eq!(beside(SECRET), Likeness::Secret);
@@ -104,7 +115,10 @@ mod tests {
     #[test]
     fn only_what_can_be_a_key_has_a_fingerprint_and_debug_shows_nothing() {
         let pasted = Pasted::read(SECRET).unwrap().unwrap();
-        assert_eq!((pasted.fingerprint(), format!("{pasted:?}").as_str()), (None, "[pasted]"));
+        assert_eq!(
+            (pasted.fingerprint(), format!("{pasted:?}").as_str()),
+            (None, "[pasted]")
+        );
         assert!(Pasted::read(KEY).unwrap().unwrap().fingerprint().is_some());
     }
 }

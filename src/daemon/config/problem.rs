@@ -57,8 +57,16 @@ impl fmt::Display for Origin {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Line { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::Variable(name) => write!(f, "variable {name}"),
-            Self::EnvFile { path, line, name: Some(name) } => write!(f, "{}:{line} {name}", path.display()),
-            Self::EnvFile { path, line, name: None } => write!(f, "{}:{line}", path.display()),
+            Self::EnvFile {
+                path,
+                line,
+                name: Some(name),
+            } => write!(f, "{}:{line} {name}", path.display()),
+            Self::EnvFile {
+                path,
+                line,
+                name: None,
+            } => write!(f, "{}:{line}", path.display()),
         }
     }
 }
@@ -85,7 +93,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn error(key: &str, source: &Origin, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn error(
+        key: &str,
+        source: &Origin,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self {
             severity: Severity::Error,
             key: key.to_owned(),
@@ -98,12 +111,23 @@ impl Problem {
         }
     }
 
-    pub(super) fn warning(key: &str, source: &Origin, text: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(key, source, text, remedy) }
+    pub(super) fn warning(
+        key: &str,
+        source: &Origin,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(key, source, text, remedy)
+        }
     }
 
     pub(super) fn shown(self, value: &str) -> Self {
-        Self { shown: Some(one_line(value)), ..self }
+        Self {
+            shown: Some(one_line(value)),
+            ..self
+        }
     }
 
     pub(super) const fn about_the_pair(mut self, flaw: Flaw) -> Self {
@@ -119,7 +143,11 @@ impl Problem {
 
 /// A value made fit for one line of a terminal.
 pub(super) fn one_line(value: &str) -> String {
-    let mut shown: String = value.escape_debug().take(MAX_SHOWN).collect::<String>().replace("\\\"", "\"");
+    let mut shown: String = value
+        .escape_debug()
+        .take(MAX_SHOWN)
+        .collect::<String>()
+        .replace("\\\"", "\"");
     if value.chars().count() > MAX_SHOWN {
         shown.push('…');
     }
@@ -163,12 +191,16 @@ impl Problems {
 
     /// Those that keep the daemon from starting.
     pub fn errors(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter().filter(|problem| problem.severity == Severity::Error)
+        self.0
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
     }
 
     /// Those that do not.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter().filter(|problem| problem.severity == Severity::Warning)
+        self.0
+            .iter()
+            .filter(|problem| problem.severity == Severity::Warning)
     }
 
     /// Whether the daemon may start.
@@ -215,9 +247,17 @@ mod tests {
 
     #[test]
     fn a_problem_reads_as_one_line_with_key_value_source_and_remedy() {
-        let source = Origin::Line { path: "/etc/x.toml".into(), line: 3, column: 5 };
-        let problem = Problem::error("listen", &source, "is no address", "write 127.0.0.1:9000").shown("a\nb");
-        assert_eq!(problem.to_string(), "error: listen = a\\nb (/etc/x.toml:3:5): is no address; write 127.0.0.1:9000");
+        let source = Origin::Line {
+            path: "/etc/x.toml".into(),
+            line: 3,
+            column: 5,
+        };
+        let problem = Problem::error("listen", &source, "is no address", "write 127.0.0.1:9000")
+            .shown("a\nb");
+        assert_eq!(
+            problem.to_string(),
+            "error: listen = a\\nb (/etc/x.toml:3:5): is no address; write 127.0.0.1:9000"
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::{collections::HashSet, sync::LazyLock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-static LIST: LazyLock<Published> = LazyLock::new(|| Published::read(include_str!("../../../data/published.json")));
+static LIST: LazyLock<Published> =
+    LazyLock::new(|| Published::read(include_str!("../../../data/published.json")));
 
 /// Digests, SHA-256 in lower-case hex; passed about as a value, so that tests have a list of their own.
 #[derive(Debug, Default, Deserialize)]
@@ -55,13 +56,20 @@ mod tests {
     fn the_list_is_read_and_its_entries_are_digests() {
         let all = [&LIST.proxy_tokens, &LIST.api_keys, &LIST.api_secrets];
         assert!(all.iter().all(|list| !list.is_empty()));
-        assert!(all.into_iter().flatten().all(|digest| digest.len() == 64 && digest == &digest.to_lowercase()));
+        assert!(
+            all.into_iter()
+                .flatten()
+                .all(|digest| digest.len() == 64 && digest == &digest.to_lowercase())
+        );
     }
 
     #[test]
     fn a_text_is_found_in_its_own_use_only() {
         let digest = hex::encode(Sha256::digest(b"invented"));
-        let list = Published { api_keys: [digest].into(), ..Published::default() };
+        let list = Published {
+            api_keys: [digest].into(),
+            ..Published::default()
+        };
         assert!(list.holds(Use::Key, "invented"));
         assert!(!list.holds(Use::Secret, "invented"));
         assert!(!list.holds(Use::Key, "invented "));

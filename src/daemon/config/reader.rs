@@ -24,12 +24,17 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) const fn new(layers: &'a Layers, problems: &'a mut Problems) -> Self {
-        Self { layers, problems, rows: Vec::new() }
+        Self {
+            layers,
+            problems,
+            rows: Vec::new(),
+        }
     }
 
     /// The rows, in the order of the sample file.
     pub(super) fn into_rows(mut self) -> Vec<Row> {
-        self.rows.sort_by_key(|row| names::SETTINGS.iter().position(|(key, _)| *key == row.key));
+        self.rows
+            .sort_by_key(|row| names::SETTINGS.iter().position(|(key, _)| *key == row.key));
         self.rows
     }
 
@@ -44,13 +49,25 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number.
-    pub(super) fn number(&mut self, key: &str, default: usize, bounds: RangeInclusive<usize>) -> usize {
+    pub(super) fn number(
+        &mut self,
+        key: &str,
+        default: usize,
+        bounds: RangeInclusive<usize>,
+    ) -> usize {
         let read = self.layers.find(key).and_then(|(value, origin)| {
             let text = value.into_string().unwrap_or_default();
             let number = text.parse().ok().filter(|number| bounds.contains(number));
             if number.is_none() {
-                let limits = format!("write a whole number from {} to {}", bounds.start(), bounds.end());
-                self.problems.push(Problem::error(key, &origin, "is out of bounds or no number", limits).shown(&text));
+                let limits = format!(
+                    "write a whole number from {} to {}",
+                    bounds.start(),
+                    bounds.end()
+                );
+                self.problems.push(
+                    Problem::error(key, &origin, "is out of bounds or no number", limits)
+                        .shown(&text),
+                );
             }
             number
         });
@@ -60,22 +77,39 @@ impl<'a> Reader<'a> {
     }
 
     /// A time in milliseconds.
-    pub(super) fn millis(&mut self, key: &str, default: Duration, bounds: RangeInclusive<usize>) -> Duration {
+    pub(super) fn millis(
+        &mut self,
+        key: &str,
+        default: Duration,
+        bounds: RangeInclusive<usize>,
+    ) -> Duration {
         let default = usize::try_from(default.as_millis()).unwrap_or(usize::MAX);
         Duration::from_millis(self.number(key, default, bounds) as u64)
     }
 
     /// A text; empty counts as not set.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
-        let found = self.layers.find(key).and_then(|(value, _)| value.into_string().ok());
-        let text = found.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        self.row(key, text.as_deref().map_or_else(|| "not set".to_owned(), one_line));
+        let found = self
+            .layers
+            .find(key)
+            .and_then(|(value, _)| value.into_string().ok());
+        let text = found
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty());
+        self.row(
+            key,
+            text.as_deref()
+                .map_or_else(|| "not set".to_owned(), one_line),
+        );
         text
     }
 
     /// A text that was read before, without a row of its own.
     pub(super) fn peek(&self, key: &str) -> Option<String> {
-        let text = self.layers.find(key).and_then(|(value, _)| value.into_string().ok())?;
+        let text = self
+            .layers
+            .find(key)
+            .and_then(|(value, _)| value.into_string().ok())?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
@@ -85,8 +119,15 @@ impl<'a> Reader<'a> {
             let text = value.clone().into_string().unwrap_or_default();
             let flag = value.into_bool().ok();
             if flag.is_none() {
-                self.problems
-                    .push(Problem::error(key, &origin, "is neither true nor false", "write one of them").shown(&text));
+                self.problems.push(
+                    Problem::error(
+                        key,
+                        &origin,
+                        "is neither true nor false",
+                        "write one of them",
+                    )
+                    .shown(&text),
+                );
             }
             flag
         });
@@ -96,18 +137,31 @@ impl<'a> Reader<'a> {
     }
 
     /// One of several words.
-    pub(super) fn choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)], default: (&str, T)) -> T {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        words: &[(&str, T)],
+        default: (&str, T),
+    ) -> T {
         let Some((value, origin)) = self.layers.find(key) else {
             self.row(key, default.0.to_owned());
             return default.1;
         };
         let text = value.into_string().unwrap_or_default();
-        let chosen = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
+        let chosen = words
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
         if chosen.is_none() {
             let all = words.iter().map(|(word, _)| *word);
-            let otherwise = format!("write one of {}", all.clone().collect::<Vec<_>>().join(", "));
+            let otherwise = format!(
+                "write one of {}",
+                all.clone().collect::<Vec<_>>().join(", ")
+            );
             let remedy = nearest::suggestion(&text, all, &otherwise);
-            self.problems.push(Problem::error(key, &origin, "is not among the words known here", remedy).shown(&text));
+            self.problems.push(
+                Problem::error(key, &origin, "is not among the words known here", remedy)
+                    .shown(&text),
+            );
         }
         let (word, value) = *chosen.unwrap_or(&default);
         self.row(key, word.to_owned());
@@ -117,7 +171,8 @@ impl<'a> Reader<'a> {
     /// A list; a text is split at commas and white space.
     pub(super) fn list(&mut self, key: &str, default: &[&str]) -> Vec<String> {
         let found = self.layers.find(key).map(|(value, _)| items_of(value));
-        let items = found.unwrap_or_else(|| default.iter().map(|item| (*item).to_owned()).collect());
+        let items =
+            found.unwrap_or_else(|| default.iter().map(|item| (*item).to_owned()).collect());
         let shown = layers::quoted(&items.iter().map(|item| one_line(item)).collect::<Vec<_>>());
         self.row(key, shown);
         items
@@ -142,7 +197,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes that a setting cannot stay as it is.
-    pub(super) fn error(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>, shown: Option<&str>) {
+    pub(super) fn error(
+        &mut self,
+        key: &str,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+        shown: Option<&str>,
+    ) {
         let problem = Problem::error(key, &self.origin(key), text, remedy);
         self.problems.push(match shown {
             Some(value) => problem.shown(value),
@@ -152,7 +213,8 @@ impl<'a> Reader<'a> {
 
     /// Notes that somebody should know.
     pub(super) fn warn(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>) {
-        self.problems.push(Problem::warning(key, &self.origin(key), text, remedy));
+        self.problems
+            .push(Problem::warning(key, &self.origin(key), text, remedy));
     }
 
     /// Corrects the row of a setting, where the effective value is another than the one set.
@@ -163,15 +225,25 @@ impl<'a> Reader<'a> {
     }
 
     fn row(&mut self, key: &str, shown: String) {
-        self.rows.push(Row { key: key.to_owned(), shown, source: self.origin(key) });
+        self.rows.push(Row {
+            key: key.to_owned(),
+            shown,
+            source: self.origin(key),
+        });
     }
 }
 
 fn items_of(value: Value) -> Vec<String> {
     if let ValueKind::Array(items) = value.kind {
-        return items.into_iter().filter_map(|item| item.into_string().ok()).collect();
+        return items
+            .into_iter()
+            .filter_map(|item| item.into_string().ok())
+            .collect();
     }
     let text = value.into_string().unwrap_or_default();
     let items = text.split(|char: char| char == ',' || char.is_whitespace());
-    items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    items
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
 }

@@ -46,14 +46,24 @@ impl Report {
     /// Tells whether two sets of effective settings are the same: the first 16 hex characters of a SHA-256.
     #[must_use]
     pub fn digest(&self) -> String {
-        let rows = self.settings.iter().chain(&self.callers).map(|row| format!("{}={}\n", row.key, row.shown));
-        let digest = rows.fold(Sha256::new(), |digest, row| digest.chain_update(row)).finalize();
+        let rows = self
+            .settings
+            .iter()
+            .chain(&self.callers)
+            .map(|row| format!("{}={}\n", row.key, row.shown));
+        let digest = rows
+            .fold(Sha256::new(), |digest, row| digest.chain_update(row))
+            .finalize();
         hex::encode(digest).chars().take(16).collect()
     }
 
     pub(super) fn withhold(&mut self, withheld: &Withheld) {
-        let rows =
-            self.sources.iter_mut().chain(&mut self.credentials).chain(&mut self.callers).chain(&mut self.settings);
+        let rows = self
+            .sources
+            .iter_mut()
+            .chain(&mut self.credentials)
+            .chain(&mut self.callers)
+            .chain(&mut self.settings);
         for row in rows.filter(|row| row.source != Origin::Default) {
             withheld.apply(&mut row.shown);
             withheld.apply_to(&mut row.source);

@@ -74,21 +74,48 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     let log = log(reader);
     compare(reader, &upstream, &pipeline, &server);
     compare_door(reader, &upstream, http.exchange_v1.deadline);
-    Settings { upstream, streams, pipeline, http, server, policy, callers_file, reach, history, log }
+    Settings {
+        upstream,
+        streams,
+        pipeline,
+        http,
+        server,
+        policy,
+        callers_file,
+        reach,
+        history,
+        log,
+    }
 }
 
 /// Whether the exchange is a stand-in on this machine.
 pub(super) const fn exchange(base: &BaseUrl) -> Exchange {
-    if base.is_loopback() { Exchange::StandIn } else { Exchange::Real }
+    if base.is_loopback() {
+        Exchange::StandIn
+    } else {
+        Exchange::Real
+    }
 }
 
 fn upstream(reader: &mut Reader<'_>) -> upstream::Settings {
     let default = upstream::Settings::new(base(reader));
     upstream::Settings {
-        connect_deadline: reader.millis("upstream.connect_deadline_ms", default.connect_deadline, 100..=30_000),
-        max_reply_bytes: reader.number("upstream.max_reply_bytes", default.max_reply_bytes, 4096..=64 << 20),
+        connect_deadline: reader.millis(
+            "upstream.connect_deadline_ms",
+            default.connect_deadline,
+            100..=30_000,
+        ),
+        max_reply_bytes: reader.number(
+            "upstream.max_reply_bytes",
+            default.max_reply_bytes,
+            4096..=64 << 20,
+        ),
         ca_file: reader.text("upstream.ca_file").map(PathBuf::from),
-        idle_timeout: reader.millis("upstream.idle_timeout_ms", default.idle_timeout, 1000..=600_000),
+        idle_timeout: reader.millis(
+            "upstream.idle_timeout_ms",
+            default.idle_timeout,
+            1000..=600_000,
+        ),
         base: default.base,
     }
 }
@@ -106,7 +133,12 @@ fn base(reader: &mut Reader<'_>) -> BaseUrl {
         Err(problem) => {
             // A URL may hold a password; only its host is shown.
             let shown = matches!(problem, BaseUrlProblem::NotHttps).then_some(text.as_str());
-            reader.error(key, problem.to_string(), format!("the documented one is {DEFAULT_BASE}"), shown);
+            reader.error(
+                key,
+                problem.to_string(),
+                format!("the documented one is {DEFAULT_BASE}"),
+                shown,
+            );
             reader.show(key, "not usable");
             documented()
         }
@@ -120,9 +152,19 @@ fn documented() -> BaseUrl {
 
 fn warn_about_base(reader: &mut Reader<'_>, base: &BaseUrl, allowed: Option<&str>) {
     let key = "upstream.base_url";
-    if allowed == Some(base.host()) && !upstream::DOCUMENTED_HOSTS.contains(&base.host()) && !base.is_loopback() {
-        let text = format!("{} is not a host of the exchange, and could replay signed calls for a minute", base.host());
-        reader.warn(key, text, "keep upstream.allow_unknown_base only while it is meant");
+    if allowed == Some(base.host())
+        && !upstream::DOCUMENTED_HOSTS.contains(&base.host())
+        && !base.is_loopback()
+    {
+        let text = format!(
+            "{} is not a host of the exchange, and could replay signed calls for a minute",
+            base.host()
+        );
+        reader.warn(
+            key,
+            text,
+            "keep upstream.allow_unknown_base only while it is meant",
+        );
     } else if base.has_undocumented_path() {
         let text = format!("the path is not the documented one ({base})");
         reader.warn(key, text, format!("the documented one is {DEFAULT_BASE}"));
@@ -131,11 +173,18 @@ fn warn_about_base(reader: &mut Reader<'_>, base: &BaseUrl, allowed: Option<&str
 
 fn pipeline(reader: &mut Reader<'_>) -> pipeline::Settings {
     let default = pipeline::Settings::default();
-    let words = [("refuse", Dialect::Documented), ("flat", Dialect::FlatOrderListExecInst)];
+    let words = [
+        ("refuse", Dialect::Documented),
+        ("flat", Dialect::FlatOrderListExecInst),
+    ];
     pipeline::Settings {
         deadline: reader.millis("calls.deadline_ms", default.deadline, 500..=60_000),
         max_in_flight: reader.number("calls.max_in_flight", default.max_in_flight, 1..=65_536),
-        dialect: reader.choice("calls.order_list_exec_inst", &words, ("refuse", default.dialect)),
+        dialect: reader.choice(
+            "calls.order_list_exec_inst",
+            &words,
+            ("refuse", default.dialect),
+        ),
         signing_lines: reader.flag("calls.signing_lines", default.signing_lines),
     }
 }
@@ -182,7 +231,9 @@ fn compare(
     let key = "calls.deadline_ms";
     let deadline = pipeline.deadline.as_millis();
     if pipeline.deadline >= server.drain_deadline {
-        let text = format!("{deadline} ms is not less than listener.drain_deadline_ms: a stop would cut calls");
+        let text = format!(
+            "{deadline} ms is not less than listener.drain_deadline_ms: a stop would cut calls"
+        );
         reader.error(key, text, "raise listener.drain_deadline_ms above it", None);
     }
     if server.drain_deadline > UNIT_WAITS {
@@ -198,12 +249,22 @@ fn compare(
         reader.error("upstream.connect_deadline_ms", text, "lower it", None);
     }
     if pipeline.deadline > CALLERS_WAIT {
-        let text = format!("{deadline} ms: callers of the old proxy give up after 15 s, before our answer");
-        reader.warn(key, text, "keep it at 14500 or below, unless every caller waits longer");
+        let text = format!(
+            "{deadline} ms: callers of the old proxy give up after 15 s, before our answer"
+        );
+        reader.warn(
+            key,
+            text,
+            "keep it at 14500 or below, unless every caller waits longer",
+        );
     }
     if server.max_connections < pipeline.max_in_flight {
         let text = "is less than calls.max_in_flight, which can then not be reached";
-        reader.warn("listener.max_connections", text, "raise it, or lower calls.max_in_flight");
+        reader.warn(
+            "listener.max_connections",
+            text,
+            "raise it, or lower calls.max_in_flight",
+        );
     }
 }
 
@@ -212,7 +273,11 @@ fn compare_door(reader: &mut Reader<'_>, upstream: &upstream::Settings, deadline
     let key = "exchange_v1.deadline_ms";
     if deadline > CLIENTS_WAIT {
         let text = "is more than clients wait: cryptocom-exchange gives up after 5 s and places the order again";
-        reader.warn(key, text, "keep it at 4500 or below, unless every client waits longer");
+        reader.warn(
+            key,
+            text,
+            "keep it at 4500 or below, unless every client waits longer",
+        );
     }
     if upstream.connect_deadline >= deadline {
         let text = "is not more than upstream.connect_deadline_ms: a slow connection would leave no time for the call";
@@ -221,14 +286,25 @@ fn compare_door(reader: &mut Reader<'_>, upstream: &upstream::Settings, deadline
 }
 
 /// Whether the process may have as many files open as the settings allow connections.
-pub(super) fn compare_with_process(reader: &mut Reader<'_>, settings: &Settings, sources: &Sources) {
+pub(super) fn compare_with_process(
+    reader: &mut Reader<'_>,
+    settings: &Settings,
+    sources: &Sources,
+) {
     let key = "listener.max_connections";
-    let (callers, calls) = (settings.server.max_connections, settings.pipeline.max_in_flight);
+    let (callers, calls) = (
+        settings.server.max_connections,
+        settings.pipeline.max_in_flight,
+    );
     // A stream takes two: the client's connection and its own to the exchange.
     let streams = 2 * settings.streams.max_sockets;
     let needed = (callers + calls + streams + OTHER_FILES) as u64;
-    let Some(limit) = sources.open_files.filter(|limit| *limit < needed) else { return };
-    let needs = format!("with calls.max_in_flight and streams.max_sockets this takes up to {needed} open files, and ");
+    let Some(limit) = sources.open_files.filter(|limit| *limit < needed) else {
+        return;
+    };
+    let needs = format!(
+        "with calls.max_in_flight and streams.max_sockets this takes up to {needed} open files, and "
+    );
     let remedy = "lower it, or raise LimitNOFILE= of the unit (systemctl edit crypto-proxy)";
     if sources.looker == Looker::Daemon {
         reader.warn(key, format!("{needs}this process may have {limit}"), remedy);

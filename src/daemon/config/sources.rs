@@ -68,22 +68,34 @@ impl Sources {
     #[must_use]
     pub fn from_process(config: Option<PathBuf>) -> Self {
         let open_files = getrlimit(Resource::Nofile).current;
-        Self { open_files, ..Self::new(config, std::env::vars_os()) }
+        Self {
+            open_files,
+            ..Self::new(config, std::env::vars_os())
+        }
     }
 
     /// The sources of a process with this environment.
-    pub fn new(config: Option<PathBuf>, vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    pub fn new(
+        config: Option<PathBuf>,
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
         let mut env = BTreeMap::new();
         let mut not_text = Vec::new();
         for (name, value) in vars {
-            let Ok(name) = name.into_string() else { continue };
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
             match value.into_string() {
                 Ok(value) => drop(env.insert(name, Zeroizing::new(value))),
                 Err(_) if names::is_ours(&name) => not_text.push(name),
                 Err(_) => {}
             }
         }
-        let path = |name: &str| env.get(name).filter(|path| !path.is_empty()).map(|path| PathBuf::from(path.as_str()));
+        let path = |name: &str| {
+            env.get(name)
+                .filter(|path| !path.is_empty())
+                .map(|path| PathBuf::from(path.as_str()))
+        };
         Self {
             config_file: config.or_else(|| path(names::CONFIG)),
             default_config_file: DEFAULT_CONFIG_FILE.into(),
@@ -102,32 +114,66 @@ impl Sources {
     /// there are none.
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
-        let looker = if geteuid().is_root() { Looker::Root } else { Looker::User };
-        let state_directory = self.state_directory.clone().or_else(|| Some(DEFAULT_STATE_DIRECTORY.into()));
-        Self { looker, env_files, default_env_file: Some(DEFAULT_ENV_FILE.into()), state_directory, ..self }
+        let looker = if geteuid().is_root() {
+            Looker::Root
+        } else {
+            Looker::User
+        };
+        let state_directory = self
+            .state_directory
+            .clone()
+            .or_else(|| Some(DEFAULT_STATE_DIRECTORY.into()));
+        Self {
+            looker,
+            env_files,
+            default_env_file: Some(DEFAULT_ENV_FILE.into()),
+            state_directory,
+            ..self
+        }
     }
 
     /// What is looked at, and whether it can be read.
     pub(super) fn describe(&self) -> Vec<Row> {
         let named = self.config_file.as_deref();
         let config = named.unwrap_or(&self.default_config_file);
-        let absent = if named.is_some() { "there is no such file" } else { "absent: defaults count" };
+        let absent = if named.is_some() {
+            "there is no such file"
+        } else {
+            "absent: defaults count"
+        };
         let mut rows = vec![describe("configuration file", config, absent)];
         let absent = "there is no such file";
-        let directory = self.credentials_directory.iter().map(|path| describe("unit's credentials", path, absent));
+        let directory = self
+            .credentials_directory
+            .iter()
+            .map(|path| describe("unit's credentials", path, absent));
         rows.extend(directory);
-        let default = self.default_env_file.as_ref().filter(|_| self.env_files.is_empty());
-        rows.extend(self.env_files.iter().chain(default).map(|path| describe("environment file", path, absent)));
+        let default = self
+            .default_env_file
+            .as_ref()
+            .filter(|_| self.env_files.is_empty());
+        rows.extend(
+            self.env_files
+                .iter()
+                .chain(default)
+                .map(|path| describe("environment file", path, absent)),
+        );
         let ours = self.env.keys().filter(|name| names::is_ours(name)).count();
         let shown = format!("{ours} variables of ours");
-        rows.push(Row { key: "process environment".to_owned(), shown, source: Origin::Default });
+        rows.push(Row {
+            key: "process environment".to_owned(),
+            shown,
+            source: Origin::Default,
+        });
         rows
     }
 }
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").field("config_file", &self.config_file).finish_non_exhaustive()
+        f.debug_struct("Sources")
+            .field("config_file", &self.config_file)
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,8 +181,14 @@ fn describe(key: &str, path: &Path, absent: &str) -> Row {
     let shown = match std::fs::File::open(path) {
         Ok(_) => READ.to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => absent.to_owned(),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "not readable by you".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            "not readable by you".to_owned()
+        }
         Err(error) => format!("cannot be read: {error}"),
     };
-    Row { key: key.to_owned(), shown, source: Origin::File(path.to_owned()) }
+    Row {
+        key: key.to_owned(),
+        shown,
+        source: Origin::File(path.to_owned()),
+    }
 }

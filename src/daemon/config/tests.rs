@@ -24,12 +24,20 @@ struct Case {
 
 impl Case {
     fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), env: Vec::new(), env_files: Vec::new(), toml: false }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            env: Vec::new(),
+            env_files: Vec::new(),
+            toml: false,
+        }
     }
 
     /// With usable credentials in the environment.
     fn good() -> Self {
-        Self::empty().env("CRYPTO_API_KEY", KEY).env("CRYPTO_API_SECRET", SECRET).env("CRYPTO_PROXY_TOKEN", TOKEN)
+        Self::empty()
+            .env("CRYPTO_API_KEY", KEY)
+            .env("CRYPTO_API_SECRET", SECRET)
+            .env("CRYPTO_PROXY_TOKEN", TOKEN)
     }
 
     fn env(mut self, name: &str, value: &str) -> Self {
@@ -58,15 +66,23 @@ impl Case {
 
     fn credential(self, name: &str, text: &str) -> Self {
         let directory = self.folder.path().join("credentials");
-        self.env("CREDENTIALS_DIRECTORY", directory.to_str().unwrap()).file(&format!("credentials/{name}"), text, 0o440)
+        self.env("CREDENTIALS_DIRECTORY", directory.to_str().unwrap())
+            .file(&format!("credentials/{name}"), text, 0o440)
     }
 
     fn sources(&self) -> Sources {
-        let vars = self.env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let vars = self
+            .env
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let config = self.toml.then(|| self.folder.path().join("config.toml"));
         let sources = Sources::new(config, vars);
         let default_config_file = self.folder.path().join("absent.toml");
-        Sources { env_files: self.env_files.clone(), default_config_file, ..sources }
+        Sources {
+            env_files: self.env_files.clone(),
+            default_config_file,
+            ..sources
+        }
     }
 
     fn load(&self) -> Config {
@@ -82,13 +98,18 @@ impl Case {
         let problems = self.problems();
         assert_eq!(problems.errors().count(), 1, "{problems}");
         let text = problems.errors().next().unwrap().to_string();
-        assert!(parts.iter().all(|part| text.contains(part)), "{text}\nlacks one of {parts:?}");
+        assert!(
+            parts.iter().all(|part| text.contains(part)),
+            "{text}\nlacks one of {parts:?}"
+        );
     }
 
     /// Asserts that it loads, and that one warning holds these parts.
     fn warns_of(&self, parts: &[&str]) {
         let warnings = self.load().startup_warnings();
-        let found = warnings.iter().any(|text| parts.iter().all(|part| text.contains(part)));
+        let found = warnings
+            .iter()
+            .any(|text| parts.iter().all(|part| text.contains(part)));
         assert!(found, "{warnings:#?}\nlacks {parts:?}");
     }
 }

@@ -45,13 +45,20 @@ pub(super) struct Variables {
 impl Variables {
     /// The first source's value that is not empty.
     pub(super) fn find(&self, name: &str) -> Option<&Variable> {
-        let all = self.layers.iter().filter_map(|layer| layer.variables.get(name));
-        all.into_iter().find(|variable| !variable.value.trim().is_empty())
+        let all = self
+            .layers
+            .iter()
+            .filter_map(|layer| layer.variables.get(name));
+        all.into_iter()
+            .find(|variable| !variable.value.trim().is_empty())
     }
 
     /// Every variable, earlier sources first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Variable)> {
-        self.layers.iter().flat_map(|layer| &layer.variables).map(|(name, variable)| (name.as_str(), variable))
+        self.layers
+            .iter()
+            .flat_map(|layer| &layer.variables)
+            .map(|(name, variable)| (name.as_str(), variable))
     }
 
     fn take(&mut self, layer: Option<Layer>) {
@@ -69,7 +76,11 @@ pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Variables {
     for file in &sources.env_files {
         variables.take(read_env_file(file, Guard::Mode, problems));
     }
-    if let Some(file) = sources.default_env_file.as_deref().filter(|_| sources.env_files.is_empty()) {
+    if let Some(file) = sources
+        .default_env_file
+        .as_deref()
+        .filter(|_| sources.env_files.is_empty())
+    {
         variables.take(read_default_env_file(file, sources, problems));
     }
     variables.take(Some(process_layer(sources, problems)));
@@ -87,14 +98,20 @@ pub(super) enum Guard {
 
 /// The file of the unit; who has the variables from elsewhere does not need it.
 fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems) -> Option<Layer> {
-    let elsewhere = sources.credentials_directory.is_some() || sources.env.keys().any(|name| names::is_secret(name));
+    let elsewhere = sources.credentials_directory.is_some()
+        || sources.env.keys().any(|name| names::is_secret(name));
     if !elsewhere {
         return read_env_file(file, Guard::Mode, problems);
     }
     if let Err(error) = fs::File::open(file) {
         let (text, remedy) = explain(&error);
         let text = format!("{text}: what follows is about the variables of this process alone");
-        problems.push(Problem::warning("file", &Origin::File(file.to_owned()), text, remedy));
+        problems.push(Problem::warning(
+            "file",
+            &Origin::File(file.to_owned()),
+            text,
+            remedy,
+        ));
         return Some(Layer::default());
     }
     read_env_file(file, Guard::Mode, problems)
@@ -110,49 +127,88 @@ pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) 
     if guard == Guard::Mode {
         check_mark(path, &file, problems);
     }
-    let holds_secrets = file.entries.iter().any(|entry| names::is_secret(&entry.name) && !entry.value.is_empty());
+    let holds_secrets = file
+        .entries
+        .iter()
+        .any(|entry| names::is_secret(&entry.name) && !entry.value.is_empty());
     if guard == Guard::Mode && holds_secrets {
         check_mode(path, problems);
     }
     let variables = file.entries.into_iter().map(|entry| {
-        let origin = Origin::EnvFile { path: path.to_owned(), line: entry.line, name: Some(entry.name.clone()) };
-        (entry.name, Variable { value: entry.value, origin, quoted: entry.quoted })
+        let origin = Origin::EnvFile {
+            path: path.to_owned(),
+            line: entry.line,
+            name: Some(entry.name.clone()),
+        };
+        (
+            entry.name,
+            Variable {
+                value: entry.value,
+                origin,
+                quoted: entry.quoted,
+            },
+        )
     });
-    Some(Layer { variables: variables.collect(), spare: spare(&text) })
+    Some(Layer {
+        variables: variables.collect(),
+        spare: spare(&text),
+    })
 }
 
 /// The value of every line that could ever have set a secret, whatever stands before it.
 fn spare(text: &str) -> Vec<Zeroizing<String>> {
     let assignments = text.lines().filter_map(|line| line.split_once('='));
     let of_secrets = assignments.filter(|(name, _)| {
-        let name = name.trim().rsplit(|char: char| !char.is_ascii_alphanumeric() && char != '_').next();
+        let name = name
+            .trim()
+            .rsplit(|char: char| !char.is_ascii_alphanumeric() && char != '_')
+            .next();
         name.is_some_and(|name| names::is_secret(name) || names::seems_secret(name))
     });
-    of_secrets.map(|(_, value)| Zeroizing::new(value.to_owned())).collect()
+    of_secrets
+        .map(|(_, value)| Zeroizing::new(value.to_owned()))
+        .collect()
 }
 
 /// systemd hands such a file over, and passes over a name with a byte order mark before it; this daemon's own parser,
 /// which reads the unit's credentials, does not.
 fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
-    let missed = file.marked().filter(|entry| names::is_heard(&entry.name) && !entry.value.trim().is_empty());
+    let missed = file
+        .marked()
+        .filter(|entry| names::is_heard(&entry.name) && !entry.value.trim().is_empty());
     if let Some(env_file::Entry { name, line, .. }) = missed {
-        let source = Origin::EnvFile { path: path.to_owned(), line: *line, name: None };
-        let text =
-            "a byte order mark stands before it: systemd passes over this line, and the daemon would start without it";
-        let remedy = format!("take the mark out: sed -i '1s/^\\xEF\\xBB\\xBF//' {}", path.display());
+        let source = Origin::EnvFile {
+            path: path.to_owned(),
+            line: *line,
+            name: None,
+        };
+        let text = "a byte order mark stands before it: systemd passes over this line, and the daemon would start without it";
+        let remedy = format!(
+            "take the mark out: sed -i '1s/^\\xEF\\xBB\\xBF//' {}",
+            path.display()
+        );
         problems.push(Problem::error(name, &source, text, remedy));
     }
 }
 
 fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {
     let name = finding.name.clone().filter(|name| names::is_ours(name));
-    let general = matches!(finding.kind, env_file::Kind::ExportPrefix | env_file::Kind::Duplicate);
+    let general = matches!(
+        finding.kind,
+        env_file::Kind::ExportPrefix | env_file::Kind::Duplicate
+    );
     if general && name.is_none() {
         return;
     }
     let (text, remedy) = finding.kind.explain();
-    let key = name.clone().unwrap_or_else(|| "environment file".to_owned());
-    let source = Origin::EnvFile { path: path.to_owned(), line: finding.line, name: None };
+    let key = name
+        .clone()
+        .unwrap_or_else(|| "environment file".to_owned());
+    let source = Origin::EnvFile {
+        path: path.to_owned(),
+        line: finding.line,
+        name: None,
+    };
     problems.push(Problem::warning(&key, &source, text, remedy));
 }
 
@@ -177,11 +233,17 @@ fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer>
     let mut layer = Layer::default();
     for name in names::SECRETS.iter().chain([&names::LABEL]) {
         let candidates = [directory.join(name), directory.join(name.to_lowercase())];
-        let Some(path) = candidates.into_iter().find(|path| path.exists()) else { continue };
+        let Some(path) = candidates.into_iter().find(|path| path.exists()) else {
+            continue;
+        };
         let mut value = read_text(&path, problems)?;
         let one_line_less = value.strip_suffix('\n').map_or(value.len(), str::len);
         value.truncate(one_line_less);
-        let variable = Variable { value, origin: Origin::File(path), quoted: false };
+        let variable = Variable {
+            value,
+            origin: Origin::File(path),
+            quoted: false,
+        };
         layer.variables.insert((*name).to_owned(), variable);
     }
     Some(layer)
@@ -190,13 +252,32 @@ fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer>
 fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
     for name in &sources.not_text {
         let source = Origin::Variable(name.clone());
-        problems.push(Problem::error(name, &source, "its value is not UTF-8", "set it anew, as text"));
+        problems.push(Problem::error(
+            name,
+            &source,
+            "its value is not UTF-8",
+            "set it anew, as text",
+        ));
     }
-    let variables = sources.env.iter().filter(|(name, _)| names::is_candidate(name)).map(|(name, value)| {
-        let origin = Origin::Variable(name.clone());
-        (name.clone(), Variable { value: value.clone(), origin, quoted: false })
-    });
-    Layer { variables: variables.collect(), ..Layer::default() }
+    let variables = sources
+        .env
+        .iter()
+        .filter(|(name, _)| names::is_candidate(name))
+        .map(|(name, value)| {
+            let origin = Origin::Variable(name.clone());
+            (
+                name.clone(),
+                Variable {
+                    value: value.clone(),
+                    origin,
+                    quoted: false,
+                },
+            )
+        });
+    Layer {
+        variables: variables.collect(),
+        ..Layer::default()
+    }
 }
 
 /// Reads a text file; where it cannot be read, says why and what to do.
@@ -205,14 +286,23 @@ pub(super) fn read_text(path: &Path, problems: &mut Problems) -> Option<Zeroizin
     let (text, remedy) = match fs::read(path).map(String::from_utf8) {
         Ok(Ok(text)) => return Some(Zeroizing::new(text)),
         Ok(Err(error)) => {
-            let line =
-                1 + error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
+            let line = 1 + error
+                .as_bytes()
+                .iter()
+                .take(error.utf8_error().valid_up_to())
+                .filter(|b| **b == b'\n')
+                .count();
             drop(Zeroizing::new(error.into_bytes()));
-            (format!("line {line} is not UTF-8"), "save the file as UTF-8")
+            (
+                format!("line {line} is not UTF-8"),
+                "save the file as UTF-8",
+            )
         }
         Err(error) => {
             let (text, remedy) = explain(&error);
-            problems.push(Problem::error("file", &source, text, remedy).about_the_pair(flaw_of(&error)));
+            problems.push(
+                Problem::error("file", &source, text, remedy).about_the_pair(flaw_of(&error)),
+            );
             return None;
         }
     };
@@ -222,7 +312,11 @@ pub(super) fn read_text(path: &Path, problems: &mut Problems) -> Option<Zeroizin
 
 /// What an unread file says about the pair, where no other place has one.
 fn flaw_of(error: &io::Error) -> Flaw {
-    if error.kind() == io::ErrorKind::NotFound { Flaw::Missing } else { Flaw::Unreadable }
+    if error.kind() == io::ErrorKind::NotFound {
+        Flaw::Missing
+    } else {
+        Flaw::Unreadable
+    }
 }
 
 fn explain(error: &io::Error) -> (String, &'static str) {
@@ -230,19 +324,33 @@ fn explain(error: &io::Error) -> (String, &'static str) {
         return ("not readable by you".to_owned(), "run as root (sudo)");
     }
     if error.kind() == io::ErrorKind::NotFound {
-        return ("there is no such file".to_owned(), "create it, or name another");
+        return (
+            "there is no such file".to_owned(),
+            "create it, or name another",
+        );
     }
     (format!("cannot be read: {error}"), "name a readable file")
 }
 
 fn check_mode(path: &Path, problems: &mut Problems) {
-    let Ok(metadata) = fs::metadata(path) else { return };
+    let Ok(metadata) = fs::metadata(path) else {
+        return;
+    };
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o044 != 0 {
-        let who = if mode & 0o004 == 0 { "its group" } else { "every user of this machine" };
+        let who = if mode & 0o004 == 0 {
+            "its group"
+        } else {
+            "every user of this machine"
+        };
         let text = format!("holds credentials and is readable by {who} (mode {mode:04o})");
         let remedy = format!("chmod 600 {}", path.display());
-        problems.push(Problem::warning("file", &Origin::File(path.to_owned()), text, remedy));
+        problems.push(Problem::warning(
+            "file",
+            &Origin::File(path.to_owned()),
+            text,
+            remedy,
+        ));
     }
 }
 
@@ -254,17 +362,30 @@ mod tests {
     fn a_file_that_may_not_be_read_is_called_so() {
         // Tests may run as root, who can read everything.
         let (text, remedy) = explain(&io::Error::from(io::ErrorKind::PermissionDenied));
-        assert_eq!((text.as_str(), remedy), ("not readable by you", "run as root (sudo)"));
+        assert_eq!(
+            (text.as_str(), remedy),
+            ("not readable by you", "run as root (sudo)")
+        );
     }
 
     #[test]
     fn of_several_layers_the_first_value_that_is_not_empty_counts() {
         let layer = |value: &str| {
             let value = Zeroizing::new(value.to_owned());
-            let variable = Variable { value, origin: Origin::Default, quoted: false };
-            Layer { variables: [("A".to_owned(), variable)].into(), ..Layer::default() }
+            let variable = Variable {
+                value,
+                origin: Origin::Default,
+                quoted: false,
+            };
+            Layer {
+                variables: [("A".to_owned(), variable)].into(),
+                ..Layer::default()
+            }
         };
-        let variables = Variables { layers: vec![layer(" "), layer("one"), layer("two")], unreadable: false };
+        let variables = Variables {
+            layers: vec![layer(" "), layer("one"), layer("two")],
+            unreadable: false,
+        };
         assert_eq!(variables.find("A").unwrap().value.as_str(), "one");
     }
 }

@@ -19,8 +19,12 @@ use crate::{
 /// Characters in a row that count as a part.
 const PART: usize = 8;
 /// What secrets begin with: the exchange's, and those that we issue (a virtual key is none, and looks like one).
-const SECRET_PREFIXES: [&str; 4] =
-    ["cxakp_", virtual_key::SECRET_PREFIX, virtual_key::KEY_PREFIX, registry::TOKEN_PREFIX];
+const SECRET_PREFIXES: [&str; 4] = [
+    "cxakp_",
+    virtual_key::SECRET_PREFIX,
+    virtual_key::KEY_PREFIX,
+    registry::TOKEN_PREFIX,
+];
 /// Letters and digits in a row that count as random where they look so; no key, secret or token has fewer.
 const RANDOM: usize = 16;
 /// Hexadecimal digits and dashes in a row that count as an identifier such as a UUID.
@@ -69,7 +73,9 @@ impl Withheld {
         let lower = Zeroizing::new(text.to_lowercase());
         let parts = self.0.iter().flat_map(|secret| secret.windows(PART));
         let mut parts = parts.map(|part| Zeroizing::new(part.iter().collect::<String>()));
-        parts.any(|part| lower.contains(part.as_str())) || holds_a_secret(&lower) || holds_random_text(text)
+        parts.any(|part| lower.contains(part.as_str()))
+            || holds_a_secret(&lower)
+            || holds_random_text(text)
     }
 }
 
@@ -81,35 +87,56 @@ pub(super) fn leaks(variables: &Variables) -> LeakSearch {
     let cleaned = |value: &str| cleaning::clean(value).ok().map(|(text, _)| text);
     for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
         search.add(variable.value.trim());
-        cleaned(&variable.value).iter().for_each(|text| search.add(text));
+        cleaned(&variable.value)
+            .iter()
+            .for_each(|text| search.add(text));
         // Two values in one variable: each is a secret by itself.
-        let words = variable.value.split_whitespace().filter(|word| word.len() >= RANDOM);
+        let words = variable
+            .value
+            .split_whitespace()
+            .filter(|word| word.len() >= RANDOM);
         words.for_each(|word| search.add(word));
     }
-    let others = variables.iter().filter(|(name, _)| names::seems_secret(name)).map(|(_, variable)| &variable.value);
+    let others = variables
+        .iter()
+        .filter(|(name, _)| names::seems_secret(name))
+        .map(|(_, variable)| &variable.value);
     let spare = variables.layers.iter().flat_map(|layer| &layer.spare);
     let others = others.chain(spare).filter_map(|value| cleaned(value));
     // A path says where a secret is.
-    others.filter(|text| text.len() >= RANDOM && !text.starts_with('/')).for_each(|text| search.add(&text));
+    others
+        .filter(|text| text.len() >= RANDOM && !text.starts_with('/'))
+        .for_each(|text| search.add(&text));
     search
 }
 
 /// Whether a prefix is followed by anything; alone it is a word of ours.
 fn holds_a_secret(lower: &str) -> bool {
-    let mut after = SECRET_PREFIXES.iter().flat_map(|prefix| lower.split(prefix).skip(1));
-    after.any(|rest| rest.chars().next().is_some_and(|next| !next.is_whitespace()))
+    let mut after = SECRET_PREFIXES
+        .iter()
+        .flat_map(|prefix| lower.split(prefix).skip(1));
+    after.any(|rest| {
+        rest.chars()
+            .next()
+            .is_some_and(|next| !next.is_whitespace())
+    })
 }
 
 fn holds_random_text(text: &str) -> bool {
     let mut identifiers = text.split(|char: char| !char.is_ascii_hexdigit() && char != '-');
     let mut words = text.split(|char: char| !char.is_ascii_alphanumeric());
-    identifiers.any(|run| run.len() >= IDENTIFIER && run.contains(|char: char| char != '-')) || words.any(is_random)
+    identifiers.any(|run| run.len() >= IDENTIFIER && run.contains(|char: char| char != '-'))
+        || words.any(is_random)
 }
 
 /// Letters and digits mixed, or capitals strewn in otherwise than at the beginnings of words.
 fn is_random(word: &str) -> bool {
     let kinds: Vec<u8> = word.bytes().map(kind_of).collect();
-    let changes = kinds.iter().zip(kinds.iter().skip(1)).filter(|(one, next)| one != next).count();
+    let changes = kinds
+        .iter()
+        .zip(kinds.iter().skip(1))
+        .filter(|(one, next)| one != next)
+        .count();
     let digits = kinds.contains(&DIGIT) && kinds.iter().any(|kind| *kind != DIGIT);
     word.len() >= RANDOM && (digits || changes * 5 >= word.len() * 2)
 }
@@ -139,7 +166,12 @@ mod tests {
 
     #[test]
     fn eight_characters_in_a_row_are_too_many() {
-        for text in ["see invented-secret", "nted-sec", "INVENTED", "https://invented/"] {
+        for text in [
+            "see invented-secret",
+            "nted-sec",
+            "INVENTED",
+            "https://invented/",
+        ] {
             assert_eq!(after(text), INSTEAD, "{text}");
         }
         for text in ["invente", "nted-se cret", "short"] {
@@ -191,15 +223,30 @@ mod tests {
         for origin in [
             Origin::Variable("CRYPTO_PROXY__nted-sec".into()),
             Origin::File("/x/cxakp_x".into()),
-            Origin::Line { path: "cxakp_x".into(), line: 1, column: 1 },
-            Origin::EnvFile { path: "cxakp_x".into(), line: 1, name: None },
-            Origin::EnvFile { path: "x".into(), line: 1, name: Some("cxakp_x".into()) },
+            Origin::Line {
+                path: "cxakp_x".into(),
+                line: 1,
+                column: 1,
+            },
+            Origin::EnvFile {
+                path: "cxakp_x".into(),
+                line: 1,
+                name: None,
+            },
+            Origin::EnvFile {
+                path: "x".into(),
+                line: 1,
+                name: Some("cxakp_x".into()),
+            },
         ] {
             let mut withheld = Withheld::default();
             withheld.add("invented-secret");
             let mut shown = origin.clone();
             withheld.apply_to(&mut shown);
-            assert!(shown != origin && shown.to_string().contains(INSTEAD), "{origin}");
+            assert!(
+                shown != origin && shown.to_string().contains(INSTEAD),
+                "{origin}"
+            );
         }
     }
 }

@@ -29,7 +29,9 @@ pub(super) fn lock(beside: &Path) -> Result<Lock, Problem> {
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(file)
     };
-    locked().map(|file| Lock { _file: file }).map_err(|error| Problem::Unwritable(path.clone(), error))
+    locked()
+        .map(|file| Lock { _file: file })
+        .map_err(|error| Problem::Unwritable(path.clone(), error))
 }
 
 /// Only what we made ourselves is given away: what lies there may be a link that a stranger in the daemon made.
@@ -50,7 +52,11 @@ pub(super) fn no_follow() -> i32 {
 
 /// The text of a file, never that of a link; `None` where there is none.
 pub(super) fn read(path: &Path) -> Result<Option<String>, Problem> {
-    let text = OpenOptions::new().read(true).custom_flags(no_follow()).open(path).and_then(io::read_to_string);
+    let text = OpenOptions::new()
+        .read(true)
+        .custom_flags(no_follow())
+        .open(path)
+        .and_then(io::read_to_string);
     match text {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -64,7 +70,11 @@ pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Problem>
     let written = || -> io::Result<()> {
         // Left by a process that died; we hold the lock.
         let _ = fs::remove_file(&temporary);
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(mode)
+            .open(&temporary)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         give_to_owner(&file, path)?;
         file.write_all(text.as_bytes())?;
@@ -80,7 +90,8 @@ pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Problem>
 
 /// Renames what is damaged, so that it can be looked at.
 pub(super) fn set_aside(path: &Path) -> Result<(), Problem> {
-    fs::rename(path, with_ending(path, "damaged")).map_err(|error| Problem::Unwritable(path.to_owned(), error))
+    fs::rename(path, with_ending(path, "damaged"))
+        .map_err(|error| Problem::Unwritable(path.to_owned(), error))
 }
 
 /// Makes a directory with this mode where there is none.
@@ -93,18 +104,26 @@ pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), Problem> {
 }
 
 fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
-    let Some(directory) = parent(path) else { return Ok(()) };
+    let Some(directory) = parent(path) else {
+        return Ok(());
+    };
     let (directory, own) = (fs::metadata(directory)?, file.metadata()?);
     if (directory.uid(), directory.gid()) == (own.uid(), own.gid()) {
         return Ok(());
     }
     // Where it is the group alone that differs and we may not change it, the owner can read it all the same.
-    fchown(file, Some(directory.uid()), Some(directory.gid()))
-        .or_else(|error| if directory.uid() == own.uid() { Ok(()) } else { Err(error) })
+    fchown(file, Some(directory.uid()), Some(directory.gid())).or_else(|error| {
+        if directory.uid() == own.uid() {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
 }
 
 fn parent(path: &Path) -> Option<&Path> {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty())
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

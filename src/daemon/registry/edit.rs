@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    CallerText, Entry, FileText, GenerationText, Mark, Marks, Master, Places, Problem, TOKEN_PREFIX,
+    CallerText, Entry, FileText, GenerationText, Mark, Marks, Master, Places, Problem,
+    TOKEN_PREFIX,
     disk::{self, Lock},
 };
 use crate::gateway::{
@@ -73,7 +74,13 @@ impl<'a> Edit<'a> {
         let lock = hold(&places.file)?;
         let (text, _) = read(places)?;
         let marks = Marks::read(places)?;
-        Ok(Self { places, text, marks, now_ms, _lock: lock })
+        Ok(Self {
+            places,
+            text,
+            marks,
+            now_ms,
+            _lock: lock,
+        })
     }
 
     /// Adds a caller with the name and the policy of this text.
@@ -89,12 +96,27 @@ impl<'a> Edit<'a> {
         let token = self.token()?;
         let generation = generation(1, &token, created.clone());
         let diagnose = wish.diagnose;
-        self.text.callers.push(CallerText { id: id.to_string(), created, generations: vec![generation], ..wish });
-        let name = self.text.callers.last().map_or_else(String::new, |caller| caller.name.clone());
+        self.text.callers.push(CallerText {
+            id: id.to_string(),
+            created,
+            generations: vec![generation],
+            ..wish
+        });
+        let name = self
+            .text
+            .callers
+            .last()
+            .map_or_else(String::new, |caller| caller.name.clone());
         self.check()?;
         let signing = self.signing(id, 1, diagnose)?;
         self.write()?;
-        Ok(Issued { name, generation: 1, token, signing, former_until: None })
+        Ok(Issued {
+            name,
+            generation: 1,
+            token,
+            signing,
+            former_until: None,
+        })
     }
 
     /// Issues a new generation; the one before ends after `grace_ms`.
@@ -104,23 +126,43 @@ impl<'a> Edit<'a> {
     pub fn rotate(mut self, name: &str, grace_ms: u64) -> Result<Issued, Problem> {
         self.drop_ended(name)?;
         let token = self.token()?;
-        let (issued, until_ms) = (super::moment(self.now_ms), self.now_ms.saturating_add(grace_ms));
+        let (issued, until_ms) = (
+            super::moment(self.now_ms),
+            self.now_ms.saturating_add(grace_ms),
+        );
         let until = super::moment(until_ms);
         let marks = self.marks.clone();
-        let caller = self.text.find(name).ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        let caller = self
+            .text
+            .find(name)
+            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
         if caller.generations.len() > 1 {
             return Err(Problem::Rotating(name.to_owned()));
         }
         let id = CallerId::parse(&caller.id).ok_or_else(|| Problem::Unknown(name.to_owned()))?;
-        let newest = caller.generations.iter().map(|generation| generation.number).max().unwrap_or(0);
+        let newest = caller
+            .generations
+            .iter()
+            .map(|generation| generation.number)
+            .max()
+            .unwrap_or(0);
         let number = newest.max(marks.of(id).newest) + 1;
-        caller.generations.iter_mut().for_each(|former| former.until = Some(until.clone()));
+        caller
+            .generations
+            .iter_mut()
+            .for_each(|former| former.until = Some(until.clone()));
         caller.generations.push(generation(number, &token, issued));
         let diagnose = caller.diagnose;
         self.check()?;
         let signing = self.signing(id, number, diagnose)?;
         self.write()?;
-        Ok(Issued { name: name.to_owned(), generation: number, token, signing, former_until: Some(until) })
+        Ok(Issued {
+            name: name.to_owned(),
+            generation: number,
+            token,
+            signing,
+            former_until: Some(until),
+        })
     }
 
     /// Ends a rotation: only the newest generation is valid from the next start.
@@ -128,13 +170,26 @@ impl<'a> Edit<'a> {
     /// # Errors
     /// There is no such caller, or no rotation.
     pub fn finish(mut self, name: &str) -> Result<u32, Problem> {
-        let caller = self.text.find(name).ok_or_else(|| Problem::Unknown(name.to_owned()))?;
-        let newest = caller.generations.pop().filter(|_| !caller.generations.is_empty());
+        let caller = self
+            .text
+            .find(name)
+            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        let newest = caller
+            .generations
+            .pop()
+            .filter(|_| !caller.generations.is_empty());
         let newest = newest.ok_or_else(|| Problem::NotRotating(name.to_owned()))?;
         let (number, id) = (newest.number, CallerId::parse(&caller.id));
         caller.generations = vec![newest];
         if let Some(id) = id {
-            self.marks.note(id, Mark { newest: number, lowest: number, ..Mark::default() });
+            self.marks.note(
+                id,
+                Mark {
+                    newest: number,
+                    lowest: number,
+                    ..Mark::default()
+                },
+            );
         }
         self.marks = self.marks.keep(self.places)?;
         self.write()?;
@@ -146,7 +201,10 @@ impl<'a> Edit<'a> {
     /// # Errors
     /// There is no such caller, or something cannot be written.
     pub fn revoke(mut self, name: &str) -> Result<(), Problem> {
-        let caller = self.text.find(name).ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        let caller = self
+            .text
+            .find(name)
+            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
         if let Some(id) = CallerId::parse(&caller.id) {
             self.marks.revoke(id);
         }
@@ -174,9 +232,18 @@ impl<'a> Edit<'a> {
             }
             Err(problem) => return Err(problem),
         };
-        text.callers.iter().filter_map(|caller| CallerId::parse(&caller.id)).for_each(|id| marks.revoke(id));
+        text.callers
+            .iter()
+            .filter_map(|caller| CallerId::parse(&caller.id))
+            .for_each(|id| marks.revoke(id));
         let marks = marks.keep(places)?;
-        let mut edit = Self { places, text: FileText::empty(), marks, now_ms, _lock: lock };
+        let mut edit = Self {
+            places,
+            text: FileText::empty(),
+            marks,
+            now_ms,
+            _lock: lock,
+        };
         // Without callers first: from here on nobody has access, whatever becomes of the master key.
         edit.write()?;
         edit.text.master_check = Some(Master::replace(places)?.key.check());
@@ -187,14 +254,31 @@ impl<'a> Edit<'a> {
     /// An older generation whose end has come is none any more.
     fn drop_ended(&mut self, name: &str) -> Result<(), Problem> {
         let now_ms = self.now_ms;
-        let caller = self.text.find(name).ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        let caller = self
+            .text
+            .find(name)
+            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
         let ended = |until: &String| {
-            until.parse::<Timestamp>().is_ok_and(|at| at.as_millisecond() <= i64::try_from(now_ms).unwrap_or(i64::MAX))
+            until
+                .parse::<Timestamp>()
+                .is_ok_and(|at| at.as_millisecond() <= i64::try_from(now_ms).unwrap_or(i64::MAX))
         };
-        caller.generations.retain(|generation| !generation.until.as_ref().is_some_and(ended));
-        let lowest = caller.generations.first().map_or(0, |generation| generation.number);
+        caller
+            .generations
+            .retain(|generation| !generation.until.as_ref().is_some_and(ended));
+        let lowest = caller
+            .generations
+            .first()
+            .map_or(0, |generation| generation.number);
         if let Some(id) = CallerId::parse(&caller.id) {
-            self.marks.note(id, Mark { newest: lowest, lowest, ..Mark::default() });
+            self.marks.note(
+                id,
+                Mark {
+                    newest: lowest,
+                    lowest,
+                    ..Mark::default()
+                },
+            );
         }
         Ok(())
     }
@@ -222,15 +306,26 @@ impl<'a> Edit<'a> {
 
     /// What would be written has no faults.
     fn check(&self) -> Result<Vec<Entry>, Problem> {
-        FileText::parse(&self.rendered()?).map(|(_, entries)| entries).map_err(|mut faults| {
-            let first = faults.remove(0);
-            let others = if faults.is_empty() { String::new() } else { format!(" (and {} more)", faults.len()) };
-            Problem::Unfit(format!("{}: {}{others}", first.key, first.text), first.remedy)
-        })
+        FileText::parse(&self.rendered()?)
+            .map(|(_, entries)| entries)
+            .map_err(|mut faults| {
+                let first = faults.remove(0);
+                let others = if faults.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (and {} more)", faults.len())
+                };
+                Problem::Unfit(
+                    format!("{}: {}{others}", first.key, first.text),
+                    first.remedy,
+                )
+            })
     }
 
     fn rendered(&self) -> Result<String, Problem> {
-        self.text.render().map_err(|error| Problem::Unwritable(self.places.file.clone(), io::Error::other(error)))
+        self.text
+            .render()
+            .map_err(|error| Problem::Unwritable(self.places.file.clone(), io::Error::other(error)))
     }
 
     /// Writes the file, and remembers what it says.
@@ -259,12 +354,17 @@ impl<'a> Edit<'a> {
 pub(super) fn read(places: &Places) -> Result<(FileText, Vec<Entry>), Problem> {
     match disk::read(&places.file)? {
         None => Ok((FileText::empty(), Vec::new())),
-        Some(text) => FileText::parse(&text).map_err(|faults| Problem::Faulty(places.file.clone(), faults)),
+        Some(text) => {
+            FileText::parse(&text).map_err(|faults| Problem::Faulty(places.file.clone(), faults))
+        }
     }
 }
 
 fn hold(file: &Path) -> Result<Lock, Problem> {
-    if let Some(directory) = file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+    if let Some(directory) = file
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+    {
         disk::make_directory(directory, 0o755)?;
     }
     disk::lock(file)
@@ -272,11 +372,17 @@ fn hold(file: &Path) -> Result<Lock, Problem> {
 
 fn generation(number: u32, token: &Secret, issued: String) -> GenerationText {
     let token_sha256 = TokenDigest::of(token.reveal().as_bytes()).to_hex();
-    GenerationText { number, token_sha256, issued, until: None }
+    GenerationText {
+        number,
+        token_sha256,
+        issued,
+        until: None,
+    }
 }
 
 fn random<const BYTES: usize>(place: &Path) -> Result<[u8; BYTES], Problem> {
     let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| Problem::Unwritable(place.to_owned(), io::Error::other(error)))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Problem::Unwritable(place.to_owned(), io::Error::other(error)))?;
     Ok(bytes)
 }

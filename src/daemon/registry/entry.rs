@@ -77,7 +77,10 @@ impl Entry {
             Rights::Diagnose(limits) => format!("may diagnose{}", words::limits(limits)),
             Rights::Call(policy) => words::policy(policy),
         };
-        let listed = self.generations.last().map_or(0, |generation| generation.number);
+        let listed = self
+            .generations
+            .last()
+            .map_or(0, |generation| generation.number);
         let valid = match valid {
             0 => "revoked".to_owned(),
             1 => format!("generation {listed}"),
@@ -105,24 +108,45 @@ pub(super) fn judge(callers: &[CallerText], lines: &[usize]) -> Result<Vec<Entry
     let mut faults = Vec::new();
     let mut entries = Vec::new();
     for (caller, line) in callers.iter().zip(lines) {
-        let mut judge = Judge { caller, line: *line, faults: Vec::new(), doubts: Vec::new() };
+        let mut judge = Judge {
+            caller,
+            line: *line,
+            faults: Vec::new(),
+            doubts: Vec::new(),
+        };
         entries.extend(judge.entry());
         faults.extend(judge.faults);
     }
     faults.extend(twice(callers, lines));
-    if faults.is_empty() { Ok(entries) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(entries)
+    } else {
+        Err(faults)
+    }
 }
 
 fn twice(callers: &[CallerText], lines: &[usize]) -> Vec<Fault> {
     let mut seen = HashSet::new();
     let mut faults = Vec::new();
     for (caller, line) in callers.iter().zip(lines) {
-        let tokens = caller.generations.iter().map(|generation| ("generation.token_sha256", &generation.token_sha256));
-        for (key, value) in [("name", &caller.name), ("id", &caller.id)].into_iter().chain(tokens) {
+        let tokens = caller
+            .generations
+            .iter()
+            .map(|generation| ("generation.token_sha256", &generation.token_sha256));
+        for (key, value) in [("name", &caller.name), ("id", &caller.id)]
+            .into_iter()
+            .chain(tokens)
+        {
             if !seen.insert((key, value)) {
                 let text = "another caller or generation has the same".to_owned();
-                let remedy = "take one of them out; crypto-proxy caller add makes new ones".to_owned();
-                faults.push(Fault { line: *line, key: key.to_owned(), text, remedy });
+                let remedy =
+                    "take one of them out; crypto-proxy caller add makes new ones".to_owned();
+                faults.push(Fault {
+                    line: *line,
+                    key: key.to_owned(),
+                    text,
+                    remedy,
+                });
             }
         }
     }
@@ -142,26 +166,45 @@ impl Judge<'_> {
         self.name();
         let id = CallerId::parse(&self.caller.id);
         if id.is_none() {
-            self.fault("id", "is no id (24 hexadecimal digits)", "crypto-proxy caller add makes one");
+            self.fault(
+                "id",
+                "is no id (24 hexadecimal digits)",
+                "crypto-proxy caller add makes one",
+            );
         }
         self.time("created", &self.caller.created);
         let limits = self.limits();
-        let rights =
-            if self.caller.diagnose { self.diagnosing(limits) } else { Rights::Call(Box::new(self.policy(limits))) };
+        let rights = if self.caller.diagnose {
+            self.diagnosing(limits)
+        } else {
+            Rights::Call(Box::new(self.policy(limits)))
+        };
         let generations = self.generations();
         let doubts = std::mem::take(&mut self.doubts);
         let name = self.caller.name.clone();
-        id.filter(|_| self.faults.is_empty()).map(|id| Entry { name, id, rights, generations, line: self.line, doubts })
+        id.filter(|_| self.faults.is_empty()).map(|id| Entry {
+            name,
+            id,
+            rights,
+            generations,
+            line: self.line,
+            doubts,
+        })
     }
 
     fn name(&mut self) {
         let name = &self.caller.name;
-        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+        let known =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
         let fits = (1..=MAX_NAME_BYTES).contains(&name.len())
             && name.bytes().all(known)
-            && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
+            && name
+                .bytes()
+                .next()
+                .is_some_and(|first| first.is_ascii_alphanumeric());
         if !fits {
-            let remedy = "write 1 to 32 lower-case letters, digits and _ . -, a letter or digit first";
+            let remedy =
+                "write 1 to 32 lower-case letters, digits and _ . -, a letter or digit first";
             self.fault("name", "is no name of a caller", remedy);
         } else if RESERVED.contains(&name.as_str()) {
             self.fault("name", "is taken by the proxy itself", "choose another");
@@ -169,7 +212,11 @@ impl Judge<'_> {
     }
 
     fn policy(&mut self, limits: Limits) -> Policy {
-        let mut policy = Policy { limits, written: Written::CallersFile, ..Policy::nothing() };
+        let mut policy = Policy {
+            limits,
+            written: Written::CallersFile,
+            ..Policy::nothing()
+        };
         match self.caller.preset.as_deref().map(Preset::from_name) {
             Some(Some(preset)) => policy.allow_classes.extend(preset.classes()),
             Some(None) => self.fault("preset", "is no preset", "write read, trade or full"),
@@ -192,8 +239,15 @@ impl Judge<'_> {
             }
         }
         policy.instruments = self.instruments();
-        if policy.allow_classes.is_empty() && policy.allow_methods.is_empty() && policy.allow_patterns.is_empty() {
-            self.doubt("allow", "nothing is allowed: every call is refused", "give it a preset, or allow something");
+        if policy.allow_classes.is_empty()
+            && policy.allow_methods.is_empty()
+            && policy.allow_patterns.is_empty()
+        {
+            self.doubt(
+                "allow",
+                "nothing is allowed: every call is refused",
+                "give it a preset, or allow something",
+            );
         }
         policy
     }
@@ -216,7 +270,11 @@ impl Judge<'_> {
         }
         if let Some(pattern) = Pattern::parse(text) {
             if !methods::all().any(|info| pattern.matches(info.name)) {
-                self.doubt(key, &format!("the catalogue knows no method {pattern}"), "make sure of its beginning");
+                self.doubt(
+                    key,
+                    &format!("the catalogue knows no method {pattern}"),
+                    "make sure of its beginning",
+                );
             }
             return Some(Item::Pattern(pattern));
         }
@@ -227,7 +285,11 @@ impl Judge<'_> {
             return None;
         };
         if method.info().is_none() {
-            self.doubt(key, &format!("the catalogue does not know {}", method.as_str()), "make sure of its name");
+            self.doubt(
+                key,
+                &format!("the catalogue does not know {}", method.as_str()),
+                "make sure of its name",
+            );
         }
         Some(Item::Method(method.as_str().to_owned()))
     }
@@ -235,12 +297,20 @@ impl Judge<'_> {
     fn instruments(&mut self) -> Option<Instruments> {
         let Some(names) = &self.caller.instruments else {
             if self.caller.orders_by_id {
-                self.doubt("orders_by_id", "without instruments every order may be named anyway", "take it out");
+                self.doubt(
+                    "orders_by_id",
+                    "without instruments every order may be named anyway",
+                    "take it out",
+                );
             }
             return None;
         };
         if names.is_empty() {
-            self.fault("instruments", "the list is empty", "name instruments, or take it out to allow all");
+            self.fault(
+                "instruments",
+                "the list is empty",
+                "name instruments, or take it out to allow all",
+            );
         }
         if !names.iter().all(|name| Instruments::is_name(name)) {
             self.fault(
@@ -249,11 +319,17 @@ impl Judge<'_> {
                 "write them as the exchange does: BTC_USD",
             );
         }
-        Some(Instruments { orders_by_id: self.caller.orders_by_id, ..Instruments::new(names.iter().cloned()) })
+        Some(Instruments {
+            orders_by_id: self.caller.orders_by_id,
+            ..Instruments::new(names.iter().cloned())
+        })
     }
 
     fn time(&mut self, key: &str, text: &str) -> Option<u64> {
-        let ms = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        let ms = text
+            .parse::<Timestamp>()
+            .ok()
+            .and_then(|at| u64::try_from(at.as_millisecond()).ok());
         if ms.is_none() {
             self.fault(key, "is no time", "write it as 2026-01-31T22:10:00Z");
         }
@@ -272,7 +348,12 @@ impl Judge<'_> {
 
     fn note(&self, key: &str, text: &str, remedy: &str) -> Fault {
         let key = format!("caller {}: {key}", self.caller.name.escape_debug());
-        Fault { line: self.line, key, text: text.to_owned(), remedy: remedy.to_owned() }
+        Fault {
+            line: self.line,
+            key,
+            text: text.to_owned(),
+            remedy: remedy.to_owned(),
+        }
     }
 }
 

@@ -97,7 +97,10 @@ struct Read {
     callers: Vec<Spanned<CallerText>>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
 const fn is_false(flag: &bool) -> bool {
     !*flag
 }
@@ -106,7 +109,10 @@ impl FileText {
     /// An empty one.
     #[must_use]
     pub fn empty() -> Self {
-        Self { version: VERSION, ..Self::default() }
+        Self {
+            version: VERSION,
+            ..Self::default()
+        }
     }
 
     /// Reads and judges a file.
@@ -117,17 +123,38 @@ impl FileText {
         let read: Read = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             let text = error.message().replace('\n', ", ");
-            vec![Fault { line, key: "callers file".to_owned(), text, remedy: "put this line right".to_owned() }]
+            vec![Fault {
+                line,
+                key: "callers file".to_owned(),
+                text,
+                remedy: "put this line right".to_owned(),
+            }]
         })?;
         if read.version != VERSION {
             let text = format!("version {} is not known here", read.version);
             let remedy = "a newer crypto-proxy wrote it: use that one".to_owned();
-            return Err(vec![Fault { line: 1, key: "version".to_owned(), text, remedy }]);
+            return Err(vec![Fault {
+                line: 1,
+                key: "version".to_owned(),
+                text,
+                remedy,
+            }]);
         }
-        let lines: Vec<usize> = read.callers.iter().map(|caller| line_of(text, caller.span().start)).collect();
+        let lines: Vec<usize> = read
+            .callers
+            .iter()
+            .map(|caller| line_of(text, caller.span().start))
+            .collect();
         let callers: Vec<CallerText> = read.callers.into_iter().map(Spanned::into_inner).collect();
         let entries = entry::judge(&callers, &lines)?;
-        Ok((Self { version: VERSION, master_check: read.master_check, callers }, entries))
+        Ok((
+            Self {
+                version: VERSION,
+                master_check: read.master_check,
+                callers,
+            },
+            entries,
+        ))
     }
 
     /// The text, with its head.

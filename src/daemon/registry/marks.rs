@@ -12,8 +12,7 @@ use crate::gateway::virtual_key::CallerId;
 
 /// The lowest valid generation of a caller that is revoked.
 const NONE_VALID: u32 = u32::MAX;
-const HEAD: &str =
-    "# Which generations of callers were revoked. Written by crypto-proxy; keep it with the master key.\n";
+const HEAD: &str = "# Which generations of callers were revoked. Written by crypto-proxy; keep it with the master key.\n";
 
 /// What is remembered of one caller.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -105,13 +104,15 @@ impl Marks {
     /// The file cannot be read or written.
     pub fn keep(&self, places: &Places) -> Result<Self, Problem> {
         let path = places.marks()?;
-        path.parent().map_or(Ok(()), |directory| disk::make_directory(directory, 0o700))?;
+        path.parent()
+            .map_or(Ok(()), |directory| disk::make_directory(directory, 0o700))?;
         let _lock = disk::lock(&path)?;
         let before = Self::read(places)?;
         let mut merged = before.clone();
         merged.merge(self);
         if merged != before {
-            let text = toml::to_string(&merged.0).map_err(|error| Problem::Marks(path.clone(), error.to_string()))?;
+            let text = toml::to_string(&merged.0)
+                .map_err(|error| Problem::Marks(path.clone(), error.to_string()))?;
             disk::replace(&path, &format!("{HEAD}{text}"), 0o600)?;
         }
         Ok(merged)
@@ -131,15 +132,35 @@ impl Marks {
 
     /// Remembers that a caller is revoked for good.
     pub fn revoke(&mut self, id: CallerId) {
-        self.note(id, Mark { lowest: NONE_VALID, ..Mark::default() });
+        self.note(
+            id,
+            Mark {
+                lowest: NONE_VALID,
+                ..Mark::default()
+            },
+        );
     }
 
     /// Remembers what the entry of a caller says.
     pub fn note_entry(&mut self, entry: &Entry) {
         let numbers = || entry.generations.iter().map(|generation| generation.number);
-        let (Some(lowest), Some(newest)) = (numbers().min(), numbers().max()) else { return };
-        let until_ms = entry.generations.iter().filter_map(|generation| generation.until_ms).max();
-        self.note(entry.id, Mark { newest, lowest, below: until_ms.map(|_| newest), until_ms });
+        let (Some(lowest), Some(newest)) = (numbers().min(), numbers().max()) else {
+            return;
+        };
+        let until_ms = entry
+            .generations
+            .iter()
+            .filter_map(|generation| generation.until_ms)
+            .max();
+        self.note(
+            entry.id,
+            Mark {
+                newest,
+                lowest,
+                below: until_ms.map(|_| newest),
+                until_ms,
+            },
+        );
     }
 
     fn merge(&mut self, other: &Self) {
@@ -155,19 +176,43 @@ mod tests {
     use super::*;
 
     fn mark(newest: u32, lowest: u32, ending: Option<(u32, u64)>) -> Mark {
-        Mark { newest, lowest, below: ending.map(|(below, _)| below), until_ms: ending.map(|(_, until)| until) }
+        Mark {
+            newest,
+            lowest,
+            below: ending.map(|(below, _)| below),
+            until_ms: ending.map(|(_, until)| until),
+        }
     }
 
     #[test]
     fn of_two_marks_the_stricter_holds_whichever_comes_first() {
         for (one, other, expected) in [
             (mark(1, 1, None), mark(3, 2, None), mark(3, 2, None)),
-            (mark(3, 1, None), mark(1, NONE_VALID, None), mark(3, NONE_VALID, None)),
-            (mark(2, 1, Some((2, 500))), mark(1, 1, None), mark(2, 1, Some((2, 500)))),
-            (mark(2, 1, Some((2, 500))), mark(2, 1, Some((2, 900))), mark(2, 1, Some((2, 500)))),
-            (mark(2, 1, Some((2, 500))), mark(3, 2, Some((3, 900))), mark(3, 2, Some((3, 900)))),
+            (
+                mark(3, 1, None),
+                mark(1, NONE_VALID, None),
+                mark(3, NONE_VALID, None),
+            ),
+            (
+                mark(2, 1, Some((2, 500))),
+                mark(1, 1, None),
+                mark(2, 1, Some((2, 500))),
+            ),
+            (
+                mark(2, 1, Some((2, 500))),
+                mark(2, 1, Some((2, 900))),
+                mark(2, 1, Some((2, 500))),
+            ),
+            (
+                mark(2, 1, Some((2, 500))),
+                mark(3, 2, Some((3, 900))),
+                mark(3, 2, Some((3, 900))),
+            ),
         ] {
-            assert_eq!((one.stricter(other), other.stricter(one)), (expected, expected));
+            assert_eq!(
+                (one.stricter(other), other.stricter(one)),
+                (expected, expected)
+            );
         }
     }
 
@@ -185,7 +230,12 @@ mod tests {
     #[test]
     fn marks_that_are_not_understood_are_no_marks() {
         assert_eq!(Marks::parse(""), Ok(Marks::default()));
-        for text in ["x", "[000102030405060708090a0b]\nnewest = 1", "[abc]\nnewest = 1\nlowest = 1", "a = 1"] {
+        for text in [
+            "x",
+            "[000102030405060708090a0b]\nnewest = 1",
+            "[abc]\nnewest = 1\nlowest = 1",
+            "a = 1",
+        ] {
             assert!(Marks::parse(text).is_err(), "{text}");
         }
     }

@@ -46,8 +46,13 @@ impl Master {
     /// # Errors
     /// There is none, or it is another one.
     pub fn of_callers(places: &Places, check: Option<&str>) -> Result<Self, Problem> {
-        let looked_at = || candidates(places).map(|(path, _)| path.display().to_string()).collect::<Vec<_>>();
-        let master = Self::find(places)?.ok_or_else(|| Problem::MasterMissing(looked_at().join(", ")))?;
+        let looked_at = || {
+            candidates(places)
+                .map(|(path, _)| path.display().to_string())
+                .collect::<Vec<_>>()
+        };
+        let master =
+            Self::find(places)?.ok_or_else(|| Problem::MasterMissing(looked_at().join(", ")))?;
         if check.is_some_and(|check| check != master.key.check()) {
             return Err(Problem::MasterOther(master.path));
         }
@@ -56,7 +61,10 @@ impl Master {
 
     /// Makes one in the state directory.
     pub(super) fn make(places: &Places) -> Result<Self, Problem> {
-        let directory = places.state_directory.as_ref().ok_or(Problem::NoStateDirectory)?;
+        let directory = places
+            .state_directory
+            .as_ref()
+            .ok_or(Problem::NoStateDirectory)?;
         disk::make_directory(directory, 0o700)?;
         Self::write(directory.join(MASTER_NAME))
     }
@@ -72,11 +80,15 @@ impl Master {
 
     fn write(path: PathBuf) -> Result<Self, Problem> {
         let mut bytes = Zeroizing::new([0; MASTER_BYTES]);
-        getrandom::fill(bytes.as_mut()).map_err(|error| Problem::Unwritable(path.clone(), io::Error::other(error)))?;
+        getrandom::fill(bytes.as_mut())
+            .map_err(|error| Problem::Unwritable(path.clone(), io::Error::other(error)))?;
         let mut text = Zeroizing::new(hex::encode(bytes.as_ref()));
         text.push('\n');
         disk::replace(&path, &text, 0o600)?;
-        Ok(Self { key: MasterKey::new(bytes), path })
+        Ok(Self {
+            key: MasterKey::new(bytes),
+            path,
+        })
     }
 }
 
@@ -89,14 +101,28 @@ enum Guard {
 
 /// Where a master key may be, in the order in which places count.
 fn candidates(places: &Places) -> impl Iterator<Item = (PathBuf, Guard)> {
-    let own = places.state_directory.as_ref().map(|directory| directory.join(MASTER_NAME));
+    let own = places
+        .state_directory
+        .as_ref()
+        .map(|directory| directory.join(MASTER_NAME));
     let credential = places.credential.clone().map(|path| (path, Guard::Systemd));
-    credential.into_iter().chain(places.origin.clone().into_iter().chain(own).map(|path| (path, Guard::Mode)))
+    credential.into_iter().chain(
+        places
+            .origin
+            .clone()
+            .into_iter()
+            .chain(own)
+            .map(|path| (path, Guard::Mode)),
+    )
 }
 
 fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, Problem> {
     let unreadable = |error| Problem::Unreadable(path.to_owned(), error);
-    let file = match OpenOptions::new().read(true).custom_flags(disk::no_follow()).open(path) {
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(disk::no_follow())
+        .open(path)
+    {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(unreadable)?,
     };
@@ -104,8 +130,12 @@ fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, Problem> {
     if guard == Guard::Mode && mode & 0o077 != 0 {
         return Err(Problem::MasterOpen(path.to_owned(), mode));
     }
-    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(MAX_BYTES).unwrap_or(0)));
-    file.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+    let mut text = Zeroizing::new(String::with_capacity(
+        usize::try_from(MAX_BYTES).unwrap_or(0),
+    ));
+    file.take(MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
     let mut bytes = Zeroizing::new([0; MASTER_BYTES]);
     let decoded = hex::decode_to_slice(text.trim_end(), bytes.as_mut());
     decoded.map_err(|_| Problem::MasterMalformed(path.to_owned()))?;

@@ -28,7 +28,11 @@ impl Desk {
     }
 
     fn issue(&self, name: &str) -> Issued {
-        let wish = CallerText { name: name.to_owned(), preset: Some("trade".into()), ..CallerText::default() };
+        let wish = CallerText {
+            name: name.to_owned(),
+            preset: Some("trade".into()),
+            ..CallerText::default()
+        };
         Edit::begin(&self.places, NOW).unwrap().issue(wish).unwrap()
     }
 
@@ -42,8 +46,15 @@ impl Desk {
         let mut marks = Marks::read(&self.places).unwrap();
         entries.iter().for_each(|entry| marks.note_entry(entry));
         let of_name = entries.iter().filter(|entry| entry.name == name);
-        let all = of_name.flat_map(|entry| entry.generations.iter().map(|generation| (entry.id, generation.number)));
-        all.filter(|(id, number)| marks.of(*id).judge(*number, now_ms).is_ok()).map(|(_, number)| number).collect()
+        let all = of_name.flat_map(|entry| {
+            entry
+                .generations
+                .iter()
+                .map(|generation| (entry.id, generation.number))
+        });
+        all.filter(|(id, number)| marks.of(*id).judge(*number, now_ms).is_ok())
+            .map(|(_, number)| number)
+            .collect()
     }
 
     fn backup(&self) -> String {
@@ -70,7 +81,14 @@ fn nothing_that_could_imitate_a_caller_is_written_anywhere_but_in_the_master_key
     }
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let state = desk.places.state_directory.clone().unwrap();
-    assert_eq!((mode(&desk.places.file), mode(&state), mode(&state.join(MASTER_NAME))), (0o644, 0o700, 0o600));
+    assert_eq!(
+        (
+            mode(&desk.places.file),
+            mode(&state),
+            mode(&state.join(MASTER_NAME))
+        ),
+        (0o644, 0o700, 0o600)
+    );
     assert_eq!(format!("{issued:?}").matches("cpt_").count(), 0);
 }
 
@@ -79,14 +97,30 @@ fn two_generations_are_valid_during_a_rotation_and_one_after_it() {
     let desk = Desk::new();
     desk.issue("one");
     let issued = desk.edit(NOW).rotate("one", DAY).unwrap();
-    assert_eq!((issued.generation, desk.valid("one", NOW), desk.valid("one", NOW + DAY)), (2, vec![1, 2], vec![2]));
-    assert!(matches!(desk.edit(NOW).rotate("one", DAY), Err(Problem::Rotating(_))));
+    assert_eq!(
+        (
+            issued.generation,
+            desk.valid("one", NOW),
+            desk.valid("one", NOW + DAY)
+        ),
+        (2, vec![1, 2], vec![2])
+    );
+    assert!(matches!(
+        desk.edit(NOW).rotate("one", DAY),
+        Err(Problem::Rotating(_))
+    ));
     assert_eq!(desk.edit(NOW).finish("one").unwrap(), 2);
     assert_eq!(desk.valid("one", NOW), [2]);
-    assert!(matches!(desk.edit(NOW).finish("one"), Err(Problem::NotRotating(_))));
+    assert!(matches!(
+        desk.edit(NOW).finish("one"),
+        Err(Problem::NotRotating(_))
+    ));
     // Where the grace is over, there is nothing to finish.
     desk.edit(NOW).rotate("one", DAY).unwrap();
-    assert_eq!(desk.edit(NOW + DAY).rotate("one", DAY).unwrap().generation, 4);
+    assert_eq!(
+        desk.edit(NOW + DAY).rotate("one", DAY).unwrap().generation,
+        4
+    );
     assert_eq!(desk.valid("one", NOW + DAY), [3, 4]);
 }
 
@@ -147,7 +181,10 @@ fn a_name_that_comes_again_has_another_id_and_another_secret() {
     let desk = Desk::new();
     let first = desk.issue("one");
     assert!(matches!(
-        desk.edit(NOW).issue(CallerText { name: "one".into(), ..CallerText::default() }),
+        desk.edit(NOW).issue(CallerText {
+            name: "one".into(),
+            ..CallerText::default()
+        }),
         Err(Problem::Exists(_))
     ));
     desk.edit(NOW).revoke("one").unwrap();
@@ -165,11 +202,17 @@ fn revoking_all_works_on_damaged_files_and_makes_another_master_key() {
     assert_ne!(fs::read_to_string(state.join(MASTER_NAME)).unwrap(), master);
     desk.restore(&backup);
     assert!(desk.valid("one", NOW).is_empty());
-    assert!(matches!(desk.edit(NOW).rotate("one", 0), Err(Problem::MasterOther(_))));
+    assert!(matches!(
+        desk.edit(NOW).rotate("one", 0),
+        Err(Problem::MasterOther(_))
+    ));
     desk.restore("nonsense");
     fs::write(desk.places.marks().unwrap(), "nonsense").unwrap();
     fs::write(state.join(MASTER_NAME), "nonsense").unwrap();
-    assert!(matches!(Edit::begin(&desk.places, NOW), Err(Problem::Faulty(..))));
+    assert!(matches!(
+        Edit::begin(&desk.places, NOW),
+        Err(Problem::Faulty(..))
+    ));
     assert_eq!(Edit::revoke_all(&desk.places, NOW).unwrap(), None);
     desk.issue("two");
     assert_eq!(desk.valid("two", NOW), [1]);
@@ -179,7 +222,12 @@ fn revoking_all_works_on_damaged_files_and_makes_another_master_key() {
 fn a_master_key_is_refused_where_others_can_read_it_it_is_missing_or_a_link() {
     let desk = Desk::new();
     desk.issue("one");
-    let path = desk.places.state_directory.as_ref().unwrap().join(MASTER_NAME);
+    let path = desk
+        .places
+        .state_directory
+        .as_ref()
+        .unwrap()
+        .join(MASTER_NAME);
     let rotate = || desk.edit(NOW).rotate("one", 0).unwrap_err();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     assert!(matches!(rotate(), Problem::MasterOpen(_, 0o640)));
@@ -195,43 +243,114 @@ fn every_fault_is_told_with_its_line() {
     let good = "version = 1\n[[caller]]\nname = \"one\"\nid = \"000102030405060708090a0b\"\n\
                 created = \"2026-01-31T22:10:00Z\"\npreset = \"read\"\n";
     let digest = "0".repeat(64);
-    let generation =
-        format!("[[caller.generation]]\nnumber = 1\ntoken_sha256 = \"{digest}\"\nissued = \"2026-01-31T22:10:00Z\"\n");
+    let generation = format!(
+        "[[caller.generation]]\nnumber = 1\ntoken_sha256 = \"{digest}\"\nissued = \"2026-01-31T22:10:00Z\"\n"
+    );
     assert!(FileText::parse(&format!("{good}{generation}")).is_ok());
     for (change, key, part) in [
         ("name = \"one\"|name = \"One\"", "name", "is no name"),
-        ("name = \"one\"|name = \"default\"", "name", "taken by the proxy"),
+        (
+            "name = \"one\"|name = \"default\"",
+            "name",
+            "taken by the proxy",
+        ),
         ("090a0b\"|090a0B\"", "id", "is no id"),
-        ("preset = \"read\"|preset = \"all\"", "preset", "is no preset"),
-        ("preset = \"read\"|allow = [\"public\"]", "allow", "no class, method or pattern"),
-        ("preset = \"read\"|allow = [\"private/*x\"]", "allow", "no class, method or pattern"),
-        ("preset = \"read\"|deny = [\"private/../x\"]", "deny", "no class, method or pattern"),
-        ("preset = \"read\"|instruments = []", "instruments", "the list is empty"),
-        ("preset = \"read\"|instruments = [\"BTC USD\"]", "instruments", "no name of an instrument"),
-        ("preset = \"read\"|sources = []", "sources", "the list is empty"),
-        ("preset = \"read\"|sources = [\"10.0.0.1/8\"]", "sources", "beyond its prefix"),
-        ("preset = \"read\"|sources = [\"localhost\"]", "sources", "no address or network"),
+        (
+            "preset = \"read\"|preset = \"all\"",
+            "preset",
+            "is no preset",
+        ),
+        (
+            "preset = \"read\"|allow = [\"public\"]",
+            "allow",
+            "no class, method or pattern",
+        ),
+        (
+            "preset = \"read\"|allow = [\"private/*x\"]",
+            "allow",
+            "no class, method or pattern",
+        ),
+        (
+            "preset = \"read\"|deny = [\"private/../x\"]",
+            "deny",
+            "no class, method or pattern",
+        ),
+        (
+            "preset = \"read\"|instruments = []",
+            "instruments",
+            "the list is empty",
+        ),
+        (
+            "preset = \"read\"|instruments = [\"BTC USD\"]",
+            "instruments",
+            "no name of an instrument",
+        ),
+        (
+            "preset = \"read\"|sources = []",
+            "sources",
+            "the list is empty",
+        ),
+        (
+            "preset = \"read\"|sources = [\"10.0.0.1/8\"]",
+            "sources",
+            "beyond its prefix",
+        ),
+        (
+            "preset = \"read\"|sources = [\"localhost\"]",
+            "sources",
+            "no address or network",
+        ),
         ("preset = \"read\"|uids = [65534]", "uids", "nobody"),
-        ("preset = \"read\"|expires = \"soon\"", "expires", "is no time"),
-        ("preset = \"read\"|preset = \"read\"\ndiagnose = true", "diagnose", "nothing else"),
+        (
+            "preset = \"read\"|expires = \"soon\"",
+            "expires",
+            "is no time",
+        ),
+        (
+            "preset = \"read\"|preset = \"read\"\ndiagnose = true",
+            "diagnose",
+            "nothing else",
+        ),
         ("preset = \"read\"|x = 1", "callers file", "unknown field"),
         ("version = 1|version = 2", "version", "not known here"),
         ("number = 1|number = 0", "generation", "counted up from 1"),
-        ("token_sha256 = \"0|token_sha256 = \"x", "generation.token_sha256", "is no SHA-256"),
-        ("number = 1|number = 1\nuntil = \"2026-01-31T22:10:00Z\"", "generation.until", "older of two"),
+        (
+            "token_sha256 = \"0|token_sha256 = \"x",
+            "generation.token_sha256",
+            "is no SHA-256",
+        ),
+        (
+            "number = 1|number = 1\nuntil = \"2026-01-31T22:10:00Z\"",
+            "generation.until",
+            "older of two",
+        ),
     ] {
         let (from, to) = change.split_once('|').unwrap();
         let text = format!("{good}{generation}");
         assert!(text.contains(from), "{from}");
         let faults = FileText::parse(&text.replacen(from, to, 1)).unwrap_err();
         assert_eq!(faults.len(), 1, "{faults:#?}");
-        let Fault { line, key: about, text, remedy } = &faults[0];
-        assert!(about.ends_with(key) && text.contains(part) && !remedy.is_empty() && *line > 0, "{faults:#?}");
+        let Fault {
+            line,
+            key: about,
+            text,
+            remedy,
+        } = &faults[0];
+        assert!(
+            about.ends_with(key) && text.contains(part) && !remedy.is_empty() && *line > 0,
+            "{faults:#?}"
+        );
     }
-    let twice = FileText::parse(&format!("{good}{generation}{}{generation}", good.replace("version = 1\n", "")));
+    let twice = FileText::parse(&format!(
+        "{good}{generation}{}{generation}",
+        good.replace("version = 1\n", "")
+    ));
     let faults = twice.unwrap_err();
     assert_eq!(
-        faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>(),
+        faults
+            .iter()
+            .map(|fault| fault.key.as_str())
+            .collect::<Vec<_>>(),
         ["name", "id", "generation.token_sha256"]
     );
     assert!(faults.iter().all(|fault| fault.line == 11), "{faults:#?}");

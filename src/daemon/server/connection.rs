@@ -53,7 +53,8 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
     // Boxed, because a stream takes it along when this function has returned.
     let guarded: Pin<Box<_>> = Box::pin(guarded);
     let service = {
-        let (requested, source, shared) = (Arc::clone(&requested), source.clone(), Arc::clone(shared));
+        let (requested, source, shared) =
+            (Arc::clone(&requested), source.clone(), Arc::clone(shared));
         service_fn(move |request: Request<Incoming>| {
             requested.store(true, Ordering::Relaxed);
             answer(request, source.clone(), mode, Arc::clone(&shared))
@@ -67,7 +68,11 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
         .max_headers(settings.max_headers)
         .max_buf_size(settings.max_head_bytes.max(8192))
         .keep_alive(mode == Mode::Normal);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service).with_upgrades());
+    let mut connection = pin!(
+        builder
+            .serve_connection(TokioIo::new(guarded), service)
+            .with_upgrades()
+    );
     let mut first_request = pin!(sleep(mode.first_request_deadline(settings)));
     let (mut stopping, mut guarded_first) = (false, true);
     let ended = loop {
@@ -106,16 +111,26 @@ async fn answer(
     }
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(source);
-    Ok(shared.front.answer(Request::from_parts(parts, Body::new(body))).await)
+    Ok(shared
+        .front
+        .answer(Request::from_parts(parts, Body::new(body)))
+        .await)
 }
 
 fn too_many_connections() -> Response {
     let mut response = Response::new(Body::from(TOO_MANY));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     headers.insert("x-proxy-outcome", HeaderValue::from_static("refused"));
-    headers.extend(HeaderValue::try_from(request_id()).ok().map(|id| (HeaderName::from_static("x-request-id"), id)));
+    headers.extend(
+        HeaderValue::try_from(request_id())
+            .ok()
+            .map(|id| (HeaderName::from_static("x-request-id"), id)),
+    );
     response
 }

@@ -33,7 +33,12 @@ pub(super) struct Lingering<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Lingering<S> {
     pub(super) fn new(stream: S, stop: CancellationToken) -> Self {
-        Self { stream, stop, discarded: 0, deadline: None }
+        Self {
+            stream,
+            stop,
+            discarded: 0,
+            deadline: None,
+        }
     }
 
     /// Reads on until the caller has closed, too much came, or the time is over.
@@ -41,7 +46,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lingering<S> {
         let mut chunk = [0; CHUNK];
         loop {
             let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-            if self.stop.is_cancelled() || self.discarded > MAX_DISCARDED || deadline.as_mut().poll(cx).is_ready() {
+            if self.stop.is_cancelled()
+                || self.discarded > MAX_DISCARDED
+                || deadline.as_mut().poll(cx).is_ready()
+            {
                 return Poll::Ready(());
             }
             let mut buffer = ReadBuf::new(&mut chunk);
@@ -55,13 +63,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lingering<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

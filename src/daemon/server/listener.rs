@@ -36,7 +36,9 @@ pub enum BindProblem {
     #[error("{0}: cannot listen here; is another process (the old proxy?) using it?")]
     Taken(SocketAddr, #[source] io::Error),
     /// A TCP address that the machine does not have, and that the kernel will not wait for.
-    #[error("{0}: cannot listen here; this machine has no such address (`ip address` shows those it has)")]
+    #[error(
+        "{0}: cannot listen here; this machine has no such address (`ip address` shows those it has)"
+    )]
     NotAssigned(SocketAddr, #[source] io::Error),
     /// A TCP address, for another reason.
     #[error("{0}: cannot listen here")]
@@ -58,7 +60,10 @@ pub enum BindProblem {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, path: PathBuf },
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+    },
 }
 
 impl Bound {
@@ -70,9 +75,9 @@ impl Bound {
         let mut listeners = Vec::new();
         for address in &settings.listen {
             listeners.push(match address {
-                Address::Tcp(address) => {
-                    Listener::Tcp(bind_tcp(*address).map_err(|error| BindProblem::tcp(*address, error))?)
-                }
+                Address::Tcp(address) => Listener::Tcp(
+                    bind_tcp(*address).map_err(|error| BindProblem::tcp(*address, error))?,
+                ),
                 Address::Unix(path) => bind_unix(path, settings.socket_group.as_deref()).await?,
             });
         }
@@ -117,16 +122,26 @@ impl BindProblem {
 /// Binds with the options that tokio gives its listeners; beyond loopback also where the address is not there yet:
 /// the unit may start before the network is up, and after ten starts in a minute it would stay down.
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     socket.set_reuseaddr(true)?;
     if !address.ip().to_canonical().is_loopback() {
         // A kernel that does not know the option says at the bind what is wrong.
-        let _ = if address.is_ipv4() { set_ip_freebind(&socket, true) } else { set_ipv6_freebind(&socket, true) };
+        let _ = if address.is_ipv4() {
+            set_ip_freebind(&socket, true)
+        } else {
+            set_ipv6_freebind(&socket, true)
+        };
     }
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
     if !Bound::is_assigned(address) {
-        tracing::warn!("{address}: this machine does not have this address yet; callers reach us as soon as it does");
+        tracing::warn!(
+            "{address}: this machine does not have this address yet; callers reach us as soon as it does"
+        );
     }
     Ok(listener)
 }
@@ -136,13 +151,18 @@ async fn bind_unix(path: &Path, group: Option<&str>) -> Result<Listener, BindPro
     let problem = |error| BindProblem::Unix(path.to_owned(), error);
     let id = group.map(group_id).transpose()?;
     make_way(path).await.map_err(problem)?;
-    let socket = UnixSocket::new_stream().and_then(|socket| socket.bind(path).map(|()| socket)).map_err(problem)?;
+    let socket = UnixSocket::new_stream()
+        .and_then(|socket| socket.bind(path).map(|()| socket))
+        .map_err(problem)?;
     let listening = give(path, group.zip(id)).and_then(|()| {
         let ours = std::fs::set_permissions(path, PermissionsExt::from_mode(0o660));
         ours.and_then(|()| socket.listen(BACKLOG)).map_err(problem)
     });
     match listening {
-        Ok(listener) => Ok(Listener::Unix { listener, path: path.to_owned() }),
+        Ok(listener) => Ok(Listener::Unix {
+            listener,
+            path: path.to_owned(),
+        }),
         Err(problem) => {
             let _ = std::fs::remove_file(path);
             Err(problem)
@@ -152,8 +172,11 @@ async fn bind_unix(path: &Path, group: Option<&str>) -> Result<Listener, BindPro
 
 /// Gives a socket to a group, where there is one: the shipped unit lets nobody call chown, not even to change nothing.
 fn give(path: &Path, group: Option<(&str, u32)>) -> Result<(), BindProblem> {
-    let Some((name, id)) = group else { return Ok(()) };
-    chown(path, None, Some(id)).map_err(|error| BindProblem::Group(path.to_owned(), name.to_owned(), error))
+    let Some((name, id)) = group else {
+        return Ok(());
+    };
+    chown(path, None, Some(id))
+        .map_err(|error| BindProblem::Group(path.to_owned(), name.to_owned(), error))
 }
 
 /// Removes a socket that nobody listens on any more; everything else that is in the way stays there.
@@ -166,7 +189,9 @@ async fn make_way(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
         // Connected, not permitted, or its queue is full: somebody listens.
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
@@ -180,7 +205,8 @@ fn group_id(name: &str) -> Result<u32, BindProblem> {
     let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let mut rows = groups.lines().map(|row| row.split(':').collect::<Vec<_>>());
     let row = rows.find(|row| row.first() == Some(&name));
-    row.and_then(|row| row.get(2)?.parse().ok()).ok_or_else(|| BindProblem::NoSuchGroup(name.to_owned()))
+    row.and_then(|row| row.get(2)?.parse().ok())
+        .ok_or_else(|| BindProblem::NoSuchGroup(name.to_owned()))
 }
 
 impl Listener {
@@ -194,7 +220,11 @@ impl Listener {
             Self::Unix { listener, .. } => {
                 let stream = listener.accept().await?.0;
                 // The kernel noted it at the connect; who hands the socket on later is not seen.
-                let uid = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|uid| *uid != OVERFLOW_UID);
+                let uid = stream
+                    .peer_cred()
+                    .ok()
+                    .map(|peer| peer.uid())
+                    .filter(|uid| *uid != OVERFLOW_UID);
                 Ok((Stream::Unix(stream), Source::Unix { uid }))
             }
         }
@@ -232,13 +262,21 @@ macro_rules! either {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         either!(self, stream => stream.poll_read(cx, buffer))
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         either!(self, stream => stream.poll_write(cx, bytes))
     }
 
@@ -274,9 +312,18 @@ mod tests {
     fn an_address_that_is_taken_is_told_from_one_that_is_not_there() {
         let address = SocketAddr::from(([192, 0, 2, 1], 9000));
         let text = |kind: io::ErrorKind| BindProblem::tcp(address, kind.into()).to_string();
-        assert!(text(io::ErrorKind::AddrInUse).contains("192.0.2.1:9000: cannot listen here; is another process"));
+        assert!(
+            text(io::ErrorKind::AddrInUse)
+                .contains("192.0.2.1:9000: cannot listen here; is another process")
+        );
         let not_there = text(io::ErrorKind::AddrNotAvailable);
-        assert!(not_there.contains("has no such address") && !not_there.contains("another process"), "{not_there}");
-        assert_eq!(text(io::ErrorKind::PermissionDenied), "192.0.2.1:9000: cannot listen here");
+        assert!(
+            not_there.contains("has no such address") && !not_there.contains("another process"),
+            "{not_there}"
+        );
+        assert_eq!(
+            text(io::ErrorKind::PermissionDenied),
+            "192.0.2.1:9000: cannot listen here"
+        );
     }
 }

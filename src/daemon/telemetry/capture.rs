@@ -21,7 +21,10 @@ use super::{
 #[must_use]
 pub fn capture(level: Level) -> (Dispatch, Captured) {
     let captured = Captured(Arc::default());
-    (Intake::new(level, Structure::Keep, captured.clone()).into_dispatch(), captured)
+    (
+        Intake::new(level, Structure::Keep, captured.clone()).into_dispatch(),
+        captured,
+    )
 }
 
 /// The lines that were logged. Clones share them.
@@ -73,7 +76,10 @@ impl Captured {
     #[must_use]
     pub fn wait_blocking(&self, wanted: impl Fn(&Line) -> bool, limit: Duration) -> Option<Line> {
         let missing = |lines: &mut Vec<Line>| !lines.iter().any(&wanted);
-        let waited = self.0.arrived.wait_timeout_while(self.lock(), limit, missing);
+        let waited = self
+            .0
+            .arrived
+            .wait_timeout_while(self.lock(), limit, missing);
         let (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
         lines.iter().find(|line| wanted(line)).cloned()
     }
@@ -108,7 +114,9 @@ mod tests {
         let (dispatch, captured) = capture(Level::INFO);
         with_default(&dispatch, || info!("CRYPTO_ID" = 1, "past"));
         let to_come = async { with_default(&dispatch, || info!("CRYPTO_ID" = 2, "to come")) };
-        let wanted = |id: &'static str| captured.wait_for(move |line| line.field("CRYPTO_ID") == Some(id), LIMIT);
+        let wanted = |id: &'static str| {
+            captured.wait_for(move |line| line.field("CRYPTO_ID") == Some(id), LIMIT)
+        };
         let (past, coming, ()) = tokio::join!(wanted("1"), wanted("2"), to_come);
         assert_eq!(past.unwrap().text(), "past");
         assert_eq!(coming.unwrap().text(), "to come");
@@ -118,15 +126,28 @@ mod tests {
     async fn a_line_that_never_comes_is_waited_for_no_longer_than_the_limit() {
         let (dispatch, captured) = capture(Level::INFO);
         with_default(&dispatch, || info!("another"));
-        assert!(captured.wait_for(|line| line.text() == "never", LIMIT).await.is_none());
+        assert!(
+            captured
+                .wait_for(|line| line.text() == "never", LIMIT)
+                .await
+                .is_none()
+        );
     }
 
     #[test]
     fn a_thread_can_wait_for_the_line_of_another() {
         let (dispatch, captured) = capture(Level::INFO);
         let other = std::thread::spawn(move || with_default(&dispatch, || info!("from there")));
-        assert!(captured.wait_blocking(|line| line.text() == "from there", LIMIT).is_some());
-        assert!(captured.wait_blocking(|line| line.text() == "never", Duration::ZERO).is_none());
+        assert!(
+            captured
+                .wait_blocking(|line| line.text() == "from there", LIMIT)
+                .is_some()
+        );
+        assert!(
+            captured
+                .wait_blocking(|line| line.text() == "never", Duration::ZERO)
+                .is_none()
+        );
         other.join().unwrap();
     }
 }

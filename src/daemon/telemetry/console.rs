@@ -42,7 +42,11 @@ impl Format {
         match self {
             Self::Prefixed => write!(out, "<{}>{text}", priority(level)),
             Self::Plain => write!(out, "{at:.3} {level:5} {text}"),
-            Self::Coloured => write!(out, "{at:.3} \x1b[{}m{level:5}\x1b[0m {text}", colour(level)),
+            Self::Coloured => write!(
+                out,
+                "{at:.3} \x1b[{}m{level:5}\x1b[0m {text}",
+                colour(level)
+            ),
             Self::Json => json(line, out),
         }
     }
@@ -57,7 +61,11 @@ pub(super) struct Console<W> {
 
 impl<W: Write> Console<W> {
     pub(super) fn new(format: Format, out: W) -> Self {
-        Self { format, out, buffer: Vec::new() }
+        Self {
+            format,
+            out,
+            buffer: Vec::new(),
+        }
     }
 }
 
@@ -93,7 +101,11 @@ fn colour(level: Level) -> u8 {
 
 fn json(line: &Line, out: &mut Vec<u8>) -> io::Result<()> {
     let level = line.level().as_str().to_ascii_lowercase();
-    write!(out, "{{\"ts\":\"{:.3}\",\"level\":\"{level}\",\"target\":", line.at)?;
+    write!(
+        out,
+        "{{\"ts\":\"{:.3}\",\"level\":\"{level}\",\"target\":",
+        line.at
+    )?;
     serde_json::to_writer(&mut *out, line.target())?;
     out.extend_from_slice(b",\"msg\":");
     serde_json::to_writer(&mut *out, line.text())?;
@@ -126,7 +138,9 @@ mod tests {
         let mut line = logged(event);
         line.at = "2026-01-02T03:04:05.006789Z".parse().unwrap();
         let mut out = Vec::new();
-        Console::new(format, &mut out).write(&line, Instant::now()).unwrap();
+        Console::new(format, &mut out)
+            .write(&line, Instant::now())
+            .unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -139,15 +153,30 @@ mod tests {
 
     #[test]
     fn prefixed_text_is_priority_and_message_only() {
-        assert_eq!(shown(Format::Prefixed, || error!("CRYPTO_CODE" = 40101, "refused")), "<3>refused\n");
-        assert_eq!(shown(Format::Prefixed, || warn!(port = 80, "late")), "<4>late port=80\n");
+        assert_eq!(
+            shown(Format::Prefixed, || error!(
+                "CRYPTO_CODE" = 40101,
+                "refused"
+            )),
+            "<3>refused\n"
+        );
+        assert_eq!(
+            shown(Format::Prefixed, || warn!(port = 80, "late")),
+            "<4>late port=80\n"
+        );
         assert_eq!(shown(Format::Prefixed, || info!("ready")), "<6>ready\n");
-        assert_eq!(shown(Format::Prefixed, || tracing::debug!("thought")), "<7>thought\n");
+        assert_eq!(
+            shown(Format::Prefixed, || tracing::debug!("thought")),
+            "<7>thought\n"
+        );
     }
 
     #[test]
     fn terminal_text_is_time_level_and_message() {
-        assert_eq!(shown(Format::Plain, || info!("ready")), "2026-01-02T03:04:05.006Z INFO  ready\n");
+        assert_eq!(
+            shown(Format::Plain, || info!("ready")),
+            "2026-01-02T03:04:05.006Z INFO  ready\n"
+        );
         let coloured = "2026-01-02T03:04:05.006Z \u{1b}[31mERROR\u{1b}[0m lost\n";
         assert_eq!(shown(Format::Coloured, || error!("lost")), coloured);
     }

@@ -45,7 +45,12 @@ pub(super) struct Journal<C, F, O> {
 impl<C: Connection, F: FnMut() -> io::Result<C>, O: Output> Journal<C, F, O> {
     /// Connects with the first line, on the writer's thread: the connection's own greeting may block.
     pub(super) fn new(connect: F, fallback: O) -> Self {
-        Self { connect, connection: None, failed_at: None, fallback }
+        Self {
+            connect,
+            connection: None,
+            failed_at: None,
+            fallback,
+        }
     }
 
     fn try_send(&mut self, line: &Line) -> io::Result<()> {
@@ -61,7 +66,9 @@ impl<C: Connection, F: FnMut() -> io::Result<C>, O: Output> Journal<C, F, O> {
 
 impl<C: Connection, F: FnMut() -> io::Result<C> + Send, O: Output> Output for Journal<C, F, O> {
     fn write(&mut self, line: &Line, now: Instant) -> io::Result<()> {
-        let rests = self.failed_at.is_some_and(|failed| now.duration_since(failed) < RETRY_AFTER);
+        let rests = self
+            .failed_at
+            .is_some_and(|failed| now.duration_since(failed) < RETRY_AFTER);
         if !rests {
             if self.try_send(line).is_ok() {
                 self.failed_at = None;
@@ -99,7 +106,9 @@ struct Fields<'a>(&'a Line);
 
 impl Source for Fields<'_> {
     fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), kv::Error> {
-        self.0.fields().try_for_each(|(name, value)| visitor.visit_pair(Key::from_str(name), Value::from(value)))
+        self.0.fields().try_for_each(|(name, value)| {
+            visitor.visit_pair(Key::from_str(name), Value::from(value))
+        })
     }
 }
 
@@ -131,14 +140,25 @@ mod tests {
     impl Connection for Recorder {
         fn send(&self, record: &log::Record<'_>) -> io::Result<()> {
             let mut fields = Pairs(Vec::new());
-            record.key_values().visit(&mut fields).map_err(io::Error::other)?;
-            self.0.send(Seen::Journal(record.level(), record.args().to_string(), fields.0)).map_err(io::Error::other)
+            record
+                .key_values()
+                .visit(&mut fields)
+                .map_err(io::Error::other)?;
+            self.0
+                .send(Seen::Journal(
+                    record.level(),
+                    record.args().to_string(),
+                    fields.0,
+                ))
+                .map_err(io::Error::other)
         }
     }
 
     impl Output for Recorder {
         fn write(&mut self, line: &Line, _: Instant) -> io::Result<()> {
-            self.0.send(Seen::Fallback(line.text().to_owned())).map_err(io::Error::other)
+            self.0
+                .send(Seen::Fallback(line.text().to_owned()))
+                .map_err(io::Error::other)
         }
     }
 
@@ -153,20 +173,40 @@ mod tests {
 
     fn journal(seen: &mpsc::Sender<Seen>) -> impl Output {
         let connected = seen.clone();
-        Journal::new(move || Ok(Recorder(connected.clone())), Recorder(seen.clone()))
+        Journal::new(
+            move || Ok(Recorder(connected.clone())),
+            Recorder(seen.clone()),
+        )
     }
 
     fn sent(event: impl FnOnce()) -> Seen {
         let (sender, seen) = mpsc::channel();
-        journal(&sender).write(&logged(event), Instant::now()).unwrap();
+        journal(&sender)
+            .write(&logged(event), Instant::now())
+            .unwrap();
         seen.recv().unwrap()
     }
 
     #[test]
     fn structured_fields_travel_beside_the_message() {
-        let seen = sent(|| info!("CRYPTO_METHOD" = "private/x", "CRYPTO_CODE" = 0, port = 80, "done"));
-        let fields = [("CRYPTO_METHOD", "private/x"), ("CRYPTO_CODE", "0")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        assert_eq!(seen, Seen::Journal(log::Level::Debug, "done port=80".to_owned(), fields.to_vec()));
+        let seen = sent(|| {
+            info!(
+                "CRYPTO_METHOD" = "private/x",
+                "CRYPTO_CODE" = 0,
+                port = 80,
+                "done"
+            )
+        });
+        let fields = [("CRYPTO_METHOD", "private/x"), ("CRYPTO_CODE", "0")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(
+            seen,
+            Seen::Journal(
+                log::Level::Debug,
+                "done port=80".to_owned(),
+                fields.to_vec()
+            )
+        );
     }
 
     #[test]
@@ -195,9 +235,14 @@ mod tests {
         let start = Instant::now();
         let after_ms = [0, 1, 999, 1000, 1999, 2000, 2001];
         for ms in after_ms {
-            journal.write(&logged(|| info!("{ms}")), start + Duration::from_millis(ms)).unwrap();
+            journal
+                .write(&logged(|| info!("{ms}")), start + Duration::from_millis(ms))
+                .unwrap();
         }
-        let to_journal: Vec<bool> = seen.try_iter().map(|seen| matches!(seen, Seen::Journal(..))).collect();
+        let to_journal: Vec<bool> = seen
+            .try_iter()
+            .map(|seen| matches!(seen, Seen::Journal(..)))
+            .collect();
         assert_eq!(to_journal, [false, false, false, false, false, true, true]);
         assert_eq!(attempts.load(Ordering::Relaxed), 3);
     }
@@ -207,15 +252,24 @@ mod tests {
         let (sender, seen) = mpsc::channel();
         let refuses = Cell::new(true);
         let connect = move || {
-            let to = if refuses.replace(false) { mpsc::channel().0 } else { sender.clone() };
+            let to = if refuses.replace(false) {
+                mpsc::channel().0
+            } else {
+                sender.clone()
+            };
             Ok(Recorder(to))
         };
         let (fallback, fallen) = mpsc::channel();
         let mut journal = Journal::new(connect, Recorder(fallback));
         let start = Instant::now();
         journal.write(&logged(|| info!("a")), start).unwrap();
-        journal.write(&logged(|| info!("b")), start + RETRY_AFTER).unwrap();
-        assert_eq!(fallen.try_iter().collect::<Vec<_>>(), [Seen::Fallback("a".to_owned())]);
+        journal
+            .write(&logged(|| info!("b")), start + RETRY_AFTER)
+            .unwrap();
+        assert_eq!(
+            fallen.try_iter().collect::<Vec<_>>(),
+            [Seen::Fallback("a".to_owned())]
+        );
         assert_eq!(seen.try_iter().count(), 1);
     }
 }

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use tracing::{Dispatch, Event, Level, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
+use tracing::{
+    Dispatch, Event, Level, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest,
+};
 use tracing_subscriber::{
     Layer, Registry,
     layer::{Context, SubscriberExt},
@@ -37,7 +39,11 @@ pub(super) struct Intake<D> {
 
 impl<D: Destination> Intake<D> {
     pub(super) fn new(level: Level, structure: Structure, destination: D) -> Self {
-        Self { level, structure, destination }
+        Self {
+            level,
+            structure,
+            destination,
+        }
     }
 
     pub(super) fn into_dispatch(self) -> Dispatch {
@@ -54,7 +60,11 @@ impl<D: Destination> Intake<D> {
 
 impl<D: Destination, S: Subscriber> Layer<S> for Intake<D> {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.wants(metadata) { Interest::always() } else { Interest::never() }
+        if self.wants(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
@@ -77,7 +87,9 @@ impl<D: Destination, S: Subscriber> Layer<S> for Intake<D> {
 }
 
 fn is_ours(target: &str) -> bool {
-    target.strip_prefix("crypto_proxy").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    target
+        .strip_prefix("crypto_proxy")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// The layer's end of the queues; when it goes, the writer ends after the last line.
@@ -93,7 +105,11 @@ impl Feed {
 
 impl Destination for Feed {
     fn accept(&self, line: Line) {
-        let lane = if line.target() == RECORD_TARGET { Lane::Records } else { Lane::Others };
+        let lane = if line.target() == RECORD_TARGET {
+            Lane::Records
+        } else {
+            Lane::Others
+        };
         self.queues.push(lane, line);
     }
 }
@@ -120,7 +136,11 @@ mod tests {
             trace!(target: "crypto_proxy", "yes");
             warn!(target: "hyper::proto", "yes");
         });
-        let texts: Vec<_> = captured.lines().iter().map(|line| line.text().to_owned()).collect();
+        let texts: Vec<_> = captured
+            .lines()
+            .iter()
+            .map(|line| line.text().to_owned())
+            .collect();
         assert_eq!(texts, ["yes", "yes target=hyper::proto"]);
     }
 
@@ -146,7 +166,11 @@ mod tests {
             info!(target: "crypto_proxy::recorder", "no");
             warn!("no");
         });
-        let texts: Vec<_> = captured.lines().iter().map(|line| line.text().to_owned()).collect();
+        let texts: Vec<_> = captured
+            .lines()
+            .iter()
+            .map(|line| line.text().to_owned())
+            .collect();
         assert_eq!(texts, ["a record", "a failure"]);
     }
 

@@ -57,7 +57,14 @@ pub(super) enum Shape {
 
 impl Line {
     pub(super) fn new(at: Timestamp, level: Level, target: &'static str) -> Self {
-        Self { at, level, target, text: String::new(), values: String::new(), fields: Vec::new() }
+        Self {
+            at,
+            level,
+            target,
+            text: String::new(),
+            values: String::new(),
+            fields: Vec::new(),
+        }
     }
 
     /// Formats `event`, now, on this thread.
@@ -68,7 +75,10 @@ impl Line {
         if structure == Structure::Keep {
             line.fields.reserve(metadata.fields().len());
         }
-        event.record(&mut Reading { line: &mut line, structure });
+        event.record(&mut Reading {
+            line: &mut line,
+            structure,
+        });
         line
     }
 
@@ -98,7 +108,9 @@ impl Line {
     /// The value of one structured field.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields().find(|(given, _)| *given == name).map(|(_, value)| value)
+        self.fields()
+            .find(|(given, _)| *given == name)
+            .map(|(_, value)| value)
     }
 
     /// The structured fields, and how each value was given.
@@ -133,13 +145,22 @@ impl Line {
         }
     }
 
-    pub(super) fn structured(&mut self, name: &'static str, shape: Shape, value: fmt::Arguments<'_>) {
+    pub(super) fn structured(
+        &mut self,
+        name: &'static str,
+        shape: Shape,
+        value: fmt::Arguments<'_>,
+    ) {
         if self.fields.is_empty() {
             self.values.reserve(256);
         }
         let limit = self.values.len() + VALUE_LIMIT;
         write_clean(&mut self.values, limit, value);
-        self.fields.push(Span { name, end: self.values.len(), shape });
+        self.fields.push(Span {
+            name,
+            end: self.values.len(),
+            shape,
+        });
     }
 }
 
@@ -193,7 +214,11 @@ impl Visit for Reading<'_> {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        let shape = if value.is_finite() { Shape::Bare } else { Shape::Text };
+        let shape = if value.is_finite() {
+            Shape::Bare
+        } else {
+            Shape::Text
+        };
         self.put(field, shape, format_args!("{value}"));
     }
 }
@@ -211,7 +236,9 @@ struct Clean<'a> {
 
 impl fmt::Write for Clean<'_> {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        if self.out.len() + part.len() < self.limit && part.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        if self.out.len() + part.len() < self.limit
+            && part.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        {
             self.out.push_str(part);
         } else {
             part.chars().for_each(|given| self.push(given));

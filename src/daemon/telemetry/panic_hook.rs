@@ -20,9 +20,14 @@ pub fn install_panic_hook() {
 }
 
 fn report(info: &PanicHookInfo<'_>) {
-    let (file, line) = info.location().map_or(("unknown", 0), |place| (place.file(), place.line()));
+    let (file, line) = info
+        .location()
+        .map_or(("unknown", 0), |place| (place.file(), place.line()));
     if tracing::dispatcher::has_been_set() && thread::current().name() != Some(writer::THREAD) {
-        tracing::error!("CRYPTO_EVENT" = "panic", "event=panic location={file}:{line}");
+        tracing::error!(
+            "CRYPTO_EVENT" = "panic",
+            "event=panic location={file}:{line}"
+        );
     } else {
         // Nothing is left to do if stderr is gone as well.
         let _ = writeln!(io::stderr(), "<3>event=panic location={file}:{line}");
@@ -47,7 +52,14 @@ mod tests {
         std::panic::set_hook(previous);
         let lines = captured.lines();
         assert_eq!(lines.len(), 1);
-        assert_eq!((lines[0].text(), lines[0].level()), (place.as_str(), Level::ERROR));
-        assert!(lines[0].fields().all(|(_, value)| !value.contains("canary")));
+        assert_eq!(
+            (lines[0].text(), lines[0].level()),
+            (place.as_str(), Level::ERROR)
+        );
+        assert!(
+            lines[0]
+                .fields()
+                .all(|(_, value)| !value.contains("canary"))
+        );
     }
 }

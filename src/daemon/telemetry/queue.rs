@@ -93,7 +93,12 @@ struct State {
 
 impl Queues {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), state: Mutex::default(), arrived: Condvar::new(), settled: Condvar::new() }
+        Self {
+            capacity: capacity.max(1),
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            settled: Condvar::new(),
+        }
     }
 
     /// Puts `line` in, or counts it as dropped.
@@ -122,20 +127,28 @@ impl Queues {
             if state.closed {
                 return None;
             }
-            state = if state.rested { self.sleep(state) } else { self.rest(state) };
+            state = if state.rested {
+                self.sleep(state)
+            } else {
+                self.rest(state)
+            };
         }
     }
 
     /// Waits a moment, in which nobody needs to wake us; only the end of the queues cuts it short.
     fn rest<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.rested = true;
-        self.arrived.wait_timeout(state, REST).map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state)
+        self.arrived
+            .wait_timeout(state, REST)
+            .map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state)
     }
 
     /// Waits to be woken by the next line.
     fn sleep<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.idle = true;
-        self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner)
+        self.arrived
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends `job`. What was not written counts as dropped.
@@ -162,7 +175,9 @@ impl Queues {
     /// Waits until nothing is left to write, but no longer than `limit`; returns the lines that are lost even so.
     pub(super) fn flush(&self, limit: Duration) -> u64 {
         let state = self.lock();
-        let waited = self.settled.wait_timeout_while(state, limit, |state| !state.is_settled());
+        let waited = self
+            .settled
+            .wait_timeout_while(state, limit, |state| !state.is_settled());
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.waiting() + state.in_flight + state.unsaid.total()
     }
@@ -210,7 +225,10 @@ impl State {
 
     /// Due at once for the first drop, then once in [`NOTICE_EVERY`], and always before the writer rests.
     fn next_confession(&mut self, now: Instant) -> Option<Job> {
-        let due = self.waiting() == 0 || self.said_at.is_none_or(|said| now.duration_since(said) >= NOTICE_EVERY);
+        let due = self.waiting() == 0
+            || self
+                .said_at
+                .is_none_or(|said| now.duration_since(said) >= NOTICE_EVERY);
         if self.failing || !due {
             return None;
         }
@@ -228,7 +246,9 @@ impl State {
             (false, false) => Lane::Records,
         };
         self.served_records_last = lane == Lane::Records;
-        self.lines(lane).pop_front().map(|line| Job::Write(lane, line))
+        self.lines(lane)
+            .pop_front()
+            .map(|line| Job::Write(lane, line))
     }
 
     fn waiting(&self) -> u64 {
@@ -236,6 +256,8 @@ impl State {
     }
 
     fn is_settled(&self) -> bool {
-        self.waiting() == 0 && self.in_flight == 0 && (self.failing || self.unsaid == Dropped::default())
+        self.waiting() == 0
+            && self.in_flight == 0
+            && (self.failing || self.unsaid == Dropped::default())
     }
 }

@@ -46,8 +46,14 @@ fn confession(dropped: Dropped, since: Timestamp) -> Line {
     let Dropped { records, others: _ } = dropped;
     let total = dropped.total();
     let mut line = Line::new(Timestamp::now(), Level::WARN, module_path!());
-    line.message(format_args!("dropped {total} log lines ({records} of them call records) since {since:.3}"));
+    line.message(format_args!(
+        "dropped {total} log lines ({records} of them call records) since {since:.3}"
+    ));
     line.structured("CRYPTO_DROPPED", Shape::Bare, format_args!("{total}"));
-    line.structured("CRYPTO_DROPPED_RECORDS", Shape::Bare, format_args!("{records}"));
+    line.structured(
+        "CRYPTO_DROPPED_RECORDS",
+        Shape::Bare,
+        format_args!("{records}"),
+    );
     line
 }

@@ -43,7 +43,10 @@ const NEXT: &str = "next: `sudo crypto-proxy diagnose`";
 
 /// Writes that a method is refused that was accepted `ago`.
 pub(super) fn write_method(method: &str, report: &CallReport, ago: Duration) {
-    let words = format!("refused for the first time since it was accepted {} s ago; {NEXT}", ago.as_secs());
+    let words = format!(
+        "refused for the first time since it was accepted {} s ago; {NEXT}",
+        ago.as_secs()
+    );
     emit!(Level::WARN, METHOD, "raised", method, report, words);
 }
 
@@ -54,13 +57,24 @@ pub(super) fn write_all(report: &CallReport, calls: u32, methods: usize, last: O
         |last| format!("the last one was accepted {} s ago", last.as_secs()),
     );
     let method = report.method.as_deref().unwrap_or("none");
-    let words = format!("every private call is refused: calls={calls} methods={methods}, and {since}; {NEXT}");
+    let words = format!(
+        "every private call is refused: calls={calls} methods={methods}, and {since}; {NEXT}"
+    );
     emit!(Level::WARN, ALL, "raised", method, report, words);
 }
 
 /// Writes that an alarm is over: a call was accepted again.
-pub(super) fn write_ended(alarm: &str, method: &str, report: &CallReport, streak: Streak, now: Instant) {
+pub(super) fn write_ended(
+    alarm: &str,
+    method: &str,
+    report: &CallReport,
+    streak: Streak,
+    now: Instant,
+) {
     let seconds = now.saturating_duration_since(streak.since).as_secs();
-    let words = format!("accepted again, after {} refused calls in {seconds} s", streak.calls);
+    let words = format!(
+        "accepted again, after {} refused calls in {seconds} s",
+        streak.calls
+    );
     emit!(Level::INFO, alarm, "ended", method, report, words);
 }

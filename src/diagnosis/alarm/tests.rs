@@ -17,13 +17,18 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        Self { alarms: Alarms::default(), now: Instant::now(), lines: Lines::listen() }
+        Self {
+            alarms: Alarms::default(),
+            now: Instant::now(),
+            lines: Lines::listen(),
+        }
     }
 
     fn call(&mut self, method: &str, code: i64) -> &mut Self {
         self.now += Duration::from_secs(1);
         let status = if code == 0 { 200 } else { 401 };
-        self.alarms.read(&answer(method, status, Some(code)), self.now);
+        self.alarms
+            .read(&answer(method, status, Some(code)), self.now);
         self
     }
 
@@ -31,10 +36,22 @@ impl Story {
     fn told(&self) -> Vec<String> {
         let lines = self.lines.take();
         let short = |line: &String| {
-            let word = |name: &str| line.split(name).nth(1).unwrap().split(' ').next().unwrap().to_owned();
+            let word = |name: &str| {
+                line.split(name)
+                    .nth(1)
+                    .unwrap()
+                    .split(' ')
+                    .next()
+                    .unwrap()
+                    .to_owned()
+            };
             let (level, state) = (line.split(' ').next().unwrap(), word("state="));
             let sign = if state == "raised" { '+' } else { '-' };
-            format!("{level} {sign}{} {}", word("alarm="), word("method=").trim_start_matches("private/"))
+            format!(
+                "{level} {sign}{} {}",
+                word("alarm="),
+                word("method=").trim_start_matches("private/")
+            )
         };
         lines.iter().map(short).collect()
     }
@@ -76,7 +93,13 @@ fn when_every_private_call_is_refused_that_is_one_more_line_and_one_acceptance_e
     assert_eq!(story.told(), begun);
     assert!(story.alarms.standing.all_refused());
     story.call(ORDERS, 0);
-    assert_eq!(story.told(), ["INFO -method_refused get-open-orders", "INFO -all_refused get-open-orders"]);
+    assert_eq!(
+        story.told(),
+        [
+            "INFO -method_refused get-open-orders",
+            "INFO -all_refused get-open-orders"
+        ]
+    );
     assert!(!story.alarms.standing.all_refused());
     story.call(BALANCE, 0);
     assert_eq!(story.told(), ["INFO -method_refused user-balance"]);
@@ -86,7 +109,10 @@ fn when_every_private_call_is_refused_that_is_one_more_line_and_one_acceptance_e
 fn a_pair_that_never_worked_is_told_after_two_methods_or_three_calls() {
     let mut story = Story::new();
     story.call(BALANCE, 40101);
-    assert!(story.told().is_empty(), "one refusal of one method is its hint's matter");
+    assert!(
+        story.told().is_empty(),
+        "one refusal of one method is its hint's matter"
+    );
     story.call(ORDERS, 40103).call(CREATE, 40101);
     assert_eq!(story.told(), ["WARN +all_refused get-open-orders"]);
     let mut story = Story::new();
@@ -101,7 +127,11 @@ fn methods_that_never_worked_raise_nothing_beside_one_that_does() {
     let mut story = Story::new();
     story.call(BALANCE, 0);
     for _ in 0..4 {
-        story.call(ORDERS, 40101).call(CREATE, 40101).call(ORDERS, 40101).call(BALANCE, 0);
+        story
+            .call(ORDERS, 40101)
+            .call(CREATE, 40101)
+            .call(ORDERS, 40101)
+            .call(BALANCE, 0);
     }
     assert!(story.told().is_empty());
 }
@@ -111,7 +141,10 @@ fn budgets_maintenance_and_what_never_reached_the_exchange_raise_nothing() {
     let mut story = Story::new();
     story.call(BALANCE, 0).call(ORDERS, 0);
     for _ in 0..4 {
-        story.call(BALANCE, 42901).call(ORDERS, 9_010_001).call("private/made-up-by-a-caller", 40101);
+        story
+            .call(BALANCE, 42901)
+            .call(ORDERS, 9_010_001)
+            .call("private/made-up-by-a-caller", 40101);
         let mut lost = answer(BALANCE, 502, None);
         lost.outcome = crate::gateway::outcome::Outcome::NotSent;
         story.alarms.read(&lost, story.now);
@@ -122,7 +155,10 @@ fn budgets_maintenance_and_what_never_reached_the_exchange_raise_nothing() {
     }
     assert_eq!(
         story.told(),
-        ["WARN +method_refused user-balance", "WARN +all_refused user-balance"],
+        [
+            "WARN +method_refused user-balance",
+            "WARN +all_refused user-balance"
+        ],
         "a page before it does"
     );
 }
@@ -132,7 +168,10 @@ fn another_pair_begins_anew() {
     let mut story = Story::new();
     story.call(BALANCE, 0).call(BALANCE, 40101);
     assert_eq!(story.told().len(), 1);
-    let other = CallReport { key_fingerprint: "00000000".into(), ..answer(BALANCE, 401, Some(40101)) };
+    let other = CallReport {
+        key_fingerprint: "00000000".into(),
+        ..answer(BALANCE, 401, Some(40101))
+    };
     story.alarms.read(&other, story.now);
     assert!(story.told().is_empty() && story.alarms.standing.refused_methods().is_empty());
 }

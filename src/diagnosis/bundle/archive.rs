@@ -22,7 +22,11 @@ pub(super) fn tar(folder: &str, files: &[File], mtime_s: u64) -> io::Result<Vec<
         header.set_size(size as u64);
         header
     };
-    builder.append_data(&mut header(EntryType::Directory, 0o700, 0), format!("{folder}/"), io::empty())?;
+    builder.append_data(
+        &mut header(EntryType::Directory, 0o700, 0),
+        format!("{folder}/"),
+        io::empty(),
+    )?;
     for File { name, text, .. } in files {
         let mut header = header(EntryType::Regular, 0o600, text.len());
         builder.append_data(&mut header, format!("{folder}/{name}"), text.as_bytes())?;

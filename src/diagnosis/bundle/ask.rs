@@ -14,10 +14,16 @@ use crate::diagnosis::{
 pub(super) fn title(report: &Report<'_>, record: &Record) -> String {
     match report.ranking.conclusion {
         Conclusion::Unreachable => "The API cannot be reached from here".to_owned(),
-        Conclusion::Unusable => "No calls can be made from here: the configuration is not usable".to_owned(),
+        Conclusion::Unusable => {
+            "No calls can be made from here: the configuration is not usable".to_owned()
+        }
         Conclusion::Trouble => match first_refusal(report.findings) {
             Some((probe, answer)) => {
-                format!("Private API calls are refused: {}, {}", probe.method().unwrap_or_default(), answer.describe())
+                format!(
+                    "Private API calls are refused: {}, {}",
+                    probe.method().unwrap_or_default(),
+                    answer.describe()
+                )
             }
             None => "API calls fail".to_owned(),
         },
@@ -40,8 +46,14 @@ pub(super) fn questions(report: &Report<'_>, record: &Record) -> Vec<String> {
 }
 
 fn unreachable(findings: &Findings) -> Vec<String> {
-    let host = findings.target.as_ref().map_or("the API", |target| target.host.as_str());
-    let from = findings.outbound(Probe::Outbound).map(|address| format!(" from {address}")).unwrap_or_default();
+    let host = findings
+        .target
+        .as_ref()
+        .map_or("the API", |target| target.host.as_str());
+    let from = findings
+        .outbound(Probe::Outbound)
+        .map(|address| format!(" from {address}"))
+        .unwrap_or_default();
     vec![format!(
         "Can {host} be reached{from}? Is that address, its network or its region blocked, or was there an outage at the \
          time above?"
@@ -50,9 +62,14 @@ fn unreachable(findings: &Findings) -> Vec<String> {
 
 fn refusals(findings: &Findings) -> Vec<String> {
     let mut asked = Vec::new();
-    let private: Vec<(Probe, Answer)> = answers(findings).filter(|(probe, _)| *probe >= Probe::Balance).collect();
+    let private: Vec<(Probe, Answer)> = answers(findings)
+        .filter(|(probe, _)| *probe >= Probe::Balance)
+        .collect();
     let named = |wanted: &dyn Fn(&Answer) -> bool| {
-        let methods = private.iter().filter(|(_, answer)| wanted(answer)).filter_map(|(probe, _)| probe.method());
+        let methods = private
+            .iter()
+            .filter(|(_, answer)| wanted(answer))
+            .filter_map(|(probe, _)| probe.method());
         methods.collect::<Vec<_>>().join(", ")
     };
     let refused = named(&|answer| answer.objection().is_some_and(Kind::is_refusal));
@@ -74,18 +91,30 @@ fn refusals(findings: &Findings) -> Vec<String> {
         );
     }
     if !refused.is_empty() && !accepted.is_empty() {
-        asked.push(format!("Which permission does {refused} need that {accepted} does not?"));
+        asked.push(format!(
+            "Which permission does {refused} need that {accepted} does not?"
+        ));
     }
-    if private.iter().any(|(_, answer)| answer.objection() == Some(Kind::Nonce)) {
+    if private
+        .iter()
+        .any(|(_, answer)| answer.objection() == Some(Kind::Nonce))
+    {
         asked.push(
             "Which time did your side compare the nonce with? Our measurement of the difference is above.".into(),
         );
     }
-    if answers(findings).any(|(_, answer)| !answer.is_json || answer.objection() == Some(Kind::Edge)) {
-        asked.push("Which system of yours answered without a code of the API, and by which rule?".to_owned());
+    if answers(findings)
+        .any(|(_, answer)| !answer.is_json || answer.objection() == Some(Kind::Edge))
+    {
+        asked.push(
+            "Which system of yours answered without a code of the API, and by which rule?"
+                .to_owned(),
+        );
     }
     if asked.is_empty() {
-        asked.push("What do you see on your side of the calls in the table, at the time above?".to_owned());
+        asked.push(
+            "What do you see on your side of the calls in the table, at the time above?".to_owned(),
+        );
     }
     asked
 }
@@ -100,12 +129,18 @@ fn past(record: &Record) -> Vec<String> {
 }
 
 fn still_bad(record: &Record) -> impl Iterator<Item = &crate::diagnosis::history::Break> {
-    record.kept.iter().flat_map(|kept| &kept.breaks).filter(|broken| broken.recovered.is_none())
+    record
+        .kept
+        .iter()
+        .flat_map(|kept| &kept.breaks)
+        .filter(|broken| broken.recovered.is_none())
 }
 
 fn answers(findings: &Findings) -> impl Iterator<Item = (Probe, Answer)> {
     findings.list.iter().filter_map(|finding| {
-        let Seen::Answered(answer) = finding.seen else { return None };
+        let Seen::Answered(answer) = finding.seen else {
+            return None;
+        };
         Some((finding.probe, answer))
     })
 }

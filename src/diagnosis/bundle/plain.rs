@@ -13,7 +13,9 @@ pub(super) fn line(text: &str) -> String {
 
 /// Several lines.
 pub(super) fn lines(text: &str) -> String {
-    text.chars().filter(|char| *char == '\n' || !is_unprintable(*char)).collect()
+    text.chars()
+        .filter(|char| *char == '\n' || !is_unprintable(*char))
+        .collect()
 }
 
 /// Every text in a value.
@@ -21,9 +23,12 @@ pub(super) fn value(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(line(&text)),
         Value::Array(items) => Value::Array(items.into_iter().map(self::value).collect()),
-        Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(key, field)| (line(&key), self::value(field))).collect())
-        }
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(key, field)| (line(&key), self::value(field)))
+                .collect(),
+        ),
         Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
@@ -70,7 +75,10 @@ mod tests {
         let hostile = "a\u{1b}[31mb\r\u{7}\u{202e}c\u{200b}\u{85}\u{feff}";
         assert_eq!(line(hostile), "a[31mbc");
         assert_eq!(lines("a\n\tb\r\n"), "a\nb\n");
-        assert_eq!(value(json!({ "k": ["\u{1b}x", 1, null] })), json!({ "k": ["x", 1, null] }));
+        assert_eq!(
+            value(json!({ "k": ["\u{1b}x", 1, null] })),
+            json!({ "k": ["x", 1, null] })
+        );
     }
 
     #[test]
@@ -80,6 +88,12 @@ mod tests {
 
     #[test]
     fn times_are_utc() {
-        assert_eq!((time(1000), compact_time(1000)), ("1970-01-01 00:00:01".to_owned(), "19700101T000001Z".to_owned()));
+        assert_eq!(
+            (time(1000), compact_time(1000)),
+            (
+                "1970-01-01 00:00:01".to_owned(),
+                "19700101T000001Z".to_owned()
+            )
+        );
     }
 }

@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use crate::{
     diagnosis::{
         causes::Past,
-        history::{Break, ChangeRow, Filter, Hour, Mark, Marks, Pair, Problem, Questions, Refused, breaks, time},
+        history::{
+            Break, ChangeRow, Filter, Hour, Mark, Marks, Pair, Problem, Questions, Refused, breaks,
+            time,
+        },
     },
     exchange::methods,
 };
@@ -70,13 +73,18 @@ impl Record {
     #[must_use]
     pub fn read(file: &Path, now_ms: u64) -> Self {
         let kept = Questions::open(file).and_then(|questions| Kept::ask(&questions, now_ms));
-        Self { file: file.display().to_string(), kept: kept.map_err(|problem| problem.to_string()) }
+        Self {
+            file: file.display().to_string(),
+            kept: kept.map_err(|problem| problem.to_string()),
+        }
     }
 
     /// All of it.
     pub(super) fn json(&self, now_ms: u64, names: CallerNames) -> Value {
         match &self.kept {
-            Ok(kept) => json!({ "file": self.file, "read": true, "history": kept.json(now_ms, names) }),
+            Ok(kept) => {
+                json!({ "file": self.file, "read": true, "history": kept.json(now_ms, names) })
+            }
             Err(why) => json!({ "file": self.file, "read": false, "why": why }),
         }
     }
@@ -84,8 +92,14 @@ impl Record {
 
 impl Kept {
     fn ask(questions: &Questions, now_ms: u64) -> Result<Self, Problem> {
-        let lately = Filter { since_ms: Some(now_ms.saturating_sub(COUNTED_MS)), ..Filter::default() };
-        let newest = Filter { limit: Some(MAX_CHANGES), ..Filter::default() };
+        let lately = Filter {
+            since_ms: Some(now_ms.saturating_sub(COUNTED_MS)),
+            ..Filter::default()
+        };
+        let newest = Filter {
+            limit: Some(MAX_CHANGES),
+            ..Filter::default()
+        };
         let mut changes = questions.changes(&newest)?;
         changes.iter_mut().for_each(hide_unknown);
         let mut marks = questions.marks()?;
@@ -109,8 +123,11 @@ impl Kept {
     }
 
     fn json(&self, now_ms: u64, names: CallerNames) -> Value {
-        let callers: Vec<_> =
-            self.callers.iter().map(|(name, calls)| json!({ "name": name, "calls": calls })).collect();
+        let callers: Vec<_> = self
+            .callers
+            .iter()
+            .map(|(name, calls)| json!({ "name": name, "calls": calls }))
+            .collect();
         json!({
             "begins": self.begins_ms.map(time),
             "counted_since": time(now_ms.saturating_sub(COUNTED_MS)),
@@ -130,7 +147,12 @@ impl Kept {
 #[must_use]
 pub fn without_unknown_methods(mut past: Past) -> Past {
     past.methods.retain(|of| is_known(&of.method));
-    for event in past.last_good.iter_mut().chain(&mut past.first_bad).filter(|event| !is_known(&event.method)) {
+    for event in past
+        .last_good
+        .iter_mut()
+        .chain(&mut past.first_bad)
+        .filter(|event| !is_known(&event.method))
+    {
         UNKNOWN.clone_into(&mut event.method);
     }
     past
@@ -151,10 +173,20 @@ fn hide_unknown(change: &mut ChangeRow) {
 fn merged(hours: Vec<Hour>) -> Vec<Hour> {
     let mut kept: Vec<Hour> = Vec::new();
     for mut hour in hours {
-        hour.method = hour.method.map(|method| if is_known(&method) { method } else { UNKNOWN.to_owned() });
-        let of_this_hour = kept.iter_mut().rev().take_while(|known| known.ms == hour.ms);
-        let mut alike = of_this_hour
-            .filter(|known| known.method == hour.method && known.outcome == hour.outcome && known.code == hour.code);
+        hour.method = hour.method.map(|method| {
+            if is_known(&method) {
+                method
+            } else {
+                UNKNOWN.to_owned()
+            }
+        });
+        let of_this_hour = kept
+            .iter_mut()
+            .rev()
+            .take_while(|known| known.ms == hour.ms);
+        let mut alike = of_this_hour.filter(|known| {
+            known.method == hour.method && known.outcome == hour.outcome && known.code == hour.code
+        });
         match alike.next() {
             Some(known) => known.calls += hour.calls,
             None => kept.push(hour),
@@ -166,10 +198,24 @@ fn merged(hours: Vec<Hour>) -> Vec<Hour> {
 /// Minutes to hours: a flood of refusals fills every minute.
 fn hourly(minutes: Vec<Refused>) -> Vec<Refused> {
     let mut hours: BTreeMap<(u64, String), u64> = BTreeMap::new();
-    for Refused { minute_ms, why, count } in minutes {
-        *hours.entry((minute_ms / HOUR_MS * HOUR_MS, why)).or_default() += count;
+    for Refused {
+        minute_ms,
+        why,
+        count,
+    } in minutes
+    {
+        *hours
+            .entry((minute_ms / HOUR_MS * HOUR_MS, why))
+            .or_default() += count;
     }
-    hours.into_iter().map(|((minute_ms, why), count)| Refused { minute_ms, why, count }).collect()
+    hours
+        .into_iter()
+        .map(|((minute_ms, why), count)| Refused {
+            minute_ms,
+            why,
+            count,
+        })
+        .collect()
 }
 
 fn change_json(row: &ChangeRow) -> Value {
@@ -228,7 +274,11 @@ mod tests {
 
     #[test]
     fn refusals_are_summed_by_the_hour() {
-        let refused = |minute_ms, count| Refused { minute_ms, why: "token".into(), count };
+        let refused = |minute_ms, count| Refused {
+            minute_ms,
+            why: "token".into(),
+            count,
+        };
         let hours = hourly(vec![refused(0, 1), refused(60_000, 2), refused(HOUR_MS, 4)]);
         assert_eq!(hours, [refused(0, 3), refused(HOUR_MS, 4)]);
     }
@@ -242,7 +292,10 @@ mod tests {
             code: None,
             calls,
         };
-        let hours = merged(vec![hour("private/an-invented-one", 1), hour("private/an-invented-two", 2)]);
+        let hours = merged(vec![
+            hour("private/an-invented-one", 1),
+            hour("private/an-invented-two", 2),
+        ]);
         assert_eq!(hours, [hour(UNKNOWN, 3)]);
     }
 }

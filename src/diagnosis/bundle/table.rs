@@ -25,7 +25,11 @@ mod tests {
     #[test]
     fn a_row_is_a_line_whatever_its_cells_hold() {
         let mut page = String::new();
-        write(&mut page, ["a", "b"], &[["1\n2".to_owned(), "x|y".to_owned()]]);
+        write(
+            &mut page,
+            ["a", "b"],
+            &[["1\n2".to_owned(), "x|y".to_owned()]],
+        );
         assert_eq!(page, "| a | b |\n| --- | --- |\n| 12 | x\\|y |\n\n");
     }
 }

@@ -180,7 +180,13 @@ impl<'a> Place<'a> {
     /// A place of which the method is known, and the rest is as documented.
     #[must_use]
     pub const fn of_method(method: &'a str) -> Self {
-        Self { address: None, listed: false, method, host: PRODUCTION, source: "/etc/crypto.env" }
+        Self {
+            address: None,
+            listed: false,
+            method,
+            host: PRODUCTION,
+            source: "/etc/crypto.env",
+        }
     }
 }
 
@@ -189,7 +195,8 @@ const PRODUCTION: &str = "api.crypto.com";
 const UAT: &str = "uat-api.3ona.co";
 
 /// Said in the place of an address that is not known.
-const ADDRESS_UNKNOWN: &str = "the address that `curl -4 https://checkip.amazonaws.com` shows on this host";
+const ADDRESS_UNKNOWN: &str =
+    "the address that `curl -4 https://checkip.amazonaws.com` shows on this host";
 
 /// Said in the place of "add it" where the operator says that it is there: then it may be there in another form.
 const ADDED_ALREADY: &str = "exchange dashboard > API keys > edit > IP whitelist: CRYPTO_EXPECTED_IP names {address}; \
@@ -201,13 +208,22 @@ impl Cause {
     #[must_use]
     pub fn next_step(self, place: &Place<'_>) -> String {
         let of_address = matches!(self, Self::IpNotListed | Self::IpDrift);
-        let next = if of_address && place.listed { ADDED_ALREADY } else { self.next() };
-        let address = place.address.map_or_else(|| ADDRESS_UNKNOWN.to_owned(), |address| address.to_string());
-        let step = next.replace("{address}", &address).replace("{method}", place.method);
+        let next = if of_address && place.listed {
+            ADDED_ALREADY
+        } else {
+            self.next()
+        };
+        let address = place
+            .address
+            .map_or_else(|| ADDRESS_UNKNOWN.to_owned(), |address| address.to_string());
+        let step = next
+            .replace("{address}", &address)
+            .replace("{method}", place.method);
         // A daemon that is meant for UAT is never sent to production.
         let documented = if place.host == UAT { UAT } else { PRODUCTION };
         let step = step.replace("{documented}", documented);
-        step.replace("{host}", place.host).replace("{source}", place.source)
+        step.replace("{host}", place.host)
+            .replace("{source}", place.source)
     }
 
     /// Where the operator's manual explains it.
@@ -235,17 +251,39 @@ mod tests {
         assert_eq!(codes.len(), Cause::ALL.len());
         let place = Place::of_method("private/user-balance");
         for cause in Cause::ALL.iter().copied() {
-            assert!(cause.code().strip_prefix("CP-").is_some_and(|rest| !rest.is_empty()));
-            assert!(cause.code().bytes().all(|byte| byte.is_ascii_uppercase() || b"-6".contains(&byte)), "{cause}");
+            assert!(
+                cause
+                    .code()
+                    .strip_prefix("CP-")
+                    .is_some_and(|rest| !rest.is_empty())
+            );
+            assert!(
+                cause
+                    .code()
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || b"-6".contains(&byte)),
+                "{cause}"
+            );
             let (sentence, next) = (cause.sentence(), cause.next_step(&place));
-            assert!(!sentence.ends_with('.') && !sentence.contains('\n') && sentence.len() > 10, "{cause}");
-            assert!(!next.contains(['{', '\n']) && (next.contains('`') || next.contains(' ')), "{cause}: {next}");
+            assert!(
+                !sentence.ends_with('.') && !sentence.contains('\n') && sentence.len() > 10,
+                "{cause}"
+            );
+            assert!(
+                !next.contains(['{', '\n']) && (next.contains('`') || next.contains(' ')),
+                "{cause}: {next}"
+            );
         }
     }
 
     #[test]
     fn the_next_step_names_the_address_or_how_to_find_it() {
-        let step = |address| Cause::IpNotListed.next_step(&Place { address, ..Place::of_method("private/x") });
+        let step = |address| {
+            Cause::IpNotListed.next_step(&Place {
+                address,
+                ..Place::of_method("private/x")
+            })
+        };
         assert!(step(Some([8, 8, 4, 4].into())).contains("add exactly 8.8.4.4,"));
         assert!(step(None).contains("checkip.amazonaws.com"));
     }
@@ -257,24 +295,43 @@ mod tests {
             ("api.crypto.com", "=https://api.crypto.com/exchange/v1,"),
             ("replay.example", "=https://api.crypto.com/exchange/v1,"),
         ] {
-            let place = Place { host, ..Place::of_method("private/x") };
+            let place = Place {
+                host,
+                ..Place::of_method("private/x")
+            };
             assert!(Cause::WrongBase.next_step(&place).contains(base), "{host}");
             let asked = format!("https://{host}/exchange/v1/public/get-instruments");
-            assert!(Cause::EdgeBlocked.next_step(&place).contains(&asked), "{host}");
+            assert!(
+                Cause::EdgeBlocked.next_step(&place).contains(&asked),
+                "{host}"
+            );
         }
     }
 
     #[test]
     fn an_address_that_is_said_to_be_listed_is_to_be_compared_and_not_added_again() {
-        let place = Place { address: Some([8, 8, 4, 4].into()), listed: true, ..Place::of_method("private/x") };
+        let place = Place {
+            address: Some([8, 8, 4, 4].into()),
+            listed: true,
+            ..Place::of_method("private/x")
+        };
         for cause in [Cause::IpNotListed, Cause::IpDrift] {
             let step = cause.next_step(&place);
             assert!(
-                ["8.8.4.4", "exactly so", "30 s to 5 min", "console"].iter().all(|part| step.contains(part)),
+                ["8.8.4.4", "exactly so", "30 s to 5 min", "console"]
+                    .iter()
+                    .all(|part| step.contains(part)),
                 "{step}"
             );
-            assert!(!step.contains("add exactly") && !step.contains('{'), "{step}");
+            assert!(
+                !step.contains("add exactly") && !step.contains('{'),
+                "{step}"
+            );
         }
-        assert!(Cause::KeyMismatch.next_step(&place).contains("create a new one"));
+        assert!(
+            Cause::KeyMismatch
+                .next_step(&place)
+                .contains("create a new one")
+        );
     }
 }

@@ -41,11 +41,21 @@ pub(super) struct Claim {
 impl Claim {
     pub(super) const fn new(cause: Cause, symptom: Symptom, likelihood: Likelihood) -> Self {
         let standing = Standing::Stands(likelihood);
-        Self { cause, symptom, standing, pro: Vec::new(), con: Vec::new(), method: None }
+        Self {
+            cause,
+            symptom,
+            standing,
+            pro: Vec::new(),
+            con: Vec::new(),
+            method: None,
+        }
     }
 
     pub(super) fn ruled_out(cause: Cause, symptom: Symptom, by: impl Into<String>) -> Self {
-        Self { standing: Standing::RuledOut(by.into()), ..Self::new(cause, symptom, Likelihood::Possible) }
+        Self {
+            standing: Standing::RuledOut(by.into()),
+            ..Self::new(cause, symptom, Likelihood::Possible)
+        }
     }
 
     pub(super) fn pro(mut self, evidence: impl Into<String>) -> Self {
@@ -92,7 +102,9 @@ impl Claim {
             self.method = other.method.or(self.method.take());
         }
         let new = |known: &[String], more: Vec<String>| -> Vec<String> {
-            more.into_iter().filter(|evidence| !known.contains(evidence)).collect()
+            more.into_iter()
+                .filter(|evidence| !known.contains(evidence))
+                .collect()
         };
         self.pro.extend(new(&self.pro, other.pro));
         self.con.extend(new(&self.con, other.con));

@@ -32,7 +32,9 @@ impl Kind {
     #[must_use]
     pub fn of(report: &CallReport) -> Option<Self> {
         let reached = matches!(report.outcome, Outcome::Answered | Outcome::Unknown);
-        reached.then(|| Self::of_answer(report.status, report.code)).flatten()
+        reached
+            .then(|| Self::of_answer(report.status, report.code))
+            .flatten()
     }
 
     /// What an answer objects to, if it is something to be explained.
@@ -56,7 +58,10 @@ impl Kind {
     /// Whether an answer shows that the exchange took the call as authentic and permitted, whatever it then said.
     #[must_use]
     pub fn is_acceptance(code: Option<i64>) -> bool {
-        matches!(code.and_then(category), Some(Category::Ok | Category::Business))
+        matches!(
+            code.and_then(category),
+            Some(Category::Ok | Category::Business)
+        )
     }
 
     /// Whether another address than assumed would explain it.

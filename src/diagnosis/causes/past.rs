@@ -56,7 +56,10 @@ impl What {
     /// Whether calls before it say nothing about calls after it: another pair, another way out, another exchange.
     #[must_use]
     pub const fn is_a_new_beginning(&self) -> bool {
-        matches!(self, Self::Key | Self::Secret | Self::Pair | Self::Address { .. } | Self::Base)
+        matches!(
+            self,
+            Self::Key | Self::Secret | Self::Pair | Self::Address { .. } | Self::Base
+        )
     }
 
     /// In words.
@@ -108,7 +111,8 @@ impl MethodPast {
     #[must_use]
     pub fn objection(&self) -> Option<Kind> {
         // Of a code that says nothing by itself the status would decide: it is no status.
-        self.last_code.and_then(|code| Kind::of_answer(0, Some(code)))
+        self.last_code
+            .and_then(|code| Kind::of_answer(0, Some(code)))
     }
 }
 
@@ -127,8 +131,12 @@ pub enum Told {
 
 impl Told {
     /// Everything that can be said.
-    pub const ALL: [Self; 4] =
-        [Self::OnlyFlaggedOrders, Self::OnlyMarginOrders, Self::InventedHeaders, Self::FailsElsewhere];
+    pub const ALL: [Self; 4] = [
+        Self::OnlyFlaggedOrders,
+        Self::OnlyMarginOrders,
+        Self::InventedHeaders,
+        Self::FailsElsewhere,
+    ];
 
     /// The word for it, on the command line and in a query.
     #[must_use]
@@ -187,12 +195,17 @@ impl Past {
     /// How the pair in use came about, where that is known and no call was accepted with it.
     #[must_use]
     pub fn unproven(&self) -> Option<Origin> {
-        self.pair.as_ref().map(|pair| pair.origin).filter(|origin| *origin != Origin::Proven)
+        self.pair
+            .as_ref()
+            .map(|pair| pair.origin)
+            .filter(|origin| *origin != Origin::Proven)
     }
 
     /// The last accepted call with the pair as it is.
     #[must_use]
     pub fn good_with_this_pair(&self) -> Option<&Event> {
-        self.last_good.as_ref().filter(|_| self.unproven().is_none())
+        self.last_good
+            .as_ref()
+            .filter(|_| self.unproven().is_none())
     }
 }

@@ -34,12 +34,25 @@ pub(super) fn agree(answers: &[IpAddr]) -> Reading {
     for answer in answers {
         *voices.entry(*answer).or_default() += 1;
     }
-    let Some(most) = voices.values().copied().max() else { return Reading::Silence };
-    let leaders: Vec<IpAddr> = voices.iter().filter(|(_, count)| **count == most).map(|(found, _)| *found).collect();
+    let Some(most) = voices.values().copied().max() else {
+        return Reading::Silence;
+    };
+    let leaders: Vec<IpAddr> = voices
+        .iter()
+        .filter(|(_, count)| **count == most)
+        .map(|(found, _)| *found)
+        .collect();
     match *leaders.as_slice() {
         [address] if most >= ENOUGH => {
-            let others = voices.into_keys().filter(|other| *other != address).collect();
-            Reading::Confirmed { address, voices: most, others }
+            let others = voices
+                .into_keys()
+                .filter(|other| *other != address)
+                .collect();
+            Reading::Confirmed {
+                address,
+                voices: most,
+                others,
+            }
         }
         [address] => Reading::Unconfirmed(address),
         _ => Reading::Disagreement(voices.into_keys().collect()),
@@ -61,7 +74,14 @@ mod tests {
     #[test]
     fn two_voices_confirm_and_one_does_not() {
         let address = "8.8.4.4".parse().unwrap();
-        assert_eq!(of(&["8.8.4.4", "8.8.4.4"]), Reading::Confirmed { address, voices: 2, others: vec![] });
+        assert_eq!(
+            of(&["8.8.4.4", "8.8.4.4"]),
+            Reading::Confirmed {
+                address,
+                voices: 2,
+                others: vec![]
+            }
+        );
         assert_eq!(of(&["8.8.4.4"]), Reading::Unconfirmed(address));
         assert_eq!(of(&[]), Reading::Silence);
     }
@@ -70,13 +90,26 @@ mod tests {
     fn a_majority_confirms_against_a_dissenter() {
         let address = "8.8.4.4".parse().unwrap();
         let others = ips(&["1.1.1.1"]);
-        assert_eq!(of(&["8.8.4.4", "1.1.1.1", "8.8.4.4"]), Reading::Confirmed { address, voices: 2, others });
+        assert_eq!(
+            of(&["8.8.4.4", "1.1.1.1", "8.8.4.4"]),
+            Reading::Confirmed {
+                address,
+                voices: 2,
+                others
+            }
+        );
     }
 
     #[test]
     fn as_many_voices_for_another_address_confirm_nothing() {
-        assert_eq!(of(&["8.8.4.4", "1.1.1.1"]), Reading::Disagreement(ips(&["1.1.1.1", "8.8.4.4"])));
+        assert_eq!(
+            of(&["8.8.4.4", "1.1.1.1"]),
+            Reading::Disagreement(ips(&["1.1.1.1", "8.8.4.4"]))
+        );
         let split = of(&["8.8.4.4", "1.1.1.1", "8.8.4.4", "1.1.1.1", "9.9.9.9"]);
-        assert_eq!(split, Reading::Disagreement(ips(&["1.1.1.1", "8.8.4.4", "9.9.9.9"])));
+        assert_eq!(
+            split,
+            Reading::Disagreement(ips(&["1.1.1.1", "8.8.4.4", "9.9.9.9"]))
+        );
     }
 }

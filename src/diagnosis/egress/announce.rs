@@ -23,7 +23,10 @@ pub(super) struct Announcer {
 impl Announcer {
     /// Takes a measurement into the cells, and says what changed by it.
     pub(super) fn take(&mut self, reading: Reading, observed: &Observed) {
-        if let Reading::Confirmed { address, voices, .. } = reading {
+        if let Reading::Confirmed {
+            address, voices, ..
+        } = reading
+        {
             let known = observed.outbound().is_some();
             let before = observed.note_outbound(address);
             if before.is_some() || !known {
@@ -56,11 +59,18 @@ impl Announcer {
 fn left_open(reading: &Reading) -> Option<String> {
     Some(match reading {
         Reading::Confirmed { others, .. } if others.is_empty() => return None,
-        Reading::Confirmed { address, others, .. } => {
-            format!("confirmed={address}, but other services name {}", join(others))
+        Reading::Confirmed {
+            address, others, ..
+        } => {
+            format!(
+                "confirmed={address}, but other services name {}",
+                join(others)
+            )
         }
         Reading::Unconfirmed(address) => {
-            format!("unconfirmed={address}: one service alone names it; compare with your provider's console")
+            format!(
+                "unconfirmed={address}: one service alone names it; compare with your provider's console"
+            )
         }
         Reading::Disagreement(all) => {
             format!(

@@ -36,7 +36,11 @@ pub(super) enum NoAnswer {
 
 /// Asks a service.
 pub(super) async fn ask(client: &reqwest::Client, service: &Url) -> Result<IpAddr, NoAnswer> {
-    let mut response = client.get(service.clone()).send().await.map_err(|_| NoAnswer::NotReached)?;
+    let mut response = client
+        .get(service.clone())
+        .send()
+        .await
+        .map_err(|_| NoAnswer::NotReached)?;
     if response.status() != StatusCode::OK {
         return Err(NoAnswer::Status(response.status().as_u16()));
     }
@@ -67,16 +71,30 @@ mod tests {
 
     #[test]
     fn one_address_between_white_space_is_an_answer() {
-        for (text, address) in
-            [("8.8.4.4\n", "8.8.4.4"), (" 2606:4700::1 \r\n", "2606:4700::1"), ("::ffff:8.8.4.4", "8.8.4.4")]
-        {
-            assert_eq!(read(text.as_bytes()), Ok(address.parse().unwrap()), "{text:?}");
+        for (text, address) in [
+            ("8.8.4.4\n", "8.8.4.4"),
+            (" 2606:4700::1 \r\n", "2606:4700::1"),
+            ("::ffff:8.8.4.4", "8.8.4.4"),
+        ] {
+            assert_eq!(
+                read(text.as_bytes()),
+                Ok(address.parse().unwrap()),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn anything_else_is_none() {
-        for text in ["", "8.8.4.4 1.1.1.1", "8.8.4.4:443", "8.8.4", "<html>8.8.4.4</html>", "8.8.4.4/32", "08.8.4.4"] {
+        for text in [
+            "",
+            "8.8.4.4 1.1.1.1",
+            "8.8.4.4:443",
+            "8.8.4",
+            "<html>8.8.4.4</html>",
+            "8.8.4.4/32",
+            "08.8.4.4",
+        ] {
             assert_eq!(read(text.as_bytes()), Err(NoAnswer::NoAddress), "{text:?}");
         }
         assert_eq!(read(b"\xff\xfe8.8.4.4"), Err(NoAnswer::NoAddress));

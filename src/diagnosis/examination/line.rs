@@ -37,11 +37,18 @@ pub(super) fn write(asker: &Asker, diagnosis: &Diagnosis) {
     let (findings, ranking) = (&diagnosis.findings, &diagnosis.ranking);
     let first = ranking.causes.first();
     let cause = first.map(|first| first.cause.code());
-    let likelihood = first.and_then(|first| first.likelihood()).map(|likelihood| likelihood.to_string());
+    let likelihood = first
+        .and_then(|first| first.likelihood())
+        .map(|likelihood| likelihood.to_string());
     let named = cause.zip(likelihood.as_ref());
-    let named = named.map(|(cause, likelihood)| format!(" cause={cause} likelihood=\"{likelihood}\""));
-    let words =
-        format!(" took_ms={}{}; next: {}", findings.took.as_millis(), named.unwrap_or_default(), ranking.next_step);
+    let named =
+        named.map(|(cause, likelihood)| format!(" cause={cause} likelihood=\"{likelihood}\""));
+    let words = format!(
+        " took_ms={}{}; next: {}",
+        findings.took.as_millis(),
+        named.unwrap_or_default(),
+        ranking.next_step
+    );
     let result = ranking.conclusion.word();
     if ranking.conclusion == Conclusion::Healthy {
         emit!(Level::INFO, asker, result, cause, likelihood, words);
@@ -53,5 +60,12 @@ pub(super) fn write(asker: &Asker, diagnosis: &Diagnosis) {
 /// Writes that a run came to nothing: the daemon stops, or a defect that the log names.
 pub(super) fn write_ended(asker: &Asker) {
     let (cause, likelihood) = (None::<&str>, None::<String>);
-    emit!(Level::WARN, asker, "ended", cause, likelihood, ": no diagnosis, the run was ended");
+    emit!(
+        Level::WARN,
+        asker,
+        "ended",
+        cause,
+        likelihood,
+        ": no diagnosis, the run was ended"
+    );
 }

@@ -55,7 +55,12 @@ pub(super) async fn run(
     examiner.last.store(Some(Arc::clone(&diagnosis)));
     line::write(&asker, &diagnosis);
     drop(under_way);
-    tell.send_replace(Some(Arc::new(Look { findings, past, statement, diagnosis })));
+    tell.send_replace(Some(Arc::new(Look {
+        findings,
+        past,
+        statement,
+        diagnosis,
+    })));
 }
 
 async fn see(examiner: &Arc<Examiner>) -> Option<(Findings, Past)> {
@@ -69,10 +74,15 @@ async fn see(examiner: &Arc<Examiner>) -> Option<(Findings, Past)> {
 async fn recalled(past: JoinHandle<Past>) -> Past {
     let why = match time::timeout(RECALL, past).await {
         Ok(Ok(past)) => return past,
-        Ok(Err(_)) => "reading the history failed: a defect of ours, the log names the place".to_owned(),
+        Ok(Err(_)) => {
+            "reading the history failed: a defect of ours, the log names the place".to_owned()
+        }
         Err(_) => format!("the history did not answer within {} s", RECALL.as_secs()),
     };
-    Past { unread: Some(why), ..Past::default() }
+    Past {
+        unread: Some(why),
+        ..Past::default()
+    }
 }
 
 #[cfg(test)]
@@ -81,12 +91,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_past_that_does_not_come_is_said_and_not_told_as_an_empty_one() {
-        let known = Past { since_ms: Some(7), ..Past::default() };
+        let known = Past {
+            since_ms: Some(7),
+            ..Past::default()
+        };
         let told = known.clone();
         assert_eq!(recalled(tokio::spawn(async move { told })).await, known);
         let late = recalled(tokio::spawn(std::future::pending())).await;
-        assert_eq!(late.unread.as_deref(), Some("the history did not answer within 2 s"));
+        assert_eq!(
+            late.unread.as_deref(),
+            Some("the history did not answer within 2 s")
+        );
         let broken = recalled(tokio::spawn(async { panic!("invented") })).await;
-        assert!(broken.unread.is_some_and(|why| why.contains("defect of ours")));
+        assert!(
+            broken
+                .unread
+                .is_some_and(|why| why.contains("defect of ours"))
+        );
     }
 }

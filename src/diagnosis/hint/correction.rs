@@ -50,13 +50,19 @@ impl Waiting {
                 group.calls.pop_front();
             }
         } else if self.groups.len() < GROUPS {
-            self.groups.push(Group { kind, assumed, calls: VecDeque::from([call]) });
+            self.groups.push(Group {
+                kind,
+                assumed,
+                calls: VecDeque::from([call]),
+            });
         }
     }
 
     /// Corrects the hints that assumed another address than the one that a measurement begun at `began` confirmed.
     pub(super) fn settle(&mut self, observed: &Observed, began: Instant) {
-        let Some(now) = observed.outbound().map(|seen| seen.address) else { return };
+        let Some(now) = observed.outbound().map(|seen| seen.address) else {
+            return;
+        };
         self.groups.retain_mut(|group| {
             if group.assumed != Some(now) {
                 group.correct(now, observed.expected());
@@ -71,15 +77,35 @@ impl Waiting {
 
 impl Group {
     fn correct(&self, now: IpAddr, expected: &Expected) {
-        let Some((cause, likelihood)) = self.verdict(now, expected) else { return };
-        let named: Vec<&str> = self.calls.iter().take(NAMED).map(|(rid, _)| &**rid).collect();
+        let Some((cause, likelihood)) = self.verdict(now, expected) else {
+            return;
+        };
+        let named: Vec<&str> = self
+            .calls
+            .iter()
+            .take(NAMED)
+            .map(|(rid, _)| &**rid)
+            .collect();
         let further = match self.calls.len().saturating_sub(NAMED) {
             0 => String::new(),
             count if self.calls.len() < KEPT => format!(" and {count} more"),
             count => format!(" and at least {count} more"),
         };
-        let (first, rids) = (named.first().copied().unwrap_or_default(), named.join(",") + &further);
-        line::write_correction(&rids, first, cause, likelihood, &line::Moved { now, before: self.assumed, expected });
+        let (first, rids) = (
+            named.first().copied().unwrap_or_default(),
+            named.join(",") + &further,
+        );
+        line::write_correction(
+            &rids,
+            first,
+            cause,
+            likelihood,
+            &line::Moved {
+                now,
+                before: self.assumed,
+                expected,
+            },
+        );
     }
 
     /// What the confirmed address says about the failures; `None` where it says nothing.

@@ -56,7 +56,9 @@ impl Tally {
 
     /// How often a call was accepted after refusals, in the hour before `now`.
     pub(super) fn recoveries_until(&self, now: Instant) -> u32 {
-        let recent = self.recovered.is_some_and(|last| now.saturating_duration_since(last) <= BURST);
+        let recent = self
+            .recovered
+            .is_some_and(|last| now.saturating_duration_since(last) <= BURST);
         if recent { self.recoveries } else { 0 }
     }
 
@@ -97,7 +99,10 @@ pub(super) struct Experience {
 impl Experience {
     /// Takes a report in, read at `now`. A key other than before starts everything over; returns whether it did.
     pub(super) fn note(&mut self, report: &CallReport, now: Instant) -> bool {
-        let replaced = self.key_fingerprint.as_ref().is_some_and(|known| *known != report.key_fingerprint);
+        let replaced = self
+            .key_fingerprint
+            .as_ref()
+            .is_some_and(|known| *known != report.key_fingerprint);
         if replaced {
             *self = Self::default();
         }
@@ -125,7 +130,10 @@ impl Experience {
     /// What bears on a call.
     pub(super) fn past_of(&self, report: &CallReport) -> Past {
         let class = |class: Class| self.classes.get(&class).copied().unwrap_or_default();
-        let method = report.method.as_deref().and_then(|method| self.methods.get(method));
+        let method = report
+            .method
+            .as_deref()
+            .and_then(|method| self.methods.get(method));
         Past {
             method: method.copied().unwrap_or_default(),
             class: report.class.map(class).unwrap_or_default(),
@@ -137,5 +145,7 @@ impl Experience {
 
 /// Whether the exchange took the call as authentic and permitted, whatever it then said.
 pub(in crate::diagnosis) fn is_accepted(report: &CallReport) -> bool {
-    report.outcome == Outcome::Answered && Kind::is_acceptance(report.code) && report.class != Some(Class::Public)
+    report.outcome == Outcome::Answered
+        && Kind::is_acceptance(report.code)
+        && report.class != Some(Class::Public)
 }

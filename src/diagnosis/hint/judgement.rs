@@ -67,9 +67,19 @@ pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
         Kind::Refused => refusal::judge(&case),
         Kind::Nonce => case.nonce(),
         Kind::Address => case.address(),
-        Kind::Tier => Finding(Cause::UserTier, Likelihood::VeryLikely, "the exchange says so".into(), vec![]),
+        Kind::Tier => Finding(
+            Cause::UserTier,
+            Likelihood::VeryLikely,
+            "the exchange says so".into(),
+            vec![],
+        ),
         Kind::Budget => case.budget(),
-        Kind::Maintenance => Finding(Cause::Maintenance, Likelihood::VeryLikely, "the exchange says so".into(), vec![]),
+        Kind::Maintenance => Finding(
+            Cause::Maintenance,
+            Likelihood::VeryLikely,
+            "the exchange says so".into(),
+            vec![],
+        ),
         Kind::Edge => {
             let evidence = format!("HTTP {} without a code of the exchange", report.status);
             Finding(Cause::EdgeBlocked, Likelihood::Likely, evidence, vec![])
@@ -77,8 +87,18 @@ pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
     };
     let address = case.outbound().map(|seen| seen.address);
     let listed = case.is_expected() == Some(true);
-    let place = Place { address, listed, ..Place::of_method(report.method.as_deref().unwrap_or("none")) };
-    Some(Hint { next: cause.next_step(&place), cause, likelihood, evidence, alternatives })
+    let place = Place {
+        address,
+        listed,
+        ..Place::of_method(report.method.as_deref().unwrap_or("none"))
+    };
+    Some(Hint {
+        next: cause.next_step(&place),
+        cause,
+        likelihood,
+        evidence,
+        alternatives,
+    })
 }
 
 /// One failed call with what is known of it.
@@ -90,14 +110,31 @@ struct Case<'a> {
 impl Case<'_> {
     fn nonce(&self) -> Finding {
         match self.report.skew {
-            Some(skew) if certainly_outside(skew) => {
-                Finding(Cause::ClockSkew, Likelihood::VeryLikely, self.clock(), vec![])
-            }
+            Some(skew) if certainly_outside(skew) => Finding(
+                Cause::ClockSkew,
+                Likelihood::VeryLikely,
+                self.clock(),
+                vec![],
+            ),
             Some(skew) if certainly_inside(skew) => {
-                let evidence = format!("{}, the answer took {} ms", self.clock(), self.report.exchange.as_millis());
-                Finding(Cause::StalledHost, Likelihood::Possible, evidence, vec![Cause::ClockSkew])
+                let evidence = format!(
+                    "{}, the answer took {} ms",
+                    self.clock(),
+                    self.report.exchange.as_millis()
+                );
+                Finding(
+                    Cause::StalledHost,
+                    Likelihood::Possible,
+                    evidence,
+                    vec![Cause::ClockSkew],
+                )
             }
-            _ => Finding(Cause::ClockSkew, Likelihood::Likely, self.clock(), vec![Cause::StalledHost]),
+            _ => Finding(
+                Cause::ClockSkew,
+                Likelihood::Likely,
+                self.clock(),
+                vec![Cause::StalledHost],
+            ),
         }
     }
 
@@ -107,27 +144,45 @@ impl Case<'_> {
     }
 
     fn budget(&self) -> Finding {
-        let known = self.report.method.as_deref().and_then(methods::find).map(|info| info.rate_limit);
+        let known = self
+            .report
+            .method
+            .as_deref()
+            .and_then(methods::find)
+            .map(|info| info.rate_limit);
         let evidence = known.map_or_else(
             || "the exchange says so".to_owned(),
-            |limit| format!("its budget is {} per {} ms ({})", limit.limit, limit.window_ms, limit.scope),
+            |limit| {
+                format!(
+                    "its budget is {} per {} ms ({})",
+                    limit.limit, limit.window_ms, limit.scope
+                )
+            },
         );
         Finding(Cause::RateLimit, Likelihood::Likely, evidence, vec![])
     }
 
     /// Where calls leave from, how sure that is, and whether it is expected.
     fn whereabouts(&self) -> String {
-        let Some(seen) = &self.report.outbound else { return "our address is unknown".to_owned() };
+        let Some(seen) = &self.report.outbound else {
+            return "our address is unknown".to_owned();
+        };
         let age = whereabouts::age(seen, self.facts.now).as_secs();
         if self.outbound().is_none() {
-            return format!("our address is unknown: not confirmed since {age} s ago, when it was {}", seen.address);
+            return format!(
+                "our address is unknown: not confirmed since {age} s ago, when it was {}",
+                seen.address
+            );
         }
         let expected = match self.is_expected() {
             Some(true) => ", which CRYPTO_EXPECTED_IP names",
             Some(false) => ", which CRYPTO_EXPECTED_IP does not name",
             None => "",
         };
-        format!("calls leave from {}{expected} (confirmed {age} s ago)", seen.address)
+        format!(
+            "calls leave from {}{expected} (confirmed {age} s ago)",
+            seen.address
+        )
     }
 
     /// Our address, unless it was confirmed so long ago that it may have moved unnoticed.
@@ -137,16 +192,27 @@ impl Case<'_> {
 
     /// Whether our address is one that the operator named; `None` where either is not known.
     fn is_expected(&self) -> Option<bool> {
-        let Expected::Listed(listed) = &self.facts.expected else { return None };
+        let Expected::Listed(listed) = &self.facts.expected else {
+            return None;
+        };
         self.outbound().map(|seen| listed.contains(&seen.address))
     }
 
     fn clock(&self) -> String {
-        self.report.skew.map_or_else(|| "the clock's skew is unknown".to_owned(), |skew| format!("clock {skew} ms"))
+        self.report.skew.map_or_else(
+            || "the clock's skew is unknown".to_owned(),
+            |skew| format!("clock {skew} ms"),
+        )
     }
 
     /// How long ago a call was accepted.
     fn ago(&self, accepted: Accepted) -> String {
-        format!("{} s ago", self.facts.now.saturating_duration_since(accepted.at).as_secs())
+        format!(
+            "{} s ago",
+            self.facts
+                .now
+                .saturating_duration_since(accepted.at)
+                .as_secs()
+        )
     }
 }

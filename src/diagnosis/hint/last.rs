@@ -48,12 +48,24 @@ impl LastHints {
             kept.pop_front();
         }
         let method = report.method.as_deref().unwrap_or("none").to_owned();
-        kept.push_back(Given { at, rid: Arc::clone(&report.rid), method, code: report.code, hint });
+        kept.push_back(Given {
+            at,
+            rid: Arc::clone(&report.rid),
+            method,
+            code: report.code,
+            hint,
+        });
     }
 
     /// All that are kept, newest first.
     #[must_use]
     pub fn list(&self) -> Vec<Given> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .rev()
+            .cloned()
+            .collect()
     }
 }

@@ -19,10 +19,22 @@ use crate::{
 /// Writes the hint to a failed call.
 pub(super) fn write(report: &CallReport, hint: &Hint) {
     let method = report.method.as_deref().unwrap_or("none");
-    let code = report.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
-    let Hint { cause, likelihood, evidence, alternatives, next } = hint;
+    let code = report
+        .code
+        .map_or_else(|| "none".to_owned(), |code| code.to_string());
+    let Hint {
+        cause,
+        likelihood,
+        evidence,
+        alternatives,
+        next,
+    } = hint;
     let others: Vec<&str> = alternatives.iter().map(|other| other.code()).collect();
-    let others = if others.is_empty() { String::new() } else { format!("; not excluded: {}", others.join(", ")) };
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; not excluded: {}", others.join(", "))
+    };
     tracing::event!(
         target: TARGET,
         Level::WARN,
@@ -52,14 +64,28 @@ pub(super) struct Moved<'a> {
 }
 
 /// Writes that the hints to these calls assumed another address; `first` is the first of them.
-pub(super) fn write_correction(rids: &str, first: &str, cause: Cause, likelihood: Likelihood, moved: &Moved<'_>) {
-    let Moved { now, before, expected } = moved;
+pub(super) fn write_correction(
+    rids: &str,
+    first: &str,
+    cause: Cause,
+    likelihood: Likelihood,
+    moved: &Moved<'_>,
+) {
+    let Moved {
+        now,
+        before,
+        expected,
+    } = moved;
     let before = before.map_or_else(|| "unknown".to_owned(), |before| before.to_string());
     let listed = matches!(expected, Expected::Listed(listed) if listed.contains(now));
     let next = if listed && cause != Cause::IpNotListed {
         "CRYPTO_EXPECTED_IP names this address: look whether the next call is accepted".to_owned()
     } else {
-        cause.next_step(&Place { address: Some(*now), listed, ..Place::of_method("none") })
+        cause.next_step(&Place {
+            address: Some(*now),
+            listed,
+            ..Place::of_method("none")
+        })
     };
     tracing::event!(
         target: TARGET,

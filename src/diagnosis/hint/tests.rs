@@ -34,13 +34,26 @@ impl Desk {
         let observed = Arc::new(Observed::new(expected));
         let (trigger, wanted, confirmed) = Trigger::held_by_a_test();
         let hints = Hints::new(Arc::clone(&observed), trigger, PairFacts::no_memory(0));
-        Self { hints, observed, wanted, confirmed, lines: Lines::listen() }
+        Self {
+            hints,
+            observed,
+            wanted,
+            confirmed,
+            lines: Lines::listen(),
+        }
     }
 
     /// A call that fails while our address is taken for `address`.
     fn fails(&mut self, rid: &str, code: i64, address: Option<&str>) {
-        let outbound = address.map(|address| Outbound { address: ip(address), seen: Instant::now() });
-        self.hints.read(&CallReport { rid: rid.into(), outbound, ..answer(READ, 401, Some(code)) });
+        let outbound = address.map(|address| Outbound {
+            address: ip(address),
+            seen: Instant::now(),
+        });
+        self.hints.read(&CallReport {
+            rid: rid.into(),
+            outbound,
+            ..answer(READ, 401, Some(code))
+        });
     }
 
     /// A measurement that begins now confirms `address`.
@@ -51,7 +64,11 @@ impl Desk {
     }
 
     fn corrections(&self) -> Vec<String> {
-        self.lines.take().into_iter().filter(|line| line.contains("corrects=")).collect()
+        self.lines
+            .take()
+            .into_iter()
+            .filter(|line| line.contains("corrects="))
+            .collect()
     }
 }
 
@@ -59,15 +76,39 @@ impl Desk {
 async fn every_failing_call_gets_exactly_one_line_and_others_none() {
     let Desk { hints, lines, .. } = Desk::new(Expected::Unstated);
     let (reports, reader) = mpsc::channel(8);
-    for (rid, code) in [("a", 0), ("b", 40101), ("c", 40101), ("d", 306), ("e", 40103)] {
-        reports.send(CallReport { rid: rid.into(), ..answer(READ, 401, Some(code)) }.into()).await.unwrap();
+    for (rid, code) in [
+        ("a", 0),
+        ("b", 40101),
+        ("c", 40101),
+        ("d", 306),
+        ("e", 40103),
+    ] {
+        reports
+            .send(
+                CallReport {
+                    rid: rid.into(),
+                    ..answer(READ, 401, Some(code))
+                }
+                .into(),
+            )
+            .await
+            .unwrap();
     }
     drop(reports);
     hints.run(reader).await;
     let lines = lines.take();
-    let rids = lines.iter().map(|line| line.split("rid=").nth(1).unwrap().split(' ').next().unwrap());
+    let rids = lines.iter().map(|line| {
+        line.split("rid=")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+    });
     assert_eq!(rids.collect::<Vec<_>>(), ["b", "c", "e"]);
-    assert!(lines.iter().all(|line| line.starts_with("WARN [CRYPTO_AUTH_DIAG] event=hint ") && !line.contains('\n')));
+    assert!(lines.iter().all(
+        |line| line.starts_with("WARN [CRYPTO_AUTH_DIAG] event=hint ") && !line.contains('\n')
+    ));
 }
 
 #[tokio::test]
@@ -88,10 +129,19 @@ async fn a_line_can_be_read_alone() {
 
 #[tokio::test]
 async fn a_measurement_is_asked_for_only_where_the_address_may_be_the_cause() {
-    for (code, asks) in [(40101, true), (40103, true), (10003, true), (40102, false), (42901, false), (40104, false)] {
+    for (code, asks) in [
+        (40101, true),
+        (40103, true),
+        (10003, true),
+        (40102, false),
+        (42901, false),
+        (40104, false),
+    ] {
         let mut desk = Desk::new(Expected::Unstated);
         desk.fails("a", code, None);
-        let asked = time::timeout(std::time::Duration::ZERO, desk.wanted.notified()).await.is_ok();
+        let asked = time::timeout(std::time::Duration::ZERO, desk.wanted.notified())
+            .await
+            .is_ok();
         assert_eq!(asked, asks, "{code}");
     }
 }
@@ -104,10 +154,18 @@ async fn an_address_that_moved_corrects_the_hints_that_assumed_the_old_one_once(
     desk.fails("c", 40103, Some("203.0.113.7"));
     desk.measured("198.51.100.4");
     let [drift, listing] = desk.corrections().try_into().unwrap();
-    assert!(drift.contains("corrects=a,b cause=CP-IP-DRIFT likelihood=\"likely\""), "{drift}");
-    assert!(drift.contains("CRYPTO_COM_OUTBOUND_IP: 198.51.100.4, when the call failed it was taken for 203.0.113.7"));
+    assert!(
+        drift.contains("corrects=a,b cause=CP-IP-DRIFT likelihood=\"likely\""),
+        "{drift}"
+    );
+    assert!(drift.contains(
+        "CRYPTO_COM_OUTBOUND_IP: 198.51.100.4, when the call failed it was taken for 203.0.113.7"
+    ));
     assert!(drift.contains("add exactly 198.51.100.4 "), "{drift}");
-    assert!(listing.contains("corrects=c cause=CP-IP-NOT-LISTED likelihood=\"very likely\""), "{listing}");
+    assert!(
+        listing.contains("corrects=c cause=CP-IP-NOT-LISTED likelihood=\"very likely\""),
+        "{listing}"
+    );
     desk.measured("192.0.2.9");
     assert_eq!(desk.corrections(), Vec::<String>::new());
 }
@@ -149,10 +207,16 @@ async fn many_hints_share_one_correction_of_bounded_length() {
     (0..20).for_each(|number| desk.fails(&format!("r{number}"), 40101, Some("203.0.113.7")));
     desk.measured("198.51.100.4");
     let [line] = desk.corrections().try_into().unwrap();
-    assert!(line.contains("corrects=r0,r1,r2,r3,r4,r5,r6,r7 and 12 more cause="), "{line}");
+    assert!(
+        line.contains("corrects=r0,r1,r2,r3,r4,r5,r6,r7 and 12 more cause="),
+        "{line}"
+    );
     (0..100).for_each(|number| desk.fails(&format!("r{number}"), 40101, Some("203.0.113.7")));
     desk.measured("198.51.100.4");
-    assert!(desk.corrections()[0].contains("corrects=r36,r37,r38,r39,r40,r41,r42,r43 and at least 56 more"));
+    assert!(
+        desk.corrections()[0]
+            .contains("corrects=r36,r37,r38,r39,r40,r41,r42,r43 and at least 56 more")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,16 +234,32 @@ async fn a_hint_that_a_measurement_settled_is_not_corrected_later() {
 
 #[tokio::test]
 async fn a_running_reader_corrects_when_the_watch_confirms_and_outlives_the_watch() {
-    let Desk { hints, observed, wanted, confirmed, lines } = Desk::new(Expected::Unstated);
+    let Desk {
+        hints,
+        observed,
+        wanted,
+        confirmed,
+        lines,
+    } = Desk::new(Expected::Unstated);
     let (reports, reader) = mpsc::channel(8);
-    let outbound = Some(Outbound { address: ip("203.0.113.7"), seen: Instant::now() });
-    let failed = Arc::new(CallReport { outbound, ..answer(READ, 401, Some(40101)) });
+    let outbound = Some(Outbound {
+        address: ip("203.0.113.7"),
+        seen: Instant::now(),
+    });
+    let failed = Arc::new(CallReport {
+        outbound,
+        ..answer(READ, 401, Some(40101))
+    });
     let story = async {
         reports.send(Arc::clone(&failed)).await.unwrap();
         wanted.notified().await;
         observed.note_outbound(ip("198.51.100.4"));
         confirmed.send_replace(Some(time::Instant::now()));
-        while !lines.take().iter().any(|line| line.contains("corrects=rid-1")) {
+        while !lines
+            .take()
+            .iter()
+            .any(|line| line.contains("corrects=rid-1"))
+        {
             tokio::task::yield_now().await;
         }
         drop(confirmed);
@@ -188,35 +268,61 @@ async fn a_running_reader_corrects_when_the_watch_confirms_and_outlives_the_watc
         drop(reports);
     };
     tokio::join!(hints.run(reader), story);
-    assert!(lines.take().iter().any(|line| line.contains("event=hint rid=rid-1")));
+    assert!(
+        lines
+            .take()
+            .iter()
+            .any(|line| line.contains("event=hint rid=rid-1"))
+    );
 }
 
 #[tokio::test]
 async fn the_clock_is_said_to_be_off_once_and_to_be_right_again_once() {
     let mut desk = Desk::new(Expected::Unstated);
     let mut answered_with = |offset_ms| {
-        let skew = Some(Skew { offset_ms, uncertainty_ms: 200 });
-        desk.hints.read(&CallReport { skew, ..answer(READ, 200, Some(0)) });
+        let skew = Some(Skew {
+            offset_ms,
+            uncertainty_ms: 200,
+        });
+        desk.hints.read(&CallReport {
+            skew,
+            ..answer(READ, 200, Some(0))
+        });
         desk.lines.take()
     };
     assert_eq!(answered_with(5100), Vec::<String>::new());
     let off = answered_with(6000);
     assert!(
-        off[0].starts_with("WARN") && off[0].contains("event=clock skew_ms=+6000±200: this host's clock is behind")
+        off[0].starts_with("WARN")
+            && off[0].contains("event=clock skew_ms=+6000±200: this host's clock is behind")
     );
     assert_eq!(answered_with(-7000), Vec::<String>::new());
     let fine = answered_with(100);
-    assert!(fine[0].starts_with("INFO") && fine[0].contains("agrees with the exchange's again") && fine.len() == 1);
+    assert!(
+        fine[0].starts_with("INFO")
+            && fine[0].contains("agrees with the exchange's again")
+            && fine.len() == 1
+    );
 }
 
 #[tokio::test]
 async fn another_key_ends_what_the_memory_of_the_pair_says() {
     let mut desk = Desk::new(Expected::Unstated);
-    let origin = Origin::Half { replaced: Half::Key, worked: true };
-    desk.hints.pair = PairFacts { change: Change::KeyChanged, since: 0, origin };
+    let origin = Origin::Half {
+        replaced: Half::Key,
+        worked: true,
+    };
+    desk.hints.pair = PairFacts {
+        change: Change::KeyChanged,
+        since: 0,
+        origin,
+    };
     desk.fails("a", 40101, None);
     assert!(desk.lines.take()[0].contains("CP-HALF-ROTATED"));
-    let reloaded = CallReport { key_fingerprint: "00000000".into(), ..answer(READ, 401, Some(40101)) };
+    let reloaded = CallReport {
+        key_fingerprint: "00000000".into(),
+        ..answer(READ, 401, Some(40101))
+    };
     desk.hints.read(&reloaded);
     assert!(desk.lines.take()[0].contains("cause=CP-KEY-MISMATCH"));
 }

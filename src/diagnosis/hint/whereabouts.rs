@@ -13,7 +13,10 @@ const HOLDS: Duration = Duration::from_secs(600);
 
 /// The address that a call left from, unless it was confirmed so long before `now` that it may have moved unnoticed.
 pub(super) fn outbound(report: &CallReport, now: Instant) -> Option<&Outbound> {
-    report.outbound.as_ref().filter(|seen| age(seen, now) <= HOLDS)
+    report
+        .outbound
+        .as_ref()
+        .filter(|seen| age(seen, now) <= HOLDS)
 }
 
 /// Time since an address was confirmed.

@@ -42,13 +42,28 @@ pub fn breaks(history: &Questions, method: Option<&str>) -> Result<Vec<Break>, P
         }
         for trouble in Trouble::ALL {
             let streak = marks.streak(trouble);
-            let Some(bad) = streak.first.clone() else { continue };
+            let Some(bad) = streak.first.clone() else {
+                continue;
+            };
             let since_ms = streak.before.as_ref().map(|good| good.ms);
-            let filter = Filter { since_ms, until_ms: Some(bad.ms), ..Filter::default() };
+            let filter = Filter {
+                since_ms,
+                until_ms: Some(bad.ms),
+                ..Filter::default()
+            };
             let mut changes = history.changes(&filter)?;
-            changes.retain(|change| change.before.is_some() || EVENTS.contains(&change.kind.as_str()));
-            let (method, good, recovered) = (name.clone(), streak.before.clone(), streak.after.clone());
-            all.push(Break { method, trouble, good, bad, recovered, changes });
+            changes
+                .retain(|change| change.before.is_some() || EVENTS.contains(&change.kind.as_str()));
+            let (method, good, recovered) =
+                (name.clone(), streak.before.clone(), streak.after.clone());
+            all.push(Break {
+                method,
+                trouble,
+                good,
+                bad,
+                recovered,
+                changes,
+            });
         }
     }
     all.sort_by_key(|broken| (broken.recovered.is_some(), broken.trouble, broken.bad.ms));

@@ -37,7 +37,13 @@ impl Questions {
         );
         self.rows(&select, [since, until], |row| {
             let (method, outcome, code) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            Ok(Hour { ms: unsigned(row, 0)?, method, outcome, code, calls: unsigned(row, 4)? })
+            Ok(Hour {
+                ms: unsigned(row, 0)?,
+                method,
+                outcome,
+                code,
+                calls: unsigned(row, 4)?,
+            })
         })
     }
 
@@ -47,8 +53,9 @@ impl Questions {
     /// [`Problem`].
     pub fn callers(&self, filter: &Filter) -> Result<Vec<(String, u64)>, Problem> {
         let (since, until) = bounds(filter);
-        let select =
-            "SELECT caller, count(*) FROM calls WHERE ms >= ?1 AND ms <= ?2 GROUP BY caller ORDER BY 2 DESC, 1";
-        self.rows(select, [since, until], |row| Ok((row.get(0)?, unsigned(row, 1)?)))
+        let select = "SELECT caller, count(*) FROM calls WHERE ms >= ?1 AND ms <= ?2 GROUP BY caller ORDER BY 2 DESC, 1";
+        self.rows(select, [since, until], |row| {
+            Ok((row.get(0)?, unsigned(row, 1)?))
+        })
     }
 }

@@ -56,9 +56,13 @@ impl Verdict {
 pub(super) fn judge(report: &CallReport) -> Verdict {
     let tried = matches!(report.outcome, Outcome::Answered | Outcome::Unknown);
     let forbidden = matches!(report.status, 401 | 403);
-    let category = report.code.map(|code| codes::find(code).map(|info| info.category));
+    let category = report
+        .code
+        .map(|code| codes::find(code).map(|info| info.category));
     match category {
-        _ if report.class == Some(Class::Public) || report.outcome == Outcome::Refused => Verdict::Nothing,
+        _ if report.class == Some(Class::Public) || report.outcome == Outcome::Refused => {
+            Verdict::Nothing
+        }
         _ if !tried => Verdict::Bad(Trouble::Failed),
         Some(Some(Category::Ok | Category::Business)) => Verdict::Good,
         Some(Some(Category::Auth)) => Verdict::Bad(Trouble::Auth),
@@ -95,7 +99,10 @@ impl Mark {
             ms,
             rid: report.rid.to_string(),
             key_fp: report.key_fingerprint.to_string(),
-            address: report.outbound.as_ref().map(|seen| seen.address.to_string()),
+            address: report
+                .outbound
+                .as_ref()
+                .map(|seen| seen.address.to_string()),
             status: report.status,
             code: report.code,
             outcome: report.outcome.word().to_owned(),
@@ -160,7 +167,11 @@ impl Marks {
             Trouble::Failed => &mut self.failed,
         };
         if streak.first.is_none() || streak.after.is_some() {
-            *streak = Streak { before, first: Some(mark.clone()), ..Streak::default() };
+            *streak = Streak {
+                before,
+                first: Some(mark.clone()),
+                ..Streak::default()
+            };
         }
         streak.last = Some(mark);
     }

@@ -52,7 +52,11 @@ impl Questions {
     ///
     /// # Errors
     /// [`Problem`].
-    pub fn pair_story(&self, in_use: Option<&Credentials>, now_ms: u64) -> Result<Option<PairStory>, Problem> {
+    pub fn pair_story(
+        &self,
+        in_use: Option<&Credentials>,
+        now_ms: u64,
+    ) -> Result<Option<PairStory>, Problem> {
         let mut stretches = stretches(&self.0)?;
         if let Some(credentials) = in_use {
             let seen = seen(&self.0, credentials, now_ms)?;
@@ -70,13 +74,19 @@ impl Questions {
     pub fn compare_pair(&self, credentials: &Credentials) -> Result<Change, Problem> {
         let seen = seen(&self.0, credentials, 0)?;
         let stretches = stretches(&self.0)?;
-        Ok(stretches.last().map_or(Change::First, |last| Change::of(last.same_key(&seen), last.same_secret(&seen))))
+        Ok(stretches.last().map_or(Change::First, |last| {
+            Change::of(last.same_key(&seen), last.same_secret(&seen))
+        }))
     }
 }
 
 fn seen(file: &Connection, credentials: &Credentials, since_ms: u64) -> rusqlite::Result<Stretch> {
     let secret = secret_number(file, credentials)?;
-    Ok(Stretch { since_ms, key_fp: credentials.key.fingerprint(), secret })
+    Ok(Stretch {
+        since_ms,
+        key_fp: credentials.key.fingerprint(),
+        secret,
+    })
 }
 
 /// How the pair of the last start came about, for the start itself.
@@ -88,15 +98,25 @@ pub(super) fn story_of_now(file: &Connection) -> rusqlite::Result<Option<PairSto
 fn accepted(file: &Connection) -> rusqlite::Result<Vec<u64>> {
     let names = "'good', 'auth_before', 'auth_after', 'failed_before', 'failed_after'";
     let mut select = file.prepare(&format!("SELECT ms FROM mark WHERE mark IN ({names})"))?;
-    select.query_map([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))?.collect()
+    select
+        .query_map([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))?
+        .collect()
 }
 
 fn secret_number(file: &Connection, credentials: &Credentials) -> rusqlite::Result<String> {
-    let salt: Option<[u8; 32]> = file.query_row("SELECT salt FROM installation", [], |row| row.get(0)).optional()?;
-    let Some(salt) = salt else { return Ok(NEVER_SEEN.to_owned()) };
+    let salt: Option<[u8; 32]> = file
+        .query_row("SELECT salt FROM installation", [], |row| row.get(0))
+        .optional()?;
+    let Some(salt) = salt else {
+        return Ok(NEVER_SEEN.to_owned());
+    };
     let digest = credentials.secret.keyed_digest(&salt);
-    let number = file.query_row("SELECT id FROM secret WHERE digest = ?1", [digest], |row| row.get::<_, i64>(0));
-    Ok(number.optional()?.map_or_else(|| NEVER_SEEN.to_owned(), |number| number.to_string()))
+    let number = file.query_row("SELECT id FROM secret WHERE digest = ?1", [digest], |row| {
+        row.get::<_, i64>(0)
+    });
+    Ok(number
+        .optional()?
+        .map_or_else(|| NEVER_SEEN.to_owned(), |number| number.to_string()))
 }
 
 /// The pairs from the changes, oldest first; what changed at the same time changed together.
@@ -107,10 +127,17 @@ fn stretches(file: &Connection) -> rusqlite::Result<Vec<Stretch>> {
     )?;
     let row = |row: &rusqlite::Row<'_>| {
         let ms = row.get::<_, i64>(0)?.unsigned_abs();
-        Ok((ms, row.get::<_, String>(1)? == "key", row.get::<_, Option<String>>(2)?, row.get::<_, Option<String>>(3)?))
+        Ok((
+            ms,
+            row.get::<_, String>(1)? == "key",
+            row.get::<_, Option<String>>(2)?,
+            row.get::<_, Option<String>>(3)?,
+        ))
     };
     let limit = signed(u64::try_from(MAX_STRETCHES).unwrap_or(u64::MAX));
-    let rows: Vec<_> = select.query_map([limit], row)?.collect::<rusqlite::Result<_>>()?;
+    let rows: Vec<_> = select
+        .query_map([limit], row)?
+        .collect::<rusqlite::Result<_>>()?;
     // What stood before the oldest row that is left; where none is left of a kind, what holds now always did.
     let oldest = |of_key: bool, kind: &str| match rows.iter().find(|row| row.1 == of_key) {
         Some((_, _, before, _)) => Ok(before.clone()),
@@ -127,10 +154,16 @@ fn stretches(file: &Connection) -> rusqlite::Result<Vec<Stretch>> {
 }
 
 fn push(all: &mut Vec<Stretch>, since_ms: u64, key: Option<&String>, secret: Option<&String>) {
-    let (Some(key_fp), Some(secret)) = (key, secret) else { return };
+    let (Some(key_fp), Some(secret)) = (key, secret) else {
+        return;
+    };
     // The second half of the same start.
     all.pop_if(|last| last.since_ms == since_ms);
-    all.push(Stretch { since_ms, key_fp: key_fp.clone(), secret: secret.clone() });
+    all.push(Stretch {
+        since_ms,
+        key_fp: key_fp.clone(),
+        secret: secret.clone(),
+    });
 }
 
 /// How the last of them came about.
@@ -139,15 +172,27 @@ fn story(stretches: &[Stretch], accepted: &[u64]) -> Option<PairStory> {
     let mut found = None;
     let mut previous = None;
     for (position, stretch) in stretches.iter().enumerate() {
-        let until_ms = stretches.get(position + 1).map_or(u64::MAX, |next| next.since_ms);
-        let proven = accepted.iter().any(|ms| (stretch.since_ms..until_ms).contains(ms));
-        let (origin, beside) = if proven { (Origin::Proven, None) } else { came_about(&whole, previous, stretch) };
+        let until_ms = stretches
+            .get(position + 1)
+            .map_or(u64::MAX, |next| next.since_ms);
+        let proven = accepted
+            .iter()
+            .any(|ms| (stretch.since_ms..until_ms).contains(ms));
+        let (origin, beside) = if proven {
+            (Origin::Proven, None)
+        } else {
+            came_about(&whole, previous, stretch)
+        };
         if !matches!(origin, Origin::Half { .. }) {
             whole.retain(|(_, known)| !known.same_pair(stretch));
             whole.push((origin, stretch));
         }
         let beside = beside.map(|other| other.key_fp.clone());
-        found = Some(PairStory { origin, since_ms: stretch.since_ms, beside });
+        found = Some(PairStory {
+            origin,
+            since_ms: stretch.since_ms,
+            beside,
+        });
         previous = Some(stretch);
     }
     found
@@ -159,21 +204,45 @@ fn came_about<'s>(
     previous: Option<&Stretch>,
     pair: &Stretch,
 ) -> (Origin, Option<&'s Stretch>) {
-    let Some((origin, last)) = whole.last() else { return (Origin::First, None) };
+    let Some((origin, last)) = whole.last() else {
+        return (Origin::First, None);
+    };
     if last.same_pair(pair) {
         return (*origin, None);
     }
     if whole.iter().any(|(_, known)| known.same_pair(pair)) {
         return (Origin::Replaced, None);
     }
-    let sharing = || whole.iter().rev().filter(|(_, known)| known.shares_one_half(pair));
+    let sharing = || {
+        whole
+            .iter()
+            .rev()
+            .filter(|(_, known)| known.shares_one_half(pair))
+    };
     let worked = sharing().find(|(origin, _)| *origin == Origin::Proven);
     if let Some((origin, known)) = worked.or_else(|| sharing().next()) {
-        let replaced = if known.same_secret(pair) { Half::Key } else { Half::Secret };
-        return (Origin::Half { replaced, worked: *origin == Origin::Proven }, Some(known));
+        let replaced = if known.same_secret(pair) {
+            Half::Key
+        } else {
+            Half::Secret
+        };
+        return (
+            Origin::Half {
+                replaced,
+                worked: *origin == Origin::Proven,
+            },
+            Some(known),
+        );
     }
     let at_once = previous.is_none_or(|before| !before.same_key(pair) && !before.same_secret(pair));
-    (if at_once { Origin::Replaced } else { Origin::TwoStarts }, None)
+    (
+        if at_once {
+            Origin::Replaced
+        } else {
+            Origin::TwoStarts
+        },
+        None,
+    )
 }
 
 #[cfg(test)]
@@ -188,7 +257,11 @@ mod tests {
                 accepted.push(since_ms + 5);
             }
             let (key, secret) = pair.trim_end_matches('*').split_at(2);
-            stretches.push(Stretch { since_ms, key_fp: key.into(), secret: secret.into() });
+            stretches.push(Stretch {
+                since_ms,
+                key_fp: key.into(),
+                secret: secret.into(),
+            });
         }
         let story = story(&stretches, &accepted).unwrap();
         (story.origin, story.beside)
@@ -209,14 +282,20 @@ mod tests {
 
     #[test]
     fn both_halves_at_two_starts_may_be_of_one_creation() {
-        for tale in ["K1S1* K1S2 K2S2", "K1S1* K2S1 K2S2", "K1S1 K1S2 K2S2", "K1S1 K2S1 K2S2"] {
+        for tale in [
+            "K1S1* K1S2 K2S2",
+            "K1S1* K2S1 K2S2",
+            "K1S1 K1S2 K2S2",
+            "K1S1 K2S1 K2S2",
+        ] {
             assert_eq!(origin(tale), (Origin::TwoStarts, None), "{tale}");
         }
         assert_eq!(origin("K1S1* K2S2"), (Origin::Replaced, None));
     }
 
     #[test]
-    fn a_secret_that_stood_beside_another_key_in_a_whole_pair_is_half_a_rotation_however_long_ago() {
+    fn a_secret_that_stood_beside_another_key_in_a_whole_pair_is_half_a_rotation_however_long_ago()
+    {
         assert_eq!(origin("K1S1* K2S2* K3S1"), half(Half::Key, true, "K1"));
         assert_eq!(origin("K1S1 K2S2 K3S1"), half(Half::Key, false, "K1"));
         assert_eq!(origin("K1S1* K2S2 K3S2"), half(Half::Key, false, "K2"));
@@ -227,11 +306,21 @@ mod tests {
 
     #[test]
     fn a_pair_that_was_accepted_is_right_whatever_came_before_and_after() {
-        for tale in ["K1S1*", "K1S1 K1S2*", "K1S1* K2S1 K1S1", "K1S1* K1S2 K2S2*", "K1S1* K1S2* K1S2"] {
+        for tale in [
+            "K1S1*",
+            "K1S1 K1S2*",
+            "K1S1* K2S1 K1S1",
+            "K1S1* K1S2 K2S2*",
+            "K1S1* K1S2* K1S2",
+        ] {
             assert_eq!(origin(tale), (Origin::Proven, None), "{tale}");
         }
         assert_eq!(origin("K1S1"), (Origin::First, None));
         assert_eq!(origin("K1S1* K2S2 K2S1 K2S2"), (Origin::Replaced, None));
-        assert_eq!(origin("K1S1* K2S2* K1S1"), (Origin::Replaced, None), "back to a pair that may be revoked");
+        assert_eq!(
+            origin("K1S1* K2S2* K1S1"),
+            (Origin::Replaced, None),
+            "back to a pair that may be revoked"
+        );
     }
 }

@@ -117,10 +117,16 @@ impl Questions {
         // A copy in a place where SQLite may put nothing beside it.
         let opened = opened.or_else(|error| {
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-            Connection::open_with_flags(immutable(path), flags).and_then(checked).map_err(|_| error)
+            Connection::open_with_flags(immutable(path), flags)
+                .and_then(checked)
+                .map_err(|_| error)
         });
         let (connection, version) = opened?;
-        if version == VERSION { Ok(Self(connection)) } else { Err(Problem::Newer(version)) }
+        if version == VERSION {
+            Ok(Self(connection))
+        } else {
+            Err(Problem::Newer(version))
+        }
     }
 
     /// When this history begins, in milliseconds since 1970.
@@ -128,7 +134,11 @@ impl Questions {
     /// # Errors
     /// [`Problem`].
     pub fn begins_ms(&self) -> Result<Option<u64>, Problem> {
-        let begins = self.0.query_row("SELECT since_ms FROM installation", [], |row| unsigned(row, 0));
+        let begins = self
+            .0
+            .query_row("SELECT since_ms FROM installation", [], |row| {
+                unsigned(row, 0)
+            });
         Ok(begins.optional()?)
     }
 
@@ -141,11 +151,21 @@ impl Questions {
         let (since, until) = bounds(filter);
         let limit = filter.limit.map_or(-1, signed);
         let mut values = vec![since, until, limit];
-        for (column, word) in [("method", &filter.method), ("caller", &filter.caller), ("outcome", &filter.outcome)] {
+        for (column, word) in [
+            ("method", &filter.method),
+            ("caller", &filter.caller),
+            ("outcome", &filter.outcome),
+        ] {
             let Some(word) = word else { continue };
-            let number =
-                self.0.query_row("SELECT id FROM word WHERE word = ?1", [word], |row| row.get(0)).optional()?;
-            let Some(number) = number else { return Ok(Vec::new()) };
+            let number = self
+                .0
+                .query_row("SELECT id FROM word WHERE word = ?1", [word], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            let Some(number) = number else {
+                return Ok(Vec::new());
+            };
             values.push(number);
             wanted.push_str(&format!(" AND {column} = ?{}", values.len()));
         }
@@ -164,9 +184,18 @@ impl Questions {
         let (since, until) = bounds(filter);
         let select = "SELECT ms, kind, before, after FROM (SELECT * FROM change WHERE ms >= ?1 AND ms <= ?2 \
                       ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms, id";
-        self.rows(select, [since, until, filter.limit.map_or(-1, signed)], |row| {
-            Ok(ChangeRow { ms: unsigned(row, 0)?, kind: row.get(1)?, before: row.get(2)?, after: row.get(3)? })
-        })
+        self.rows(
+            select,
+            [since, until, filter.limit.map_or(-1, signed)],
+            |row| {
+                Ok(ChangeRow {
+                    ms: unsigned(row, 0)?,
+                    kind: row.get(1)?,
+                    before: row.get(2)?,
+                    after: row.get(3)?,
+                })
+            },
+        )
     }
 
     /// Every method with its marks.
@@ -175,7 +204,9 @@ impl Questions {
     /// [`Problem`].
     pub fn marks(&self) -> Result<Vec<(String, Marks)>, Problem> {
         let mut all = std::collections::BTreeMap::<String, Marks>::new();
-        each_mark(&self.0, |method, name, mark| all.entry(method).or_default().restore(&name, mark))?;
+        each_mark(&self.0, |method, name, mark| {
+            all.entry(method).or_default().restore(&name, mark)
+        })?;
         Ok(all.into_iter().collect())
     }
 
@@ -184,14 +215,18 @@ impl Questions {
     /// # Errors
     /// [`Problem`].
     pub fn pairs(&self) -> Result<Vec<Pair>, Problem> {
-        self.rows("SELECT key_fp, secret, first_ms, last_ms FROM pair ORDER BY first_ms", [], |row| {
-            Ok(Pair {
-                key_fp: row.get(0)?,
-                secret: row.get(1)?,
-                first_ms: unsigned(row, 2)?,
-                last_ms: unsigned(row, 3)?,
-            })
-        })
+        self.rows(
+            "SELECT key_fp, secret, first_ms, last_ms FROM pair ORDER BY first_ms",
+            [],
+            |row| {
+                Ok(Pair {
+                    key_fp: row.get(0)?,
+                    secret: row.get(1)?,
+                    first_ms: unsigned(row, 2)?,
+                    last_ms: unsigned(row, 3)?,
+                })
+            },
+        )
     }
 
     /// Requests refused before a caller was known.
@@ -200,10 +235,13 @@ impl Questions {
     /// [`Problem`].
     pub fn refused(&self, filter: &Filter) -> Result<Vec<Refused>, Problem> {
         let (since, until) = bounds(filter);
-        let select =
-            "SELECT minute_ms, why, count FROM refused WHERE minute_ms >= ?1 AND minute_ms <= ?2 ORDER BY 1, 2";
+        let select = "SELECT minute_ms, why, count FROM refused WHERE minute_ms >= ?1 AND minute_ms <= ?2 ORDER BY 1, 2";
         self.rows(select, [since, until], |row| {
-            Ok(Refused { minute_ms: unsigned(row, 0)?, why: row.get(1)?, count: unsigned(row, 2)? })
+            Ok(Refused {
+                minute_ms: unsigned(row, 0)?,
+                why: row.get(1)?,
+                count: unsigned(row, 2)?,
+            })
         })
     }
 
@@ -214,7 +252,9 @@ impl Questions {
         row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, Problem> {
         let mut select = self.0.prepare(select)?;
-        let rows = select.query_map(values, row)?.collect::<rusqlite::Result<_>>()?;
+        let rows = select
+            .query_map(values, row)?
+            .collect::<rusqlite::Result<_>>()?;
         Ok(rows)
     }
 }
@@ -222,12 +262,17 @@ impl Questions {
 /// A time in milliseconds since 1970 as RFC 3339 in UTC, to the millisecond.
 #[must_use]
 pub fn time(ms: u64) -> String {
-    Timestamp::from_millisecond(signed(ms)).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
+    Timestamp::from_millisecond(signed(ms))
+        .map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }
 
 /// Hands every mark over with its method and its name.
-pub(super) fn each_mark(file: &Connection, mut take: impl FnMut(String, String, Mark)) -> rusqlite::Result<()> {
-    let columns = "SELECT method, mark, ms, rid, key_fp, address, status, code, outcome, why FROM mark";
+pub(super) fn each_mark(
+    file: &Connection,
+    mut take: impl FnMut(String, String, Mark),
+) -> rusqlite::Result<()> {
+    let columns =
+        "SELECT method, mark, ms, rid, key_fp, address, status, code, outcome, why FROM mark";
     let mut select = file.prepare(columns)?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
@@ -284,7 +329,10 @@ fn immutable(path: &Path) -> String {
 }
 
 pub(super) fn bounds(filter: &Filter) -> (i64, i64) {
-    (filter.since_ms.map_or(0, signed), filter.until_ms.map_or(i64::MAX, signed))
+    (
+        filter.since_ms.map_or(0, signed),
+        filter.until_ms.map_or(i64::MAX, signed),
+    )
 }
 
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

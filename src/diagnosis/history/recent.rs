@@ -76,20 +76,34 @@ impl Questions {
     /// [`Problem`].
     pub fn last_start(&self) -> Result<Option<LastStart>, Problem> {
         let last = |kinds: &str| {
-            let select = format!("SELECT ms, kind FROM change WHERE kind IN ({kinds}) ORDER BY id DESC LIMIT 1");
-            let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, String>(1)?));
+            let select = format!(
+                "SELECT ms, kind FROM change WHERE kind IN ({kinds}) ORDER BY id DESC LIMIT 1"
+            );
+            let row = |row: &rusqlite::Row<'_>| {
+                Ok((
+                    row.get::<_, i64>(0)?.unsigned_abs(),
+                    row.get::<_, String>(1)?,
+                ))
+            };
             self.0.query_row(&select, [], row).optional()
         };
-        let (Some((at_ms, _)), Some((_, event))) = (last("'start'")?, last("'start', 'stop'")?) else {
+        let (Some((at_ms, _)), Some((_, event))) = (last("'start'")?, last("'start', 'stop'")?)
+        else {
             return Ok(None);
         };
         let key = store::state(&self.0, "key")?;
-        Ok(key.map(|(key_fp, _)| LastStart { at_ms, stopped: event == "stop", key_fp }))
+        Ok(key.map(|(key_fp, _)| LastStart {
+            at_ms,
+            stopped: event == "stop",
+            key_fp,
+        }))
     }
 
     fn told(&self, select: &str, values: impl rusqlite::Params) -> Result<Vec<Recent>, Problem> {
         // Bounded as the table is; one look-up for each of a row's words takes longer.
-        let words = self.rows("SELECT id, word FROM word", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let words = self.rows("SELECT id, word FROM word", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         let words: HashMap<i64, String> = words.into_iter().collect();
         let word = |number: Option<i64>| number.and_then(|number| words.get(&number)).cloned();
         self.rows(select, values, |row| {
@@ -117,11 +131,23 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         let file = schema::open(&dir.path().join("history.db")).unwrap();
         for select in [NEWEST, FIRST_REFUSED] {
-            let mut plan = file.prepare(&format!("EXPLAIN QUERY PLAN {select}")).unwrap();
-            let steps = plan.query_map((1, 9), |row| row.get::<_, String>(3)).unwrap();
+            let mut plan = file
+                .prepare(&format!("EXPLAIN QUERY PLAN {select}"))
+                .unwrap();
+            let steps = plan
+                .query_map((1, 9), |row| row.get::<_, String>(3))
+                .unwrap();
             let steps: Vec<String> = steps.map(Result::unwrap).collect();
-            assert!(steps.iter().any(|step| step.contains("SEARCH call USING INDEX call_ms")), "{steps:?}");
-            assert!(!steps.iter().any(|step| step.starts_with("SCAN call")), "{steps:?}");
+            assert!(
+                steps
+                    .iter()
+                    .any(|step| step.contains("SEARCH call USING INDEX call_ms")),
+                "{steps:?}"
+            );
+            assert!(
+                !steps.iter().any(|step| step.starts_with("SCAN call")),
+                "{steps:?}"
+            );
         }
     }
 }

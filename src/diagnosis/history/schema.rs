@@ -45,7 +45,10 @@ impl Problem {
         match self {
             Self::Foreign => true,
             Self::Database(error) => {
-                matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+                matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+                )
             }
             Self::File(_) | Self::Newer(_) => false,
         }
@@ -69,7 +72,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
         }
     }
     // SQLite gives what it puts beside the file the mode of the file.
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
     check_magic(&mut file)?;
     drop(file);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -81,9 +89,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
     }
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     // Survives the end of the process at any moment; a power cut may cost the last seconds, never the file.
-    connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 8388608;")?;
+    connection
+        .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 8388608;")?;
     if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+        ))?;
     }
     Ok(connection)
 }
@@ -92,7 +103,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
 fn check_magic(file: &mut fs::File) -> Result<(), Problem> {
     let mut start = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
-    if start.is_empty() || start == MAGIC { Ok(()) } else { Err(Problem::Foreign) }
+    if start.is_empty() || start == MAGIC {
+        Ok(())
+    } else {
+        Err(Problem::Foreign)
+    }
 }
 
 /// Moves a damaged file out of the way; the one set aside before it goes.

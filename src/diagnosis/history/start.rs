@@ -36,11 +36,22 @@ pub(super) enum Beginning {
 
 impl Store {
     /// Takes in what this daemon runs with.
-    pub(super) fn begin(&mut self, start: &Start, now_ms: u64, beginning: Beginning) -> Result<PairFacts, Problem> {
+    pub(super) fn begin(
+        &mut self,
+        start: &Start,
+        now_ms: u64,
+        beginning: Beginning,
+    ) -> Result<PairFacts, Problem> {
         let transaction = self.connection.transaction()?;
         if beginning == Beginning::Process {
             note_gap(&transaction, now_ms)?;
-            change(&transaction, now_ms, "start", None, Some(env!("CARGO_PKG_VERSION")))?;
+            change(
+                &transaction,
+                now_ms,
+                "start",
+                None,
+                Some(env!("CARGO_PKG_VERSION")),
+            )?;
         }
         compare(&transaction, now_ms, "version", env!("CARGO_PKG_VERSION"))?;
         compare(&transaction, now_ms, "base_url", &start.base_url)?;
@@ -69,14 +80,24 @@ fn note_gap(file: &Transaction<'_>, now_ms: u64) -> rusqlite::Result<()> {
     )
 }
 
-fn note_pair(file: &Transaction<'_>, credentials: &Credentials, now_ms: u64) -> Result<PairFacts, Problem> {
+fn note_pair(
+    file: &Transaction<'_>,
+    credentials: &Credentials,
+    now_ms: u64,
+) -> Result<PairFacts, Problem> {
     let key = credentials.key.fingerprint();
     let digest = credentials.secret.keyed_digest(&salt(file, now_ms)?);
     let find = "SELECT id FROM secret WHERE digest = ?1";
-    let number: i64 = match file.query_row(find, [&digest], |row| row.get(0)).optional()? {
+    let number: i64 = match file
+        .query_row(find, [&digest], |row| row.get(0))
+        .optional()?
+    {
         Some(number) => number,
         None => {
-            file.execute("INSERT INTO secret (digest, since_ms) VALUES (?1, ?2)", params![digest, signed(now_ms)])?;
+            file.execute(
+                "INSERT INTO secret (digest, since_ms) VALUES (?1, ?2)",
+                params![digest, signed(now_ms)],
+            )?;
             file.last_insert_rowid()
         }
     };
@@ -84,7 +105,9 @@ fn note_pair(file: &Transaction<'_>, credentials: &Credentials, now_ms: u64) -> 
     let before = store::state(file, "key")?.zip(store::state(file, "secret")?);
     let what = match before {
         None => Change::First,
-        Some(((known_key, _), (known_secret, _))) => Change::of(known_key == key, known_secret == secret),
+        Some(((known_key, _), (known_secret, _))) => {
+            Change::of(known_key == key, known_secret == secret)
+        }
     };
     let key_since = compare(file, now_ms, "key", &key)?;
     let secret_since = compare(file, now_ms, "secret", &secret)?;
@@ -94,16 +117,26 @@ fn note_pair(file: &Transaction<'_>, credentials: &Credentials, now_ms: u64) -> 
         params![key, number, signed(now_ms)],
     )?;
     let origin = pairs::story_of_now(file)?.map_or(Origin::First, |story| story.origin);
-    Ok(PairFacts { change: what, since: key_since.max(secret_since), origin })
+    Ok(PairFacts {
+        change: what,
+        since: key_since.max(secret_since),
+        origin,
+    })
 }
 
 /// The random bytes of this installation, made at its first start.
 fn salt(file: &Transaction<'_>, now_ms: u64) -> Result<[u8; 32], Problem> {
-    if let Some(salt) = file.query_row("SELECT salt FROM installation", [], |row| row.get(0)).optional()? {
+    if let Some(salt) = file
+        .query_row("SELECT salt FROM installation", [], |row| row.get(0))
+        .optional()?
+    {
         return Ok(salt);
     }
     let mut salt = [0; 32];
     getrandom::fill(&mut salt).map_err(|_| std::io::Error::other("no random numbers"))?;
-    file.execute("INSERT INTO installation (since_ms, salt) VALUES (?1, ?2)", params![signed(now_ms), salt])?;
+    file.execute(
+        "INSERT INTO installation (since_ms, salt) VALUES (?1, ?2)",
+        params![signed(now_ms), salt],
+    )?;
     Ok(salt)
 }

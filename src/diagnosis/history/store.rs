@@ -53,7 +53,9 @@ impl Store {
         match Self::attempt(path, settings) {
             Err(problem) if problem.is_damage() => {
                 schema::set_aside(path)?;
-                tracing::warn!("the history is damaged ({problem}): it is set aside, and a new one begins");
+                tracing::warn!(
+                    "the history is damaged ({problem}): it is set aside, and a new one begins"
+                );
                 Self::attempt(path, settings)
             }
             opened => opened,
@@ -66,7 +68,14 @@ impl Store {
         let marks = load_marks(&connection)?;
         let words = Words::load(&connection)?;
         let skew = state(&connection, "skew")?.and_then(|(value, _)| value.parse().ok());
-        Ok(Self { connection, identity, settings, words, marks, skew })
+        Ok(Self {
+            connection,
+            identity,
+            settings,
+            words,
+            marks,
+            skew,
+        })
     }
 
     /// Whether the file that is open still stands at `path`; SQLite would go on writing to one that was deleted.
@@ -76,7 +85,14 @@ impl Store {
 
     /// Writes a batch.
     pub(super) fn write(&mut self, batch: &Batch, now_ms: u64) -> Result<(), Problem> {
-        let Self { connection, settings, words, marks, skew, .. } = self;
+        let Self {
+            connection,
+            settings,
+            words,
+            marks,
+            skew,
+            ..
+        } = self;
         let transaction = connection.transaction()?;
         let mut touched = HashSet::new();
         write_calls(&transaction, words, &batch.calls)?;
@@ -94,13 +110,20 @@ impl Store {
     }
 }
 
-fn write_calls(file: &Transaction<'_>, words: &mut Words, calls: &[(u64, Arc<CallReport>)]) -> rusqlite::Result<()> {
+fn write_calls(
+    file: &Transaction<'_>,
+    words: &mut Words,
+    calls: &[(u64, Arc<CallReport>)],
+) -> rusqlite::Result<()> {
     let mut insert = file.prepare(
         "INSERT INTO call (ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange_ms, total_ms, \
          key_fp, address) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     for (ms, report) in calls {
-        let address = report.outbound.as_ref().map(|seen| seen.address.to_string());
+        let address = report
+            .outbound
+            .as_ref()
+            .map(|seen| seen.address.to_string());
         let mut word = |text: Option<&str>| text.map(|text| words.number(file, text)).transpose();
         let caller = word(Some(&report.caller))?;
         let method = word(report.method.as_deref())?;
@@ -110,11 +133,13 @@ fn write_calls(file: &Transaction<'_>, words: &mut Words, calls: &[(u64, Arc<Cal
         let verdict = word(mark::judge(report).word())?;
         let key = word(Some(&report.key_fingerprint))?;
         let address = word(address.as_deref())?;
-        let millis = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let millis =
+            |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let (exchange, total) = (millis(report.exchange), millis(report.total));
         let (ms, rid, code, status) = (signed(*ms), Rid(&report.rid), report.code, report.status);
         insert.execute(params![
-            ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange, total, key, address
+            ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange, total,
+            key, address
         ])?;
     }
     Ok(())
@@ -140,19 +165,33 @@ fn note_method(
     report: &CallReport,
 ) -> rusqlite::Result<()> {
     let verdict = mark::judge(report);
-    let Some(method) = report.method.as_deref().filter(|_| verdict != mark::Verdict::Nothing) else { return Ok(()) };
+    let Some(method) = report
+        .method
+        .as_deref()
+        .filter(|_| verdict != mark::Verdict::Nothing)
+    else {
+        return Ok(());
+    };
     if !marks.contains_key(method) {
         if marks.len() >= MAX_METHODS {
             return Ok(());
         }
         change(file, ms, "method", None, Some(method))?;
     }
-    marks.entry(method.to_owned()).or_default().note(verdict, || Mark::of(ms, report));
+    marks
+        .entry(method.to_owned())
+        .or_default()
+        .note(verdict, || Mark::of(ms, report));
     touched.insert(method.to_owned());
     Ok(())
 }
 
-fn note_skew(file: &Transaction<'_>, known: &mut Option<i64>, ms: u64, skew: Option<Skew>) -> rusqlite::Result<()> {
+fn note_skew(
+    file: &Transaction<'_>,
+    known: &mut Option<i64>,
+    ms: u64,
+    skew: Option<Skew>,
+) -> rusqlite::Result<()> {
     let Some(skew) = skew else { return Ok(()) };
     let jumped = match *known {
         Some(known) => known.abs_diff(skew.offset_ms) > SKEW_JUMP_MS + skew.uncertainty_ms,
@@ -196,16 +235,31 @@ pub(super) fn change(
     after: Option<&str>,
 ) -> rusqlite::Result<()> {
     let row = params![signed(ms), kind, before, after];
-    file.execute("INSERT INTO change (ms, kind, before, after) VALUES (?1, ?2, ?3, ?4)", row).map(drop)
+    file.execute(
+        "INSERT INTO change (ms, kind, before, after) VALUES (?1, ?2, ?3, ?4)",
+        row,
+    )
+    .map(drop)
 }
 
 /// Takes a value for the one that holds now; a change where it was another. Since when it holds.
-pub(super) fn compare(file: &Transaction<'_>, ms: u64, kind: &str, value: &str) -> rusqlite::Result<u64> {
+pub(super) fn compare(
+    file: &Transaction<'_>,
+    ms: u64,
+    kind: &str,
+    value: &str,
+) -> rusqlite::Result<u64> {
     let before = state(file, kind)?;
     if let Some((_, since)) = before.as_ref().filter(|(before, _)| before == value) {
         return Ok(*since);
     }
-    change(file, ms, kind, before.as_ref().map(|(before, _)| before.as_str()), Some(value))?;
+    change(
+        file,
+        ms,
+        kind,
+        before.as_ref().map(|(before, _)| before.as_str()),
+        Some(value),
+    )?;
     set_state(file, ms, kind, value)?;
     Ok(ms)
 }
@@ -213,17 +267,28 @@ pub(super) fn compare(file: &Transaction<'_>, ms: u64, kind: &str, value: &str) 
 /// What holds now, and since when.
 pub(super) fn state(file: &Connection, kind: &str) -> rusqlite::Result<Option<(String, u64)>> {
     let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
-    file.query_row("SELECT value, since_ms FROM state WHERE kind = ?1", [kind], row).optional()
+    file.query_row(
+        "SELECT value, since_ms FROM state WHERE kind = ?1",
+        [kind],
+        row,
+    )
+    .optional()
 }
 
 fn set_state(file: &Transaction<'_>, ms: u64, kind: &str, value: &str) -> rusqlite::Result<()> {
     let row = params![kind, value, signed(ms)];
-    file.execute("INSERT OR REPLACE INTO state (kind, value, since_ms) VALUES (?1, ?2, ?3)", row).map(drop)
+    file.execute(
+        "INSERT OR REPLACE INTO state (kind, value, since_ms) VALUES (?1, ?2, ?3)",
+        row,
+    )
+    .map(drop)
 }
 
 fn load_marks(file: &Connection) -> rusqlite::Result<HashMap<String, Marks>> {
     let mut all = HashMap::<String, Marks>::new();
-    super::reader::each_mark(file, |method, name, mark| all.entry(method).or_default().restore(&name, mark))?;
+    super::reader::each_mark(file, |method, name, mark| {
+        all.entry(method).or_default().restore(&name, mark)
+    })?;
     Ok(all)
 }
 
@@ -232,19 +297,48 @@ fn save_marks(
     marks: &HashMap<String, Marks>,
     touched: &HashSet<String>,
 ) -> rusqlite::Result<()> {
-    let mut insert = file.prepare("INSERT INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
-    for (method, marks) in touched.iter().filter_map(|method| marks.get_key_value(method)) {
+    let mut insert =
+        file.prepare("INSERT INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
+    for (method, marks) in touched
+        .iter()
+        .filter_map(|method| marks.get_key_value(method))
+    {
         file.execute("DELETE FROM mark WHERE method = ?1", [method])?;
         for (name, mark) in marks.named() {
             let Some(mark) = mark else { continue };
-            let Mark { ms, rid, key_fp, address, status, code, outcome, why } = mark;
-            insert.execute(params![method, name, signed(*ms), rid, key_fp, address, status, code, outcome, why])?;
+            let Mark {
+                ms,
+                rid,
+                key_fp,
+                address,
+                status,
+                code,
+                outcome,
+                why,
+            } = mark;
+            insert.execute(params![
+                method,
+                name,
+                signed(*ms),
+                rid,
+                key_fp,
+                address,
+                status,
+                code,
+                outcome,
+                why
+            ])?;
         }
     }
     Ok(())
 }
 
-fn trim(file: &Transaction<'_>, settings: Settings, written: usize, now_ms: u64) -> rusqlite::Result<()> {
+fn trim(
+    file: &Transaction<'_>,
+    settings: Settings,
+    written: usize,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
     let at_once = TRIMMED_AT_ONCE.max(i64::try_from(written).unwrap_or(i64::MAX).saturating_mul(2));
     let max_calls = i64::try_from(settings.max_calls).unwrap_or(i64::MAX);
     // Ids have no gaps but at the old end, so the newest tells where the oldest may be.
@@ -252,13 +346,18 @@ fn trim(file: &Transaction<'_>, settings: Settings, written: usize, now_ms: u64)
         "DELETE FROM call WHERE id <= (SELECT max(id) FROM call) - ?1 AND id < (SELECT min(id) FROM call) + ?2",
         [max_calls, at_once],
     )?;
-    let oldest_ms = signed(now_ms).saturating_sub(i64::try_from(settings.max_age.as_millis()).unwrap_or(i64::MAX));
+    let oldest_ms = signed(now_ms)
+        .saturating_sub(i64::try_from(settings.max_age.as_millis()).unwrap_or(i64::MAX));
     file.execute(
         "DELETE FROM call WHERE id IN (SELECT id FROM call WHERE ms < ?1 ORDER BY ms LIMIT ?2)",
         [oldest_ms, at_once],
     )?;
     file.execute("DELETE FROM refused WHERE minute_ms < ?1", [oldest_ms])?;
-    file.execute("DELETE FROM change WHERE id <= (SELECT max(id) FROM change) - ?1", [MAX_CHANGES]).map(drop)
+    file.execute(
+        "DELETE FROM change WHERE id <= (SELECT max(id) FROM change) - ?1",
+        [MAX_CHANGES],
+    )
+    .map(drop)
 }
 
 /// SQLite's integers have a sign.

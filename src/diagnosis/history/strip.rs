@@ -34,7 +34,13 @@ pub enum End {
 
 impl End {
     /// Every end.
-    pub const ALL: [Self; 5] = [Self::Good, Self::Auth, Self::Failed, Self::Limited, Self::RefusedHere];
+    pub const ALL: [Self; 5] = [
+        Self::Good,
+        Self::Auth,
+        Self::Failed,
+        Self::Limited,
+        Self::RefusedHere,
+    ];
 
     /// Whether it says that something is wrong with credentials or the way.
     #[must_use]
@@ -71,7 +77,11 @@ impl Span {
     #[must_use]
     pub const fn last_day(now_ms: u64) -> Self {
         let until = (now_ms / QUARTER_MS + 1) * QUARTER_MS;
-        Self { from_ms: until.saturating_sub(QUARTERS * QUARTER_MS), bucket_ms: QUARTER_MS, buckets: QUARTERS }
+        Self {
+            from_ms: until.saturating_sub(QUARTERS * QUARTER_MS),
+            bucket_ms: QUARTER_MS,
+            buckets: QUARTERS,
+        }
     }
 
     /// When the last ends, in milliseconds since 1970.
@@ -109,23 +119,41 @@ impl Questions {
     /// # Errors
     /// [`Problem`].
     pub fn counts(&self, span: Span) -> Result<Vec<Count>, Problem> {
-        let words: HashMap<i64, String> =
-            self.rows("SELECT id, word FROM word", [], |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect();
+        let words: HashMap<i64, String> = self
+            .rows("SELECT id, word FROM word", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .into_iter()
+            .collect();
         let mut counts = HashMap::<Key, u64>::new();
         let select = "SELECT ms, method, verdict, outcome FROM call WHERE ms >= ?1 AND ms < ?2";
-        self.rows(select, [signed(span.from_ms), signed(span.until_ms())], |row| {
-            let bucket = unsigned(row, 0)?.saturating_sub(span.from_ms) / span.bucket_ms;
-            *counts.entry((bucket, row.get(1)?, row.get(2)?, row.get(3)?)).or_default() += 1;
-            Ok(())
-        })?;
+        self.rows(
+            select,
+            [signed(span.from_ms), signed(span.until_ms())],
+            |row| {
+                let bucket = unsigned(row, 0)?.saturating_sub(span.from_ms) / span.bucket_ms;
+                *counts
+                    .entry((bucket, row.get(1)?, row.get(2)?, row.get(3)?))
+                    .or_default() += 1;
+                Ok(())
+            },
+        )?;
         let word = |number: i64| words.get(&number).map(String::as_str);
         let mut all = HashMap::<(u64, Option<String>, End), u64>::new();
         for ((bucket, method, verdict, outcome), calls) in counts {
             let end = End::of(verdict.and_then(word), word(outcome).unwrap_or_default());
-            *all.entry((bucket, method.and_then(word).map(str::to_owned), end)).or_default() += calls;
+            *all.entry((bucket, method.and_then(word).map(str::to_owned), end))
+                .or_default() += calls;
         }
-        let mut all: Vec<_> =
-            all.into_iter().map(|((bucket, method, end), calls)| Count { bucket, method, end, calls }).collect();
+        let mut all: Vec<_> = all
+            .into_iter()
+            .map(|((bucket, method, end), calls)| Count {
+                bucket,
+                method,
+                end,
+                calls,
+            })
+            .collect();
         all.sort_by(|a, b| (a.bucket, &a.method, a.end).cmp(&(b.bucket, &b.method, b.end)));
         Ok(all)
     }
@@ -134,9 +162,18 @@ impl Questions {
     ///
     /// # Errors
     /// [`Problem`].
-    pub fn newest(&self, span: Span, counts: &[Count], ends: &[End], limit: usize) -> Result<Vec<CallRow>, Problem> {
-        let mut buckets: Vec<u64> =
-            counts.iter().filter(|count| ends.contains(&count.end)).map(|count| count.bucket).collect();
+    pub fn newest(
+        &self,
+        span: Span,
+        counts: &[Count],
+        ends: &[End],
+        limit: usize,
+    ) -> Result<Vec<CallRow>, Problem> {
+        let mut buckets: Vec<u64> = counts
+            .iter()
+            .filter(|count| ends.contains(&count.end))
+            .map(|count| count.bucket)
+            .collect();
         buckets.dedup();
         let mut found = Vec::new();
         for bucket in buckets.into_iter().rev() {
@@ -144,12 +181,23 @@ impl Questions {
             if left == 0 {
                 break;
             }
-            found.extend(self.newest_of(span.start_ms(bucket), span.start_ms(bucket + 1), ends, left)?);
+            found.extend(self.newest_of(
+                span.start_ms(bucket),
+                span.start_ms(bucket + 1),
+                ends,
+                left,
+            )?);
         }
         Ok(found)
     }
 
-    fn newest_of(&self, from_ms: u64, until_ms: u64, ends: &[End], limit: usize) -> Result<Vec<CallRow>, Problem> {
+    fn newest_of(
+        &self,
+        from_ms: u64,
+        until_ms: u64,
+        ends: &[End],
+        limit: usize,
+    ) -> Result<Vec<CallRow>, Problem> {
         let clauses: Vec<&str> = ends.iter().map(|end| clause(*end)).collect();
         let select = format!(
             "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, address \
@@ -157,7 +205,15 @@ impl Questions {
              ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms DESC, id DESC",
             clauses.join(" OR ")
         );
-        self.rows(&select, [signed(from_ms), signed(until_ms), i64::try_from(limit).unwrap_or(i64::MAX)], call_row)
+        self.rows(
+            &select,
+            [
+                signed(from_ms),
+                signed(until_ms),
+                i64::try_from(limit).unwrap_or(i64::MAX),
+            ],
+            call_row,
+        )
     }
 }
 
@@ -167,7 +223,11 @@ const fn clause(end: End) -> &'static str {
         End::Good => "verdict = (SELECT id FROM word WHERE word = 'good')",
         End::Auth => "verdict = (SELECT id FROM word WHERE word = 'auth')",
         End::Failed => "verdict = (SELECT id FROM word WHERE word = 'failed')",
-        End::Limited => "(verdict IS NULL AND outcome IS NOT (SELECT id FROM word WHERE word = 'refused'))",
-        End::RefusedHere => "(verdict IS NULL AND outcome = (SELECT id FROM word WHERE word = 'refused'))",
+        End::Limited => {
+            "(verdict IS NULL AND outcome IS NOT (SELECT id FROM word WHERE word = 'refused'))"
+        }
+        End::RefusedHere => {
+            "(verdict IS NULL AND outcome = (SELECT id FROM word WHERE word = 'refused'))"
+        }
     }
 }

@@ -42,7 +42,11 @@ struct Installation {
 
 impl Installation {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), now_ms: Arc::new(AtomicU64::new(1_000_000)), _lines: Lines::listen() }
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            now_ms: Arc::new(AtomicU64::new(1_000_000)),
+            _lines: Lines::listen(),
+        }
     }
 
     fn clock(&self) -> Clock {
@@ -54,7 +58,12 @@ impl Installation {
     }
 
     fn start(&self, settings: Settings) -> (History, PairFacts) {
-        History::open(Some(self.dir.path()), settings, start("key-one", "secret-one"), &self.clock())
+        History::open(
+            Some(self.dir.path()),
+            settings,
+            start("key-one", "secret-one"),
+            &self.clock(),
+        )
     }
 
     fn questions(&self) -> Questions {
@@ -66,13 +75,25 @@ impl Installation {
     }
 
     fn kinds(&self) -> Vec<String> {
-        self.questions().changes(&Filter::default()).unwrap().into_iter().map(|row| row.kind).collect()
+        self.questions()
+            .changes(&Filter::default())
+            .unwrap()
+            .into_iter()
+            .map(|row| row.kind)
+            .collect()
     }
 }
 
 fn start(key: &str, secret: &str) -> Start {
-    let credentials = Credentials { key: ApiKey::new(key.into()), secret: ApiSecret::new(secret.into()) };
-    Start { credentials, base_url: "https://api.crypto.com/exchange/v1".into(), configuration: "0011".into() }
+    let credentials = Credentials {
+        key: ApiKey::new(key.into()),
+        secret: ApiSecret::new(secret.into()),
+    };
+    Start {
+        credentials,
+        base_url: "https://api.crypto.com/exchange/v1".into(),
+        configuration: "0011".into(),
+    }
 }
 
 /// The report of a call that ended as told.
@@ -82,7 +103,11 @@ fn report(method: &'static str, status: u16, code: Option<i64>) -> CallReport {
         caller: "default".into(),
         stream: None,
         method: Some(method.into()),
-        class: Some(if method == CREATE { Class::Trade } else { Class::Read }),
+        class: Some(if method == CREATE {
+            Class::Trade
+        } else {
+            Class::Read
+        }),
         id: 1,
         nonce: None,
         params_string_len: 0,
@@ -105,7 +130,10 @@ fn report(method: &'static str, status: u16, code: Option<i64>) -> CallReport {
 
 fn from(address: &str, report: CallReport) -> CallReport {
     CallReport {
-        outbound: Some(Outbound { address: address.parse().unwrap(), seen: std::time::Instant::now() }),
+        outbound: Some(Outbound {
+            address: address.parse().unwrap(),
+            seen: std::time::Instant::now(),
+        }),
         ..report
     }
 }
@@ -122,7 +150,11 @@ async fn a_call_is_kept_with_what_the_line_says_and_nothing_more() {
     let here = Installation::new();
     let (history, _) = here.start(Settings::default());
     history.call(from("203.0.113.7", report(READ, 401, Some(40101))));
-    history.call(CallReport { outcome: Outcome::NotSent, why: Some("connect"), ..report(CREATE, 502, None) });
+    history.call(CallReport {
+        outcome: Outcome::NotSent,
+        why: Some("connect"),
+        ..report(CREATE, 502, None)
+    });
     history.flush().await;
     let calls = here.questions().calls(&Filter::default()).unwrap();
     let expected = CallRow {
@@ -141,7 +173,10 @@ async fn a_call_is_kept_with_what_the_line_says_and_nothing_more() {
         address: Some("203.0.113.7".into()),
     };
     assert_eq!((calls.len(), &calls[0]), (2, &expected));
-    assert_eq!((calls[1].why.as_deref(), calls[1].verdict.as_deref()), (Some("connect"), Some("failed")));
+    assert_eq!(
+        (calls[1].why.as_deref(), calls[1].verdict.as_deref()),
+        (Some("connect"), Some("failed"))
+    );
     history.close().await;
     let bytes = everything(here.dir.path());
     for part in [&b"invented-order-name"[..], b"key-one", b"secret-one"] {
@@ -150,27 +185,77 @@ async fn a_call_is_kept_with_what_the_line_says_and_nothing_more() {
 }
 
 fn everything(dir: &Path) -> Vec<u8> {
-    fs::read_dir(dir).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+    fs::read_dir(dir)
+        .unwrap()
+        .flat_map(|entry| fs::read(entry.unwrap().path()).unwrap())
+        .collect()
 }
 
 #[tokio::test]
 async fn questions_are_answered_by_time_method_caller_and_outcome() {
     let here = Installation::new();
     let (history, _) = here.start(Settings::default());
-    for (ms, method, caller) in [(1, READ, "a"), (2, CREATE, "a"), (3, READ, "b"), (4, READ, "a")] {
+    for (ms, method, caller) in [
+        (1, READ, "a"),
+        (2, CREATE, "a"),
+        (3, READ, "b"),
+        (4, READ, "a"),
+    ] {
         here.now_ms.store(ms, Relaxed);
-        history.call(CallReport { caller: caller.into(), ..report(method, 200, Some(0)) });
+        history.call(CallReport {
+            caller: caller.into(),
+            ..report(method, 200, Some(0))
+        });
     }
     history.flush().await;
-    let ask =
-        |filter: Filter| -> Vec<u64> { here.questions().calls(&filter).unwrap().iter().map(|row| row.ms).collect() };
+    let ask = |filter: Filter| -> Vec<u64> {
+        here.questions()
+            .calls(&filter)
+            .unwrap()
+            .iter()
+            .map(|row| row.ms)
+            .collect()
+    };
     assert_eq!(ask(Filter::default()), [1, 2, 3, 4]);
-    assert_eq!(ask(Filter { since_ms: Some(2), until_ms: Some(3), ..Filter::default() }), [2, 3]);
-    assert_eq!(ask(Filter { method: Some(READ.into()), limit: Some(2), ..Filter::default() }), [3, 4]);
-    assert_eq!(ask(Filter { caller: Some("a".into()), method: Some(READ.into()), ..Filter::default() }), [1, 4]);
-    assert_eq!(ask(Filter { outcome: Some("unknown".into()), ..Filter::default() }), [0; 0]);
+    assert_eq!(
+        ask(Filter {
+            since_ms: Some(2),
+            until_ms: Some(3),
+            ..Filter::default()
+        }),
+        [2, 3]
+    );
+    assert_eq!(
+        ask(Filter {
+            method: Some(READ.into()),
+            limit: Some(2),
+            ..Filter::default()
+        }),
+        [3, 4]
+    );
+    assert_eq!(
+        ask(Filter {
+            caller: Some("a".into()),
+            method: Some(READ.into()),
+            ..Filter::default()
+        }),
+        [1, 4]
+    );
+    assert_eq!(
+        ask(Filter {
+            outcome: Some("unknown".into()),
+            ..Filter::default()
+        }),
+        [0; 0]
+    );
     // A text that looks like SQL is a text.
-    assert_eq!(ask(Filter { method: Some("x' OR 1=1 --".into()), ..Filter::default() }), [0; 0]);
+    assert_eq!(
+        ask(Filter {
+            method: Some("x' OR 1=1 --".into()),
+            ..Filter::default()
+        }),
+        [0; 0]
+    );
 }
 
 #[tokio::test]
@@ -181,14 +266,29 @@ async fn the_files_are_for_their_owner_alone_and_the_program_of_sqlite_reads_the
     let (history, _) = here.start(Settings::default());
     history.call(report(READ, 200, Some(0)));
     history.flush().await;
-    let modes =
-        |end: &str| fs::metadata(format!("{}{end}", here.file().display())).unwrap().permissions().mode() & 0o777;
+    let modes = |end: &str| {
+        fs::metadata(format!("{}{end}", here.file().display()))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!([modes(""), modes("-wal"), modes("-shm")], [0o600; 3]);
     let sql = "SELECT time || ' ' || method || ' ' || rid FROM calls";
     let row: String = here.sql().query_row(sql, [], |row| row.get(0)).unwrap();
-    let stored: Vec<u8> = here.sql().query_row("SELECT rid FROM call", [], |row| row.get(0)).unwrap();
-    assert_eq!(stored.len(), 16, "an id of ours takes no more room than it must");
-    assert_eq!(row, "1970-01-01T00:16:40.000Z private/user-balance 0193545b1f6e7c398f6b1f6e7c398f6b");
+    let stored: Vec<u8> = here
+        .sql()
+        .query_row("SELECT rid FROM call", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(
+        stored.len(),
+        16,
+        "an id of ours takes no more room than it must"
+    );
+    assert_eq!(
+        row,
+        "1970-01-01T00:16:40.000Z private/user-balance 0193545b1f6e7c398f6b1f6e7c398f6b"
+    );
 }
 
 #[tokio::test]
@@ -201,6 +301,12 @@ async fn refused_tokens_are_counted_by_minute() {
     }
     history.flush().await;
     let refused = here.questions().refused(&Filter::default()).unwrap();
-    let refused: Vec<_> = refused.into_iter().map(|row| (row.minute_ms, row.why, row.count)).collect();
-    assert_eq!(refused, [(60_000, "token".into(), 7), (120_000, "token".into(), 1)]);
+    let refused: Vec<_> = refused
+        .into_iter()
+        .map(|row| (row.minute_ms, row.why, row.count))
+        .collect();
+    assert_eq!(
+        refused,
+        [(60_000, "token".into(), 7), (120_000, "token".into(), 1)]
+    );
 }

@@ -51,5 +51,7 @@ impl Words {
 
 fn read(file: &Connection) -> rusqlite::Result<HashMap<String, i64>> {
     let mut select = file.prepare("SELECT word, id FROM word")?;
-    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    select
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }

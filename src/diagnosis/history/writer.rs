@@ -61,7 +61,13 @@ impl Writer {
             let closing = asked.iter().any(|ask| matches!(ask, Ask::Close(_)));
             let mut first = Some(first);
             loop {
-                let batch = self.batch(first.take().into_iter().chain(entries.try_iter()).take(MAX_BATCH));
+                let batch = self.batch(
+                    first
+                        .take()
+                        .into_iter()
+                        .chain(entries.try_iter())
+                        .take(MAX_BATCH),
+                );
                 let full = batch.calls.len() + batch.events.len() >= MAX_BATCH;
                 self.write(batch);
                 if !full {
@@ -85,13 +91,21 @@ impl Writer {
     fn gather(&self) {
         let due = Instant::now() + GATHER;
         while !self.shared.hurry.swap(false, Ordering::Acquire) {
-            let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { return };
+            let Some(left) = due
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero())
+            else {
+                return;
+            };
             thread::park_timeout(left);
         }
     }
 
     fn batch(&mut self, entries: impl Iterator<Item = Entry>) -> Batch {
-        let mut batch = Batch { calls: Vec::new(), events: std::mem::take(&mut self.kept_back) };
+        let mut batch = Batch {
+            calls: Vec::new(),
+            events: std::mem::take(&mut self.kept_back),
+        };
         for entry in entries {
             match entry {
                 Entry::Call(ms, report) => batch.calls.push((ms, report)),
@@ -126,7 +140,8 @@ impl Writer {
                 self.say_losing(overflowed + calls, &problem.to_string());
                 self.kept_back = batch.events;
                 // A refused token more or less is not worth keeping back for.
-                self.kept_back.retain(|(_, event)| !matches!(event, Event::Refused { .. }));
+                self.kept_back
+                    .retain(|(_, event)| !matches!(event, Event::Refused { .. }));
                 self.kept_back.truncate(MAX_KEPT_BACK);
             }
         }
@@ -138,7 +153,9 @@ impl Writer {
             && !store.is_at(&self.path)
         {
             self.store = None;
-            tracing::info!("the history's file was taken away; a new one begins where that is possible");
+            tracing::info!(
+                "the history's file was taken away; a new one begins where that is possible"
+            );
         }
         let mut store = match self.store.take() {
             Some(store) => store,
@@ -149,23 +166,32 @@ impl Writer {
                 store
             }
         };
-        store.write(batch, now_ms).inspect_err(|problem| set_aside_if_damaged(&self.path, problem))?;
+        store
+            .write(batch, now_ms)
+            .inspect_err(|problem| set_aside_if_damaged(&self.path, problem))?;
         self.store = Some(store);
         Ok(())
     }
 
     fn say_losing(&mut self, calls: u64, why: &str) {
         if self.losing.is_none() {
-            tracing::warn!("the history loses calls ({why}): calls go on, and what is lost is counted");
+            tracing::warn!(
+                "the history loses calls ({why}): calls go on, and what is lost is counted"
+            );
         }
         *self.losing.get_or_insert(0) += calls;
     }
 
     /// A batch was written whole.
     fn say_whole(&mut self) {
-        let Some(lost) = self.losing.take() else { return };
+        let Some(lost) = self.losing.take() else {
+            return;
+        };
         tracing::info!("the history is written again; calls that are missing in it: {lost}");
-        let batch = Batch { calls: Vec::new(), events: vec![(self.clock.now_ms(), Event::Lost(lost))] };
+        let batch = Batch {
+            calls: Vec::new(),
+            events: vec![(self.clock.now_ms(), Event::Lost(lost))],
+        };
         if lost > 0
             && let Err(problem) = self.attempt(&batch)
         {

@@ -89,22 +89,37 @@ struct Layout {
     hours: u64,
 }
 
-const WIDE: Layout = Layout { class: "wide", width: 1056, hours: 2 };
-const NARROW: Layout = Layout { class: "narrow", width: 336, hours: 6 };
+const WIDE: Layout = Layout {
+    class: "wide",
+    width: 1056,
+    hours: 2,
+};
+const NARROW: Layout = Layout {
+    class: "narrow",
+    width: 336,
+    hours: 6,
+};
 
 impl Chart {
     /// The picture for wide screens and the one for narrow ones.
     pub(super) fn both(recent: &Recent, now_ms: u64) -> Vec<Self> {
-        [WIDE, NARROW].map(|layout| Self::new(recent, now_ms, layout)).into()
+        [WIDE, NARROW]
+            .map(|layout| Self::new(recent, now_ms, layout))
+            .into()
     }
 
     fn new(recent: &Recent, now_ms: u64, layout: Layout) -> Self {
         let mut buckets = BTreeMap::<u64, BTreeMap<End, u64>>::new();
         for count in &recent.counts {
-            *buckets.entry(count.bucket).or_default().entry(count.end).or_default() += count.calls;
+            *buckets
+                .entry(count.bucket)
+                .or_default()
+                .entry(count.end)
+                .or_default() += count.calls;
         }
         let good = |ends: &BTreeMap<End, u64>| ends.get(&End::Good).copied().unwrap_or_default();
-        let sides = |ends: &BTreeMap<End, u64>| good(ends).max(ends.values().sum::<u64>() - good(ends));
+        let sides =
+            |ends: &BTreeMap<End, u64>| good(ends).max(ends.values().sum::<u64>() - good(ends));
         let most = buckets.values().map(sides).max().unwrap_or_default();
         let step = layout.width as f64 / recent.span.buckets as f64;
         let bar = |(bucket, ends): (&u64, &BTreeMap<End, u64>)| Bar {
@@ -112,8 +127,15 @@ impl Chart {
             blocks: blocks(ends, most),
             tells: tells(recent, *bucket, ends),
         };
-        let keys = End::ALL.map(|end| Key { class: class(end), word: words(end), calls: recent.total(end) });
-        let axis = Axis { recent, width: layout.width as f64 };
+        let keys = End::ALL.map(|end| Key {
+            class: class(end),
+            word: words(end),
+            calls: recent.total(end),
+        });
+        let axis = Axis {
+            recent,
+            width: layout.width as f64,
+        };
         Self {
             class: layout.class,
             width: layout.width,
@@ -131,30 +153,50 @@ impl Chart {
 
 fn sentence(recent: &Recent) -> String {
     let all = End::ALL.map(|end| format!("{} {}", recent.total(end), words(end)));
-    format!("Calls of the last 24 hours by quarter of an hour: {}", all.join(", "))
+    format!(
+        "Calls of the last 24 hours by quarter of an hour: {}",
+        all.join(", ")
+    )
 }
 
 fn tells(recent: &Recent, bucket: u64, ends: &BTreeMap<End, u64>) -> String {
     let clock = |ms: u64| history::time(ms).get(11..16).unwrap_or_default().to_owned();
-    let all: Vec<String> = ends.iter().map(|(end, calls)| format!("{calls} {}", words(*end))).collect();
-    let (from, until) = (recent.span.start_ms(bucket), recent.span.start_ms(bucket + 1));
+    let all: Vec<String> = ends
+        .iter()
+        .map(|(end, calls)| format!("{calls} {}", words(*end)))
+        .collect();
+    let (from, until) = (
+        recent.span.start_ms(bucket),
+        recent.span.start_ms(bucket + 1),
+    );
     format!("{}–{} UTC: {}", clock(from), clock(until), all.join(", "))
 }
 
 /// Good ones up from the line, the others down from it, worst first.
 fn blocks(ends: &BTreeMap<End, u64>, most: u64) -> Vec<Block> {
-    let height = |calls: u64, room: f64| (room * (calls as f64 / most.max(1) as f64).sqrt()).max(LEAST);
-    let block = |y: f64, height: f64, end: End| Block { y: number(y), height: number(height), class: class(end) };
+    let height =
+        |calls: u64, room: f64| (room * (calls as f64 / most.max(1) as f64).sqrt()).max(LEAST);
+    let block = |y: f64, height: f64, end: End| Block {
+        y: number(y),
+        height: number(height),
+        class: class(end),
+    };
     let mut blocks = Vec::new();
     if let Some(calls) = ends.get(&End::Good) {
         let tall = height(*calls, UP);
         blocks.push(block(LINE - 1.0 - tall, tall, End::Good));
     }
-    let below: Vec<(End, u64)> = ends.iter().filter(|(end, _)| **end != End::Good).map(|(e, c)| (*e, *c)).collect();
+    let below: Vec<(End, u64)> = ends
+        .iter()
+        .filter(|(end, _)| **end != End::Good)
+        .map(|(e, c)| (*e, *c))
+        .collect();
     let all: u64 = below.iter().map(|(_, calls)| calls).sum();
     let (room, mut y) = (height(all, DOWN), LINE + 1.0);
     for (end, calls) in below {
-        let tall = (room * calls as f64 / all as f64).max(LEAST).min(BOTTOM - y);
+        let tall = (room * calls as f64 / all as f64)
+            .max(LEAST)
+            .min(BOTTOM - y);
         blocks.push(block(y, tall, end));
         y += tall;
     }
@@ -180,18 +222,32 @@ impl Axis<'_> {
         let times = (0..=24 / every).map(|number| first + number * step);
         let word = |ms: u64| {
             let iso = history::time(ms);
-            let (day, clock) = (iso.get(5..10).unwrap_or_default(), iso.get(11..16).unwrap_or_default());
-            if clock == "00:00" { day.to_owned() } else { clock.to_owned() }
+            let (day, clock) = (
+                iso.get(5..10).unwrap_or_default(),
+                iso.get(11..16).unwrap_or_default(),
+            );
+            if clock == "00:00" {
+                day.to_owned()
+            } else {
+                clock.to_owned()
+            }
         };
         // A word that would leave the picture is left out.
         let inside = |x: f64| (16.0..=self.width - 16.0).contains(&x);
-        let hours = times.map(|ms| (self.x(ms), word(ms))).filter(|(x, _)| inside(*x));
+        let hours = times
+            .map(|ms| (self.x(ms), word(ms)))
+            .filter(|(x, _)| inside(*x));
         hours.map(|(x, word)| Hour { x: number(x), word }).collect()
     }
 
     /// Changes, newest first, as they are numbered in the table; neighbours share a mark.
     fn marks(&self) -> Vec<Mark> {
-        let changes = self.recent.changes.iter().enumerate().filter(|(_, row)| row.ms >= self.recent.span.from_ms);
+        let changes = self
+            .recent
+            .changes
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.ms >= self.recent.span.from_ms);
         let mut groups: Vec<(f64, usize, usize)> = Vec::new();
         for (position, row) in changes {
             let (x, number) = (self.x(row.ms), position + 1);
@@ -200,14 +256,27 @@ impl Axis<'_> {
                 _ => groups.push((x, number, number)),
             }
         }
-        groups.into_iter().map(|(x, first, last)| self.mark(x, first, last)).collect()
+        groups
+            .into_iter()
+            .map(|(x, first, last)| self.mark(x, first, last))
+            .collect()
     }
 
     fn mark(&self, x: f64, first: usize, last: usize) -> Mark {
-        let word = if first == last { first.to_string() } else { format!("{first}–{last}") };
+        let word = if first == last {
+            first.to_string()
+        } else {
+            format!("{first}–{last}")
+        };
         let width = 8.0f64.mul_add(word.chars().count() as f64, 8.0);
         let left = (x - width / 2.0).clamp(0.0, self.width - width);
-        Mark { x: number(x), left: number(left), text_x: number(left + width / 2.0), width: number(width), word }
+        Mark {
+            x: number(x),
+            left: number(left),
+            text_x: number(left + width / 2.0),
+            width: number(width),
+            word,
+        }
     }
 
     fn unknown(&self, now_ms: u64) -> Option<f64> {

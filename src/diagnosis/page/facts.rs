@@ -25,7 +25,13 @@ pub(super) struct Fact {
 
 impl Fact {
     fn new(name: &'static str, value: impl AsRef<str>) -> Self {
-        Self { name, value: Text::of(value), is_code: false, notes: Vec::new(), class: "" }
+        Self {
+            name,
+            value: Text::of(value),
+            is_code: false,
+            notes: Vec::new(),
+            class: "",
+        }
     }
 
     const fn code(mut self) -> Self {
@@ -61,12 +67,19 @@ fn key(known: &Known<'_>) -> Fact {
     let Some(fingerprint) = &about.fingerprint else {
         return Fact::new("API key", "none that can be used").marked("is-bad");
     };
-    let label = about
-        .label
+    let label = about.label.as_ref().map_or_else(
+        || "no label (CRYPTO_API_KEY_LABEL is not set)".to_owned(),
+        |label| format!("label “{label}”"),
+    );
+    let source = about
+        .source
         .as_ref()
-        .map_or_else(|| "no label (CRYPTO_API_KEY_LABEL is not set)".to_owned(), |label| format!("label “{label}”"));
-    let source = about.source.as_ref().map(|source| format!("read from {source}"));
-    Fact::new("API key", fingerprint).code().note(label).notes(source).note("fingerprint: first 8 of its SHA-256")
+        .map(|source| format!("read from {source}"));
+    Fact::new("API key", fingerprint)
+        .code()
+        .note(label)
+        .notes(source)
+        .note("fingerprint: first 8 of its SHA-256")
 }
 
 fn address(known: &Known<'_>) -> Fact {
@@ -83,7 +96,9 @@ fn address(known: &Known<'_>) -> Fact {
         return Fact::new(NAME, "not known: no two services have agreed yet").note(stated);
     };
     let fact = Fact::new(NAME, address.to_string()).code();
-    let fact = fact.note(format!("confirmed {}", ago(at_ms, known.now_ms))).note(stated);
+    let fact = fact
+        .note(format!("confirmed {}", ago(at_ms, known.now_ms)))
+        .note(stated);
     match (&known.outside.expected, known.outside.drift()) {
         (Expected::Listed(_), None) => fact.note("on that list: yes").marked("is-good"),
         (Expected::Listed(_), Some(_)) => fact.note("on that list: NO").marked("is-bad"),
@@ -97,8 +112,15 @@ fn skew(known: &Known<'_>) -> Fact {
         None => Fact::new(NAME, "not known: two recent answers that agree are needed"),
         Some(skew) => {
             let fact = Fact::new(NAME, format!("{:+} ms", skew.offset_ms)).code();
-            let fact = fact.note(format!("± {} ms; the exchange refuses from ± 60 s on", skew.uncertainty_ms));
-            if skew.is_large() { fact.marked("is-bad") } else { fact.marked("is-good") }
+            let fact = fact.note(format!(
+                "± {} ms; the exchange refuses from ± 60 s on",
+                skew.uncertainty_ms
+            ));
+            if skew.is_large() {
+                fact.marked("is-bad")
+            } else {
+                fact.marked("is-good")
+            }
         }
     }
 }
@@ -112,9 +134,15 @@ fn exchange(known: &Known<'_>) -> Option<Fact> {
         Environment::Other => "a host that the operator named",
     };
     let fact = Fact::new("Exchange", &target.host).code().note(environment);
-    let fact = if target.odd_path { fact.note("its path is not the documented one").marked("is-bad") } else { fact };
+    let fact = if target.odd_path {
+        fact.note("its path is not the documented one")
+            .marked("is-bad")
+    } else {
+        fact
+    };
     let fact = if known.outside.unreachable {
-        fact.note("the last attempts to reach it all failed").marked("is-bad")
+        fact.note("the last attempts to reach it all failed")
+            .marked("is-bad")
     } else {
         fact
     };
@@ -128,9 +156,16 @@ fn exchange(known: &Known<'_>) -> Option<Fact> {
 fn way(fact: Fact, standing: &Standing, now_ms: u64) -> Fact {
     let last = &standing.last;
     let timings = format!("{}, {}", last.timings(), ago(last.at_ms, now_ms));
-    let Some(fault) = &last.fault else { return fact.note(timings) };
+    let Some(fault) = &last.fault else {
+        return fact.note(timings);
+    };
     let since = Moment::at(standing.since_ms, now_ms).whole();
-    let failed = format!("{} fails since {since}: {} ({})", fault.phase.shown(), fault.says, fault.cause);
+    let failed = format!(
+        "{} fails since {since}: {} ({})",
+        fault.phase.shown(),
+        fault.says,
+        fault.cause
+    );
     fact.note(failed).note(timings).marked("is-bad")
 }
 
@@ -143,7 +178,9 @@ fn daemon(known: &Known<'_>) -> Fact {
                 .note(version)
                 .note(format!("since {}", Moment::at(ms, known.now_ms).whole()))
         }
-        None => Fact::new("Made by", "the command line").note(version).note("not by a running daemon"),
+        None => Fact::new("Made by", "the command line")
+            .note(version)
+            .note("not by a running daemon"),
     }
 }
 
@@ -156,9 +193,21 @@ fn history(known: &Known<'_>) -> Fact {
     };
     let begins = recent.begins_ms.map_or_else(
         || "empty".to_owned(),
-        |ms| format!("since {}", Moment::at(ms, known.now_ms).whole().trim_end_matches(" UTC")),
+        |ms| {
+            format!(
+                "since {}",
+                Moment::at(ms, known.now_ms)
+                    .whole()
+                    .trim_end_matches(" UTC")
+            )
+        },
     );
-    let refused: Vec<String> = recent.refused.iter().map(|(why, count)| format!("{why} {count}")).collect();
-    let turned_away = (!refused.is_empty()).then(|| format!("turned away without a caller: {}", refused.join(", ")));
+    let refused: Vec<String> = recent
+        .refused
+        .iter()
+        .map(|(why, count)| format!("{why} {count}"))
+        .collect();
+    let turned_away = (!refused.is_empty())
+        .then(|| format!("turned away without a caller: {}", refused.join(", ")));
     Fact::new(NAME, begins).notes(turned_away)
 }

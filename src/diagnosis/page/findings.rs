@@ -36,16 +36,27 @@ pub(super) struct CauseShown {
 
 pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> Diagnosed {
     let (ranking, findings) = (report.ranking, report.findings);
-    let tied = if ranking.tied > 1 { ranking.top() } else { Vec::new() };
-    let ruled_out = ranking.ruled_out.iter().filter_map(|ranked| match &ranked.standing {
-        Standing::RuledOut(by) => Some((ranked.cause.code(), Text::of(by))),
-        Standing::Stands(_) => None,
-    });
+    let tied = if ranking.tied > 1 {
+        ranking.top()
+    } else {
+        Vec::new()
+    };
+    let ruled_out = ranking
+        .ruled_out
+        .iter()
+        .filter_map(|ranked| match &ranked.standing {
+            Standing::RuledOut(by) => Some((ranked.cause.code(), Text::of(by))),
+            Standing::Stands(_) => None,
+        });
     Diagnosed {
         at: Moment::at(findings.at_ms, now_ms),
         whose: Text::of(report.whose),
         problems: report.problems.iter().map(Text::of).collect(),
-        findings: findings.list.iter().map(|found| finding(found, report)).collect(),
+        findings: findings
+            .list
+            .iter()
+            .map(|found| finding(found, report))
+            .collect(),
         causes: ranking.causes.iter().map(cause).collect(),
         tied: tied.into_iter().map(|cause| cause.code()).collect(),
         ruled_out: ruled_out.collect(),
@@ -76,8 +87,14 @@ fn cause(ranked: &Ranked) -> CauseShown {
         code: ranked.cause.code(),
         anchor: anchor(ranked.cause.code()),
         sentence: ranked.cause.sentence(),
-        likelihood: likelihood.map(|likelihood| likelihood.to_string()).unwrap_or_default(),
-        class: if likelihood == Some(Likelihood::Possible) { "is-note" } else { "is-bad" },
+        likelihood: likelihood
+            .map(|likelihood| likelihood.to_string())
+            .unwrap_or_default(),
+        class: if likelihood == Some(Likelihood::Possible) {
+            "is-note"
+        } else {
+            "is-bad"
+        },
         pro: ranked.pro.iter().map(Text::of).collect(),
         con: ranked.con.iter().map(Text::of).collect(),
         step: Piece::all(&ranked.next_step),

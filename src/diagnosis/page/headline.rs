@@ -145,27 +145,49 @@ struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// The diagnosis, while it is young and nothing newer speaks against it.
     fn report(&self) -> Option<Report<'a>> {
-        let report = self.known.report.filter(|report| self.age_ms(report.findings.at_ms) <= DAY_MS)?;
-        let newest = self.rows.iter().flat_map(|row| &row.good).filter(|good| !good.by_probe);
-        let good_since = newest.map(|good| good.at.ms()).max().is_some_and(|ms| ms > report.findings.at_ms);
-        let is_over = report.ranking.conclusion != Conclusion::Healthy && good_since && self.bad() == 0;
+        let report = self
+            .known
+            .report
+            .filter(|report| self.age_ms(report.findings.at_ms) <= DAY_MS)?;
+        let newest = self
+            .rows
+            .iter()
+            .flat_map(|row| &row.good)
+            .filter(|good| !good.by_probe);
+        let good_since = newest
+            .map(|good| good.at.ms())
+            .max()
+            .is_some_and(|ms| ms > report.findings.at_ms);
+        let is_over =
+            report.ranking.conclusion != Conclusion::Healthy && good_since && self.bad() == 0;
         (!is_over).then_some(report)
     }
 
     fn is_trouble(&self) -> bool {
-        let diagnosed = self.report().is_some_and(|report| report.ranking.conclusion != Conclusion::Healthy);
+        let diagnosed = self
+            .report()
+            .is_some_and(|report| report.ranking.conclusion != Conclusion::Healthy);
         diagnosed || self.bad() > 0 || self.known.outside.unreachable || self.fault().is_some()
     }
 
     /// Why the way to the exchange does not stand, where that was measured after the newest good answer.
     fn fault(&self) -> Option<&Fault> {
         let last = &self.known.outside.reach.as_deref()?.last;
-        let newest = self.rows.iter().filter_map(|row| row.good.as_ref()).map(|good| good.at.ms()).max();
-        last.fault.as_ref().filter(|_| newest.is_none_or(|good| last.at_ms > good))
+        let newest = self
+            .rows
+            .iter()
+            .filter_map(|row| row.good.as_ref())
+            .map(|good| good.at.ms())
+            .max();
+        last.fault
+            .as_ref()
+            .filter(|_| newest.is_none_or(|good| last.at_ms > good))
     }
 
     fn is_good(&self) -> bool {
-        let diagnosed = self.report().is_some_and(|report| report.ranking.conclusion == Conclusion::Healthy);
+        let diagnosed = self
+            .report()
+            .is_some_and(|report| report.ranking.conclusion == Conclusion::Healthy);
         diagnosed || self.good() > 0
     }
 
@@ -174,7 +196,10 @@ impl<'a> Facts<'a> {
     }
 
     fn good(&self) -> usize {
-        self.rows.iter().filter(|row| row.state == super::matrix::State::Works).count()
+        self.rows
+            .iter()
+            .filter(|row| row.state == super::matrix::State::Works)
+            .count()
     }
 
     fn age_ms(&self, ms: u64) -> u64 {
@@ -184,13 +209,34 @@ impl<'a> Facts<'a> {
     fn sentence(&self, health: Health) -> String {
         let (bad, good) = (self.bad(), self.good());
         match health {
-            Health::Unknown => "No call in the last 24 hours and no diagnosis tell whether it works.".to_owned(),
-            Health::Works | Health::Warning if good == 0 => "The last diagnosis found no trouble.".to_owned(),
+            Health::Unknown => {
+                "No call in the last 24 hours and no diagnosis tell whether it works.".to_owned()
+            }
+            Health::Works | Health::Warning if good == 0 => {
+                "The last diagnosis found no trouble.".to_owned()
+            }
             Health::Works | Health::Warning => {
-                let newest = self.rows.iter().filter_map(|row| row.good.as_ref()).map(|good| good.at.ms()).max();
-                let newest = newest.map(|ms| format!("; the newest good answer came {}", ago(ms, self.known.now_ms)));
-                let of = if good == 1 { "One method".to_owned() } else { format!("All {good} methods") };
-                format!("{of} asked in the last 24 hours: good when last asked{}.", newest.unwrap_or_default())
+                let newest = self
+                    .rows
+                    .iter()
+                    .filter_map(|row| row.good.as_ref())
+                    .map(|good| good.at.ms())
+                    .max();
+                let newest = newest.map(|ms| {
+                    format!(
+                        "; the newest good answer came {}",
+                        ago(ms, self.known.now_ms)
+                    )
+                });
+                let of = if good == 1 {
+                    "One method".to_owned()
+                } else {
+                    format!("All {good} methods")
+                };
+                format!(
+                    "{of} asked in the last 24 hours: good when last asked{}.",
+                    newest.unwrap_or_default()
+                )
             }
             Health::Trouble if bad == 0 && self.fault().is_some() => {
                 let phase = self.fault().map_or("", |fault| fault.phase.shown());
@@ -206,10 +252,22 @@ impl<'a> Facts<'a> {
 
     fn trouble(&self, bad: usize, good: usize) -> String {
         let rows = self.rows.iter().filter(|row| row.state.is_bad());
-        let names: Vec<String> = rows.clone().take(3).map(|row| row.method.to_string()).collect();
-        let more = if bad > names.len() { format!(" and {} more", bad - names.len()) } else { String::new() };
-        let since = rows.filter_map(|row| row.since.as_ref()).min_by_key(|since| since.ms());
-        let since = since.map(|since| format!(" since {} UTC ({})", since.shown, since.ago)).unwrap_or_default();
+        let names: Vec<String> = rows
+            .clone()
+            .take(3)
+            .map(|row| row.method.to_string())
+            .collect();
+        let more = if bad > names.len() {
+            format!(" and {} more", bad - names.len())
+        } else {
+            String::new()
+        };
+        let since = rows
+            .filter_map(|row| row.since.as_ref())
+            .min_by_key(|since| since.ms());
+        let since = since
+            .map(|since| format!(" since {} UTC ({})", since.shown, since.ago))
+            .unwrap_or_default();
         let others = match good {
             0 => "no method works".to_owned(),
             1 => "one other method works".to_owned(),
@@ -221,9 +279,13 @@ impl<'a> Facts<'a> {
 
     /// By the diagnosis; where that knows none, by the hint at a method that is bad.
     fn cause(&self, health: Health) -> Option<Likeliest> {
-        let diagnosed = self.diagnosed(health).map(|(report, first)| self.by_diagnosis(&report, first));
+        let diagnosed = self
+            .diagnosed(health)
+            .map(|(report, first)| self.by_diagnosis(&report, first));
         let hinted = || self.hint(health).map(|hint| self.by_hint(hint));
-        diagnosed.or_else(hinted).or_else(|| self.fault().map(|fault| self.by_fault(fault)))
+        diagnosed
+            .or_else(hinted)
+            .or_else(|| self.fault().map(|fault| self.by_fault(fault)))
     }
 
     fn diagnosed(&self, health: Health) -> Option<(Report<'a>, &'a Ranked)> {
@@ -233,10 +295,18 @@ impl<'a> Facts<'a> {
     }
 
     fn hint(&self, health: Health) -> Option<&'a Hinted> {
-        let is_bad =
-            |hint: &&Hinted| self.rows.iter().any(|row| row.state.is_bad() && row.method.to_string() == hint.method);
+        let is_bad = |hint: &&Hinted| {
+            self.rows
+                .iter()
+                .any(|row| row.state.is_bad() && row.method.to_string() == hint.method)
+        };
         let young = |hint: &&Hinted| self.age_ms(hint.at_ms) <= DAY_MS;
-        self.known.hints.iter().filter(|_| health == Health::Trouble).filter(young).find(is_bad)
+        self.known
+            .hints
+            .iter()
+            .filter(|_| health == Health::Trouble)
+            .filter(young)
+            .find(is_bad)
     }
 
     fn by_hint(&self, hint: &Hinted) -> Likeliest {
@@ -245,19 +315,36 @@ impl<'a> Facts<'a> {
             anchor: None,
             sentence: hint.cause.sentence(),
             likelihood: hint.likelihood.to_string(),
-            tied: hint.alternatives.iter().map(|cause| (cause.code(), None)).collect(),
-            by: format!("hint at {}, {}", hint.method, ago(hint.at_ms, self.known.now_ms)),
+            tied: hint
+                .alternatives
+                .iter()
+                .map(|cause| (cause.code(), None))
+                .collect(),
+            by: format!(
+                "hint at {}, {}",
+                hint.method,
+                ago(hint.at_ms, self.known.now_ms)
+            ),
         }
     }
 
     fn by_fault(&self, fault: &Fault) -> Likeliest {
-        let at_ms = self.known.outside.reach.as_deref().map_or(self.known.now_ms, |standing| standing.last.at_ms);
+        let at_ms = self
+            .known
+            .outside
+            .reach
+            .as_deref()
+            .map_or(self.known.now_ms, |standing| standing.last.at_ms);
         Likeliest {
             code: fault.cause.code(),
             anchor: None,
             sentence: fault.cause.sentence(),
             likelihood: fault.says.clone(),
-            tied: fault.not_excluded.iter().map(|cause| (cause.code(), None)).collect(),
+            tied: fault
+                .not_excluded
+                .iter()
+                .map(|cause| (cause.code(), None))
+                .collect(),
             by: format!("measured {}", ago(at_ms, self.known.now_ms)),
         }
     }
@@ -268,9 +355,17 @@ impl<'a> Facts<'a> {
             code: first.cause.code(),
             anchor: Some(anchor(first.cause.code())),
             sentence: first.cause.sentence(),
-            likelihood: first.likelihood().map(|likelihood| likelihood.to_string()).unwrap_or_default(),
-            tied: rest.map(|cause| (cause.code(), Some(anchor(cause.code())))).collect(),
-            by: format!("diagnosed {}", ago(report.findings.at_ms, self.known.now_ms)),
+            likelihood: first
+                .likelihood()
+                .map(|likelihood| likelihood.to_string())
+                .unwrap_or_default(),
+            tied: rest
+                .map(|cause| (cause.code(), Some(anchor(cause.code()))))
+                .collect(),
+            by: format!(
+                "diagnosed {}",
+                ago(report.findings.at_ms, self.known.now_ms)
+            ),
         }
     }
 
@@ -286,7 +381,9 @@ impl<'a> Facts<'a> {
         }
         match health {
             Health::Trouble => format!("{DIAGNOSE} finds the cause: probes that never trade"),
-            Health::Unknown => format!("{DIAGNOSE} asks the exchange without trading, or wait for the first call"),
+            Health::Unknown => {
+                format!("{DIAGNOSE} asks the exchange without trading, or wait for the first call")
+            }
             Health::Warning => self.step_of_warning(),
             Health::Works => "none".to_owned(),
         }
@@ -294,12 +391,26 @@ impl<'a> Facts<'a> {
 
     fn step_of_warning(&self) -> String {
         let address = self.known.outside.drift();
-        let source = self.known.about.source.as_deref().unwrap_or("/etc/crypto.env");
-        let place = Place { address, source, ..Place::of_method("the method") };
+        let source = self
+            .known
+            .about
+            .source
+            .as_deref()
+            .unwrap_or("/etc/crypto.env");
+        let place = Place {
+            address,
+            source,
+            ..Place::of_method("the method")
+        };
         if address.is_some() {
             return Cause::IpDrift.next_step(&place);
         }
-        if self.known.outside.skew.is_some_and(crate::gateway::observed::Skew::is_large) {
+        if self
+            .known
+            .outside
+            .skew
+            .is_some_and(crate::gateway::observed::Skew::is_large)
+        {
             return Cause::ClockSkew.next_step(&place);
         }
         if !self.known.about.warnings.is_empty() {
@@ -312,7 +423,9 @@ impl<'a> Facts<'a> {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(address) = self.known.outside.drift() {
-            warnings.push(format!("outbound address {address} is not among CRYPTO_EXPECTED_IP"));
+            warnings.push(format!(
+                "outbound address {address} is not among CRYPTO_EXPECTED_IP"
+            ));
         }
         if let Some(skew) = self.known.outside.skew.filter(|skew| skew.is_large()) {
             warnings.push(format!("the clock differs from the exchange's: {skew} ms"));
@@ -328,14 +441,30 @@ impl<'a> Facts<'a> {
     fn lately_bad(&self) -> Option<String> {
         let recent = self.known.memory.recent()?;
         let from = recent.span.buckets.saturating_sub(LATELY);
-        let late = recent.counts.iter().filter(|count| count.end.is_bad() && count.bucket >= from);
+        let late = recent
+            .counts
+            .iter()
+            .filter(|count| count.end.is_bad() && count.bucket >= from);
         let (mut auth, mut failed) = (0, 0);
-        late.for_each(|count| *(if count.end == End::Auth { &mut auth } else { &mut failed }) += count.calls);
-        let calls = |count: u64| if count == 1 { "1 call".to_owned() } else { format!("{count} calls") };
+        late.for_each(|count| {
+            *(if count.end == End::Auth {
+                &mut auth
+            } else {
+                &mut failed
+            }) += count.calls
+        });
+        let calls = |count: u64| {
+            if count == 1 {
+                "1 call".to_owned()
+            } else {
+                format!("{count} calls")
+            }
+        };
         let refused = (auth > 0).then(|| format!("the exchange refused {}", calls(auth)));
         let lost = (failed > 0).then(|| format!("{} had no conclusive answer", calls(failed)));
         let both: Vec<String> = refused.into_iter().chain(lost).collect();
         // Where a method is bad now, the sentence above has said so.
-        (self.bad() == 0 && !both.is_empty()).then(|| format!("in the last hour {}", both.join(", and ")))
+        (self.bad() == 0 && !both.is_empty())
+            .then(|| format!("in the last hour {}", both.join(", and ")))
     }
 }

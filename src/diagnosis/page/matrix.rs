@@ -104,9 +104,13 @@ pub(super) fn rows(known: &Known<'_>) -> (Vec<Row>, usize) {
         evidence.entry(method).or_default().note_marks(marks);
     }
     note_probes(known, &mut evidence);
-    let mut cells = recent.map(|recent| cells(recent, known.now_ms)).unwrap_or_default();
+    let mut cells = recent
+        .map(|recent| cells(recent, known.now_ms))
+        .unwrap_or_default();
     let row = |(method, evidence): (&str, Evidence)| {
-        let cells = cells.remove(method).unwrap_or_else(|| (0..CELLS).map(Cell::empty).collect());
+        let cells = cells
+            .remove(method)
+            .unwrap_or_else(|| (0..CELLS).map(Cell::empty).collect());
         evidence.row(method, cells, known.now_ms)
     };
     let mut rows: Vec<Row> = evidence.into_iter().map(row).collect();
@@ -127,7 +131,13 @@ struct Evidence {
 
 impl Evidence {
     fn note_marks(&mut self, marks: &Marks) {
-        let told = |mark: &Mark| (mark.ms, said(mark.code, mark.status, mark.why.as_deref()), false);
+        let told = |mark: &Mark| {
+            (
+                mark.ms,
+                said(mark.code, mark.status, mark.why.as_deref()),
+                false,
+            )
+        };
         self.good = marks.good.as_ref().map(told);
         for trouble in Trouble::ALL {
             let streak = marks.streak(trouble);
@@ -135,7 +145,11 @@ impl Evidence {
             if self.bad.as_ref().is_none_or(|(ms, ..)| *ms < last.ms) {
                 self.bad = Some(told(last));
                 self.kind = Some(trouble);
-                self.since_ms = streak.first.as_ref().filter(|_| streak.after.is_none()).map(|first| first.ms);
+                self.since_ms = streak
+                    .first
+                    .as_ref()
+                    .filter(|_| streak.after.is_none())
+                    .map(|first| first.ms);
             }
         }
     }
@@ -145,7 +159,8 @@ impl Evidence {
         let (good_ms, bad_ms) = (at(&self.good), at(&self.bad));
         let is_old = |ms: Option<u64>| ms.is_none_or(|ms| now_ms.saturating_sub(ms) > DAY_MS);
         // Two that ended in the same millisecond: the streak knows which came last.
-        let is_bad = bad_ms.is_some() && (bad_ms > good_ms || bad_ms == good_ms && self.since_ms.is_some());
+        let is_bad =
+            bad_ms.is_some() && (bad_ms > good_ms || bad_ms == good_ms && self.since_ms.is_some());
         let state = match (is_bad, self.kind) {
             (true, _) if is_old(bad_ms) => State::WasBad,
             (true, Some(Trouble::Failed)) => State::Failing,
@@ -159,22 +174,44 @@ impl Evidence {
             said: Text::of(said),
             by_probe,
         };
-        let since = self.since_ms.filter(|_| is_bad).map(|ms| Moment::at(ms, now_ms));
-        Row { method: Text::of(method), state, good: self.good.map(sight), bad: self.bad.map(sight), since, cells }
+        let since = self
+            .since_ms
+            .filter(|_| is_bad)
+            .map(|ms| Moment::at(ms, now_ms));
+        Row {
+            method: Text::of(method),
+            state,
+            good: self.good.map(sight),
+            bad: self.bad.map(sight),
+            since,
+            cells,
+        }
     }
 }
 
 fn note_probes<'a>(known: &Known<'a>, evidence: &mut BTreeMap<&'a str, Evidence>) {
     let Some(report) = known.report else { return };
-    for finding in report.findings.list.iter().filter(|finding| Probe::READS.contains(&finding.probe)) {
-        let Some(method) = finding.probe.method() else { continue };
-        let kind = if matches!(finding.seen, Seen::Failed(_)) { Trouble::Failed } else { Trouble::Auth };
+    for finding in report
+        .findings
+        .list
+        .iter()
+        .filter(|finding| Probe::READS.contains(&finding.probe))
+    {
+        let Some(method) = finding.probe.method() else {
+            continue;
+        };
+        let kind = if matches!(finding.seen, Seen::Failed(_)) {
+            Trouble::Failed
+        } else {
+            Trouble::Auth
+        };
         if !matches!(finding.seen, Seen::Answered(_) | Seen::Failed(_)) {
             continue;
         }
         let entry = evidence.entry(method).or_default();
         let at_ms = report.findings.at_ms;
-        let is_newer = |seen: &Option<(u64, String, bool)>| seen.as_ref().is_none_or(|(ms, ..)| *ms < at_ms);
+        let is_newer =
+            |seen: &Option<(u64, String, bool)>| seen.as_ref().is_none_or(|(ms, ..)| *ms < at_ms);
         let told = (at_ms, finding.says(&report.findings.expected), true);
         let verdict = finding.verdict(&report.findings.expected);
         if verdict == Verdict::Good && is_newer(&entry.good) {
@@ -188,24 +225,47 @@ fn note_probes<'a>(known: &Known<'a>, evidence: &mut BTreeMap<&'a str, Evidence>
 
 impl Cell {
     const fn empty(hour: u64) -> Self {
-        Self { x: hour * 10, y: 16, height: 2, class: "none", tells: String::new() }
+        Self {
+            x: hour * 10,
+            y: 16,
+            height: 2,
+            class: "none",
+            tells: String::new(),
+        }
     }
 
     /// Good ones are low and bad ones high, so that they differ without colour.
     fn of(hour: u64, ends: &BTreeMap<End, u64>, span: (u64, u64), now_ms: u64) -> Self {
-        let worst = [End::Auth, End::Failed, End::Limited, End::RefusedHere, End::Good];
-        let Some(end) = worst.into_iter().find(|end| ends.contains_key(end)) else { return Self::empty(hour) };
+        let worst = [
+            End::Auth,
+            End::Failed,
+            End::Limited,
+            End::RefusedHere,
+            End::Good,
+        ];
+        let Some(end) = worst.into_iter().find(|end| ends.contains_key(end)) else {
+            return Self::empty(hour);
+        };
         let (y, height) = match end {
             End::Auth | End::Failed => (0, 18),
             End::Limited | End::RefusedHere => (5, 13),
             End::Good => (10, 8),
         };
-        let all: Vec<String> = ends.iter().map(|(end, calls)| format!("{calls} {}", words(*end))).collect();
+        let all: Vec<String> = ends
+            .iter()
+            .map(|(end, calls)| format!("{calls} {}", words(*end)))
+            .collect();
         let from = Moment::at(span.0, now_ms);
         let until = Moment::at(span.1, now_ms);
         let clock = |moment: &Moment| moment.iso.get(11..16).unwrap_or_default().to_owned();
         let tells = format!("{}–{}: {}", clock(&from), clock(&until), all.join(", "));
-        Self { x: hour * 10, y, height, class: class(end), tells }
+        Self {
+            x: hour * 10,
+            y,
+            height,
+            class: class(end),
+            tells,
+        }
     }
 }
 
@@ -213,20 +273,32 @@ impl Cell {
 fn cells(recent: &Recent, now_ms: u64) -> HashMap<String, Vec<Cell>> {
     let mut ends = HashMap::<&str, BTreeMap<u64, BTreeMap<End, u64>>>::new();
     for count in &recent.counts {
-        let Some(method) = count.method.as_deref() else { continue };
+        let Some(method) = count.method.as_deref() else {
+            continue;
+        };
         let hours = ends.entry(method).or_default();
-        *hours.entry(count.bucket / PER_CELL).or_default().entry(count.end).or_default() += count.calls;
+        *hours
+            .entry(count.bucket / PER_CELL)
+            .or_default()
+            .entry(count.end)
+            .or_default() += count.calls;
     }
     let span = recent.span;
     let cell = |hour: u64, hours: &BTreeMap<u64, BTreeMap<End, u64>>| match hours.get(&hour) {
         None => Cell::empty(hour),
         Some(ends) => {
-            let bounds = (span.start_ms(hour * PER_CELL), span.start_ms((hour + 1) * PER_CELL));
+            let bounds = (
+                span.start_ms(hour * PER_CELL),
+                span.start_ms((hour + 1) * PER_CELL),
+            );
             Cell::of(hour, ends, bounds, now_ms)
         }
     };
     let row = |(method, hours): (&str, BTreeMap<u64, BTreeMap<End, u64>>)| {
-        (method.to_owned(), (0..CELLS).map(|hour| cell(hour, &hours)).collect())
+        (
+            method.to_owned(),
+            (0..CELLS).map(|hour| cell(hour, &hours)).collect(),
+        )
     };
     ends.into_iter().map(row).collect()
 }

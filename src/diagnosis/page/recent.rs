@@ -43,36 +43,66 @@ impl Recent {
         let span = Span::last_day(now_ms);
         let counts = history.counts(span)?;
         let mut failures = history.newest(span, &counts, &[End::Auth, End::Failed], FAILURES)?;
-        failures.extend(history.newest(span, &counts, &[End::Limited, End::RefusedHere], OTHERS)?);
+        failures.extend(history.newest(
+            span,
+            &counts,
+            &[End::Limited, End::RefusedHere],
+            OTHERS,
+        )?);
         failures.sort_by_key(|call| std::cmp::Reverse(call.ms));
-        let mut changes = history.changes(&Filter { limit: Some(CHANGE_ROWS), ..Filter::default() })?;
+        let mut changes = history.changes(&Filter {
+            limit: Some(CHANGE_ROWS),
+            ..Filter::default()
+        })?;
         changes.retain(|change| change.before.is_some() || EVENTS.contains(&change.kind.as_str()));
         changes.reverse();
         changes.truncate(CHANGES);
         let mut refused = BTreeMap::new();
-        for row in history.refused(&Filter { since_ms: Some(span.from_ms), ..Filter::default() })? {
+        for row in history.refused(&Filter {
+            since_ms: Some(span.from_ms),
+            ..Filter::default()
+        })? {
             *refused.entry(row.why).or_default() += row.count;
         }
-        Ok(Self { begins_ms: history.begins_ms()?, span, counts, marks: history.marks()?, changes, failures, refused })
+        Ok(Self {
+            begins_ms: history.begins_ms()?,
+            span,
+            counts,
+            marks: history.marks()?,
+            changes,
+            failures,
+            refused,
+        })
     }
 
     /// How often calls ended so.
     pub(super) fn total(&self, end: End) -> u64 {
-        self.counts.iter().filter(|count| count.end == end).map(|count| count.calls).sum()
+        self.counts
+            .iter()
+            .filter(|count| count.end == end)
+            .map(|count| count.calls)
+            .sum()
     }
 
     pub(super) fn changes_shown(&self, now_ms: u64) -> Vec<ChangeShown> {
-        let shown = self.changes.iter().enumerate().map(|(position, row)| ChangeShown {
-            number: position + 1,
-            at: Moment::at(row.ms, now_ms),
-            what: Text::of(describe(row)),
-            is_marked: row.ms >= self.span.from_ms,
-        });
+        let shown = self
+            .changes
+            .iter()
+            .enumerate()
+            .map(|(position, row)| ChangeShown {
+                number: position + 1,
+                at: Moment::at(row.ms, now_ms),
+                what: Text::of(describe(row)),
+                is_marked: row.ms >= self.span.from_ms,
+            });
         shown.collect()
     }
 
     pub(super) fn failures_shown(&self, now_ms: u64) -> Vec<FailureShown> {
-        self.failures.iter().map(|row| FailureShown::of(row, now_ms)).collect()
+        self.failures
+            .iter()
+            .map(|row| FailureShown::of(row, now_ms))
+            .collect()
     }
 }
 
@@ -93,7 +123,8 @@ fn describe(row: &ChangeRow) -> String {
     match row.kind.as_str() {
         "start" => format!("the daemon started, version {after}"),
         "stop" => "the daemon stopped".to_owned(),
-        "gap" => "the daemon ended without saying so: what happened just before may be missing".to_owned(),
+        "gap" => "the daemon ended without saying so: what happened just before may be missing"
+            .to_owned(),
         "lost" => format!("calls missing in this history: {after}"),
         "key" => format!("API key: fingerprint {before} → {after}"),
         "secret" => format!("API secret: number {before} → number {after}"),

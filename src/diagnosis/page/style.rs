@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use sha2::{Digest, Sha256};
 
-static OWN: LazyLock<Style> = LazyLock::new(|| Style::new(include_str!("../../../templates/status.css")));
+static OWN: LazyLock<Style> =
+    LazyLock::new(|| Style::new(include_str!("../../../templates/status.css")));
 
 /// A style sheet and what a browser is told about it.
 #[derive(Debug)]
@@ -31,7 +32,11 @@ impl Style {
             "default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
         );
         let policy = format!("{policy_of_a_file}; frame-ancestors 'none'");
-        Self { sheet, policy, policy_of_a_file }
+        Self {
+            sheet,
+            policy,
+            policy_of_a_file,
+        }
     }
 
     /// The sheet, as it stands between the tags.

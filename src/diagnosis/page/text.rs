@@ -22,7 +22,12 @@ impl Text {
     /// The text, without what a page should not repeat.
     #[must_use]
     pub fn of(text: impl AsRef<str>) -> Self {
-        let mut kept: String = text.as_ref().chars().filter(|char| !is_hidden(*char)).take(MAX_CHARS + 1).collect();
+        let mut kept: String = text
+            .as_ref()
+            .chars()
+            .filter(|char| !is_hidden(*char))
+            .take(MAX_CHARS + 1)
+            .collect();
         if kept.chars().count() > MAX_CHARS {
             kept.pop();
             kept.push('…');
@@ -62,8 +67,16 @@ impl Piece {
     /// The pieces of a text in which commands stand between backticks.
     #[must_use]
     pub fn all(text: &str) -> Vec<Self> {
-        let pieces = text.split('`').enumerate().filter(|(_, part)| !part.is_empty());
-        pieces.map(|(position, part)| Self { text: Text::of(part), is_code: position % 2 == 1 }).collect()
+        let pieces = text
+            .split('`')
+            .enumerate()
+            .filter(|(_, part)| !part.is_empty());
+        pieces
+            .map(|(position, part)| Self {
+                text: Text::of(part),
+                is_code: position % 2 == 1,
+            })
+            .collect()
     }
 }
 
@@ -87,8 +100,17 @@ impl Moment {
         let (day, clock) = iso.split_at_checked(10).unwrap_or((&iso, ""));
         let clock = clock.get(1..9).unwrap_or_default();
         let today = history::time(now_ms).starts_with(day);
-        let shown = if today { clock.to_owned() } else { format!("{day} {clock}") };
-        Self { ms, shown, ago: ago(ms, now_ms), iso }
+        let shown = if today {
+            clock.to_owned()
+        } else {
+            format!("{day} {clock}")
+        };
+        Self {
+            ms,
+            shown,
+            ago: ago(ms, now_ms),
+            iso,
+        }
     }
 
     /// Day and time, always both.

@@ -10,7 +10,10 @@ use super::{Findings, Plan, run};
 
 /// Makes every probe of the plan; `None` where `stop` came first, or no thread can have a runtime.
 pub(in crate::diagnosis) async fn apart(plan: Plan, stop: CancellationToken) -> Option<Findings> {
-    task::spawn_blocking(logged(move || on_this_thread(&plan, &stop))).await.ok().flatten()
+    task::spawn_blocking(logged(move || on_this_thread(&plan, &stop)))
+        .await
+        .ok()
+        .flatten()
 }
 
 fn on_this_thread(plan: &Plan, stop: &CancellationToken) -> Option<Findings> {

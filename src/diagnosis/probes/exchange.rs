@@ -35,7 +35,8 @@ const PUBLIC_CALLS: usize = 3;
 
 const NO_NAME: &str = "the name of the exchange was not resolved";
 const NO_CONNECTION: &str = "there is no connection to the exchange";
-const NOT_THE_EXCHANGE: &str = "what answers there is not the exchange: signed calls would tell nothing";
+const NOT_THE_EXCHANGE: &str =
+    "what answers there is not the exchange: signed calls would tell nothing";
 const NOT_ANSWERED: &str = "the exchange did not answer the probe before";
 const MAINTENANCE: &str = "the exchange is being maintained";
 const HTTP: &str = "the base URL is http, on this machine";
@@ -46,7 +47,13 @@ pub(super) async fn ask(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
     let mut stop = connect(run, ready, &mut list).await;
     let signer = Signer::new(ready.credentials.clone());
     let session = match Upstream::new(&ready.upstream, run.plan.resolver.clone(), &signer) {
-        Ok(upstream) => Session { run, signer, upstream, nonces: NonceSource::default(), skew: SkewWindow::default() },
+        Ok(upstream) => Session {
+            run,
+            signer,
+            upstream,
+            nonces: NonceSource::default(),
+            skew: SkewWindow::default(),
+        },
         Err(problem) => {
             let seen = Seen::NotPrepared(problem.to_string());
             list.retain(|finding| finding.probe != Probe::Tls);
@@ -57,7 +64,9 @@ pub(super) async fn ask(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
     if stop.is_none() {
         stop = session.ask_public(&mut list).await;
     }
-    let private = Probe::ALL.iter().filter(|probe| **probe >= Probe::Balance && run.is_wanted(**probe));
+    let private = Probe::ALL
+        .iter()
+        .filter(|probe| **probe >= Probe::Balance && run.is_wanted(**probe));
     for probe in private {
         if stop.is_some() {
             break;
@@ -73,8 +82,16 @@ pub(super) async fn ask(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
 }
 
 fn skip_rest(run: Run<'_>, mut list: Vec<Finding>, reason: &'static str) -> Vec<Finding> {
-    let of_others = [Probe::Credentials, Probe::SelfTest, Probe::Outbound, Probe::OutboundIpv6];
-    for probe in Probe::ALL.iter().filter(|probe| run.is_wanted(**probe) && !of_others.contains(probe)) {
+    let of_others = [
+        Probe::Credentials,
+        Probe::SelfTest,
+        Probe::Outbound,
+        Probe::OutboundIpv6,
+    ];
+    for probe in Probe::ALL
+        .iter()
+        .filter(|probe| run.is_wanted(**probe) && !of_others.contains(probe))
+    {
         if !list.iter().any(|finding| finding.probe == *probe) {
             list.push(run.found(*probe, Seen::Skipped(reason), Duration::ZERO));
         }
@@ -85,8 +102,13 @@ fn skip_rest(run: Run<'_>, mut list: Vec<Finding>, reason: &'static str) -> Vec<
 /// Name, TCP and TLS; the reason to stop where one of them failed.
 async fn connect(run: Run<'_>, ready: &Ready, list: &mut Vec<Finding>) -> Option<&'static str> {
     // The deadline goes in: one that is set from outside could not tell in which of the three steps it passed.
-    let patient = upstream::Settings { connect_deadline: run.patience_to_connect(ready), ..ready.upstream.clone() };
-    let Ok(steps) = Steps::measure(&patient, &run.plan.resolver).await else { return Some(NO_CONNECTION) };
+    let patient = upstream::Settings {
+        connect_deadline: run.patience_to_connect(ready),
+        ..ready.upstream.clone()
+    };
+    let Ok(steps) = Steps::measure(&patient, &run.plan.resolver).await else {
+        return Some(NO_CONNECTION);
+    };
     let name_found = match steps.name.result {
         Ok(addresses) => Seen::Resolved(addresses),
         Err(reason) => Seen::NotResolved(reason),
@@ -100,7 +122,11 @@ async fn connect(run: Run<'_>, ready: &Ready, list: &mut Vec<Finding>) -> Option
     let connected = steps.tcp.is_some_and(|tcp| tcp.result.is_some());
     let secured = match &steps.tls {
         Some(tls) => {
-            let seen = if tls.result { Seen::Secured } else { Seen::NotSecured };
+            let seen = if tls.result {
+                Seen::Secured
+            } else {
+                Seen::NotSecured
+            };
             list.push(run.found(Probe::Tls, seen, tls.took));
             tls.result
         }
@@ -122,7 +148,11 @@ fn pointless_after(seen: &Seen) -> Option<&'static str> {
     if let Seen::Failed(failure) = seen {
         return (!failure.is_about_an_answer()).then_some(NOT_ANSWERED);
     }
-    let objection = if let Seen::Answered(answer) = seen { answer.objection() } else { None };
+    let objection = if let Seen::Answered(answer) = seen {
+        answer.objection()
+    } else {
+        None
+    };
     (objection == Some(Kind::Maintenance)).then_some(MAINTENANCE)
 }
 
@@ -167,7 +197,11 @@ impl Session<'_> {
         };
         list.push(self.run.found(Probe::Public, seen, took));
         if self.run.is_wanted(Probe::Clock) && stop.is_none() {
-            list.push(self.run.found(Probe::Clock, Seen::Clock(self.skew.estimate()), Duration::ZERO));
+            list.push(self.run.found(
+                Probe::Clock,
+                Seen::Clock(self.skew.estimate()),
+                Duration::ZERO,
+            ));
         }
         stop
     }
@@ -189,17 +223,40 @@ impl Session<'_> {
     }
 
     async fn ask_private(&self, probe: Probe) -> Finding {
-        let with_params = [(Probe::OpenOrders, r#"{"page_size":"1"}"#), (Probe::CancelUnknown, r#"{"order_id":"1"}"#)];
-        let params = with_params.iter().find(|(other, _)| *other == probe).map_or("{}", |(_, params)| params);
-        let caller = Caller { name: "diagnose".into(), policy: Policy::default() };
-        let call =
-            serde_json::from_str::<Box<RawValue>>(params).ok().zip(probe.method()).and_then(|(params, method)| {
-                Call::parse(RequestId::BACKEND, method, Some(&params), Dialect::Documented).ok()
+        let with_params = [
+            (Probe::OpenOrders, r#"{"page_size":"1"}"#),
+            (Probe::CancelUnknown, r#"{"order_id":"1"}"#),
+        ];
+        let params = with_params
+            .iter()
+            .find(|(other, _)| *other == probe)
+            .map_or("{}", |(_, params)| params);
+        let caller = Caller {
+            name: "diagnose".into(),
+            policy: Policy::default(),
+        };
+        let call = serde_json::from_str::<Box<RawValue>>(params)
+            .ok()
+            .zip(probe.method())
+            .and_then(|(params, method)| {
+                Call::parse(
+                    RequestId::BACKEND,
+                    method,
+                    Some(&params),
+                    Dialect::Documented,
+                )
+                .ok()
             });
         // A caller of our own making, without limits.
-        let whence = Whence { source: &Source::Unix { uid: None }, now_ms: self.run.plan.clock.now_ms() };
-        let Some(permit) = call.and_then(|call| policy::authorize(&caller, whence, call).ok()) else {
-            return self.run.found(probe, Seen::Failed(Failure::Defect), Duration::ZERO);
+        let whence = Whence {
+            source: &Source::Unix { uid: None },
+            now_ms: self.run.plan.clock.now_ms(),
+        };
+        let Some(permit) = call.and_then(|call| policy::authorize(&caller, whence, call).ok())
+        else {
+            return self
+                .run
+                .found(probe, Seen::Failed(Failure::Defect), Duration::ZERO);
         };
         let nonce = self.nonces.next(self.run.plan.clock.now_ms()).value;
         let signed = self.signer.sign(permit, nonce);
@@ -208,16 +265,30 @@ impl Session<'_> {
         self.run.found(probe, seen, took)
     }
 
-    async fn timed(&self, asking: impl Future<Output = Result<Reply, Failure>>) -> (Seen, Duration) {
-        let (began, sent_ms, patience) = (Instant::now(), self.run.plan.clock.now_ms(), self.run.patience());
-        let answered = tokio::time::timeout(patience, asking).await.unwrap_or(Err(Failure::Deadline(patience)));
+    async fn timed(
+        &self,
+        asking: impl Future<Output = Result<Reply, Failure>>,
+    ) -> (Seen, Duration) {
+        let (began, sent_ms, patience) = (
+            Instant::now(),
+            self.run.plan.clock.now_ms(),
+            self.run.patience(),
+        );
+        let answered = tokio::time::timeout(patience, asking)
+            .await
+            .unwrap_or(Err(Failure::Deadline(patience)));
         let seen = match answered {
             Ok(reply) => {
                 let is_json = matches!(reply.body, ReplyBody::Json { .. });
                 if let (true, Some(date_ms)) = (is_json, reply.date_ms) {
-                    self.skew.note(date_ms, sent_ms, self.run.plan.clock.now_ms());
+                    self.skew
+                        .note(date_ms, sent_ms, self.run.plan.clock.now_ms());
                 }
-                Seen::Answered(Answer { status: reply.status, code: reply.code(), is_json })
+                Seen::Answered(Answer {
+                    status: reply.status,
+                    code: reply.code(),
+                    is_json,
+                })
             }
             Err(failure) => Seen::Failed(failure),
         };

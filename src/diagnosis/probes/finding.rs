@@ -158,7 +158,11 @@ pub struct Finding {
 impl Finding {
     /// What the loader says of the pair, to be looked at with another value in it.
     pub(in crate::diagnosis) const fn credentials_mut(&mut self) -> Option<&mut CredentialFacts> {
-        if let Seen::Credentials(facts) = &mut self.seen { Some(facts) } else { None }
+        if let Seen::Credentials(facts) = &mut self.seen {
+            Some(facts)
+        } else {
+            None
+        }
     }
 }
 
@@ -199,7 +203,12 @@ impl Target {
             _ => Environment::Other,
         };
         let odd_path = base.has_undocumented_path();
-        Self { base: base.to_string(), host: base.host().to_owned(), environment, odd_path }
+        Self {
+            base: base.to_string(),
+            host: base.host().to_owned(),
+            environment,
+            odd_path,
+        }
     }
 }
 
@@ -222,25 +231,40 @@ impl Findings {
     /// What a probe saw.
     #[must_use]
     pub fn seen(&self, probe: Probe) -> Option<&Seen> {
-        self.list.iter().find(|finding| finding.probe == probe).map(|finding| &finding.seen)
+        self.list
+            .iter()
+            .find(|finding| finding.probe == probe)
+            .map(|finding| &finding.seen)
     }
 
     /// The answer to a probe, where there was one.
     #[must_use]
     pub fn answer(&self, probe: Probe) -> Option<Answer> {
-        if let Some(Seen::Answered(answer)) = self.seen(probe) { Some(*answer) } else { None }
+        if let Some(Seen::Answered(answer)) = self.seen(probe) {
+            Some(*answer)
+        } else {
+            None
+        }
     }
 
     /// What the loader says of the pair.
     #[must_use]
     pub fn credentials(&self) -> Option<&CredentialFacts> {
-        if let Some(Seen::Credentials(facts)) = self.seen(Probe::Credentials) { Some(facts) } else { None }
+        if let Some(Seen::Credentials(facts)) = self.seen(Probe::Credentials) {
+            Some(facts)
+        } else {
+            None
+        }
     }
 
     /// Our clock against the exchange's.
     #[must_use]
     pub fn skew(&self) -> Option<Skew> {
-        if let Some(Seen::Clock(skew)) = self.seen(Probe::Clock) { *skew } else { None }
+        if let Some(Seen::Clock(skew)) = self.seen(Probe::Clock) {
+            *skew
+        } else {
+            None
+        }
     }
 
     /// The outbound address, where at least two services agree: IPv4, or what there is.
@@ -255,6 +279,10 @@ impl Findings {
     /// The address of the exchange that calls go to.
     #[must_use]
     pub fn peer(&self) -> Option<IpAddr> {
-        if let Some(Seen::Connected(address)) = self.seen(Probe::Tcp) { Some(*address) } else { None }
+        if let Some(Seen::Connected(address)) = self.seen(Probe::Tcp) {
+            Some(*address)
+        } else {
+            None
+        }
     }
 }

@@ -29,7 +29,10 @@ pub struct LiveUse {
 
 impl Default for LiveUse {
     fn default() -> Self {
-        Self { began: Instant::now(), last: AtomicU64::new(0) }
+        Self {
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+        }
     }
 }
 
@@ -49,8 +52,7 @@ impl LiveUse {
     pub(super) fn forbids(&self, probe: Probe) -> Option<&'static str> {
         let last = self.last.load(Ordering::Relaxed);
         let lately = last > 0 && self.now_ms().saturating_sub(last - 1) < millis(LATELY);
-        let reason =
-            "a program called it in the last 10 s, and once per second is all that the key may; its record tells";
+        let reason = "a program called it in the last 10 s, and once per second is all that the key may; its record tells";
         (lately && probe == Probe::OrderHistory).then_some(reason)
     }
 

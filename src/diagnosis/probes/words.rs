@@ -41,7 +41,9 @@ impl Verdict {
     /// The verdict of a word.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
-        [Self::Good, Self::Remark, Self::Bad, Self::Skipped].into_iter().find(|verdict| verdict.word() == word)
+        [Self::Good, Self::Remark, Self::Bad, Self::Skipped]
+            .into_iter()
+            .find(|verdict| verdict.word() == word)
     }
 }
 
@@ -66,19 +68,38 @@ impl Finding {
         match &self.seen {
             Seen::Skipped(_) => Verdict::Skipped,
             Seen::Credentials(facts) => {
-                let remarks = [Flaw::SpareHalf, Flaw::Short, Flaw::Swapped, Flaw::Dirt, Flaw::Quoted, Flaw::SecondPair];
-                let bad = facts.flaws.iter().any(|found| !remarks.contains(&found.flaw));
+                let remarks = [
+                    Flaw::SpareHalf,
+                    Flaw::Short,
+                    Flaw::Swapped,
+                    Flaw::Dirt,
+                    Flaw::Quoted,
+                    Flaw::SecondPair,
+                ];
+                let bad = facts
+                    .flaws
+                    .iter()
+                    .any(|found| !remarks.contains(&found.flaw));
                 choose(bad, !facts.flaws.is_empty())
             }
             Seen::SelfTest { wrong, .. } => choose(*wrong > 0, false),
             Seen::Resolved(_) | Seen::Connected(_) | Seen::Secured => Verdict::Good,
-            Seen::NotResolved(_) | Seen::NotConnected | Seen::NotSecured | Seen::NotPrepared(_) => Verdict::Bad,
+            Seen::NotResolved(_) | Seen::NotConnected | Seen::NotSecured | Seen::NotPrepared(_) => {
+                Verdict::Bad
+            }
             Seen::Answered(answer) => {
-                let good = if self.probe == Probe::Public { answer.code == Some(0) } else { answer.is_acceptance() };
+                let good = if self.probe == Probe::Public {
+                    answer.code == Some(0)
+                } else {
+                    answer.is_acceptance()
+                };
                 choose(!good && !only_a_remark, !good)
             }
             Seen::Failed(_) => choose(!only_a_remark, true),
-            Seen::Clock(skew) => choose(skew.is_some_and(certainly_outside), skew.is_none_or(Skew::is_large)),
+            Seen::Clock(skew) => choose(
+                skew.is_some_and(certainly_outside),
+                skew.is_none_or(Skew::is_large),
+            ),
             Seen::Outbound(Reading::Confirmed { address, .. }) => {
                 choose(false, is_expected(expected, *address) == Some(false))
             }
@@ -92,14 +113,29 @@ impl Finding {
         match &self.seen {
             Seen::Credentials(facts) => {
                 let fingerprint = facts.fingerprint.as_deref().unwrap_or("none");
-                let label = facts.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
-                let source = facts.source.as_ref().map(|source| format!(" from {source}")).unwrap_or_default();
-                format!("key fingerprint {fingerprint}{label}{source}, remarks: {}", facts.flaws.len())
+                let label = facts
+                    .label
+                    .as_ref()
+                    .map(|label| format!(" ({label})"))
+                    .unwrap_or_default();
+                let source = facts
+                    .source
+                    .as_ref()
+                    .map(|source| format!(" from {source}"))
+                    .unwrap_or_default();
+                format!(
+                    "key fingerprint {fingerprint}{label}{source}, remarks: {}",
+                    facts.flaws.len()
+                )
             }
-            Seen::SelfTest { right, wrong } => format!("{right} signing vectors as they must be, {wrong} otherwise"),
+            Seen::SelfTest { right, wrong } => {
+                format!("{right} signing vectors as they must be, {wrong} otherwise")
+            }
             Seen::Resolved(addresses) => join(addresses),
             Seen::NotResolved(None) => "not resolved in time".to_owned(),
-            Seen::NotResolved(Some(Unresolved::Nothing)) => "the name service knows no address".to_owned(),
+            Seen::NotResolved(Some(Unresolved::Nothing)) => {
+                "the name service knows no address".to_owned()
+            }
             Seen::NotResolved(Some(Unresolved::Refused(address))) => {
                 format!("resolved to {address}, which is no public address")
             }
@@ -137,7 +173,9 @@ pub(in crate::diagnosis) fn is_expected(expected: &Expected, address: IpAddr) ->
 
 fn outbound(reading: &Reading, expected: &Expected) -> String {
     match reading {
-        Reading::Confirmed { address, voices, .. } => {
+        Reading::Confirmed {
+            address, voices, ..
+        } => {
             let stated = match is_expected(expected, *address) {
                 None => "",
                 Some(true) => ", as CRYPTO_EXPECTED_IP says",
@@ -145,12 +183,18 @@ fn outbound(reading: &Reading, expected: &Expected) -> String {
             };
             format!("{address}, {voices} services agree{stated}")
         }
-        Reading::Unconfirmed(address) => format!("{address} unconfirmed: compare with the cloud console"),
+        Reading::Unconfirmed(address) => {
+            format!("{address} unconfirmed: compare with the cloud console")
+        }
         Reading::Disagreement(addresses) => format!("services disagree: {}", join(addresses)),
         Reading::Silence => "no service answered".to_owned(),
     }
 }
 
 fn join(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -33,15 +33,35 @@ macro_rules! emit {
 pub(super) fn write(measured: &Measurement, before: Option<&Standing>) {
     match &measured.fault {
         Some(fault) => emit!(Level::WARN, measured, "failed", Some(fault), failed(fault)),
-        None => emit!(Level::INFO, measured, "reachable", None, reached(measured, before)),
+        None => emit!(
+            Level::INFO,
+            measured,
+            "reachable",
+            None,
+            reached(measured, before)
+        ),
     }
 }
 
 fn failed(fault: &Fault) -> String {
-    let Fault { phase, says, cause, not_excluded, next_step } = fault;
+    let Fault {
+        phase,
+        says,
+        cause,
+        not_excluded,
+        next_step,
+    } = fault;
     let others: Vec<&str> = not_excluded.iter().map(|other| other.code()).collect();
-    let others = if others.is_empty() { String::new() } else { format!("; not excluded: {}", others.join(", ")) };
-    format!("{}; evidence: {}: {says}{others}; next: {next_step}", cause.sentence(), phase.shown())
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; not excluded: {}", others.join(", "))
+    };
+    format!(
+        "{}; evidence: {}: {says}{others}; next: {next_step}",
+        cause.sentence(),
+        phase.shown()
+    )
 }
 
 fn reached(measured: &Measurement, before: Option<&Standing>) -> String {
@@ -50,7 +70,10 @@ fn reached(measured: &Measurement, before: Option<&Standing>) -> String {
         || "the exchange answers".to_owned(),
         |(before, fault)| {
             let seconds = measured.at_ms.saturating_sub(before.since_ms) / 1000;
-            format!("the exchange answers again, {seconds} s after {} was first seen to fail", fault.phase.shown())
+            format!(
+                "the exchange answers again, {seconds} s after {} was first seen to fail",
+                fault.phase.shown()
+            )
         },
     )
 }
@@ -58,7 +81,11 @@ fn reached(measured: &Measurement, before: Option<&Standing>) -> String {
 /// " phase=tcp cause=CP-NETWORK name_ms=2 tcp_ms=3000": what failed, and the phases that were made.
 fn facts(measured: &Measurement) -> String {
     let fault = measured.fault.as_ref();
-    let fault = fault.map(|fault| format!(" phase={} cause={}", fault.phase.word(), fault.cause.code()));
+    let fault =
+        fault.map(|fault| format!(" phase={} cause={}", fault.phase.word(), fault.cause.code()));
     let made = |phase: Phase| Some(format!(" {}_ms={}", phase.word(), measured.millis(phase)?));
-    fault.into_iter().chain(Phase::ALL.into_iter().filter_map(made)).collect()
+    fault
+        .into_iter()
+        .chain(Phase::ALL.into_iter().filter_map(made))
+        .collect()
 }

@@ -96,17 +96,34 @@ pub struct Measurement {
 }
 
 /// The causes that are about the way, as far as a measurement can see it.
-const OF_THE_WAY: [Cause; 6] =
-    [Cause::NameNotResolved, Cause::NotReached, Cause::NoTls, Cause::WrongBase, Cause::EdgeBlocked, Cause::Maintenance];
+const OF_THE_WAY: [Cause; 6] = [
+    Cause::NameNotResolved,
+    Cause::NotReached,
+    Cause::NoTls,
+    Cause::WrongBase,
+    Cause::EdgeBlocked,
+    Cause::Maintenance,
+];
 
 impl Measurement {
     /// Reads it off the findings.
     pub(super) fn of(findings: &Findings) -> Self {
         let fault = fault(findings);
         let failed = fault.as_ref().map(|fault| fault.phase);
-        let found = |phase: Phase| findings.list.iter().find(|finding| finding.probe == phase.probe());
-        let step = |phase| found(phase).map(|finding| (phase, step(finding, failed == Some(phase), findings)));
-        Self { at_ms: findings.at_ms, steps: Phase::ALL.into_iter().filter_map(step).collect(), fault }
+        let found = |phase: Phase| {
+            findings
+                .list
+                .iter()
+                .find(|finding| finding.probe == phase.probe())
+        };
+        let step = |phase| {
+            found(phase).map(|finding| (phase, step(finding, failed == Some(phase), findings)))
+        };
+        Self {
+            at_ms: findings.at_ms,
+            steps: Phase::ALL.into_iter().filter_map(step).collect(),
+            fault,
+        }
     }
 
     /// What two measurements are compared by: the times are never the same.
@@ -117,14 +134,19 @@ impl Measurement {
     /// The time that a phase took, in milliseconds, whatever it came to.
     #[must_use]
     pub fn millis(&self, phase: Phase) -> Option<u64> {
-        self.steps.iter().find(|(other, _)| *other == phase).and_then(|(_, step)| step.millis())
+        self.steps
+            .iter()
+            .find(|(other, _)| *other == phase)
+            .and_then(|(_, step)| step.millis())
     }
 
     /// "name 2 ms · TCP 8 ms": the phases that were made.
     #[must_use]
     pub fn timings(&self) -> String {
-        let made =
-            self.steps.iter().filter_map(|(phase, step)| Some(format!("{} {} ms", phase.shown(), step.millis()?)));
+        let made = self
+            .steps
+            .iter()
+            .filter_map(|(phase, step)| Some(format!("{} {} ms", phase.shown(), step.millis()?)));
         made.collect::<Vec<_>>().join(" · ")
     }
 }
@@ -134,7 +156,9 @@ impl Step {
     #[must_use]
     pub fn millis(&self) -> Option<u64> {
         match self {
-            Self::Took(took) | Self::Failed(took, _) => Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            Self::Took(took) | Self::Failed(took, _) => {
+                Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+            }
             Self::NotMade(_) => None,
         }
     }
@@ -144,7 +168,11 @@ fn step(finding: &Finding, failed: bool, findings: &Findings) -> Step {
     if let Seen::Skipped(reason) = finding.seen {
         return Step::NotMade(reason);
     }
-    if failed { Step::Failed(finding.took, finding.says(&findings.expected)) } else { Step::Took(finding.took) }
+    if failed {
+        Step::Failed(finding.took, finding.says(&findings.expected))
+    } else {
+        Step::Took(finding.took)
+    }
 }
 
 fn fault(findings: &Findings) -> Option<Fault> {
@@ -152,9 +180,16 @@ fn fault(findings: &Findings) -> Option<Fault> {
     ranked.retain(|ranked| OF_THE_WAY.contains(&ranked.cause));
     let (first, others) = ranked.split_first()?;
     // The last that was made: after a failure nothing more is.
-    let made = |phase: &Phase| findings.seen(phase.probe()).is_some_and(|seen| !matches!(seen, Seen::Skipped(_)));
+    let made = |phase: &Phase| {
+        findings
+            .seen(phase.probe())
+            .is_some_and(|seen| !matches!(seen, Seen::Skipped(_)))
+    };
     let phase = Phase::ALL.into_iter().rev().find(made)?;
-    let finding = findings.list.iter().find(|finding| finding.probe == phase.probe())?;
+    let finding = findings
+        .list
+        .iter()
+        .find(|finding| finding.probe == phase.probe())?;
     Some(Fault {
         phase,
         says: finding.says(&findings.expected),

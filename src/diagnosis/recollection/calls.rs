@@ -42,31 +42,50 @@ fn refusal(status: u16, code: Option<i64>) -> Said {
 }
 
 /// What became of the calls of each method since `since_ms`.
-pub(super) fn by_method(recent: &[Recent], marks: &[(String, Marks)], since_ms: u64, now_ms: u64) -> Vec<MethodPast> {
+pub(super) fn by_method(
+    recent: &[Recent],
+    marks: &[(String, Marks)],
+    since_ms: u64,
+    now_ms: u64,
+) -> Vec<MethodPast> {
     let mut all: BTreeMap<&str, Tally> = BTreeMap::new();
     for call in recent.iter().filter(|call| call.ms >= since_ms) {
-        let Some(method) = call.method.as_deref() else { continue };
+        let Some(method) = call.method.as_deref() else {
+            continue;
+        };
         let tally = all.entry(method).or_insert_with(|| Tally::of(method));
         tally.count(said(call), call.ms);
-        tally.past.last_code = call.code.filter(|code| *code != 0 && call.ms >= now_ms.saturating_sub(HOUR_MS));
+        tally.past.last_code = call
+            .code
+            .filter(|code| *code != 0 && call.ms >= now_ms.saturating_sub(HOUR_MS));
     }
     for (method, marks) in marks {
-        all.entry(method).or_insert_with(|| Tally::of(method)).complete(marks, since_ms, now_ms);
+        all.entry(method)
+            .or_insert_with(|| Tally::of(method))
+            .complete(marks, since_ms, now_ms);
     }
     let accepted_ms = all.values().filter_map(|tally| tally.accepted_ms).max();
     let mut all: Vec<Tally> = all.into_values().collect();
     forget_what_failed_together(&mut all, accepted_ms);
-    let says_something = |past: &MethodPast| past.accepted + past.refused > 0 || past.last_code.is_some();
-    all.into_iter().map(|tally| tally.past).filter(says_something).collect()
+    let says_something =
+        |past: &MethodPast| past.accepted + past.refused > 0 || past.last_code.is_some();
+    all.into_iter()
+        .map(|tally| tally.past)
+        .filter(says_something)
+        .collect()
 }
 
 /// Where nothing was accepted since several methods began to fail, reads among them, it is no trouble of any of them.
 fn forget_what_failed_together(all: &mut [Tally], accepted_ms: Option<u64>) {
     let since_then = |tally: &Tally| tally.past.failing > 0 && tally.failing_ms > accepted_ms;
     let together = all.iter().filter(|tally| since_then(tally));
-    let reads = together.clone().any(|tally| tally.past.class == Some(Class::Read));
+    let reads = together
+        .clone()
+        .any(|tally| tally.past.class == Some(Class::Read));
     if together.count() > 1 && reads {
-        all.iter_mut().filter(|tally| since_then(tally)).for_each(|tally| tally.past.failing = 0);
+        all.iter_mut()
+            .filter(|tally| since_then(tally))
+            .for_each(|tally| tally.past.failing = 0);
     }
 }
 
@@ -81,9 +100,19 @@ struct Tally {
 impl Tally {
     fn of(method: &str) -> Self {
         let class = methods::find(method).map(|info| info.class);
-        let past =
-            MethodPast { method: method.to_owned(), class, accepted: 0, refused: 0, failing: 0, last_code: None };
-        Self { past, accepted_ms: None, failing_ms: None }
+        let past = MethodPast {
+            method: method.to_owned(),
+            class,
+            accepted: 0,
+            refused: 0,
+            failing: 0,
+            last_code: None,
+        };
+        Self {
+            past,
+            accepted_ms: None,
+            failing_ms: None,
+        }
     }
 
     fn count(&mut self, said: Said, ms: u64) {
@@ -94,7 +123,10 @@ impl Tally {
                 (self.accepted_ms, self.failing_ms) = (Some(ms), None);
             }
             Said::Refused => {
-                (past.refused, past.failing) = (past.refused.saturating_add(1), past.failing.saturating_add(1));
+                (past.refused, past.failing) = (
+                    past.refused.saturating_add(1),
+                    past.failing.saturating_add(1),
+                );
                 self.failing_ms.get_or_insert(ms);
             }
             Said::RefusedBeside => past.refused = past.refused.saturating_add(1),
@@ -105,17 +137,24 @@ impl Tally {
     /// Adds what is known of calls that are not among the newest.
     fn complete(&mut self, marks: &Marks, since_ms: u64, now_ms: u64) {
         let past = &mut self.past;
-        let good_ms = marks.good.as_ref().map(|good| good.ms).filter(|ms| *ms >= since_ms);
+        let good_ms = marks
+            .good
+            .as_ref()
+            .map(|good| good.ms)
+            .filter(|ms| *ms >= since_ms);
         if past.accepted == 0 && good_ms.is_some() {
             (past.accepted, self.accepted_ms) = (1, good_ms);
         }
         let lately_ms = since_ms.max(now_ms.saturating_sub(WEEK_MS));
         let bad = marks.auth.last.as_ref().filter(|bad| bad.ms >= lately_ms);
-        let bad = bad.map(|bad| (bad.ms, refusal(bad.status, bad.code))).filter(|(_, said)| *said != Said::Nothing);
+        let bad = bad
+            .map(|bad| (bad.ms, refusal(bad.status, bad.code)))
+            .filter(|(_, said)| *said != Said::Nothing);
         if let Some((bad_ms, said)) = bad.filter(|_| past.refused == 0) {
             past.refused = 1;
             if said == Said::Refused && good_ms.is_none_or(|good_ms| good_ms < bad_ms) {
-                (past.failing, self.failing_ms) = (1, marks.auth.first.as_ref().map(|first| first.ms));
+                (past.failing, self.failing_ms) =
+                    (1, marks.auth.first.as_ref().map(|first| first.ms));
             }
         }
     }
@@ -126,10 +165,16 @@ impl Tally {
 pub(super) fn recoveries(recent: &[Recent], since_ms: u64, now_ms: u64) -> u32 {
     let mut turns: BTreeMap<&str, Turns> = BTreeMap::new();
     for call in recent.iter().filter(|call| call.ms >= since_ms) {
-        let Some(method) = call.method.as_deref() else { continue };
+        let Some(method) = call.method.as_deref() else {
+            continue;
+        };
         turns.entry(method).or_default().take(said(call), call.ms);
     }
-    turns.into_values().map(|turns| turns.until(now_ms)).max().unwrap_or(0)
+    turns
+        .into_values()
+        .map(|turns| turns.until(now_ms))
+        .max()
+        .unwrap_or(0)
 }
 
 #[derive(Default)]
@@ -152,6 +197,10 @@ impl Turns {
     }
 
     const fn until(&self, ms: u64) -> u32 {
-        if ms.saturating_sub(self.last_ms) <= HOUR_MS { self.count } else { 0 }
+        if ms.saturating_sub(self.last_ms) <= HOUR_MS {
+            self.count
+        } else {
+            0
+        }
     }
 }

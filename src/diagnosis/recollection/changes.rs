@@ -20,11 +20,20 @@ pub(super) fn typed(history: &Questions) -> Result<Vec<Change>, Problem> {
         let Some(what) = what(row) else { continue };
         match (all.last_mut(), &what) {
             // The key of a start stands before its secret.
-            (Some(last), What::Secret) if last.at_ms == row.ms && last.what == What::Key => last.what = What::Pair,
-            _ => all.push(Change { at_ms: row.ms, what }),
+            (Some(last), What::Secret) if last.at_ms == row.ms && last.what == What::Key => {
+                last.what = What::Pair
+            }
+            _ => all.push(Change {
+                at_ms: row.ms,
+                what,
+            }),
         }
     }
-    let last_start_ms = all.iter().rev().find(|change| change.what == What::Start).map(|change| change.at_ms);
+    let last_start_ms = all
+        .iter()
+        .rev()
+        .find(|change| change.what == What::Start)
+        .map(|change| change.at_ms);
     all.retain(|change| change.what != What::Start || Some(change.at_ms) == last_start_ms);
     Ok(all)
 }
@@ -37,7 +46,10 @@ fn what(row: &ChangeRow) -> Option<What> {
     match row.kind.as_str() {
         "key" => Some(What::Key),
         "secret" => Some(What::Secret),
-        "address" => Some(What::Address { from: before.parse().ok()?, to: after.parse().ok()? }),
+        "address" => Some(What::Address {
+            from: before.parse().ok()?,
+            to: after.parse().ok()?,
+        }),
         "base_url" => Some(What::Base),
         "configuration" => Some(What::Configuration),
         "version" => Some(What::Version),
@@ -52,13 +64,19 @@ pub(super) const fn of_the_pair(change: pair_memory::Change) -> Option<What> {
         pair_memory::Change::KeyChanged => Some(What::Key),
         pair_memory::Change::SecretChanged => Some(What::Secret),
         pair_memory::Change::Both => Some(What::Pair),
-        pair_memory::Change::Same | pair_memory::Change::First | pair_memory::Change::NoMemory => None,
+        pair_memory::Change::Same | pair_memory::Change::First | pair_memory::Change::NoMemory => {
+            None
+        }
     }
 }
 
 /// Since when calls tell of the pair, the address and the exchange in use; 0 for always.
 pub(super) fn beginning(changes: &[Change]) -> u64 {
-    changes.iter().rev().find(|change| change.what.is_a_new_beginning()).map_or(0, |change| change.at_ms)
+    changes
+        .iter()
+        .rev()
+        .find(|change| change.what.is_a_new_beginning())
+        .map_or(0, |change| change.at_ms)
 }
 
 /// The changes since the last accepted call, the newest.

@@ -47,14 +47,24 @@ struct Tale {
 }
 
 fn pair(key: &str, secret: &str) -> Credentials {
-    Credentials { key: ApiKey::new(key.into()), secret: ApiSecret::new(secret.into()) }
+    Credentials {
+        key: ApiKey::new(key.into()),
+        secret: ApiSecret::new(secret.into()),
+    }
 }
 
 impl Tale {
     fn new() -> Self {
         let now_ms = Arc::new(AtomicU64::new(1_800_000_000_000));
         let (dir, _lines) = (TempDir::new().unwrap(), Lines::listen());
-        Self { dir, now_ms, history: None, address: None, base: "https://api.crypto.com/exchange/v1", _lines }
+        Self {
+            dir,
+            now_ms,
+            history: None,
+            address: None,
+            base: "https://api.crypto.com/exchange/v1",
+            _lines,
+        }
     }
 
     fn file(&self) -> PathBuf {
@@ -69,9 +79,14 @@ impl Tale {
     async fn start(&mut self, key: &str, secret: &str) -> PairFacts {
         self.stop().await;
         self.later(MINUTE_MS);
-        let start = Start { credentials: pair(key, secret), base_url: self.base.into(), configuration: "0011".into() };
+        let start = Start {
+            credentials: pair(key, secret),
+            base_url: self.base.into(),
+            configuration: "0011".into(),
+        };
         let clock = Clock::set_by(Arc::clone(&self.now_ms));
-        let (history, facts) = History::open(Some(self.dir.path()), Settings::default(), start, &clock);
+        let (history, facts) =
+            History::open(Some(self.dir.path()), Settings::default(), start, &clock);
         self.history = Some(history);
         facts
     }
@@ -85,8 +100,14 @@ impl Tale {
     /// A call that ends a second later.
     fn call(&self, method: &'static str, status: u16, code: Option<i64>) -> u64 {
         let at_ms = self.later(1000);
-        let outbound = self.address.map(|address| Outbound { address, seen: Instant::now() });
-        let report = CallReport { outbound, ..report(method, status, code) };
+        let outbound = self.address.map(|address| Outbound {
+            address,
+            seen: Instant::now(),
+        });
+        let report = CallReport {
+            outbound,
+            ..report(method, status, code)
+        };
         self.history.as_ref().unwrap().reader().unwrap()(&Arc::new(report));
         at_ms
     }
@@ -104,7 +125,11 @@ impl Tale {
         self.later(1000);
         let observed = Arc::new(Observed::default());
         let (confirmed, watch) = tokio::sync::watch::channel(None);
-        let follow = self.history.clone().unwrap().follow_address(Arc::clone(&observed), watch);
+        let follow = self
+            .history
+            .clone()
+            .unwrap()
+            .follow_address(Arc::clone(&observed), watch);
         observed.note_outbound(address.into());
         confirmed.send_replace(Some(tokio::time::Instant::now()));
         drop(confirmed);
@@ -120,7 +145,12 @@ impl Tale {
         if let Some(history) = &self.history {
             history.flush().await;
         }
-        recollect(&Questions::open(&self.file()).unwrap(), self.later(1000), in_use).unwrap()
+        recollect(
+            &Questions::open(&self.file()).unwrap(),
+            self.later(1000),
+            in_use,
+        )
+        .unwrap()
     }
 }
 
@@ -152,11 +182,19 @@ fn report(method: &'static str, status: u16, code: Option<i64>) -> CallReport {
 }
 
 fn of<'p>(past: &'p Past, method: &str) -> &'p MethodPast {
-    past.methods.iter().find(|past| past.method == method).unwrap_or_else(|| panic!("{method}: {past:?}"))
+    past.methods
+        .iter()
+        .find(|past| past.method == method)
+        .unwrap_or_else(|| panic!("{method}: {past:?}"))
 }
 
 fn counts(past: &Past, method: &str) -> [u32; 3] {
-    let MethodPast { accepted, refused, failing, .. } = of(past, method);
+    let MethodPast {
+        accepted,
+        refused,
+        failing,
+        ..
+    } = of(past, method);
     [*accepted, *refused, *failing]
 }
 
@@ -166,8 +204,17 @@ async fn an_empty_history_knows_when_it_begins_and_nothing_else() {
     tale.start("key-one", "secret-one").await;
     let past = tale.past().await;
     assert_eq!(past.since_ms, Some(1_800_000_000_000 + MINUTE_MS));
-    assert_eq!((past.last_good, past.first_bad, past.methods.len()), (None, None, 0));
-    assert_eq!(past.changes.iter().map(|change| &change.what).collect::<Vec<_>>(), [&What::Start]);
+    assert_eq!(
+        (past.last_good, past.first_bad, past.methods.len()),
+        (None, None, 0)
+    );
+    assert_eq!(
+        past.changes
+            .iter()
+            .map(|change| &change.what)
+            .collect::<Vec<_>>(),
+        [&What::Start]
+    );
     assert_eq!(past.pair.unwrap().origin, Origin::First);
 }
 
@@ -184,11 +231,31 @@ async fn the_last_good_call_the_first_refused_one_and_what_changed_between() {
     tale.bad(READ);
     let past = tale.past().await;
     let (good, bad) = (past.last_good.unwrap(), past.first_bad.unwrap());
-    assert_eq!((good.at_ms, good.method.as_str(), good.address), (good_ms, READ, Some([8, 8, 4, 4].into())));
-    assert_eq!((bad.at_ms, bad.address), (bad_ms, Some([1, 1, 1, 1].into())));
-    let moved = What::Address { from: [8, 8, 4, 4].into(), to: [1, 1, 1, 1].into() };
-    assert_eq!(past.changes.iter().map(|change| change.what.clone()).collect::<Vec<_>>(), [moved]);
-    assert_eq!(past.methods.len(), 1, "counted since the address is as it is: {:?}", past.methods);
+    assert_eq!(
+        (good.at_ms, good.method.as_str(), good.address),
+        (good_ms, READ, Some([8, 8, 4, 4].into()))
+    );
+    assert_eq!(
+        (bad.at_ms, bad.address),
+        (bad_ms, Some([1, 1, 1, 1].into()))
+    );
+    let moved = What::Address {
+        from: [8, 8, 4, 4].into(),
+        to: [1, 1, 1, 1].into(),
+    };
+    assert_eq!(
+        past.changes
+            .iter()
+            .map(|change| change.what.clone())
+            .collect::<Vec<_>>(),
+        [moved]
+    );
+    assert_eq!(
+        past.methods.len(),
+        1,
+        "counted since the address is as it is: {:?}",
+        past.methods
+    );
     assert_eq!(past.methods[0].refused, 2);
 }
 
@@ -200,7 +267,10 @@ async fn a_key_and_a_secret_of_one_start_are_one_change_and_of_two_starts_two() 
     }
     let changes = tale.past().await.changes;
     let whats: Vec<&What> = changes.iter().map(|change| &change.what).collect();
-    assert_eq!(whats, [&What::Pair, &What::Key, &What::Start, &What::Secret]);
+    assert_eq!(
+        whats,
+        [&What::Pair, &What::Key, &What::Start, &What::Secret]
+    );
 }
 
 #[tokio::test]
@@ -228,8 +298,15 @@ async fn half_a_rotation_is_told_from_one_that_was_mended_at_the_start_and_in_th
         }
         assert_eq!(facts.unwrap().origin, origin, "{tail:?}");
         let pair = tale.past().await.pair.unwrap();
-        assert_eq!((pair.origin, pair.beside.is_some()), (origin, beside), "{tail:?}");
-        assert!(pair.beside.is_none_or(|key| key == ApiKey::new("k1".into()).fingerprint()));
+        assert_eq!(
+            (pair.origin, pair.beside.is_some()),
+            (origin, beside),
+            "{tail:?}"
+        );
+        assert!(
+            pair.beside
+                .is_none_or(|key| key == ApiKey::new("k1".into()).fingerprint())
+        );
     }
 }
 
@@ -241,7 +318,13 @@ async fn a_secret_seen_beside_another_key_is_known_though_nothing_was_ever_accep
     tale.start("k2", "s1").await;
     tale.bad(READ);
     let pair = tale.past().await.pair.unwrap();
-    assert_eq!(pair.origin, Origin::Half { replaced: Half::Key, worked: false });
+    assert_eq!(
+        pair.origin,
+        Origin::Half {
+            replaced: Half::Key,
+            worked: false
+        }
+    );
     assert_eq!(pair.beside, Some(ApiKey::new("k1".into()).fingerprint()));
 }
 
@@ -256,20 +339,49 @@ async fn a_pair_that_the_daemon_did_not_start_with_counts_as_changed_now_and_has
     let fingerprint = ApiKey::new("k1".into()).fingerprint();
     assert_eq!(same.daemon_fingerprint, Some(fingerprint.clone()));
     for (key, secret, what, origin) in [
-        ("k2", "s1", What::Key, Origin::Half { replaced: Half::Key, worked: true }),
-        ("k1", "s2", What::Secret, Origin::Half { replaced: Half::Secret, worked: true }),
+        (
+            "k2",
+            "s1",
+            What::Key,
+            Origin::Half {
+                replaced: Half::Key,
+                worked: true,
+            },
+        ),
+        (
+            "k1",
+            "s2",
+            What::Secret,
+            Origin::Half {
+                replaced: Half::Secret,
+                worked: true,
+            },
+        ),
         ("k2", "s2", What::Pair, Origin::Replaced),
     ] {
         let past = tale.past_of(Some(&pair(key, secret))).await;
-        assert_eq!(past.changes.iter().map(|change| &change.what).collect::<Vec<_>>(), [&what]);
-        assert_eq!((past.pair.unwrap().origin, past.methods.len()), (origin, 0), "{what:?}");
+        assert_eq!(
+            past.changes
+                .iter()
+                .map(|change| &change.what)
+                .collect::<Vec<_>>(),
+            [&what]
+        );
+        assert_eq!(
+            (past.pair.unwrap().origin, past.methods.len()),
+            (origin, 0),
+            "{what:?}"
+        );
         assert_eq!(past.daemon_fingerprint, Some(fingerprint.clone()));
         assert_eq!(past.daemon_has_another_secret, what == What::Secret);
     }
     tale.stop().await;
     let past = tale.past_of(Some(&pair("k2", "s1"))).await;
     assert_eq!(past.daemon_fingerprint, None, "it does not run");
-    assert!(past.last_start.is_some_and(|start| start.stopped && start.key_fp == fingerprint));
+    assert!(
+        past.last_start
+            .is_some_and(|start| start.stopped && start.key_fp == fingerprint)
+    );
 }
 
 #[tokio::test]
@@ -299,7 +411,10 @@ async fn a_refusal_that_names_the_address_or_the_tier_is_not_counted_as_a_permis
     for code in [40103, 10003, 40104, 10005] {
         tale.call(CREATE, 403, Some(code));
         let past = tale.past().await;
-        assert_eq!((of(&past, CREATE).failing, of(&past, CREATE).last_code), (0, Some(code)));
+        assert_eq!(
+            (of(&past, CREATE).failing, of(&past, CREATE).last_code),
+            (0, Some(code))
+        );
     }
     assert_eq!(counts(&tale.past().await, CREATE), [0, 4, 0]);
     tale.bad(CREATE);
@@ -313,10 +428,21 @@ async fn what_fails_together_with_the_reads_is_no_trouble_of_a_method() {
     tale.good(OTHER_READ);
     tale.bad(CREATE);
     tale.bad(OTHER_READ);
-    assert_eq!(tale.past().await.methods.iter().map(|past| past.failing).collect::<Vec<_>>(), [0, 0]);
+    assert_eq!(
+        tale.past()
+            .await
+            .methods
+            .iter()
+            .map(|past| past.failing)
+            .collect::<Vec<_>>(),
+        [0, 0]
+    );
     tale.good(READ);
     let past = tale.past().await;
-    assert_eq!((counts(&past, CREATE), counts(&past, OTHER_READ)), ([0, 1, 1], [1, 1, 1]));
+    assert_eq!(
+        (counts(&past, CREATE), counts(&past, OTHER_READ)),
+        ([0, 1, 1], [1, 1, 1])
+    );
     tale.good(OTHER_READ);
     assert_eq!(counts(&tale.past().await, OTHER_READ), [2, 1, 0]);
 }
@@ -333,9 +459,19 @@ async fn a_method_called_seldom_is_known_by_its_marks() {
         }
     }
     let past = tale.past().await;
-    assert_eq!((of(&past, READ).accepted, counts(&past, CREATE)), (CALLS, [0, 1, 1]));
+    assert_eq!(
+        (of(&past, READ).accepted, counts(&past, CREATE)),
+        (CALLS, [0, 1, 1])
+    );
     tale.later(WEEK_MS);
-    assert!(tale.past().await.methods.iter().all(|past| past.method != CREATE), "long ago");
+    assert!(
+        tale.past()
+            .await
+            .methods
+            .iter()
+            .all(|past| past.method != CREATE),
+        "long ago"
+    );
 }
 
 #[tokio::test]
@@ -353,7 +489,11 @@ async fn recoveries_are_turns_within_an_hour_of_one_method() {
     assert_eq!(tale.past().await.recoveries, 0);
     tale.bad(READ);
     tale.good(READ);
-    assert_eq!(tale.past().await.recoveries, 1, "those before are too long ago");
+    assert_eq!(
+        tale.past().await.recoveries,
+        1,
+        "those before are too long ago"
+    );
 }
 
 #[tokio::test]
@@ -376,12 +516,22 @@ async fn what_the_proxy_refused_itself_within_an_hour_is_counted() {
     tale.start("k1", "s1").await;
     let history = tale.history.as_ref().unwrap();
     history.refused("token", 3);
-    for why in
-        ["page", "diagnosis_off", "framing", "connections", "public_closed", "public_budget", "host", "invented_later"]
-    {
+    for why in [
+        "page",
+        "diagnosis_off",
+        "framing",
+        "connections",
+        "public_closed",
+        "public_budget",
+        "host",
+        "invented_later",
+    ] {
         history.refused(why, 5);
     }
-    history.reader().unwrap()(&Arc::new(CallReport { outcome: Outcome::Refused, ..report(CREATE, 403, None) }));
+    history.reader().unwrap()(&Arc::new(CallReport {
+        outcome: Outcome::Refused,
+        ..report(CREATE, 403, None)
+    }));
     let past = tale.past().await;
     assert_eq!((past.refused_here, past.methods.len()), (4, 0));
     tale.later(HOUR_MS + MINUTE_MS);

@@ -46,7 +46,10 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) const fn new(paint: Paint) -> Self {
-        Self { text: String::new(), paint }
+        Self {
+            text: String::new(),
+            paint,
+        }
     }
 
     pub(super) fn finish(self) -> String {
@@ -65,12 +68,22 @@ impl Page {
     }
 
     /// A painted head of a fixed width, then words, wrapped below each other.
-    pub(super) fn entry(&mut self, indent: usize, (head, tone): (&str, Tone), width: usize, words: &str) {
+    pub(super) fn entry(
+        &mut self,
+        indent: usize,
+        (head, tone): (&str, Tone),
+        width: usize,
+        words: &str,
+    ) {
         let padding = " ".repeat(width.saturating_sub(head.chars().count()));
         let lines = wrap(words, COLUMNS.saturating_sub(indent + width));
         let painted = self.painted(head, tone);
         for (position, line) in lines.iter().enumerate() {
-            let before = if position == 0 { format!("{painted}{padding}") } else { " ".repeat(width) };
+            let before = if position == 0 {
+                format!("{painted}{padding}")
+            } else {
+                " ".repeat(width)
+            };
             let whole = format!("{}{before}{line}", " ".repeat(indent));
             self.text.push_str(whole.trim_end());
             self.blank();
@@ -95,7 +108,9 @@ fn wrap(words: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words.split_whitespace() {
         let word: String = word.chars().filter(|char| !char.is_control()).collect();
-        let Some(line) = lines.last_mut() else { continue };
+        let Some(line) = lines.last_mut() else {
+            continue;
+        };
         if line.is_empty() {
             line.push_str(&word);
         } else if line.chars().count() + 1 + word.chars().count() <= width {
@@ -117,8 +132,14 @@ mod tests {
         let mut page = Page::new(Paint::Plain);
         page.entry(2, ("ok", Tone::Good), 6, &"word ".repeat(40));
         let text = page.finish();
-        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS) && text.lines().count() > 2, "{text}");
-        assert!(text.starts_with("  ok    word") && !text.contains('\u{1b}'), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= COLUMNS) && text.lines().count() > 2,
+            "{text}"
+        );
+        assert!(
+            text.starts_with("  ok    word") && !text.contains('\u{1b}'),
+            "{text}"
+        );
         let mut page = Page::new(Paint::Colour);
         page.entry(0, ("BAD", Tone::Bad), 6, "a\u{7}b");
         assert!(page.finish().contains("\u{1b}["));

@@ -155,8 +155,18 @@ pub struct CauseLine {
 
 impl Sheet {
     pub(super) fn of(report: &Report<'_>) -> Self {
-        let Report { findings, ranking, past, whose, problems } = report;
-        let tied: Vec<String> = ranking.top().into_iter().map(|cause| cause.code().to_owned()).collect();
+        let Report {
+            findings,
+            ranking,
+            past,
+            whose,
+            problems,
+        } = report;
+        let tied: Vec<String> = ranking
+            .top()
+            .into_iter()
+            .map(|cause| cause.code().to_owned())
+            .collect();
         let looked_at = findings.credentials().map(|facts| facts.looked_at.clone());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -166,7 +176,11 @@ impl Sheet {
             looked_at: looked_at.unwrap_or_default(),
             base_url: findings.target.as_ref().map(|target| target.base.clone()),
             problems: problems.to_vec(),
-            findings: findings.list.iter().map(|finding| line(report, finding)).collect(),
+            findings: findings
+                .list
+                .iter()
+                .map(|finding| line(report, finding))
+                .collect(),
             conclusion: ranking.conclusion.word().to_owned(),
             causes: ranking.causes.iter().map(cause_line).collect(),
             cannot_be_told_apart: if tied.len() > 1 { tied } else { Vec::new() },
@@ -185,8 +199,16 @@ impl Sheet {
 
 fn line(report: &Report<'_>, finding: &Finding) -> Line {
     let expected = &report.findings.expected;
-    let answer = if let Seen::Answered(answer) = &finding.seen { Some(answer) } else { None };
-    let flaws = if let Seen::Credentials(facts) = &finding.seen { facts.flaws.as_slice() } else { &[] };
+    let answer = if let Seen::Answered(answer) = &finding.seen {
+        Some(answer)
+    } else {
+        None
+    };
+    let flaws = if let Seen::Credentials(facts) = &finding.seen {
+        facts.flaws.as_slice()
+    } else {
+        &[]
+    };
     let flaws = flaws.iter().map(|found| FlawLine {
         flaw: found.flaw.word().to_owned(),
         name: found.name.clone(),
@@ -207,19 +229,34 @@ fn line(report: &Report<'_>, finding: &Finding) -> Line {
 
 fn event_line(event: &Event) -> EventLine {
     let address = event.address.map(|address| address.to_string());
-    EventLine { at: timestamp(event.at_ms), method: event.method.clone(), address }
+    EventLine {
+        at: timestamp(event.at_ms),
+        method: event.method.clone(),
+        address,
+    }
 }
 
 fn change_line(change: &Change) -> ChangeLine {
-    ChangeLine { at: timestamp(change.at_ms), what: change.what.describe() }
+    ChangeLine {
+        at: timestamp(change.at_ms),
+        what: change.what.describe(),
+    }
 }
 
 fn start_line(start: &LastStart) -> StartLine {
-    StartLine { at: timestamp(start.at_ms), key_fingerprint: start.key_fp.clone(), stopped: start.stopped }
+    StartLine {
+        at: timestamp(start.at_ms),
+        key_fingerprint: start.key_fp.clone(),
+        stopped: start.stopped,
+    }
 }
 
 fn cause_line(ranked: &Ranked) -> CauseLine {
-    let ruled_out_by = if let Standing::RuledOut(by) = &ranked.standing { Some(by.clone()) } else { None };
+    let ruled_out_by = if let Standing::RuledOut(by) = &ranked.standing {
+        Some(by.clone())
+    } else {
+        None
+    };
     CauseLine {
         code: ranked.cause.code().to_owned(),
         sentence: ranked.cause.sentence().to_owned(),

@@ -35,7 +35,9 @@ impl OrderIds {
             ClientId::NewOrders => ids.new_orders(params, "order_list"),
             ClientId::Batch => ids.new_orders(params, "creates"),
             ClientId::ExistingOrder => {
-                ["client_oid", "orig_client_oid"].iter().for_each(|field| ids.named(params, field));
+                ["client_oid", "orig_client_oid"]
+                    .iter()
+                    .for_each(|field| ids.named(params, field));
             }
             ClientId::Other(field) => ids.named(params, field),
         }
@@ -66,7 +68,8 @@ impl OrderIds {
     }
 
     fn new_orders(&mut self, params: &RawValue, list: &str) {
-        let list = member(params, list).and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
+        let list = member(params, list)
+            .and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
         for order in list.unwrap_or_default().into_iter().take(MAX_IDS) {
             self.new_order(order);
         }
@@ -81,7 +84,9 @@ impl OrderIds {
     fn push(&mut self, id: &RawValue) {
         let text = serde_json::from_str::<String>(id.get()).unwrap_or_else(|_| id.get().to_owned());
         let safe = (1..=MAX_ID_BYTES).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
         if safe {
             self.client_oids.push(text);
         }
@@ -90,7 +95,10 @@ impl OrderIds {
 
 fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
     let Members(members) = serde_json::from_str(object.get()).ok()?;
-    members.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    members
+        .into_iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -104,31 +112,58 @@ mod tests {
 
     #[test]
     fn a_new_order_without_an_id_takes_the_nonce() {
-        assert_eq!(read(ClientId::NewOrder, r#"{"side":"BUY"}"#).describe(17).as_deref(), Some("17"));
-        assert_eq!(read(ClientId::NewOrder, r#"{"client_oid":"mine-1"}"#).describe(17).as_deref(), Some("mine-1"));
+        assert_eq!(
+            read(ClientId::NewOrder, r#"{"side":"BUY"}"#)
+                .describe(17)
+                .as_deref(),
+            Some("17")
+        );
+        assert_eq!(
+            read(ClientId::NewOrder, r#"{"client_oid":"mine-1"}"#)
+                .describe(17)
+                .as_deref(),
+            Some("mine-1")
+        );
     }
 
     #[test]
     fn null_is_no_id() {
-        assert_eq!(read(ClientId::NewOrder, r#"{"client_oid":null}"#).describe(17).as_deref(), Some("17"));
+        assert_eq!(
+            read(ClientId::NewOrder, r#"{"client_oid":null}"#)
+                .describe(17)
+                .as_deref(),
+            Some("17")
+        );
     }
 
     #[test]
     fn an_order_id_is_the_exchanges_name_and_no_client_oid() {
-        assert_eq!(read(ClientId::ExistingOrder, r#"{"order_id":"575"}"#), OrderIds::default());
+        assert_eq!(
+            read(ClientId::ExistingOrder, r#"{"order_id":"575"}"#),
+            OrderIds::default()
+        );
     }
 
     #[test]
     fn every_leg_of_a_list_is_named() {
-        let ids = read(ClientId::NewOrders, r#"{"order_list":[{"client_oid":"a"},{"side":"BUY"},{"client_oid":"b"}]}"#);
+        let ids = read(
+            ClientId::NewOrders,
+            r#"{"order_list":[{"client_oid":"a"},{"side":"BUY"},{"client_oid":"b"}]}"#,
+        );
         assert_eq!(ids.describe(17).as_deref(), Some("a,b,17"));
     }
 
     #[test]
     fn cancelling_names_the_order_and_never_the_nonce() {
-        let ids = read(ClientId::ExistingOrder, r#"{"client_oid":"new","orig_client_oid":"old","order_id":"575"}"#);
+        let ids = read(
+            ClientId::ExistingOrder,
+            r#"{"client_oid":"new","orig_client_oid":"old","order_id":"575"}"#,
+        );
         assert_eq!(ids.describe(17).as_deref(), Some("new,old"));
-        assert_eq!(read(ClientId::ExistingOrder, r#"{"client_oid":null}"#).describe(17), None);
+        assert_eq!(
+            read(ClientId::ExistingOrder, r#"{"client_oid":null}"#).describe(17),
+            None
+        );
         assert_eq!(read(ClientId::ExistingOrder, "{}").describe(17), None);
     }
 

@@ -17,10 +17,14 @@ pub enum Reason {
     #[error("the name stands twice in one object; send it once")]
     DuplicateKey,
     /// A name that is not printable ASCII: languages sort such names differently.
-    #[error("names outside printable ASCII are sorted differently by different languages; use the documented names")]
+    #[error(
+        "names outside printable ASCII are sorted differently by different languages; use the documented names"
+    )]
     KeyNotAscii,
     /// A string that is no Unicode text (a lone surrogate).
-    #[error("a string here is not well-formed Unicode (a lone \\uD800…\\uDFFF escape?); send whole characters")]
+    #[error(
+        "a string here is not well-formed Unicode (a lone \\uD800…\\uDFFF escape?); send whole characters"
+    )]
     BrokenString,
     /// A list or object at level 3 or deeper.
     #[error(
@@ -38,7 +42,9 @@ pub enum Reason {
     #[error("null in a list never verifies at the exchange; leave the element out")]
     NullInList,
     /// A decimal as an element of a list.
-    #[error("decimal numbers in a list are signed differently by different languages; send them as strings")]
+    #[error(
+        "decimal numbers in a list are signed differently by different languages; send them as strings"
+    )]
     DecimalInList,
     /// A decimal whose text some language rewrites.
     #[error(
@@ -47,7 +53,9 @@ pub enum Reason {
     )]
     DecimalNotCanonical,
     /// An integer outside the signed 64-bit range.
-    #[error("this integer is beyond 64 bits and loses digits in some languages; send it as a string")]
+    #[error(
+        "this integer is beyond 64 bits and loses digits in some languages; send it as a string"
+    )]
     IntegerBeyondI64,
     /// `-0`.
     #[error("-0 is signed as 0 by some and as -0 by others; send 0, or a string")]
@@ -78,7 +86,11 @@ impl Unsignable {
     }
 
     pub(super) fn within_key(mut self, key: &str) -> Self {
-        self.steps.push(if methods::is_documented_param(key) { Step::Known(key.to_owned()) } else { Step::Unnamed });
+        self.steps.push(if methods::is_documented_param(key) {
+            Step::Known(key.to_owned())
+        } else {
+            Step::Unnamed
+        });
         self
     }
 
@@ -95,7 +107,10 @@ impl Unsignable {
 
 impl From<Reason> for Unsignable {
     fn from(reason: Reason) -> Self {
-        Self { reason, steps: Vec::new() }
+        Self {
+            reason,
+            steps: Vec::new(),
+        }
     }
 }
 

@@ -19,12 +19,18 @@ fn reason(text: &str) -> Reason {
 
 #[test]
 fn keys_are_sorted_by_code_point_and_lists_keep_their_order() {
-    assert_eq!(documented(r#"{"b":"1","B":"2","a_b":["z","y"],"aB":true}"#).unwrap(), "B2aBtruea_bzyb1");
+    assert_eq!(
+        documented(r#"{"b":"1","B":"2","a_b":["z","y"],"aB":true}"#).unwrap(),
+        "B2aBtruea_bzyb1"
+    );
 }
 
 #[test]
 fn escapes_are_resolved_before_signing() {
-    assert_eq!(documented(r#"{"client_oid":"\u0041b\/c\n"}"#).unwrap(), "client_oidAb/c\n");
+    assert_eq!(
+        documented(r#"{"client_oid":"\u0041b\/c\n"}"#).unwrap(),
+        "client_oidAb/c\n"
+    );
     assert_eq!(documented(r#"{"\u0061":"1","b":"2"}"#).unwrap(), "a1b2");
 }
 
@@ -44,7 +50,11 @@ fn levels_end_where_the_documented_sample_stops_recursing() {
 
 #[test]
 fn a_million_brackets_are_refused_without_recursion() {
-    let deep = format!("{{\"a\":{}{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+    let deep = format!(
+        "{{\"a\":{}{}}}",
+        "[".repeat(1_000_000),
+        "]".repeat(1_000_000)
+    );
     assert_eq!(reason(&deep), Reason::TooDeep);
 }
 
@@ -64,7 +74,10 @@ fn control_characters_and_other_scripts_are_no_keys() {
 #[test]
 fn the_flat_dialect_signs_lists_of_strings_in_order_list_legs_and_nothing_else() {
     let flat = |text| params_string(&raw(text), Dialect::FlatOrderListExecInst);
-    assert_eq!(flat(r#"{"order_list":[{"exec_inst":["A","B"]}]}"#).unwrap(), "order_listexec_instAB");
+    assert_eq!(
+        flat(r#"{"order_list":[{"exec_inst":["A","B"]}]}"#).unwrap(),
+        "order_listexec_instAB"
+    );
     assert!(flat(r#"{"order_list":[{"exec_inst":[1]}]}"#).is_err());
     assert!(flat(r#"{"leg_list":[{"exec_inst":["A"]}]}"#).is_err());
     assert!(flat(r#"{"order_list":[{"other":["A"]}]}"#).is_err());
@@ -72,11 +85,18 @@ fn the_flat_dialect_signs_lists_of_strings_in_order_list_legs_and_nothing_else()
 
 #[test]
 fn a_refusal_names_the_place_but_no_name_or_value_of_the_callers_invention() {
-    let text = documented(r#"{"order_list":[{"price":1},{"price":50000.00}]}"#).unwrap_err().to_string();
+    let text = documented(r#"{"order_list":[{"price":1},{"price":50000.00}]}"#)
+        .unwrap_err()
+        .to_string();
     assert!(text.starts_with("params.order_list[1].price: "), "{text}");
     assert!(text.contains("send it as a string"), "{text}");
-    let text = documented(r#"{"topsecretname":1e9}"#).unwrap_err().to_string();
-    assert!(!text.contains("topsecret") && !text.contains("1e9"), "{text}");
+    let text = documented(r#"{"topsecretname":1e9}"#)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        !text.contains("topsecret") && !text.contains("1e9"),
+        "{text}"
+    );
 }
 
 /// JSON of every kind, most of it objects, up to four levels deep.

@@ -8,31 +8,64 @@ fn parse(text: &str) -> Result<Frame<'_>, InvalidFrame> {
 
 #[test]
 fn what_goes_on_is_what_was_read_and_nothing_else() {
-    let text =
-        r#" {"params":{ "b":"\u0041" },"x":[1],"nonce":"17","sig":"s","api_key":"k","id":"42","method":"private\/x"} "#;
+    let text = r#" {"params":{ "b":"\u0041" },"x":[1],"nonce":"17","sig":"s","api_key":"k","id":"42","method":"private\/x"} "#;
     let frame = parse(text).unwrap();
-    assert_eq!(frame.to_be_sent(), r#"{"id":"42","method":"private/x","params":{ "b":"\u0041" },"nonce":"17"}"#);
-    assert_eq!((frame.id.map(RequestId::value), frame.nonce), (Some(42), Some(17)));
-    assert_eq!(parse(r#"{"method":"subscribe"}"#).unwrap().to_be_sent(), r#"{"method":"subscribe"}"#);
+    assert_eq!(
+        frame.to_be_sent(),
+        r#"{"id":"42","method":"private/x","params":{ "b":"\u0041" },"nonce":"17"}"#
+    );
+    assert_eq!(
+        (frame.id.map(RequestId::value), frame.nonce),
+        (Some(42), Some(17))
+    );
+    assert_eq!(
+        parse(r#"{"method":"subscribe"}"#).unwrap().to_be_sent(),
+        r#"{"method":"subscribe"}"#
+    );
 }
 
 #[test]
 fn a_member_that_stands_twice_is_refused_however_it_is_written() {
     for (text, name) in [
-        (r#"{"method":"private/x","id":1,"method":"private/y"}"#, "method"),
-        (r#"{"method":"private/x","id":1,"me\u0074hod":"private/y"}"#, "method"),
-        (r#"{"method":"private/x","params":{},"params":{}}"#, "params"),
+        (
+            r#"{"method":"private/x","id":1,"method":"private/y"}"#,
+            "method",
+        ),
+        (
+            r#"{"method":"private/x","id":1,"me\u0074hod":"private/y"}"#,
+            "method",
+        ),
+        (
+            r#"{"method":"private/x","params":{},"params":{}}"#,
+            "params",
+        ),
         (r#"{"id":1,"id":2,"method":"subscribe"}"#, "id"),
     ] {
-        assert_eq!(parse(text).unwrap_err(), InvalidFrame::Twice(name), "{text}");
+        assert_eq!(
+            parse(text).unwrap_err(),
+            InvalidFrame::Twice(name),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn what_is_no_frame_is_said_and_echoed_as_the_exchange_does() {
-    for text in ["", "{", "[]", "7", "{}{}", "\u{feff}{}", "[{\"method\":\"subscribe\"}]"] {
+    for text in [
+        "",
+        "{",
+        "[]",
+        "7",
+        "{}{}",
+        "\u{feff}{}",
+        "[{\"method\":\"subscribe\"}]",
+    ] {
         assert_eq!(Frame::parse(text).0, Echo::default(), "{text}");
-        assert_eq!(parse(text).unwrap_err(), InvalidFrame::NotAnObject, "{text}");
+        assert_eq!(
+            parse(text).unwrap_err(),
+            InvalidFrame::NotAnObject,
+            "{text}"
+        );
     }
     for (text, member) in [
         (r#"{"id":1}"#, "method"),
@@ -44,7 +77,11 @@ fn what_is_no_frame_is_said_and_echoed_as_the_exchange_does() {
         (r#"{"id":1,"method":"private/x","params":null}"#, "params"),
         (r#"{"id":1,"method":"private/x","nonce":"x"}"#, "nonce"),
     ] {
-        assert_eq!(parse(text).unwrap_err(), InvalidFrame::Member(member), "{text}");
+        assert_eq!(
+            parse(text).unwrap_err(),
+            InvalidFrame::Member(member),
+            "{text}"
+        );
     }
     let (echo, _) = Frame::parse(r#"{"id":"7","method":"private/x","params":[]}"#);
     assert_eq!((echo.id.as_str(), &*echo.method), ("\"7\"", "private/x"));
@@ -52,23 +89,48 @@ fn what_is_no_frame_is_said_and_echoed_as_the_exchange_does() {
 
 #[test]
 fn each_kind_of_frame_is_told_apart() {
-    let request = |method: &str| parse(&format!(r#"{{"id":1,"method":"{method}"}}"#)).unwrap().request;
+    let request = |method: &str| {
+        parse(&format!(r#"{{"id":1,"method":"{method}"}}"#))
+            .unwrap()
+            .request
+    };
     assert_eq!(request("public/auth"), Request::LogIn);
-    assert_eq!(request("public/respond-heartbeat"), Request::RespondHeartbeat);
+    assert_eq!(
+        request("public/respond-heartbeat"),
+        Request::RespondHeartbeat
+    );
     assert_eq!(request("unsubscribe"), Request::Unsubscribe);
     assert_eq!(request("public/get-tickers"), Request::Other);
-    assert!(matches!(request("private/not-invented-yet"), Request::Private(_)));
+    assert!(matches!(
+        request("private/not-invented-yet"),
+        Request::Private(_)
+    ));
 }
 
 #[test]
 fn channels_are_a_list_of_texts() {
     let channels = |params: &str| {
         let text = format!(r#"{{"method":"subscribe","params":{params}}}"#);
-        parse(&text).unwrap().channels().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        parse(&text)
+            .unwrap()
+            .channels()
+            .map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
-    assert_eq!(channels(r#"{"channels":["user.order","user.b\u0061lance"]}"#).unwrap(), ["user.order", "user.balance"]);
-    for params in ["{}", r#"{"channels":[]}"#, r#"{"channels":"x"}"#, r#"{"channels":[1]}"#] {
-        assert_eq!(channels(params), Err(InvalidFrame::Member("params.channels")), "{params}");
+    assert_eq!(
+        channels(r#"{"channels":["user.order","user.b\u0061lance"]}"#).unwrap(),
+        ["user.order", "user.balance"]
+    );
+    for params in [
+        "{}",
+        r#"{"channels":[]}"#,
+        r#"{"channels":"x"}"#,
+        r#"{"channels":[1]}"#,
+    ] {
+        assert_eq!(
+            channels(params),
+            Err(InvalidFrame::Member("params.channels")),
+            "{params}"
+        );
     }
     assert!(channels(r#"{"channels":["ticker.x"],"channels":["user.order"]}"#).is_err());
 }
@@ -76,8 +138,18 @@ fn channels_are_a_list_of_texts() {
 #[test]
 fn a_heading_is_read_where_it_is_clear() {
     let heading = Heading::read(r#"{"id":"7","method":"private/x","code":"0","result":{"id":9}}"#);
-    assert_eq!(heading, Heading { id: Some(7), method: Some("private/x".into()), code: Some(0) });
-    assert_eq!(Heading::read(r#"{"id":-1,"method":"ERROR","code":40001}"#).id, None);
+    assert_eq!(
+        heading,
+        Heading {
+            id: Some(7),
+            method: Some("private/x".into()),
+            code: Some(0)
+        }
+    );
+    assert_eq!(
+        Heading::read(r#"{"id":-1,"method":"ERROR","code":40001}"#).id,
+        None
+    );
     assert_eq!(Heading::read(r#"{"id":1,"id":2,"code":0}"#).id, None);
     assert_eq!(Heading::read("nonsense"), Heading::default());
 }
@@ -86,17 +158,31 @@ fn a_heading_is_read_where_it_is_clear() {
 fn a_login_claims_its_key_id_and_nonce_and_has_no_params() {
     let sig = "0f".repeat(32);
     let login = |rest: &str| format!(r#"{{"method":"public/auth","api_key":"k"{rest}}}"#);
-    let text = login(&format!(r#","id":"11","nonce":"17","params":{{ }},"sig":"{sig}""#));
+    let text = login(&format!(
+        r#","id":"11","nonce":"17","params":{{ }},"sig":"{sig}""#
+    ));
     let frame = parse(&text).unwrap();
     let claim = frame.claim().unwrap();
-    assert_eq!((claim.method, claim.id, &*claim.api_key), ("public/auth", "11", "k"));
-    assert_eq!((claim.nonce, claim.nonce_text, claim.params.is_none()), (17, "17", true));
+    assert_eq!(
+        (claim.method, claim.id, &*claim.api_key),
+        ("public/auth", "11", "k")
+    );
+    assert_eq!(
+        (claim.nonce, claim.nonce_text, claim.params.is_none()),
+        (17, "17", true)
+    );
     assert_eq!(hex::encode(claim.signature), sig);
     for (rest, reason) in [
-        (format!(r#","id":1,"nonce":1,"sig":"{sig}00""#), Unclaimed::Signature),
+        (
+            format!(r#","id":1,"nonce":1,"sig":"{sig}00""#),
+            Unclaimed::Signature,
+        ),
         (r#","id":1,"nonce":1"#.to_owned(), Unclaimed::Signature),
         (format!(r#","nonce":1,"sig":"{sig}""#), Unclaimed::Signature),
-        (format!(r#","id":1,"nonce":1,"params":{{"a":1}},"sig":"{sig}""#), Unclaimed::Signature),
+        (
+            format!(r#","id":1,"nonce":1,"params":{{"a":1}},"sig":"{sig}""#),
+            Unclaimed::Signature,
+        ),
         (format!(r#","id":1,"sig":"{sig}""#), Unclaimed::Nonce),
     ] {
         let text = login(&rest);

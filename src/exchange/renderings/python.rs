@@ -18,7 +18,9 @@ pub(super) fn print(value: &RawValue, out: &mut String) -> Option<()> {
             out.push_str(&text(value)?);
             Some(())
         }
-        Kind::Object | Kind::List | Kind::Number | Kind::Boolean | Kind::Null => repr(value, 0, out),
+        Kind::Object | Kind::List | Kind::Number | Kind::Boolean | Kind::Null => {
+            repr(value, 0, out)
+        }
     }
 }
 
@@ -38,7 +40,11 @@ fn repr(value: &RawValue, depth: u8, out: &mut String) -> Option<()> {
         }
         Kind::String => repr_str(&text(value)?, out),
         Kind::Number => push_number(value.get(), out),
-        Kind::Boolean => out.push_str(if value.get() == "true" { "True" } else { "False" }),
+        Kind::Boolean => out.push_str(if value.get() == "true" {
+            "True"
+        } else {
+            "False"
+        }),
         Kind::Null => out.push_str("None"),
     }
     Some(())
@@ -59,7 +65,11 @@ fn repr_dict(value: &RawValue, depth: u8, out: &mut String) -> Option<()> {
 }
 
 fn repr_str(text: &str, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     out.push(quote);
     for next in text.chars() {
         match next {
@@ -77,7 +87,10 @@ fn repr_str(text: &str, out: &mut String) {
 
 /// `str()` writes at least two digits of an exponent.
 fn push_number(text: &str, out: &mut String) {
-    match text.split_once("e-").filter(|(_, exponent)| exponent.len() == 1) {
+    match text
+        .split_once("e-")
+        .filter(|(_, exponent)| exponent.len() == 1)
+    {
         Some((mantissa, exponent)) => out.extend([mantissa, "e-0", exponent]),
         None => out.push_str(text),
     }

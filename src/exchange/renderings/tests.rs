@@ -25,10 +25,18 @@ fn bodies() -> File {
 }
 
 fn fits(secret: &str, claim: &Claim<'_>, rendering: Rendering) -> bool {
-    let params = claim.params.map_or(Some(String::new()), |params| params_string(params, rendering));
+    let params = claim.params.map_or(Some(String::new()), |params| {
+        params_string(params, rendering)
+    });
     let Some(params) = params else { return false };
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    for part in [claim.method, claim.id, &claim.api_key, &params, claim.nonce_text] {
+    for part in [
+        claim.method,
+        claim.id,
+        &claim.api_key,
+        &params,
+        claim.nonce_text,
+    ] {
         mac.update(part.as_bytes());
     }
     mac.verify_slice(&claim.signature).is_ok()
@@ -46,9 +54,17 @@ fn every_body_of_a_real_client_fits_one_rendering() {
     for Signed { name, body } in bodies {
         let body = ClientBody::parse(body.as_bytes()).unwrap();
         let claim = body.claim().unwrap();
-        let fitting: Vec<_> = Rendering::ALL.into_iter().filter(|way| fits(&secret, &claim, *way)).collect();
+        let fitting: Vec<_> = Rendering::ALL
+            .into_iter()
+            .filter(|way| fits(&secret, &claim, *way))
+            .collect();
         assert!(!fitting.is_empty(), "{name}");
-        assert!(Rendering::ALL.into_iter().all(|way| !fits("another invented secret", &claim, way)), "{name}");
+        assert!(
+            Rendering::ALL
+                .into_iter()
+                .all(|way| !fits("another invented secret", &claim, way)),
+            "{name}"
+        );
     }
 }
 
@@ -56,7 +72,11 @@ fn every_body_of_a_real_client_fits_one_rendering() {
 fn each_rendering_is_needed_by_some_client() {
     let File { secret, bodies } = bodies();
     for rendering in Rendering::ALL {
-        let others = || Rendering::ALL.into_iter().filter(move |other| *other != rendering);
+        let others = || {
+            Rendering::ALL
+                .into_iter()
+                .filter(move |other| *other != rendering)
+        };
         let alone = bodies.iter().any(|signed| {
             let body = ClientBody::parse(signed.body.as_bytes()).unwrap();
             let claim = body.claim().unwrap();
@@ -82,10 +102,19 @@ fn the_documented_rendering_is_that_of_the_vectors() {
         proxy: String,
     }
     let file: Vectors = serde_json::from_str(include_str!("../../../data/vectors.json")).unwrap();
-    let unanimous: Vec<_> =
-        file.vectors.into_iter().filter(|vector| vector.unanimous && vector.proxy.starts_with("sign")).collect();
+    let unanimous: Vec<_> = file
+        .vectors
+        .into_iter()
+        .filter(|vector| vector.unanimous && vector.proxy.starts_with("sign"))
+        .collect();
     assert!(unanimous.len() >= 30, "{}", unanimous.len());
-    for Vector { name, params_json, params_string, .. } in unanimous {
+    for Vector {
+        name,
+        params_json,
+        params_string,
+        ..
+    } in unanimous
+    {
         let rendered = params_json.map_or(Some(String::new()), |params| render(&params)[0].clone());
         assert_eq!(rendered, params_string, "{name}");
     }
@@ -94,11 +123,18 @@ fn the_documented_rendering_is_that_of_the_vectors() {
 #[test]
 fn booleans_nulls_and_nested_values_tell_the_renderings_apart() {
     let texts = |params| render(params).map(Option::unwrap);
-    assert_eq!(texts(r#"{"b":"2","a":true}"#), ["atrueb2", "aTrueb2", "aTrueb2"]);
+    assert_eq!(
+        texts(r#"{"b":"2","a":true}"#),
+        ["atrueb2", "aTrueb2", "aTrueb2"]
+    );
     assert_eq!(texts(r#"{"a":null}"#), ["anull", "anull", "aNone"]);
     assert_eq!(
         texts(r#"{"a":{"z":"1","b":[null]}}"#),
-        ["abnullz1", "a{'z': '1', 'b': [None]}", "a{'z': '1', 'b': [None]}"]
+        [
+            "abnullz1",
+            "a{'z': '1', 'b': [None]}",
+            "a{'z': '1', 'b': [None]}"
+        ]
     );
 }
 

@@ -61,7 +61,9 @@ impl SkewWindow {
     pub fn note(&self, date_ms: u64, sent_ms: u64, answered_ms: u64) {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let low = signed(date_ms).saturating_sub(signed(answered_ms));
-        let high = signed(date_ms).saturating_add(DATE_STEP_MS).saturating_sub(signed(sent_ms));
+        let high = signed(date_ms)
+            .saturating_add(DATE_STEP_MS)
+            .saturating_sub(signed(sent_ms));
         if low > high {
             return; // our clock stepped back during the call
         }
@@ -71,10 +73,22 @@ impl SkewWindow {
         *bounds = if agrees && is_recent(bounds.since, now) {
             let answers = bounds.answers.saturating_add(1);
             let (low, high) = (low.max(bounds.low), high.min(bounds.high));
-            Bounds { low, high, answers, latest: Some(now), ..*bounds }
+            Bounds {
+                low,
+                high,
+                answers,
+                latest: Some(now),
+                ..*bounds
+            }
         } else {
             // What is old no longer narrows, but where it agrees it is still a second voice.
-            Bounds { low, high, answers: if agrees { 2 } else { 1 }, since: Some(now), latest: Some(now) }
+            Bounds {
+                low,
+                high,
+                answers: if agrees { 2 } else { 1 },
+                since: Some(now),
+                latest: Some(now),
+            }
         };
     }
 
@@ -104,7 +118,13 @@ mod tests {
         assert_eq!(window.estimate(), None);
         // 600 ms later the same second still shows: our clock is at least 20 ms ahead.
         window.note(100_000, 101_000, 101_020);
-        assert_eq!(window.estimate(), Some(Skew { offset_ms: -210, uncertainty_ms: 210 }));
+        assert_eq!(
+            window.estimate(),
+            Some(Skew {
+                offset_ms: -210,
+                uncertainty_ms: 210
+            })
+        );
     }
 
     #[test]
@@ -116,12 +136,27 @@ mod tests {
         assert_eq!(window.estimate(), None);
         window.note(103_000, 193_500, 193_520);
         let skew = window.estimate().unwrap();
-        assert!(skew.is_large() && (-90_100..=-89_400).contains(&skew.offset_ms), "{skew}");
+        assert!(
+            skew.is_large() && (-90_100..=-89_400).contains(&skew.offset_ms),
+            "{skew}"
+        );
     }
 
     #[test]
     fn small_or_uncertain_skew_is_not_worth_a_warning() {
-        assert!(!Skew { offset_ms: 5200, uncertainty_ms: 300 }.is_large());
-        assert!(Skew { offset_ms: -5300, uncertainty_ms: 300 }.is_large());
+        assert!(
+            !Skew {
+                offset_ms: 5200,
+                uncertainty_ms: 300
+            }
+            .is_large()
+        );
+        assert!(
+            Skew {
+                offset_ms: -5300,
+                uncertainty_ms: 300
+            }
+            .is_large()
+        );
     }
 }

@@ -63,7 +63,8 @@ impl Gateway {
         source: &Source,
         call: Call,
     ) -> Result<(StreamPermit, OwnedSemaphorePermit), Refusal> {
-        let permit = policy::authorize_streamed(caller, self.now_at(source), call).map_err(Refusal::Denied)?;
+        let permit = policy::authorize_streamed(caller, self.now_at(source), call)
+            .map_err(Refusal::Denied)?;
         Ok((permit, self.make_room()?))
     }
 }

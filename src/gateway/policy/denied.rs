@@ -74,9 +74,17 @@ impl fmt::Display for Denied {
         write!(f, "{method} is not allowed for caller {caller}: ")?;
         let Names { classes, methods } = self.written.names();
         match self.rule {
-            Rule::MethodDenied => write!(f, "it is listed in {}; take it out there to allow it", methods.denied),
+            Rule::MethodDenied => write!(
+                f,
+                "it is listed in {}; take it out there to allow it",
+                methods.denied
+            ),
             Rule::ClassDenied(class) => {
-                write!(f, "class {class} is listed in {}; take it out there to allow it", classes.denied)
+                write!(
+                    f,
+                    "class {class} is listed in {}; take it out there to allow it",
+                    classes.denied
+                )
             }
             Rule::ClassNotAllowed(class) => write!(
                 f,
@@ -89,14 +97,19 @@ impl fmt::Display for Denied {
                 "the method is not in the catalogue, and what it does is not known; {} = [\"{method}\"] would allow it",
                 methods.allowed
             ),
-            Rule::Public => write!(f, "public methods need no signature; call the exchange itself"),
+            Rule::Public => write!(
+                f,
+                "public methods need no signature; call the exchange itself"
+            ),
             Rule::WebSocketOnly => write!(f, "the exchange offers it on WebSockets only"),
             Rule::UnreadableBatch => write!(
                 f,
                 "its orders cannot be told; a batch holds instrument_name, cancels and creates, both lists of objects, \
                  and nothing else"
             ),
-            Rule::UnknownChannel => write!(f, "a channel is none of the account's that are known here"),
+            Rule::UnknownChannel => {
+                write!(f, "a channel is none of the account's that are known here")
+            }
             Rule::Instrument(unlisted) => f.write_str(words(unlisted)),
             Rule::Outside(outside) => write_outside(f, outside),
         }
@@ -118,12 +131,24 @@ impl Written {
     const fn names(self) -> Names {
         match self {
             Self::Configuration => Names {
-                classes: Lists { allowed: "policy.allow_classes", denied: "policy.deny_classes" },
-                methods: Lists { allowed: "policy.allow_methods", denied: "policy.deny_methods" },
+                classes: Lists {
+                    allowed: "policy.allow_classes",
+                    denied: "policy.deny_classes",
+                },
+                methods: Lists {
+                    allowed: "policy.allow_methods",
+                    denied: "policy.deny_methods",
+                },
             },
             Self::CallersFile => Names {
-                classes: Lists { allowed: "allow", denied: "deny" },
-                methods: Lists { allowed: "allow", denied: "deny" },
+                classes: Lists {
+                    allowed: "allow",
+                    denied: "deny",
+                },
+                methods: Lists {
+                    allowed: "allow",
+                    denied: "deny",
+                },
             },
         }
     }
@@ -148,9 +173,18 @@ const fn words(unlisted: Unlisted) -> &'static str {
 
 fn write_outside(f: &mut fmt::Formatter<'_>, outside: Outside) -> fmt::Result {
     match outside {
-        Outside::Expired => write!(f, "any more: it has expired (expires; or the grace of a rotation is over)"),
-        Outside::Address(address) => write!(f, "from {address}: the address is not among its sources (sources)"),
-        Outside::Peer(Some(uid)) => write!(f, "over this socket as uid {uid}: it is not among its uids (uids)"),
+        Outside::Expired => write!(
+            f,
+            "any more: it has expired (expires; or the grace of a rotation is over)"
+        ),
+        Outside::Address(address) => write!(
+            f,
+            "from {address}: the address is not among its sources (sources)"
+        ),
+        Outside::Peer(Some(uid)) => write!(
+            f,
+            "over this socket as uid {uid}: it is not among its uids (uids)"
+        ),
         Outside::Peer(None) => {
             write!(
                 f,

@@ -79,20 +79,29 @@ enum Bound {
 impl Instruments {
     /// These names, as the exchange writes them, and no ids.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self { names: names.into_iter().collect(), orders_by_id: false }
+        Self {
+            names: names.into_iter().collect(),
+            orders_by_id: false,
+        }
     }
 
     /// Whether a text can be the name of an instrument.
     #[must_use]
     pub fn is_name(text: &str) -> bool {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+        let known =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
         (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(known)
     }
 
     /// The reason why a call is outside the list, if it is.
     pub(super) fn judge(&self, call: &Call) -> Option<Unlisted> {
-        let Some(members) = members(call.params.text()) else { return Some(Unlisted::Named) };
-        if !members.iter().all(|(key, value)| self.holds_all(key, value)) {
+        let Some(members) = members(call.params.text()) else {
+            return Some(Unlisted::Named);
+        };
+        if !members
+            .iter()
+            .all(|(key, value)| self.holds_all(key, value))
+        {
             return Some(Unlisted::Named);
         }
         match bound(call) {
@@ -112,19 +121,27 @@ impl Instruments {
         let speaks = key.to_ascii_lowercase().contains(SPEAKS_OF_INSTRUMENTS);
         match value.get().as_bytes().first() {
             Some(b'{') => members(value.get()).is_some_and(|members| {
-                members.iter().all(|(inner, value)| self.holds_all(&under(speaks, inner), value))
+                members
+                    .iter()
+                    .all(|(inner, value)| self.holds_all(&under(speaks, inner), value))
             }),
-            Some(b'[') => elements(value).is_some_and(|all| all.iter().all(|element| self.holds_all(key, element))),
+            Some(b'[') => elements(value)
+                .is_some_and(|all| all.iter().all(|element| self.holds_all(key, element))),
             Some(b'n') => true,
             _ if !speaks => true,
-            _ => serde_json::from_str::<String>(value.get()).is_ok_and(|name| self.names.contains(&name)),
+            _ => serde_json::from_str::<String>(value.get())
+                .is_ok_and(|name| self.names.contains(&name)),
         }
     }
 }
 
 /// What stands below a member that speaks of instruments speaks of them, too.
 fn under(speaks: bool, inner: &str) -> String {
-    if speaks { SPEAKS_OF_INSTRUMENTS.to_owned() } else { inner.to_owned() }
+    if speaks {
+        SPEAKS_OF_INSTRUMENTS.to_owned()
+    } else {
+        inner.to_owned()
+    }
 }
 
 fn bound(call: &Call) -> Bound {
@@ -145,7 +162,9 @@ fn bound(call: &Call) -> Bound {
 type Member<'a> = (std::borrow::Cow<'a, str>, &'a RawValue);
 
 fn members(text: &str) -> Option<Vec<Member<'_>>> {
-    serde_json::from_str(text).ok().map(|Members(members)| members)
+    serde_json::from_str(text)
+        .ok()
+        .map(|Members(members)| members)
 }
 
 fn elements(list: &RawValue) -> Option<Vec<&RawValue>> {
@@ -154,11 +173,17 @@ fn elements(list: &RawValue) -> Option<Vec<&RawValue>> {
 
 /// Whether a member is there and a text; that it is in the list was seen before.
 fn is_named(members: &[Member<'_>], key: &str) -> bool {
-    members.iter().any(|(known, value)| known == key && value.get().starts_with('"'))
+    members
+        .iter()
+        .any(|(known, value)| known == key && value.get().starts_with('"'))
 }
 
 fn every_leg_is_named(params: &[Member<'_>]) -> bool {
-    let legs = params.iter().find(|(key, _)| key == LEGS).and_then(|(_, list)| elements(list)).unwrap_or_default();
+    let legs = params
+        .iter()
+        .find(|(key, _)| key == LEGS)
+        .and_then(|(_, list)| elements(list))
+        .unwrap_or_default();
     let named = |leg: &&RawValue| members(leg.get()).is_some_and(|leg| is_named(&leg, NAME));
     !legs.is_empty() && legs.iter().all(named)
 }
@@ -170,19 +195,31 @@ mod tests {
 
     fn judge(orders_by_id: bool, method: &str, params: &str) -> Option<Unlisted> {
         let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
-        let call = Call::parse(RequestId::BACKEND, method, Some(&raw), Dialect::Documented).unwrap();
+        let call =
+            Call::parse(RequestId::BACKEND, method, Some(&raw), Dialect::Documented).unwrap();
         let names = ["BTC_USD", "ETH_USD"].map(str::to_owned);
-        Instruments { orders_by_id, ..Instruments::new(names) }.judge(&call)
+        Instruments {
+            orders_by_id,
+            ..Instruments::new(names)
+        }
+        .judge(&call)
     }
 
     #[test]
     fn an_order_names_a_listed_instrument_or_is_refused() {
         for method in BY_NAME {
-            assert_eq!(judge(false, method, r#"{"instrument_name":"BTC_USD"}"#), None, "{method}");
+            assert_eq!(
+                judge(false, method, r#"{"instrument_name":"BTC_USD"}"#),
+                None,
+                "{method}"
+            );
             for (params, reason) in [
                 (r#"{"instrument_name":"DOGE_USD"}"#, Unlisted::Named),
                 (r#"{"instrument_name":"btc_usd"}"#, Unlisted::Named),
-                (r#"{"instrument_name":["BTC_USD","DOGE_USD"]}"#, Unlisted::Named),
+                (
+                    r#"{"instrument_name":["BTC_USD","DOGE_USD"]}"#,
+                    Unlisted::Named,
+                ),
                 (r#"{"instrument_name":["BTC_USD"]}"#, Unlisted::Unnamed),
                 (r#"{"instrument_name":7}"#, Unlisted::Named),
                 (r#"{"instrument_name":null}"#, Unlisted::Unnamed),
@@ -190,7 +227,11 @@ mod tests {
                 (r#"{"x":{"instrument_name":"BTC_USD"}}"#, Unlisted::Unnamed),
                 ("{}", Unlisted::Unnamed),
             ] {
-                assert_eq!(judge(true, method, params), Some(reason), "{method} {params}");
+                assert_eq!(
+                    judge(true, method, params),
+                    Some(reason),
+                    "{method} {params}"
+                );
             }
         }
     }
@@ -198,7 +239,10 @@ mod tests {
     #[test]
     fn escapes_and_further_members_do_not_get_another_instrument_in() {
         let method = "private/create-order";
-        assert_eq!(judge(false, method, r#"{"instrument\u005fname":"BTC\u005fUSD"}"#), None);
+        assert_eq!(
+            judge(false, method, r#"{"instrument\u005fname":"BTC\u005fUSD"}"#),
+            None
+        );
         for params in [
             r#"{"instrument\u005fname":"DOGE_USD"}"#,
             r#"{"instrument_name":"BTC_USD","INSTRUMENT_NAME":"DOGE_USD"}"#,
@@ -206,7 +250,11 @@ mod tests {
             r#"{"instrument_name":"BTC_USD","x":{"instrument":{"y":"DOGE_USD"}}}"#,
             r#"{"instrument_name":"BTC_USD","x":[{"instrument_name":"DOGE_USD"}]}"#,
         ] {
-            assert_eq!(judge(true, method, params), Some(Unlisted::Named), "{params}");
+            assert_eq!(
+                judge(true, method, params),
+                Some(Unlisted::Named),
+                "{params}"
+            );
         }
     }
 
@@ -214,25 +262,54 @@ mod tests {
     fn every_leg_of_a_list_is_looked_at() {
         let leg = |name: &str| format!(r#"{{"instrument_name":"{name}"}}"#);
         for method in BY_LEGS {
-            let list = |legs: &[String]| judge(true, method, &format!(r#"{{"order_list":[{}]}}"#, legs.join(",")));
+            let list = |legs: &[String]| {
+                judge(
+                    true,
+                    method,
+                    &format!(r#"{{"order_list":[{}]}}"#, legs.join(",")),
+                )
+            };
             assert_eq!(list(&[leg("BTC_USD"), leg("ETH_USD")]), None, "{method}");
-            assert_eq!(list(&[leg("BTC_USD"), leg("DOGE_USD")]), Some(Unlisted::Named), "{method}");
-            assert_eq!(list(&[leg("BTC_USD"), "{}".into()]), Some(Unlisted::Unnamed), "{method}");
+            assert_eq!(
+                list(&[leg("BTC_USD"), leg("DOGE_USD")]),
+                Some(Unlisted::Named),
+                "{method}"
+            );
+            assert_eq!(
+                list(&[leg("BTC_USD"), "{}".into()]),
+                Some(Unlisted::Unnamed),
+                "{method}"
+            );
             assert_eq!(list(&[]), Some(Unlisted::Unnamed), "{method}");
-            assert_eq!(judge(true, method, r#"{"instrument_name":"BTC_USD"}"#), Some(Unlisted::Unnamed), "{method}");
+            assert_eq!(
+                judge(true, method, r#"{"instrument_name":"BTC_USD"}"#),
+                Some(Unlisted::Unnamed),
+                "{method}"
+            );
         }
     }
 
     #[test]
     fn what_acts_on_orders_by_id_is_refused_unless_ids_are_allowed() {
-        for method in
-            ["private/cancel-order", "private/amend-order", "private/cancel-order-list", "private/advanced/cancel-oco"]
-        {
+        for method in [
+            "private/cancel-order",
+            "private/amend-order",
+            "private/cancel-order-list",
+            "private/advanced/cancel-oco",
+        ] {
             let named = r#"{"order_id":"1","instrument_name":"BTC_USD"}"#;
-            assert_eq!(judge(false, method, named), Some(Unlisted::ById), "{method}");
+            assert_eq!(
+                judge(false, method, named),
+                Some(Unlisted::ById),
+                "{method}"
+            );
             assert_eq!(judge(true, method, named), None, "{method}");
             let other = r#"{"order_id":"1","instrument_name":"DOGE_USD"}"#;
-            assert_eq!(judge(true, method, other), Some(Unlisted::Named), "{method}");
+            assert_eq!(
+                judge(true, method, other),
+                Some(Unlisted::Named),
+                "{method}"
+            );
         }
     }
 
@@ -244,29 +321,47 @@ mod tests {
             "private/otc/request-deal",
             "private/new-thing",
         ] {
-            assert_eq!(judge(true, method, r#"{"instrument_name":"BTC_USD"}"#), Some(Unlisted::Unbound), "{method}");
+            assert_eq!(
+                judge(true, method, r#"{"instrument_name":"BTC_USD"}"#),
+                Some(Unlisted::Unbound),
+                "{method}"
+            );
         }
         let convert = |to: &str| {
             let params = format!(r#"{{"from_instrument_name":"ETH_USD"{to}}}"#);
             judge(true, CONVERT, &params)
         };
         assert_eq!(convert(r#","to_instrument_name":"BTC_USD""#), None);
-        assert_eq!(convert(r#","to_instrument_name":"CDCETH""#), Some(Unlisted::Named));
+        assert_eq!(
+            convert(r#","to_instrument_name":"CDCETH""#),
+            Some(Unlisted::Named)
+        );
         assert_eq!(convert(""), Some(Unlisted::Unnamed));
     }
 
     #[test]
     fn reads_are_of_the_whole_account_but_name_no_other_instrument() {
-        for method in ["private/get-open-orders", "private/user-balance", "private/get-order-detail"] {
+        for method in [
+            "private/get-open-orders",
+            "private/user-balance",
+            "private/get-order-detail",
+        ] {
             assert_eq!(judge(false, method, "{}"), None);
             assert_eq!(judge(false, method, r#"{"order_id":"1"}"#), None);
-            assert_eq!(judge(false, method, r#"{"instrument_name":"DOGE_USD"}"#), Some(Unlisted::Named));
+            assert_eq!(
+                judge(false, method, r#"{"instrument_name":"DOGE_USD"}"#),
+                Some(Unlisted::Named)
+            );
         }
     }
 
     #[test]
     fn every_method_that_is_bound_is_in_the_catalogue_and_acts() {
-        for method in BY_NAME.into_iter().chain(BY_LEGS).chain([CONVERT, BY_PARTS]) {
+        for method in BY_NAME
+            .into_iter()
+            .chain(BY_LEGS)
+            .chain([CONVERT, BY_PARTS])
+        {
             let class = methods::find(method).unwrap().class;
             assert!(matches!(class, Class::Trade | Class::Products), "{method}");
         }

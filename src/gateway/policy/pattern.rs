@@ -17,7 +17,9 @@ impl Pattern {
     pub fn parse(text: &str) -> Option<Self> {
         let beginning = text.strip_suffix('*')?;
         let rest = beginning.strip_prefix(BEGINNING)?;
-        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'/');
+        let known = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'/')
+        };
         let orderly = rest.bytes().all(known) && !rest.starts_with('/') && !rest.contains("//");
         orderly.then(|| Self(beginning.to_owned()))
     }
@@ -41,12 +43,25 @@ mod tests {
 
     #[test]
     fn a_pattern_is_a_beginning_and_one_star() {
-        for text in ["private/*", "private/advanced/*", "private/get-*", "private/create-order*"] {
+        for text in [
+            "private/*",
+            "private/advanced/*",
+            "private/get-*",
+            "private/create-order*",
+        ] {
             assert_eq!(Pattern::parse(text).unwrap().to_string(), text);
         }
-        for text in
-            ["*", "private*", "public/*", "private/*/x", "private/**", "private//*", "private/A*", "private/x", ""]
-        {
+        for text in [
+            "*",
+            "private*",
+            "public/*",
+            "private/*/x",
+            "private/**",
+            "private//*",
+            "private/A*",
+            "private/x",
+            "",
+        ] {
             assert!(Pattern::parse(text).is_none(), "{text}");
         }
     }
@@ -54,7 +69,11 @@ mod tests {
     #[test]
     fn it_stands_for_what_begins_so() {
         let pattern = Pattern::parse("private/create-order*").unwrap();
-        assert!(pattern.matches("private/create-order") && pattern.matches("private/create-order-list"));
-        assert!(!pattern.matches("private/advanced/create-order") && !pattern.matches("private/create"));
+        assert!(
+            pattern.matches("private/create-order") && pattern.matches("private/create-order-list")
+        );
+        assert!(
+            !pattern.matches("private/advanced/create-order") && !pattern.matches("private/create")
+        );
     }
 }

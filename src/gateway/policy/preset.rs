@@ -41,7 +41,13 @@ impl Preset {
         match self {
             Self::Read => &[Class::Read],
             Self::Trade => &[Class::Read, Class::Trade],
-            Self::Full => &[Class::Read, Class::Trade, Class::Products, Class::Transfer, Class::AccountAdmin],
+            Self::Full => &[
+                Class::Read,
+                Class::Trade,
+                Class::Products,
+                Class::Transfer,
+                Class::AccountAdmin,
+            ],
         }
     }
 }

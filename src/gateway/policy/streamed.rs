@@ -36,14 +36,22 @@ impl StreamPermit {
 /// # Errors
 /// [`Denied`].
 pub fn admit_stream(caller: &Caller, whence: Whence<'_>) -> Result<(), Denied> {
-    caller.policy.limits.admit(whence).map_err(|outside| denied(caller, "public/auth", Rule::Outside(outside)))
+    caller
+        .policy
+        .limits
+        .admit(whence)
+        .map_err(|outside| denied(caller, "public/auth", Rule::Outside(outside)))
 }
 
 /// Decides whether a caller may send a command on a stream, from there and now.
 ///
 /// # Errors
 /// [`Denied`] with the rule and the setting that would allow it.
-pub fn authorize_streamed(caller: &Caller, whence: Whence<'_>, call: Call) -> Result<StreamPermit, Denied> {
+pub fn authorize_streamed(
+    caller: &Caller,
+    whence: Whence<'_>,
+    call: Call,
+) -> Result<StreamPermit, Denied> {
     judge(caller, whence, &call, Way::Stream)?;
     Ok(StreamPermit { call })
 }
@@ -81,13 +89,18 @@ pub fn authorize_channels<'a>(
 /// Market channels need no right: nothing of an account is in them.
 #[must_use]
 pub fn of_the_market<'a>(channels: impl IntoIterator<Item = &'a str>) -> Option<ChannelPermit> {
-    channels.into_iter().all(channels::is_of_the_market).then_some(ChannelPermit(()))
+    channels
+        .into_iter()
+        .all(channels::is_of_the_market)
+        .then_some(ChannelPermit(()))
 }
 
 /// The read that amounts to a channel.
 fn as_a_call(channel: OfTheAccount<'_>) -> Option<Call> {
     let method = Method::parse(channel.method).ok()?;
-    let params = channel.instrument.map(|name| to_raw_value(&json!({ "instrument_name": name })));
+    let params = channel
+        .instrument
+        .map(|name| to_raw_value(&json!({ "instrument_name": name })));
     let params = params.transpose().ok()?;
     Call::parse_unsigned(RequestId::BACKEND, method, params.as_deref()).ok()
 }

@@ -61,7 +61,11 @@ impl fmt::Display for Line<'_> {
         let report = self.0;
         let word = if report.is_failure() { "FAIL" } else { "OK" };
         let method = report.method.as_deref().unwrap_or("none");
-        write!(f, "{CALL_TAG} event=call {word} rid={} caller={} method={method}", report.rid, report.caller)?;
+        write!(
+            f,
+            "{CALL_TAG} event=call {word} rid={} caller={} method={method}",
+            report.rid, report.caller
+        )?;
         if let Some(stream) = &report.stream {
             write!(f, " door=ws stream={stream}")?;
         }
@@ -81,18 +85,34 @@ impl fmt::Display for Line<'_> {
         if report.scrubbed {
             f.write_str(" scrubbed")?;
         }
-        let (waited, exchange, total) = (millis(report.waited), millis(report.exchange), millis(report.total));
-        write!(f, " wait_ms={waited} exchange_ms={exchange} total_ms={total}")
+        let (waited, exchange, total) = (
+            millis(report.waited),
+            millis(report.exchange),
+            millis(report.total),
+        );
+        write!(
+            f,
+            " wait_ms={waited} exchange_ms={exchange} total_ms={total}"
+        )
     }
 }
 
-fn optional<T: fmt::Display>(f: &mut fmt::Formatter<'_>, name: &str, value: Option<&T>) -> fmt::Result {
+fn optional<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    value: Option<&T>,
+) -> fmt::Result {
     value.map_or(Ok(()), |value| write!(f, " {name}={value}"))
 }
 
 fn outbound(f: &mut fmt::Formatter<'_>, report: &CallReport) -> fmt::Result {
     match &report.outbound {
-        Some(seen) => write!(f, " CRYPTO_COM_OUTBOUND_IP: {} ip_age_s={}", seen.address, seen.age().as_secs()),
+        Some(seen) => write!(
+            f,
+            " CRYPTO_COM_OUTBOUND_IP: {} ip_age_s={}",
+            seen.address,
+            seen.age().as_secs()
+        ),
         None => f.write_str(" CRYPTO_COM_OUTBOUND_IP: unknown"),
     }
 }
@@ -100,7 +120,10 @@ fn outbound(f: &mut fmt::Formatter<'_>, report: &CallReport) -> fmt::Result {
 /// Writes the line about a signature (`CRYPTO_AUTH_DIAG=true`): what was signed, by lengths; nothing of its content.
 pub(in crate::gateway) fn write_signing(report: &CallReport, body_len: usize) {
     let method = report.method.as_deref().unwrap_or("none");
-    let (nonce, string_to_sign_len) = (report.nonce.unwrap_or_default(), report.string_to_sign_len.unwrap_or_default());
+    let (nonce, string_to_sign_len) = (
+        report.nonce.unwrap_or_default(),
+        report.string_to_sign_len.unwrap_or_default(),
+    );
     tracing::event!(
         target: TARGET,
         tracing::Level::INFO,

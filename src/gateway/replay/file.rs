@@ -31,12 +31,17 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn at(base_ms: u64) -> Self {
-        Self { base_ms, ahead: HashMap::new() }
+        Self {
+            base_ms,
+            ahead: HashMap::new(),
+        }
     }
 
     /// The mark of one key.
     pub(super) fn of(&self, key: &VirtualKey) -> u64 {
-        self.ahead.get(key).map_or(self.base_ms, |ahead| self.base_ms.max(*ahead))
+        self.ahead
+            .get(key)
+            .map_or(self.base_ms, |ahead| self.base_ms.max(*ahead))
     }
 
     pub(super) fn highest(&self) -> u64 {
@@ -45,13 +50,18 @@ impl Marks {
 
     pub(super) fn at_most(mut self, latest: u64) -> Self {
         self.base_ms = self.base_ms.min(latest);
-        self.ahead.values_mut().for_each(|mark| *mark = latest.min(*mark));
+        self.ahead
+            .values_mut()
+            .for_each(|mark| *mark = latest.min(*mark));
         self
     }
 
     /// Raises the marks of single keys to what they were.
     pub(super) fn and_not_less_ahead_than(mut self, before: &Self) -> Self {
-        before.ahead.iter().for_each(|(key, mark)| self.raise(*key, *mark));
+        before
+            .ahead
+            .iter()
+            .for_each(|(key, mark)| self.raise(*key, *mark));
         self
     }
 
@@ -85,21 +95,38 @@ pub(super) fn read(directory: &Path) -> io::Result<Option<Marks>> {
         Ok(metadata) if metadata.len() > MAX_BYTES => return Err(damaged("it is too large")),
         Ok(_) => {}
     }
-    let stored: Stored = serde_json::from_slice(&fs::read(path)?).map_err(|_| damaged("it is damaged"))?;
+    let stored: Stored =
+        serde_json::from_slice(&fs::read(path)?).map_err(|_| damaged("it is damaged"))?;
     if stored.version != VERSION {
         return Err(damaged("another version wrote it"));
     }
     let mark = |(key, mark): (String, u64)| Some((VirtualKey::parse(&key)?, mark));
     let ahead: Option<HashMap<_, _>> = stored.ahead.into_iter().map(mark).collect();
-    Ok(Some(Marks { base_ms: stored.base_ms, ahead: ahead.ok_or_else(|| damaged("it is damaged"))? }))
+    Ok(Some(Marks {
+        base_ms: stored.base_ms,
+        ahead: ahead.ok_or_else(|| damaged("it is damaged"))?,
+    }))
 }
 
 /// Writes the marks; when this returns, a crash does not undo it.
 pub(super) fn write(directory: &Path, marks: &Marks) -> io::Result<()> {
-    let ahead = marks.ahead.iter().map(|(key, mark)| (key.to_string(), *mark)).collect();
-    let text = serde_json::to_vec(&Stored { version: VERSION, base_ms: marks.base_ms, ahead })?;
+    let ahead = marks
+        .ahead
+        .iter()
+        .map(|(key, mark)| (key.to_string(), *mark))
+        .collect();
+    let text = serde_json::to_vec(&Stored {
+        version: VERSION,
+        base_ms: marks.base_ms,
+        ahead,
+    })?;
     let new = directory.join("replay.json.new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(&text)?;
     file.sync_all()?;
     fs::rename(&new, path(directory))?;
@@ -126,7 +153,14 @@ mod tests {
         marks.raise(VirtualKey::parse(KEY).unwrap(), 99);
         write(directory.path(), &marks).unwrap();
         assert_eq!(read(directory.path()).unwrap(), Some(marks));
-        assert_eq!(fs::metadata(path(directory.path())).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(path(directory.path()))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
@@ -140,18 +174,28 @@ mod tests {
             "{\"version\":1,\"base_ms\":1,\"ahead\":{\"x\":1}}",
         ] {
             fs::write(path(directory.path()), text).unwrap();
-            assert_eq!(read(directory.path()).unwrap_err().kind(), ErrorKind::InvalidData, "{text}");
+            assert_eq!(
+                read(directory.path()).unwrap_err().kind(),
+                ErrorKind::InvalidData,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_mark_counts_for_its_key_and_never_below_the_base() {
-        let (one, other) = (VirtualKey::parse(KEY).unwrap(), VirtualKey::parse(&KEY.replace("_7", "_8")).unwrap());
+        let (one, other) = (
+            VirtualKey::parse(KEY).unwrap(),
+            VirtualKey::parse(&KEY.replace("_7", "_8")).unwrap(),
+        );
         let mut marks = Marks::at(50);
         marks.raise(one, 40);
         assert!(marks.ahead.is_empty());
         marks.raise(one, 70);
-        assert_eq!((marks.of(&one), marks.of(&other), marks.highest()), (70, 50, 70));
+        assert_eq!(
+            (marks.of(&one), marks.of(&other), marks.highest()),
+            (70, 50, 70)
+        );
         assert_eq!(marks.at_most(60).of(&one), 60);
     }
 }

@@ -25,7 +25,11 @@ struct Setup {
 impl Setup {
     fn new() -> Self {
         let cell = Arc::new(AtomicU64::new(NOW));
-        Self { clock: Clock::set_by(Arc::clone(&cell)), cell, directory: tempfile::tempdir().unwrap() }
+        Self {
+            clock: Clock::set_by(Arc::clone(&cell)),
+            cell,
+            directory: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn at(&self, ms: u64) -> &Self {
@@ -55,19 +59,32 @@ async fn a_signature_counts_once_whatever_its_nonce_says_and_nonces_may_come_in_
     }
     // The signature is not injective: the same bytes may fit a request that is cut in other places.
     for (nonce, signature) in [(NOW + 9, 1), (NOW + 2, 2), (NOW + 7, 3)] {
-        assert_eq!(admit(&guard, nonce, signature).await, Err(NotAdmitted::Seen));
+        assert_eq!(
+            admit(&guard, nonce, signature).await,
+            Err(NotAdmitted::Seen)
+        );
     }
-    assert_eq!(guard.admit(&key(2), NOW + 9, &[1; 32]).await, Ok(()), "another key");
+    assert_eq!(
+        guard.admit(&key(2), NOW + 9, &[1; 32]).await,
+        Ok(()),
+        "another key"
+    );
 }
 
 #[tokio::test]
 async fn without_a_mark_nonces_from_before_the_start_are_refused() {
     let setup = Setup::new();
     let guard = setup.without_disk();
-    assert_eq!(admit(&guard, NOW - 1, 1).await, Err(NotAdmitted::BeforeStart));
+    assert_eq!(
+        admit(&guard, NOW - 1, 1).await,
+        Err(NotAdmitted::BeforeStart)
+    );
     assert_eq!(admit(&guard, NOW, 1).await, Ok(()));
     let guard = setup.open();
-    assert_eq!(admit(&guard, NOW - 1, 1).await, Err(NotAdmitted::BeforeStart));
+    assert_eq!(
+        admit(&guard, NOW - 1, 1).await,
+        Err(NotAdmitted::BeforeStart)
+    );
     assert_eq!(admit(&guard, NOW, 1).await, Ok(()));
 }
 
@@ -91,7 +108,10 @@ async fn a_clock_that_steps_back_refuses_what_was_seen_and_nobody_else() {
     setup.at(NOW + 900_000);
     assert_eq!(admit(&guard, NOW + 900_000, 3).await, Ok(()));
     setup.at(NOW + 600_000);
-    assert_eq!(admit(&guard, NOW + 600_000, 1).await, Err(NotAdmitted::Seen));
+    assert_eq!(
+        admit(&guard, NOW + 600_000, 1).await,
+        Err(NotAdmitted::Seen)
+    );
 }
 
 #[tokio::test]
@@ -107,7 +127,11 @@ async fn what_the_window_has_passed_makes_room_and_stays_refused_by_its_nonce() 
     assert_eq!(admit(&guard, NOW + WINDOW_MS, 2).await, Ok(()));
     assert_eq!(remembered(), KEPT + 1);
     setup.at(NOW + 5);
-    assert_eq!(admit(&guard, NOW + 1, 3).await, Err(NotAdmitted::BeforeStart), "its like may have been forgotten");
+    assert_eq!(
+        admit(&guard, NOW + 1, 3).await,
+        Err(NotAdmitted::BeforeStart),
+        "its like may have been forgotten"
+    );
     assert_eq!(admit(&guard, NOW + 2, 4).await, Ok(()));
 }
 
@@ -119,7 +143,11 @@ async fn a_full_memory_refuses_rather_than_forgets() {
     assert_eq!(admit(&guard, NOW + 1, 6).await, Ok(()));
     assert_eq!(admit(&guard, NOW + 1, 7).await, Err(NotAdmitted::TooMany));
     assert_eq!(admit(&guard, NOW + 1, 6).await, Err(NotAdmitted::Seen));
-    assert_eq!(guard.admit(&key(2), NOW + 1, &[7; 32]).await, Ok(()), "another key has its own memory");
+    assert_eq!(
+        guard.admit(&key(2), NOW + 1, &[7; 32]).await,
+        Ok(()),
+        "another key has its own memory"
+    );
     setup.at(NOW + 2 + WINDOW_MS);
     assert_eq!(admit(&guard, NOW + 2 + WINDOW_MS, 7).await, Ok(()));
 }
@@ -133,12 +161,24 @@ async fn after_a_crash_every_nonce_that_may_have_been_admitted_is_refused() {
     assert_eq!(guard.admit(&key(2), NOW + 1, &[2; 32]).await, Ok(()));
     std::mem::forget(guard);
     let guard = setup.at(NOW + 100).open();
-    assert_eq!(admit(&guard, NOW + 50_000, 1).await, Err(NotAdmitted::BeforeStart));
-    assert_eq!(guard.admit(&key(2), NOW + 1, &[2; 32]).await, Err(NotAdmitted::BeforeStart));
+    assert_eq!(
+        admit(&guard, NOW + 50_000, 1).await,
+        Err(NotAdmitted::BeforeStart)
+    );
+    assert_eq!(
+        guard.admit(&key(2), NOW + 1, &[2; 32]).await,
+        Err(NotAdmitted::BeforeStart)
+    );
     // For the few seconds that were written ahead, and for the key that was ahead alone: a key of its own.
-    assert_eq!(guard.admit(&key(2), NOW + 100, &[3; 32]).await, Err(NotAdmitted::BeforeStart));
+    assert_eq!(
+        guard.admit(&key(2), NOW + 100, &[3; 32]).await,
+        Err(NotAdmitted::BeforeStart)
+    );
     assert_eq!(guard.admit(&key(2), NOW + 6_101, &[3; 32]).await, Ok(()));
-    assert_eq!(admit(&guard, NOW + 56_000, 3).await, Err(NotAdmitted::BeforeStart));
+    assert_eq!(
+        admit(&guard, NOW + 56_000, 3).await,
+        Err(NotAdmitted::BeforeStart)
+    );
     assert_eq!(admit(&guard, NOW + 56_001, 3).await, Ok(()));
 }
 
@@ -150,10 +190,20 @@ async fn after_an_orderly_end_nobody_is_refused_for_what_was_written_ahead() {
     assert_eq!(guard.admit(&key(2), NOW + 40_000, &[2; 32]).await, Ok(()));
     setup.at(NOW + 1000);
     guard.close().await;
-    assert_eq!(admit(&guard, NOW + 1000, 4).await, Err(NotAdmitted::NoMark), "nothing after the last mark");
+    assert_eq!(
+        admit(&guard, NOW + 1000, 4).await,
+        Err(NotAdmitted::NoMark),
+        "nothing after the last mark"
+    );
     let guard = setup.open();
-    assert_eq!(admit(&guard, NOW + 1, 1).await, Err(NotAdmitted::BeforeStart));
-    assert_eq!(guard.admit(&key(2), NOW + 40_000, &[2; 32]).await, Err(NotAdmitted::BeforeStart));
+    assert_eq!(
+        admit(&guard, NOW + 1, 1).await,
+        Err(NotAdmitted::BeforeStart)
+    );
+    assert_eq!(
+        guard.admit(&key(2), NOW + 40_000, &[2; 32]).await,
+        Err(NotAdmitted::BeforeStart)
+    );
     assert_eq!(admit(&guard, NOW + 1001, 3).await, Ok(()));
     assert_eq!(guard.admit(&key(2), NOW + 40_001, &[3; 32]).await, Ok(()));
 }
@@ -166,7 +216,11 @@ async fn a_disk_that_takes_no_mark_closes_the_door_for_signed_requests() {
     assert_eq!(admit(&guard, NOW + 1, 1).await, Err(NotAdmitted::NoMark));
     fs::create_dir(setup.directory.path()).unwrap();
     assert_eq!(admit(&guard, NOW + 2, 2).await, Ok(()));
-    assert_eq!(admit(&guard, NOW + 1, 1).await, Err(NotAdmitted::Seen), "what was refused is not admitted later");
+    assert_eq!(
+        admit(&guard, NOW + 1, 1).await,
+        Err(NotAdmitted::Seen),
+        "what was refused is not admitted later"
+    );
 }
 
 #[tokio::test]
@@ -174,18 +228,27 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
     let setup = Setup::new();
     fs::write(file::path(setup.directory.path()), "nonsense").unwrap();
     let guard = setup.open();
-    assert_eq!(admit(&guard, NOW + WINDOW_MS, 1).await, Err(NotAdmitted::BeforeStart));
+    assert_eq!(
+        admit(&guard, NOW + WINDOW_MS, 1).await,
+        Err(NotAdmitted::BeforeStart)
+    );
     setup.at(NOW + 1000);
     assert_eq!(admit(&guard, NOW + WINDOW_MS + 1, 1).await, Ok(()));
     drop(guard);
     let setup = Setup::new();
     file::write(setup.directory.path(), &Marks::at(NOW * 2)).unwrap();
     let guard = setup.open();
-    assert_eq!(admit(&guard, NOW + WINDOW_MS, 1).await, Err(NotAdmitted::BeforeStart));
+    assert_eq!(
+        admit(&guard, NOW + WINDOW_MS, 1).await,
+        Err(NotAdmitted::BeforeStart)
+    );
     assert_eq!(admit(&guard, NOW + WINDOW_MS + 1, 1).await, Ok(()));
     guard.close().await;
     let kept = file::read(setup.directory.path()).unwrap().unwrap();
-    assert!(kept.base_ms < NOW * 2, "it does not stand in the way of the next start");
+    assert!(
+        kept.base_ms < NOW * 2,
+        "it does not stand in the way of the next start"
+    );
 }
 
 #[tokio::test]
@@ -195,7 +258,11 @@ async fn a_mark_counts_once_the_clock_of_a_machine_that_began_in_the_past_is_rig
     let guard = setup.at(1000).open();
     assert_eq!(admit(&guard, 1000, 1).await, Err(NotAdmitted::BeforeStart));
     setup.at(NOW + 2000);
-    assert_eq!(admit(&guard, NOW + 1, 2).await, Err(NotAdmitted::BeforeStart), "captured before the power went");
+    assert_eq!(
+        admit(&guard, NOW + 1, 2).await,
+        Err(NotAdmitted::BeforeStart),
+        "captured before the power went"
+    );
     assert_eq!(admit(&guard, NOW + 6001, 3).await, Ok(()));
 }
 

@@ -43,10 +43,19 @@ impl Writer {
     pub(super) fn start(directory: &Path, floor: Marks, eager: bool, clock: Clock) -> Self {
         let (orders, received) = mpsc::channel();
         let (tell, written) = watch::channel(Marks::default());
-        let task = Task { directory: directory.to_owned(), marks: floor, eager, clock, failing: false, tell };
+        let task = Task {
+            directory: directory.to_owned(),
+            marks: floor,
+            eager,
+            clock,
+            failing: false,
+            tell,
+        };
         let lines = tracing::dispatcher::get_default(Clone::clone);
         let run = move || tracing::dispatcher::with_default(&lines, || task.run(&received));
-        let started = thread::Builder::new().name("replay-marks".to_owned()).spawn(run);
+        let started = thread::Builder::new()
+            .name("replay-marks".to_owned())
+            .spawn(run);
         if let Err(error) = started {
             // Its channel is closed with it: nothing is ever covered.
             tracing::error!(%error, "no thread for the marks of signed requests: they are all refused");
@@ -57,7 +66,9 @@ impl Writer {
     /// Whether the disk has a mark at or above this nonce; waits for it where it has not.
     pub(super) async fn cover(&self, key: &VirtualKey, nonce: u64) -> bool {
         let mark = self.written.borrow().of(key);
-        if mark < nonce.saturating_add(NEAR_MS) && self.orders.send(Order::Cover(*key, nonce)).is_err() {
+        if mark < nonce.saturating_add(NEAR_MS)
+            && self.orders.send(Order::Cover(*key, nonce)).is_err()
+        {
             return false;
         }
         if mark >= nonce {

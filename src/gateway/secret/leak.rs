@@ -70,20 +70,28 @@ pub(super) fn occurs<'s>(secrets: impl Iterator<Item = &'s str>, bytes: &[u8]) -
     for secret in secrets.filter(|secret| secret.len() >= SHORTEST) {
         let lower = Zeroizing::new(secret.to_ascii_lowercase().into_bytes());
         folded.take_pieces(&lower, PIECE);
-        for text in [secret.as_bytes(), &lower, &Zeroizing::new(secret.to_ascii_uppercase().into_bytes())] {
+        for text in [
+            secret.as_bytes(),
+            &lower,
+            &Zeroizing::new(secret.to_ascii_uppercase().into_bytes()),
+        ] {
             folded.take_pieces(Zeroizing::new(hex::encode(text)).as_bytes(), PIECE * 2);
         }
         for shift in 0..3 {
             let text = secret.as_bytes().get(shift..).unwrap_or_default();
             let encoded = Zeroizing::new(STANDARD_NO_PAD.encode(text));
             // The last character may depend on what follows.
-            let certain = encoded.as_bytes().get(..text.len() * 4 / 3).unwrap_or_default();
+            let certain = encoded
+                .as_bytes()
+                .get(..text.len() * 4 / 3)
+                .unwrap_or_default();
             exact.take_pieces(certain, PIECE * 4 / 3);
         }
     }
     let (folded, exact) = (folded.ready(), exact.ready());
     let readings = Readings::of(bytes);
-    readings.folded.iter().any(|text| folded.stand_in(text)) || readings.base64.iter().any(|text| exact.stand_in(text))
+    readings.folded.iter().any(|text| folded.stand_in(text))
+        || readings.base64.iter().any(|text| exact.stand_in(text))
 }
 
 /// What is looked for, and the beginnings of it in order: most positions of a text begin like nothing of it.
@@ -97,11 +105,15 @@ impl Needles {
     /// Every `length` bytes in a row, or the whole where it is shorter.
     fn take_pieces(&mut self, text: &[u8], length: usize) {
         let pieces = text.windows(length.min(text.len()).max(1));
-        self.all.extend(pieces.map(|piece| Zeroizing::new(piece.to_vec())));
+        self.all
+            .extend(pieces.map(|piece| Zeroizing::new(piece.to_vec())));
     }
 
     fn ready(mut self) -> Self {
-        let beginnings = self.all.iter().filter_map(|needle| needle.first_chunk().copied());
+        let beginnings = self
+            .all
+            .iter()
+            .filter_map(|needle| needle.first_chunk().copied());
         self.beginnings = Zeroizing::new(beginnings.collect());
         self.beginnings.sort_unstable();
         self
@@ -109,8 +121,14 @@ impl Needles {
 
     fn stand_in(&self, text: &[u8]) -> bool {
         text.windows(SHORTEST).enumerate().any(|(at, window)| {
-            let known = self.beginnings.binary_search_by(|beginning| beginning.as_slice().cmp(window)).is_ok();
-            known && text.get(at..).is_some_and(|rest| self.all.iter().any(|needle| rest.starts_with(needle)))
+            let known = self
+                .beginnings
+                .binary_search_by(|beginning| beginning.as_slice().cmp(window))
+                .is_ok();
+            known
+                && text
+                    .get(at..)
+                    .is_some_and(|rest| self.all.iter().any(|needle| rest.starts_with(needle)))
         })
     }
 }
@@ -129,8 +147,16 @@ mod tests {
         search.add("another-invented-text");
         search.add(SECRET);
         let found = search.occurs_in(text.as_bytes());
-        assert_eq!(ApiSecret::new(SECRET.into()).occurs_in(text.as_bytes()), found, "{text}");
-        assert_eq!(ApiKey::new(SECRET.into()).occurs_in(text.as_bytes()), found, "{text}");
+        assert_eq!(
+            ApiSecret::new(SECRET.into()).occurs_in(text.as_bytes()),
+            found,
+            "{text}"
+        );
+        assert_eq!(
+            ApiKey::new(SECRET.into()).occurs_in(text.as_bytes()),
+            found,
+            "{text}"
+        );
         found
     }
 
@@ -141,15 +167,30 @@ mod tests {
     #[test]
     fn a_secret_is_found_in_every_spelling() {
         let json = serde_json::to_string(SECRET).unwrap();
-        let unicode: String = SECRET.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect();
+        let unicode: String = SECRET
+            .chars()
+            .map(|char| format!("\\u{:04x}", u32::from(char)))
+            .collect();
         let form: String = url::form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
         let markdown = SECRET.replace('_', "\\_").replace('~', "\\~");
-        for text in [SECRET, &SECRET.to_uppercase(), &SECRET[3..19], &hex::encode(SECRET), &hex::encode_upper(SECRET)] {
+        for text in [
+            SECRET,
+            &SECRET.to_uppercase(),
+            &SECRET[3..19],
+            &hex::encode(SECRET),
+            &hex::encode_upper(SECRET),
+        ] {
             assert!(occurs_in(&format!("a {text}.")), "{text}");
         }
-        for text in
-            [json, unicode, form, markdown, percent(SECRET), percent(&SECRET[9..27]), hex::encode(&SECRET[5..21])]
-        {
+        for text in [
+            json,
+            unicode,
+            form,
+            markdown,
+            percent(SECRET),
+            percent(&SECRET[9..27]),
+            hex::encode(&SECRET[5..21]),
+        ] {
             assert!(occurs_in(&format!("a\\n{text} b")), "{text}");
         }
         for text in [SECRET.to_lowercase(), SECRET.to_uppercase()] {
@@ -163,8 +204,10 @@ mod tests {
             let whole = format!("{before}{SECRET}:and more");
             for encoded in [STANDARD_NO_PAD.encode(&whole), URL_SAFE.encode(&whole)] {
                 assert!(occurs_in(&format!("Basic {encoded}")), "{encoded}");
-                let lines: Vec<&str> =
-                    (0..encoded.len()).step_by(20).map(|at| &encoded[at..encoded.len().min(at + 20)]).collect();
+                let lines: Vec<&str> = (0..encoded.len())
+                    .step_by(20)
+                    .map(|at| &encoded[at..encoded.len().min(at + 20)])
+                    .collect();
                 assert!(occurs_in(&lines.join("\r\n")), "{encoded}");
             }
         }
@@ -173,7 +216,14 @@ mod tests {
     #[test]
     fn what_is_no_secret_is_not_found() {
         let other = "invented text of some length, with %41 and \\u0041 and \\";
-        for text in ["", "invented", "Zr5/invented+se", other, &STANDARD_NO_PAD.encode(other), &hex::encode(other)] {
+        for text in [
+            "",
+            "invented",
+            "Zr5/invented+se",
+            other,
+            &STANDARD_NO_PAD.encode(other),
+            &hex::encode(other),
+        ] {
             assert!(!occurs_in(text), "{text}");
         }
     }
@@ -181,7 +231,9 @@ mod tests {
     #[test]
     fn a_text_that_words_hold_as_well_is_counted_and_not_looked_for() {
         let mut search = LeakSearch::default();
-        ["", "secret", "secret2", "eight-ch"].iter().for_each(|text| search.add(text));
+        ["", "secret", "secret2", "eight-ch"]
+            .iter()
+            .for_each(|text| search.add(text));
         assert_eq!(search.too_short(), 2);
         assert!(!search.occurs_in(b"secret2") && search.occurs_in(b"EIGHT-CH"));
         assert_eq!(format!("{search:?}"), "LeakSearch");

@@ -14,8 +14,10 @@ use super::{
 };
 
 /// REST hosts and the host of their streams.
-const DOCUMENTED: [(&str, &str); 2] =
-    [("api.crypto.com", "stream.crypto.com"), ("uat-api.3ona.co", "uat-stream.3ona.co")];
+const DOCUMENTED: [(&str, &str); 2] = [
+    ("api.crypto.com", "stream.crypto.com"),
+    ("uat-api.3ona.co", "uat-stream.3ona.co"),
+];
 const DOCUMENTED_PATH: &str = "/exchange/v1";
 
 /// The URL that `/user` and `/market` are appended to.
@@ -57,7 +59,11 @@ impl StreamBase {
     ///
     /// # Errors
     /// [`StreamBaseProblem`], which reads after the setting's name.
-    pub fn parse(text: &str, base: &BaseUrl, allow_unknown: Option<&str>) -> Result<Self, StreamBaseProblem> {
+    pub fn parse(
+        text: &str,
+        base: &BaseUrl,
+        allow_unknown: Option<&str>,
+    ) -> Result<Self, StreamBaseProblem> {
         let url = Url::parse(text.trim_end_matches('/')).map_err(|_| StreamBaseProblem::NotAUrl)?;
         let host = url.host_str().ok_or(StreamBaseProblem::NotAUrl)?.to_owned();
         let extras = !url.username().is_empty() || url.password().is_some();
@@ -121,16 +127,29 @@ mod tests {
     }
 
     fn beside(text: &str) -> Option<String> {
-        StreamBase::beside(&base(text, Some("other.example"))).map(|streams| streams.url_of(Side::User))
+        StreamBase::beside(&base(text, Some("other.example")))
+            .map(|streams| streams.url_of(Side::User))
     }
 
     #[test]
     fn the_documented_pairs_and_loopback_are_known() {
         let user = |text| beside(text).unwrap();
-        assert_eq!(user("https://api.crypto.com/exchange/v1"), "wss://stream.crypto.com/exchange/v1/user");
-        assert_eq!(user("https://uat-api.3ona.co/exchange/v1/"), "wss://uat-stream.3ona.co/exchange/v1/user");
-        assert_eq!(user("http://127.0.0.1:9100/exchange/v1"), "ws://127.0.0.1:9100/exchange/v1/user");
-        assert_eq!(user("https://[::1]:9100/exchange/v1"), "wss://[::1]:9100/exchange/v1/user");
+        assert_eq!(
+            user("https://api.crypto.com/exchange/v1"),
+            "wss://stream.crypto.com/exchange/v1/user"
+        );
+        assert_eq!(
+            user("https://uat-api.3ona.co/exchange/v1/"),
+            "wss://uat-stream.3ona.co/exchange/v1/user"
+        );
+        assert_eq!(
+            user("http://127.0.0.1:9100/exchange/v1"),
+            "ws://127.0.0.1:9100/exchange/v1/user"
+        );
+        assert_eq!(
+            user("https://[::1]:9100/exchange/v1"),
+            "wss://[::1]:9100/exchange/v1/user"
+        );
         assert_eq!(beside("https://other.example/exchange/v1"), None);
     }
 
@@ -139,14 +158,41 @@ mod tests {
         let real = base("https://api.crypto.com/exchange/v1", None);
         let problem = |text: &str, allowed| StreamBase::parse(text, &real, allowed).err();
         assert_eq!(problem("wss://stream.crypto.com/exchange/v1/", None), None);
-        assert_eq!(problem("wss://relay.example/v1", Some("relay.example")), None);
-        for other in ["wss://relay.example/v1", "wss://uat-stream.3ona.co/exchange/v1", "ws://127.0.0.1:1/x"] {
-            assert!(matches!(problem(other, None), Some(StreamBaseProblem::UnknownHost(_))), "{other}");
+        assert_eq!(
+            problem("wss://relay.example/v1", Some("relay.example")),
+            None
+        );
+        for other in [
+            "wss://relay.example/v1",
+            "wss://uat-stream.3ona.co/exchange/v1",
+            "ws://127.0.0.1:1/x",
+        ] {
+            assert!(
+                matches!(
+                    problem(other, None),
+                    Some(StreamBaseProblem::UnknownHost(_))
+                ),
+                "{other}"
+            );
         }
-        assert_eq!(problem("ws://stream.crypto.com/exchange/v1", None), Some(StreamBaseProblem::NotWss));
-        assert_eq!(problem("https://stream.crypto.com/", None), Some(StreamBaseProblem::NotWss));
-        for odd in ["", "wss://u:p@stream.crypto.com/", "wss://stream.crypto.com/?x=1"] {
-            assert_eq!(problem(odd, None), Some(StreamBaseProblem::NotAUrl), "{odd}");
+        assert_eq!(
+            problem("ws://stream.crypto.com/exchange/v1", None),
+            Some(StreamBaseProblem::NotWss)
+        );
+        assert_eq!(
+            problem("https://stream.crypto.com/", None),
+            Some(StreamBaseProblem::NotWss)
+        );
+        for odd in [
+            "",
+            "wss://u:p@stream.crypto.com/",
+            "wss://stream.crypto.com/?x=1",
+        ] {
+            assert_eq!(
+                problem(odd, None),
+                Some(StreamBaseProblem::NotAUrl),
+                "{odd}"
+            );
         }
     }
 }

@@ -75,7 +75,15 @@ impl Command {
         counted: TaskTrackerToken,
     ) -> Self {
         let now = Instant::now();
-        Self { record, echo, find_out, handed_over: now, deadline: now, _room: room, _counted: counted }
+        Self {
+            record,
+            echo,
+            find_out,
+            handed_over: now,
+            deadline: now,
+            _room: room,
+            _counted: counted,
+        }
     }
 
     /// It is about to be sent.
@@ -94,7 +102,15 @@ impl Command {
         let conclusive = code.is_some_and(codes::is_conclusive);
         self.record.report.exchange = self.handed_over.elapsed();
         self.record.report.scrubbed = scrubbed;
-        self.record.answered(200, code, if conclusive { Outcome::Answered } else { Outcome::Unknown });
+        self.record.answered(
+            200,
+            code,
+            if conclusive {
+                Outcome::Answered
+            } else {
+                Outcome::Unknown
+            },
+        );
     }
 
     /// Concludes it without one; the phase gives the outcome, and from now on it is not sent any more.
@@ -128,7 +144,14 @@ pub(super) struct Commands {
 impl Commands {
     pub(super) fn new(deadline: Duration, max_overdue: usize) -> Self {
         let (by_id, by_deadline, overdue) = (HashMap::new(), BTreeSet::new(), HashMap::new());
-        Self { deadline, by_id, by_deadline, overdue, max_overdue, alarm: None }
+        Self {
+            deadline,
+            by_id,
+            by_deadline,
+            overdue,
+            max_overdue,
+            alarm: None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -159,28 +182,42 @@ impl Commands {
     /// answers another one. A late answer concludes nothing: what became of its command is on the record.
     pub(super) fn answered(&mut self, heading: &Heading, scrubbed: bool) -> bool {
         let Some(id) = heading.id else { return false };
-        let fits = |method: &Cow<'static, str>| heading.method.as_ref().is_none_or(|named| named == method);
+        let fits = |method: &Cow<'static, str>| {
+            heading.method.as_ref().is_none_or(|named| named == method)
+        };
         if self.overdue.get(&id).is_some_and(fits) {
             return self.overdue.remove(&id).is_some();
         }
-        if !self.by_id.get(&id).is_some_and(|command| fits(command.method())) {
+        if !self
+            .by_id
+            .get(&id)
+            .is_some_and(|command| fits(command.method()))
+        {
             return false;
         }
-        let Some(command) = self.take(id) else { return false };
+        let Some(command) = self.take(id) else {
+            return false;
+        };
         command.answered(heading.code, scrubbed);
         true
     }
 
     /// The next command whose deadline has passed.
     pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Doubt> {
-        let Some((deadline, id)) = self.by_deadline.first().copied() else { return Poll::Pending };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let Some((deadline, id)) = self.by_deadline.first().copied() else {
+            return Poll::Pending;
+        };
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if alarm.deadline() != deadline {
             alarm.as_mut().reset(deadline);
         }
         ready!(alarm.as_mut().poll(cx));
         let why = Why::Deadline(self.deadline);
-        let Some(command) = self.take(id) else { return Poll::Pending };
+        let Some(command) = self.take(id) else {
+            return Poll::Pending;
+        };
         let doubt = command.ended(504, "deadline", why);
         if doubt.outcome == Outcome::Unknown {
             self.overdue.insert(id, doubt.echo.method.clone());
@@ -191,7 +228,10 @@ impl Commands {
     /// Ends all of them.
     pub(super) fn give_up(&mut self, status: u16, why: &'static str) -> Vec<Doubt> {
         self.by_deadline.clear();
-        self.by_id.drain().map(|(_, command)| command.ended(status, why, Why::SocketEnded)).collect()
+        self.by_id
+            .drain()
+            .map(|(_, command)| command.ended(status, why, Why::SocketEnded))
+            .collect()
     }
 
     fn take(&mut self, id: u64) -> Option<Command> {

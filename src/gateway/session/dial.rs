@@ -61,7 +61,9 @@ pub struct Dialer {
 
 impl std::fmt::Debug for Dialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dialer").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Dialer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,10 +72,19 @@ impl Dialer {
     ///
     /// # Errors
     /// [`ClientProblem`] where the trust roots cannot be read.
-    pub fn new(settings: Settings, upstream: &upstream::Settings, resolver: Resolver) -> Result<Self, ClientProblem> {
+    pub fn new(
+        settings: Settings,
+        upstream: &upstream::Settings,
+        resolver: Resolver,
+    ) -> Result<Self, ClientProblem> {
         let encrypted = settings.base.as_ref().is_some_and(StreamBase::is_wss);
         let connector = encrypted.then(|| connector(upstream)).transpose()?;
-        Ok(Self { settings, connector, resolver, connect_deadline: upstream.connect_deadline })
+        Ok(Self {
+            settings,
+            connector,
+            resolver,
+            connect_deadline: upstream.connect_deadline,
+        })
     }
 
     /// How streams behave.
@@ -86,20 +97,35 @@ impl Dialer {
     pub(super) async fn dial(&self, side: Side) -> Result<Pipe<Transport, Outgoing>, Failure> {
         let base = self.settings.base.as_ref().ok_or(Failure::Connect)?;
         let deadline = self.connect_deadline;
-        let stream =
-            timeout(deadline, self.connect(base, side)).await.map_err(|_| Failure::ConnectDeadline(deadline))??;
-        let limits = Limits { frames: usize::MAX, bytes: usize::MAX, stall: self.settings.max_waiting.stall };
+        let stream = timeout(deadline, self.connect(base, side))
+            .await
+            .map_err(|_| Failure::ConnectDeadline(deadline))??;
+        let limits = Limits {
+            frames: usize::MAX,
+            bytes: usize::MAX,
+            stall: self.settings.max_waiting.stall,
+        };
         Ok(Pipe::new(stream, limits))
     }
 
-    async fn connect(&self, base: &StreamBase, side: Side) -> Result<WebSocketStream<Transport>, Failure> {
-        let found = self.resolver.addresses(base.host()).await.map_err(|unresolved| match unresolved {
-            Unresolved::Nothing => Failure::Dns,
-            Unresolved::Refused(address) => Failure::AddressRefused(address),
-        })?;
+    async fn connect(
+        &self,
+        base: &StreamBase,
+        side: Side,
+    ) -> Result<WebSocketStream<Transport>, Failure> {
+        let found = self
+            .resolver
+            .addresses(base.host())
+            .await
+            .map_err(|unresolved| match unresolved {
+                Unresolved::Nothing => Failure::Dns,
+                Unresolved::Refused(address) => Failure::AddressRefused(address),
+            })?;
         let mut connected = Err(Failure::Connect);
         for address in found {
-            connected = TcpStream::connect(SocketAddr::new(address, base.port())).await.map_err(|_| Failure::Connect);
+            connected = TcpStream::connect(SocketAddr::new(address, base.port()))
+                .await
+                .map_err(|_| Failure::Connect);
             if connected.is_ok() {
                 break;
             }
@@ -109,16 +135,29 @@ impl Dialer {
             Some(connector) => {
                 let name = base.host().trim_matches(['[', ']']).to_owned();
                 let name = ServerName::try_from(name).map_err(|_| Failure::Tls)?;
-                Box::new(connector.connect(name, stream).await.map_err(|_| Failure::Tls)?)
+                Box::new(
+                    connector
+                        .connect(name, stream)
+                        .await
+                        .map_err(|_| Failure::Tls)?,
+                )
             }
             None => Box::new(stream),
         };
-        let mut request = base.url_of(side).into_client_request().map_err(|_| Failure::Connect)?;
+        let mut request = base
+            .url_of(side)
+            .into_client_request()
+            .map_err(|_| Failure::Connect)?;
         let agent = HeaderValue::from_static(concat!("crypto-proxy/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().insert(header::USER_AGENT, agent);
-        let config = config(self.settings.max_upstream_bytes, self.settings.max_frame_bytes);
+        let config = config(
+            self.settings.max_upstream_bytes,
+            self.settings.max_frame_bytes,
+        );
         let agreed = client_async_with_config(request, transport, Some(config)).await;
-        agreed.map(|(stream, _)| stream).map_err(|error| not_agreed(&error))
+        agreed
+            .map(|(stream, _)| stream)
+            .map_err(|error| not_agreed(&error))
     }
 }
 
@@ -138,14 +177,22 @@ fn prepared(stream: TcpStream) -> TcpStream {
     let _ = stream.set_nodelay(true);
     let _ = sockopt::set_socket_keepalive(&stream, true);
     let _ = sockopt::set_tcp_keepidle(&stream, PEER_GONE_AFTER);
-    let _ = sockopt::set_tcp_user_timeout(&stream, u32::try_from(PEER_GONE_AFTER.as_millis()).unwrap_or(u32::MAX));
+    let _ = sockopt::set_tcp_user_timeout(
+        &stream,
+        u32::try_from(PEER_GONE_AFTER.as_millis()).unwrap_or(u32::MAX),
+    );
     stream
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the library's errors; all others end the connection alike")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the library's errors; all others end the connection alike"
+)]
 fn not_agreed(error: &Error) -> Failure {
     match error {
-        Error::Http(response) if response.status().is_redirection() => Failure::Redirected(response.status().as_u16()),
+        Error::Http(response) if response.status().is_redirection() => {
+            Failure::Redirected(response.status().as_u16())
+        }
         Error::Http(response) => Failure::NotUpgraded(response.status().as_u16()),
         _ => Failure::Connect,
     }

@@ -29,7 +29,9 @@ pub enum Unopened {
     #[error(transparent)]
     Failed(#[from] Failure),
     /// The exchange refused our login.
-    #[error("the exchange refused the login of the proxy (code {0:?}); its log has the likeliest cause")]
+    #[error(
+        "the exchange refused the login of the proxy (code {0:?}); its log has the likeliest cause"
+    )]
     LoginRefused(Option<i64>),
 }
 
@@ -41,7 +43,10 @@ pub(super) async fn open(
     record.report.method = Some(LOGIN.into());
     let progress = record.progress();
     progress.reach(Phase::Connecting);
-    let (opened, deadline) = (Instant::from_std(record.opened()), gateway.settings().deadline);
+    let (opened, deadline) = (
+        Instant::from_std(record.opened()),
+        gateway.settings().deadline,
+    );
     let until = opened + deadline.max(gateway.streams().settle + deadline / 2);
     let mut pipe = match gateway.connect_stream(Side::User).await {
         Ok(pipe) => pipe,
@@ -53,15 +58,32 @@ pub(super) async fn open(
     record.report.string_to_sign_len = Some(login.string_to_sign_len);
     record.report.waited = record.opened().elapsed();
     let sent = Instant::now();
-    pipe.push_within_room(Outgoing { text: login.text.into(), progress: Some(progress) });
-    let answer = timeout_at(until, answer(&mut pipe)).await.unwrap_or(Err(Failure::Deadline(deadline)));
+    pipe.push_within_room(Outgoing {
+        text: login.text.into(),
+        progress: Some(progress),
+    });
+    let answer = timeout_at(until, answer(&mut pipe))
+        .await
+        .unwrap_or(Err(Failure::Deadline(deadline)));
     record.report.exchange = sent.elapsed();
     match answer {
         Err(failure) => Err(failed(record, failure)),
         Ok(code) => {
             let conclusive = code.is_some_and(codes::is_conclusive);
-            record.answered(200, code, if conclusive { Outcome::Answered } else { Outcome::Unknown });
-            if code == Some(0) { Ok((pipe, login.signature)) } else { Err(Unopened::LoginRefused(code)) }
+            record.answered(
+                200,
+                code,
+                if conclusive {
+                    Outcome::Answered
+                } else {
+                    Outcome::Unknown
+                },
+            );
+            if code == Some(0) {
+                Ok((pipe, login.signature))
+            } else {
+                Err(Unopened::LoginRefused(code))
+            }
         }
     }
 }
@@ -80,14 +102,22 @@ async fn answer(pipe: &mut Pipe<Transport, Outgoing>) -> Result<Option<i64>, Fai
                 let heading = Heading::read(&text);
                 match (heading.method.as_deref(), heading.id) {
                     (Some("public/heartbeat"), Some(id)) => {
-                        let text = format!("{{\"id\":{id},\"method\":\"public/respond-heartbeat\"}}");
-                        pipe.push_within_room(Outgoing { text: text.into(), progress: None });
+                        let text =
+                            format!("{{\"id\":{id},\"method\":\"public/respond-heartbeat\"}}");
+                        pipe.push_within_room(Outgoing {
+                            text: text.into(),
+                            progress: None,
+                        });
                     }
                     (None | Some(LOGIN), Some(LOGIN_ID)) => return Ok(heading.code),
                     _ => {}
                 }
             }
-            Incoming::Closed(_) | Incoming::Lost | Incoming::Stalled | Incoming::Binary | Incoming::Broken(_) => {
+            Incoming::Closed(_)
+            | Incoming::Lost
+            | Incoming::Stalled
+            | Incoming::Binary
+            | Incoming::Broken(_) => {
                 return Err(Failure::Lost);
             }
         }
@@ -96,7 +126,10 @@ async fn answer(pipe: &mut Pipe<Transport, Outgoing>) -> Result<Option<i64>, Fai
 
 impl Gateway {
     /// Connects, and waits as the exchange asks.
-    pub(super) async fn connect_stream(&self, side: Side) -> Result<Pipe<Transport, Outgoing>, Failure> {
+    pub(super) async fn connect_stream(
+        &self,
+        side: Side,
+    ) -> Result<Pipe<Transport, Outgoing>, Failure> {
         let dialled = self.dialer().dial(side).await;
         self.observed().note_attempt(dialled.is_ok());
         let pipe = dialled?;

@@ -105,7 +105,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
     #[must_use]
     pub fn new(stream: WebSocketStream<S>, limits: Limits) -> Self {
         let (waiting, heard) = (VecDeque::new(), Instant::now());
-        Self { stream, waiting, bytes: 0, limits, flushed: true, wants_ping: false, stalled: None, heard }
+        Self {
+            stream,
+            waiting,
+            bytes: 0,
+            limits,
+            flushed: true,
+            wants_ping: false,
+            stalled: None,
+            heard,
+        }
     }
 
     /// Frames that wait.
@@ -165,7 +174,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
                 }
             }
         }
-        if reads { self.poll_read(cx) } else { Poll::Pending }
+        if reads {
+            self.poll_read(cx)
+        } else {
+            Poll::Pending
+        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Written {
@@ -176,7 +189,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
                 Poll::Ready(Err(_)) => return Written::Lost,
                 Poll::Ready(Ok(())) => {}
             }
-            let Some(message) = self.next_message() else { break };
+            let Some(message) = self.next_message() else {
+                break;
+            };
             moved = true;
             let Some(message) = message else { continue };
             self.flushed = false;
@@ -209,14 +224,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         loop {
-            let Poll::Ready(next) = Pin::new(&mut self.stream).poll_next(cx) else { return Poll::Pending };
+            let Poll::Ready(next) = Pin::new(&mut self.stream).poll_next(cx) else {
+                return Poll::Pending;
+            };
             self.heard = Instant::now();
             return Poll::Ready(match next {
                 Some(Ok(Message::Text(text))) => Incoming::Text(text),
                 Some(Ok(Message::Binary(_))) => Incoming::Binary,
-                Some(Ok(Message::Close(frame))) => {
-                    Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.to_string())))
-                }
+                Some(Ok(Message::Close(frame))) => Incoming::Closed(
+                    frame.map(|frame| (frame.code.into(), frame.reason.to_string())),
+                ),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Err(error)) => broken(&error),
                 None => Incoming::Lost,
@@ -226,7 +243,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
 
     /// Writes what waits, a close frame, and waits for the other side's; all of it for no longer than `patience`.
     pub async fn close(mut self, frame: Option<(u16, String)>, patience: Duration) {
-        let frame = frame.map(|(code, reason)| CloseFrame { code: CloseCode::from(code), reason: reason.into() });
+        let frame = frame.map(|(code, reason)| CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.into(),
+        });
         let _ = timeout(patience, async {
             while let Some(message) = self.next_message() {
                 if let Some(message) = message
@@ -243,7 +263,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the library's errors; all others end the connection alike")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the library's errors; all others end the connection alike"
+)]
 fn broken(error: &Error) -> Incoming {
     match error {
         Error::Capacity(_) => Incoming::Broken(1009),

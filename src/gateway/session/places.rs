@@ -56,20 +56,28 @@ impl Places {
     /// A place among all.
     #[must_use]
     pub fn take(&self) -> Option<Place> {
-        Some(Place { _all: Arc::clone(&self.all).try_acquire_owned().ok()?, _visitor: None })
+        Some(Place {
+            _all: Arc::clone(&self.all).try_acquire_owned().ok()?,
+            _visitor: None,
+        })
     }
 
     /// A place among all for somebody who will not say who it is; they have a few of them only, to the socket's end.
     #[must_use]
     pub fn take_as_visitor(&self) -> Option<Place> {
         let visitor = Arc::clone(&self.visitors).try_acquire_owned().ok()?;
-        Some(Place { _visitor: Some(visitor), ..self.take()? })
+        Some(Place {
+            _visitor: Some(visitor),
+            ..self.take()?
+        })
     }
 
     /// A place among the strangers.
     #[must_use]
     pub fn take_as_stranger(&self) -> Option<StrangersPlace> {
-        Some(StrangersPlace { _one: Arc::clone(&self.strangers).try_acquire_owned().ok()? })
+        Some(StrangersPlace {
+            _one: Arc::clone(&self.strangers).try_acquire_owned().ok()?,
+        })
     }
 
     /// A place among the caller's own.
@@ -79,7 +87,10 @@ impl Places {
         let open = callers.entry(Arc::clone(name)).or_default();
         (*open < self.per_caller).then(|| {
             *open += 1;
-            CallersPlace { name: Arc::clone(name), callers: Arc::clone(&self.callers) }
+            CallersPlace {
+                name: Arc::clone(name),
+                callers: Arc::clone(&self.callers),
+            }
         })
     }
 }

@@ -50,7 +50,11 @@ impl Settings {
             settle: Duration::from_secs(1),
             max_upstream_bytes: 1 << 20,
             max_frame_bytes: 128 << 10,
-            max_waiting: Limits { frames: 1024, bytes: 512 << 10, stall: Duration::from_secs(10) },
+            max_waiting: Limits {
+                frames: 1024,
+                bytes: 512 << 10,
+                stall: Duration::from_secs(10),
+            },
             max_commands: 64,
             max_sockets: 512,
             max_per_caller: 64,

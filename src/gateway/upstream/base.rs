@@ -59,7 +59,8 @@ impl BaseUrl {
         if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
             return Err(BaseUrlProblem::NotHttps);
         }
-        if !(loopback || DOCUMENTED_HOSTS.contains(&name.as_str()) || allow_unknown == Some(&name)) {
+        if !(loopback || DOCUMENTED_HOSTS.contains(&name.as_str()) || allow_unknown == Some(&name))
+        {
             return Err(BaseUrlProblem::UnknownHost(name));
         }
         Ok(Self { url, loopback })
@@ -103,14 +104,19 @@ impl BaseUrl {
 
     /// The URL of every method of the catalogue, so that a call does not parse its own.
     pub(super) fn urls(&self) -> HashMap<&'static str, Url> {
-        methods::all().map(|method| (method.name, self.url_of(method.name))).collect()
+        methods::all()
+            .map(|method| (method.name, self.url_of(method.name)))
+            .collect()
     }
 
     /// The URL of a method. The method's grammar has no character that could leave the base.
     #[must_use]
     pub(super) fn url_of(&self, method: &str) -> Url {
         let mut url = self.url.clone();
-        url.set_path(&format!("{}/{method}", self.url.path().trim_end_matches('/')));
+        url.set_path(&format!(
+            "{}/{method}",
+            self.url.path().trim_end_matches('/')
+        ));
         url
     }
 }
@@ -153,26 +159,42 @@ mod tests {
         ] {
             assert_eq!(problem(text), None, "{text}");
         }
-        assert!(BaseUrl::parse("https://api.crypto.com/v2", None).unwrap().has_undocumented_path());
+        assert!(
+            BaseUrl::parse("https://api.crypto.com/v2", None)
+                .unwrap()
+                .has_undocumented_path()
+        );
     }
 
     #[test]
     fn other_hosts_need_to_be_named() {
         let text = "https://replay.example/exchange/v1";
-        assert_eq!(problem(text), Some(BaseUrlProblem::UnknownHost("replay.example".into())));
+        assert_eq!(
+            problem(text),
+            Some(BaseUrlProblem::UnknownHost("replay.example".into()))
+        );
         assert!(BaseUrl::parse(text, Some("replay.example")).is_ok());
         assert!(BaseUrl::parse(text, Some("other.example")).is_err());
         assert_eq!(
             problem("https://api.crypto.com.evil.example/"),
-            Some(BaseUrlProblem::UnknownHost("api.crypto.com.evil.example".into()))
+            Some(BaseUrlProblem::UnknownHost(
+                "api.crypto.com.evil.example".into()
+            ))
         );
     }
 
     #[test]
     fn clear_text_and_extras_are_refused() {
-        assert_eq!(problem("http://api.crypto.com/exchange/v1"), Some(BaseUrlProblem::NotHttps));
+        assert_eq!(
+            problem("http://api.crypto.com/exchange/v1"),
+            Some(BaseUrlProblem::NotHttps)
+        );
         assert_eq!(problem("ftp://127.0.0.1/"), Some(BaseUrlProblem::NotHttps));
-        for text in ["https://user@api.crypto.com/", "https://api.crypto.com/?a=1", "https://api.crypto.com/#x"] {
+        for text in [
+            "https://user@api.crypto.com/",
+            "https://api.crypto.com/?a=1",
+            "https://api.crypto.com/#x",
+        ] {
             assert_eq!(problem(text), Some(BaseUrlProblem::Extras), "{text}");
         }
         assert_eq!(problem("api.crypto.com"), Some(BaseUrlProblem::NotAUrl));
@@ -181,6 +203,9 @@ mod tests {
     #[test]
     fn a_method_is_appended_as_it_is() {
         let base = BaseUrl::parse(DEFAULT_BASE, None).unwrap();
-        assert_eq!(base.url_of("private/x").as_str(), "https://api.crypto.com/exchange/v1/private/x");
+        assert_eq!(
+            base.url_of("private/x").as_str(),
+            "https://api.crypto.com/exchange/v1/private/x"
+        );
     }
 }

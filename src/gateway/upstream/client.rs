@@ -64,10 +64,21 @@ pub enum ClientProblem {
 /// Unacknowledged data and idle connections of a peer that vanished are given up after this time.
 const PEER_GONE_AFTER: Duration = Duration::from_secs(15);
 
-pub(super) fn build(settings: &Settings, resolver: Resolver) -> Result<reqwest::Client, ClientProblem> {
-    let roots = if settings.base.is_https() { roots::read(settings.ca_file.as_deref())? } else { Vec::new() };
+pub(super) fn build(
+    settings: &Settings,
+    resolver: Resolver,
+) -> Result<reqwest::Client, ClientProblem> {
+    let roots = if settings.base.is_https() {
+        roots::read(settings.ca_file.as_deref())?
+    } else {
+        Vec::new()
+    };
     let builder = builder(settings.connect_deadline, resolver).https_only(settings.base.is_https());
-    finish(builder.tls_certs_only(roots).pool_idle_timeout(settings.idle_timeout))
+    finish(
+        builder
+            .tls_certs_only(roots)
+            .pool_idle_timeout(settings.idle_timeout),
+    )
 }
 
 /// A client for services other than the exchange, which see nothing of ours: set up as the one for the exchange, but
@@ -84,11 +95,19 @@ pub fn service_client(
 ) -> Result<reqwest::Client, ClientProblem> {
     let is_https = |service: &&Url| service.scheme() == "https";
     let clear = |service: &&Url| service.scheme() == "http" && is_on_loopback(service);
-    if let Some(service) = services.iter().find(|service| !is_https(service) && !clear(service)) {
+    if let Some(service) = services
+        .iter()
+        .find(|service| !is_https(service) && !clear(service))
+    {
         return Err(ClientProblem::NotHttps(service.clone()));
     }
-    let roots = if services.iter().any(|service| is_https(&service)) { roots::read(ca_file)? } else { Vec::new() };
-    let builder = builder(deadline, resolver).https_only(services.iter().all(|service| is_https(&service)));
+    let roots = if services.iter().any(|service| is_https(&service)) {
+        roots::read(ca_file)?
+    } else {
+        Vec::new()
+    };
+    let builder =
+        builder(deadline, resolver).https_only(services.iter().all(|service| is_https(&service)));
     finish(builder.tls_certs_only(roots).pool_max_idle_per_host(0))
 }
 
@@ -117,7 +136,9 @@ fn builder(connect_deadline: Duration, resolver: Resolver) -> reqwest::ClientBui
 }
 
 fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, ClientProblem> {
-    builder.build().map_err(|error| ClientProblem::Client(error.without_url()))
+    builder
+        .build()
+        .map_err(|error| ClientProblem::Client(error.without_url()))
 }
 
 /// rustls needs one provider for the process; a second call finds it installed.
@@ -131,14 +152,26 @@ mod tests {
 
     fn client_for(service: &str) -> Result<reqwest::Client, ClientProblem> {
         let resolver = Resolver::system();
-        service_client(&[Url::parse(service).unwrap()], Duration::from_secs(1), None, resolver)
+        service_client(
+            &[Url::parse(service).unwrap()],
+            Duration::from_secs(1),
+            None,
+            resolver,
+        )
     }
 
     #[test]
     fn clear_text_is_for_services_on_this_machine() {
         assert!(client_for("http://127.0.0.1:1/").is_ok());
-        for service in ["http://echo.example/", "http://127.0.0.1.example/", "ftp://127.0.0.1/"] {
-            assert!(matches!(client_for(service), Err(ClientProblem::NotHttps(_))), "{service}");
+        for service in [
+            "http://echo.example/",
+            "http://127.0.0.1.example/",
+            "ftp://127.0.0.1/",
+        ] {
+            assert!(
+                matches!(client_for(service), Err(ClientProblem::NotHttps(_))),
+                "{service}"
+            );
         }
     }
 }

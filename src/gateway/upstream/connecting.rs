@@ -45,18 +45,42 @@ impl Steps {
     /// # Errors
     /// [`ClientProblem`] where the trust roots cannot be read.
     pub async fn measure(settings: &Settings, resolver: &Resolver) -> Result<Self, ClientProblem> {
-        let connector = settings.base.is_https().then(|| connector(settings)).transpose()?;
-        let (host, end) = (settings.base.host(), Instant::now() + settings.connect_deadline);
+        let connector = settings
+            .base
+            .is_https()
+            .then(|| connector(settings))
+            .transpose()?;
+        let (host, end) = (
+            settings.base.host(),
+            Instant::now() + settings.connect_deadline,
+        );
         let left = || end.saturating_duration_since(Instant::now());
         let name = timed(timeout(left(), resolver.addresses(host))).await;
-        let found = name.result.map_err(|_| None).and_then(|found| found.map_err(Some));
-        let name = Step { result: found, took: name.took };
-        let Ok(addresses) = &name.result else { return Ok(Self { name, tcp: None, tls: None }) };
+        let found = name
+            .result
+            .map_err(|_| None)
+            .and_then(|found| found.map_err(Some));
+        let name = Step {
+            result: found,
+            took: name.took,
+        };
+        let Ok(addresses) = &name.result else {
+            return Ok(Self {
+                name,
+                tcp: None,
+                tls: None,
+            });
+        };
         let opened = timed(timeout(left(), open(addresses, settings.base.port()))).await;
         let (stream, address) = opened.result.ok().flatten().unzip();
-        let tcp = Some(Step { result: address, took: opened.took });
+        let tcp = Some(Step {
+            result: address,
+            took: opened.took,
+        });
         let tls = match (stream, connector) {
-            (Some(stream), Some(connector)) => Some(shake_hands(&connector, host, stream, left()).await),
+            (Some(stream), Some(connector)) => {
+                Some(shake_hands(&connector, host, stream, left()).await)
+            }
             _ => None,
         };
         Ok(Self { name, tcp, tls })
@@ -66,7 +90,10 @@ impl Steps {
 async fn timed<T>(work: impl Future<Output = T>) -> Step<T> {
     let began = Instant::now();
     let result = work.await;
-    Step { result, took: began.elapsed() }
+    Step {
+        result,
+        took: began.elapsed(),
+    }
 }
 
 async fn open(addresses: &[IpAddr], port: u16) -> Option<(TcpStream, IpAddr)> {
@@ -78,12 +105,23 @@ async fn open(addresses: &[IpAddr], port: u16) -> Option<(TcpStream, IpAddr)> {
     None
 }
 
-async fn shake_hands(connector: &TlsConnector, host: &str, stream: TcpStream, deadline: Duration) -> Step<bool> {
+async fn shake_hands(
+    connector: &TlsConnector,
+    host: &str,
+    stream: TcpStream,
+    deadline: Duration,
+) -> Step<bool> {
     let Ok(name) = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()) else {
-        return Step { result: false, took: Duration::ZERO };
+        return Step {
+            result: false,
+            took: Duration::ZERO,
+        };
     };
     let shaken = timed(timeout(deadline, connector.connect(name, stream))).await;
-    Step { result: matches!(shaken.result, Ok(Ok(_))), took: shaken.took }
+    Step {
+        result: matches!(shaken.result, Ok(Ok(_))),
+        took: shaken.took,
+    }
 }
 
 /// What makes verified TLS sessions, with the trust roots of calls.
@@ -94,7 +132,10 @@ pub(in crate::gateway) fn connector(settings: &Settings) -> Result<TlsConnector,
     store.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     #[expect(clippy::expect_used, reason = "ring knows the default versions")]
-    let builder =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("ring");
-    Ok(TlsConnector::from(Arc::new(builder.with_root_certificates(store).with_no_client_auth())))
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring");
+    Ok(TlsConnector::from(Arc::new(
+        builder.with_root_certificates(store).with_no_client_auth(),
+    )))
 }

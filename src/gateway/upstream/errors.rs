@@ -9,7 +9,11 @@ use super::resolver::{NotResolved, RefusedAddress};
 use crate::gateway::{failure::Failure, outcome::Progress};
 
 /// What kept `send` from returning a response.
-pub(super) fn classify(error: &reqwest::Error, progress: &Progress, connect_deadline: Duration) -> Failure {
+pub(super) fn classify(
+    error: &reqwest::Error,
+    progress: &Progress,
+    connect_deadline: Duration,
+) -> Failure {
     if progress.may_have_been_sent() {
         return Failure::Lost;
     }
@@ -35,7 +39,9 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
         if let Some(found) = error.downcast_ref::<T>() {
             return Some(found);
         }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
         if let Some(found) = inner.and_then(|inner| find::<T>(inner)) {
             return Some(found);
         }

@@ -21,7 +21,11 @@ use crate::gateway::{
 const METHOD: &str = "public/get-tickers";
 const QUERY: &str = "instrument_name=BTC_USD";
 /// One price.
-const PRICE: PublicCall<'_> = PublicCall { method: METHOD, query: Some(QUERY), body: None };
+const PRICE: PublicCall<'_> = PublicCall {
+    method: METHOD,
+    query: Some(QUERY),
+    body: None,
+};
 /// The list of all instruments has half a megabyte, and grows; nothing else of the exchange is as long.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
@@ -74,7 +78,10 @@ impl Upstream {
             None => self.client.get(url),
             Some(body) => {
                 let json = HeaderValue::from_static("application/json");
-                self.client.post(url).header(header::CONTENT_TYPE, json).body(body)
+                self.client
+                    .post(url)
+                    .header(header::CONTENT_TYPE, json)
+                    .body(body)
             }
         };
         let progress = Arc::new(Progress::default());

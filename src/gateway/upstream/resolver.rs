@@ -59,20 +59,31 @@ impl Resolver {
     #[must_use]
     pub fn system() -> Self {
         Self::with_lookup(Arc::new(|name| {
-            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()) })
+            Box::pin(async move {
+                Ok(tokio::net::lookup_host((name, 0))
+                    .await?
+                    .map(|address| address.ip())
+                    .collect())
+            })
         }))
     }
 
     /// Asks `lookup`.
     #[must_use]
     pub fn with_lookup(lookup: Lookup) -> Self {
-        Self { lookup, family: Family::Ipv4First }
+        Self {
+            lookup,
+            family: Family::Ipv4First,
+        }
     }
 
     /// The same, for services that are to be asked over IPv6.
     #[must_use]
     pub fn over_ipv6(&self) -> Self {
-        Self { lookup: Arc::clone(&self.lookup), family: Family::Ipv6Only }
+        Self {
+            lookup: Arc::clone(&self.lookup),
+            family: Family::Ipv6Only,
+        }
     }
 
     /// Every address of a host that would be connected to, in order.
@@ -83,10 +94,14 @@ impl Resolver {
         if let Ok(address) = host.trim_matches(['[', ']']).parse() {
             return Ok(vec![address]);
         }
-        let found = (self.lookup)(host.to_owned()).await.map_err(|_| Unresolved::Nothing)?;
-        choose(found, host == "localhost", self.family).map_err(|problem| match problem.downcast_ref() {
-            Some(RefusedAddress(address)) => Unresolved::Refused(*address),
-            None => Unresolved::Nothing,
+        let found = (self.lookup)(host.to_owned())
+            .await
+            .map_err(|_| Unresolved::Nothing)?;
+        choose(found, host == "localhost", self.family).map_err(|problem| {
+            match problem.downcast_ref() {
+                Some(RefusedAddress(address)) => Unresolved::Refused(*address),
+                None => Unresolved::Nothing,
+            }
         })
     }
 }
@@ -104,7 +119,11 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let found = answer.await.map_err(NotResolved)?;
             let chosen = choose(found, local, family)?;
-            Ok(Box::new(chosen.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+            Ok(Box::new(
+                chosen
+                    .into_iter()
+                    .map(|address| SocketAddr::new(address, 0)),
+            ) as Addrs)
         })
     }
 }
@@ -114,12 +133,21 @@ fn choose(
     local: bool,
     family: Family,
 ) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
-    let fits = |address: IpAddr| if local { address.is_loopback() } else { is_public(address) };
+    let fits = |address: IpAddr| {
+        if local {
+            address.is_loopback()
+        } else {
+            is_public(address)
+        }
+    };
     if let Some(misfit) = found.iter().find(|address| !fits(**address)) {
         return Err(RefusedAddress(*misfit).into());
     }
     let wants_ipv4 = family == Family::Ipv4First && found.iter().any(IpAddr::is_ipv4);
-    let chosen: Vec<IpAddr> = found.into_iter().filter(|address| address.is_ipv4() == wants_ipv4).collect();
+    let chosen: Vec<IpAddr> = found
+        .into_iter()
+        .filter(|address| address.is_ipv4() == wants_ipv4)
+        .collect();
     if chosen.is_empty() {
         return Err(NotResolved(io::ErrorKind::NotFound.into()).into());
     }
@@ -131,7 +159,9 @@ fn choose(
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => address.to_ipv4_mapped().map_or_else(|| is_public_v6(address), is_public_v4),
+        IpAddr::V6(address) => address
+            .to_ipv4_mapped()
+            .map_or_else(|| is_public_v6(address), is_public_v4),
     }
 }
 
@@ -140,8 +170,10 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let shared = first == 100 && (64..128).contains(&second);
     let benchmarking = first == 198 && (18..20).contains(&second);
     let protocol = first == 192 && second == 0 && third == 0;
-    let special =
-        address.is_private() || address.is_loopback() || address.is_link_local() || address.is_documentation();
+    let special = address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation();
     !(special || shared || benchmarking || protocol || first == 0 || first >= 224)
 }
 
@@ -166,10 +198,23 @@ mod tests {
 
     #[test]
     fn only_ipv4_is_used_where_there_is_any() {
-        let chosen = choose(ips(&["2606:4700::1", "104.18.1.1"]), false, Family::Ipv4First).unwrap();
+        let chosen = choose(
+            ips(&["2606:4700::1", "104.18.1.1"]),
+            false,
+            Family::Ipv4First,
+        )
+        .unwrap();
         assert_eq!(chosen, ips(&["104.18.1.1"]));
-        assert_eq!(choose(ips(&["2606:4700::1"]), false, Family::Ipv4First).unwrap(), ips(&["2606:4700::1"]));
-        let other = choose(ips(&["2606:4700::1", "104.18.1.1"]), false, Family::Ipv6Only).unwrap();
+        assert_eq!(
+            choose(ips(&["2606:4700::1"]), false, Family::Ipv4First).unwrap(),
+            ips(&["2606:4700::1"])
+        );
+        let other = choose(
+            ips(&["2606:4700::1", "104.18.1.1"]),
+            false,
+            Family::Ipv6Only,
+        )
+        .unwrap();
         assert_eq!(other, ips(&["2606:4700::1"]));
         assert!(choose(ips(&["104.18.1.1"]), false, Family::Ipv6Only).is_err());
     }
@@ -194,7 +239,8 @@ mod tests {
             "64:ff9b::a00:1",
             "64:ff9b:1::808:808",
         ] {
-            let refusal = choose(ips(&["104.18.1.1", inward]), false, Family::Ipv4First).unwrap_err();
+            let refusal =
+                choose(ips(&["104.18.1.1", inward]), false, Family::Ipv4First).unwrap_err();
             assert!(refusal.is::<RefusedAddress>(), "{inward}");
         }
     }
@@ -203,7 +249,11 @@ mod tests {
     fn localhost_must_be_local_and_an_empty_answer_is_none() {
         let first = |texts: &[&str], local| choose(ips(texts), local, Family::Ipv4First);
         assert!(first(&["127.0.0.1", "::1"], true).is_ok());
-        assert!(first(&["104.18.1.1"], true).unwrap_err().is::<RefusedAddress>());
+        assert!(
+            first(&["104.18.1.1"], true)
+                .unwrap_err()
+                .is::<RefusedAddress>()
+        );
         assert!(first(&["64:ff9b::6812:101"], false).is_ok());
         assert!(first(&[], false).unwrap_err().is::<NotResolved>());
     }

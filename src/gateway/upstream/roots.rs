@@ -17,7 +17,9 @@ const USUAL_PLACES: [&str; 4] = [
 #[derive(Debug, thiserror::Error)]
 pub enum RootsProblem {
     /// None of the usual places has a bundle.
-    #[error("no certificate bundle at any usual place; install ca-certificates, or set upstream.ca_file")]
+    #[error(
+        "no certificate bundle at any usual place; install ca-certificates, or set upstream.ca_file"
+    )]
     NoBundle,
     /// The file cannot be read.
     #[error("{0}: not readable by this process")]
@@ -48,6 +50,10 @@ fn read_from(path: &Path) -> Result<Vec<u8>, RootsProblem> {
 fn place(file: Option<&Path>) -> Result<PathBuf, RootsProblem> {
     match file {
         Some(path) => Ok(path.to_owned()),
-        None => USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or(RootsProblem::NoBundle),
+        None => USUAL_PLACES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .ok_or(RootsProblem::NoBundle),
     }
 }

@@ -27,10 +27,18 @@ impl std::fmt::Debug for Scrubber {
 
 impl Scrubber {
     pub(in crate::gateway) fn new(secrets: [&str; 2]) -> Self {
-        let mut texts: Vec<Vec<u8>> = secrets.iter().flat_map(|secret| spellings(secret)).collect();
+        let mut texts: Vec<Vec<u8>> = secrets
+            .iter()
+            .flat_map(|secret| spellings(secret))
+            .collect();
         texts.sort();
         texts.dedup();
-        Self { needles: texts.iter().map(|text| memmem::Finder::new(text).into_owned()).collect() }
+        Self {
+            needles: texts
+                .iter()
+                .map(|text| memmem::Finder::new(text).into_owned())
+                .collect(),
+        }
     }
 
     /// The answer without secrets, and whether there was one in it.
@@ -38,8 +46,14 @@ impl Scrubber {
     /// The signature is looked for by its beginning, which is too long to stand there by chance: preparing a search
     /// costs by the length of what is searched for, and this one is prepared for each call.
     pub(in crate::gateway) fn scrub(&self, answer: Bytes, signature: &str) -> (Bytes, bool) {
-        let beginning = memmem::Finder::new(signature.get(..SIGNATURE_BEGINNING).unwrap_or(signature));
-        if self.needles.iter().chain([&beginning]).all(|needle| needle.find(&answer).is_none()) {
+        let beginning =
+            memmem::Finder::new(signature.get(..SIGNATURE_BEGINNING).unwrap_or(signature));
+        if self
+            .needles
+            .iter()
+            .chain([&beginning])
+            .all(|needle| needle.find(&answer).is_none())
+        {
             return (answer, false);
         }
         let (signature, beginning) = (memmem::Finder::new(signature), &beginning);
@@ -49,7 +63,11 @@ impl Scrubber {
             let length = needle.needle().len();
             let hits: Vec<usize> = needle.find_iter(&clean).collect();
             for start in hits {
-                clean.iter_mut().skip(start).take(length).for_each(|byte| *byte = FILLER);
+                clean
+                    .iter_mut()
+                    .skip(start)
+                    .take(length)
+                    .for_each(|byte| *byte = FILLER);
             }
         }
         (clean.freeze(), true)
@@ -60,7 +78,10 @@ impl Scrubber {
 fn spellings(secret: &str) -> [Vec<u8>; 2] {
     let mut json = Vec::new();
     envelope::push_json_string(&mut json, secret);
-    let inner = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_vec();
+    let inner = json
+        .get(1..json.len().saturating_sub(1))
+        .unwrap_or_default()
+        .to_vec();
     [secret.as_bytes().to_vec(), inner]
 }
 
@@ -76,21 +97,29 @@ mod tests {
 
     #[test]
     fn an_echoed_request_loses_key_and_signature_and_stays_json() {
-        let (text, scrubbed) = scrub(r#"{"original":"api_key=key-invented&sig=00ff00ff","again":"key-invented"}"#);
+        let (text, scrubbed) =
+            scrub(r#"{"original":"api_key=key-invented&sig=00ff00ff","again":"key-invented"}"#);
         assert!(scrubbed);
-        assert_eq!(text, r#"{"original":"api_key=************&sig=********","again":"************"}"#);
+        assert_eq!(
+            text,
+            r#"{"original":"api_key=************&sig=********","again":"************"}"#
+        );
     }
 
     #[test]
     fn a_secret_is_found_plain_and_escaped() {
-        assert_eq!(scrub(r#"{"a":"secret\"invented"}"#), (format!(r#"{{"a":"{}"}}"#, "*".repeat(16)), true));
+        assert_eq!(
+            scrub(r#"{"a":"secret\"invented"}"#),
+            (format!(r#"{{"a":"{}"}}"#, "*".repeat(16)), true)
+        );
         assert_eq!(scrub("secret\"invented").0, "*".repeat(15));
     }
 
     #[test]
     fn an_answer_without_secrets_is_the_same_bytes() {
         let answer = Bytes::from_static(b"{\"code\":0}");
-        let (same, scrubbed) = Scrubber::new(["key-invented", "secret-invented"]).scrub(answer.clone(), "00ff");
+        let (same, scrubbed) =
+            Scrubber::new(["key-invented", "secret-invented"]).scrub(answer.clone(), "00ff");
         assert!(!scrubbed && same.as_ptr() == answer.as_ptr());
     }
 }

@@ -20,7 +20,8 @@ use crate::{
     http::Doors,
 };
 
-const NEXT_BEFORE_ANY_RUN: &str = "nothing was probed since the start: `sudo crypto-proxy diagnose`, or POST /diag/run";
+const NEXT_BEFORE_ANY_RUN: &str =
+    "nothing was probed since the start: `sudo crypto-proxy diagnose`, or POST /diag/run";
 
 /// The last diagnosis, or what there is without one.
 pub(super) fn known(doors: &Doors) -> Response {
@@ -42,11 +43,18 @@ pub(super) fn too_soon(doors: &Doors, wait: Duration) -> Response {
     // Rounded up: who comes back after so many seconds is not sent away again.
     let seconds = wait.as_millis().div_ceil(1000);
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-    let last = doors.examination.last().map(|last| timestamp(last.findings.at_ms));
-    let text =
-        format!("A run begins once a minute at most; the next one in {seconds} s. GET /diag/crypto-auth has the last");
+    let last = doors
+        .examination
+        .last()
+        .map(|last| timestamp(last.findings.at_ms));
+    let text = format!(
+        "A run begins once a minute at most; the next one in {seconds} s. GET /diag/crypto-auth has the last"
+    );
     let body = json!({ "detail": text, "retry_after_s": seconds, "last_at": last });
-    retry(reply::json_response(429, body.to_string().into_bytes()), seconds)
+    retry(
+        reply::json_response(429, body.to_string().into_bytes()),
+        seconds,
+    )
 }
 
 fn not_run(doors: &Doors) -> Sheet {
@@ -66,9 +74,15 @@ fn ok(doors: &Doors, sheet: Sheet, result: &str) -> Response {
     let observed = doors.gateway.observed();
     put("timestamp_utc", json!(timestamp(now_ms)));
     put("server_time_epoch", json!(now_ms / 1000));
-    put("outbound_ip", json!(observed.outbound().map(|seen| seen.address)));
+    put(
+        "outbound_ip",
+        json!(observed.outbound().map(|seen| seen.address)),
+    );
     put("credentials_status", json!(credentials_status(doors)));
-    put("key_fingerprint", json!(doors.examination.facts().fingerprint));
+    put(
+        "key_fingerprint",
+        json!(doors.examination.facts().fingerprint),
+    );
     put("key_label", json!(doors.examination.facts().label));
     put("test_result", json!(result));
     put("running", json!(doors.examination.is_running()));
@@ -83,7 +97,11 @@ fn ok(doors: &Doors, sheet: Sheet, result: &str) -> Response {
 
 /// A daemon without a pair does not start.
 fn credentials_status(doors: &Doors) -> &'static str {
-    if doors.examination.facts().flaws.is_empty() { "configured" } else { "configured, with remarks" }
+    if doors.examination.facts().flaws.is_empty() {
+        "configured"
+    } else {
+        "configured, with remarks"
+    }
 }
 
 fn background(doors: &Doors, observed: &Observed) -> Value {
@@ -148,7 +166,13 @@ fn alarms(doors: &Doors) -> Value {
 }
 
 fn hint(given: &Given) -> Value {
-    let Given { rid, method, code, hint, .. } = given;
+    let Given {
+        rid,
+        method,
+        code,
+        hint,
+        ..
+    } = given;
     let others: Vec<&str> = hint.alternatives.iter().map(|other| other.code()).collect();
     json!({
         "age_s": given.age().as_secs(),

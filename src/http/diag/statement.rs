@@ -21,17 +21,23 @@ pub(super) fn read(query: &str) -> Result<Statement, Unreadable> {
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "key_updated" if statement.key_updated_ms.is_none() => {
-                statement.key_updated_ms = Some(time(&value).ok_or_else(|| invalid("key_updated", TIME))?);
+                statement.key_updated_ms =
+                    Some(time(&value).ok_or_else(|| invalid("key_updated", TIME))?);
             }
             "file_key_fp" if statement.file_fingerprint.is_none() => {
-                let usable =
-                    value.len() == FINGERPRINT && value.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
+                let usable = value.len() == FINGERPRINT
+                    && value
+                        .bytes()
+                        .all(|byte| b"0123456789abcdef".contains(&byte));
                 let value = usable.then(|| value.into_owned());
-                statement.file_fingerprint = Some(value.ok_or_else(|| invalid("file_key_fp", PRINT))?);
+                statement.file_fingerprint =
+                    Some(value.ok_or_else(|| invalid("file_key_fp", PRINT))?);
             }
             "symptom" => {
                 let told = Told::of_word(&value).filter(|told| !statement.told.contains(told));
-                statement.told.push(told.ok_or_else(|| invalid("symptom", SYMPTOM))?);
+                statement
+                    .told
+                    .push(told.ok_or_else(|| invalid("symptom", SYMPTOM))?);
             }
             _ => return Err(invalid("", KNOWN)),
         }
@@ -41,8 +47,7 @@ pub(super) fn read(query: &str) -> Result<Statement, Unreadable> {
 
 const KNOWN: &str = "only key_updated and file_key_fp are known, each once, and symptom";
 const TIME: &str = "write it as 2026-01-31T09:30:00Z";
-const SYMPTOM: &str =
-    "each of only-flagged-orders, only-margin-orders, invented-headers and fails-elsewhere may be said once";
+const SYMPTOM: &str = "each of only-flagged-orders, only-margin-orders, invented-headers and fails-elsewhere may be said once";
 const PRINT: &str = "the first 8 hex digits of the SHA-256 of a key, in lower case";
 
 const fn invalid(name: &'static str, message: &'static str) -> Unreadable {
@@ -50,7 +55,9 @@ const fn invalid(name: &'static str, message: &'static str) -> Unreadable {
 }
 
 fn time(text: &str) -> Option<u64> {
-    text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok())
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .and_then(|at| u64::try_from(at.as_millisecond()).ok())
 }
 
 #[cfg(test)]
@@ -59,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_time_a_fingerprint_and_symptoms_are_read() {
-        let query = "key_updated=2026-01-31T09%3A30%3A00Z&file_key_fp=0a1b2c3d&symptom=fails-elsewhere";
+        let query =
+            "key_updated=2026-01-31T09%3A30%3A00Z&file_key_fp=0a1b2c3d&symptom=fails-elsewhere";
         let statement = read(query).unwrap();
         let expected = Statement {
             key_updated_ms: Some(1_769_851_800_000),

@@ -40,7 +40,10 @@ pub(super) struct Asked {
 impl Asked {
     /// Before the body was read: the path alone.
     pub(super) fn by_path(path: &str) -> Self {
-        Self { id: None, method: Method::parse(path).ok() }
+        Self {
+            id: None,
+            method: Method::parse(path).ok(),
+        }
     }
 
     /// With the id that stood in the body.
@@ -71,11 +74,19 @@ pub(super) const fn status(of_the_gateway: u16, outcome: Outcome) -> u16 {
 /// What became of a call.
 pub(super) fn relayed(asked: &Asked, relayed: &Relayed) -> Response {
     let mut response = match &relayed.result {
-        Ok(reply) if relayed.outcome == Outcome::Unknown && relayed.find_out.is_some() => {
-            ours(asked, status(reply.status, relayed.outcome), DUPLICATE_REQUEST, &unknown(&left_open(reply), relayed))
-        }
+        Ok(reply) if relayed.outcome == Outcome::Unknown && relayed.find_out.is_some() => ours(
+            asked,
+            status(reply.status, relayed.outcome),
+            DUPLICATE_REQUEST,
+            &unknown(&left_open(reply), relayed),
+        ),
         Ok(reply) => passed_on(reply),
-        Err(ended) => ours(asked, status(ended.status(), relayed.outcome), code(ended, relayed), &text(ended, relayed)),
+        Err(ended) => ours(
+            asked,
+            status(ended.status(), relayed.outcome),
+            code(ended, relayed),
+            &text(ended, relayed),
+        ),
     };
     reply::set_outcome(&mut response, relayed.outcome);
     reply::set_client_oid(&mut response, relayed);
@@ -87,8 +98,7 @@ pub(super) fn relayed_public(asked: &Asked, result: &Result<Reply, Ended>) -> Re
     match result {
         Ok(reply) => passed_on(reply),
         Err(Ended::Refused(_)) => {
-            let text =
-                "too many public calls are under way, or the proxy is stopping; nothing was sent, try again shortly";
+            let text = "too many public calls are under way, or the proxy is stopping; nothing was sent, try again shortly";
             let mut response = ours(asked, 429, RATE_LIMITED, text);
             reply::set_outcome(&mut response, Outcome::Refused);
             response
@@ -106,7 +116,10 @@ pub(super) fn refused(asked: &Asked, refusal: &Refusal) -> Response {
     if let Refusal::Verb(verbs) = refusal {
         headers.insert(header::ALLOW, HeaderValue::from_static(verbs));
     }
-    if matches!(refusal, Refusal::TooLong | Refusal::TooSlow | Refusal::Broken) {
+    if matches!(
+        refusal,
+        Refusal::TooLong | Refusal::TooSlow | Refusal::Broken
+    ) {
         // The rest of the body is on its way and nobody will read it.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -129,7 +142,9 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
         (
             Outcome::Refused,
             Ended::Refused(
-                GatewayRefusal::NoRoom { .. } | GatewayRefusal::SocketFull { .. } | GatewayRefusal::Draining,
+                GatewayRefusal::NoRoom { .. }
+                | GatewayRefusal::SocketFull { .. }
+                | GatewayRefusal::Draining,
             ),
         ) => RATE_LIMITED,
         (Outcome::Refused, Ended::Failed(_)) => INTERNAL,
@@ -150,24 +165,37 @@ fn text(ended: &Ended, relayed: &Relayed) -> String {
 }
 
 fn unknown(why: &str, relayed: &Relayed) -> String {
-    let oid = relayed.client_oid.as_ref().map_or_else(String::new, |oid| format!("; client_oid {oid}"));
-    let find_out = relayed.find_out.map_or_else(String::new, |text| format!("; {text}"));
+    let oid = relayed
+        .client_oid
+        .as_ref()
+        .map_or_else(String::new, |oid| format!("; client_oid {oid}"));
+    let find_out = relayed
+        .find_out
+        .map_or_else(String::new, |text| format!("; {text}"));
     format!("UNKNOWN OUTCOME, this call may have been executed: {why}{oid}{find_out}")
 }
 
 /// What the exchange said without saying what became of the call.
 fn left_open(reply: &Reply) -> String {
-    let code = reply.code().map_or_else(|| "without a code".to_owned(), |code| format!("and code {code}"));
+    let code = reply.code().map_or_else(
+        || "without a code".to_owned(),
+        |code| format!("and code {code}"),
+    );
     format!("the exchange answered with status {} {code}", reply.status)
 }
 
 fn ours(asked: &Asked, status: u16, code: i64, message: &str) -> Response {
     let mut body = Vec::with_capacity(message.len() + 120);
     body.extend_from_slice(b"{\"id\":");
-    let id = asked.id.map_or_else(|| "-1".to_owned(), |id| id.value().to_string());
+    let id = asked
+        .id
+        .map_or_else(|| "-1".to_owned(), |id| id.value().to_string());
     body.extend_from_slice(id.as_bytes());
     body.extend_from_slice(b",\"method\":");
-    envelope::push_json_string(&mut body, asked.method.as_ref().map_or(NO_METHOD, Method::as_str));
+    envelope::push_json_string(
+        &mut body,
+        asked.method.as_ref().map_or(NO_METHOD, Method::as_str),
+    );
     body.extend_from_slice(b",\"code\":");
     body.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
     body.extend_from_slice(b",\"message\":");
@@ -175,7 +203,9 @@ fn ours(asked: &Asked, status: u16, code: i64, message: &str) -> Response {
     body.push(b'}');
     let mut response = reply::json_response(status, body);
     if code == RATE_LIMITED {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
@@ -185,9 +215,17 @@ fn passed_on(reply: &Reply) -> Response {
     let mut response = Response::new(Body::from(reply.raw.clone()));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
-    headers.extend(reply.content_type.clone().map(|value| (header::CONTENT_TYPE, value)));
+    headers.extend(
+        reply
+            .content_type
+            .clone()
+            .map(|value| (header::CONTENT_TYPE, value)),
+    );
     if let ReplyBody::Text { .. } = reply.body {
-        headers.insert(HeaderName::from_static("content-security-policy"), NO_SCRIPTS);
+        headers.insert(
+            HeaderName::from_static("content-security-policy"),
+            NO_SCRIPTS,
+        );
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_GUESSING);
     }
     response

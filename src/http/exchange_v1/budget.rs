@@ -37,7 +37,10 @@ struct Bucket(Instant);
 
 impl Budgets {
     pub(super) fn new(per_s: usize) -> Self {
-        Self { per_s: u32::try_from(per_s).unwrap_or(u32::MAX).max(1), spent: Mutex::default() }
+        Self {
+            per_s: u32::try_from(per_s).unwrap_or(u32::MAX).max(1),
+            spent: Mutex::default(),
+        }
     }
 
     /// Spends one call, if there is one left.
@@ -50,7 +53,9 @@ impl Budgets {
         }
         let bucket = spent.entry(payer).or_insert(Bucket(now));
         let due = bucket.0.max(now);
-        if due.saturating_duration_since(now) > Duration::from_secs(1).saturating_sub(self.interval()) {
+        if due.saturating_duration_since(now)
+            > Duration::from_secs(1).saturating_sub(self.interval())
+        {
             return false;
         }
         bucket.0 = due + self.interval();
@@ -83,7 +88,9 @@ mod tests {
     #[test]
     fn a_source_may_make_a_seconds_worth_at_once_and_then_as_many_as_time_passes() {
         let (budgets, now) = (Budgets::new(10), Instant::now());
-        let spend = |source: &Source, after_ms| budgets.spend(source, now + Duration::from_millis(after_ms));
+        let spend = |source: &Source, after_ms| {
+            budgets.spend(source, now + Duration::from_millis(after_ms))
+        };
         assert_eq!((0..20).filter(|_| spend(&source(1), 0)).count(), 10);
         assert!(!spend(&source(1), 99) && spend(&source(1), 100) && !spend(&source(1), 100));
         assert!(spend(&source(2), 0), "another source has its own");
@@ -93,7 +100,9 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_further_sources_share_one_budget() {
         let (budgets, now) = (Budgets::new(10), Instant::now());
-        let taken = (0..5000).filter(|number| budgets.spend(&source(*number), now)).count();
+        let taken = (0..5000)
+            .filter(|number| budgets.spend(&source(*number), now))
+            .count();
         assert_eq!(taken, MAX_SOURCES + 10);
         assert!(budgets.spent.lock().unwrap().len() <= MAX_SOURCES + 1);
         assert!(budgets.spend(&source(4999), now + Duration::from_secs(1)));

@@ -42,7 +42,10 @@ impl Places {
         }
         taken.all += 1;
         taken.by_source.insert(source.clone(), of_source + 1);
-        Some(Place { places: self, source })
+        Some(Place {
+            places: self,
+            source,
+        })
     }
 }
 
@@ -50,7 +53,10 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all = taken.all.saturating_sub(1);
-        let left = taken.by_source.get(self.source).map_or(0, |count| count.saturating_sub(1));
+        let left = taken
+            .by_source
+            .get(self.source)
+            .map_or(0, |count| count.saturating_sub(1));
         if left == 0 {
             taken.by_source.remove(self.source);
         } else {
@@ -70,7 +76,9 @@ mod tests {
     #[test]
     fn one_source_gets_half_and_all_together_no_more_than_there_are() {
         let (places, sources) = (Places::default(), [source(1), source(2), source(3)]);
-        let mut held: Vec<_> = (0..FOR_ONE_SOURCE).map(|_| places.take(&sources[0]).unwrap()).collect();
+        let mut held: Vec<_> = (0..FOR_ONE_SOURCE)
+            .map(|_| places.take(&sources[0]).unwrap())
+            .collect();
         assert!(places.take(&sources[0]).is_none());
         held.extend((0..FOR_ONE_SOURCE).map(|_| places.take(&sources[1]).unwrap()));
         assert!(places.take(&sources[2]).is_none());

@@ -40,7 +40,12 @@ const UNVERIFIED_BYTES: usize = 32 << 10;
 const WITH_ITS_HEAD: Duration = Duration::from_millis(250);
 
 /// Serves one call.
-pub(super) async fn relay(doors: &Arc<Doors>, path: &str, asked: Asked, request: Request<Body>) -> Response {
+pub(super) async fn relay(
+    doors: &Arc<Doors>,
+    path: &str,
+    asked: Asked,
+    request: Request<Body>,
+) -> Response {
     if request.headers().contains_key(TOKEN) {
         relay_with_token(doors, path, asked, request).await
     } else {
@@ -49,7 +54,12 @@ pub(super) async fn relay(doors: &Arc<Doors>, path: &str, asked: Asked, request:
 }
 
 /// For whoever shows a token, which is checked before a byte of the body is read.
-async fn relay_with_token(doors: &Arc<Doors>, path: &str, asked: Asked, request: Request<Body>) -> Response {
+async fn relay_with_token(
+    doors: &Arc<Doors>,
+    path: &str,
+    asked: Asked,
+    request: Request<Body>,
+) -> Response {
     let source = Source::of(&request);
     let Some(caller) = authenticate(doors, request.headers()) else {
         return refuse(doors, &source, &asked, &Refusal::Token);
@@ -73,7 +83,12 @@ async fn relay_with_token(doors: &Arc<Doors>, path: &str, asked: Asked, request:
 }
 
 /// For whoever signs with a virtual key. Its time counts from here: a client that gives up repeats an order by itself.
-async fn relay_signed(doors: &Arc<Doors>, path: &str, asked: Asked, request: Request<Body>) -> Response {
+async fn relay_signed(
+    doors: &Arc<Doors>,
+    path: &str,
+    asked: Asked,
+    request: Request<Body>,
+) -> Response {
     let arrived = Instant::now();
     let source = Source::of(&request);
     let rid = request_id(&request);
@@ -94,7 +109,11 @@ async fn relay_signed(doors: &Arc<Doors>, path: &str, asked: Asked, request: Req
         Ok(caller) => caller,
         Err(refused) => return refuse(doors, &source, &asked, &Refusal::Claim(refused)),
     };
-    let record = doors.gateway.recorder().open(rid, Arc::clone(&caller.name)).arrived(arrived);
+    let record = doors
+        .gateway
+        .recorder()
+        .open(rid, Arc::clone(&caller.name))
+        .arrived(arrived);
     let record = record.at_door(doors.exchange_v1.deadline, answer::status);
     let late = arrived.elapsed() > doors.exchange_v1.deadline / 2;
     let (body, caller, source) = (&body, &caller, &source);
@@ -110,12 +129,19 @@ async fn relay_signed(doors: &Arc<Doors>, path: &str, asked: Asked, request: Req
 }
 
 fn open(doors: &Doors, request: &Request<Body>, caller: &Caller) -> CallRecord {
-    let record = doors.gateway.recorder().open(request_id(request), Arc::clone(&caller.name));
+    let record = doors
+        .gateway
+        .recorder()
+        .open(request_id(request), Arc::clone(&caller.name));
     record.at_door(doors.exchange_v1.deadline, answer::status)
 }
 
 /// Answers a known caller, also where we have a defect.
-async fn known<F>(asked: &Asked, record: CallRecord, serve: impl FnOnce(CallRecord) -> F) -> Response
+async fn known<F>(
+    asked: &Asked,
+    record: CallRecord,
+    serve: impl FnOnce(CallRecord) -> F,
+) -> Response
 where
     F: Future<Output = Response>,
 {
@@ -129,7 +155,11 @@ where
 
 /// Reads a body before anybody is known. One that comes with its head needs no place: slow ones cannot keep it out, and
 /// connections bound what arrives meanwhile.
-async fn read_unverified(doors: &Doors, source: &Source, request: Request<Body>) -> Result<bytes::Bytes, Refusal> {
+async fn read_unverified(
+    doors: &Doors,
+    source: &Source,
+    request: Request<Body>,
+) -> Result<bytes::Bytes, Refusal> {
     let is_json = is_json(request.headers());
     let bytes = doors.settings.max_body_bytes.min(UNVERIFIED_BYTES);
     let deadline = doors.settings.body_deadline.min(UNVERIFIED_DEADLINE);
@@ -141,7 +171,11 @@ async fn read_unverified(doors: &Doors, source: &Source, request: Request<Body>)
             reading.await?
         }
     };
-    if is_json { Ok(body) } else { Err(Refusal::NotJson) }
+    if is_json {
+        Ok(body)
+    } else {
+        Err(Refusal::NotJson)
+    }
 }
 
 /// With a caller who is known: what is asked for, and what becomes of it.
@@ -156,7 +190,10 @@ async fn go_on(
 ) -> Response {
     let asked = asked.with_id(body.id);
     match read_call(doors, path, body) {
-        Ok(call) => answer::relayed(&asked, &doors.gateway.relay(record, caller, source, call).await),
+        Ok(call) => answer::relayed(
+            &asked,
+            &doors.gateway.relay(record, caller, source, call).await,
+        ),
         Err(refusal) => end(&mut record, &asked, &refusal),
     }
 }

@@ -46,7 +46,11 @@ pub(super) enum Audience {
 impl Audience {
     /// Listed networks count wherever we listen; without any, `local` decides.
     pub(super) fn new(networks: &[IpNet], local: bool) -> Self {
-        if networks.is_empty() && local { Self::All } else { Self::Networks(networks.to_vec()) }
+        if networks.is_empty() && local {
+            Self::All
+        } else {
+            Self::Networks(networks.to_vec())
+        }
     }
 
     pub(super) fn has(&self, source: &Source) -> bool {
@@ -74,7 +78,12 @@ pub(super) async fn relay(doors: &Arc<Doors>, asked: Asked, request: Request<Bod
     }
 }
 
-async fn attempt(doors: &Doors, asked: &Asked, source: &Source, request: Request<Body>) -> Result<Response, Refusal> {
+async fn attempt(
+    doors: &Doors,
+    asked: &Asked,
+    source: &Source,
+    request: Request<Body>,
+) -> Result<Response, Refusal> {
     let door = &doors.exchange_v1;
     if !door.serves_public(source) {
         return Err(Refusal::PublicClosed);
@@ -82,16 +91,28 @@ async fn attempt(doors: &Doors, asked: &Asked, source: &Source, request: Request
     if !door.spend_public(source) {
         return Err(Refusal::PublicBudget);
     }
-    let info = asked.method().and_then(|method| method.info()).filter(|info| info.class == Class::Public);
+    let info = asked
+        .method()
+        .and_then(|method| method.info())
+        .filter(|info| info.class == Class::Public);
     let info = info.ok_or(Refusal::NoSuchMethod)?;
     check_verb(info, request.method())?;
     let query = request.uri().query().map(str::to_owned);
-    if query.as_deref().is_some_and(|query| query.len() > MAX_QUERY_BYTES || !query.bytes().all(may_stand_in_query)) {
+    if query.as_deref().is_some_and(|query| {
+        query.len() > MAX_QUERY_BYTES || !query.bytes().all(may_stand_in_query)
+    }) {
         return Err(Refusal::Query);
     }
-    let body =
-        if info.verb == Some(Verb::Post) { Some(read_posted(doors, source, info, request).await?) } else { None };
-    let call = PublicCall { method: info.name, query: query.as_deref(), body };
+    let body = if info.verb == Some(Verb::Post) {
+        Some(read_posted(doors, source, info, request).await?)
+    } else {
+        None
+    };
+    let call = PublicCall {
+        method: info.name,
+        query: query.as_deref(),
+        body,
+    };
     let result = doors.gateway.relay_public(call, door.deadline).await;
     door.served.count(source, result.is_err());
     Ok(answer::relayed_public(asked, &result))
@@ -121,7 +142,12 @@ async fn read_posted(
 ) -> Result<Bytes, Refusal> {
     let is_json = is_json(request.headers());
     let place = doors.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
-    let bytes = read_body(request, MAX_BODY_BYTES, doors.settings.body_deadline.min(UNVERIFIED_DEADLINE)).await?;
+    let bytes = read_body(
+        request,
+        MAX_BODY_BYTES,
+        doors.settings.body_deadline.min(UNVERIFIED_DEADLINE),
+    )
+    .await?;
     drop(place);
     if !is_json {
         return Err(Refusal::NotJson);
@@ -130,9 +156,18 @@ async fn read_posted(
     if body.method != info.name {
         return Err(Refusal::Disagree);
     }
-    let id = body.id.map(|id| format!("\"id\":{},", id.value())).unwrap_or_default();
-    let params = body.params.map(|params| format!(",\"params\":{}", params.get())).unwrap_or_default();
-    Ok(Bytes::from(format!("{{{id}\"method\":\"{}\"{params}}}", info.name)))
+    let id = body
+        .id
+        .map(|id| format!("\"id\":{},", id.value()))
+        .unwrap_or_default();
+    let params = body
+        .params
+        .map(|params| format!(",\"params\":{}", params.get()))
+        .unwrap_or_default();
+    Ok(Bytes::from(format!(
+        "{{{id}\"method\":\"{}\"{params}}}",
+        info.name
+    )))
 }
 
 #[cfg(test)]
@@ -141,14 +176,20 @@ mod tests {
 
     fn has(networks: &[&str], local: bool, source: &str) -> bool {
         let networks: Vec<IpNet> = networks.iter().map(|text| text.parse().unwrap()).collect();
-        let source = source.parse().map_or(Source::Unix { uid: None }, Source::Ip);
+        let source = source
+            .parse()
+            .map_or(Source::Unix { uid: None }, Source::Ip);
         Audience::new(&networks, local).has(&source)
     }
 
     #[test]
     fn on_this_machine_everybody_is_served_and_beyond_it_the_listed() {
         assert!(has(&[], true, "127.0.0.1") && has(&[], true, "unix"));
-        assert!(!has(&[], false, "127.0.0.1") && !has(&[], false, "192.0.2.1") && has(&[], false, "unix"));
+        assert!(
+            !has(&[], false, "127.0.0.1")
+                && !has(&[], false, "192.0.2.1")
+                && has(&[], false, "unix")
+        );
         let listed = ["192.0.2.0/24", "2001:db8::/32"];
         for (source, served) in [
             ("192.0.2.7", true),
@@ -157,7 +198,11 @@ mod tests {
             ("198.51.100.1", false),
             ("127.0.0.1", false),
         ] {
-            assert_eq!((has(&listed, false, source), has(&listed, true, source)), (served, served), "{source}");
+            assert_eq!(
+                (has(&listed, false, source), has(&listed, true, source)),
+                (served, served),
+                "{source}"
+            );
         }
     }
 
@@ -165,7 +210,9 @@ mod tests {
     fn a_query_holds_nothing_that_a_url_would_have_to_escape() {
         for byte in 0..=255_u8 {
             let mut url = url::Url::parse("https://exchange.example/x").unwrap();
-            let Ok(text) = std::str::from_utf8(std::slice::from_ref(&byte)) else { continue };
+            let Ok(text) = std::str::from_utf8(std::slice::from_ref(&byte)) else {
+                continue;
+            };
             if may_stand_in_query(byte) {
                 url.set_query(Some(text));
                 assert_eq!(url.as_str(), format!("https://exchange.example/x?{text}"));

@@ -19,7 +19,9 @@ pub(super) enum Refusal {
     #[error("this Host is not served; allowed_hosts names the ones that are")]
     Misdirected,
     /// No such path.
-    #[error("there is no such method here; paths are /exchange/v1/private/… and /exchange/v1/public/…")]
+    #[error(
+        "there is no such method here; paths are /exchange/v1/private/… and /exchange/v1/public/…"
+    )]
     NoSuchMethod,
     /// A wrong verb; the ones that are taken.
     #[error("Method Not Allowed: this path takes {0}")]
@@ -40,7 +42,9 @@ pub(super) enum Refusal {
     #[error("the body is too long (listener.max_body_bytes; without a token at most 32 KiB)")]
     TooLong,
     /// The body did not arrive in time.
-    #[error("the body did not arrive in time (listener.body_deadline_ms; without a token at most 2 s)")]
+    #[error(
+        "the body did not arrive in time (listener.body_deadline_ms; without a token at most 2 s)"
+    )]
     TooSlow,
     /// The body broke off.
     #[error("the body broke off")]
@@ -64,7 +68,9 @@ pub(super) enum Refusal {
     )]
     PublicClosed,
     /// The source has spent its budget of public calls.
-    #[error("more public calls than public.calls_per_s allows for one address; nothing was sent, try again shortly")]
+    #[error(
+        "more public calls than public.calls_per_s allows for one address; nothing was sent, try again shortly"
+    )]
     PublicBudget,
     /// The query is longer than anything documented, or holds what no query may hold.
     #[error("the query is too long, or not percent-encoded")]
@@ -134,8 +140,17 @@ impl Refusal {
             Self::Busy => Refused::Unverified,
             Self::PublicClosed => Refused::PublicClosed,
             Self::PublicBudget => Refused::PublicBudget,
-            Self::TooLong | Self::TooSlow | Self::Broken | Self::NotJson | Self::Body(_) | Self::Late => Refused::Body,
-            Self::NoSuchMethod | Self::Verb(_) | Self::Disagree | Self::Invalid(_) | Self::Query => Refused::Body,
+            Self::TooLong
+            | Self::TooSlow
+            | Self::Broken
+            | Self::NotJson
+            | Self::Body(_)
+            | Self::Late => Refused::Body,
+            Self::NoSuchMethod
+            | Self::Verb(_)
+            | Self::Disagree
+            | Self::Invalid(_)
+            | Self::Query => Refused::Body,
         }
     }
 }

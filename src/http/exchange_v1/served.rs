@@ -32,7 +32,9 @@ impl Served {
     pub(super) fn tell(&self) {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for (source, (all, failed)) in counts {
-            let from: &dyn fmt::Display = source.as_ref().map_or(&"many further sources", |source| source);
+            let from: &dyn fmt::Display = source
+                .as_ref()
+                .map_or(&"many further sources", |source| source);
             tracing::info!("event=public count={all} failed={failed} from={from}");
         }
     }

@@ -25,13 +25,24 @@ pub(super) fn parse(bytes: &[u8]) -> Result<PrivateRequest<'_>, Invalid> {
     if bytes.is_empty() {
         return Err(Invalid::body("missing", "Field required"));
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| Invalid::body("json_invalid", "the body is not UTF-8"))?;
-    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| not_an_object(text, &error))?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Invalid::body("json_invalid", "the body is not UTF-8"))?;
+    let fields: Fields<'_> =
+        serde_json::from_str(text).map_err(|error| not_an_object(text, &error))?;
     if let Some(field) = fields.repeated {
-        return Err(Invalid::field("duplicate_field", field, "stands twice in the body; send it once"));
+        return Err(Invalid::field(
+            "duplicate_field",
+            field,
+            "stands twice in the body; send it once",
+        ));
     }
-    let method = fields.method.ok_or_else(|| Invalid::field("missing", "method", "Field required"))?;
-    Ok(PrivateRequest { method: string(method)?, params: fields.params.map(object).transpose()? })
+    let method = fields
+        .method
+        .ok_or_else(|| Invalid::field("missing", "method", "Field required"))?;
+    Ok(PrivateRequest {
+        method: string(method)?,
+        params: fields.params.map(object).transpose()?,
+    })
 }
 
 fn not_an_object(text: &str, error: &serde_json::Error) -> Invalid {
@@ -39,12 +50,18 @@ fn not_an_object(text: &str, error: &serde_json::Error) -> Invalid {
         return Invalid::body("dict_type", "the body must be a JSON object");
     }
     let (line, column) = (error.line(), error.column());
-    Invalid::body("json_invalid", &format!("the body is not valid JSON (line {line}, column {column})"))
+    Invalid::body(
+        "json_invalid",
+        &format!("the body is not valid JSON (line {line}, column {column})"),
+    )
 }
 
 fn string(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
     let text = raw.get();
-    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+    match text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+    {
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
         _ => serde_json::from_str(text)
             .map(Cow::Owned)
@@ -56,7 +73,11 @@ fn object(raw: &RawValue) -> Result<&RawValue, Invalid> {
     if raw.get().starts_with('{') {
         return Ok(raw);
     }
-    Err(Invalid::field("dict_type", "params", "Input should be a JSON object; leave it out where a method takes none"))
+    Err(Invalid::field(
+        "dict_type",
+        "params",
+        "Input should be a JSON object; leave it out where a method takes none",
+    ))
 }
 
 #[derive(Default)]
@@ -111,9 +132,18 @@ mod tests {
 
     #[test]
     fn method_and_params_are_taken_and_other_fields_ignored() {
-        let request = parse(br#" {"x":[{}],"params":{ "a":1 },"method":"private\/x","id":7} "#).unwrap();
-        assert_eq!((&*request.method, request.params.map(RawValue::get)), ("private/x", Some(r#"{ "a":1 }"#)));
-        assert!(parse(br#"{"method":"private/x"}"#).unwrap().params.is_none());
+        let request =
+            parse(br#" {"x":[{}],"params":{ "a":1 },"method":"private\/x","id":7} "#).unwrap();
+        assert_eq!(
+            (&*request.method, request.params.map(RawValue::get)),
+            ("private/x", Some(r#"{ "a":1 }"#))
+        );
+        assert!(
+            parse(br#"{"method":"private/x"}"#)
+                .unwrap()
+                .params
+                .is_none()
+        );
     }
 
     #[test]
@@ -123,11 +153,23 @@ mod tests {
         assert_eq!(refused("[]"), ("dict_type", None));
         assert_eq!(refused("{}"), ("missing", Some("method")));
         assert_eq!(refused(r#"{"method":7}"#), ("string_type", Some("method")));
-        assert_eq!(refused(r#"{"method":"\ud800"}"#), ("string_type", Some("method")));
+        assert_eq!(
+            refused(r#"{"method":"\ud800"}"#),
+            ("string_type", Some("method"))
+        );
         for params in ["null", "[]", "7", "\"x\""] {
-            assert_eq!(refused(&format!(r#"{{"method":"m","params":{params}}}"#)), ("dict_type", Some("params")));
+            assert_eq!(
+                refused(&format!(r#"{{"method":"m","params":{params}}}"#)),
+                ("dict_type", Some("params"))
+            );
         }
-        assert_eq!(refused(r#"{"method":"a","method":"b"}"#), ("duplicate_field", Some("method")));
-        assert_eq!(refused(r#"{"method":"a","params":{},"par\u0061ms":{}}"#), ("duplicate_field", Some("params")));
+        assert_eq!(
+            refused(r#"{"method":"a","method":"b"}"#),
+            ("duplicate_field", Some("method"))
+        );
+        assert_eq!(
+            refused(r#"{"method":"a","params":{},"par\u0061ms":{}}"#),
+            ("duplicate_field", Some("params"))
+        );
     }
 }

@@ -15,7 +15,9 @@ const MAX_VALUE_BYTES: usize = 2 * MAX_TOKEN_BYTES;
 /// What stands behind the first colon.
 pub(super) fn password(headers: &HeaderMap) -> Option<Zeroizing<Vec<u8>>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
     let value = value.as_bytes();
     if value.len() > MAX_VALUE_BYTES {
         return None;
@@ -26,7 +28,8 @@ pub(super) fn password(headers: &HeaderMap) -> Option<Zeroizing<Vec<u8>>> {
     }
     let pair = Zeroizing::new(STANDARD.decode(encoded.trim_ascii()).ok()?);
     let colon = pair.iter().position(|byte| *byte == b':')?;
-    pair.get(colon + 1..).map(|password| Zeroizing::new(password.to_vec()))
+    pair.get(colon + 1..)
+        .map(|password| Zeroizing::new(password.to_vec()))
 }
 
 #[cfg(test)]
@@ -38,7 +41,10 @@ mod tests {
     fn of(values: &[&[u8]]) -> Option<Vec<u8>> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+            headers.append(
+                header::AUTHORIZATION,
+                HeaderValue::from_bytes(value).unwrap(),
+            );
         }
         password(&headers).map(|password| password.to_vec())
     }
@@ -56,7 +62,9 @@ mod tests {
         ] {
             assert_eq!(of(&[&basic(pair)]).as_deref(), Some(expected));
         }
-        let lower = String::from_utf8(basic(b"op:invented")).unwrap().replace("Basic", "bAsIc ");
+        let lower = String::from_utf8(basic(b"op:invented"))
+            .unwrap()
+            .replace("Basic", "bAsIc ");
         assert_eq!(of(&[lower.as_bytes()]).as_deref(), Some(&b"invented"[..]));
     }
 

@@ -37,8 +37,14 @@ impl Brake {
     /// Whether this source may try now; else how long it has to wait.
     pub(super) fn check(&self, source: &Source, now: Instant) -> Result<(), Duration> {
         let tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tries) = tries.get(&network(source)) else { return Ok(()) };
-        match tries.until.checked_duration_since(now).filter(|wait| !wait.is_zero()) {
+        let Some(tries) = tries.get(&network(source)) else {
+            return Ok(());
+        };
+        match tries
+            .until
+            .checked_duration_since(now)
+            .filter(|wait| !wait.is_zero())
+        {
             Some(wait) => Err(wait),
             None => Ok(()),
         }
@@ -50,12 +56,18 @@ impl Brake {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !tries.contains_key(&source) && tries.len() >= MAX_SOURCES {
             tries.retain(|_, tries| now < tries.until + FORGOTTEN);
-            let first = tries.iter().min_by_key(|(_, tries)| tries.until).map(|(source, _)| source.clone());
+            let first = tries
+                .iter()
+                .min_by_key(|(_, tries)| tries.until)
+                .map(|(source, _)| source.clone());
             if let Some(first) = first.filter(|_| tries.len() >= MAX_SOURCES) {
                 tries.remove(&first);
             }
         }
-        let entry = tries.entry(source).or_insert(Tries { wrong: 0, until: now });
+        let entry = tries.entry(source).or_insert(Tries {
+            wrong: 0,
+            until: now,
+        });
         if now >= entry.until + FORGOTTEN {
             entry.wrong = 0;
         }
@@ -65,7 +77,10 @@ impl Brake {
 
     /// The right token: what was wrong before is forgotten.
     pub(super) fn release(&self, source: &Source) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&network(source));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&network(source));
     }
 }
 
@@ -81,7 +96,9 @@ fn network(source: &Source) -> Source {
     match source {
         Source::Ip(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
             Some(address) => Source::Ip(IpAddr::V4(address)),
-            None => Source::Ip(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))),
+            None => Source::Ip(IpAddr::V6(Ipv6Addr::from_bits(
+                address.to_bits() >> 64 << 64,
+            ))),
         },
         Source::Ip(IpAddr::V4(_)) | Source::Unix { .. } => source.clone(),
     }
@@ -103,14 +120,20 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             brake.failed(&ip("203.0.113.7"), now);
-            let wait = brake.check(&ip("203.0.113.7"), now).err().unwrap_or_default();
+            let wait = brake
+                .check(&ip("203.0.113.7"), now)
+                .err()
+                .unwrap_or_default();
             waits.push(wait.as_secs());
             now += wait;
             assert_eq!(brake.check(&ip("203.0.113.7"), now), Ok(()));
         }
         assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30, 30]);
         brake.failed(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST);
-        assert_eq!(brake.check(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST), Ok(()));
+        assert_eq!(
+            brake.check(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST),
+            Ok(())
+        );
     }
 
     #[test]
@@ -120,7 +143,10 @@ mod tests {
         assert!(brake.check(&ip("203.0.113.7"), now).is_err());
         assert!(brake.check(&ip("::ffff:203.0.113.7"), now).is_err());
         assert_eq!(
-            (brake.check(&ip("203.0.113.8"), now), brake.check(&Source::Unix { uid: None }, now)),
+            (
+                brake.check(&ip("203.0.113.8"), now),
+                brake.check(&Source::Unix { uid: None }, now)
+            ),
             (Ok(()), Ok(()))
         );
         brake.release(&ip("203.0.113.7"));
@@ -140,6 +166,12 @@ mod tests {
         assert_eq!(brake.0.lock().unwrap().len(), MAX_SOURCES);
         assert_eq!(brake.check(&ip("203.0.113.9"), now), Ok(()));
         brake.failed(&ip("203.0.113.9"), now);
-        assert_eq!((brake.check(&ip("203.0.113.9"), now), brake.0.lock().unwrap().len()), (Ok(()), MAX_SOURCES));
+        assert_eq!(
+            (
+                brake.check(&ip("203.0.113.9"), now),
+                brake.0.lock().unwrap().len()
+            ),
+            (Ok(()), MAX_SOURCES)
+        );
     }
 }

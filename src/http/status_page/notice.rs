@@ -13,7 +13,8 @@ use super::html;
 use crate::diagnosis::page::{Piece, Style};
 
 /// Any user name, and bytes of UTF-8 where a browser has to choose.
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"crypto-proxy\", charset=\"UTF-8\"");
+const CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Basic realm=\"crypto-proxy\", charset=\"UTF-8\"");
 
 /// A small page.
 #[derive(Debug, Template)]
@@ -29,7 +30,13 @@ pub(super) struct Notice {
 impl Notice {
     fn new(status: StatusCode, title: &'static str, lines: &[&str]) -> Self {
         let lines = lines.iter().map(|line| Piece::all(line)).collect();
-        Self { status, prompts: false, wait: None, title, lines }
+        Self {
+            status,
+            prompts: false,
+            wait: None,
+            title,
+            lines,
+        }
     }
 
     pub(super) fn no_token_is_set() -> Self {
@@ -49,11 +56,17 @@ impl Notice {
             "A caller's token, `CRYPTO_PROXY_TOKEN`, does not open it. `sudo grep ^CRYPTO_PROXY_DIAG_TOKEN= \
              /etc/crypto.env` shows the right one on the host.",
         ];
-        Self { prompts: true, ..Self::new(StatusCode::UNAUTHORIZED, "Sign in", &lines) }
+        Self {
+            prompts: true,
+            ..Self::new(StatusCode::UNAUTHORIZED, "Sign in", &lines)
+        }
     }
 
     pub(super) fn wrong_token() -> Self {
-        Self { title: "That was not the token", ..Self::sign_in() }
+        Self {
+            title: "That was not the token",
+            ..Self::sign_in()
+        }
     }
 
     pub(super) fn wait(wait: Duration) -> Self {
@@ -61,7 +74,10 @@ impl Notice {
             "Too many wrong tokens came from your address. Wait a moment and load the page again; every API door goes on.",
             "On the host, `sudo crypto-proxy diagnose --alone` needs no token.",
         ];
-        Self { wait: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &lines) }
+        Self {
+            wait: Some(wait),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &lines)
+        }
     }
 
     pub(super) fn slow() -> Self {
@@ -69,8 +85,15 @@ impl Notice {
             "The page was not ready in time: the disk that holds the history does not answer.",
             "Calls do not depend on it. `sudo crypto-proxy diagnose --alone` on the host does not, either.",
         ];
-        let notice = Self::new(StatusCode::SERVICE_UNAVAILABLE, "The history does not answer", &lines);
-        Self { wait: Some(Duration::from_secs(10)), ..notice }
+        let notice = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The history does not answer",
+            &lines,
+        );
+        Self {
+            wait: Some(Duration::from_secs(10)),
+            ..notice
+        }
     }
 
     fn style(&self) -> &'static str {
@@ -86,7 +109,10 @@ impl IntoResponse for Notice {
             headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
         if let Some(wait) = self.wait {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000) as u64));
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(wait.as_millis().div_ceil(1000) as u64),
+            );
         }
         response
     }

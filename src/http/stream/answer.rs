@@ -38,7 +38,11 @@ const UNKNOWN: i64 = 40801;
 
 /// A login that is in order.
 pub(super) fn logged_in(echo: &Echo) -> Utf8Bytes {
-    format!(r#"{{"id":{},"method":"{}","code":0}}"#, echo.id, echo.method).into()
+    format!(
+        r#"{{"id":{},"method":"{}","code":0}}"#,
+        echo.id, echo.method
+    )
+    .into()
 }
 
 /// Something refused, with this code.
@@ -63,12 +67,20 @@ pub(super) fn invalid_params(echo: &Echo, text: &str) -> Utf8Bytes {
 
 /// Nothing that this stream offers.
 pub(super) fn not_offered(echo: &Echo) -> Utf8Bytes {
-    refused(echo, NOT_AVAILABLE, "Proxy refused: this stream does not offer the method")
+    refused(
+        echo,
+        NOT_AVAILABLE,
+        "Proxy refused: this stream does not offer the method",
+    )
 }
 
 /// A login that is not believed.
 pub(super) fn not_believed(echo: &Echo, refused: ClaimRefused) -> Utf8Bytes {
-    self::refused(echo, exchange_v1::of_claim(refused).code, &format!("Proxy refused: {refused}"))
+    self::refused(
+        echo,
+        exchange_v1::of_claim(refused).code,
+        &format!("Proxy refused: {refused}"),
+    )
 }
 
 /// The gateway said no.
@@ -87,17 +99,37 @@ pub(super) fn unopened(echo: &Echo, unopened: &Unopened) -> Utf8Bytes {
         Unopened::LoginRefused(Some(code)) if *code != 0 => *code,
         Unopened::LoginRefused(_) | Unopened::Refused(_) | Unopened::Failed(_) => NOT_NOW,
     };
-    frame(echo, code, &format!("Crypto.com API error: {unopened}"), Outcome::NotSent, None, None)
+    frame(
+        echo,
+        code,
+        &format!("Crypto.com API error: {unopened}"),
+        Outcome::NotSent,
+        None,
+        None,
+    )
 }
 
 /// A command that ended without an answer.
 pub(super) fn doubt(doubt: &Doubt) -> Utf8Bytes {
-    let code = if doubt.may_have_been_executed() { UNKNOWN } else { NOT_NOW };
+    let code = if doubt.may_have_been_executed() {
+        UNKNOWN
+    } else {
+        NOT_NOW
+    };
     let message = match doubt.why {
         Why::Deadline(time) => format!("Crypto.com API timeout: no answer within {time:?}"),
-        Why::SocketEnded => "Crypto.com API error: the connection ended before an answer".to_owned(),
+        Why::SocketEnded => {
+            "Crypto.com API error: the connection ended before an answer".to_owned()
+        }
     };
-    frame(&doubt.echo, code, &message, doubt.outcome, doubt.client_oid.as_deref(), doubt.find_out)
+    frame(
+        &doubt.echo,
+        code,
+        &message,
+        doubt.outcome,
+        doubt.client_oid.as_deref(),
+        doubt.find_out,
+    )
 }
 
 fn frame(
@@ -108,7 +140,10 @@ fn frame(
     client_oid: Option<&str>,
     find_out: Option<&str>,
 ) -> Utf8Bytes {
-    let mut text = format!(r#"{{"id":{},"method":"{}","code":{code}"#, echo.id, echo.method);
+    let mut text = format!(
+        r#"{{"id":{},"method":"{}","code":{code}"#,
+        echo.id, echo.method
+    );
     let members = [
         ("message", Some(message)),
         ("outcome", Some(outcome.word())),
@@ -121,6 +156,10 @@ fn frame(
         }
     }
     text.push('}');
-    debug_assert!(serde_json::from_str::<Value>(&text).is_ok(), "{}", json!(text));
+    debug_assert!(
+        serde_json::from_str::<Value>(&text).is_ok(),
+        "{}",
+        json!(text)
+    );
     text.into()
 }

@@ -22,7 +22,11 @@ pub(super) struct End {
 
 impl End {
     pub(super) const fn new(code: u16, reason: &'static str) -> Self {
-        Self { code: Some(code), by: "proxy", reason: Cow::Borrowed(reason) }
+        Self {
+            code: Some(code),
+            by: "proxy",
+            reason: Cow::Borrowed(reason),
+        }
     }
 
     pub(super) const fn draining() -> Self {
@@ -36,28 +40,50 @@ impl End {
     /// What ends it when this comes from the client.
     pub(super) fn of_client(incoming: Incoming) -> Self {
         match incoming {
-            Incoming::Closed(closed) => Self { by: "client", ..Self::passed_on(closed) },
-            Incoming::Lost => Self { by: "client", ..Self::new(1001, "the client's connection was lost") },
+            Incoming::Closed(closed) => Self {
+                by: "client",
+                ..Self::passed_on(closed)
+            },
+            Incoming::Lost => Self {
+                by: "client",
+                ..Self::new(1001, "the client's connection was lost")
+            },
             Incoming::Stalled => Self::new(1008, "the client takes nothing"),
             Incoming::Binary => Self::new(1003, "text frames only"),
-            Incoming::Broken(1009) => Self::new(1009, "the frame is too long (streams.max_frame_bytes)"),
-            Incoming::Broken(code) => Self { code: Some(code), ..Self::new(code, "the WebSocket protocol was broken") },
+            Incoming::Broken(1009) => {
+                Self::new(1009, "the frame is too long (streams.max_frame_bytes)")
+            }
+            Incoming::Broken(code) => Self {
+                code: Some(code),
+                ..Self::new(code, "the WebSocket protocol was broken")
+            },
             Incoming::Text(_) => Self::new(1011, "internal error"),
         }
     }
 
     pub(super) fn of_exchange(closed: Option<(u16, String)>) -> Self {
-        Self { by: "exchange", ..Self::passed_on(closed) }
+        Self {
+            by: "exchange",
+            ..Self::passed_on(closed)
+        }
     }
 
     /// A code that may not be sent becomes 1011.
     fn passed_on(closed: Option<(u16, String)>) -> Self {
         let Some((code, mut reason)) = closed else {
-            return Self { code: None, by: "", reason: Cow::Borrowed("") };
+            return Self {
+                code: None,
+                by: "",
+                reason: Cow::Borrowed(""),
+            };
         };
         while reason.len() > MAX_REASON {
             reason.pop();
         }
-        Self { code: Some(if may_be_sent(code) { code } else { 1011 }), by: "", reason: Cow::Owned(reason) }
+        Self {
+            code: Some(if may_be_sent(code) { code } else { 1011 }),
+            by: "",
+            reason: Cow::Owned(reason),
+        }
     }
 }

@@ -62,7 +62,15 @@ impl<'s> Pump<'s> {
         session: Session,
         early: Option<Incoming>,
     ) -> Self {
-        Self { socket, caller, client, session, early, counts: Counts::default(), exchange_first: false }
+        Self {
+            socket,
+            caller,
+            client,
+            session,
+            early,
+            counts: Counts::default(),
+            exchange_first: false,
+        }
     }
 
     pub(super) async fn run(mut self, opened: Instant) {
@@ -109,7 +117,12 @@ impl<'s> Pump<'s> {
 
     async fn next(&mut self) -> Next {
         self.exchange_first = !self.exchange_first;
-        let Self { client, session, exchange_first, .. } = self;
+        let Self {
+            client,
+            session,
+            exchange_first,
+            ..
+        } = self;
         poll_fn(|cx| {
             if *exchange_first && let Poll::Ready(event) = session.poll_event(cx) {
                 return Poll::Ready(Next::Exchange(event));
@@ -117,7 +130,11 @@ impl<'s> Pump<'s> {
             if let Poll::Ready(incoming) = client.poll(cx, session.has_room()) {
                 return Poll::Ready(Next::Client(incoming));
             }
-            if *exchange_first { Poll::Pending } else { session.poll_event(cx).map(Next::Exchange) }
+            if *exchange_first {
+                Poll::Pending
+            } else {
+                session.poll_event(cx).map(Next::Exchange)
+            }
         })
         .await
     }
@@ -131,7 +148,10 @@ impl<'s> Pump<'s> {
             return self.on_event(Event::Lost("silent"));
         }
         // Its frames are refused from then on; what the exchange sends by itself ends here.
-        let outside = self.caller.as_ref().is_some_and(|caller| self.socket.is_within_limits(caller).is_err());
+        let outside = self
+            .caller
+            .as_ref()
+            .is_some_and(|caller| self.socket.is_within_limits(caller).is_err());
         if outside && self.session.in_flight() == 0 {
             return Err(End::outside());
         }
@@ -164,7 +184,11 @@ impl<'s> Pump<'s> {
             Event::Overdue(doubt) => {
                 self.push_last(answer::doubt(&doubt))?;
                 let lost = "too many commands were never answered (streams.max_commands)";
-                if self.session.has_lost_count() { Err(End::new(1011, lost)) } else { Ok(()) }
+                if self.session.has_lost_count() {
+                    Err(End::new(1011, lost))
+                } else {
+                    Ok(())
+                }
             }
             Event::Closed(closed) => {
                 self.give_up(502, "closed");
@@ -173,7 +197,11 @@ impl<'s> Pump<'s> {
             Event::Lost(why) => {
                 self.give_up(502, why);
                 let reason = Cow::Owned(format!("the connection to the exchange is lost ({why})"));
-                Err(End { code: Some(1011), by: "exchange", reason })
+                Err(End {
+                    code: Some(1011),
+                    by: "exchange",
+                    reason,
+                })
             }
         }
     }
@@ -188,9 +216,17 @@ impl<'s> Pump<'s> {
     }
 
     fn tell(&self, end: &End, opened: Instant) {
-        let Counts { from_client, commands, refused, from_exchange, unanswered } = self.counts;
+        let Counts {
+            from_client,
+            commands,
+            refused,
+            from_exchange,
+            unanswered,
+        } = self.counts;
         let name: &str = self.caller.as_ref().map_or("none", |caller| &caller.name);
-        let code = end.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        let code = end
+            .code
+            .map_or_else(|| "none".to_owned(), |code| code.to_string());
         tracing::info!(
             "event=stream what=closed side={} stream={} caller={name} by={} close_code={code} from_client={from_client} \
              commands={commands} refused={refused} from_exchange={from_exchange} unanswered={} open_s={} why={:?}",
@@ -206,10 +242,17 @@ impl<'s> Pump<'s> {
     /// Closes both; the exchange at once, because orders may depend on the end of its connection.
     async fn finish(self, end: End) {
         let (upstream, reason, why) = match end.by {
-            "client" => (end.code.unwrap_or(1000), "the client is gone", "caller_gone"),
+            "client" => (
+                end.code.unwrap_or(1000),
+                "the client is gone",
+                "caller_gone",
+            ),
             _ => (1001, "the proxy ends this", "closed"),
         };
         let told = end.code.map(|code| (code, end.reason.into_owned()));
-        tokio::join!(self.session.close(upstream, reason, why), self.client.close(told, CLOSE_PATIENCE));
+        tokio::join!(
+            self.session.close(upstream, reason, why),
+            self.client.close(told, CLOSE_PATIENCE)
+        );
     }
 }

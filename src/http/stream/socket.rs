@@ -28,7 +28,9 @@ use crate::{
         failure::Refusal,
         policy,
         record::CallRecord,
-        session::{self, CallersPlace, Incoming, Pipe, Place, Session, Side, StrangersPlace, Unopened},
+        session::{
+            self, CallersPlace, Incoming, Pipe, Place, Session, Side, StrangersPlace, Unopened,
+        },
         whence::Source,
     },
 };
@@ -69,18 +71,33 @@ impl Socket {
         caller: Option<Arc<Caller>>,
         (place, stranger): (Place, Option<StrangersPlace>),
     ) -> Self {
-        Self { doors, side, rid, source, caller, _place: place, stranger }
+        Self {
+            doors,
+            side,
+            rid,
+            source,
+            caller,
+            _place: place,
+            stranger,
+        }
     }
 
     /// Serves it to its end.
     pub(super) async fn run(mut self, upgrade: OnUpgrade) {
         let settings = self.doors.gateway.streams().clone();
-        let Ok(Ok(upgraded)) = timeout(settings.login_deadline, upgrade).await else { return };
+        let Ok(Ok(upgraded)) = timeout(settings.login_deadline, upgrade).await else {
+            return;
+        };
         let config = session::config(settings.max_frame_bytes, settings.max_upstream_bytes);
-        let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let stream =
+            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
+                .await;
         let mut client = Pipe::new(stream, settings.max_waiting);
         let opened = Instant::now();
-        let known = match self.who(&mut client, opened + settings.login_deadline).await {
+        let known = match self
+            .who(&mut client, opened + settings.login_deadline)
+            .await
+        {
             Ok(known) => known,
             Err(end) => return self.leave(client, end).await,
         };
@@ -98,7 +115,9 @@ impl Socket {
                     // The queue is empty but for what was refused before.
                     let _ = client.push(answer::logged_in(echo));
                 }
-                Pump::new(&self, known.caller.clone(), client, session, early).run(opened).await;
+                Pump::new(&self, known.caller.clone(), client, session, early)
+                    .run(opened)
+                    .await;
             }
             Err(end) => {
                 tracing::warn!(
@@ -113,7 +132,12 @@ impl Socket {
     }
 
     async fn leave(&self, client: Client, end: End) {
-        client.close(end.code.map(|code| (code, end.reason.to_string())), super::pump::CLOSE_PATIENCE).await;
+        client
+            .close(
+                end.code.map(|code| (code, end.reason.to_string())),
+                super::pump::CLOSE_PATIENCE,
+            )
+            .await;
     }
 
     /// Whose socket it is.
@@ -123,7 +147,11 @@ impl Socket {
             return self.with_place(Arc::clone(caller), None);
         }
         if self.side == Side::Market {
-            return Ok(Known { caller: None, login: None, _place: None });
+            return Ok(Known {
+                caller: None,
+                login: None,
+                _place: None,
+            });
         }
         let (caller, echo) = self.log_in(client, until).await?;
         let refused = echo.clone();
@@ -147,31 +175,47 @@ impl Socket {
 
     /// Whether the caller may call from here and now.
     pub(super) fn is_within_limits(&self, caller: &Caller) -> Result<(), Refusal> {
-        policy::admit_stream(caller, self.doors.gateway.now_at(&self.source)).map_err(Refusal::Denied)
+        policy::admit_stream(caller, self.doors.gateway.now_at(&self.source))
+            .map_err(Refusal::Denied)
     }
 
     fn with_place(&self, caller: Arc<Caller>, login: Option<Echo>) -> Result<Known, End> {
         match self.doors.gateway.places().take_of(&caller.name) {
-            Some(place) => Ok(Known { caller: Some(caller), login, _place: Some(place) }),
-            None => Err(End::new(1008, "too many streams of this caller (streams.max_per_caller)")),
+            Some(place) => Ok(Known {
+                caller: Some(caller),
+                login,
+                _place: Some(place),
+            }),
+            None => Err(End::new(
+                1008,
+                "too many streams of this caller (streams.max_per_caller)",
+            )),
         }
     }
 
     /// Waits for a login that is in order.
-    async fn log_in(&self, client: &mut Client, until: Instant) -> Result<(Arc<Caller>, Echo), End> {
+    async fn log_in(
+        &self,
+        client: &mut Client,
+        until: Instant,
+    ) -> Result<(Arc<Caller>, Echo), End> {
         for _ in 0..MAX_FRAMES_BEFORE_LOGIN {
             let incoming = tokio::select! {
                 incoming = poll_fn(|cx| client.poll(cx, true)) => incoming,
                 () = sleep_until(until) => return Err(End::new(1008, "no login in time (streams.login_deadline_ms)")),
                 () = self.doors.gateway.draining() => return Err(End::draining()),
             };
-            let Incoming::Text(text) = incoming else { return Err(End::of_client(incoming)) };
+            let Incoming::Text(text) = incoming else {
+                return Err(End::of_client(incoming));
+            };
             let (echo, frame) = Frame::parse(&text);
             let told = match frame {
-                Ok(frame) if frame.request == Request::LogIn => match self.verify(&frame, &echo).await {
-                    Ok(caller) => return Ok((caller, echo)),
-                    Err(told) => told,
-                },
+                Ok(frame) if frame.request == Request::LogIn => {
+                    match self.verify(&frame, &echo).await {
+                        Ok(caller) => return Ok((caller, echo)),
+                        Err(told) => told,
+                    }
+                }
                 Ok(_) => answer::refused(&echo, answer::UNAUTHORIZED, "Authentication failure"),
                 Err(invalid) => answer::invalid(&echo, invalid),
             };
@@ -181,19 +225,30 @@ impl Socket {
     }
 
     /// Verifies a login; the answer where it is not in order.
-    pub(super) async fn verify(&self, frame: &Frame<'_>, echo: &Echo) -> Result<Arc<Caller>, Utf8Bytes> {
+    pub(super) async fn verify(
+        &self,
+        frame: &Frame<'_>,
+        echo: &Echo,
+    ) -> Result<Arc<Caller>, Utf8Bytes> {
         let verified = match frame.claim() {
             Ok(claim) => self.doors.gateway.verify(&claim).await,
             Err(unclaimed) => Err(unclaimed.into()),
         };
         verified.map_err(|refused| {
-            self.doors.tally.count(&self.source, Refused::Claim(refused));
+            self.doors
+                .tally
+                .count(&self.source, Refused::Claim(refused));
             answer::not_believed(echo, refused)
         })
     }
 
     /// The caller is settled: a token decides for itself, a second login must be the same caller's.
-    pub(super) async fn log_in_again(&self, frame: &Frame<'_>, echo: &Echo, caller: &Caller) -> Utf8Bytes {
+    pub(super) async fn log_in_again(
+        &self,
+        frame: &Frame<'_>,
+        echo: &Echo,
+        caller: &Caller,
+    ) -> Utf8Bytes {
         if self.caller.is_some() {
             return answer::logged_in(echo);
         }
@@ -205,11 +260,17 @@ impl Socket {
     }
 
     /// Opens the upstream socket while the client is watched; also what the client said meanwhile.
-    async fn open_upstream(&self, client: &mut Client, known: &Known) -> Result<(Session, Option<Incoming>), End> {
+    async fn open_upstream(
+        &self,
+        client: &mut Client,
+        known: &Known,
+    ) -> Result<(Session, Option<Incoming>), End> {
         let gateway = &self.doors.gateway;
         let opening = async {
             match &known.caller {
-                Some(caller) if self.side == Side::User => Session::open_user(gateway, self.record(&caller.name)).await,
+                Some(caller) if self.side == Side::User => {
+                    Session::open_user(gateway, self.record(&caller.name)).await
+                }
                 _ => Session::open_market(gateway).await.map_err(Unopened::from),
             }
         };
@@ -231,15 +292,27 @@ impl Socket {
             if let Some(echo) = &known.login {
                 let _ = client.push(answer::unopened(echo, &unopened));
             }
-            let code = if matches!(unopened, Unopened::LoginRefused(_)) { 1011 } else { 1013 };
-            End { code: Some(code), by: "proxy", reason: unopened.to_string().into() }
+            let code = if matches!(unopened, Unopened::LoginRefused(_)) {
+                1011
+            } else {
+                1013
+            };
+            End {
+                code: Some(code),
+                by: "proxy",
+                reason: unopened.to_string().into(),
+            }
         })
     }
 
     /// The record of something that this socket asks for.
     pub(super) fn record(&self, caller: &Arc<str>) -> CallRecord {
         let rid = self.doors.request_ids.next().simple().to_string();
-        let mut record = self.doors.gateway.recorder().open(rid.into(), Arc::clone(caller));
+        let mut record = self
+            .doors
+            .gateway
+            .recorder()
+            .open(rid.into(), Arc::clone(caller));
         record.report.stream = Some(Arc::clone(&self.rid));
         record
     }

@@ -12,11 +12,20 @@ use super::{
 };
 
 impl Account {
-    pub(super) fn amend(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+    pub(super) fn amend(
+        &mut self,
+        params: &Json,
+        family: Family,
+        now_ms: i64,
+    ) -> Result<Value, Refusal> {
         let id = self.named_by(params, family)?.ok_or(Refusal::code(212))?;
         let price = Amount::positive(required(params, "new_price")?).ok_or(Refusal::code(308))?;
-        let quantity = Amount::positive(required(params, "new_quantity")?).ok_or(Refusal::code(213))?;
-        let order = self.orders.get_mut(&id).filter(|order| order.status == Status::Active);
+        let quantity =
+            Amount::positive(required(params, "new_quantity")?).ok_or(Refusal::code(213))?;
+        let order = self
+            .orders
+            .get_mut(&id)
+            .filter(|order| order.status == Status::Active);
         let order = order.ok_or(Refusal::code(316))?;
         (order.price, order.quantity, order.updated_ms) = (price, quantity, now_ms);
         self.changes.push(Change::changed(order));

@@ -14,7 +14,12 @@ use super::{
 #[derive(Clone, Debug)]
 pub(in crate::sandbox) enum Change {
     /// An order, as the queries show it, and whether it is new.
-    Order { id: u64, is_new: bool, family: Family, shown: Value },
+    Order {
+        id: u64,
+        is_new: bool,
+        family: Family,
+        shown: Value,
+    },
     /// A trade, as the queries show it.
     Trade(Value),
     /// Money moved without a trade.
@@ -31,13 +36,20 @@ impl Change {
     }
 
     fn order(order: &Order, is_new: bool) -> Self {
-        Self::Order { id: order.id, is_new, family: order.family, shown: order.describe(ACCOUNT_ID) }
+        Self::Order {
+            id: order.id,
+            is_new,
+            family: order.family,
+            shown: order.describe(ACCOUNT_ID),
+        }
     }
 
     /// The order that is new by it.
     pub(in crate::sandbox) fn placed_id(&self) -> Option<u64> {
         match self {
-            Self::Order { id, is_new: true, .. } => Some(*id),
+            Self::Order {
+                id, is_new: true, ..
+            } => Some(*id),
             Self::Order { .. } | Self::Trade(_) | Self::Balance => None,
         }
     }
@@ -57,7 +69,11 @@ impl Account {
     /// Cancels these orders as far as they are open: a connection that asked for it was lost.
     pub(in crate::sandbox) fn cancel_these(&mut self, ids: &[u64], now_ms: i64) {
         for id in ids {
-            if let Some(order) = self.orders.get_mut(id).filter(|order| order.status == Status::Active) {
+            if let Some(order) = self
+                .orders
+                .get_mut(id)
+                .filter(|order| order.status == Status::Active)
+            {
                 (order.status, order.updated_ms) = (Status::Canceled, now_ms);
                 self.changes.push(Change::changed(order));
             }
@@ -71,16 +87,26 @@ impl Account {
                 && order.status == Status::Active
                 && instrument.is_none_or(|name| order.instrument.name == name)
         };
-        self.orders.values().filter(is_meant).map(|order| order.describe(ACCOUNT_ID)).collect()
+        self.orders
+            .values()
+            .filter(is_meant)
+            .map(|order| order.describe(ACCOUNT_ID))
+            .collect()
     }
 
     /// The `data` of the balance query.
     pub(in crate::sandbox) fn balance_now(&self) -> Value {
-        self.user_balance().get_mut("data").map(Value::take).unwrap_or_default()
+        self.user_balance()
+            .get_mut("data")
+            .map(Value::take)
+            .unwrap_or_default()
     }
 
     /// The `data` of the position query.
     pub(in crate::sandbox) fn positions_now(&self, now_ms: i64) -> Value {
-        self.position_list(now_ms).get_mut("data").map(Value::take).unwrap_or_default()
+        self.position_list(now_ms)
+            .get_mut("data")
+            .map(Value::take)
+            .unwrap_or_default()
     }
 }

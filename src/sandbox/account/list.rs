@@ -20,14 +20,22 @@ const MAX_LIST: usize = 10;
 impl Account {
     pub(super) fn create_list(&mut self, asked: &Asked, now_ms: i64) -> Result<Value, Refusal> {
         let legs = read_legs(asked, now_ms)?;
-        let results = legs.into_iter().enumerate().map(|(index, leg)| self.list_entry(index, leg));
+        let results = legs
+            .into_iter()
+            .enumerate()
+            .map(|(index, leg)| self.list_entry(index, leg));
         Ok(results.collect())
     }
 
     fn list_entry(&mut self, index: usize, leg: Result<Order, Refusal>) -> Value {
-        let client_oid = leg.as_ref().map(|order| order.client_oid.clone()).unwrap_or_default();
+        let client_oid = leg
+            .as_ref()
+            .map(|order| order.client_oid.clone())
+            .unwrap_or_default();
         match leg.and_then(|order| self.place(order)) {
-            Ok(id) => json!({ "code": 0, "index": index, "client_oid": client_oid, "order_id": id.to_string() }),
+            Ok(id) => {
+                json!({ "code": 0, "index": index, "client_oid": client_oid, "order_id": id.to_string() })
+            }
             Err(Refusal { code, .. }) => {
                 json!({ "code": code, "index": index, "client_oid": client_oid, "message": reply::message(code) })
             }
@@ -39,11 +47,16 @@ impl Account {
         let cancel = |(index, params): (usize, &Json)| match self.cancel(params, family, now_ms) {
             Ok(mut done) => {
                 if let Some(members) = done.as_object_mut() {
-                    members.extend([("code".to_owned(), json!(0)), ("index".to_owned(), json!(index))]);
+                    members.extend([
+                        ("code".to_owned(), json!(0)),
+                        ("index".to_owned(), json!(index)),
+                    ]);
                 }
                 done
             }
-            Err(Refusal { code, .. }) => json!({ "code": code, "index": index, "message": reply::message(code) }),
+            Err(Refusal { code, .. }) => {
+                json!({ "code": code, "index": index, "message": reply::message(code) })
+            }
         };
         named.iter().enumerate().map(cancel).collect()
     }
@@ -56,12 +69,23 @@ impl Account {
         }
         let cancelled = self.cancel_list(cancels, Family::Plain, now_ms);
         let legs = read_each(creates, Family::Plain, asked, now_ms);
-        let created: Value = legs.into_iter().enumerate().map(|(index, leg)| self.list_entry(index, leg)).collect();
+        let created: Value = legs
+            .into_iter()
+            .enumerate()
+            .map(|(index, leg)| self.list_entry(index, leg))
+            .collect();
         Ok(json!({ "cancels": cancelled, "creates": created }))
     }
 
-    pub(super) fn create_group(&mut self, asked: &Asked, size: usize, now_ms: i64) -> Result<Value, Refusal> {
-        let legs: Vec<_> = read_legs(asked, now_ms)?.into_iter().collect::<Result<_, _>>()?;
+    pub(super) fn create_group(
+        &mut self,
+        asked: &Asked,
+        size: usize,
+        now_ms: i64,
+    ) -> Result<Value, Refusal> {
+        let legs: Vec<_> = read_legs(asked, now_ms)?
+            .into_iter()
+            .collect::<Result<_, _>>()?;
         let names: BTreeSet<_> = legs.iter().map(|leg| leg.client_oid.as_str()).collect();
         if legs.len() != size {
             return Err(Refusal::code(40004));
@@ -84,7 +108,12 @@ fn read_legs(asked: &Asked, now_ms: i64) -> Result<Vec<Result<Order, Refusal>>, 
     Ok(read_each(legs, Family::of(&asked.method), asked, now_ms))
 }
 
-fn read_each(legs: &[Json], family: Family, asked: &Asked, now_ms: i64) -> Vec<Result<Order, Refusal>> {
+fn read_each(
+    legs: &[Json],
+    family: Family,
+    asked: &Asked,
+    now_ms: i64,
+) -> Vec<Result<Order, Refusal>> {
     let read = |(index, leg)| Order::read(leg, family, format!("{}_{index}", asked.nonce), now_ms);
     legs.iter().enumerate().map(read).collect()
 }

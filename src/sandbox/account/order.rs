@@ -27,7 +27,11 @@ pub(in crate::sandbox) enum Family {
 
 impl Family {
     pub(super) fn of(method: &str) -> Self {
-        if method.starts_with("private/advanced/") { Self::Advanced } else { Self::Plain }
+        if method.starts_with("private/advanced/") {
+            Self::Advanced
+        } else {
+            Self::Plain
+        }
     }
 }
 
@@ -68,8 +72,14 @@ pub(super) struct Order {
 
 impl Order {
     /// Reads the params of a new order; `default_oid` names it where the caller does not.
-    pub(super) fn read(params: &Json, family: Family, default_oid: String, now_ms: i64) -> Result<Self, Refusal> {
-        let instrument = market::find(required(params, "instrument_name")?).ok_or(Refusal::code(209))?;
+    pub(super) fn read(
+        params: &Json,
+        family: Family,
+        default_oid: String,
+        now_ms: i64,
+    ) -> Result<Self, Refusal> {
+        let instrument =
+            market::find(required(params, "instrument_name")?).ok_or(Refusal::code(209))?;
         let side = match required(params, "side")? {
             "BUY" => Side::Buy,
             "SELL" => Side::Sell,
@@ -118,7 +128,13 @@ impl Order {
     /// As the order queries show it.
     pub(super) fn describe(&self, account_id: &str) -> Value {
         let is_filled = self.status == Status::Filled;
-        let filled = |amount: Amount| if is_filled { amount.to_string() } else { "0".to_owned() };
+        let filled = |amount: Amount| {
+            if is_filled {
+                amount.to_string()
+            } else {
+                "0".to_owned()
+            }
+        };
         let value = self.value().unwrap_or_default();
         let mut order = json!({
             "account_id": account_id,
@@ -147,8 +163,14 @@ impl Order {
             "update_time": self.updated_ms,
         });
         if let Some(members) = order.as_object_mut() {
-            members.extend(self.ref_price.map(|price| ("ref_price".to_owned(), price.to_string().into())));
-            members.extend(self.list_id.map(|list| ("list_id".to_owned(), list.to_string().into())));
+            members.extend(
+                self.ref_price
+                    .map(|price| ("ref_price".to_owned(), price.to_string().into())),
+            );
+            members.extend(
+                self.list_id
+                    .map(|list| ("list_id".to_owned(), list.to_string().into())),
+            );
         }
         order
     }
@@ -178,7 +200,9 @@ fn kind(params: &Json, family: Family) -> Result<&str, Refusal> {
     let kind = required(params, "type")?;
     match (kind, family) {
         ("LIMIT" | "MARKET", _) => Ok(kind),
-        ("STOP_LOSS" | "STOP_LIMIT" | "TAKE_PROFIT" | "TAKE_PROFIT_LIMIT", Family::Advanced) => Ok(kind),
+        ("STOP_LOSS" | "STOP_LIMIT" | "TAKE_PROFIT" | "TAKE_PROFIT_LIMIT", Family::Advanced) => {
+            Ok(kind)
+        }
         ("STOP_LOSS" | "STOP_LIMIT" | "TAKE_PROFIT" | "TAKE_PROFIT_LIMIT", Family::Plain) => {
             Err(Refusal::code(140_001))
         }
@@ -190,15 +214,17 @@ fn price(params: &Json, kind: &str) -> Result<Option<Amount>, Refusal> {
     if !kind.contains("LIMIT") {
         return Ok(None);
     }
-    Amount::positive(required(params, "price")?).map(Some).ok_or(Refusal::code(308))
+    Amount::positive(required(params, "price")?)
+        .map(Some)
+        .ok_or(Refusal::code(308))
 }
 
 fn quantity(params: &Json, kind: &str, side: Side, price: Amount) -> Result<Amount, Refusal> {
     let invalid = Refusal::code(213);
     match params.text("notional") {
-        Some(notional) if kind == "MARKET" && side == Side::Buy => {
-            Amount::positive(notional).and_then(|notional| notional.over(price)).ok_or(invalid)
-        }
+        Some(notional) if kind == "MARKET" && side == Side::Buy => Amount::positive(notional)
+            .and_then(|notional| notional.over(price))
+            .ok_or(invalid),
         _ => Amount::positive(required(params, "quantity")?).ok_or(invalid),
     }
 }
@@ -207,20 +233,26 @@ fn ref_price(params: &Json, kind: &str) -> Result<Option<Amount>, Refusal> {
     if matches!(kind, "LIMIT" | "MARKET") {
         return Ok(None);
     }
-    Amount::positive(required(params, "ref_price")?).map(Some).ok_or(Refusal::code(229))
+    Amount::positive(required(params, "ref_price")?)
+        .map(Some)
+        .ok_or(Refusal::code(229))
 }
 
 fn client_oid(params: &Json, default: String) -> Result<String, Refusal> {
     match params.member("client_oid") {
         None | Some(Json::Null) => Ok(default),
-        Some(Json::Text(text)) if !text.is_empty() && text.len() <= MAX_CLIENT_OID => Ok(text.clone()),
+        Some(Json::Text(text)) if !text.is_empty() && text.len() <= MAX_CLIENT_OID => {
+            Ok(text.clone())
+        }
         Some(_) => Err(Refusal::code(40004)),
     }
 }
 
 fn time_in_force(params: &Json) -> Result<String, Refusal> {
     match params.text("time_in_force").unwrap_or("GOOD_TILL_CANCEL") {
-        known @ ("GOOD_TILL_CANCEL" | "IMMEDIATE_OR_CANCEL" | "FILL_OR_KILL") => Ok(known.to_owned()),
+        known @ ("GOOD_TILL_CANCEL" | "IMMEDIATE_OR_CANCEL" | "FILL_OR_KILL") => {
+            Ok(known.to_owned())
+        }
         _ => Err(Refusal::code(221)),
     }
 }

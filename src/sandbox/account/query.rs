@@ -17,16 +17,31 @@ use super::{
 const DEFAULT_LIMIT: usize = 100;
 
 impl Account {
-    pub(super) fn query(&self, asked: &Asked, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+    pub(super) fn query(
+        &self,
+        asked: &Asked,
+        family: Family,
+        now_ms: i64,
+    ) -> Result<Value, Refusal> {
         let params = &asked.params;
         Ok(match asked.method.as_str() {
-            "private/get-open-orders" | "private/advanced/get-open-orders" => self.open_orders(params, family),
-            "private/get-trigger-orders" => self.trigger_orders(params),
-            "private/get-order-history" | "private/advanced/get-order-history" => self.history(params, family),
-            "private/get-order-detail" | "private/advanced/get-order-detail" => self.detail(params, family)?,
-            "private/get-trades" => {
-                data(self.trades.iter().filter(|trade| of_instrument(trade, params)).cloned(), params)
+            "private/get-open-orders" | "private/advanced/get-open-orders" => {
+                self.open_orders(params, family)
             }
+            "private/get-trigger-orders" => self.trigger_orders(params),
+            "private/get-order-history" | "private/advanced/get-order-history" => {
+                self.history(params, family)
+            }
+            "private/get-order-detail" | "private/advanced/get-order-detail" => {
+                self.detail(params, family)?
+            }
+            "private/get-trades" => data(
+                self.trades
+                    .iter()
+                    .filter(|trade| of_instrument(trade, params))
+                    .cloned(),
+                params,
+            ),
             "private/user-balance" => self.user_balance(),
             "private/get-account-summary" => self.summary(),
             "private/get-positions" => self.position_list(now_ms),
@@ -41,32 +56,47 @@ impl Account {
     }
 
     fn open_orders(&self, params: &Json, family: Family) -> Value {
-        self.list(params, |order| order.family == family && order.status == Status::Active)
+        self.list(params, |order| {
+            order.family == family && order.status == Status::Active
+        })
     }
 
     fn trigger_orders(&self, params: &Json) -> Value {
-        self.list(params, |order| order.status == Status::Active && !matches!(order.kind.as_str(), "LIMIT" | "MARKET"))
+        self.list(params, |order| {
+            order.status == Status::Active && !matches!(order.kind.as_str(), "LIMIT" | "MARKET")
+        })
     }
 
     fn history(&self, params: &Json, family: Family) -> Value {
-        self.list(params, |order| order.family == family && order.status != Status::Active)
+        self.list(params, |order| {
+            order.family == family && order.status != Status::Active
+        })
     }
 
     fn list(&self, params: &Json, is_meant: impl Fn(&Order) -> bool) -> Value {
         let orders = self.orders.values().rev().filter(|order| is_meant(order));
-        let shown = orders.map(|order| order.describe(ACCOUNT_ID)).filter(|order| of_instrument(order, params));
+        let shown = orders
+            .map(|order| order.describe(ACCOUNT_ID))
+            .filter(|order| of_instrument(order, params));
         data(shown, params)
     }
 
     fn detail(&self, params: &Json, family: Family) -> Result<Value, Refusal> {
-        let order = self.named(params, family)?.and_then(|id| self.orders.get(&id));
-        order.map(|order| order.describe(ACCOUNT_ID)).ok_or(Refusal::code(40401))
+        let order = self
+            .named(params, family)?
+            .and_then(|id| self.orders.get(&id));
+        order
+            .map(|order| order.describe(ACCOUNT_ID))
+            .ok_or(Refusal::code(40401))
     }
 
     pub(super) fn user_balance(&self) -> Value {
         let total = self.worth().to_string();
-        let balances: Vec<_> =
-            self.balances.iter().map(|(currency, amount)| position_balance(currency, *amount)).collect();
+        let balances: Vec<_> = self
+            .balances
+            .iter()
+            .map(|(currency, amount)| position_balance(currency, *amount))
+            .collect();
         json!({ "data": [{
             "instrument_name": "USD",
             "total_available_balance": total,
@@ -89,7 +119,10 @@ impl Account {
     }
 
     fn worth(&self) -> Amount {
-        let values = self.balances.iter().map(|(currency, amount)| in_usd(currency, *amount));
+        let values = self
+            .balances
+            .iter()
+            .map(|(currency, amount)| in_usd(currency, *amount));
         values.fold(Amount::ZERO, Amount::plus)
     }
 
@@ -102,7 +135,10 @@ impl Account {
     }
 
     pub(super) fn position_list(&self, now_ms: i64) -> Value {
-        let open = self.positions.iter().filter(|(_, quantity)| **quantity != Amount::ZERO);
+        let open = self
+            .positions
+            .iter()
+            .filter(|(_, quantity)| **quantity != Amount::ZERO);
         let entry = |(name, quantity): (&&str, &Amount)| {
             json!({
                 "account_id": ACCOUNT_ID,
@@ -160,7 +196,8 @@ fn fee_rate() -> Value {
 }
 
 fn instrument_fee_rate(params: &Json) -> Result<Value, Refusal> {
-    let instrument = market::find(required(params, "instrument_name")?).ok_or(Refusal::code(209))?;
+    let instrument =
+        market::find(required(params, "instrument_name")?).ok_or(Refusal::code(209))?;
     Ok(json!({
         "instrument_name": instrument.name,
         "effective_maker_rate_bps": "0",
@@ -203,10 +240,15 @@ fn network(currency: &str) -> Value {
 }
 
 fn of_instrument(entry: &Value, params: &Json) -> bool {
-    params.text("instrument_name").is_none_or(|name| entry.get("instrument_name").is_some_and(|it| it == name))
+    params
+        .text("instrument_name")
+        .is_none_or(|name| entry.get("instrument_name").is_some_and(|it| it == name))
 }
 
 fn data(entries: impl Iterator<Item = Value>, params: &Json) -> Value {
-    let limit = params.text("limit").and_then(|limit| limit.parse().ok()).unwrap_or(DEFAULT_LIMIT);
+    let limit = params
+        .text("limit")
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(DEFAULT_LIMIT);
     json!({ "data": entries.take(limit).collect::<Vec<_>>() })
 }

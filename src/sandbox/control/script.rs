@@ -34,7 +34,11 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn carry_out(self, stand_in: &StandIn) -> Result<(), String> {
-        let once: Vec<_> = self.once.into_iter().map(Plan::fault).collect::<Result<_, _>>()?;
+        let once: Vec<_> = self
+            .once
+            .into_iter()
+            .map(Plan::fault)
+            .collect::<Result<_, _>>()?;
         let always = self.always.map(Plan::fault).transpose()?;
         if self.clear {
             stand_in.clear_script(&self.target);
@@ -108,7 +112,12 @@ impl Plan {
             Deed::Reset => Fault::reset_before(),
             Deed::Code => Fault::code(self.code.ok_or("code is missing")?),
             Deed::Reply => Fault::reply(self.reply()?),
-            Deed::Wire => Fault::wire(self.steps.into_iter().map(Step::read).collect::<Result<Vec<_>, _>>()?),
+            Deed::Wire => Fault::wire(
+                self.steps
+                    .into_iter()
+                    .map(Step::read)
+                    .collect::<Result<Vec<_>, _>>()?,
+            ),
         };
         let fault = fault.delayed(delay);
         Ok(match when {
@@ -125,7 +134,12 @@ impl Plan {
             (Some(_), Some(_)) => return Err("body and body_hex exclude each other".to_owned()),
         };
         let (content_type, headers) = (self.content_type, self.headers.into_iter().collect());
-        Ok(Canned { status: self.status.unwrap_or(200), content_type, headers, body })
+        Ok(Canned {
+            status: self.status.unwrap_or(200),
+            content_type,
+            headers,
+            body,
+        })
     }
 }
 
@@ -142,5 +156,7 @@ impl Step {
 }
 
 fn unhex(digits: &str) -> Result<Bytes, String> {
-    hex::decode(digits).map(Bytes::from).map_err(|error| error.to_string())
+    hex::decode(digits)
+        .map(Bytes::from)
+        .map_err(|error| error.to_string())
 }

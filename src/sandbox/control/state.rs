@@ -62,17 +62,25 @@ impl Change {
         if let Some(address) = self.apparent_address {
             settings.apparent_address = match address.as_str() {
                 "peer" => None,
-                address => Some(address.parse().map_err(|_| "apparent_address is no address".to_owned())?),
+                address => Some(
+                    address
+                        .parse()
+                        .map_err(|_| "apparent_address is no address".to_owned())?,
+                ),
             };
         }
         settings.clock_offset_ms = self.clock_offset_ms.unwrap_or(settings.clock_offset_ms);
         settings.rate_limits = self.rate_limits.unwrap_or(settings.rate_limits);
         settings.dialect = self.dialect.unwrap_or(settings.dialect);
         settings.heartbeat_ms = self.heartbeat_ms.unwrap_or(settings.heartbeat_ms);
-        settings.heartbeat_answer_ms = self.heartbeat_answer_ms.unwrap_or(settings.heartbeat_answer_ms);
+        settings.heartbeat_answer_ms = self
+            .heartbeat_answer_ms
+            .unwrap_or(settings.heartbeat_answer_ms);
         settings.unlisted = self.unlisted.unwrap_or(settings.unlisted);
         settings.forbidden = self.forbidden.unwrap_or(settings.forbidden);
-        self.keys.into_iter().try_for_each(|key| key.apply(settings))
+        self.keys
+            .into_iter()
+            .try_for_each(|key| key.apply(settings))
     }
 }
 
@@ -80,11 +88,16 @@ impl KeyChange {
     fn apply(self, settings: &mut Settings) -> Result<(), String> {
         let mut key = match (settings.key(&self.api_key), self.api_secret) {
             (Some(known), None) => known.clone(),
-            (Some(known), Some(api_secret)) => ApiKey { api_secret, ..known.clone() },
+            (Some(known), Some(api_secret)) => ApiKey {
+                api_secret,
+                ..known.clone()
+            },
             (None, Some(api_secret)) => ApiKey::new(&self.api_key, &api_secret),
             (None, None) => return Err("a new key needs its api_secret".to_owned()),
         };
-        key.permissions = self.permissions.map_or(key.permissions, |permissions| permissions.into_iter().collect());
+        key.permissions = self.permissions.map_or(key.permissions, |permissions| {
+            permissions.into_iter().collect()
+        });
         key.whitelist = self.whitelist.unwrap_or(key.whitelist);
         key.state = self.state.unwrap_or(key.state);
         settings.put_key(key);

@@ -27,7 +27,10 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 /// The result of `public/get-book`.
 pub(super) fn book(instrument: &Instrument, params: &Json, now_ms: i64) -> Value {
     let depth = number(params, "depth", MAX_DEPTH, MAX_DEPTH);
-    let step = instrument.price().times(Amount::parse(STEP).unwrap_or_default()).unwrap_or_default();
+    let step = instrument
+        .price()
+        .times(Amount::parse(STEP).unwrap_or_default())
+        .unwrap_or_default();
     let mut distance = Amount::ZERO;
     let (mut bids, mut asks) = (Vec::new(), Vec::new());
     for _ in 0..depth {
@@ -48,15 +51,20 @@ fn level(price: Amount) -> [String; 3] {
 }
 
 /// The result of `public/get-candlestick`, oldest first. An unknown timeframe is an error of the caller's.
-pub(super) fn candles(instrument: &Instrument, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
+pub(super) fn candles(
+    instrument: &Instrument,
+    params: &Json,
+    now_ms: i64,
+) -> Result<Value, Refusal> {
     let interval = params.text("timeframe").unwrap_or("1m");
     let length_ms = length_ms(interval).ok_or(Refusal::code(40004))?;
     let count = number(params, "count", DEFAULT_COUNT, MAX_CANDLES);
     let newest = now_ms - now_ms.rem_euclid(length_ms);
     let price = instrument.price;
     let opened = (0_i64..).take(count).map(|back| newest - back * length_ms);
-    let mut data: Vec<_> =
-        opened.map(|t| json!({ "o": price, "h": price, "l": price, "c": price, "v": "1", "t": t })).collect();
+    let mut data: Vec<_> = opened
+        .map(|t| json!({ "o": price, "h": price, "l": price, "c": price, "v": "1", "t": t }))
+        .collect();
     data.reverse();
     Ok(json!({ "instrument_name": instrument.name, "interval": interval, "data": data }))
 }
@@ -90,7 +98,11 @@ pub(super) fn trades(instrument: &Instrument, params: &Json, now_ms: i64) -> Val
 }
 
 fn trade(instrument: &Instrument, t: i64) -> Value {
-    let side = if (t / SECOND_MS) % 2 == 0 { "buy" } else { "sell" };
+    let side = if (t / SECOND_MS) % 2 == 0 {
+        "buy"
+    } else {
+        "sell"
+    };
     let id = t.to_string();
     json!({
         "d": id, "m": id, "t": t, "tn": format!("{t}000000"), "q": "0.001", "p": instrument.price, "s": side,
@@ -99,7 +111,11 @@ fn trade(instrument: &Instrument, t: i64) -> Value {
 }
 
 fn number(params: &Json, name: &str, default: usize, max: usize) -> usize {
-    params.text(name).and_then(|text| text.parse().ok()).unwrap_or(default).min(max)
+    params
+        .text(name)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+        .min(max)
 }
 
 #[cfg(test)]
@@ -117,26 +133,54 @@ mod tests {
     #[test]
     fn the_best_bid_is_below_the_best_ask() {
         let book = book(bitcoin(), &asked("depth", "2"), 1_000);
-        assert_eq!(book["data"][0]["bids"], json!([["59994", "1", "1"], ["59988", "1", "1"]]));
-        assert_eq!(book["data"][0]["asks"], json!([["60006", "1", "1"], ["60012", "1", "1"]]));
+        assert_eq!(
+            book["data"][0]["bids"],
+            json!([["59994", "1", "1"], ["59988", "1", "1"]])
+        );
+        assert_eq!(
+            book["data"][0]["asks"],
+            json!([["60006", "1", "1"], ["60012", "1", "1"]])
+        );
         let whole = super::book(bitcoin(), &asked("depth", "1000"), 1_000);
-        assert_eq!(whole["data"][0]["bids"].as_array().unwrap().len(), MAX_DEPTH);
+        assert_eq!(
+            whole["data"][0]["bids"].as_array().unwrap().len(),
+            MAX_DEPTH
+        );
     }
 
     #[test]
     fn candles_open_on_multiples_of_their_length_oldest_first() {
         let candles = candles(bitcoin(), &asked("timeframe", "5m"), 1_700_000_123_456).unwrap();
-        let opened: Vec<_> =
-            candles["data"].as_array().unwrap().iter().map(|candle| candle["t"].as_i64().unwrap()).collect();
-        assert_eq!((opened.len(), opened.last()), (DEFAULT_COUNT, Some(&1_700_000_100_000)));
-        assert!(opened.windows(2).all(|pair| pair[1] - pair[0] == 5 * MINUTE_MS));
-        assert_eq!(super::candles(bitcoin(), &asked("timeframe", "3m"), 0), Err(Refusal::code(40004)));
+        let opened: Vec<_> = candles["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|candle| candle["t"].as_i64().unwrap())
+            .collect();
+        assert_eq!(
+            (opened.len(), opened.last()),
+            (DEFAULT_COUNT, Some(&1_700_000_100_000))
+        );
+        assert!(
+            opened
+                .windows(2)
+                .all(|pair| pair[1] - pair[0] == 5 * MINUTE_MS)
+        );
+        assert_eq!(
+            super::candles(bitcoin(), &asked("timeframe", "3m"), 0),
+            Err(Refusal::code(40004))
+        );
     }
 
     #[test]
     fn trades_are_newest_first_and_no_two_are_the_same() {
         let trades = trades(bitcoin(), &asked("count", "1000"), 1_700_000_123_456);
-        let ids: Vec<_> = trades["data"].as_array().unwrap().iter().map(|trade| trade["d"].as_str().unwrap()).collect();
+        let ids: Vec<_> = trades["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|trade| trade["d"].as_str().unwrap())
+            .collect();
         assert_eq!((ids.len(), ids[0]), (TRADES, "1700000123000"));
         assert!(ids.windows(2).all(|pair| pair[0] > pair[1]));
     }

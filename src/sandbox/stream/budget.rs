@@ -19,7 +19,11 @@ impl Budget {
             Side::Market => 100,
         };
         let rest_ms = u64::try_from(1000 - now_ms.rem_euclid(1000)).unwrap_or_default();
-        Self { per_second, second: now_ms.div_euclid(1000), left: per_second * rest_ms / 1000 }
+        Self {
+            per_second,
+            second: now_ms.div_euclid(1000),
+            left: per_second * rest_ms / 1000,
+        }
     }
 
     /// Uses one frame; `false` when the second is spent.

@@ -65,8 +65,12 @@ impl Channel {
             ["ticker", instrument] => Some(Self::Ticker(listed(instrument)?)),
             ["trade", instrument] => Some(Self::MarketTrades(listed(instrument)?)),
             ["book", instrument] => Some(Self::Book(listed(instrument)?, DEPTH)),
-            ["book", instrument, depth] => Some(Self::Book(listed(instrument)?, depth.parse().ok()?)),
-            ["candlestick", interval, instrument] => Some(Self::Candles(interval.to_owned(), listed(instrument)?)),
+            ["book", instrument, depth] => {
+                Some(Self::Book(listed(instrument)?, depth.parse().ok()?))
+            }
+            ["candlestick", interval, instrument] => {
+                Some(Self::Candles(interval.to_owned(), listed(instrument)?))
+            }
             _ => None,
         }
     }
@@ -75,7 +79,11 @@ impl Channel {
     pub(super) fn describe(&self) -> Value {
         match self {
             Self::Orders(family, instrument) => {
-                let channel = if *family == Family::Plain { "user.order" } else { "user.advance.order" };
+                let channel = if *family == Family::Plain {
+                    "user.order"
+                } else {
+                    "user.advance.order"
+                };
                 named(channel, instrument.as_deref())
             }
             Self::Trades(instrument) => named("user.trade", instrument.as_deref()),
@@ -101,7 +109,9 @@ impl Channel {
             Self::Balance => account.balance_now(),
             Self::Positions => account.positions_now(now_ms),
             Self::PositionBalance => position_balance(account, now_ms),
-            Self::Ticker(instrument) => market::tickers(Some(instrument), now_ms)?.get_mut("data")?.take(),
+            Self::Ticker(instrument) => market::tickers(Some(instrument), now_ms)?
+                .get_mut("data")?
+                .take(),
             Self::MarketTrades(instrument) => trades(instrument, now_ms),
             Self::Book(instrument, _) => book(instrument, now_ms),
             Self::Candles(_, instrument) => candles(instrument, now_ms),
@@ -117,9 +127,9 @@ impl Channel {
             Self::Orders(family, instrument) => changes
                 .iter()
                 .filter_map(|change| match change {
-                    Change::Order { family: of, shown, .. } if of == family && fits(shown, instrument) => {
-                        Some(json!([shown]))
-                    }
+                    Change::Order {
+                        family: of, shown, ..
+                    } if of == family && fits(shown, instrument) => Some(json!([shown])),
                     Change::Order { .. } | Change::Trade(_) | Change::Balance => None,
                 })
                 .collect(),
@@ -134,7 +144,9 @@ impl Channel {
             Self::Positions if moved() => vec![account.positions_now(now_ms)],
             Self::PositionBalance if moved() => vec![position_balance(account, now_ms)],
             Self::Balance | Self::Positions | Self::PositionBalance => Vec::new(),
-            Self::Ticker(_) | Self::Book(..) | Self::MarketTrades(_) | Self::Candles(..) => Vec::new(),
+            Self::Ticker(_) | Self::Book(..) | Self::MarketTrades(_) | Self::Candles(..) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -147,17 +159,24 @@ fn named(channel: &str, instrument: Option<&str>) -> Value {
 }
 
 fn fits(shown: &Value, instrument: &Option<String>) -> bool {
-    instrument.as_ref().is_none_or(|name| shown.get("instrument_name").is_some_and(|it| it == name))
+    instrument
+        .as_ref()
+        .is_none_or(|name| shown.get("instrument_name").is_some_and(|it| it == name))
 }
 
 fn position_balance(account: &Account, now_ms: i64) -> Value {
     let mut balances = account.balance_now();
-    let held = balances.get_mut(0).and_then(|all| all.get_mut("position_balances")).map(Value::take);
+    let held = balances
+        .get_mut(0)
+        .and_then(|all| all.get_mut("position_balances"))
+        .map(Value::take);
     json!([{ "balances": held.unwrap_or_default(), "positions": account.positions_now(now_ms) }])
 }
 
 fn price(instrument: &str) -> String {
-    market::find(instrument).map(|it| it.price().to_string()).unwrap_or_default()
+    market::find(instrument)
+        .map(|it| it.price().to_string())
+        .unwrap_or_default()
 }
 
 fn trades(instrument: &str, now_ms: i64) -> Value {

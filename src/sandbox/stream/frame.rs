@@ -36,7 +36,13 @@ pub(super) fn answer(asked: &Asked, outcome: &Result<Value, Refusal>) -> Utf8Byt
         Err(refusal) => (refusal.code, None),
     };
     let message = (code != 0).then(|| reply::message(code));
-    text(&Frame { id: RawValue::from_string(asked.id.clone()).ok(), method: &asked.method, code, message, result })
+    text(&Frame {
+        id: RawValue::from_string(asked.id.clone()).ok(),
+        method: &asked.method,
+        code,
+        message,
+        result,
+    })
 }
 
 /// What a subscriber gets.
@@ -47,7 +53,13 @@ pub(super) fn push(id: &str, subscription: &str, channel: &Channel, data: &Value
         members.insert("data".to_owned(), data.clone());
     }
     let id = RawValue::from_string(id.to_owned()).ok();
-    text(&Frame { id, method: "subscribe", code: 0, message: None, result: Some(&result) })
+    text(&Frame {
+        id,
+        method: "subscribe",
+        code: 0,
+        message: None,
+        result: Some(&result),
+    })
 }
 
 /// A question for a sign of life.

@@ -50,10 +50,25 @@ impl Opening {
         *request.headers_mut() = head.headers.clone();
         match create_response(&request) {
             Ok(agreed) => {
-                let opening = Self { stand_in: stand_in.clone(), side, peer, address };
-                (Some(Box::new(opening)), agreed.map(|()| Full::new(Bytes::new())))
+                let opening = Self {
+                    stand_in: stand_in.clone(),
+                    side,
+                    peer,
+                    address,
+                };
+                (
+                    Some(Box::new(opening)),
+                    agreed.map(|()| Full::new(Bytes::new())),
+                )
             }
-            Err(problem) => (None, reply::text(StatusCode::BAD_REQUEST, format!("{problem}\n"), stand_in.now_ms())),
+            Err(problem) => (
+                None,
+                reply::text(
+                    StatusCode::BAD_REQUEST,
+                    format!("{problem}\n"),
+                    stand_in.now_ms(),
+                ),
+            ),
         }
     }
 
@@ -64,8 +79,13 @@ impl Opening {
             .write_buffer_size(0)
             .max_message_size(Some(MAX_FRAME))
             .max_frame_size(Some(MAX_FRAME));
-        let stream =
-            WebSocketStream::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config)).await;
+        let stream = WebSocketStream::from_partially_read(
+            stream,
+            read_already.to_vec(),
+            Role::Server,
+            Some(config),
+        )
+        .await;
         Socket::serve(self.stand_in, self.side, self.peer, self.address, stream).await;
     }
 }

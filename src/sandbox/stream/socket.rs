@@ -75,19 +75,38 @@ enum Next {
 }
 
 impl Socket {
-    pub(super) async fn serve(stand_in: StandIn, side: Side, peer: SocketAddr, address: IpAddr, stream: Stream) {
+    pub(super) async fn serve(
+        stand_in: StandIn,
+        side: Side,
+        peer: SocketAddr,
+        address: IpAddr,
+        stream: Stream,
+    ) {
         let (id, told, cut) = stand_in.state.streams.enter(side);
         let released = stand_in.state.released.subscribe();
         let budget = Budget::new(side, stand_in.now_ms());
         let place = Arc::new(Place { stand_in, id });
-        let socket = Self { place, side, peer, address, api_key: None, budget, stream, asking: None, released };
+        let socket = Self {
+            place,
+            side,
+            peer,
+            address,
+            api_key: None,
+            budget,
+            stream,
+            asking: None,
+            released,
+        };
         let _ = cut.run_until_cancelled(socket.run(told)).await;
     }
 
     async fn run(mut self, mut told: mpsc::Receiver<Told>) {
         let mut beat = Instant::now() + self.heartbeat_every();
         loop {
-            let deadline = self.asking.as_ref().map_or(beat, |asking| asking.until.min(beat));
+            let deadline = self
+                .asking
+                .as_ref()
+                .map_or(beat, |asking| asking.until.min(beat));
             let next = tokio::select! {
                 Some(told) = told.recv() => self.obey(told).await,
                 message = self.stream.next() => match message {
@@ -151,14 +170,21 @@ impl Socket {
         if self.asking.is_some() {
             return Next::On;
         }
-        let patience = Duration::from_millis(lock(&self.stand_in().state.settings).heartbeat_answer_ms);
+        let patience =
+            Duration::from_millis(lock(&self.stand_in().state.settings).heartbeat_answer_ms);
         let id = self.stand_in().now_ms();
-        self.asking = Some(Asking { id, until: Instant::now() + patience });
+        self.asking = Some(Asking {
+            id,
+            until: Instant::now() + patience,
+        });
         self.send(frame::heartbeat(id)).await
     }
 
     async fn close(mut self, code: u16, reason: String) {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.into(),
+        };
         let _ = timeout(CLOSE_PATIENCE, async {
             let _ = self.stream.close(Some(frame)).await;
             while let Some(Ok(_)) = self.stream.next().await {}
@@ -170,7 +196,9 @@ impl Socket {
     async fn text(&mut self, text: Utf8Bytes) -> Next {
         let json = Json::parse(text.as_bytes()).filter(|json| matches!(json, Json::Object(_)));
         let (asked, verdict) = self.judge(json.as_ref());
-        let fault = lock(&self.stand_in().state.script).take(&asked.method).unwrap_or_else(Fault::none);
+        let fault = lock(&self.stand_in().state.script)
+            .take(&asked.method)
+            .unwrap_or_else(Fault::none);
         let sequence = self.enter(&asked, &text, verdict.is_ok());
         if fault.when == When::Before
             && let Some(next) = self.misbehave(&fault, &asked).await
@@ -179,7 +207,10 @@ impl Socket {
         }
         let outcome = verdict.and_then(|()| self.perform(&asked));
         if outcome.is_ok() {
-            self.stand_in().state.journal.mark_executed(sequence, &asked.method);
+            self.stand_in()
+                .state
+                .journal
+                .mark_executed(sequence, &asked.method);
         }
         if fault.when == When::After
             && let Some(next) = self.misbehave(&fault, &asked).await
@@ -198,7 +229,8 @@ impl Socket {
             body: text.clone().into(),
             headers: HeaderMap::new(),
             peer: self.peer,
-            authenticated: authenticated && (self.api_key.is_some() || asked.method == "public/auth"),
+            authenticated: authenticated
+                && (self.api_key.is_some() || asked.method == "public/auth"),
             executed: false,
         })
     }
@@ -206,7 +238,9 @@ impl Socket {
     /// What a frame asks for, and whether it may.
     fn judge(&mut self, json: Option<&Json>) -> (Asked, Result<(), Refusal>) {
         let mut asked = Asked::nothing(NO_ID, NO_METHOD);
-        let Some(json) = json else { return (asked, Err(Refusal::code(40001))) };
+        let Some(json) = json else {
+            return (asked, Err(Refusal::code(40001)));
+        };
         let read = asked.read_frame(json);
         let now_ms = self.stand_in().now_ms();
         let settings = lock(&self.place.stand_in.state.settings);
@@ -220,7 +254,11 @@ impl Socket {
                 }
                 "public/respond-heartbeat" => Ok(()),
                 "subscribe" | "unsubscribe" if self.side == Side::Market => Ok(()),
-                "subscribe" | "unsubscribe" => self.api_key.as_ref().map(|_| ()).ok_or(Refusal::code(40101)),
+                "subscribe" | "unsubscribe" => self
+                    .api_key
+                    .as_ref()
+                    .map(|_| ())
+                    .ok_or(Refusal::code(40101)),
                 _ if self.side == Side::Market => Err(Refusal::code(40002)),
                 _ => authentication::command(&asked, self.api_key.as_deref(), &settings),
             }
@@ -244,15 +282,22 @@ impl Socket {
 
     /// Enters the channels and takes their snapshots at one moment, so that no update is missed or comes twice.
     fn begin(&self, asked: &Asked) -> Vec<Utf8Bytes> {
-        let Ok(named) = self.named(asked) else { return Vec::new() };
+        let Ok(named) = self.named(asked) else {
+            return Vec::new();
+        };
         let now_ms = self.stand_in().now_ms();
         let account = lock(&self.place.stand_in.state.account);
         let first = |(name, channel): &(String, Channel)| {
-            channel.snapshot(&account, now_ms).map(|data| frame::push(&asked.id, name, channel, &data))
+            channel
+                .snapshot(&account, now_ms)
+                .map(|data| frame::push(&asked.id, name, channel, &data))
         };
         let snapshots = named.iter().filter_map(first).collect();
         self.place.with(|entry| {
-            entry.seen.channels.extend(named.iter().map(|(name, _)| name.clone()));
+            entry
+                .seen
+                .channels
+                .extend(named.iter().map(|(name, _)| name.clone()));
             entry.channels.extend(named);
         });
         snapshots
@@ -266,7 +311,10 @@ impl Socket {
         match &fault.action {
             Action::Pass => None,
             Action::Hang => Some(Next::On),
-            Action::Code(code) => Some(self.send(frame::answer(asked, &Err(Refusal::code(*code)))).await),
+            Action::Code(code) => Some(
+                self.send(frame::answer(asked, &Err(Refusal::code(*code))))
+                    .await,
+            ),
             Action::Reply(canned) => {
                 let text = String::from_utf8_lossy(&canned.body).into_owned();
                 Some(self.send(text.into()).await)

@@ -41,11 +41,20 @@ impl Reply {
 
 impl Client {
     pub(super) fn new(running: &Running) -> Self {
-        Self { addr: running.addr(), key: KEY.into(), secret: SECRET.into(), clock_offset_ms: 0 }
+        Self {
+            addr: running.addr(),
+            key: KEY.into(),
+            secret: SECRET.into(),
+            clock_offset_ms: 0,
+        }
     }
 
     pub(super) fn with_key(running: &Running, key: &str, secret: &str) -> Self {
-        Self { key: key.into(), secret: secret.into(), ..Self::new(running) }
+        Self {
+            key: key.into(),
+            secret: secret.into(),
+            ..Self::new(running)
+        }
     }
 
     pub(super) async fn connect(&self) -> Connection {
@@ -70,7 +79,11 @@ impl Client {
 
     /// `None` where the connection ended without an answer.
     pub(super) async fn try_call(&self, method: &str, params: Value) -> Option<Reply> {
-        self.try_post(&format!("/exchange/v1/{method}"), &self.signed(method, &params)).await
+        self.try_post(
+            &format!("/exchange/v1/{method}"),
+            &self.signed(method, &params),
+        )
+        .await
     }
 
     /// The body of a signed call, id 7.
@@ -96,8 +109,9 @@ impl Connection {
     /// Sends a request and reads its answer; `None` where the connection ended without a whole one.
     pub(super) async fn request(&mut self, verb: &str, path: &str, body: &str) -> Option<Reply> {
         let (kind, length) = ("application/json", body.len());
-        let head =
-            format!("{verb} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!(
+            "{verb} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+        );
         let _ = self.0.write_all(format!("{head}{body}").as_bytes()).await;
         self.answer().await
     }
@@ -130,7 +144,11 @@ fn whole(bytes: &[u8]) -> Option<Reply> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let reply = Reply { status, head: head.to_owned(), body: body.to_owned() };
+    let reply = Reply {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    };
     let length: usize = reply.header("content-length")?.parse().ok()?;
     (body.len() >= length).then_some(reply)
 }

@@ -24,7 +24,9 @@ struct Daemon {
 impl Daemon {
     async fn call(&self, method: &str, params: Value) {
         let request = client().post(format!("http://{}/proxy/private", self.address));
-        let request = request.header("x-proxy-token", &self.token).header("content-type", "application/json");
+        let request = request
+            .header("x-proxy-token", &self.token)
+            .header("content-type", "application/json");
         let request = request.body(json!({ "method": method, "params": params }).to_string());
         request.send().await.expect("an answer");
     }
@@ -33,7 +35,9 @@ impl Daemon {
         self.process.signal(Signal::TERM);
         let (status, lines) = self.process.ended().await;
         assert_eq!(status.code(), Some(0), "{lines:#?}");
-        lines.iter().for_each(|line| canaries.assert_absent(line, "what the daemon wrote"));
+        lines
+            .iter()
+            .for_each(|line| canaries.assert_absent(line, "what the daemon wrote"));
     }
 }
 
@@ -41,16 +45,34 @@ impl Place {
     /// Starts the daemon with this pair.
     async fn serve(&self, key: &str, secret: &str) -> Daemon {
         let mut command = command();
-        command.arg("serve").arg("--config").arg(self.folder.path().join("config.toml"));
-        command.env("CRYPTO_API_KEY", key).env("CRYPTO_API_SECRET", secret);
-        command.env("CRYPTO_PROXY_TOKEN", &self.canaries.token).env("CRYPTO_REST_BASE", self.exchange.base_url());
-        command.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:0").env("CRYPTO_PROXY__EGRESS__ENABLED", "false");
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(self.folder.path().join("config.toml"));
+        command
+            .env("CRYPTO_API_KEY", key)
+            .env("CRYPTO_API_SECRET", secret);
+        command
+            .env("CRYPTO_PROXY_TOKEN", &self.canaries.token)
+            .env("CRYPTO_REST_BASE", self.exchange.base_url());
+        command
+            .env("CRYPTO_PROXY_LISTEN", "127.0.0.1:0")
+            .env("CRYPTO_PROXY__EGRESS__ENABLED", "false");
         command.env("STATE_DIRECTORY", self.folder.path().join("state"));
         let process = Process::start(&mut command);
         let line = process.written.wait(&[" listens on "]).await;
-        let address = line.split(" listens on ").nth(1).and_then(|rest| rest.split([',', ' ']).next());
-        let address = address.and_then(|address| address.parse().ok()).expect("an address");
-        Daemon { process, address, token: self.canaries.token.clone() }
+        let address = line
+            .split(" listens on ")
+            .nth(1)
+            .and_then(|rest| rest.split([',', ' ']).next());
+        let address = address
+            .and_then(|address| address.parse().ok())
+            .expect("an address");
+        Daemon {
+            process,
+            address,
+            token: self.canaries.token.clone(),
+        }
     }
 
     /// One run after the other, each with a pair, a read, and a stop.
@@ -69,7 +91,9 @@ impl Place {
     /// The environment file with another pair.
     fn environment_of(&self, key: &str, secret: &str) -> String {
         let (own_key, own_secret) = self.own();
-        self.environment().replace(own_key, key).replace(own_secret, secret)
+        self.environment()
+            .replace(own_key, key)
+            .replace(own_secret, secret)
     }
 }
 
@@ -78,13 +102,18 @@ async fn orders_that_were_refused_beside_reads_that_work_want_the_trade_permissi
     let place = Place::new().await;
     let (key, secret) = place.own();
     let key_of_reads = ApiKey::new(key, secret).permissions([Permission::Read]);
-    place.exchange.stand_in().change(|settings| settings.put_key(key_of_reads));
+    place
+        .exchange
+        .stand_in()
+        .change(|settings| settings.put_key(key_of_reads));
     let daemon = place.serve(key, secret).await;
     daemon.call(READ, json!({})).await;
     daemon.call(CREATE, order("past-cli-1")).await;
     daemon.stop(&place.canaries).await;
     let top = ["CP-NO-TRADE-PERMISSION"];
-    let json = place.says(&place.environment(), &top, "likely", "enable \"Trade\"").await;
+    let json = place
+        .says(&place.environment(), &top, "likely", "enable \"Trade\"")
+        .await;
     assert_eq!(json["last_good"]["method"], READ, "{json:#}");
 }
 
@@ -94,12 +123,26 @@ async fn half_a_rotation_is_named_and_one_that_was_mended_is_a_tie() {
     let (key, secret) = place.own();
     place.runs(&[(key, secret), (key, OTHER_SECRET)]).await;
     let half = place.environment_of(key, OTHER_SECRET);
-    let json = place.says(&half, &["CP-HALF-ROTATED"], "very likely", "both from one creation").await;
-    assert!(json["changes"].to_string().contains("the secret changed and its key did not"), "{json:#}");
+    let json = place
+        .says(
+            &half,
+            &["CP-HALF-ROTATED"],
+            "very likely",
+            "both from one creation",
+        )
+        .await;
+    assert!(
+        json["changes"]
+            .to_string()
+            .contains("the secret changed and its key did not"),
+        "{json:#}"
+    );
     place.runs(&[(OTHER_KEY, OTHER_SECRET)]).await;
     let mended = place.environment_of(OTHER_KEY, OTHER_SECRET);
     let tie = ["CP-KEY-MISMATCH", "CP-KEY-DISABLED", "CP-PAIR-CHANGED"];
-    place.says(&mended, &tie, "likely", "create a new one").await;
+    place
+        .says(&mended, &tie, "likely", "create a new one")
+        .await;
 }
 
 #[tokio::test]
@@ -108,7 +151,14 @@ async fn a_key_that_was_rotated_on_one_side_only() {
     let place = Place::new().await;
     place.runs(&[place.own(), (OTHER_KEY, OTHER_SECRET)]).await;
     let new = place.environment_of(OTHER_KEY, OTHER_SECRET);
-    place.says(&new, &["CP-PAIR-CHANGED"], "likely", "compare the new key's state").await;
+    place
+        .says(
+            &new,
+            &["CP-PAIR-CHANGED"],
+            "likely",
+            "compare the new key's state",
+        )
+        .await;
     // There: the pair that worked is no longer taken, and nothing changed here.
     let place = Place::new().await;
     place.runs(&[place.own()]).await;
@@ -117,22 +167,41 @@ async fn a_key_that_was_rotated_on_one_side_only() {
         settings.put_key(ApiKey::new(OTHER_KEY, OTHER_SECRET));
     });
     let tie = ["CP-CHANGED-AT-EXCHANGE", "CP-KEY-DISABLED"];
-    let json = place.says(&place.environment(), &tie, "likely", "\"updated\" time").await;
-    assert!(json["ruled_out"].to_string().contains("CP-KEY-MISMATCH"), "{json:#}");
+    let json = place
+        .says(&place.environment(), &tie, "likely", "\"updated\" time")
+        .await;
+    assert!(
+        json["ruled_out"].to_string().contains("CP-KEY-MISMATCH"),
+        "{json:#}"
+    );
 }
 
 #[tokio::test]
 async fn a_daemon_that_was_not_restarted_after_the_file_changed() {
     let place = Place::new().await;
-    place.exchange.stand_in().change(|settings| settings.put_key(ApiKey::new(OTHER_KEY, OTHER_SECRET)));
+    place
+        .exchange
+        .stand_in()
+        .change(|settings| settings.put_key(ApiKey::new(OTHER_KEY, OTHER_SECRET)));
     let (key, secret) = place.own();
     let daemon = place.serve(key, secret).await;
     let new = place.environment_of(OTHER_KEY, OTHER_SECRET);
-    let json = place.says(&new, &["CP-NOT-RESTARTED"], "very likely", "systemctl restart crypto-proxy").await;
+    let json = place
+        .says(
+            &new,
+            &["CP-NOT-RESTARTED"],
+            "very likely",
+            "systemctl restart crypto-proxy",
+        )
+        .await;
     assert_eq!(json["daemon_last_start"]["stopped"], false, "{json:#}");
     daemon.stop(&place.canaries).await;
     let (code, cause, json) = place.diagnose(&new).await;
-    assert_eq!((code, cause.as_str()), (0, ""), "a stopped daemon is not to be restarted: {json:#}");
+    assert_eq!(
+        (code, cause.as_str()),
+        (0, ""),
+        "a stopped daemon is not to be restarted: {json:#}"
+    );
     assert_eq!(json["daemon_last_start"]["stopped"], true, "{json:#}");
 }
 
@@ -141,14 +210,24 @@ async fn a_history_that_cannot_be_read_is_said_and_changes_nothing_else() {
     let place = Place::new().await;
     let (code, _, json) = place.diagnose(&place.environment()).await;
     let unread = json["history_unread"].as_str().unwrap();
-    assert!(code == 0 && unread.contains("state/history.db") && unread.contains("No such file"), "{json:#}");
+    assert!(
+        code == 0 && unread.contains("state/history.db") && unread.contains("No such file"),
+        "{json:#}"
+    );
     let other = place.folder.path().join("other.db");
-    std::fs::write(&other, "no database at all, and long enough to be looked at".repeat(40)).unwrap();
+    std::fs::write(
+        &other,
+        "no database at all, and long enough to be looked at".repeat(40),
+    )
+    .unwrap();
     let arguments = ["diagnose", "--alone", "--db", other.to_str().unwrap()];
     let (code, out) = place.run(&arguments, &place.environment()).await;
     let flat = out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(code, 0, "{out}");
-    assert!(!flat.contains("no history before") && flat.contains("is not a database"), "{out}");
+    assert!(
+        !flat.contains("no history before") && flat.contains("is not a database"),
+        "{out}"
+    );
 }
 
 #[tokio::test]
@@ -157,5 +236,9 @@ async fn a_recorded_past_that_is_good_is_healthy() {
     place.runs(&[place.own(), place.own()]).await;
     let (code, cause, json) = place.diagnose(&place.environment()).await;
     assert_eq!((code, cause.as_str()), (0, ""), "{json:#}");
-    assert_eq!((&json["first_bad"], &json["changes"]), (&Value::Null, &json!([])), "{json:#}");
+    assert_eq!(
+        (&json["first_bad"], &json["changes"]),
+        (&Value::Null, &json!([])),
+        "{json:#}"
+    );
 }

@@ -38,28 +38,57 @@ impl House {
         let exchange = StandIn::new(settings).start().await.unwrap();
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("config.toml"), "").unwrap();
-        Self { exchange, canaries, directory }
+        Self {
+            exchange,
+            canaries,
+            directory,
+        }
     }
 
     /// `caller add`, and what it issued.
     pub(crate) async fn issue(&self, name: &str, options: &[&str]) -> Pair {
         let out = self.directory.path().join(format!("issued-{name}"));
         let mut add = self.command(&["caller", "add", name]);
-        let added = add.args(options).arg("--out").arg(&out).output().await.unwrap();
-        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        let added = add
+            .args(options)
+            .arg("--out")
+            .arg(&out)
+            .output()
+            .await
+            .unwrap();
+        assert!(
+            added.status.success(),
+            "{}",
+            String::from_utf8_lossy(&added.stderr)
+        );
         let text = std::fs::read_to_string(out).unwrap();
-        let issued: HashMap<_, _> = text.lines().filter_map(|line| line.split_once('=')).collect();
+        let issued: HashMap<_, _> = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .collect();
         let value = |name: &str| issued[name].to_owned();
-        Pair { key: value("CRYPTO_PROXY_VIRTUAL_KEY"), secret: value("CRYPTO_PROXY_VIRTUAL_SECRET") }
+        Pair {
+            key: value("CRYPTO_PROXY_VIRTUAL_KEY"),
+            secret: value("CRYPTO_PROXY_VIRTUAL_SECRET"),
+        }
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command();
         let directory = self.directory.path();
-        command.args(arguments).arg("--config").arg(directory.join("config.toml"));
-        command.env("STATE_DIRECTORY", directory).env("CRYPTO_PROXY_TOKEN", &self.canaries.token);
-        command.env("CRYPTO_API_KEY", &self.canaries.key).env("CRYPTO_API_SECRET", &self.canaries.secret);
-        command.env("CRYPTO_REST_BASE", self.exchange.base_url()).env("CRYPTO_PROXY_LISTEN", "127.0.0.1:0");
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(directory.join("config.toml"));
+        command
+            .env("STATE_DIRECTORY", directory)
+            .env("CRYPTO_PROXY_TOKEN", &self.canaries.token);
+        command
+            .env("CRYPTO_API_KEY", &self.canaries.key)
+            .env("CRYPTO_API_SECRET", &self.canaries.secret);
+        command
+            .env("CRYPTO_REST_BASE", self.exchange.base_url())
+            .env("CRYPTO_PROXY_LISTEN", "127.0.0.1:0");
         command.env("CRYPTO_PROXY__EGRESS__ENABLED", "false");
         command
     }
@@ -67,7 +96,15 @@ impl House {
     pub(crate) async fn serve(&self) -> (Process, SocketAddr) {
         let process = Process::start(&mut self.command(&["serve"]));
         let line = process.written.wait(&[" listens on "]).await;
-        let address = line.split(" listens on ").nth(1).and_then(|rest| rest.split([',', ' ']).next());
-        (process, address.and_then(|address| address.parse().ok()).expect("an address"))
+        let address = line
+            .split(" listens on ")
+            .nth(1)
+            .and_then(|rest| rest.split([',', ' ']).next());
+        (
+            process,
+            address
+                .and_then(|address| address.parse().ok())
+                .expect("an address"),
+        )
     }
 }

@@ -3,8 +3,13 @@
 use super::*;
 
 fn alarms(proxy: &TestProxy) -> Vec<String> {
-    let lines = proxy.texts().into_iter().filter(|line| line.contains("event=alarm "));
-    lines.map(|line| line.split(" code=").next().unwrap().to_owned()).collect()
+    let lines = proxy
+        .texts()
+        .into_iter()
+        .filter(|line| line.contains("event=alarm "));
+    lines
+        .map(|line| line.split(" code=").next().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -18,21 +23,56 @@ async fn calls_that_begin_to_be_refused_raise_each_alarm_once_until_one_is_accep
         assert_eq!(proxy.call_text(method, "{}").await.inner()["code"], 40101);
     }
     let all = proxy
-        .wait_line(&["event=alarm alarm=all_refused state=raised", "calls=2 methods=2", "crypto-proxy diagnose"])
+        .wait_line(&[
+            "event=alarm alarm=all_refused state=raised",
+            "calls=2 methods=2",
+            "crypto-proxy diagnose",
+        ])
         .await;
-    let fields = ["CRYPTO_EVENT", "CRYPTO_ALARM", "CRYPTO_ALARM_STATE", "CRYPTO_CODE"].map(|name| all.field(name));
-    assert_eq!(fields, [Some("alarm"), Some("all_refused"), Some("raised"), Some("40101")]);
+    let fields = [
+        "CRYPTO_EVENT",
+        "CRYPTO_ALARM",
+        "CRYPTO_ALARM_STATE",
+        "CRYPTO_CODE",
+    ]
+    .map(|name| all.field(name));
+    assert_eq!(
+        fields,
+        [
+            Some("alarm"),
+            Some("all_refused"),
+            Some("raised"),
+            Some("40101")
+        ]
+    );
     let ready = proxy.send(client().get(proxy.url("/ready"))).await;
-    assert_eq!((ready.status, &ready.json()["warnings"]), (200, &json!(["the exchange refuses every private call"])));
+    assert_eq!(
+        (ready.status, &ready.json()["warnings"]),
+        (200, &json!(["the exchange refuses every private call"]))
+    );
     let standing = ask(&proxy, KNOWN).await.json()["alarms"].clone();
     let refused = json!(["private/get-open-orders", READ]);
-    assert_eq!((&standing["all_private_calls_refused"], &standing["refused_methods"]), (&json!(true), &refused));
+    assert_eq!(
+        (
+            &standing["all_private_calls_refused"],
+            &standing["refused_methods"]
+        ),
+        (&json!(true), &refused)
+    );
     proxy.exchange().clear_script("*");
     proxy.call_text(READ, "{}").await;
-    proxy.wait_line(&["event=alarm alarm=all_refused state=ended", "after 6 refused calls"]).await;
+    proxy
+        .wait_line(&[
+            "event=alarm alarm=all_refused state=ended",
+            "after 6 refused calls",
+        ])
+        .await;
     proxy.call_text("private/get-open-orders", "{}").await;
     proxy
-        .wait_line(&["event=alarm alarm=method_refused state=ended method=private/get-open-orders", "after 3 refused"])
+        .wait_line(&[
+            "event=alarm alarm=method_refused state=ended method=private/get-open-orders",
+            "after 3 refused",
+        ])
         .await;
     let tag = "[CRYPTO_AUTH_DIAG] event=alarm alarm=";
     let expected = [
@@ -44,7 +84,10 @@ async fn calls_that_begin_to_be_refused_raise_each_alarm_once_until_one_is_accep
         "method_refused state=ended method=private/get-open-orders",
     ];
     assert_eq!(alarms(&proxy), expected.map(|line| format!("{tag}{line}")));
-    assert_eq!(proxy.send(client().get(proxy.url("/ready"))).await.text(), r#"{"ready":true}"#);
+    assert_eq!(
+        proxy.send(client().get(proxy.url("/ready"))).await.text(),
+        r#"{"ready":true}"#
+    );
 }
 
 #[tokio::test]

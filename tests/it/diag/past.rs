@@ -5,28 +5,51 @@ use super::*;
 #[tokio::test]
 async fn another_key_in_the_file_is_a_daemon_that_was_not_restarted() {
     let proxy = builder().start().await;
-    let own = ask(&proxy, KNOWN).await.json()["key_fingerprint"].as_str().unwrap().to_owned();
+    let own = ask(&proxy, KNOWN).await.json()["key_fingerprint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let json = ask(&proxy, "/diag/run?file_key_fp=00000000").await.json();
     assert_eq!(codes(&json), ["CP-NOT-RESTARTED"], "{json:#}");
     let evidence = json["causes"][0]["for"][0].as_str().unwrap();
-    assert!(evidence.contains("00000000") && evidence.contains(&own), "{evidence}");
-    assert!(json["next_step"].as_str().unwrap().contains("systemctl restart crypto-proxy"), "{json:#}");
+    assert!(
+        evidence.contains("00000000") && evidence.contains(&own),
+        "{evidence}"
+    );
+    assert!(
+        json["next_step"]
+            .as_str()
+            .unwrap()
+            .contains("systemctl restart crypto-proxy"),
+        "{json:#}"
+    );
     let credentials = json["findings"][0]["says"].as_str().unwrap();
     assert!(
         credentials.contains(&own) && !credentials.contains("00000000"),
         "what was found is the daemon's: {credentials}"
     );
     a_minute_later().await;
-    let same = ask(&proxy, &format!("/diag/run?file_key_fp={own}")).await.json();
-    assert_eq!((codes(&same), &same["test_result"]), (vec![], &json!("healthy")), "{same:#}");
+    let same = ask(&proxy, &format!("/diag/run?file_key_fp={own}"))
+        .await
+        .json();
+    assert_eq!(
+        (codes(&same), &same["test_result"]),
+        (vec![], &json!("healthy")),
+        "{same:#}"
+    );
 }
 
 #[tokio::test]
 async fn the_dashboards_time_travels_along() {
     let proxy = builder().start().await;
-    let json = ask(&proxy, "/diag/run?key_updated=2026-01-31T09:30:00Z").await.json();
+    let json = ask(&proxy, "/diag/run?key_updated=2026-01-31T09:30:00Z")
+        .await
+        .json();
     assert!(
-        json["history"].as_str().unwrap().contains("key updated on the dashboard 2026-01-31T09:30:00Z"),
+        json["history"]
+            .as_str()
+            .unwrap()
+            .contains("key updated on the dashboard 2026-01-31T09:30:00Z"),
         "{json:#}"
     );
 }

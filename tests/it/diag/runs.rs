@@ -21,13 +21,25 @@ async fn a_second_run_within_a_minute_is_refused_with_the_time_and_one_after_it_
     assert_eq!(ask(&proxy, RUN).await.json()["test_result"], "healthy");
     let answer = ask(&proxy, RUN).await;
     let (json, seconds) = (answer.json(), answer.header("retry-after").unwrap());
-    assert_eq!((answer.status, json["retry_after_s"].to_string()), (429, seconds.clone()));
-    assert!((50..=60).contains(&seconds.parse::<u64>().unwrap()), "{seconds}");
+    assert_eq!(
+        (answer.status, json["retry_after_s"].to_string()),
+        (429, seconds.clone())
+    );
+    assert!(
+        (50..=60).contains(&seconds.parse::<u64>().unwrap()),
+        "{seconds}"
+    );
     assert_eq!(json["last_at"], ask(&proxy, KNOWN).await.json()["at"]);
-    assert_eq!((proxy.upstream_requests(), told(&proxy).len()), (REQUESTS_OF_A_RUN, 1));
+    assert_eq!(
+        (proxy.upstream_requests(), told(&proxy).len()),
+        (REQUESTS_OF_A_RUN, 1)
+    );
     a_minute_later().await;
     assert_eq!(ask(&proxy, RUN).await.status, 200);
-    assert_eq!((proxy.upstream_requests(), told(&proxy).len()), (2 * REQUESTS_OF_A_RUN, 2));
+    assert_eq!(
+        (proxy.upstream_requests(), told(&proxy).len()),
+        (2 * REQUESTS_OF_A_RUN, 2)
+    );
 }
 
 #[tokio::test]
@@ -40,11 +52,22 @@ async fn whoever_asks_during_a_run_gets_its_result_ranked_with_what_they_say() {
     assert_eq!(ask(&proxy, KNOWN).await.json()["running"], true);
     proxy.settle().await;
     proxy.exchange().release();
-    let ((status, first), (status_of_second, second)) = (first.await.unwrap(), second.await.unwrap());
+    let ((status, first), (status_of_second, second)) =
+        (first.await.unwrap(), second.await.unwrap());
     assert_eq!((status, status_of_second), (200, 200));
-    assert_eq!((&first["at"], &first["findings"]), (&second["at"], &second["findings"]));
-    assert_eq!((codes(&first), codes(&second)), (vec![], vec!["CP-NOT-RESTARTED"]), "{second:#}");
-    assert_eq!((proxy.upstream_requests(), told(&proxy).len()), (REQUESTS_OF_A_RUN, 1));
+    assert_eq!(
+        (&first["at"], &first["findings"]),
+        (&second["at"], &second["findings"])
+    );
+    assert_eq!(
+        (codes(&first), codes(&second)),
+        (vec![], vec!["CP-NOT-RESTARTED"]),
+        "{second:#}"
+    );
+    assert_eq!(
+        (proxy.upstream_requests(), told(&proxy).len()),
+        (REQUESTS_OF_A_RUN, 1)
+    );
     assert_eq!(ask(&proxy, KNOWN).await.json()["running"], false);
     proxy.scan_lines();
 }
@@ -64,12 +87,25 @@ async fn a_caller_who_hangs_up_ends_no_run() {
 
 #[tokio::test]
 async fn an_exchange_that_hangs_does_not_keep_a_run_beyond_its_deadline() {
-    let short = examination::Settings { run_deadline: Duration::from_millis(400), ..Default::default() };
-    let proxy = builder().plan(move |plan| plan.examination = short).start().await;
+    let short = examination::Settings {
+        run_deadline: Duration::from_millis(400),
+        ..Default::default()
+    };
+    let proxy = builder()
+        .plan(move |plan| plan.examination = short)
+        .start()
+        .await;
     proxy.exchange().script_always("*", Fault::hang_before());
-    let json = timeout(PATIENCE, ask(&proxy, RUN)).await.expect("it ends").json();
+    let json = timeout(PATIENCE, ask(&proxy, RUN))
+        .await
+        .expect("it ends")
+        .json();
     assert_eq!(json["test_result"], "unreachable", "{json:#}");
-    assert!((400..4000).contains(&json["took_ms"].as_u64().unwrap()), "{}", json["took_ms"]);
+    assert!(
+        (400..4000).contains(&json["took_ms"].as_u64().unwrap()),
+        "{}",
+        json["took_ms"]
+    );
     assert_eq!(
         proxy.send(client().get(proxy.url("/ready"))).await.text(),
         r#"{"ready":true}"#,
@@ -85,7 +121,10 @@ async fn a_stop_ends_a_run_at_once_and_says_so() {
     proxy.exchange().wait_received(READ, 1).await;
     proxy.stop.cancel();
     let (status, json) = timeout(PATIENCE, under_way).await.unwrap().unwrap();
-    assert_eq!((status, json["detail"].as_str()), (503, Some("The proxy is stopping; nothing was probed")));
+    assert_eq!(
+        (status, json["detail"].as_str()),
+        (503, Some("The proxy is stopping; nothing was probed"))
+    );
     proxy.wait_line(&["event=diag ", "result=ended"]).await;
     let proxy = Arc::into_inner(proxy).unwrap();
     assert_eq!(proxy.stop().await.0, Drained::Clean);
@@ -94,15 +133,44 @@ async fn a_stop_ends_a_run_at_once_and_says_so() {
 #[tokio::test]
 async fn live_calls_go_on_during_a_run_and_order_history_is_left_to_them() {
     let proxy = shared(builder().start().await);
-    assert_eq!(proxy.call_text("private/get-order-history", "{}").await.status, 200);
-    proxy.exchange().script("private/get-open-orders", Fault::hang_after());
+    assert_eq!(
+        proxy
+            .call_text("private/get-order-history", "{}")
+            .await
+            .status,
+        200
+    );
+    proxy
+        .exchange()
+        .script("private/get-open-orders", Fault::hang_after());
     let run = asked(&proxy, RUN);
-    proxy.exchange().wait_received("private/get-open-orders", 1).await;
+    proxy
+        .exchange()
+        .wait_received("private/get-open-orders", 1)
+        .await;
     assert_eq!(proxy.call_text(READ, "{}").await.outcome(), "answered");
     proxy.exchange().release();
     let (_, json) = run.await.unwrap();
-    let skipped = json["findings"].as_array().unwrap().iter().find(|found| found["probe"] == "order history").unwrap();
-    assert!(skipped["says"].as_str().unwrap().contains("a program called it in the last 10 s"), "{skipped}");
-    assert_eq!((&skipped["verdict"], &json["test_result"]), (&json!("-"), &json!("healthy")));
-    assert_eq!(proxy.exchange().count("private/get-order-history"), 1, "the live one");
+    let skipped = json["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|found| found["probe"] == "order history")
+        .unwrap();
+    assert!(
+        skipped["says"]
+            .as_str()
+            .unwrap()
+            .contains("a program called it in the last 10 s"),
+        "{skipped}"
+    );
+    assert_eq!(
+        (&skipped["verdict"], &json["test_result"]),
+        (&json!("-"), &json!("healthy"))
+    );
+    assert_eq!(
+        proxy.exchange().count("private/get-order-history"),
+        1,
+        "the live one"
+    );
 }

@@ -22,22 +22,37 @@ use crate::support::{
 
 #[tokio::test]
 async fn row_21_a_name_that_is_not_resolved() {
-    let scenario = Scenario::healthy().await.plan(to("https://api.crypto.com/exchange/v1")).plan(|plan| {
-        plan.resolver = Resolver::with_lookup(Arc::new(|_| Box::pin(async { Err(io::ErrorKind::NotFound.into()) })));
-    });
+    let scenario = Scenario::healthy()
+        .await
+        .plan(to("https://api.crypto.com/exchange/v1"))
+        .plan(|plan| {
+            plan.resolver = Resolver::with_lookup(Arc::new(|_| {
+                Box::pin(async { Err(io::ErrorKind::NotFound.into()) })
+            }));
+        });
     let outcome = scenario.run().await;
-    outcome.says(&[Cause::NameNotResolved], VeryLikely, "getent ahosts api.crypto.com");
+    outcome.says(
+        &[Cause::NameNotResolved],
+        VeryLikely,
+        "getent ahosts api.crypto.com",
+    );
     outcome.concludes(Conclusion::Unreachable);
 }
 
 #[tokio::test]
 async fn row_21_a_name_that_points_inwards_is_not_connected_to() {
-    let scenario = Scenario::healthy().await.plan(to("https://api.crypto.com/exchange/v1")).plan(|plan| {
-        let inward = || Ok(vec![IpAddr::from([10, 1, 2, 3])]);
-        plan.resolver = Resolver::with_lookup(Arc::new(move |_| Box::pin(async move { inward() })));
-    });
+    let scenario = Scenario::healthy()
+        .await
+        .plan(to("https://api.crypto.com/exchange/v1"))
+        .plan(|plan| {
+            let inward = || Ok(vec![IpAddr::from([10, 1, 2, 3])]);
+            plan.resolver =
+                Resolver::with_lookup(Arc::new(move |_| Box::pin(async move { inward() })));
+        });
     let outcome = scenario.run().await;
-    outcome.says(&[Cause::NameNotResolved], VeryLikely, "getent").concludes(Conclusion::Unreachable);
+    outcome
+        .says(&[Cause::NameNotResolved], VeryLikely, "getent")
+        .concludes(Conclusion::Unreachable);
     assert!(outcome.text.contains("10.1.2.3"), "{}", outcome.text);
 }
 
@@ -47,7 +62,13 @@ async fn row_21_a_connection_that_is_refused() {
     let base = format!("http://{}/exchange/v1", closed.local_addr().unwrap());
     drop(closed);
     let outcome = Scenario::healthy().await.plan(to(&base)).run().await;
-    outcome.says(&[Cause::NotReached], VeryLikely, "curl -4v https://127.0.0.1/").concludes(Conclusion::Unreachable);
+    outcome
+        .says(
+            &[Cause::NotReached],
+            VeryLikely,
+            "curl -4v https://127.0.0.1/",
+        )
+        .concludes(Conclusion::Unreachable);
 }
 
 #[tokio::test]
@@ -58,37 +79,66 @@ async fn row_21_a_connection_that_hangs_is_not_said_of_the_name_whatever_ends_it
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(150), TcpStream::connect(address)).await {
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(150), TcpStream::connect(address)).await
+    {
         queued.push(stream);
     }
-    let scenario = Scenario::healthy().await.plan(to(&format!("http://{address}/exchange/v1")));
+    let scenario = Scenario::healthy()
+        .await
+        .plan(to(&format!("http://{address}/exchange/v1")));
     // The run ends before the deadline for connecting would.
-    let outcome = scenario.plan(|plan| plan.deadline = Duration::from_millis(400)).run().await;
-    outcome.says(&[Cause::NotReached], VeryLikely, "curl -4v").concludes(Conclusion::Unreachable);
-    assert_eq!(outcome.findings.seen(probes::Probe::Tcp), Some(&Seen::NotConnected), "{}", outcome.text);
+    let outcome = scenario
+        .plan(|plan| plan.deadline = Duration::from_millis(400))
+        .run()
+        .await;
+    outcome
+        .says(&[Cause::NotReached], VeryLikely, "curl -4v")
+        .concludes(Conclusion::Unreachable);
+    assert_eq!(
+        outcome.findings.seen(probes::Probe::Tcp),
+        Some(&Seen::NotConnected),
+        "{}",
+        outcome.text
+    );
 }
 
 #[tokio::test]
 async fn row_21_no_verified_tls() {
     // Not TLS at all at the other end; the trust roots are of an authority that nobody has asked.
     let scenario = Scenario::healthy().await;
-    let (authority, base) = (Authority::new(), format!("https://{}/exchange/v1", scenario.exchange.addr()));
+    let (authority, base) = (
+        Authority::new(),
+        format!("https://{}/exchange/v1", scenario.exchange.addr()),
+    );
     let file = authority.file();
     let scenario = scenario.plan(to(&base)).plan(move |plan| {
         plan.ready.as_mut().unwrap().upstream.ca_file = Some(file);
     });
     let outcome = scenario.run().await;
-    outcome.says(&[Cause::NoTls], VeryLikely, "openssl s_client").concludes(Conclusion::Unreachable);
+    outcome
+        .says(&[Cause::NoTls], VeryLikely, "openssl s_client")
+        .concludes(Conclusion::Unreachable);
 }
 
 #[tokio::test]
 async fn row_21_an_exchange_that_is_silent_ends_within_the_deadline_with_what_is_known() {
     let scenario = Scenario::healthy().await;
-    let scenario = scenario.exchange(|exchange, _| exchange.script_always("*", Fault::hang_before()));
+    let scenario =
+        scenario.exchange(|exchange, _| exchange.script_always("*", Fault::hang_before()));
     let began = Instant::now();
-    let outcome = scenario.plan(|plan| plan.deadline = Duration::from_millis(400)).run().await;
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    outcome.says(&[Cause::NotReached], Likely, "repair the network first").concludes(Conclusion::Unreachable);
+    let outcome = scenario
+        .plan(|plan| plan.deadline = Duration::from_millis(400))
+        .run()
+        .await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    outcome
+        .says(&[Cause::NotReached], Likely, "repair the network first")
+        .concludes(Conclusion::Unreachable);
 }
 
 #[tokio::test]
@@ -97,11 +147,17 @@ async fn row_17_a_base_url_that_is_not_the_exchanges() {
     let base = scenario.exchange.url("/v2");
     let outcome = scenario.plan(to(&base)).run().await;
     let next = "CRYPTO_REST_BASE=https://api.crypto.com/exchange/v1";
-    outcome.says(&[Cause::WrongBase], VeryLikely, next).concludes(Conclusion::Trouble);
+    outcome
+        .says(&[Cause::WrongBase], VeryLikely, next)
+        .concludes(Conclusion::Trouble);
     for code in [10004, 40002] {
         let scenario = Scenario::healthy().await;
-        let scenario = scenario.exchange(|exchange, _| exchange.script_always("*", Fault::code(code)));
-        scenario.run().await.says(&[Cause::WrongBase], VeryLikely, next);
+        let scenario =
+            scenario.exchange(|exchange, _| exchange.script_always("*", Fault::code(code)));
+        scenario
+            .run()
+            .await
+            .says(&[Cause::WrongBase], VeryLikely, next);
     }
 }
 
@@ -109,17 +165,34 @@ async fn row_17_a_base_url_that_is_not_the_exchanges() {
 async fn a_verified_session_is_a_finding_of_its_own_and_an_expired_certificate_is_none() {
     for expired in [false, true] {
         let authority = Authority::new();
-        let server = if expired { authority.expired_server("localhost") } else { authority.server("localhost") };
+        let server = if expired {
+            authority.expired_server("localhost")
+        } else {
+            authority.server("localhost")
+        };
         let answered = || [Step::Request, Step::Write(reply::good())].to_vec();
         let answers: Vec<Step> = (0..3).flat_map(|_| answered()).collect();
-        let wire = Wire::start([Script::tls(&server, [Step::Drain]), Script::tls(&server, answers)]).await;
+        let wire = Wire::start([
+            Script::tls(&server, [Step::Drain]),
+            Script::tls(&server, answers),
+        ])
+        .await;
         let (base, file) = (wire.tls_base(), authority.file());
         let scenario = Scenario::healthy().await.plan(to(&base)).plan(move |plan| {
             plan.ready.as_mut().unwrap().upstream.ca_file = Some(file);
         });
         let outcome = scenario.run().await;
         let tls = outcome.findings.seen(probes::Probe::Tls);
-        assert_eq!(tls, Some(if expired { &Seen::NotSecured } else { &Seen::Secured }), "{}", outcome.text);
+        assert_eq!(
+            tls,
+            Some(if expired {
+                &Seen::NotSecured
+            } else {
+                &Seen::Secured
+            }),
+            "{}",
+            outcome.text
+        );
         if expired {
             outcome.says(&[Cause::NoTls], VeryLikely, "whose certificate it is");
         }

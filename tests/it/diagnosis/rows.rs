@@ -8,31 +8,72 @@ use crypto_proxy::{
 use super::*;
 
 fn past(change: impl FnOnce(&mut Past)) -> Past {
-    let mut past = Past { since_ms: Some(1), ..Past::default() };
+    let mut past = Past {
+        since_ms: Some(1),
+        ..Past::default()
+    };
     change(&mut past);
     past
 }
 
 fn record(method: &str, refused: u32, last_code: i64) -> MethodPast {
     let (class, failing) = (Some(Class::Trade), refused);
-    MethodPast { method: method.into(), class, accepted: 0, refused, failing, last_code: Some(last_code) }
+    MethodPast {
+        method: method.into(),
+        class,
+        accepted: 0,
+        refused,
+        failing,
+        last_code: Some(last_code),
+    }
 }
 
 #[tokio::test]
 async fn rows_14_15_18_24_25_and_28_from_the_record_and_from_what_is_told() {
     let told = |told| past(|past| past.told.push(told));
-    let coded =
-        |code| past(|past| past.methods.push(MethodPast { accepted: 1, ..record("private/create-order", 0, code) }));
+    let coded = |code| {
+        past(|past| {
+            past.methods.push(MethodPast {
+                accepted: 1,
+                ..record("private/create-order", 0, code)
+            })
+        })
+    };
     for (past, cause, next) in [
-        (told(Told::OnlyFlaggedOrders), Cause::BooleanCase, "through the proxy"),
-        (told(Told::OnlyMarginOrders), Cause::MarginPermission, "margin permission"),
-        (told(Told::InventedHeaders), Cause::InventedScheme, "plain calls"),
-        (told(Told::FailsElsewhere), Cause::SignsForItself, "USE_CRYPTO_PROXY=true"),
+        (
+            told(Told::OnlyFlaggedOrders),
+            Cause::BooleanCase,
+            "through the proxy",
+        ),
+        (
+            told(Told::OnlyMarginOrders),
+            Cause::MarginPermission,
+            "margin permission",
+        ),
+        (
+            told(Told::InventedHeaders),
+            Cause::InventedScheme,
+            "plain calls",
+        ),
+        (
+            told(Told::FailsElsewhere),
+            Cause::SignsForItself,
+            "USE_CRYPTO_PROXY=true",
+        ),
         (coded(306), Cause::OrderItself, "wrong with the order"),
-        (coded(140_001), Cause::TriggerOrders, "private/advanced/create-order"),
+        (
+            coded(140_001),
+            Cause::TriggerOrders,
+            "private/advanced/create-order",
+        ),
         (coded(42901), Cause::RateLimit, "used the budget up"),
     ] {
-        Scenario::healthy().await.past(past).run().await.says(&[cause], Likely, next);
+        Scenario::healthy()
+            .await
+            .past(past)
+            .run()
+            .await
+            .says(&[cause], Likely, next);
     }
 }
 
@@ -41,10 +82,15 @@ const MANUAL: &str = include_str!("../../../docs/diagnosis.md");
 #[test]
 fn every_cause_has_its_place_in_the_manual_and_the_manual_has_no_other() {
     for cause in Cause::ALL {
-        assert!(MANUAL.contains(&format!("\n### {}\n", cause.code())), "{cause}");
+        assert!(
+            MANUAL.contains(&format!("\n### {}\n", cause.code())),
+            "{cause}"
+        );
     }
     let headings = MANUAL.lines().filter_map(|line| line.strip_prefix("### "));
-    let unknown: Vec<&str> = headings.filter(|code| !Cause::ALL.iter().any(|cause| cause.code() == *code)).collect();
+    let unknown: Vec<&str> = headings
+        .filter(|code| !Cause::ALL.iter().any(|cause| cause.code() == *code))
+        .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 

@@ -17,18 +17,33 @@ fn expected(members: &[(&'static str, String)], sent: &Value) -> String {
         "api_key" | "sig" | "nonce" => sent[name].to_string(),
         _ => text.clone(),
     };
-    let members: Vec<_> = members.iter().map(|(name, text)| (*name, ours(name, text))).collect();
+    let members: Vec<_> = members
+        .iter()
+        .map(|(name, text)| (*name, ours(name, text)))
+        .collect();
     write(&members)
 }
 
-async fn assert_exact(proxy: &TestProxy, wire: &Wire, pair: &Pair, call: &Unsigned, order: &[usize]) {
+async fn assert_exact(
+    proxy: &TestProxy,
+    wire: &Wire,
+    pair: &Pair,
+    call: &Unsigned,
+    order: &[usize],
+) {
     let all = call.members(pair);
-    let members: Vec<_> = order.iter().filter_map(|place| all.get(*place).cloned()).collect();
+    let members: Vec<_> = order
+        .iter()
+        .filter_map(|place| all.get(*place).cloned())
+        .collect();
     let answer = proxy.post_exchange(READ, write(&members)).await;
     assert_eq!(answer.status, 200, "{} {}", write(&members), answer.text());
     let request = wire.requests().pop().expect("it came");
     let sent = request.json();
-    assert_eq!(String::from_utf8(request.body.clone()).unwrap(), expected(&members, &sent));
+    assert_eq!(
+        String::from_utf8(request.body.clone()).unwrap(),
+        expected(&members, &sent)
+    );
     assert_eq!(sent["api_key"], proxy.canaries.key);
     assert_ne!(sent["sig"].as_str(), Some(&*call.sig(pair)));
 }
@@ -36,7 +51,11 @@ async fn assert_exact(proxy: &TestProxy, wire: &Wire, pair: &Pair, call: &Unsign
 async fn start() -> (TestProxy, Wire) {
     let good = Step::Write(reply::good());
     let wire = Wire::start(vec![Script::plain(vec![Step::Request, good, Step::Fin])]).await;
-    let proxy = TestProxy::builder().base(wire.base()).caller("exact", Preset::Trade).start().await;
+    let proxy = TestProxy::builder()
+        .base(wire.base())
+        .caller("exact", Preset::Trade)
+        .start()
+        .await;
     (proxy, wire)
 }
 
@@ -45,12 +64,18 @@ async fn ids_numbers_as_text_unicode_escapes_and_spaces_arrive_as_they_were_writ
     let (proxy, wire) = start().await;
     let pair = Pair::of("exact");
     let params = "{ \"zeta\" : \"Grüße \\u65e5本 \\ud83d\\ude00 a\\/b\",\n\t\"alpha\":\"0.010\",\"list\":[ \"b\", \"a\" ],\"n\":0.5 }";
-    let as_text = Unsigned { id: "\"9223372036854775807\"".to_owned(), ..Unsigned::new(READ, params) };
+    let as_text = Unsigned {
+        id: "\"9223372036854775807\"".to_owned(),
+        ..Unsigned::new(READ, params)
+    };
     assert_exact(&proxy, &wire, &pair, &as_text, &[0, 1, 2, 3, 4, 5]).await;
     let mut quoted_nonce = Unsigned::new(READ, "{}");
     quoted_nonce.nonce = format!("\"{}\"", quoted_nonce.nonce);
     assert_exact(&proxy, &wire, &pair, &quoted_nonce, &[3, 1, 4, 0, 2, 5]).await;
-    let without_params = Unsigned { params: None, ..Unsigned::new(READ, "") };
+    let without_params = Unsigned {
+        params: None,
+        ..Unsigned::new(READ, "")
+    };
     assert_exact(&proxy, &wire, &pair, &without_params, &[1, 3, 2, 0, 4]).await;
 }
 
@@ -74,9 +99,19 @@ async fn whatever_a_client_may_send_arrives_as_it_was_written() {
         let (id, quoted, mut members, order) = strategy.new_tree(&mut runner).unwrap().current();
         let mut names = std::collections::HashSet::new();
         members.retain(|(name, _)| names.insert(name.clone()));
-        let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\" :{value}")).collect();
-        let id = if quoted { format!("\"{id}\"") } else { id.to_string() };
-        let call = Unsigned { id, ..Unsigned::new(READ, &format!("{{{}}}", members.join(" ,"))) };
+        let members: Vec<_> = members
+            .iter()
+            .map(|(name, value)| format!("\"{name}\" :{value}"))
+            .collect();
+        let id = if quoted {
+            format!("\"{id}\"")
+        } else {
+            id.to_string()
+        };
+        let call = Unsigned {
+            id,
+            ..Unsigned::new(READ, &format!("{{{}}}", members.join(" ,")))
+        };
         assert_exact(&proxy, &wire, &pair, &call, &order).await;
     }
 }

@@ -17,14 +17,22 @@ use crate::support::{
 const NOW: u64 = 1_790_000_000_000;
 
 async fn at(cell: &Arc<AtomicU64>, directory: Option<&TempDir>) -> TestProxy {
-    let (clock, state_dir) = (Clock::set_by(Arc::clone(cell)), directory.map(|directory| directory.path().to_owned()));
-    let builder = TestProxy::builder().caller("trader", Preset::Trade).plan(move |plan| {
-        plan.clock = clock;
-        plan.state_dir = state_dir;
-        plan.history.enabled = false;
-    });
+    let (clock, state_dir) = (
+        Clock::set_by(Arc::clone(cell)),
+        directory.map(|directory| directory.path().to_owned()),
+    );
+    let builder = TestProxy::builder()
+        .caller("trader", Preset::Trade)
+        .plan(move |plan| {
+            plan.clock = clock;
+            plan.state_dir = state_dir;
+            plan.history.enabled = false;
+        });
     // The stand-in's clock is the system's.
-    builder.exchange(|settings| settings.clock_offset_ms = i64::try_from(NOW).unwrap() - system_ms()).start().await
+    builder
+        .exchange(|settings| settings.clock_offset_ms = i64::try_from(NOW).unwrap() - system_ms())
+        .start()
+        .await
 }
 
 fn system_ms() -> i64 {
@@ -32,7 +40,8 @@ fn system_ms() -> i64 {
 }
 
 fn order(nonce: u64) -> Unsigned {
-    let params = r#"{"instrument_name":"BTC_USD","side":"BUY","type":"LIMIT","price":"1","quantity":"1"}"#;
+    let params =
+        r#"{"instrument_name":"BTC_USD","side":"BUY","type":"LIMIT","price":"1","quantity":"1"}"#;
     Unsigned::new(ORDER, params).at(nonce)
 }
 
@@ -43,13 +52,23 @@ async fn a_request_counts_once_in_whatever_case_its_signature_is_written() {
     let call = order(NOW + 1);
     assert_eq!(proxy.signed(&pair, &call).await.status, 200);
     let (body, sig) = (call.body(&pair), call.sig(&pair));
-    for again in [body.clone(), body.replace(&sig, &sig.to_uppercase()), body.replace(",\"", " , \"")] {
+    for again in [
+        body.clone(),
+        body.replace(&sig, &sig.to_uppercase()),
+        body.replace(",\"", " , \""),
+    ] {
         let answer = proxy.post_exchange(ORDER, again).await;
         let (status, code, message) = told(&answer);
         assert_eq!((status, code), (401, 40101));
         assert!(message.contains("seen before"), "{message}");
     }
-    assert_eq!((proxy.exchange().count(ORDER), proxy.told_refusals("status=401 why=replayed")), (1, 3));
+    assert_eq!(
+        (
+            proxy.exchange().count(ORDER),
+            proxy.told_refusals("status=401 why=replayed")
+        ),
+        (1, 3)
+    );
 }
 
 #[tokio::test]
@@ -58,22 +77,44 @@ async fn requests_may_come_out_of_order_and_a_minute_apart_and_not_a_second_more
     let (proxy, pair) = (at(&cell, None).await, Pair::of("trader"));
     cell.store(NOW, Ordering::Relaxed);
     for nonce in [NOW + 60_000, NOW - 60_000, NOW + 5, NOW + 1] {
-        assert_eq!(proxy.signed(&pair, &Unsigned::new(READ, "{}").at(nonce)).await.status, 200, "{nonce}");
+        assert_eq!(
+            proxy
+                .signed(&pair, &Unsigned::new(READ, "{}").at(nonce))
+                .await
+                .status,
+            200,
+            "{nonce}"
+        );
     }
     for nonce in [NOW - 61_000, NOW + 61_000, NOW - 60_001, 17] {
-        let answer = proxy.post_exchange(READ, Unsigned::new(READ, "{}").at(nonce).body(&pair)).await;
+        let answer = proxy
+            .post_exchange(READ, Unsigned::new(READ, "{}").at(nonce).body(&pair))
+            .await;
         assert_eq!((answer.status, told(&answer).1), (400, 40102), "{nonce}");
     }
-    assert_eq!((proxy.exchange().count(READ), proxy.told_refusals("status=400 why=nonce")), (4, 4));
+    assert_eq!(
+        (
+            proxy.exchange().count(READ),
+            proxy.told_refusals("status=400 why=nonce")
+        ),
+        (4, 4)
+    );
 }
 
 #[tokio::test]
 async fn nonces_from_before_the_start_are_refused_where_nothing_is_remembered() {
     let cell = Arc::new(AtomicU64::new(NOW));
     let (proxy, pair) = (at(&cell, None).await, Pair::of("trader"));
-    let answer = proxy.post_exchange(READ, Unsigned::new(READ, "{}").at(NOW - 1).body(&pair)).await;
+    let answer = proxy
+        .post_exchange(READ, Unsigned::new(READ, "{}").at(NOW - 1).body(&pair))
+        .await;
     assert_eq!((answer.status, told(&answer).1), (400, 40102));
-    proxy.wait_line(&["no state directory", "nonces from before the start are refused"]).await;
+    proxy
+        .wait_line(&[
+            "no state directory",
+            "nonces from before the start are refused",
+        ])
+        .await;
 }
 
 #[tokio::test]
@@ -88,7 +129,12 @@ async fn a_captured_request_is_refused_after_a_crash_and_after_an_orderly_end() 
     cell.store(NOW + 100, Ordering::Relaxed);
     let second = at(&cell, Some(&directory)).await;
     let answer = second.post_exchange(ORDER, captured.body(&pair)).await;
-    assert_eq!((answer.status, told(&answer).1), (400, 40102), "{}", answer.text());
+    assert_eq!(
+        (answer.status, told(&answer).1),
+        (400, 40102),
+        "{}",
+        answer.text()
+    );
     assert_eq!(second.told_refusals("status=400 why=before_start"), 1);
     // Some seconds were written ahead; the clock passes them.
     cell.store(NOW + 10_000, Ordering::Relaxed);
@@ -98,10 +144,19 @@ async fn a_captured_request_is_refused_after_a_crash_and_after_an_orderly_end() 
     let third = at(&cell, Some(&directory)).await;
     for old in [&captured, &later] {
         let answer = third.post_exchange(ORDER, old.body(&pair)).await;
-        assert_eq!((answer.status, told(&answer).1), (400, 40102), "{}", answer.text());
+        assert_eq!(
+            (answer.status, told(&answer).1),
+            (400, 40102),
+            "{}",
+            answer.text()
+        );
     }
     assert_eq!(third.exchange().count(ORDER), 0);
-    assert_eq!(third.signed(&pair, &order(NOW + 10_002)).await.status, 200, "nobody waits after an orderly end");
+    assert_eq!(
+        third.signed(&pair, &order(NOW + 10_002)).await.status,
+        200,
+        "nobody waits after an orderly end"
+    );
 }
 
 #[tokio::test]
@@ -117,10 +172,19 @@ async fn a_disk_that_takes_no_mark_refuses_signed_requests_and_leaves_tokens_alo
         plan.history.enabled = false;
     });
     let proxy = proxy.start().await;
-    let answer = proxy.post_exchange(READ, Unsigned::new(READ, "{}").at(NOW + 1).body(&Pair::of("trader"))).await;
+    let answer = proxy
+        .post_exchange(
+            READ,
+            Unsigned::new(READ, "{}")
+                .at(NOW + 1)
+                .body(&Pair::of("trader")),
+        )
+        .await;
     assert_eq!((answer.status, told(&answer).1), (503, 9_010_001));
     assert_eq!(proxy.told_refusals("status=503 why=replay_mark"), 1);
-    proxy.wait_line(&["cannot be written", "they are refused until it can"]).await;
+    proxy
+        .wait_line(&["cannot be written", "they are refused until it can"])
+        .await;
     assert_eq!(proxy.upstream_requests(), 0);
     proxy.call_text(READ, "{}").await;
     assert_eq!(proxy.upstream_requests(), 1);

@@ -8,7 +8,11 @@ use crate::support::{
 
 /// The order meets this body, of type JSON; it was sent once.
 async fn met_body(body: &[u8], expected: Told) -> Answer {
-    let wire = Wire::start([Script::plain([Step::Request, Step::Write(reply::json(200, body))])]).await;
+    let wire = Wire::start([Script::plain([
+        Step::Request,
+        Step::Write(reply::json(200, body)),
+    ])])
+    .await;
     let proxy = in_front_of(&wire).start().await;
     let answer = place(&proxy).await;
     assert_told(&proxy, &answer, expected);
@@ -48,16 +52,34 @@ async fn fault_42_duplicate_keys_are_passed_on_and_contradicting_codes_are_unkno
     let answered = told(200, "answered", "");
     let body = br#"{"code":0,"result":{"a":1,"a":2},"result":{},"code":0}"#;
     let answer = met_body(body, answered).await;
-    assert!(answer.text().contains(std::str::from_utf8(body).expect("ASCII")), "{}", answer.text());
-    met_body(br#"{"code":0,"code":306}"#, told(200, "unknown", "inconclusive_answer")).await;
+    assert!(
+        answer
+            .text()
+            .contains(std::str::from_utf8(body).expect("ASCII")),
+        "{}",
+        answer.text()
+    );
+    met_body(
+        br#"{"code":0,"code":306}"#,
+        told(200, "unknown", "inconclusive_answer"),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn fault_43_json_nested_100_000_deep_is_unknown_and_the_stack_is_safe() {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
-        let deep = format!(r#"{{"code":0,"x":{}1{}}}"#, open.repeat(100_000), close.repeat(100_000));
+        let deep = format!(
+            r#"{{"code":0,"x":{}1{}}}"#,
+            open.repeat(100_000),
+            close.repeat(100_000)
+        );
         let answer = met_body(deep.as_bytes(), MALFORMED).await;
-        assert!(answer.text().contains("nested too deeply"), "{}", answer.text());
+        assert!(
+            answer.text().contains("nested too deeply"),
+            "{}",
+            answer.text()
+        );
         met_body(open.repeat(100_000).as_bytes(), MALFORMED).await;
     }
 }

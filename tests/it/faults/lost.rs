@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{DEADLINE, LOST, TIMED_OUT, assert_told, huge_order, hurried, in_front_of, met, recovers};
+use super::{
+    DEADLINE, LOST, TIMED_OUT, assert_told, huge_order, hurried, in_front_of, met, recovers,
+};
 use crate::support::wire::{Script, Step, Wire, reply};
 
 #[tokio::test]
@@ -49,7 +51,11 @@ async fn fault_17_a_small_order_waits_whole_in_the_kernel_of_a_peer_that_reads_l
     recovers(&proxy, &wire).await;
     shut.notify_one();
     wire.ended(0).await;
-    assert_eq!(wire.received()[0].requests.len(), 1, "it was there all the time: unknown was the truth");
+    assert_eq!(
+        wire.received()[0].requests.len(),
+        1,
+        "it was there all the time: unknown was the truth"
+    );
 }
 
 #[tokio::test]
@@ -63,6 +69,10 @@ async fn fault_18_a_peer_that_never_answers_makes_an_order_unknown_and_the_conne
     wire.ended(0).await;
     assert_eq!(wire.requests().len(), 1);
     let rid = answer.header("x-request-id").unwrap();
-    let total = proxy.records_of(&rid)[0].field("CRYPTO_TOTAL_MS").unwrap().parse::<u128>().unwrap();
+    let total = proxy.records_of(&rid)[0]
+        .field("CRYPTO_TOTAL_MS")
+        .unwrap()
+        .parse::<u128>()
+        .unwrap();
     assert!(total >= DEADLINE.as_millis(), "{total}");
 }

@@ -22,7 +22,8 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn fault_48_calls_while_the_link_is_down_end_by_phase_and_the_next_ones_go_well_without_a_restart() {
+async fn fault_48_calls_while_the_link_is_down_end_by_phase_and_the_next_ones_go_well_without_a_restart()
+ {
     // Down: what is on the kept connection is swallowed, and nobody answers new handshakes. Then it is back.
     let authority = Authority::new();
     let server = authority.server("localhost");
@@ -36,16 +37,22 @@ async fn fault_48_calls_while_the_link_is_down_end_by_phase_and_the_next_ones_go
     ]);
     let wire = wire.await;
     let file = authority.file();
-    let proxy = TestProxy::builder().base(wire.tls_base()).plan(move |plan| {
-        plan.upstream.ca_file = Some(file);
-        plan.upstream.connect_deadline = CONNECT_DEADLINE;
-        plan.pipeline.deadline = DEADLINE;
-    });
+    let proxy = TestProxy::builder()
+        .base(wire.tls_base())
+        .plan(move |plan| {
+            plan.upstream.ca_file = Some(file);
+            plan.upstream.connect_deadline = CONNECT_DEADLINE;
+            plan.pipeline.deadline = DEADLINE;
+        });
     let proxy = proxy.start().await;
     assert_told(&proxy, &place(&proxy).await, told(200, "answered", ""));
     assert_told(&proxy, &place(&proxy).await, TIMED_OUT);
     for _ in 0..2 {
-        assert_told(&proxy, &place(&proxy).await, told(504, "not_sent", "connect_deadline"));
+        assert_told(
+            &proxy,
+            &place(&proxy).await,
+            told(504, "not_sent", "connect_deadline"),
+        );
     }
     let ready = proxy.send(client().get(proxy.url("/ready"))).await;
     assert_eq!(ready.status, 503, "three attempts have failed");
@@ -53,8 +60,15 @@ async fn fault_48_calls_while_the_link_is_down_end_by_phase_and_the_next_ones_go
     let ready = proxy.send(client().get(proxy.url("/ready"))).await;
     assert_eq!(ready.status, 200);
     let nonces: Vec<u64> = wire.requests().iter().map(Request::nonce).collect();
-    assert_eq!(nonces.len(), 3, "two answered, one lost on the wire, none twice");
-    assert!(nonces.is_sorted_by(|left, right| left < right), "{nonces:?}");
+    assert_eq!(
+        nonces.len(),
+        3,
+        "two answered, one lost on the wire, none twice"
+    );
+    assert!(
+        nonces.is_sorted_by(|left, right| left < right),
+        "{nonces:?}"
+    );
 }
 
 const CALLS: usize = 120;
@@ -63,8 +77,15 @@ const AT_ONCE: usize = 8;
 #[tokio::test]
 async fn fault_49_over_a_network_that_delays_and_cuts_nothing_is_sent_twice_and_deadlines_hold() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let base = format!("http://{}/exchange/v1", listener.local_addr().expect("an address"));
-    let proxy = TestProxy::builder().base(base).plan(|plan| plan.pipeline.deadline = DEADLINE).start().await;
+    let base = format!(
+        "http://{}/exchange/v1",
+        listener.local_addr().expect("an address")
+    );
+    let proxy = TestProxy::builder()
+        .base(base)
+        .plan(|plan| plan.pipeline.deadline = DEADLINE)
+        .start()
+        .await;
     let exchange = proxy.exchange().clone();
     let relay = tokio::spawn(lossy_relay(listener, proxy.exchange_address()));
     let places = Semaphore::new(AT_ONCE);
@@ -76,19 +97,32 @@ async fn fault_49_over_a_network_that_delays_and_cuts_nothing_is_sent_twice_and_
             order["client_oid"] = json!(format!("lossy-{number}"));
             // Without the harness's search after each answer, whose time would count.
             let body = json!({ "method": "private/create-order", "params": order }).to_string();
-            let request = client().post(proxy.url("/proxy/private")).header("content-type", "application/json");
-            let request = request.header("x-proxy-token", &proxy.canaries.token).body(body);
+            let request = client()
+                .post(proxy.url("/proxy/private"))
+                .header("content-type", "application/json");
+            let request = request
+                .header("x-proxy-token", &proxy.canaries.token)
+                .body(body);
             let started = Instant::now();
             let answer = request.send().await.expect("always an answer");
             assert!(started.elapsed() < DEADLINE * 3, "{:?}", started.elapsed());
-            (format!("lossy-{number}"), answer.headers()["x-proxy-outcome"].to_str().expect("a word").to_owned())
+            (
+                format!("lossy-{number}"),
+                answer.headers()["x-proxy-outcome"]
+                    .to_str()
+                    .expect("a word")
+                    .to_owned(),
+            )
         }
     });
     let outcomes: Vec<(String, String)> = futures_util::future::join_all(calls).await;
     let mut arrived: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for received in exchange.received() {
         let body = received.json().expect("whole requests only");
-        let oid = body["params"]["client_oid"].as_str().expect("an order").to_owned();
+        let oid = body["params"]["client_oid"]
+            .as_str()
+            .expect("an order")
+            .to_owned();
         arrived.entry(oid).or_default().push(received.executed);
     }
     let times = |oid: &str| arrived.get(oid).map_or(0, Vec::len);
@@ -100,9 +134,21 @@ async fn fault_49_over_a_network_that_delays_and_cuts_nothing_is_sent_twice_and_
             other => panic!("{oid}: {other}"),
         }
     }
-    let count = |wanted: &str| outcomes.iter().filter(|(_, outcome)| outcome == wanted).count();
-    assert!(count("answered") > CALLS / 10 && count("unknown") > CALLS / 10, "a network as bad as meant: {outcomes:?}");
-    let records = proxy.texts().iter().filter(|line| line.contains("event=call ")).count();
+    let count = |wanted: &str| {
+        outcomes
+            .iter()
+            .filter(|(_, outcome)| outcome == wanted)
+            .count()
+    };
+    assert!(
+        count("answered") > CALLS / 10 && count("unknown") > CALLS / 10,
+        "a network as bad as meant: {outcomes:?}"
+    );
+    let records = proxy
+        .texts()
+        .iter()
+        .filter(|line| line.contains("event=call "))
+        .count();
     assert_eq!(records, CALLS, "one record per call");
     proxy.scan_lines();
     relay.abort();
@@ -125,7 +171,9 @@ async fn lossy_relay(listener: TcpListener, exchange: SocketAddr) {
     let seeds = Arc::new(std::sync::Mutex::new(Dice(0x5eed_1234_5678_9abc)));
     loop {
         let (downstream, _) = listener.accept().await.expect("a connection");
-        let upstream = TcpStream::connect(exchange).await.expect("the stand-in lives");
+        let upstream = TcpStream::connect(exchange)
+            .await
+            .expect("the stand-in lives");
         let seed = seeds.lock().expect("no panic").roll(u64::MAX - 1) + 1;
         tokio::spawn(async move {
             let reset = Dice(seed).roll(2) == 0;
@@ -143,7 +191,11 @@ async fn lossy_relay(listener: TcpListener, exchange: SocketAddr) {
 }
 
 /// One direction; returns where the connection is to be cut.
-async fn pass_on(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), mut dice: Dice) {
+async fn pass_on(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    mut dice: Dice,
+) {
     let mut piece = [0; 256];
     while let Ok(count @ 1..) = from.read(&mut piece).await {
         // The network's delay, not a test's wait.

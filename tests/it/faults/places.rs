@@ -12,22 +12,43 @@ const ELSEWHERE: &str = "not in process: ";
 
 #[test]
 fn every_fault_has_a_place() {
-    let rows = rows(&fs::read_to_string(Path::new(ROOT).join("docs/faults.md")).expect("docs/faults.md"));
+    let rows =
+        rows(&fs::read_to_string(Path::new(ROOT).join("docs/faults.md")).expect("docs/faults.md"));
     let numbers: Vec<usize> = rows.keys().copied().collect();
-    assert_eq!(numbers, (1..=80).collect::<Vec<_>>(), "docs/faults.md lists every number once");
+    assert_eq!(
+        numbers,
+        (1..=80).collect::<Vec<_>>(),
+        "docs/faults.md lists every number once"
+    );
     let existing = tests();
     let mut listed = BTreeSet::new();
     for (number, (fault, place)) in &rows {
         assert!(fault.len() > 5, "fault {number} is not described");
-        let named: BTreeSet<String> = quoted(place).filter(|text| text.contains("::")).map(str::to_owned).collect();
+        let named: BTreeSet<String> = quoted(place)
+            .filter(|text| text.contains("::"))
+            .map(str::to_owned)
+            .collect();
         let elsewhere = place.contains(ELSEWHERE);
-        assert!(elsewhere || !named.is_empty(), "fault {number} has no place");
+        assert!(
+            elsewhere || !named.is_empty(),
+            "fault {number} has no place"
+        );
         for test in &named {
-            assert!(existing.contains(test), "fault {number}: there is no test {test}");
+            assert!(
+                existing.contains(test),
+                "fault {number}: there is no test {test}"
+            );
         }
-        let files = quoted(place).filter(|text| ["tests/", "src/", "docs/"].iter().any(|root| text.starts_with(root)));
+        let files = quoted(place).filter(|text| {
+            ["tests/", "src/", "docs/"]
+                .iter()
+                .any(|root| text.starts_with(root))
+        });
         for file in files {
-            assert!(Path::new(ROOT).join(file).exists(), "fault {number}: there is no {file}");
+            assert!(
+                Path::new(ROOT).join(file).exists(),
+                "fault {number}: there is no {file}"
+            );
         }
         let own = format!("::fault_{number:02}_");
         for test in existing.iter().filter(|test| test.contains(&own)) {
@@ -35,8 +56,10 @@ fn every_fault_has_a_place() {
         }
         listed.extend(named);
     }
-    let unlisted: Vec<_> =
-        existing.iter().filter(|test| test.contains("::fault_") && !listed.contains(*test)).collect();
+    let unlisted: Vec<_> = existing
+        .iter()
+        .filter(|test| test.contains("::fault_") && !listed.contains(*test))
+        .collect();
     assert!(unlisted.is_empty(), "not in docs/faults.md: {unlisted:?}");
 }
 
@@ -45,7 +68,9 @@ fn rows(text: &str) -> BTreeMap<usize, (String, String)> {
     let mut rows = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with('|')) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let Some(number) = cells[0].parse().ok() else { continue };
+        let Some(number) = cells[0].parse().ok() else {
+            continue;
+        };
         assert_eq!(cells.len(), 3, "{line}");
         let before = rows.insert(number, (cells[1].to_owned(), cells[2].to_owned()));
         assert!(before.is_none(), "fault {number} stands twice");
@@ -67,7 +92,9 @@ fn tests() -> BTreeSet<String> {
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
             is_test |= line.starts_with("#[test") || line.starts_with("#[tokio::test");
-            let name = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
+            let name = line
+                .strip_prefix("async fn ")
+                .or_else(|| line.strip_prefix("fn "));
             if let (Some(name), true) = (name.and_then(|rest| rest.split('(').next()), is_test) {
                 all.insert(format!("{module}::{name}"));
                 is_test = false;
@@ -78,15 +105,25 @@ fn tests() -> BTreeSet<String> {
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let entries = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let files = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    files.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+    let files = files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    files
+        .chain(folders.iter().flat_map(|folder| sources(folder)))
+        .collect()
 }
 
 /// `it/faults/names.rs` → `faults::names`; the binary's own name is left out, as `cargo test` prints it.
 fn module_of(file: &Path) -> String {
     let path = file.with_extension("");
-    let parts: Vec<_> = path.iter().skip(1).map(|part| part.to_str().expect("UTF-8")).collect();
+    let parts: Vec<_> = path
+        .iter()
+        .skip(1)
+        .map(|part| part.to_str().expect("UTF-8"))
+        .collect();
     parts.join("::")
 }

@@ -33,7 +33,12 @@ async fn fault_13_a_connection_closed_while_idle_is_replaced_and_the_order_sent_
         wire.ended(0).await;
         let answer = place(&proxy).await;
         assert_eq!((answer.status, &*answer.outcome()), (200, "answered"));
-        assert_eq!((wire.connections(), wire.begun()), (2, 2), "{:?}", wire.received());
+        assert_eq!(
+            (wire.connections(), wire.begun()),
+            (2, 2),
+            "{:?}",
+            wire.received()
+        );
     }
 }
 
@@ -66,7 +71,12 @@ async fn lost_in_the_pool(end: Step) {
     let proxy = in_front_of(&wire).start().await;
     warmed_up(&proxy, &wire).await;
     assert_told(&proxy, &place(&proxy).await, LOST);
-    assert_eq!((wire.connections(), wire.begun()), (1, 2), "not sent again: {:?}", wire.received());
+    assert_eq!(
+        (wire.connections(), wire.begun()),
+        (1, 2),
+        "not sent again: {:?}",
+        wire.received()
+    );
     recovers(&proxy, &wire).await;
 }
 
@@ -83,14 +93,23 @@ async fn fault_18_a_pooled_connection_that_falls_silent_is_dropped_at_the_deadli
 
 #[tokio::test]
 async fn fault_45_a_second_reply_is_never_matched_to_another_call() {
-    let two = [reply::good_numbered(1), reply::good_numbered(666)].concat().into();
-    let scripts = [Script::plain([Step::Request, Step::Write(two)]), numbered(2)];
+    let two = [reply::good_numbered(1), reply::good_numbered(666)]
+        .concat()
+        .into();
+    let scripts = [
+        Script::plain([Step::Request, Step::Write(two)]),
+        numbered(2),
+    ];
     let wire = Wire::start(scripts).await;
     let proxy = in_front_of(&wire).start().await;
     let first = place(&proxy).await;
     assert_eq!(first.inner()["result"]["order_id"], "1");
     let second = place(&proxy).await;
-    assert_eq!(second.inner()["result"]["order_id"], "2", "the stray reply answered another call");
+    assert_eq!(
+        second.inner()["result"]["order_id"],
+        "2",
+        "the stray reply answered another call"
+    );
     wire.ended(0).await;
     assert_eq!((wire.connections(), wire.begun()), (2, 2));
 }
@@ -99,27 +118,49 @@ async fn fault_45_a_second_reply_is_never_matched_to_another_call() {
 async fn fault_45_a_second_reply_that_comes_late_is_never_matched_to_another_call() {
     // The stray reply follows in a segment of its own, in every possible nearness to the next call.
     for _ in 0..40 {
-        let stray = [Step::Request, Step::Write(reply::good_numbered(1)), Step::Write(reply::good_numbered(666))];
+        let stray = [
+            Step::Request,
+            Step::Write(reply::good_numbered(1)),
+            Step::Write(reply::good_numbered(666)),
+        ];
         let wire = Wire::start([Script::plain(stray), numbered(2)]).await;
         let proxy = in_front_of(&wire).start().await;
         assert_eq!(place(&proxy).await.inner()["result"]["order_id"], "1");
         let second = place(&proxy).await;
-        assert_ne!(second.inner()["result"]["order_id"], "666", "the stray reply answered another call");
+        assert_ne!(
+            second.inner()["result"]["order_id"],
+            "666",
+            "the stray reply answered another call"
+        );
     }
 }
 
 #[tokio::test]
 async fn fault_46_a_connection_on_which_bytes_came_unasked_is_not_used_again() {
-    for bytes in [reply::good_numbered(666), "x".into(), reply::typed(408, "text/html", "timeout")] {
+    for bytes in [
+        reply::good_numbered(666),
+        "x".into(),
+        reply::typed(408, "text/html", "timeout"),
+    ] {
         let speak = Arc::new(Notify::new());
-        let first = [Step::Request, Step::Write(reply::good()), Step::Await(Arc::clone(&speak)), Step::Write(bytes)];
+        let first = [
+            Step::Request,
+            Step::Write(reply::good()),
+            Step::Await(Arc::clone(&speak)),
+            Step::Write(bytes),
+        ];
         let wire = Wire::start([Script::plain(first), numbered(2)]).await;
         let proxy = in_front_of(&wire).start().await;
         warmed_up(&proxy, &wire).await;
         speak.notify_one();
         wire.ended(0).await;
         let answer = place(&proxy).await;
-        assert_eq!(answer.inner()["result"]["order_id"], "2", "{}", answer.text());
+        assert_eq!(
+            answer.inner()["result"]["order_id"],
+            "2",
+            "{}",
+            answer.text()
+        );
         assert_eq!((wire.connections(), wire.begun()), (2, 2));
     }
 }

@@ -8,39 +8,69 @@ use crate::support::{Answer, TestProxy, client};
 
 /// Refused with this status, recorded so, and not sent.
 fn assert_refused(proxy: &TestProxy, answer: &Answer, status: u16) {
-    assert_eq!((answer.status, &*answer.outcome()), (status, "refused"), "{}", answer.text());
+    assert_eq!(
+        (answer.status, &*answer.outcome()),
+        (status, "refused"),
+        "{}",
+        answer.text()
+    );
     for line in proxy.records_of(&answer.header("x-request-id").expect("a request id")) {
         assert!(line.text().contains("outcome=refused"), "{}", line.text());
         assert_eq!(line.field("CRYPTO_OUTCOME"), Some("refused"));
     }
-    assert_eq!(proxy.exchange().total().received, 0, "something reached the exchange");
+    assert_eq!(
+        proxy.exchange().total().received,
+        0,
+        "something reached the exchange"
+    );
 }
 
 fn bare(proxy: &TestProxy) -> reqwest::RequestBuilder {
     let body = json!({ "method": "private/create-order", "params": super::order() }).to_string();
-    client().post(proxy.url("/proxy/private")).header("content-type", "application/json").body(body)
+    client()
+        .post(proxy.url("/proxy/private"))
+        .header("content-type", "application/json")
+        .body(body)
 }
 
 #[tokio::test]
 async fn fault_60_a_foreign_host_is_misdirected() {
     let proxy = TestProxy::start().await;
     let token = &proxy.canaries.token;
-    let foreign =
-        ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:9000", "user@127.0.0.1", "2130706433"];
+    let foreign = [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:9000",
+        "user@127.0.0.1",
+        "2130706433",
+    ];
     for host in foreign {
-        let answer = proxy.send(bare(&proxy).header("host", host).header("x-proxy-token", token)).await;
+        let answer = proxy
+            .send(
+                bare(&proxy)
+                    .header("host", host)
+                    .header("x-proxy-token", token),
+            )
+            .await;
         assert_refused(&proxy, &answer, 421);
-        let health = proxy.send(client().get(proxy.url("/health")).header("host", host)).await;
+        let health = proxy
+            .send(client().get(proxy.url("/health")).header("host", host))
+            .await;
         assert_eq!(health.status, 421, "not even /health answers to {host}");
     }
-    assert_eq!(refused_so_far(&proxy, Refused::Host, "host"), 2 * foreign.len() as u64);
+    assert_eq!(
+        refused_so_far(&proxy, Refused::Host, "host"),
+        2 * foreign.len() as u64
+    );
 }
 
 #[tokio::test]
 async fn fault_60_a_request_of_another_site_is_refused() {
     let proxy = TestProxy::start().await;
     for origin in ["https://evil.example", "null", "", "http://127.0.0.1:9000"] {
-        let request = bare(&proxy).header("origin", origin).header("x-proxy-token", &proxy.canaries.token);
+        let request = bare(&proxy)
+            .header("origin", origin)
+            .header("x-proxy-token", &proxy.canaries.token);
         assert_refused(&proxy, &proxy.send(request).await, 403);
     }
     assert_eq!(refused_so_far(&proxy, Refused::Origin, "origin"), 4);
@@ -63,14 +93,19 @@ async fn fault_61_every_wrong_token_gets_the_same_answer_and_is_counted() {
         &[&"x".repeat(8000)],
     ];
     for tokens in shown {
-        let request = tokens.iter().fold(bare(&proxy), |request, token| request.header("x-proxy-token", *token));
+        let request = tokens.iter().fold(bare(&proxy), |request, token| {
+            request.header("x-proxy-token", *token)
+        });
         let answer = proxy.send(request).await;
         assert_refused(&proxy, &answer, 401);
         assert_eq!(answer.text(), r#"{"detail":"Invalid proxy token"}"#);
     }
     assert_eq!(refused_so_far(&proxy, Refused::Token, "token"), 8);
     // A mebibyte does not even pass as a head.
-    let huge = bare(&proxy).header("x-proxy-token", "x".repeat(1 << 20)).send().await;
+    let huge = bare(&proxy)
+        .header("x-proxy-token", "x".repeat(1 << 20))
+        .send()
+        .await;
     assert!(huge.is_err() || huge.is_ok_and(|response| response.status() == 431));
     assert_eq!(proxy.exchange().total().received, 0);
 }
@@ -102,7 +137,12 @@ async fn fault_62_a_method_that_is_a_path_trick_is_invalid() {
     ] {
         let answer = proxy.call(method, json!({})).await;
         assert_refused(&proxy, &answer, 422);
-        assert_eq!(answer.json()["detail"][0]["loc"], json!(["body", "method"]), "{}", answer.text());
+        assert_eq!(
+            answer.json()["detail"][0]["loc"],
+            json!(["body", "method"]),
+            "{}",
+            answer.text()
+        );
     }
 }
 
@@ -119,7 +159,11 @@ async fn fault_63_public_and_withdrawal_methods_are_not_allowed() {
     ] {
         let answer = proxy.call(method, json!({})).await;
         assert_refused(&proxy, &answer, 403);
-        assert!(answer.inner()["error"].to_string().contains(method), "{}", answer.text());
+        assert!(
+            answer.inner()["error"].to_string().contains(method),
+            "{}",
+            answer.text()
+        );
     }
 }
 
@@ -163,10 +207,17 @@ async fn fault_64_odd_params_that_can_be_signed_arrive_as_they_were_signed() {
         "{\"a\":\"\u{e9}\u{1f600}\\n\\r\\u0000\"}",
         r#"{"":"","a":[],"b":{}}"#,
     ] {
-        let answer = proxy.post(&format!(r#"{{"method":"private/user-balance","params":{params}}}"#)).await;
+        let answer = proxy
+            .post(&format!(
+                r#"{{"method":"private/user-balance","params":{params}}}"#
+            ))
+            .await;
         assert_eq!(answer.status, 200, "{params}: {}", answer.text());
         let received = proxy.exchange().received().pop().expect("it arrived");
-        assert!(received.authenticated, "the signature does not fit: {params}");
+        assert!(
+            received.authenticated,
+            "the signature does not fit: {params}"
+        );
         let text = String::from_utf8(received.body.to_vec()).expect("UTF-8");
         assert!(text.contains(&format!(r#""params":{params},"#)), "{text}");
     }
@@ -176,9 +227,22 @@ async fn fault_64_odd_params_that_can_be_signed_arrive_as_they_were_signed() {
 async fn fault_65_line_breaks_forge_no_log_line() {
     let proxy = TestProxy::start().await;
     let forged = "x\r\n[CRYPTO_AUTH_DIAG] event=call OK forged=1\n";
-    assert_refused(&proxy, &proxy.call(&format!("private/{forged}"), json!({})).await, 422);
-    assert_refused(&proxy, &proxy.post(&json!({ "method": forged, "params": {} }).to_string()).await, 422);
-    let key = format!(r#"{{"method":"private/create-order","params":{{"{}":[null]}}}}"#, forged.escape_default());
+    assert_refused(
+        &proxy,
+        &proxy.call(&format!("private/{forged}"), json!({})).await,
+        422,
+    );
+    assert_refused(
+        &proxy,
+        &proxy
+            .post(&json!({ "method": forged, "params": {} }).to_string())
+            .await,
+        422,
+    );
+    let key = format!(
+        r#"{{"method":"private/create-order","params":{{"{}":[null]}}}}"#,
+        forged.escape_default()
+    );
     assert_refused(&proxy, &proxy.post(&key).await, 422);
     // In a value it is legal, and signed; in an order's name it is not repeated.
     let mut order = super::order();
@@ -186,17 +250,28 @@ async fn fault_65_line_breaks_forge_no_log_line() {
     let answer = proxy.call("private/create-order", order).await;
     assert_eq!(answer.status, 200);
     for line in proxy.texts() {
-        assert!(!line.contains(['\r', '\n']) && !line.contains("forged"), "{line}");
+        assert!(
+            !line.contains(['\r', '\n']) && !line.contains("forged"),
+            "{line}"
+        );
     }
 }
 
 #[tokio::test]
 async fn fault_65_a_request_id_of_the_caller_is_not_taken_over() {
     let proxy = TestProxy::start().await;
-    let request = bare(&proxy).header("x-proxy-token", &proxy.canaries.token).header("x-request-id", "forged id=1");
+    let request = bare(&proxy)
+        .header("x-proxy-token", &proxy.canaries.token)
+        .header("x-request-id", "forged id=1");
     let answer = proxy.send(request).await;
-    assert_ne!(answer.header("x-request-id").as_deref(), Some("forged id=1"));
+    assert_ne!(
+        answer.header("x-request-id").as_deref(),
+        Some("forged id=1")
+    );
     assert!(!proxy.texts().iter().any(|line| line.contains("forged")));
     let received = proxy.exchange().received();
-    assert!(!received[0].headers.contains_key("x-request-id") && !received[0].headers.contains_key("x-proxy-token"));
+    assert!(
+        !received[0].headers.contains_key("x-request-id")
+            && !received[0].headers.contains_key("x-proxy-token")
+    );
 }

@@ -19,19 +19,30 @@ fn answered() -> [Step; 2] {
 /// A proxy that trusts this authority alone, and calls the wire by name.
 fn trusting(authority: &Authority, wire: &Wire) -> Builder {
     let file = authority.file();
-    TestProxy::builder().base(wire.tls_base()).plan(move |plan| {
-        plan.upstream.connect_deadline = CONNECT_DEADLINE * 4;
-        plan.upstream.ca_file = Some(file);
-    })
+    TestProxy::builder()
+        .base(wire.tls_base())
+        .plan(move |plan| {
+            plan.upstream.connect_deadline = CONNECT_DEADLINE * 4;
+            plan.upstream.ca_file = Some(file);
+        })
 }
 
 /// The order meets `script` where a handshake is due; not a byte of it was sent.
 async fn handshake_met(authority: &Authority, script: Script, expected: Told) {
-    let wire = Wire::start([script, Script::tls(&authority.server("localhost"), answered())]).await;
+    let wire = Wire::start([
+        script,
+        Script::tls(&authority.server("localhost"), answered()),
+    ])
+    .await;
     let proxy = trusting(authority, &wire).start().await;
     let answer = place(&proxy).await;
     assert_told(&proxy, &answer, expected);
-    assert_eq!((wire.connections(), wire.begun()), (1, 0), "{:?}", wire.received());
+    assert_eq!(
+        (wire.connections(), wire.begun()),
+        (1, 0),
+        "{:?}",
+        wire.received()
+    );
     recovers(&proxy, &wire).await;
 }
 
@@ -41,14 +52,22 @@ async fn tls_with_a_trusted_certificate_carries_an_order() {
     let wire = Wire::start([Script::tls(&authority.server("localhost"), answered())]).await;
     let proxy = trusting(&authority, &wire).start().await;
     assert_told(&proxy, &place(&proxy).await, told(200, "answered", ""));
-    assert_eq!(wire.requests()[0].json()["params"]["client_oid"], super::OID);
+    assert_eq!(
+        wire.requests()[0].json()["params"]["client_oid"],
+        super::OID
+    );
 }
 
 #[tokio::test]
 async fn fault_07_a_handshake_that_never_answers_is_not_sent_at_the_connect_deadline() {
     let started = Instant::now();
     let silent = Script::plain([Step::Drain]);
-    handshake_met(&Authority::new(), silent, told(504, "not_sent", "connect_deadline")).await;
+    handshake_met(
+        &Authority::new(),
+        silent,
+        told(504, "not_sent", "connect_deadline"),
+    )
+    .await;
     assert!(started.elapsed() >= CONNECT_DEADLINE * 4);
 }
 
@@ -74,7 +93,11 @@ async fn fault_10_a_certificate_of_an_unknown_authority_is_not_sent() {
 
 #[tokio::test]
 async fn fault_11_plain_http_on_the_tls_port_is_not_sent() {
-    let plain = Script::plain([Step::Bytes(1), Step::Write(reply::typed(400, "text/html", "plain")), Step::Fin]);
+    let plain = Script::plain([
+        Step::Bytes(1),
+        Step::Write(reply::typed(400, "text/html", "plain")),
+        Step::Fin,
+    ]);
     handshake_met(&Authority::new(), plain, NO_TLS).await;
 }
 
@@ -104,7 +127,11 @@ async fn fault_14_a_tls_connection_closed_after_the_request_is_unknown_and_sent_
 async fn fault_21_a_tls_answer_cut_without_close_notify_is_unknown() {
     // Read to the end of the connection: only close_notify tells a whole answer from a cut one.
     let cut = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"id\":1,\"code\":0}";
-    for (end, expected) in [(Step::Drop, LOST), (Step::Reset, LOST), (Step::Fin, told(200, "answered", ""))] {
+    for (end, expected) in [
+        (Step::Drop, LOST),
+        (Step::Reset, LOST),
+        (Step::Fin, told(200, "answered", "")),
+    ] {
         let authority = Authority::new();
         let server = authority.server("localhost");
         let first = Script::tls(&server, [Step::Request, Step::Write(cut.into()), end]);

@@ -33,12 +33,22 @@ async fn sockets_are_limited_in_total_by_caller_and_for_strangers() {
     let mut other = open_when_there_is_room(&proxy, "user").await;
     other.log_in(OTHER).await;
     let stranger = Socket::open(&proxy, "user").await;
-    assert_eq!(Socket::try_open(&proxy, "user", &[]).await.err(), Some(503), "a second stranger");
+    assert_eq!(
+        Socket::try_open(&proxy, "user", &[]).await.err(),
+        Some(503),
+        "a second stranger"
+    );
     let _market = Socket::open(&proxy, "market").await;
-    assert_eq!(Socket::try_open(&proxy, "market", &[]).await.err(), Some(503), "a sixth socket");
+    assert_eq!(
+        Socket::try_open(&proxy, "market", &[]).await.err(),
+        Some(503),
+        "a sixth socket"
+    );
     drop((other, stranger));
     proxy.exchange().wait_streams(|open| open.len() == 3).await;
-    proxy.wait_line(&["event=stream what=closed", "caller=other"]).await;
+    proxy
+        .wait_line(&["event=stream what=closed", "caller=other"])
+        .await;
     open_when_there_is_room(&proxy, "market").await;
 }
 
@@ -56,7 +66,10 @@ async fn open_when_there_is_room(proxy: &TestProxy, side: &str) -> Socket {
 async fn frames_that_are_too_long_or_not_text_end_their_socket() {
     let proxy = streaming(|_| {}).await;
     let mut long = Socket::bot(&proxy).await;
-    let _ = long.stream.send(Message::text("x".repeat((128 << 10) + 1))).await;
+    let _ = long
+        .stream
+        .send(Message::text("x".repeat((128 << 10) + 1)))
+        .await;
     assert_eq!(long.close_code().await, 1009);
     let mut binary = Socket::bot(&proxy).await;
     binary.stream.send(Message::binary(vec![1])).await.unwrap();
@@ -68,7 +81,8 @@ async fn frames_that_are_too_long_or_not_text_end_their_socket() {
 async fn a_frame_of_the_exchange_beyond_the_limit_ends_the_socket_and_not_the_memory() {
     let proxy = streaming(|_| {}).await;
     let mut socket = Socket::bot(&proxy).await;
-    let long = json!({ "id": -1, "method": "subscribe", "code": 0, "result": "x".repeat((1 << 20) + 1) });
+    let long =
+        json!({ "id": -1, "method": "subscribe", "code": 0, "result": "x".repeat((1 << 20) + 1) });
     proxy.exchange().send_text(Side::User, &long.to_string());
     assert_eq!(socket.close_code().await, 1011);
 }
@@ -81,7 +95,10 @@ async fn commands_without_an_answer_are_limited_on_each_socket() {
     socket.send(create(1, "a")).await;
     socket.send(create(2, "b")).await;
     let refused = socket.ask(create(3, "c")).await;
-    assert_eq!((&refused["code"], &refused["outcome"]), (&json!(42901), &json!("refused")));
+    assert_eq!(
+        (&refused["code"], &refused["outcome"]),
+        (&json!(42901), &json!("refused"))
+    );
     assert_eq!(records(&proxy, &["why=socket_full"]).len(), 1);
     proxy.exchange().clear_script(CREATE);
     assert_eq!(other.ask(create(3, "d")).await["code"], 0);
@@ -91,7 +108,10 @@ async fn commands_without_an_answer_are_limited_on_each_socket() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed_and_harms_nobody() {
     let proxy = streaming(|plan| plan.streams.max_waiting.bytes = 1 << 20).await;
-    let (stalled, mut reader) = (Socket::open(&proxy, "market").await, Socket::open(&proxy, "market").await);
+    let (stalled, mut reader) = (
+        Socket::open(&proxy, "market").await,
+        Socket::open(&proxy, "market").await,
+    );
     let mut stalled = stalled;
     for socket in [&mut stalled, &mut reader] {
         socket.ask(subscribe(&["ticker.BTC_USD"])).await;
@@ -102,20 +122,38 @@ async fn a_client_that_does_not_read_is_closed_and_harms_nobody() {
     while proxy.exchange().streams().len() == 2 {
         published += 1;
         assert!(published < 4000, "64 MB, and it still is not closed");
-        proxy.exchange().publish("ticker.BTC_USD", &json!([{ "n": published, "x": filler }]));
+        proxy
+            .exchange()
+            .publish("ticker.BTC_USD", &json!([{ "n": published, "x": filler }]));
         assert_eq!(number(&mut reader).await, published);
     }
-    proxy.wait_line(&["event=stream what=closed", "by=proxy close_code=1008", "reads too slowly"]).await;
-    proxy.exchange().publish("ticker.BTC_USD", &json!([{ "n": 0 }]));
+    proxy
+        .wait_line(&[
+            "event=stream what=closed",
+            "by=proxy close_code=1008",
+            "reads too slowly",
+        ])
+        .await;
+    proxy
+        .exchange()
+        .publish("ticker.BTC_USD", &json!([{ "n": 0 }]));
     assert_eq!(reader.next().await["result"]["data"][0]["n"], 0);
     drop(stalled);
 }
 
 /// The number of the next update; the search for secrets is left out, because it would make the reader the slow one.
 async fn number(reader: &mut Socket) -> u64 {
-    let message = timeout(PATIENCE, reader.stream.next()).await.expect("an update in time");
-    let text = message.expect("an update").expect("an update").into_text().expect("an update");
-    serde_json::from_str::<Value>(&text).unwrap()["result"]["data"][0]["n"].as_u64().expect("an update")
+    let message = timeout(PATIENCE, reader.stream.next())
+        .await
+        .expect("an update in time");
+    let text = message
+        .expect("an update")
+        .expect("an update")
+        .into_text()
+        .expect("an update");
+    serde_json::from_str::<Value>(&text).unwrap()["result"]["data"][0]["n"]
+        .as_u64()
+        .expect("an update")
 }
 
 #[tokio::test]
@@ -132,16 +170,25 @@ async fn an_exchange_that_takes_nothing_ends_the_socket_and_what_was_not_sent_is
     // The client's frames fill the way to the exchange until none is taken from it any more.
     let ended = loop {
         id += 1;
-        let frame = json!({ "id": id, "method": "private/user-balance", "params": { "x": filler } }).to_string();
+        let frame =
+            json!({ "id": id, "method": "private/user-balance", "params": { "x": filler } })
+                .to_string();
         tokio::select! {
             sent = socket.stream.send(Message::text(frame)) => assert!(sent.is_ok() && id < 4000, "{id}: {sent:?}"),
             told = proxy.wait_line(&["event=stream what=closed"]) => break told,
         }
     };
-    assert!(ended.text().contains("close_code=1011") && ended.text().contains("stalled"), "{}", ended.text());
+    assert!(
+        ended.text().contains("close_code=1011") && ended.text().contains("stalled"),
+        "{}",
+        ended.text()
+    );
     let not_sent = records(&proxy, &["method=private/user-balance", "outcome=not_sent"]).len();
     let unknown = records(&proxy, &["method=private/user-balance", "outcome=unknown"]).len();
-    assert!(not_sent > 0 && unknown > 0, "{not_sent} not sent, {unknown} unknown");
+    assert!(
+        not_sent > 0 && unknown > 0,
+        "{not_sent} not sent, {unknown} unknown"
+    );
 }
 
 #[tokio::test]
@@ -152,7 +199,13 @@ async fn a_client_that_is_not_heard_any_more_is_closed() {
     })
     .await;
     let silent = Socket::bot(&proxy).await;
-    proxy.wait_line(&["event=stream what=closed", "close_code=1008", "nothing was heard from the client"]).await;
+    proxy
+        .wait_line(&[
+            "event=stream what=closed",
+            "close_code=1008",
+            "nothing was heard from the client",
+        ])
+        .await;
     proxy.exchange().wait_streams(<[_]>::is_empty).await;
     drop(silent);
 }
@@ -160,11 +213,20 @@ async fn a_client_that_is_not_heard_any_more_is_closed() {
 #[tokio::test]
 async fn market_streams_without_a_token_leave_places_for_callers() {
     let proxy = streaming(|plan| plan.streams.max_sockets = 8).await;
-    let visitors = [Socket::open(&proxy, "market").await, Socket::open(&proxy, "market").await];
-    assert_eq!(Socket::try_open(&proxy, "market", &[]).await.err(), Some(503), "a quarter of the places, and no more");
+    let visitors = [
+        Socket::open(&proxy, "market").await,
+        Socket::open(&proxy, "market").await,
+    ];
+    assert_eq!(
+        Socket::try_open(&proxy, "market", &[]).await.err(),
+        Some(503),
+        "a quarter of the places, and no more"
+    );
     assert_eq!(proxy.tally.counted(Refused::Connections), 1);
     let token = [("x-proxy-token", proxy.canaries.token.clone())];
-    let _known = Socket::try_open(&proxy, "market", &token).await.expect("a place for a token");
+    let _known = Socket::try_open(&proxy, "market", &token)
+        .await
+        .expect("a place for a token");
     let _bot = Socket::bot(&proxy).await;
     drop(visitors);
     open_when_there_is_room(&proxy, "market").await;
@@ -176,16 +238,22 @@ async fn a_market_stream_without_a_token_costs_a_public_call() {
     let opened = Instant::now();
     let _first = Socket::open(&proxy, "market").await;
     let second = Socket::try_open(&proxy, "market", &[]).await.err();
-    assert!(second == Some(429) || opened.elapsed() >= Duration::from_secs(1), "{second:?}");
+    assert!(
+        second == Some(429) || opened.elapsed() >= Duration::from_secs(1),
+        "{second:?}"
+    );
     assert_eq!(proxy.tally.counted(Refused::PublicBudget), 1);
     let token = [("x-proxy-token", proxy.canaries.token.clone())];
     for _ in 0..3 {
-        Socket::try_open(&proxy, "market", &token).await.expect("a token costs nothing of it");
+        Socket::try_open(&proxy, "market", &token)
+            .await
+            .expect("a token costs nothing of it");
     }
 }
 
 #[tokio::test]
-async fn a_client_that_reads_too_slowly_is_still_told_of_each_of_its_commands_once_and_as_the_records_say() {
+async fn a_client_that_reads_too_slowly_is_still_told_of_each_of_its_commands_once_and_as_the_records_say()
+ {
     const COMMANDS: u64 = 24;
     let proxy = streaming(|plan| plan.streams.max_waiting.frames = 1).await;
     let mut socket = Socket::bot(&proxy).await;
@@ -200,13 +268,34 @@ async fn a_client_that_reads_too_slowly_is_still_told_of_each_of_its_commands_on
         let answer = format!(r#"{{"id":{id},"method":"{CREATE}","code":0,"result":"{filler}"}}"#);
         proxy.exchange().send_text(Side::User, &answer);
     }
-    proxy.wait_line(&["event=stream what=closed", "by=proxy close_code=1008", "reads too slowly"]).await;
+    proxy
+        .wait_line(&[
+            "event=stream what=closed",
+            "by=proxy close_code=1008",
+            "reads too slowly",
+        ])
+        .await;
     let (mut answered, mut unknown) = (0, 0);
-    while let Some(Ok(Message::Text(text))) = timeout(PATIENCE, socket.stream.next()).await.expect("an end in time") {
-        if text.contains("\"code\":0") { answered += 1 } else { unknown += 1 }
+    while let Some(Ok(Message::Text(text))) = timeout(PATIENCE, socket.stream.next())
+        .await
+        .expect("an end in time")
+    {
+        if text.contains("\"code\":0") {
+            answered += 1
+        } else {
+            unknown += 1
+        }
     }
-    assert_eq!(answered + unknown, COMMANDS, "{answered} answered, {unknown} unknown");
+    assert_eq!(
+        answered + unknown,
+        COMMANDS,
+        "{answered} answered, {unknown} unknown"
+    );
     for (outcome, told) in [("outcome=answered", answered), ("outcome=unknown", unknown)] {
-        assert_eq!(records(&proxy, &["method=private/create-order", outcome]).len() as u64, told, "{outcome}");
+        assert_eq!(
+            records(&proxy, &["method=private/create-order", outcome]).len() as u64,
+            told,
+            "{outcome}"
+        );
     }
 }

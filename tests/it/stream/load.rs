@@ -25,7 +25,10 @@ const KB_PER_ORDER: u64 = 4;
 const SLACK_KB: u64 = 16_000;
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 /// Room for so many clients and one more.
@@ -39,7 +42,10 @@ fn roomy(plan: &mut Plan, clients: usize) {
 
 fn resident_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let row = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let row = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
     row.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -48,7 +54,10 @@ type Stream = WebSocketStream<TcpStream>;
 /// The next frame; heartbeats are answered on the way.
 async fn next(stream: &mut Stream) -> Value {
     loop {
-        let text = match timeout(PATIENCE, stream.next()).await.expect("a frame in time") {
+        let text = match timeout(PATIENCE, stream.next())
+            .await
+            .expect("a frame in time")
+        {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             ended => panic!("{ended:?}"),
@@ -64,10 +73,19 @@ async fn next(stream: &mut Stream) -> Value {
 
 async fn opened(address: std::net::SocketAddr, number: u64) -> Stream {
     let mut stream = connect(address, "user", &[]).await.expect("a stream");
-    stream.send(Message::text(login(KEY, 1000 + number, now_ms()).to_string())).await.unwrap();
+    stream
+        .send(Message::text(
+            login(KEY, 1000 + number, now_ms()).to_string(),
+        ))
+        .await
+        .unwrap();
     assert_eq!(next(&mut stream).await["code"], 0);
-    let channels = json!({ "id": 1, "method": "subscribe", "params": { "channels": ["user.balance"] } });
-    stream.send(Message::text(channels.to_string())).await.unwrap();
+    let channels =
+        json!({ "id": 1, "method": "subscribe", "params": { "channels": ["user.balance"] } });
+    stream
+        .send(Message::text(channels.to_string()))
+        .await
+        .unwrap();
     assert_eq!(next(&mut stream).await["code"], 0);
     assert_eq!(next(&mut stream).await["result"]["channel"], "user.balance");
     stream
@@ -81,7 +99,10 @@ struct Seen {
 
 /// Places an order, waits for the answer to it and goes on reading updates, until the last update.
 async fn live(mut stream: Stream, number: u64, last: u64) -> Seen {
-    let mut seen = Seen { orders: 0, updates: 0 };
+    let mut seen = Seen {
+        orders: 0,
+        updates: 0,
+    };
     let (mut asked, mut due) = (None, number % 8);
     while seen.updates < last {
         if asked.is_none() && seen.updates >= due {
@@ -94,11 +115,19 @@ async fn live(mut stream: Stream, number: u64, last: u64) -> Seen {
         let frame = next(&mut stream).await;
         if frame["method"] == "private/create-order" {
             let id = asked.take().expect("an answer to what was asked");
-            assert_eq!((&frame["id"], &frame["code"]), (&json!(id), &json!(0)), "another client's answer?");
+            assert_eq!(
+                (&frame["id"], &frame["code"]),
+                (&json!(id), &json!(0)),
+                "another client's answer?"
+            );
             assert_eq!(frame["result"]["client_oid"], format!("s-{id}"));
             seen.orders += 1;
         } else if let Some(update) = frame["result"]["data"]["n"].as_u64() {
-            assert_eq!(update, seen.updates + 1, "client {number} missed one, or got one twice");
+            assert_eq!(
+                update,
+                seen.updates + 1,
+                "client {number} missed one, or got one twice"
+            );
             seen.updates = update;
         }
     }
@@ -112,8 +141,7 @@ async fn live(mut stream: Stream, number: u64, last: u64) -> Seen {
 
 /// Set where a process has been started for this test alone.
 const ALONE: &str = "STREAM_ALONE";
-const NAME: &str =
-    "stream::load::hundreds_of_clients_with_updates_lose_nothing_mix_nothing_up_and_stay_within_their_memory";
+const NAME: &str = "stream::load::hundreds_of_clients_with_updates_lose_nothing_mix_nothing_up_and_stay_within_their_memory";
 
 /// Memory is that of a process: beside other tests in the same one it would be theirs that is measured.
 #[test]
@@ -123,16 +151,31 @@ fn hundreds_of_clients_with_updates_lose_nothing_mix_nothing_up_and_stay_within_
     }
     let program = std::env::current_exe().expect("this program");
     let arguments = ["--exact", NAME, "--nocapture", "--test-threads", "1"];
-    let output = std::process::Command::new(program).args(arguments).env(ALONE, "1").output().expect("it starts");
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .env(ALONE, "1")
+        .output()
+        .expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}");
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn run_load() {
-    let (clients, seconds) = (setting("STREAM_CLIENTS", 500), setting("STREAM_SECONDS", 10));
+    let (clients, seconds) = (
+        setting("STREAM_CLIENTS", 500),
+        setting("STREAM_SECONDS", 10),
+    );
     let room = usize::try_from(clients).unwrap();
-    let (runtime, proxy) = threaded(|builder| builder.streams(Policy::default()).plan(move |plan| roomy(plan, room)));
+    let (runtime, proxy) = threaded(|builder| {
+        builder
+            .streams(Policy::default())
+            .plan(move |plan| roomy(plan, room))
+    });
     let updates = seconds * 4;
     let (before, filled, after, seen) = runtime.block_on(async {
         let before = resident_kb();
@@ -150,7 +193,10 @@ fn run_load() {
         }
         let began = Instant::now();
         for number in 1..=updates {
-            proxy.exchange().publish("user.balance", &json!({ "n": number, "x": "y".repeat(512) }));
+            proxy.exchange().publish(
+                "user.balance",
+                &json!({ "n": number, "x": "y".repeat(512) }),
+            );
             let due = began + Duration::from_millis(250) * u32::try_from(number).unwrap();
             tokio::time::sleep_until(due.into()).await;
         }
@@ -165,9 +211,18 @@ fn run_load() {
     );
     assert_eq!(seen.len() as u64, clients);
     assert_eq!(proxy.exchange().orders_placed(), orders);
-    assert_eq!(records(&proxy, &["method=private/create-order", "outcome=answered"]).len() as u64, orders);
+    assert_eq!(
+        records(&proxy, &["method=private/create-order", "outcome=answered"]).len() as u64,
+        orders
+    );
     assert!(orders >= clients, "{orders} orders");
     // What stays of an order stays with the stand-in and the captured lines; nothing may grow with the updates.
-    assert!(after < filled + orders * KB_PER_ORDER + SLACK_KB, "{filled} kB → {after} kB with {orders} orders");
-    assert!(filled < before + clients * KB_PER_CLIENT, "{before} kB → {filled} kB");
+    assert!(
+        after < filled + orders * KB_PER_ORDER + SLACK_KB,
+        "{filled} kB → {after} kB with {orders} orders"
+    );
+    assert!(
+        filled < before + clients * KB_PER_CLIENT,
+        "{before} kB → {filled} kB"
+    );
 }

@@ -33,25 +33,64 @@ async fn a_login_with_a_virtual_key_is_answered_by_us_and_the_exchange_sees_our_
     let mut socket = Socket::bot(&proxy).await;
     assert_eq!(socket.ask(create(7, "mine")).await["code"], 0);
     let open = proxy.exchange().streams();
-    assert_eq!((open.len(), open[0].api_key.as_deref()), (1, Some(proxy.canaries.key.as_str())));
+    assert_eq!(
+        (open.len(), open[0].api_key.as_deref()),
+        (1, Some(proxy.canaries.key.as_str()))
+    );
     for received in proxy.exchange().received() {
-        let all = format!("{} {:?}", String::from_utf8_lossy(&received.body), received.headers);
-        assert!(!all.contains("cpvk_") && !all.contains(&secret_of(KEY)), "{all}");
+        let all = format!(
+            "{} {:?}",
+            String::from_utf8_lossy(&received.body),
+            received.headers
+        );
+        assert!(
+            !all.contains("cpvk_") && !all.contains(&secret_of(KEY)),
+            "{all}"
+        );
     }
-    assert_eq!(records(&proxy, &["method=public/auth", "OK", "caller=bot", "door=ws", "outcome=answered"]).len(), 1);
+    assert_eq!(
+        records(
+            &proxy,
+            &[
+                "method=public/auth",
+                "OK",
+                "caller=bot",
+                "door=ws",
+                "outcome=answered"
+            ]
+        )
+        .len(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_token_in_the_opening_is_a_login_and_a_wrong_one_opens_nothing() {
     let proxy = streaming(|_| {}).await;
     let token = |token: &str| [("x-proxy-token", token.to_owned())];
-    let mut socket = Socket::try_open(&proxy, "user", &token(&proxy.canaries.token)).await.ok().unwrap();
+    let mut socket = Socket::try_open(&proxy, "user", &token(&proxy.canaries.token))
+        .await
+        .ok()
+        .unwrap();
     assert_eq!(socket.ask(create(7, "mine")).await["code"], 0);
-    let whatever = json!({ "id": 8, "method": "public/auth", "api_key": "x", "sig": "y", "nonce": 1 });
-    assert_eq!(socket.ask(whatever).await, json!({ "id": 8, "method": "public/auth", "code": 0 }));
-    assert_eq!(at_exchange(&proxy, "public/auth"), 1, "the client's own goes no further");
+    let whatever =
+        json!({ "id": 8, "method": "public/auth", "api_key": "x", "sig": "y", "nonce": 1 });
+    assert_eq!(
+        socket.ask(whatever).await,
+        json!({ "id": 8, "method": "public/auth", "code": 0 })
+    );
+    assert_eq!(
+        at_exchange(&proxy, "public/auth"),
+        1,
+        "the client's own goes no further"
+    );
     for side in ["user", "market"] {
-        assert_eq!(Socket::try_open(&proxy, side, &token("wrong-invented")).await.err(), Some(401));
+        assert_eq!(
+            Socket::try_open(&proxy, side, &token("wrong-invented"))
+                .await
+                .err(),
+            Some(401)
+        );
     }
     assert_eq!(proxy.tally.counted(Refused::Token), 2);
 }
@@ -66,20 +105,44 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
     for (frame, code) in [
         (good, 40101),
         (signed_login(KEY, "invented", 5, now_ms()), 40101),
-        (signed_login("cpvk_ff0102030405060708090a0b_1", &secret_of(KEY), 5, now_ms()), 40101),
+        (
+            signed_login(
+                "cpvk_ff0102030405060708090a0b_1",
+                &secret_of(KEY),
+                5,
+                now_ms(),
+            ),
+            40101,
+        ),
         (login(KEY, 5, now_ms() - 61_000), 40102),
         (create(6, "before"), 40101),
         (subscribe(&["user.order"]), 40101),
     ] {
         let answer = socket.ask(frame.clone()).await;
-        assert_eq!((&answer["code"], &answer["id"]), (&json!(code), &frame["id"]), "{frame}");
+        assert_eq!(
+            (&answer["code"], &answer["id"]),
+            (&json!(code), &frame["id"]),
+            "{frame}"
+        );
     }
-    for (refused, times) in [(ClaimRefused::Replayed, 1), (ClaimRefused::Signature, 2), (ClaimRefused::Window, 1)] {
-        assert_eq!(proxy.tally.counted(Refused::Claim(refused)), times, "{refused:?}");
+    for (refused, times) in [
+        (ClaimRefused::Replayed, 1),
+        (ClaimRefused::Signature, 2),
+        (ClaimRefused::Window, 1),
+    ] {
+        assert_eq!(
+            proxy.tally.counted(Refused::Claim(refused)),
+            times,
+            "{refused:?}"
+        );
     }
     socket.log_in(KEY).await;
     assert_eq!(at_exchange(&proxy, super::CREATE), 0);
-    assert_eq!(proxy.exchange().streams().len(), 2, "only a login opens an upstream socket");
+    assert_eq!(
+        proxy.exchange().streams().len(),
+        2,
+        "only a login opens an upstream socket"
+    );
 }
 
 #[tokio::test]
@@ -113,16 +176,33 @@ async fn what_the_exchange_says_against_our_login_is_told_and_recorded() {
     let proxy = TestProxy::builder()
         .streams(Policy::default())
         .exchange(|settings| {
-            let key = settings.keys[0].clone().whitelist(["203.0.113.9".parse().unwrap()]);
+            let key = settings.keys[0]
+                .clone()
+                .whitelist(["203.0.113.9".parse().unwrap()]);
             settings.put_key(key);
         })
         .start()
         .await;
     let mut socket = Socket::open(&proxy, "user").await;
     let answer = socket.ask(login(KEY, 4, now_ms())).await;
-    assert_eq!((&answer["id"], &answer["code"], &answer["outcome"]), (&json!(4), &json!(40103), &json!("not_sent")));
+    assert_eq!(
+        (&answer["id"], &answer["code"], &answer["outcome"]),
+        (&json!(4), &json!(40103), &json!("not_sent"))
+    );
     assert_eq!(socket.close_code().await, 1011);
-    assert_eq!(records(&proxy, &["method=public/auth", "FAIL", "code=40103", "outcome=answered"]).len(), 1);
+    assert_eq!(
+        records(
+            &proxy,
+            &[
+                "method=public/auth",
+                "FAIL",
+                "code=40103",
+                "outcome=answered"
+            ]
+        )
+        .len(),
+        1
+    );
     proxy.wait_line(&["event=hint", "40103"]).await;
 }
 
@@ -132,11 +212,24 @@ async fn an_exchange_that_cannot_be_reached_or_offers_no_stream_is_said() {
     proxy.exchange().script("user", Fault::code(50001));
     let mut socket = Socket::open(&proxy, "user").await;
     let answer = socket.ask(login(KEY, 4, now_ms())).await;
-    assert_eq!((&answer["code"], &answer["outcome"]), (&json!(42901), &json!("not_sent")));
+    assert_eq!(
+        (&answer["code"], &answer["outcome"]),
+        (&json!(42901), &json!("not_sent"))
+    );
     assert_eq!(socket.close_code().await, 1013);
-    assert_eq!(records(&proxy, &["method=public/auth", "outcome=not_sent", "why=not_upgraded"]).len(), 1);
+    assert_eq!(
+        records(
+            &proxy,
+            &["method=public/auth", "outcome=not_sent", "why=not_upgraded"]
+        )
+        .len(),
+        1
+    );
     let without = streaming(|plan| plan.streams.base = None).await;
-    assert_eq!(Socket::try_open(&without, "market", &[]).await.err(), Some(404));
+    assert_eq!(
+        Socket::try_open(&without, "market", &[]).await.err(),
+        Some(404)
+    );
 }
 
 #[tokio::test]
@@ -144,7 +237,10 @@ async fn pages_and_foreign_hosts_open_nothing_and_a_plain_request_is_told_what_t
     let proxy = streaming(|_| {}).await;
     for side in ["user", "market"] {
         let origin = [("origin", "https://page.example".to_owned())];
-        assert_eq!(Socket::try_open(&proxy, side, &origin).await.err(), Some(403));
+        assert_eq!(
+            Socket::try_open(&proxy, side, &origin).await.err(),
+            Some(403)
+        );
         let host = [("host", "rebound.example".to_owned())];
         assert_eq!(Socket::try_open(&proxy, side, &host).await.err(), Some(421));
         let url = proxy.url(&format!("/exchange/v1/{side}"));
@@ -158,7 +254,10 @@ async fn pages_and_foreign_hosts_open_nothing_and_a_plain_request_is_told_what_t
 async fn the_market_is_there_without_a_login_and_offers_nothing_of_the_account() {
     let proxy = streaming(|_| {}).await;
     let mut socket = Socket::open(&proxy, "market").await;
-    assert_eq!(socket.ask(subscribe(&["ticker.BTC_USD"])).await, json!({ "id": 2, "method": "subscribe", "code": 0 }));
+    assert_eq!(
+        socket.ask(subscribe(&["ticker.BTC_USD"])).await,
+        json!({ "id": 2, "method": "subscribe", "code": 0 })
+    );
     assert_eq!(socket.next().await["result"]["channel"], "ticker");
     for frame in [
         create(5, "mine"),
@@ -168,26 +267,48 @@ async fn the_market_is_there_without_a_login_and_offers_nothing_of_the_account()
         json!({ "id": 5, "method": "public/get-tickers" }),
     ] {
         let answer = socket.ask(frame.clone()).await;
-        assert_eq!((&answer["code"], &answer["outcome"]), (&json!(40002), &json!("refused")), "{frame}");
+        assert_eq!(
+            (&answer["code"], &answer["outcome"]),
+            (&json!(40002), &json!("refused")),
+            "{frame}"
+        );
     }
-    proxy.exchange().publish("ticker.BTC_USD", &json!([{ "a": "1" }]));
+    proxy
+        .exchange()
+        .publish("ticker.BTC_USD", &json!([{ "a": "1" }]));
     assert_eq!(socket.next().await["result"]["data"][0]["a"], "1");
-    let frames: u64 = proxy.exchange().streams().iter().filter(|it| it.side == Side::Market).map(|it| it.frames).sum();
+    let frames: u64 = proxy
+        .exchange()
+        .streams()
+        .iter()
+        .filter(|it| it.side == Side::Market)
+        .map(|it| it.frames)
+        .sum();
     assert_eq!(frames, 1, "only the subscription went on");
 }
 
 #[tokio::test]
 async fn a_stream_over_tls_is_trusted_by_the_same_roots_as_calls_and_by_name() {
-    for (authority_is_trusted, name, why) in
-        [(true, "localhost", None), (false, "localhost", Some("(TLS)")), (true, "other.example", Some("(TLS)"))]
-    {
+    for (authority_is_trusted, name, why) in [
+        (true, "localhost", None),
+        (false, "localhost", Some("(TLS)")),
+        (true, "other.example", Some("(TLS)")),
+    ] {
         let (authority, stranger) = (Authority::new(), Authority::new());
-        let trusted = if authority_is_trusted { authority.file() } else { stranger.file() };
-        let exchange = TestProxy::builder().streams(Policy::default()).start().await;
+        let trusted = if authority_is_trusted {
+            authority.file()
+        } else {
+            stranger.file()
+        };
+        let exchange = TestProxy::builder()
+            .streams(Policy::default())
+            .start()
+            .await;
         let port = tls_in_front_of(exchange.exchange_address(), authority.server(name)).await;
         let proxy = streaming(move |plan| {
-            plan.streams.base =
-                StreamBase::beside(&BaseUrl::parse(&format!("https://localhost:{port}/exchange/v1"), None).unwrap());
+            plan.streams.base = StreamBase::beside(
+                &BaseUrl::parse(&format!("https://localhost:{port}/exchange/v1"), None).unwrap(),
+            );
             plan.upstream.ca_file = Some(trusted);
         })
         .await;
@@ -210,7 +331,9 @@ async fn tls_in_front_of(to: SocketAddr, server: Arc<rustls::ServerConfig>) -> u
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = TlsAcceptor::from(Arc::clone(&server));
             tokio::spawn(async move {
-                let Ok(mut secure) = acceptor.accept(stream).await else { return };
+                let Ok(mut secure) = acceptor.accept(stream).await else {
+                    return;
+                };
                 let mut plain = TcpStream::connect(to).await.unwrap();
                 let _ = tokio::io::copy_bidirectional(&mut secure, &mut plain).await;
             });
@@ -227,13 +350,17 @@ async fn a_name_that_resolves_inwards_is_not_dialled() {
     let proxy = streaming(move |plan| {
         let base = BaseUrl::parse("https://api.crypto.com/exchange/v1", None).unwrap();
         plan.streams.base = StreamBase::beside(&base);
-        plan.resolver = Resolver::with_lookup(Arc::new(|_| Box::pin(async { Ok(vec!["127.0.0.1".parse().unwrap()]) })));
+        plan.resolver = Resolver::with_lookup(Arc::new(|_| {
+            Box::pin(async { Ok(vec!["127.0.0.1".parse().unwrap()]) })
+        }));
         plan.upstream.ca_file = Some(trusted);
     })
     .await;
     let mut socket = Socket::open(&proxy, "market").await;
     assert_eq!(socket.close_code().await, 1013);
-    proxy.wait_line(&["event=stream what=failed", "resolved to 127.0.0.1"]).await;
+    proxy
+        .wait_line(&["event=stream what=failed", "resolved to 127.0.0.1"])
+        .await;
 }
 
 #[tokio::test]
@@ -252,6 +379,12 @@ async fn only_the_answer_to_our_login_counts_as_one() {
     ] {
         proxy.exchange().send_text(Side::User, other);
     }
-    assert_eq!(socket.next().await, json!({ "id": 4, "method": "public/auth", "code": 0 }));
-    assert_eq!(records(&proxy, &["method=public/auth", "code=0 outcome=answered"]).len(), 1);
+    assert_eq!(
+        socket.next().await,
+        json!({ "id": 4, "method": "public/auth", "code": 0 })
+    );
+    assert_eq!(
+        records(&proxy, &["method=public/auth", "code=0 outcome=answered"]).len(),
+        1
+    );
 }

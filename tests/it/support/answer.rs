@@ -28,7 +28,11 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.bytes().await.expect("a whole body").to_vec() }
+        Self {
+            status,
+            headers,
+            body: response.bytes().await.expect("a whole body").to_vec(),
+        }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -36,7 +40,8 @@ impl Answer {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// `body` of our envelope.
@@ -45,7 +50,13 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<String> {
-        Some(self.headers.get(name)?.to_str().expect("a visible header").to_owned())
+        Some(
+            self.headers
+                .get(name)?
+                .to_str()
+                .expect("a visible header")
+                .to_owned(),
+        )
     }
 
     /// `X-Proxy-Outcome`.
@@ -64,24 +75,47 @@ impl Answer {
     /// Only expected headers; JSON; the shape that goes with the status; one outcome on every channel.
     pub(crate) fn check_shape(&self) {
         for name in self.headers.keys() {
-            assert!(EXPECTED_HEADERS.contains(&name.as_str()), "unexpected header {name}");
+            assert!(
+                EXPECTED_HEADERS.contains(&name.as_str()),
+                "unexpected header {name}"
+            );
         }
-        assert_eq!(self.header("content-type").as_deref(), Some("application/json"));
+        assert_eq!(
+            self.header("content-type").as_deref(),
+            Some("application/json")
+        );
         let json = self.json();
         match self.status {
             200 if self.is_of_a_door() => {
-                assert!(json["status"].is_u64() && json["rid"] == 1 && json.get("body").is_some(), "{json}");
+                assert!(
+                    json["status"].is_u64() && json["rid"] == 1 && json.get("body").is_some(),
+                    "{json}"
+                );
             }
             200 => {}
-            401 | 404 | 405 | 408 | 413 | 421 | 429 | 400 => assert!(json["detail"].is_string(), "{json}"),
-            422 if !self.is_of_a_door() => assert_eq!(json["detail"][0]["loc"][0], "query", "{json}"),
-            422 => assert!(json["detail"][0]["msg"].is_string() && json["detail"][0]["loc"][0] == "body", "{json}"),
+            401 | 404 | 405 | 408 | 413 | 421 | 429 | 400 => {
+                assert!(json["detail"].is_string(), "{json}")
+            }
+            422 if !self.is_of_a_door() => {
+                assert_eq!(json["detail"][0]["loc"][0], "query", "{json}")
+            }
+            422 => assert!(
+                json["detail"][0]["msg"].is_string() && json["detail"][0]["loc"][0] == "body",
+                "{json}"
+            ),
             403 if json.get("detail").is_some() => {}
             503 if json.get("ready").is_some() || json.get("detail").is_some() => {}
             _ => {
-                assert!(json["body"]["error"].is_string() && json["rid"] == 1, "{json}");
+                assert!(
+                    json["body"]["error"].is_string() && json["rid"] == 1,
+                    "{json}"
+                );
                 assert_eq!(json["status"], self.status, "{json}");
-                assert_eq!(json["body"]["outcome"].as_str(), Some(&*self.outcome()), "{json}");
+                assert_eq!(
+                    json["body"]["outcome"].as_str(),
+                    Some(&*self.outcome()),
+                    "{json}"
+                );
             }
         }
     }

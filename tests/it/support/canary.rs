@@ -21,25 +21,58 @@ pub(crate) struct Canaries {
 
 impl Canaries {
     pub(crate) fn random() -> Self {
-        let letter = |digit: char| char::from(b'g' + u8::try_from(digit.to_digit(16).expect("hex")).expect("small"));
-        let random = || Uuid::new_v4().simple().to_string().chars().map(letter).collect::<String>();
+        let letter = |digit: char| {
+            char::from(b'g' + u8::try_from(digit.to_digit(16).expect("hex")).expect("small"))
+        };
+        let random = || {
+            Uuid::new_v4()
+                .simple()
+                .to_string()
+                .chars()
+                .map(letter)
+                .collect::<String>()
+        };
         let (key, secret) = (random(), format!("cxakp_{}", random()));
         let (token, diagnosis) = (random(), random());
-        let needles = [&key, &secret, &token, &diagnosis].into_iter().flat_map(|secret| spellings(secret)).collect();
-        Self { key, secret, token, diagnosis, needles }
+        let needles = [&key, &secret, &token, &diagnosis]
+            .into_iter()
+            .flat_map(|secret| spellings(secret))
+            .collect();
+        Self {
+            key,
+            secret,
+            token,
+            diagnosis,
+            needles,
+        }
     }
 
     /// Fails if any piece of any secret stands in `text`.
     pub(crate) fn assert_absent(&self, text: &str, place: &str) {
-        let found = self.needles.iter().find(|needle| text.contains(needle.as_str()));
+        let found = self
+            .needles
+            .iter()
+            .find(|needle| text.contains(needle.as_str()));
         assert!(found.is_none(), "a secret in {place}: {text}");
     }
 
     /// The same for a great many texts: only where the beginning of a needle stands is looked at closely.
-    pub(crate) fn assert_absent_in_all(&self, texts: impl IntoIterator<Item = String>, place: &str) {
-        let beginnings: HashSet<&[u8]> = self.needles.iter().map(|needle| &needle.as_bytes()[..PIECE]).collect();
+    pub(crate) fn assert_absent_in_all(
+        &self,
+        texts: impl IntoIterator<Item = String>,
+        place: &str,
+    ) {
+        let beginnings: HashSet<&[u8]> = self
+            .needles
+            .iter()
+            .map(|needle| &needle.as_bytes()[..PIECE])
+            .collect();
         for text in texts {
-            if text.as_bytes().windows(PIECE).any(|window| beginnings.contains(window)) {
+            if text
+                .as_bytes()
+                .windows(PIECE)
+                .any(|window| beginnings.contains(window))
+            {
                 self.assert_absent(&text, place);
             }
         }
@@ -49,9 +82,17 @@ impl Canaries {
 /// Every piece of the secret as it stands, and of its hex, URL-escaped and (at each alignment) base64 spellings.
 fn spellings(secret: &str) -> Vec<String> {
     let random_part = secret.trim_start_matches("cxakp_");
-    let hex: String = random_part.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let encode = |shift: usize| base64::engine::general_purpose::STANDARD_NO_PAD.encode(&random_part[shift..]);
-    let escaped: String = random_part.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let hex: String = random_part
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let encode = |shift: usize| {
+        base64::engine::general_purpose::STANDARD_NO_PAD.encode(&random_part[shift..])
+    };
+    let escaped: String = random_part
+        .bytes()
+        .map(|byte| format!("%{byte:02x}"))
+        .collect();
     let mut needles = pieces(random_part, PIECE);
     needles.extend(pieces(&hex, PIECE * 2));
     // The text in front decides which of three alignments shows.
@@ -61,7 +102,9 @@ fn spellings(secret: &str) -> Vec<String> {
 }
 
 fn pieces(text: &str, length: usize) -> Vec<String> {
-    (0..=text.len().saturating_sub(length)).map(|start| text[start..start + length].to_owned()).collect()
+    (0..=text.len().saturating_sub(length))
+        .map(|start| text[start..start + length].to_owned())
+        .collect()
 }
 
 #[test]
@@ -71,7 +114,8 @@ fn the_search_finds_every_spelling_and_every_piece() {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let base64 = base64::engine::general_purpose::STANDARD.encode(format!("u:{}", canaries.token));
     for text in [&secret, &secret[5..13], &hex, &base64, &canaries.key[..8]] {
-        let searched = std::panic::catch_unwind(|| canaries.assert_absent(&format!("x {text} y"), "a test"));
+        let searched =
+            std::panic::catch_unwind(|| canaries.assert_absent(&format!("x {text} y"), "a test"));
         assert!(searched.is_err(), "{text}");
         let all = || ["nothing".to_owned(), format!("x {text} y")];
         let searched = std::panic::catch_unwind(|| canaries.assert_absent_in_all(all(), "a test"));

@@ -29,7 +29,9 @@ impl Connection<TcpStream> {
 
     /// Ends the connection by a TCP reset.
     pub(crate) fn reset(self) {
-        self.stream.set_zero_linger().expect("a socket that lingers not");
+        self.stream
+            .set_zero_linger()
+            .expect("a socket that lingers not");
     }
 }
 
@@ -41,11 +43,17 @@ impl Connection<UnixStream> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn new(stream: S) -> Self {
-        Self { stream, unread: Vec::new() }
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
     }
 
     pub(crate) async fn write(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.expect("the proxy reads");
+        self.stream
+            .write_all(text.as_bytes())
+            .await
+            .expect("the proxy reads");
     }
 
     /// The next answer, read whole.
@@ -55,25 +63,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// The next answer, or `None` if the connection ended first.
     pub(crate) async fn try_answer(&mut self) -> Option<Answer> {
-        timeout(PATIENCE, self.read_answer()).await.expect("an answer, or the end, in time")
+        timeout(PATIENCE, self.read_answer())
+            .await
+            .expect("an answer, or the end, in time")
     }
 
     /// Waits for `100 Continue`: by then the proxy has read the head and wants the body.
     pub(crate) async fn wait_continue(&mut self) {
-        let head = timeout(PATIENCE, self.read_head()).await.expect("an answer in time").expect("an answer");
+        let head = timeout(PATIENCE, self.read_head())
+            .await
+            .expect("an answer in time")
+            .expect("an answer");
         assert_eq!(head, "HTTP/1.1 100 Continue\r\n\r\n");
     }
 
     /// Waits until the proxy has closed the connection; returns what it sent before.
     pub(crate) async fn end(&mut self) -> Vec<u8> {
         // A reset is an end as well: the proxy may close with bytes of ours unread.
-        let _ = timeout(PATIENCE, self.stream.read_to_end(&mut self.unread)).await.expect("an end in time");
+        let _ = timeout(PATIENCE, self.stream.read_to_end(&mut self.unread))
+            .await
+            .expect("an end in time");
         std::mem::take(&mut self.unread)
     }
 
     async fn read_head(&mut self) -> Option<String> {
         loop {
-            if let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(end) = self
+                .unread
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
                 let head = self.unread.drain(..end + 4).collect();
                 return Some(String::from_utf8(head).expect("a head of text"));
             }
@@ -96,11 +115,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let name: HeaderName = name.parse().expect("a header name");
             headers.append(name, HeaderValue::from_str(value).expect("a header value"));
         }
-        let length: usize = headers.get("content-length")?.to_str().ok()?.parse().expect("a length");
+        let length: usize = headers
+            .get("content-length")?
+            .to_str()
+            .ok()?
+            .parse()
+            .expect("a length");
         while self.unread.len() < length {
             self.read_more().await?;
         }
-        Some(Answer { status, headers, body: self.unread.drain(..length).collect() })
+        Some(Answer {
+            status,
+            headers,
+            body: self.unread.drain(..length).collect(),
+        })
     }
 }
 

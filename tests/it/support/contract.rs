@@ -15,7 +15,8 @@ pub(crate) const ORDER: &str = "private/create-order";
 impl TestProxy {
     /// A call whose params are this text, byte for byte.
     pub(crate) async fn call_text(&self, method: &str, params: &str) -> Answer {
-        self.post(&format!(r#"{{"method":"{method}","params":{params}}}"#)).await
+        self.post(&format!(r#"{{"method":"{method}","params":{params}}}"#))
+            .await
     }
 
     /// What the proxy makes of this answer of the exchange.
@@ -43,15 +44,30 @@ impl TestProxy {
             assert_eq!(answer.inner()["outcome"], word);
         }
         let line = self.record(answer);
-        assert!(line.text().contains(&format!(" outcome={word} ")), "{}", line.text());
-        assert_eq!((line.field("CRYPTO_OUTCOME"), line.field("CRYPTO_WHY")), (Some(word), why), "{}", line.text());
+        assert!(
+            line.text().contains(&format!(" outcome={word} ")),
+            "{}",
+            line.text()
+        );
+        assert_eq!(
+            (line.field("CRYPTO_OUTCOME"), line.field("CRYPTO_WHY")),
+            (Some(word), why),
+            "{}",
+            line.text()
+        );
     }
 
     /// How many refusals the aggregate lines tell of for this reason, from the start to now.
     pub(crate) fn told_refusals(&self, reason: &str) -> u64 {
         self.tally.tell();
         let wanted = format!("event=refused {reason} count=");
-        let count = |line: String| line.strip_prefix(&wanted)?.split(' ').next()?.parse::<u64>().ok();
+        let count = |line: String| {
+            line.strip_prefix(&wanted)?
+                .split(' ')
+                .next()?
+                .parse::<u64>()
+                .ok()
+        };
         self.texts().into_iter().filter_map(count).sum()
     }
 
@@ -64,7 +80,9 @@ impl TestProxy {
 /// An address that refuses connections for as long as the socket is kept.
 pub(crate) fn refusing_address() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    socket
+        .bind(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
     let address = socket.local_addr().expect("an address");
     (socket, address)
 }

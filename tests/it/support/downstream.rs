@@ -19,18 +19,27 @@ pub(crate) struct Downstream {
 
 impl Downstream {
     pub(crate) async fn connect(proxy: &TestProxy) -> Self {
-        Self { stream: TcpStream::connect(proxy.address()).await.expect("a connection") }
+        Self {
+            stream: TcpStream::connect(proxy.address())
+                .await
+                .expect("a connection"),
+        }
     }
 
     /// One that takes little before it reads.
     pub(crate) async fn connect_narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
-        Self { stream: socket.connect(address).await.expect("a connection") }
+        Self {
+            stream: socket.connect(address).await.expect("a connection"),
+        }
     }
 
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.expect("the proxy takes bytes");
+        self.stream
+            .write_all(bytes.as_ref())
+            .await
+            .expect("the proxy takes bytes");
     }
 
     /// Reads to the end of the connection, which must come by itself and in order.
@@ -64,9 +73,17 @@ pub(crate) fn post(proxy: &TestProxy, head: &str, body: &str) -> String {
 
 /// An answer from its bytes; one message, to the end.
 pub(crate) fn parse(bytes: &[u8]) -> Answer {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_else(|| {
-        panic!("no answer: {:?}", String::from_utf8_lossy(bytes));
-    });
-    let (status, headers) = parse_head(std::str::from_utf8(&bytes[..end]).expect("a head of ASCII"));
-    Answer { status, headers, body: bytes[end + 4..].to_vec() }
+    let end = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap_or_else(|| {
+            panic!("no answer: {:?}", String::from_utf8_lossy(bytes));
+        });
+    let (status, headers) =
+        parse_head(std::str::from_utf8(&bytes[..end]).expect("a head of ASCII"));
+    Answer {
+        status,
+        headers,
+        body: bytes[end + 4..].to_vec(),
+    }
 }

@@ -29,16 +29,25 @@ impl Pair {
     /// Always the same for the same name.
     pub(crate) fn of(name: &str) -> Self {
         let (key, secret) = (virtual_key(name), master().secret_of(&virtual_key(name)));
-        Self { key: key.to_string(), secret: secret.reveal().to_owned() }
+        Self {
+            key: key.to_string(),
+            secret: secret.reveal().to_owned(),
+        }
     }
 
     /// One with this key, and a secret that is not its own.
     pub(crate) fn with_wrong_secret(&self) -> Self {
-        Self { secret: format!("{}0", self.secret), ..self.clone() }
+        Self {
+            secret: format!("{}0", self.secret),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn with_key(&self, key: &str) -> Self {
-        Self { key: key.to_owned(), ..self.clone() }
+        Self {
+            key: key.to_owned(),
+            ..self.clone()
+        }
     }
 }
 
@@ -48,8 +57,13 @@ fn master() -> MasterKey {
 
 fn virtual_key(name: &str) -> VirtualKey {
     let mut id = [0; 12];
-    id.iter_mut().zip(name.bytes()).for_each(|(slot, byte)| *slot = byte);
-    VirtualKey { id: CallerId::new(id), generation: 1 }
+    id.iter_mut()
+        .zip(name.bytes())
+        .for_each(|(slot, byte)| *slot = byte);
+    VirtualKey {
+        id: CallerId::new(id),
+        generation: 1,
+    }
 }
 
 /// A request before it is signed: texts, as they will stand in the body.
@@ -79,12 +93,18 @@ impl Unsigned {
     }
 
     pub(crate) fn at(self, nonce: u64) -> Self {
-        Self { nonce: nonce.to_string(), ..self }
+        Self {
+            nonce: nonce.to_string(),
+            ..self
+        }
     }
 
     pub(crate) fn sig(&self, pair: &Pair) -> String {
-        let documented =
-            || self.params.as_ref().map_or_else(String::new, |text| flat(&serde_json::from_str(text).unwrap()));
+        let documented = || {
+            self.params.as_ref().map_or_else(String::new, |text| {
+                flat(&serde_json::from_str(text).unwrap())
+            })
+        };
         let params = self.params_string.clone().unwrap_or_else(documented);
         let (id, nonce) = (self.id.trim_matches('"'), self.nonce.trim_matches('"'));
         let text = [self.method.as_str(), id, &pair.key, &params, nonce].concat();
@@ -95,10 +115,16 @@ impl Unsigned {
 
     /// The members in this order, each as its name and its JSON text.
     pub(crate) fn members(&self, pair: &Pair) -> Vec<(&'static str, String)> {
-        let mut members = vec![("id", self.id.clone()), ("method", format!("\"{}\"", self.method))];
+        let mut members = vec![
+            ("id", self.id.clone()),
+            ("method", format!("\"{}\"", self.method)),
+        ];
         members.push(("api_key", format!("\"{}\"", pair.key)));
         members.extend(self.params.clone().map(|params| ("params", params)));
-        members.extend([("nonce", self.nonce.clone()), ("sig", format!("\"{}\"", self.sig(pair)))]);
+        members.extend([
+            ("nonce", self.nonce.clone()),
+            ("sig", format!("\"{}\"", self.sig(pair))),
+        ]);
         members
     }
 
@@ -109,7 +135,10 @@ impl Unsigned {
 
 /// An object of these members.
 pub(crate) fn write(members: &[(&'static str, String)]) -> String {
-    let members: Vec<String> = members.iter().map(|(name, text)| format!("\"{name}\":{text}")).collect();
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, text)| format!("\"{name}\":{text}"))
+        .collect();
     format!("{{{}}}", members.join(","))
 }
 
@@ -117,7 +146,10 @@ pub(crate) fn write(members: &[(&'static str, String)]) -> String {
 fn flat(value: &Value) -> String {
     match value {
         // A map of serde_json is sorted by its keys.
-        Value::Object(members) => members.iter().map(|(key, value)| format!("{key}{}", flat(value))).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| format!("{key}{}", flat(value)))
+            .collect(),
         Value::Array(elements) => elements.iter().map(flat).collect(),
         Value::String(text) => text.clone(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -127,11 +159,21 @@ fn flat(value: &Value) -> String {
 impl Builder {
     /// A caller with a virtual key and this preset.
     pub(crate) fn caller(self, name: &str, preset: Preset) -> Self {
-        let policy = Policy { allow_classes: preset.classes().iter().copied().collect(), ..Policy::nothing() };
-        let (key, caller) = (virtual_key(name), Arc::new(Caller { name: name.into(), policy }));
+        let policy = Policy {
+            allow_classes: preset.classes().iter().copied().collect(),
+            ..Policy::nothing()
+        };
+        let (key, caller) = (
+            virtual_key(name),
+            Arc::new(Caller {
+                name: name.into(),
+                policy,
+            }),
+        );
         self.plan(move |plan| {
             let verifier = master().secret_of(&key).verifier();
-            plan.callers = std::mem::take(&mut plan.callers).with_signing(key, Signing { caller, verifier });
+            plan.callers =
+                std::mem::take(&mut plan.callers).with_signing(key, Signing { caller, verifier });
         })
     }
 }
@@ -140,7 +182,12 @@ impl TestProxy {
     /// Posts a body to the exchange-shaped door, at the path of a method.
     pub(crate) async fn post_exchange(&self, method: &str, body: impl Into<String>) -> Answer {
         let request = client().post(self.url(&format!("/exchange/v1/{method}")));
-        self.ask(request.header("content-type", "application/json").body(body.into())).await
+        self.ask(
+            request
+                .header("content-type", "application/json")
+                .body(body.into()),
+        )
+        .await
     }
 
     /// A signed call, and the one record that it must leave.
@@ -159,14 +206,19 @@ impl TestProxy {
     }
 
     pub(crate) fn check_exchange(&self, answer: &Answer) {
-        let rid = answer.header("x-request-id").expect("every answer has a request id");
+        let rid = answer
+            .header("x-request-id")
+            .expect("every answer has a request id");
         let records = self.records_of(&rid).len();
         if answer.header("connection").is_none() {
             assert_eq!(records, 1, "a known caller: {}", answer.text());
-        } else if !matches!(answer.status, 413) && !answer.text().contains("the body did not arrive") {
+        } else if !matches!(answer.status, 413)
+            && !answer.text().contains("the body did not arrive")
+        {
             assert_eq!(records, 0, "nobody in particular: {}", answer.text());
         }
-        self.canaries.assert_absent(&answer.head_and_body(), "an answer");
+        self.canaries
+            .assert_absent(&answer.head_and_body(), "an answer");
         self.scan_lines();
     }
 }
@@ -174,7 +226,16 @@ impl TestProxy {
 /// `{"id","method","code","message"}` of ours: the status, the code and the message.
 pub(crate) fn told(answer: &Answer) -> (u16, i64, String) {
     let json = answer.json();
-    let names: Vec<_> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+    let names: Vec<_> = json
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(names, ["code", "id", "message", "method"], "{json}");
-    (answer.status, json["code"].as_i64().expect("a code"), json["message"].as_str().expect("a message").to_owned())
+    (
+        answer.status,
+        json["code"].as_i64().expect("a code"),
+        json["message"].as_str().expect("a message").to_owned(),
+    )
 }

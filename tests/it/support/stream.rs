@@ -31,7 +31,10 @@ pub(crate) const OTHER: &str = "cpvk_0f0102030405060708090a0b_1";
 
 /// The secret that belongs to a virtual key of these tests.
 pub(crate) fn secret_of(key: &str) -> String {
-    master().secret_of(&VirtualKey::parse(key).unwrap()).reveal().to_owned()
+    master()
+        .secret_of(&VirtualKey::parse(key).unwrap())
+        .reveal()
+        .to_owned()
 }
 
 fn master() -> MasterKey {
@@ -44,20 +47,38 @@ impl Builder {
         self.plan(move |plan| {
             plan.streams.settle = std::time::Duration::ZERO;
             let callers = std::mem::take(&mut plan.callers);
-            plan.callers = signing(signing(callers, "bot", KEY, policy), "other", OTHER, Policy::default());
+            plan.callers = signing(
+                signing(callers, "bot", KEY, policy),
+                "other",
+                OTHER,
+                Policy::default(),
+            );
         })
     }
 }
 
 fn signing(callers: Callers, name: &str, key: &str, policy: Policy) -> Callers {
     let key = VirtualKey::parse(key).unwrap();
-    let caller = Arc::new(Caller { name: name.into(), policy });
-    callers.with_signing(key, Signing { caller, verifier: master().secret_of(&key).verifier() })
+    let caller = Arc::new(Caller {
+        name: name.into(),
+        policy,
+    });
+    callers.with_signing(
+        key,
+        Signing {
+            caller,
+            verifier: master().secret_of(&key).verifier(),
+        },
+    )
 }
 
 /// A proxy whose streams may be used by "bot", with the default rights, changed.
 pub(crate) async fn streaming(change: impl FnOnce(&mut Plan) + 'static) -> TestProxy {
-    TestProxy::builder().streams(Policy::default()).plan(change).start().await
+    TestProxy::builder()
+        .streams(Policy::default())
+        .plan(change)
+        .start()
+        .await
 }
 
 /// A login, signed with the secret of a virtual key.
@@ -91,7 +112,10 @@ impl Socket {
         headers: &[(&'static str, String)],
     ) -> Result<Self, u16> {
         let stream = connect(proxy.address(), side, headers).await?;
-        Ok(Self { stream, canaries: proxy.canaries.clone() })
+        Ok(Self {
+            stream,
+            canaries: proxy.canaries.clone(),
+        })
     }
 
     pub(crate) async fn open(proxy: &TestProxy, side: &str) -> Self {
@@ -115,7 +139,10 @@ impl Socket {
         static SERIAL: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let id = SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let answer = self.ask(login(key, id, now_ms())).await;
-        assert_eq!(answer, json!({ "id": id, "method": "public/auth", "code": 0 }));
+        assert_eq!(
+            answer,
+            json!({ "id": id, "method": "public/auth", "code": 0 })
+        );
     }
 
     pub(crate) async fn send(&mut self, frame: Value) {
@@ -123,16 +150,23 @@ impl Socket {
     }
 
     pub(crate) async fn send_text(&mut self, text: &str) {
-        self.stream.send(Message::text(text)).await.expect("it takes the frame");
+        self.stream
+            .send(Message::text(text))
+            .await
+            .expect("it takes the frame");
     }
 
     /// The next text frame.
     pub(crate) async fn next(&mut self) -> Value {
         loop {
-            match timeout(PATIENCE, self.stream.next()).await.expect("a frame in time") {
+            match timeout(PATIENCE, self.stream.next())
+                .await
+                .expect("a frame in time")
+            {
                 Some(Ok(Message::Text(text))) => {
                     self.canaries.assert_absent(&text, "a frame");
-                    return serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"));
+                    return serde_json::from_str(&text)
+                        .unwrap_or_else(|_| panic!("no JSON: {text}"));
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 ended => panic!("no frame: {ended:?}"),
@@ -148,8 +182,13 @@ impl Socket {
     /// The close code and reason; `None` where the connection ended without a close frame. Frames before it are skipped.
     pub(crate) async fn end(&mut self) -> Option<(u16, String)> {
         loop {
-            match timeout(PATIENCE, self.stream.next()).await.expect("an end in time") {
-                Some(Ok(Message::Close(frame))) => return frame.map(|it| (it.code.into(), it.reason.to_string())),
+            match timeout(PATIENCE, self.stream.next())
+                .await
+                .expect("an end in time")
+            {
+                Some(Ok(Message::Close(frame))) => {
+                    return frame.map(|it| (it.code.into(), it.reason.to_string()));
+                }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return None,
             }
@@ -168,14 +207,24 @@ pub(crate) async fn connect(
     side: &str,
     headers: &[(&'static str, String)],
 ) -> Result<WebSocketStream<TcpStream>, u16> {
-    let mut request = format!("ws://{address}/exchange/v1/{side}").into_client_request().unwrap();
+    let mut request = format!("ws://{address}/exchange/v1/{side}")
+        .into_client_request()
+        .unwrap();
     for (name, value) in headers {
-        request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+        request
+            .headers_mut()
+            .insert(*name, HeaderValue::from_str(value).unwrap());
     }
     let stream = TcpStream::connect(address).await.expect("a connection");
     // A small buffer, so that what is measured is not the clients' own.
     let config = WebSocketConfig::default().read_buffer_size(4 << 10);
-    match timeout(PATIENCE, client_async_with_config(request, stream, Some(config))).await.expect("an answer in time") {
+    match timeout(
+        PATIENCE,
+        client_async_with_config(request, stream, Some(config)),
+    )
+    .await
+    .expect("an answer in time")
+    {
         Ok((stream, _)) => Ok(stream),
         Err(Error::Http(response)) => Err(response.status().as_u16()),
         Err(other) => panic!("{other}"),

@@ -3,7 +3,8 @@
 use std::{io::Write as _, path::PathBuf, sync::Arc};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
 };
 use rustls::{
     ServerConfig,
@@ -52,9 +53,14 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let builder = builder.expect("versions").with_no_client_auth();
-        Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).expect("a server"))
+        Arc::new(
+            builder
+                .with_single_cert(vec![certificate.der().clone()], key)
+                .expect("a server"),
+        )
     }
 }
 

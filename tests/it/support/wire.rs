@@ -67,12 +67,18 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn plain(steps: impl Into<Vec<Step>>) -> Self {
-        Self { tls: None, steps: steps.into() }
+        Self {
+            tls: None,
+            steps: steps.into(),
+        }
     }
 
     /// After a TLS handshake; without one the connection ends, having received no request.
     pub(crate) fn tls(config: &Arc<ServerConfig>, steps: impl Into<Vec<Step>>) -> Self {
-        Self { tls: Some(Arc::clone(config)), steps: steps.into() }
+        Self {
+            tls: Some(Arc::clone(config)),
+            steps: steps.into(),
+        }
     }
 }
 
@@ -102,15 +108,22 @@ struct Connection {
 impl Wire {
     /// Connections take these scripts in turn.
     pub(crate) async fn start(scripts: impl Into<Vec<Script>>) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("a free port"), scripts)
+        Self::on(
+            TcpListener::bind("127.0.0.1:0").await.expect("a free port"),
+            scripts,
+        )
     }
 
     /// The same with small kernel buffers, so that a peer that does not read is felt early.
     pub(crate) async fn start_narrow(scripts: impl Into<Vec<Script>>) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
-        socket.set_send_buffer_size(64 << 10).expect("a small buffer");
-        socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        socket
+            .set_send_buffer_size(64 << 10)
+            .expect("a small buffer");
+        socket
+            .bind(([127, 0, 0, 1], 0).into())
+            .expect("a free port");
         Self::on(socket.listen(64).expect("a listener"), scripts)
     }
 
@@ -124,7 +137,11 @@ impl Wire {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&shared)));
-        Self { address, shared, _tasks: tasks }
+        Self {
+            address,
+            shared,
+            _tasks: tasks,
+        }
     }
 
     pub(crate) const fn address(&self) -> SocketAddr {
@@ -143,12 +160,19 @@ impl Wire {
 
     /// What came so far, by connection.
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.shared.lock().iter().map(|connection| Received::parse(&connection.received)).collect()
+        self.shared
+            .lock()
+            .iter()
+            .map(|connection| Received::parse(&connection.received))
+            .collect()
     }
 
     /// Every request that came whole, in the order of connections.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.received().into_iter().flat_map(|received| received.requests).collect()
+        self.received()
+            .into_iter()
+            .flat_map(|received| received.requests)
+            .collect()
     }
 
     /// Requests of which at least a byte came.
@@ -167,12 +191,20 @@ impl Wire {
 
     /// Waits until a connection was ended, by either side.
     pub(crate) async fn ended(&self, connection: usize) {
-        self.until(|all| all.get(connection).is_some_and(|connection| connection.ended)).await;
+        self.until(|all| {
+            all.get(connection)
+                .is_some_and(|connection| connection.ended)
+        })
+        .await;
     }
 
     /// Waits until this many requests came whole.
     pub(crate) async fn have_come(&self, count: usize) {
-        let whole = |all: &[Connection]| all.iter().map(|one| Received::parse(&one.received).requests.len()).sum();
+        let whole = |all: &[Connection]| {
+            all.iter()
+                .map(|one| Received::parse(&one.received).requests.len())
+                .sum()
+        };
         self.until(|all| count <= whole(all)).await;
     }
 
@@ -190,7 +222,9 @@ impl Wire {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, index: usize, change: impl FnOnce(&mut Connection)) {
@@ -199,7 +233,11 @@ impl Shared {
     }
 
     fn script(&self, index: usize) -> Script {
-        self.scripts.get(index).or(self.scripts.last()).expect("at least one script").clone()
+        self.scripts
+            .get(index)
+            .or(self.scripts.last())
+            .expect("at least one script")
+            .clone()
     }
 }
 
@@ -220,10 +258,26 @@ async fn serve(stream: TcpStream, index: usize, shared: Arc<Shared>) {
         stream.set_zero_linger().expect("a TCP socket");
     }
     match script.tls {
-        None => Play { stream, index, shared: &shared, asked: 0 }.play(script.steps).await,
+        None => {
+            Play {
+                stream,
+                index,
+                shared: &shared,
+                asked: 0,
+            }
+            .play(script.steps)
+            .await
+        }
         Some(config) => {
             if let Ok(stream) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await {
-                Play { stream, index, shared: &shared, asked: 0 }.play(script.steps).await;
+                Play {
+                    stream,
+                    index,
+                    shared: &shared,
+                    asked: 0,
+                }
+                .play(script.steps)
+                .await;
             }
         }
     }
@@ -251,10 +305,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Play<'_, S> {
 
     async fn step(&mut self, step: Step) -> Option<()> {
         match step {
-            Step::Head => self.read_until(|received, asked| received.heads() > asked).await,
+            Step::Head => {
+                self.read_until(|received, asked| received.heads() > asked)
+                    .await
+            }
             Step::Request => {
                 self.asked += 1;
-                self.read_until(|received, asked| received.requests.len() >= asked).await
+                self.read_until(|received, asked| received.requests.len() >= asked)
+                    .await
             }
             Step::Bytes(count) => self.read_until(|received, _| received.bytes >= count).await,
             Step::Drain => self.read_until(|_, _| false).await,
@@ -279,7 +337,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Play<'_, S> {
             }
             Step::Echo => {
                 let received = Received::parse(&self.shared.lock()[self.index].received);
-                self.write(&reply::echo(&received.requests.last()?.body)).await
+                self.write(&reply::echo(&received.requests.last()?.body))
+                    .await
             }
             Step::Fin => self.stream.shutdown().await.ok(),
             Step::Drop | Step::Reset => None,
@@ -288,9 +347,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Play<'_, S> {
 
     async fn read_until(&mut self, enough: impl Fn(&Received, usize) -> bool) -> Option<()> {
         let mut buffer = vec![0; 16 << 10];
-        while !enough(&Received::parse(&self.shared.lock()[self.index].received), self.asked) {
-            let count = self.stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
-            self.shared.note(self.index, |connection| connection.received.extend_from_slice(&buffer[..count]));
+        while !enough(
+            &Received::parse(&self.shared.lock()[self.index].received),
+            self.asked,
+        ) {
+            let count = self
+                .stream
+                .read(&mut buffer)
+                .await
+                .ok()
+                .filter(|count| *count > 0)?;
+            self.shared.note(self.index, |connection| {
+                connection.received.extend_from_slice(&buffer[..count])
+            });
         }
         Some(())
     }
@@ -298,7 +367,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Play<'_, S> {
     async fn write(&mut self, bytes: &[u8]) -> Option<()> {
         self.stream.write_all(bytes).await.ok()?;
         self.stream.flush().await.ok()?;
-        self.shared.note(self.index, |connection| connection.written += bytes.len());
+        self.shared
+            .note(self.index, |connection| connection.written += bytes.len());
         Some(())
     }
 }

@@ -19,17 +19,38 @@ pub(super) const ANSWERS: [(&str, &str); 25] = [
         "a code that is not documented",
         r#"{"do":"reply","status":200,"content_type":"application/json","body":"{\"code\":7777777}"}"#,
     ),
-    ("no code", r#"{"do":"reply","status":200,"content_type":"application/json","body":"{\"result\":{}}"}"#),
-    ("a code in quotes", r#"{"do":"reply","status":200,"content_type":"application/json","body":"{\"code\":\"0\"}"}"#),
+    (
+        "no code",
+        r#"{"do":"reply","status":200,"content_type":"application/json","body":"{\"result\":{}}"}"#,
+    ),
+    (
+        "a code in quotes",
+        r#"{"do":"reply","status":200,"content_type":"application/json","body":"{\"code\":\"0\"}"}"#,
+    ),
     (
         "several codes",
         r#"{"do":"reply","status":200,"content_type":"application/json","body":"{\"code\":0,\"code\":306}"}"#,
     ),
-    ("HTML", r#"{"do":"reply","status":403,"content_type":"text/html","body":"<html>a page</html>"}"#),
-    ("text", r#"{"do":"reply","status":200,"content_type":"text/plain","body":"a text"}"#),
-    ("no type", r#"{"do":"reply","status":200,"body":"{\"code\":0}"}"#),
-    ("nothing", r#"{"do":"reply","status":200,"content_type":"application/json","body":""}"#),
-    ("malformed JSON", r#"{"do":"reply","status":200,"content_type":"application/json","body":"{\"code\":0"}"#),
+    (
+        "HTML",
+        r#"{"do":"reply","status":403,"content_type":"text/html","body":"<html>a page</html>"}"#,
+    ),
+    (
+        "text",
+        r#"{"do":"reply","status":200,"content_type":"text/plain","body":"a text"}"#,
+    ),
+    (
+        "no type",
+        r#"{"do":"reply","status":200,"body":"{\"code\":0}"}"#,
+    ),
+    (
+        "nothing",
+        r#"{"do":"reply","status":200,"content_type":"application/json","body":""}"#,
+    ),
+    (
+        "malformed JSON",
+        r#"{"do":"reply","status":200,"content_type":"application/json","body":"{\"code\":0"}"#,
+    ),
     (
         "a redirect",
         r#"{"do":"reply","status":302,"content_type":"text/html","headers":{"location":"/elsewhere"},"body":""}"#,
@@ -69,22 +90,42 @@ pub(super) const IN_DOUBT: [(&str, &str, &str); 13] = [
         "private/create-order-list",
         r#"{"contingency_type":"LIST","order_list":[{"instrument_name":"BTC_USD","client_oid":"invented-3"},{"instrument_name":"BTC_USD","client_oid":"invented-4"}]}"#,
     ),
-    ("a cancellation by client_oid", "private/cancel-order", r#"{"client_oid":"invented-5"}"#),
-    ("a cancellation by order_id", "private/cancel-order", r#"{"order_id":"4611686018427387904"}"#),
+    (
+        "a cancellation by client_oid",
+        "private/cancel-order",
+        r#"{"client_oid":"invented-5"}"#,
+    ),
+    (
+        "a cancellation by order_id",
+        "private/cancel-order",
+        r#"{"order_id":"4611686018427387904"}"#,
+    ),
     (
         "a change by client_oid",
         "private/amend-order",
         r#"{"orig_client_oid":"invented-6","new_price":"1","new_quantity":"1"}"#,
     ),
-    ("all orders", "private/cancel-all-orders", r#"{"instrument_name":"BTC_USD"}"#),
-    ("a position", "private/close-position", r#"{"instrument_name":"BTCUSD-PERP","type":"MARKET"}"#),
+    (
+        "all orders",
+        "private/cancel-all-orders",
+        r#"{"instrument_name":"BTC_USD"}"#,
+    ),
+    (
+        "a position",
+        "private/close-position",
+        r#"{"instrument_name":"BTCUSD-PERP","type":"MARKET"}"#,
+    ),
     (
         "a withdrawal",
         "private/create-withdrawal",
         r#"{"currency":"CRO","amount":"1","address":"invented","client_wid":"invented-7"}"#,
     ),
     ("a read", READ, "{}"),
-    ("a read of an order", "private/get-order-detail", r#"{"client_oid":"invented-8"}"#),
+    (
+        "a read of an order",
+        "private/get-order-detail",
+        r#"{"client_oid":"invented-8"}"#,
+    ),
 ];
 
 /// Params that can be signed, and those that cannot.

@@ -54,7 +54,9 @@ impl Place {
                 Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
             })
         };
-        timeout(CONNECT, connected).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(CONNECT, connected)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// What `Host` holds.
@@ -73,7 +75,9 @@ pub(super) fn of(listen: &[Address]) -> Vec<Place> {
         Address::Tcp(_) => None,
     });
     let tcp = listen.iter().filter_map(|address| match address {
-        Address::Tcp(address) if address.port() != 0 => Some(Place::Tcp(reachable(*address).to_string())),
+        Address::Tcp(address) if address.port() != 0 => {
+            Some(Place::Tcp(reachable(*address).to_string()))
+        }
         Address::Tcp(_) | Address::Unix(_) => None,
     });
     unix.chain(tcp).collect()
@@ -81,8 +85,16 @@ pub(super) fn of(listen: &[Address]) -> Vec<Place> {
 
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
-        IpAddr::V4(ip) => IpAddr::V4(if ip.is_unspecified() { Ipv4Addr::LOCALHOST } else { ip }),
-        IpAddr::V6(ip) => IpAddr::V6(if ip.is_unspecified() { Ipv6Addr::LOCALHOST } else { ip }),
+        IpAddr::V4(ip) => IpAddr::V4(if ip.is_unspecified() {
+            Ipv4Addr::LOCALHOST
+        } else {
+            ip
+        }),
+        IpAddr::V6(ip) => IpAddr::V6(if ip.is_unspecified() {
+            Ipv6Addr::LOCALHOST
+        } else {
+            ip
+        }),
     };
     SocketAddr::new(ip, address.port())
 }
@@ -91,7 +103,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 pub(in crate::cli::diagnose) fn parse(text: &str) -> Result<Place, String> {
     let form = || "write http://127.0.0.1:9000 or unix:/run/crypto-proxy/example.sock".to_owned();
     if let Some(path) = text.strip_prefix("unix:") {
-        return if path.starts_with('/') { Ok(Place::Unix(path.into())) } else { Err(form()) };
+        return if path.starts_with('/') {
+            Ok(Place::Unix(path.into()))
+        } else {
+            Err(form())
+        };
     }
     let url = Url::parse(text).map_err(|_| form())?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
@@ -111,15 +127,26 @@ mod tests {
     #[test]
     fn sockets_come_first_and_every_interface_means_loopback() {
         let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
-        let listen = [tcp("0.0.0.0:9000"), tcp("[::]:9001"), tcp("127.0.0.1:0"), Address::Unix("/run/x.sock".into())];
+        let listen = [
+            tcp("0.0.0.0:9000"),
+            tcp("[::]:9001"),
+            tcp("127.0.0.1:0"),
+            Address::Unix("/run/x.sock".into()),
+        ];
         let places: Vec<String> = of(&listen).iter().map(ToString::to_string).collect();
         assert_eq!(places, ["unix:/run/x.sock", "127.0.0.1:9000", "[::1]:9001"]);
     }
 
     #[test]
     fn a_url_is_plain_http_or_a_socket_without_anything_else() {
-        assert_eq!(parse("http://[::1]:9000").unwrap().to_string(), "[::1]:9000");
-        assert_eq!(parse("http://host.docker.internal").unwrap().to_string(), "host.docker.internal:80");
+        assert_eq!(
+            parse("http://[::1]:9000").unwrap().to_string(),
+            "[::1]:9000"
+        );
+        assert_eq!(
+            parse("http://host.docker.internal").unwrap().to_string(),
+            "host.docker.internal:80"
+        );
         assert_eq!(parse("unix:/run/x.sock").unwrap().host(), "localhost");
         for text in [
             "127.0.0.1:9000",

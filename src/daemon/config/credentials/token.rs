@@ -113,12 +113,30 @@ pub(in super::super) fn load_diagnosing(
     problems: &mut Problems,
 ) -> Option<Shown> {
     let variable = variables.find(names::DIAG_TOKEN)?;
-    let text = checked(&DIAGNOSIS, variable, credentials, judge, known, rows, problems)?;
-    let callers = variables.find(names::TOKEN).and_then(|other| clean(names::TOKEN, other, &mut Problems::default()));
+    let text = checked(
+        &DIAGNOSIS,
+        variable,
+        credentials,
+        judge,
+        known,
+        rows,
+        problems,
+    )?;
+    let callers = variables
+        .find(names::TOKEN)
+        .and_then(|other| clean(names::TOKEN, other, &mut Problems::default()));
     let digest = TokenDigest::of(text.as_bytes());
     if callers.is_some_and(|callers| TokenDigest::of(callers.as_bytes()).equals(&digest)) {
-        let fault = format!("is the same as {}: who may call must not diagnose, and the reverse", names::TOKEN);
-        problems.push(Problem::error(names::DIAG_TOKEN, &variable.origin, fault, DIAGNOSIS.remedy));
+        let fault = format!(
+            "is the same as {}: who may call must not diagnose, and the reverse",
+            names::TOKEN
+        );
+        problems.push(Problem::error(
+            names::DIAG_TOKEN,
+            &variable.origin,
+            fault,
+            DIAGNOSIS.remedy,
+        ));
         return None;
     }
     Some(Shown(text))
@@ -136,21 +154,38 @@ fn checked(
 ) -> Option<Zeroizing<String>> {
     let text = clean(role.name, variable, problems)?;
     let is_published = judge.published.holds(Use::Token, &text);
-    rows.push(row(role.name, facts(&text, is_published, variable), variable));
+    rows.push(row(
+        role.name,
+        facts(&text, is_published, variable),
+        variable,
+    ));
     let digest = TokenDigest::of(text.as_bytes());
     let usable = match unusable(&text, credentials).or_else(|| taken(&digest, known)) {
         Some(fault) => {
-            problems.push(Problem::error(role.name, &variable.origin, fault, role.remedy));
+            problems.push(Problem::error(
+                role.name,
+                &variable.origin,
+                fault,
+                role.remedy,
+            ));
             false
         }
-        None => bear(role, weakness(role, &text, is_published), &variable.origin, judge.reach, problems),
+        None => bear(
+            role,
+            weakness(role, &text, is_published),
+            &variable.origin,
+            judge.reach,
+            problems,
+        ),
     };
     usable.then_some(text)
 }
 
 /// One token cannot name two callers.
 fn taken(token: &TokenDigest, known: &Known) -> Option<String> {
-    known.has_token(token).then(|| "was issued to another caller (crypto-proxy caller), and cannot name two".to_owned())
+    known.has_token(token).then(|| {
+        "was issued to another caller (crypto-proxy caller), and cannot name two".to_owned()
+    })
 }
 
 /// A weakness that is borne on this machine alone.
@@ -164,10 +199,18 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
         return;
     }
     let empty = variables.iter().find(|(name, _)| *name == names::TOKEN);
-    let (text, origin) = empty
-        .map_or(("not configured: without it nobody could call", Origin::Default), |(_, variable)| {
-            ("not configured: the value is empty", variable.origin.clone())
-        });
+    let (text, origin) = empty.map_or(
+        (
+            "not configured: without it nobody could call",
+            Origin::Default,
+        ),
+        |(_, variable)| {
+            (
+                "not configured: the value is empty",
+                variable.origin.clone(),
+            )
+        },
+    );
     problems.push(Problem::error(names::TOKEN, &origin, text, CALLER.remedy));
 }
 
@@ -177,28 +220,47 @@ fn unusable(text: &str, credentials: Option<&Credentials>) -> Option<String> {
     if length == 0 || length > MAX_TOKEN_BYTES {
         return Some(format!("cannot be used: {length} characters"));
     }
-    if let Some(prefix) = [KEY_PREFIX, SECRET_PREFIX].into_iter().find(|prefix| text.starts_with(prefix)) {
-        return Some(format!("begins with {prefix} as what this proxy issues to sign with does, and is no token"));
+    if let Some(prefix) = [KEY_PREFIX, SECRET_PREFIX]
+        .into_iter()
+        .find(|prefix| text.starts_with(prefix))
+    {
+        return Some(format!(
+            "begins with {prefix} as what this proxy issues to sign with does, and is no token"
+        ));
     }
     let credentials = credentials?;
     let of_key = credentials.key.equals(&ApiKey::new(text.to_owned()));
     let of_secret = credentials.secret.equals(&ApiSecret::new(text.to_owned()));
-    (of_key || of_secret).then(|| "is the exchange's API key or secret, which callers must not have".to_owned())
+    (of_key || of_secret)
+        .then(|| "is the exchange's API key or secret, which callers must not have".to_owned())
 }
 
 fn weakness(role: &Role, text: &str, is_published: bool) -> Option<Weakness> {
     let length = text.chars().count();
     if is_published {
         let text = "this token was published: anybody may have it".to_owned();
-        return Some(Weakness { text, ready: role.published });
+        return Some(Weakness {
+            text,
+            ready: role.published,
+        });
     }
-    (length < SHORT)
-        .then(|| Weakness { text: format!("too short: {length} characters, {SHORT} at least"), ready: role.short })
+    (length < SHORT).then(|| Weakness {
+        text: format!("too short: {length} characters, {SHORT} at least"),
+        ready: role.short,
+    })
 }
 
 /// Whether a token with this weakness can be used where it can be tried from.
-fn bear(role: &Role, weakness: Option<Weakness>, origin: &Origin, reach: Reach, problems: &mut Problems) -> bool {
-    let Some(Weakness { text, ready }) = weakness else { return true };
+fn bear(
+    role: &Role,
+    weakness: Option<Weakness>,
+    origin: &Origin,
+    reach: Reach,
+    problems: &mut Problems,
+) -> bool {
+    let Some(Weakness { text, ready }) = weakness else {
+        return true;
+    };
     if reach == Reach::Beyond {
         let text = format!("{text}, and the listener can be reached from beyond this machine");
         problems.push(Problem::error(role.name, origin, text, role.remedy));

@@ -206,7 +206,11 @@ impl Machine {
     }
 
     fn find(&mut self, line: usize, kind: Kind) {
-        self.findings.push(Finding { line, name: None, kind });
+        self.findings.push(Finding {
+            line,
+            name: None,
+            kind,
+        });
     }
 }
 

@@ -5,11 +5,19 @@ use proptest::prelude::*;
 use super::*;
 
 fn values(text: &str) -> Vec<(String, String)> {
-    parse(text).entries.into_iter().map(|entry| (entry.name, entry.value.to_string())).collect()
+    parse(text)
+        .entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.value.to_string()))
+        .collect()
 }
 
 fn findings(text: &str) -> Vec<(usize, Kind)> {
-    parse(text).findings.into_iter().map(|finding| (finding.line, finding.kind)).collect()
+    parse(text)
+        .findings
+        .into_iter()
+        .map(|finding| (finding.line, finding.kind))
+        .collect()
 }
 
 #[test]
@@ -46,7 +54,11 @@ fn values_are_those_that_systemd_hands_over() {
         ("A=\"b\"\r\n", "b"),
         ("A=\u{fc}\u{1f511}", "\u{fc}\u{1f511}"),
     ] {
-        assert_eq!(values(text), [("A".to_owned(), value.to_owned())], "{text:?}");
+        assert_eq!(
+            values(text),
+            [("A".to_owned(), value.to_owned())],
+            "{text:?}"
+        );
     }
 }
 
@@ -59,7 +71,11 @@ fn comments_and_empty_lines_set_nothing() {
 #[test]
 fn lines_and_quotes_are_remembered() {
     let file = parse("\n# x\nA=1\nB=\"2\n3\"\nC='4'\n");
-    let facts: Vec<_> = file.entries.iter().map(|entry| (entry.name.as_str(), entry.line, entry.quoted)).collect();
+    let facts: Vec<_> = file
+        .entries
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry.line, entry.quoted))
+        .collect();
     assert_eq!(facts, [("A", 3, false), ("B", 4, true), ("C", 6, true)]);
 }
 
@@ -90,14 +106,23 @@ fn a_byte_order_mark_does_not_hide_the_first_variable() {
 
 #[test]
 fn of_two_assignments_the_last_counts() {
-    assert_eq!(values("A=1\nB=2\nA=3"), [("B".to_owned(), "2".to_owned()), ("A".to_owned(), "3".to_owned())]);
+    assert_eq!(
+        values("A=1\nB=2\nA=3"),
+        [
+            ("B".to_owned(), "2".to_owned()),
+            ("A".to_owned(), "3".to_owned())
+        ]
+    );
 }
 
 #[test]
 fn exported_variables_are_not_set() {
     assert_eq!(values("export A=b"), []);
     assert_eq!(parse("export A=b").findings[0].name.as_deref(), Some("A"));
-    assert_eq!(values("exported=b"), [("exported".to_owned(), "b".to_owned())]);
+    assert_eq!(
+        values("exported=b"),
+        [("exported".to_owned(), "b".to_owned())]
+    );
 }
 
 /// A value as a careful writer would put it between double quotes.

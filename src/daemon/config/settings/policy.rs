@@ -15,17 +15,31 @@ use crate::{
 };
 
 /// Classes that a policy can speak of: public methods are not signed.
-const CLASSES: [Class; 5] = [Class::Read, Class::Trade, Class::Products, Class::Transfer, Class::AccountAdmin];
+const CLASSES: [Class; 5] = [
+    Class::Read,
+    Class::Trade,
+    Class::Products,
+    Class::Transfer,
+    Class::AccountAdmin,
+];
 
 pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
     let mut policy = Policy::default();
-    policy.allow_classes.extend(reader.parsed("policy.allow_classes", &[], class));
-    policy.deny_classes.extend(reader.parsed("policy.deny_classes", &[], class));
+    policy
+        .allow_classes
+        .extend(reader.parsed("policy.allow_classes", &[], class));
+    policy
+        .deny_classes
+        .extend(reader.parsed("policy.deny_classes", &[], class));
     policy.allow_methods = methods(reader, "policy.allow_methods");
     policy.deny_methods = methods(reader, "policy.deny_methods");
     for name in policy.allow_methods.intersection(&policy.deny_methods) {
         let text = format!("{name} is allowed and denied: denial counts");
-        reader.warn("policy.allow_methods", text, "take it out of one of the two");
+        reader.warn(
+            "policy.allow_methods",
+            text,
+            "take it out of one of the two",
+        );
     }
     policy
 }
@@ -34,7 +48,8 @@ fn class(text: &str) -> Result<Class, (String, String)> {
     let class = Class::from_name(text.trim()).filter(|class| CLASSES.contains(class));
     class.ok_or_else(|| {
         let names = CLASSES.map(Class::name);
-        let remedy = nearest::suggestion(text, names, &format!("write one of {}", names.join(", ")));
+        let remedy =
+            nearest::suggestion(text, names, &format!("write one of {}", names.join(", ")));
         ("is no class of methods".to_owned(), remedy)
     })
 }
@@ -50,15 +65,27 @@ fn methods(reader: &mut Reader<'_>, key: &str) -> HashSet<String> {
                 reader.warn(key, format!("the catalogue does not know {name}"), remedy);
             }
             Some(info) if info.verb.is_none() => {
-                reader.warn(key, format!("{name} exists on WebSockets only"), "take it out");
+                reader.warn(
+                    key,
+                    format!("{name} exists on WebSockets only"),
+                    "take it out",
+                );
             }
             Some(_) => {}
         }
     }
-    methods.into_iter().map(|method| method.as_str().to_owned()).collect()
+    methods
+        .into_iter()
+        .map(|method| method.as_str().to_owned())
+        .collect()
 }
 
 fn method(text: &str) -> Result<Method, (String, String)> {
     let method = Method::parse(text.trim()).ok().filter(Method::is_private);
-    method.ok_or_else(|| ("is no name of a private method".to_owned(), "write it as private/create-order".to_owned()))
+    method.ok_or_else(|| {
+        (
+            "is no name of a private method".to_owned(),
+            "write it as private/create-order".to_owned(),
+        )
+    })
 }

@@ -13,5 +13,8 @@ pub(super) fn watch_of_the_way(reader: &mut Reader<'_>, exchange: Exchange) -> S
     let enabled = reader.flag("reach.enabled", exchange == Exchange::Real);
     let default = usize::try_from(Settings::off().interval.as_secs()).unwrap_or(300);
     let interval_s = reader.number("reach.interval_s", default, 30..=86_400);
-    Settings { enabled, interval: Duration::from_secs(interval_s as u64) }
+    Settings {
+        enabled,
+        interval: Duration::from_secs(interval_s as u64),
+    }
 }

@@ -30,7 +30,11 @@ impl Case {
 }
 
 fn trader(name: &str) -> CallerText {
-    CallerText { name: name.into(), preset: Some("trade".into()), ..CallerText::default() }
+    CallerText {
+        name: name.into(),
+        preset: Some("trade".into()),
+        ..CallerText::default()
+    }
 }
 
 #[test]
@@ -39,27 +43,57 @@ fn an_issued_caller_shows_its_token_or_signs_with_its_virtual_key() {
     let issued = case.issue(trader("one"));
     let (key, secret) = issued.signing.as_ref().unwrap();
     let config = case.load();
-    let caller = config.callers.authenticate(issued.token.reveal().as_bytes()).unwrap();
-    assert_eq!((&*caller.name, &caller.policy.allow_classes), ("one", &[Class::Read, Class::Trade].into()));
+    let caller = config
+        .callers
+        .authenticate(issued.token.reveal().as_bytes())
+        .unwrap();
+    assert_eq!(
+        (&*caller.name, &caller.policy.allow_classes),
+        ("one", &[Class::Read, Class::Trade].into())
+    );
     let signing = config.callers.signing(key).unwrap();
     assert_eq!(&*signing.caller.name, "one");
-    assert_eq!(format!("{:?}", secret.verifier()), format!("{:?}", signing.verifier));
-    assert!(config.callers.authenticate(TOKEN.as_bytes()).is_some(), "the default caller stays");
-    assert_eq!(config.report.callers[0].shown, "may read trade; generation 1");
+    assert_eq!(
+        format!("{:?}", secret.verifier()),
+        format!("{:?}", signing.verifier)
+    );
+    assert!(
+        config.callers.authenticate(TOKEN.as_bytes()).is_some(),
+        "the default caller stays"
+    );
+    assert_eq!(
+        config.report.callers[0].shown,
+        "may read trade; generation 1"
+    );
 }
 
 #[test]
 fn the_default_token_may_be_absent_where_callers_were_issued() {
-    let case = Case::empty().env("CRYPTO_API_KEY", KEY).env("CRYPTO_API_SECRET", SECRET).with_state();
+    let case = Case::empty()
+        .env("CRYPTO_API_KEY", KEY)
+        .env("CRYPTO_API_SECRET", SECRET)
+        .with_state();
     case.fails_with(&["CRYPTO_PROXY_TOKEN", "not configured"]);
-    let diagnose = CallerText { name: "ops".into(), diagnose: true, ..CallerText::default() };
+    let diagnose = CallerText {
+        name: "ops".into(),
+        diagnose: true,
+        ..CallerText::default()
+    };
     let token = case.issue(diagnose).token;
     case.fails_with(&["CRYPTO_PROXY_TOKEN", "not configured"]);
     case.issue(trader("one"));
     let callers = case.load().callers;
-    let here = Whence { source: &Source::Unix { uid: None }, now_ms: NOW };
+    let here = Whence {
+        source: &Source::Unix { uid: None },
+        now_ms: NOW,
+    };
     assert!(callers.authenticate(token.reveal().as_bytes()).is_none());
-    assert_eq!(callers.authenticate_diagnosing(token.reveal().as_bytes(), here).as_deref(), Some("ops"));
+    assert_eq!(
+        callers
+            .authenticate_diagnosing(token.reveal().as_bytes(), here)
+            .as_deref(),
+        Some("ops")
+    );
 }
 
 #[test]
@@ -70,7 +104,11 @@ fn an_older_copy_of_the_file_loads_without_what_was_revoked_and_says_so() {
     case.edit(|edit| edit.revoke("one")).unwrap();
     fs::write(case.path("callers.toml"), backup).unwrap();
     let callers = case.load().callers;
-    assert!(callers.authenticate(issued.token.reveal().as_bytes()).is_none());
+    assert!(
+        callers
+            .authenticate(issued.token.reveal().as_bytes())
+            .is_none()
+    );
     assert!(callers.signing(&issued.signing.unwrap().0).is_none());
     case.warns_of(&["caller one", "was revoked and stays so"]);
 }
@@ -87,7 +125,10 @@ fn what_the_daemon_remembers_at_its_start_holds_against_a_file_from_before() {
     fs::write(case.path("callers.toml"), first).unwrap();
     let token = issued.token.reveal().as_bytes();
     let caller = case.load().callers.authenticate(token);
-    assert!(caller.is_none_or(|caller| caller.policy.limits.expires_ms == Some(NOW)), "its end is remembered");
+    assert!(
+        caller.is_none_or(|caller| caller.policy.limits.expires_ms == Some(NOW)),
+        "its end is remembered"
+    );
 }
 
 #[test]
@@ -96,19 +137,46 @@ fn a_rotations_end_is_held_by_the_clock() {
     let issued = case.issue(trader("one"));
     case.edit(|edit| edit.rotate("one", 86_400_000)).unwrap();
     let callers = case.load().callers;
-    let caller = callers.authenticate(issued.token.reveal().as_bytes()).unwrap();
+    let caller = callers
+        .authenticate(issued.token.reveal().as_bytes())
+        .unwrap();
     assert_eq!(caller.policy.limits.expires_ms, Some(NOW + 86_400_000));
     let key = &issued.signing.unwrap().0;
-    assert_eq!(callers.signing(key).unwrap().caller.policy.limits.expires_ms, Some(NOW + 86_400_000));
+    assert_eq!(
+        callers
+            .signing(key)
+            .unwrap()
+            .caller
+            .policy
+            .limits
+            .expires_ms,
+        Some(NOW + 86_400_000)
+    );
 }
 
 #[test]
 fn where_it_cannot_be_told_what_was_revoked_or_issued_nobody_starts() {
     for (name, text, parts) in [
-        ("callers.toml", Some("version = 1\nx = 1\n"), ["callers.toml:2", "unknown field"]),
-        ("state/callers.marks", Some("nonsense"), ["callers", "not understood"]),
-        ("state/callers.master", Some("nonsense"), ["callers", "no master key"]),
-        ("state/callers.master", None, ["no master key", "revoke all"]),
+        (
+            "callers.toml",
+            Some("version = 1\nx = 1\n"),
+            ["callers.toml:2", "unknown field"],
+        ),
+        (
+            "state/callers.marks",
+            Some("nonsense"),
+            ["callers", "not understood"],
+        ),
+        (
+            "state/callers.master",
+            Some("nonsense"),
+            ["callers", "no master key"],
+        ),
+        (
+            "state/callers.master",
+            None,
+            ["no master key", "revoke all"],
+        ),
     ] {
         let case = Case::good().with_state();
         case.issue(trader("one"));
@@ -121,9 +189,15 @@ fn where_it_cannot_be_told_what_was_revoked_or_issued_nobody_starts() {
     }
     let case = Case::good().with_state();
     case.issue(trader("one"));
-    fs::set_permissions(case.path("state/callers.master"), fs::Permissions::from_mode(0o604)).unwrap();
+    fs::set_permissions(
+        case.path("state/callers.master"),
+        fs::Permissions::from_mode(0o604),
+    )
+    .unwrap();
     case.fails_with(&["others can read this master key", "0604"]);
-    Case::good().toml("[callers]\nfile = \"/nonexistent/callers.toml\"").fails_with(&["/nonexistent/callers.toml"]);
+    Case::good()
+        .toml("[callers]\nfile = \"/nonexistent/callers.toml\"")
+        .fails_with(&["/nonexistent/callers.toml"]);
 }
 
 #[test]
@@ -133,7 +207,12 @@ fn the_units_credential_counts_before_the_state_directory() {
     let master = fs::read_to_string(case.path("state/callers.master")).unwrap();
     fs::remove_file(case.path("state/callers.master")).unwrap();
     let case = case.credential("callers.master", &master);
-    assert!(case.load().callers.signing(&issued.signing.unwrap().0).is_some());
+    assert!(
+        case.load()
+            .callers
+            .signing(&issued.signing.unwrap().0)
+            .is_some()
+    );
     let case = case.credential("callers.master", &"ab".repeat(32));
     case.fails_with(&["another master key"]);
 }
@@ -143,14 +222,21 @@ fn what_we_issue_is_no_credential_of_the_exchange_and_no_default_token() {
     for prefix in ["cpvk_", "cpvs_", "cpt_"] {
         let value = format!("{prefix}invented0123456789invented");
         for name in ["CRYPTO_API_KEY", "CRYPTO_API_SECRET"] {
-            Case::good().env(name, &value).fails_with(&[name, &format!("begins with {prefix} "), "opens nothing"]);
+            Case::good().env(name, &value).fails_with(&[
+                name,
+                &format!("begins with {prefix} "),
+                "opens nothing",
+            ]);
         }
     }
     for prefix in ["cpvk_", "cpvs_"] {
         let value = format!("{prefix}invented0123456789invented");
-        Case::good().env("CRYPTO_PROXY_TOKEN", &value).fails_with(&["CRYPTO_PROXY_TOKEN", "is no token"]);
+        Case::good()
+            .env("CRYPTO_PROXY_TOKEN", &value)
+            .fails_with(&["CRYPTO_PROXY_TOKEN", "is no token"]);
     }
     let case = Case::good().with_state();
     let token = case.issue(trader("one")).token.reveal().to_owned();
-    case.env("CRYPTO_PROXY_TOKEN", &token).fails_with(&["CRYPTO_PROXY_TOKEN", "another caller"]);
+    case.env("CRYPTO_PROXY_TOKEN", &token)
+        .fails_with(&["CRYPTO_PROXY_TOKEN", "another caller"]);
 }

@@ -5,8 +5,16 @@ use super::*;
 /// Everything a load can print.
 fn everything(case: &Case) -> String {
     let examined = examine(&case.sources());
-    let lines: Vec<String> = examined.config.iter().flat_map(Config::startup_warnings).collect();
-    let short: Vec<_> = examined.config.iter().flat_map(Config::ready_warnings).collect();
+    let lines: Vec<String> = examined
+        .config
+        .iter()
+        .flat_map(Config::startup_warnings)
+        .collect();
+    let short: Vec<_> = examined
+        .config
+        .iter()
+        .flat_map(Config::ready_warnings)
+        .collect();
     format!("{examined:?}\n{}\n{lines:?}\n{short:?}", examined.problems)
 }
 
@@ -37,10 +45,16 @@ fn where_values_are_dirty_swapped_or_halved() {
     for case in [
         Case::good().env("CRYPTO_API_KEY", &format!("\"{KEY}\" ")),
         Case::good().env("CRYPTO_API_KEY", &format!("{KEY} {SECRET}")),
-        Case::good().env("CRYPTO_API_KEY", SECRET).env("CRYPTO_API_SECRET", KEY),
+        Case::good()
+            .env("CRYPTO_API_KEY", SECRET)
+            .env("CRYPTO_API_SECRET", KEY),
         Case::good().env("CRYPTO_API_SECRET", ""),
-        Case::good().env("CRYPTOCOM_API_KEY", TOKEN).env("CRYPTOCOM_API_SECRET", KEY),
-        Case::good().env("CRYPTO_PROXY_LISTEN", "0.0.0.0:1").env("CRYPTO_PROXY_TOKEN", &TOKEN[..12]),
+        Case::good()
+            .env("CRYPTOCOM_API_KEY", TOKEN)
+            .env("CRYPTOCOM_API_SECRET", KEY),
+        Case::good()
+            .env("CRYPTO_PROXY_LISTEN", "0.0.0.0:1")
+            .env("CRYPTO_PROXY_TOKEN", &TOKEN[..12]),
     ] {
         assert_clean(&case);
     }
@@ -48,16 +62,23 @@ fn where_values_are_dirty_swapped_or_halved() {
 
 #[test]
 fn where_a_secret_was_pasted_into_a_setting() {
-    for key in
-        ["CRYPTO_REST_BASE", "CRYPTO_PROXY_LISTEN", "CRYPTO_EXPECTED_IP", "CRYPTO_AUTH_DIAG", "CRYPTO_API_KEY_LABEL"]
-    {
+    for key in [
+        "CRYPTO_REST_BASE",
+        "CRYPTO_PROXY_LISTEN",
+        "CRYPTO_EXPECTED_IP",
+        "CRYPTO_AUTH_DIAG",
+        "CRYPTO_API_KEY_LABEL",
+    ] {
         for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
             assert_clean(&Case::good().env(key, secret));
             assert_clean(&Case::good().env(key, &format!("https://{secret}.example")));
         }
     }
     for toml in [
-        format!("[policy]\nallow_methods = [\"private/{}\"]", KEY.to_lowercase()),
+        format!(
+            "[policy]\nallow_methods = [\"private/{}\"]",
+            KEY.to_lowercase()
+        ),
         format!("[log]\nlevel = \"{SECRET}\""),
         format!("{SECRET} = 1"),
         format!("CRYPTO_API_SECRET = \"{SECRET}\""),
@@ -71,18 +92,33 @@ fn where_a_secret_was_pasted_into_a_setting() {
 #[test]
 fn where_a_secret_is_the_name_of_a_variable_or_of_a_file() {
     for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
-        let names = ["CRYPTO_PROXY__", "CRYPTO_PROXY_", "CRYPTO_PROXY__LOG__", "CRYPTO_PROXY__LOG_"];
+        let names = [
+            "CRYPTO_PROXY__",
+            "CRYPTO_PROXY_",
+            "CRYPTO_PROXY__LOG__",
+            "CRYPTO_PROXY__LOG_",
+        ];
         for name in names.map(|begin| format!("{begin}{secret}")) {
             let case = Case::good().env(&name, "1");
             assert_clean(&case);
             assert_clean(&case.env_file("x.env", &format!("{name}=1\n")));
         }
-        let case = Case::good().env("CRYPTO_PROXY__LOG_X", "1").env(&format!("CRYPTO_PROXY__{secret}"), "1");
-        assert!(case.problems().to_string().contains("CRYPTO_PROXY__LOG_X"), "only what shows a secret is withheld");
+        let case = Case::good()
+            .env("CRYPTO_PROXY__LOG_X", "1")
+            .env(&format!("CRYPTO_PROXY__{secret}"), "1");
+        assert!(
+            case.problems().to_string().contains("CRYPTO_PROXY__LOG_X"),
+            "only what shows a secret is withheld"
+        );
         assert_clean(&Case::good().env("CRYPTO_PROXY_CONFIG", secret));
-        assert_clean(&Case::good().env("CRYPTO_PROXY_CONFIG", &format!("/etc/{secret}/config.toml")));
+        assert_clean(
+            &Case::good().env("CRYPTO_PROXY_CONFIG", &format!("/etc/{secret}/config.toml")),
+        );
         assert_clean(&Case::good().env("CREDENTIALS_DIRECTORY", secret));
-        assert_clean(&Case::good().env_file(secret, &format!("{secret}=\nCRYPTO_PROXY_LISTEN={secret}\n")));
+        assert_clean(&Case::good().env_file(
+            secret,
+            &format!("{secret}=\nCRYPTO_PROXY_LISTEN={secret}\n"),
+        ));
     }
 }
 
@@ -90,7 +126,10 @@ fn where_a_secret_is_the_name_of_a_variable_or_of_a_file() {
 fn where_a_secret_that_no_variable_holds_was_pasted_into_the_configuration_file() {
     for secret in STRANGERS {
         for toml in [
-            format!("[policy]\nallow_methods = [\"private/{}\"]", secret.to_lowercase()),
+            format!(
+                "[policy]\nallow_methods = [\"private/{}\"]",
+                secret.to_lowercase()
+            ),
             format!("[log]\nlevel = \"{secret}\""),
             format!("{secret} = 1"),
             format!("[{secret}]\na = 1"),
@@ -107,10 +146,15 @@ fn where_a_secret_that_no_variable_holds_was_pasted_into_the_configuration_file(
 fn where_a_secret_is_the_keys_label_it_is_no_label() {
     for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
         let case = Case::good().env("CRYPTO_API_KEY_LABEL", &format!("desk {secret}"));
-        assert_eq!(case.load().key_label.as_deref(), Some("(withheld: would show a part of a credential)"));
+        assert_eq!(
+            case.load().key_label.as_deref(),
+            Some("(withheld: would show a part of a credential)")
+        );
         assert_clean(&case);
     }
-    let config = Case::good().env("CRYPTO_API_KEY_LABEL", "Desk 2026 Production").load();
+    let config = Case::good()
+        .env("CRYPTO_API_KEY_LABEL", "Desk 2026 Production")
+        .load();
     assert_eq!(config.key_label.as_deref(), Some("Desk 2026 Production"));
 }
 

@@ -6,15 +6,27 @@ use super::{Limits, Policy};
 
 /// What a caller may do, and from where.
 pub(super) fn policy(policy: &Policy) -> String {
-    let allowed = list(&policy.allow_classes).chain(list(&policy.allow_methods)).chain(list(&policy.allow_patterns));
-    let denied = list(&policy.deny_classes).chain(list(&policy.deny_methods)).chain(list(&policy.deny_patterns));
+    let allowed = list(&policy.allow_classes)
+        .chain(list(&policy.allow_methods))
+        .chain(list(&policy.allow_patterns));
+    let denied = list(&policy.deny_classes)
+        .chain(list(&policy.deny_methods))
+        .chain(list(&policy.deny_patterns));
     let (allowed, denied) = (sorted(allowed), sorted(denied));
-    let mut line = if allowed.is_empty() { "may nothing".to_owned() } else { format!("may {allowed}") };
+    let mut line = if allowed.is_empty() {
+        "may nothing".to_owned()
+    } else {
+        format!("may {allowed}")
+    };
     if !denied.is_empty() {
         let _ = write!(line, ", not {denied}");
     }
     if let Some(instruments) = &policy.instruments {
-        let ids = if instruments.orders_by_id { " and orders by id" } else { "" };
+        let ids = if instruments.orders_by_id {
+            " and orders by id"
+        } else {
+            ""
+        };
         let _ = write!(line, ", on {}{ids}", sorted(list(&instruments.names)));
     }
     line + &limits(&policy.limits)
@@ -35,7 +47,9 @@ pub(super) fn limits(limits: &Limits) -> String {
     line
 }
 
-fn list<'a, T: Display + 'a>(items: impl IntoIterator<Item = &'a T>) -> impl Iterator<Item = String> {
+fn list<'a, T: Display + 'a>(
+    items: impl IntoIterator<Item = &'a T>,
+) -> impl Iterator<Item = String> {
     items.into_iter().map(ToString::to_string)
 }
 

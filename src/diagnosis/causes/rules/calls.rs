@@ -23,8 +23,13 @@ const PATTERN: u32 = 2;
 
 /// Row 23.
 pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
-    let here = case.findings.credentials().and_then(|facts| facts.fingerprint.as_deref());
-    let (Some(here), Some(daemon)) = (here, case.past.daemon_fingerprint.as_deref()) else { return Vec::new() };
+    let here = case
+        .findings
+        .credentials()
+        .and_then(|facts| facts.fingerprint.as_deref());
+    let (Some(here), Some(daemon)) = (here, case.past.daemon_fingerprint.as_deref()) else {
+        return Vec::new();
+    };
     let evidence = match (here == daemon, case.past.daemon_has_another_secret) {
         (false, _) => format!("the file's key has fingerprint {here}, the daemon's {daemon}"),
         (true, true) => format!("beside key {here} the file has another secret than the daemon"),
@@ -33,58 +38,105 @@ pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
     let start = "the daemon's is the pair of its last start, and no stop is recorded since";
     let start = case.past.last_start.as_ref().map(|_| start);
     let refused = case.accepted().is_none() && !case.answers().is_empty();
-    let claim = |likelihood| Claim::new(Cause::NotRestarted, Calls, likelihood).pro(evidence).maybe_pro(start);
+    let claim = |likelihood| {
+        Claim::new(Cause::NotRestarted, Calls, likelihood)
+            .pro(evidence)
+            .maybe_pro(start)
+    };
     vec![match (refused, case.past.probed_by_the_daemon) {
         (false, _) => claim(VeryLikely),
         // What was refused is what a restart replaces.
-        (true, true) => claim(VeryLikely).pro("what was refused in this run is the daemon's pair, not the file's"),
+        (true, true) => claim(VeryLikely)
+            .pro("what was refused in this run is the daemon's pair, not the file's"),
         // A daemon that still works with the old pair is not to be restarted into one that is refused.
-        (true, false) => claim(Possible).con("the file's pair is not accepted either: put that right before a restart"),
+        (true, false) => claim(Possible)
+            .con("the file's pair is not accepted either: put that right before a restart"),
     }]
 }
 
 /// The methods of a class that fail now, as far as the record and the probes of this run tell.
 fn failing<'a>(case: &'a Case<'_>, class: Class) -> Vec<&'a MethodPast> {
-    let of_class = case.past.methods.iter().filter(|past| past.class == Some(class) && past.failing > 0);
-    of_class.filter(|past| !case.accepts(&past.method)).collect()
+    let of_class = case
+        .past
+        .methods
+        .iter()
+        .filter(|past| past.class == Some(class) && past.failing > 0);
+    of_class
+        .filter(|past| !case.accepts(&past.method))
+        .collect()
 }
 
 /// Whether a trade is accepted now.
 fn trades(case: &Case<'_>) -> bool {
-    let mut trades = case.past.methods.iter().filter(|past| past.class == Some(Class::Trade));
+    let mut trades = case
+        .past
+        .methods
+        .iter()
+        .filter(|past| past.class == Some(Class::Trade));
     trades.any(|past| past.accepted > 0 && past.failing == 0)
 }
 
 fn how_often(past: &MethodPast) -> String {
-    let before = if past.accepted > 0 { "and was accepted before" } else { "and never accepted" };
-    let times = if past.failing == 1 { "once".to_owned() } else { format!("{} times", past.failing) };
+    let before = if past.accepted > 0 {
+        "and was accepted before"
+    } else {
+        "and never accepted"
+    };
+    let times = if past.failing == 1 {
+        "once".to_owned()
+    } else {
+        format!("{} times", past.failing)
+    };
     format!("{} was refused {times} {before}", past.method)
 }
 
 /// Row 7: reads are accepted, and every trade is refused.
 pub(super) fn trades_refused(case: &Case<'_>) -> Vec<Claim> {
     let refused = failing(case, Class::Trade);
-    let (Some(first), Some(reads), false) = (refused.first(), case.acceptance(), trades(case)) else {
+    let (Some(first), Some(reads), false) = (refused.first(), case.acceptance(), trades(case))
+    else {
         return probed(case);
     };
     let cancel = case.findings.answer(Probe::CancelUnknown);
     let doubt = cancel.filter(|answer| answer.is_acceptance());
-    let doubt = doubt.map(|answer| format!("a cancellation of nothing got {}, which is unproven", answer.describe()));
+    let doubt = doubt.map(|answer| {
+        format!(
+            "a cancellation of nothing got {}, which is unproven",
+            answer.describe()
+        )
+    });
     let worked = refused.iter().find(|past| past.accepted > 0);
-    let changed = worked.map(|past| Claim::new(Cause::ChangedAtExchange, Calls, Possible).pro(how_often(past)));
-    let claim = Claim::new(Cause::NoTradePermission, Calls, Likely).pro(how_often(first)).pro(reads).maybe_con(doubt);
-    let alone = Claim::new(Cause::SignsForItself, Calls, Possible).pro("a program may sign its orders itself");
-    [Some(claim), changed, Some(alone)].into_iter().flatten().collect()
+    let changed = worked
+        .map(|past| Claim::new(Cause::ChangedAtExchange, Calls, Possible).pro(how_often(past)));
+    let claim = Claim::new(Cause::NoTradePermission, Calls, Likely)
+        .pro(how_often(first))
+        .pro(reads)
+        .maybe_con(doubt);
+    let alone = Claim::new(Cause::SignsForItself, Calls, Possible)
+        .pro("a program may sign its orders itself");
+    [Some(claim), changed, Some(alone)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What the cancellation of nothing says stays possible: it is unproven.
 fn probed(case: &Case<'_>) -> Vec<Claim> {
-    let Some(cancel) = case.findings.answer(Probe::CancelUnknown) else { return Vec::new() };
-    let (Some(reads), true) = (case.acceptance(), Answer::objection(cancel).is_some() && cancel.code.is_some()) else {
+    let Some(cancel) = case.findings.answer(Probe::CancelUnknown) else {
+        return Vec::new();
+    };
+    let (Some(reads), true) = (
+        case.acceptance(),
+        Answer::objection(cancel).is_some() && cancel.code.is_some(),
+    ) else {
         return Vec::new();
     };
     let evidence = format!("a cancellation of nothing got {}", cancel.describe());
-    vec![Claim::new(Cause::NoTradePermission, Calls, Possible).pro(evidence).pro(reads)]
+    vec![
+        Claim::new(Cause::NoTradePermission, Calls, Possible)
+            .pro(evidence)
+            .pro(reads),
+    ]
 }
 
 /// Row 27.
@@ -93,19 +145,40 @@ pub(super) fn in_turns(case: &Case<'_>) -> Vec<Claim> {
     if recoveries < PATTERN {
         return Vec::new();
     }
-    let evidence = format!("calls were accepted again {recoveries} times after refusals within an hour");
+    let evidence =
+        format!("calls were accepted again {recoveries} times after refusals within an hour");
     let claim = |cause, likelihood| Claim::new(cause, Calls, likelihood).pro(evidence.clone());
-    vec![claim(Cause::Intermittent, Likely), claim(Cause::IpDrift, Possible)]
+    vec![
+        claim(Cause::Intermittent, Likely),
+        claim(Cause::IpDrift, Possible),
+    ]
 }
 
 /// Rows 12 and 29: in the record some methods are refused and others are not, and it is no split by class.
 pub(super) fn single_methods(case: &Case<'_>) -> Vec<Claim> {
-    let Some(accepted) = case.acceptance() else { return Vec::new() };
-    let of_trades = if trades(case) { failing(case, Class::Trade) } else { Vec::new() };
-    let found: Vec<&MethodPast> = of_trades.into_iter().chain(failing(case, Class::Read)).collect();
+    let Some(accepted) = case.acceptance() else {
+        return Vec::new();
+    };
+    let of_trades = if trades(case) {
+        failing(case, Class::Trade)
+    } else {
+        Vec::new()
+    };
+    let found: Vec<&MethodPast> = of_trades
+        .into_iter()
+        .chain(failing(case, Class::Read))
+        .collect();
     let names: Vec<&str> = found.iter().map(|past| past.method.as_str()).collect();
-    let evidence = found.iter().map(|past| how_often(past)).collect::<Vec<_>>().join("; ");
-    let claim = |cause, likelihood| Claim::new(cause, Calls, likelihood).pro(evidence.clone()).pro(accepted.clone());
+    let evidence = found
+        .iter()
+        .map(|past| how_often(past))
+        .collect::<Vec<_>>()
+        .join("; ");
+    let claim = |cause, likelihood| {
+        Claim::new(cause, Calls, likelihood)
+            .pro(evidence.clone())
+            .pro(accepted.clone())
+    };
     match names.as_slice() {
         [] => Vec::new(),
         [method] => vec![claim(Cause::MethodPermission, Likely).of_method(*method)],
@@ -133,10 +206,14 @@ pub(super) fn codes(case: &Case<'_>) -> Vec<Claim> {
         let evidence = format!("{} was answered with code {code}", past.method);
         let of_address = cause == Cause::IpNotListed;
         let doubt = case.acceptance().filter(|_| of_address);
-        let doubt =
-            doubt.map(|accepted| format!("{accepted}: the whitelist was mended since, or the address alternates"));
+        let doubt = doubt.map(|accepted| {
+            format!("{accepted}: the whitelist was mended since, or the address alternates")
+        });
         let whereabouts = of_address.then(|| case.whereabouts());
-        let claim = Claim::new(cause, Calls, Likely).pro(evidence).maybe_pro(whereabouts).maybe_con(doubt);
+        let claim = Claim::new(cause, Calls, Likely)
+            .pro(evidence)
+            .maybe_pro(whereabouts)
+            .maybe_con(doubt);
         Some(claim.of_method(past.method.as_str()))
     };
     case.past.methods.iter().filter_map(claim).collect()
@@ -146,20 +223,39 @@ pub(super) fn codes(case: &Case<'_>) -> Vec<Claim> {
 pub(super) fn refused_here(case: &Case<'_>) -> Vec<Claim> {
     let calls = case.past.refused_here;
     let evidence = format!("{calls} calls were refused by the proxy itself");
-    (calls > 0).then(|| Claim::new(Cause::RefusedHere, Calls, Likely).pro(evidence)).into_iter().collect()
+    (calls > 0)
+        .then(|| Claim::new(Cause::RefusedHere, Calls, Likely).pro(evidence))
+        .into_iter()
+        .collect()
 }
 
 /// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.
 pub(super) fn told(case: &Case<'_>) -> Vec<Claim> {
-    let Some(accepted) = case.acceptance() else { return Vec::new() };
+    let Some(accepted) = case.acceptance() else {
+        return Vec::new();
+    };
     let claim = |told: &Told| {
         let (cause, said) = match told {
-            Told::OnlyFlaggedOrders => (Cause::BooleanCase, "only reduce_only or post_only orders are said to fail"),
-            Told::OnlyMarginOrders => (Cause::MarginPermission, "only margin orders are said to fail"),
-            Told::InventedHeaders => (Cause::InventedScheme, "a program is said to show headers of its own scheme"),
-            Told::FailsElsewhere => (Cause::SignsForItself, "a program fails, and its calls are not in the record"),
+            Told::OnlyFlaggedOrders => (
+                Cause::BooleanCase,
+                "only reduce_only or post_only orders are said to fail",
+            ),
+            Told::OnlyMarginOrders => (
+                Cause::MarginPermission,
+                "only margin orders are said to fail",
+            ),
+            Told::InventedHeaders => (
+                Cause::InventedScheme,
+                "a program is said to show headers of its own scheme",
+            ),
+            Told::FailsElsewhere => (
+                Cause::SignsForItself,
+                "a program fails, and its calls are not in the record",
+            ),
         };
-        Claim::new(cause, Calls, Likely).pro(said).pro(accepted.clone())
+        Claim::new(cause, Calls, Likely)
+            .pro(said)
+            .pro(accepted.clone())
     };
     case.past.told.iter().map(claim).collect()
 }

@@ -27,17 +27,28 @@ pub(super) fn nothing_else_known(case: &Case<'_>) -> Vec<Claim> {
     }
     let worked = case.past.good_with_this_pair().is_some();
     let listed = case.is_listed() == Some(true);
-    let new = matches!(case.past.unproven(), Some(Origin::Half { .. } | Origin::Replaced | Origin::TwoStarts));
+    let new = matches!(
+        case.past.unproven(),
+        Some(Origin::Half { .. } | Origin::Replaced | Origin::TwoStarts)
+    );
     let better = new || points_elsewhere(case);
-    let likelihood = if listed && !better && !worked { Likely } else { Possible };
+    let likelihood = if listed && !better && !worked {
+        Likely
+    } else {
+        Possible
+    };
     let refused = list(&case.meeting(Kind::Refused));
-    let second = case.findings.credentials().and_then(|facts| facts.flaw(&[Flaw::SecondPair]));
+    let second = case
+        .findings
+        .credentials()
+        .and_then(|facts| facts.flaw(&[Flaw::SecondPair]));
     let second = second.map(|found| format!("{}: {}", found.name, found.text));
     let claim = |cause, likelihood| Claim::new(cause, Refusal, likelihood).pro(refused.clone());
     let doubt = listed.then(|| case.whereabouts());
     let mut claims = vec![claim(Cause::IpNotListed, Possible).maybe_con(doubt)];
     if !worked {
-        let mismatch = claim(Cause::KeyMismatch, likelihood).maybe_pro(case.outbound().map(|_| case.whereabouts()));
+        let mismatch = claim(Cause::KeyMismatch, likelihood)
+            .maybe_pro(case.outbound().map(|_| case.whereabouts()));
         claims.insert(0, mismatch.maybe_pro(second));
         claims.insert(1, claim(Cause::KeyDisabled, likelihood));
         claims.push(claim(Cause::NoReadPermission, likelihood));
@@ -50,9 +61,19 @@ pub(super) fn nothing_else_known(case: &Case<'_>) -> Vec<Claim> {
 fn environment(case: &Case<'_>, refused: &str, likelihood: Likelihood) -> Option<Claim> {
     let target = case.target()?;
     let (likelihood, evidence) = match target.environment {
-        Environment::Uat => (likelihood, "calls go to UAT, where a key of production is not known"),
-        Environment::Production => (Possible, "calls go to production, where a key of UAT is not known"),
+        Environment::Uat => (
+            likelihood,
+            "calls go to UAT, where a key of production is not known",
+        ),
+        Environment::Production => (
+            Possible,
+            "calls go to production, where a key of UAT is not known",
+        ),
         Environment::StandIn | Environment::Other => return None,
     };
-    Some(Claim::new(Cause::WrongEnvironment, Refusal, likelihood).pro(refused).pro(evidence))
+    Some(
+        Claim::new(Cause::WrongEnvironment, Refusal, likelihood)
+            .pro(refused)
+            .pro(evidence),
+    )
 }

@@ -36,13 +36,27 @@ const RULES: [Rule; 9] = [
 
 /// Judges a call that was refused without a reason.
 pub(super) fn judge(case: &Case<'_>) -> Finding {
-    RULES.iter().find_map(|rule| rule(case)).unwrap_or_else(|| nothing_known(case))
+    RULES
+        .iter()
+        .find_map(|rule| rule(case))
+        .unwrap_or_else(|| nothing_known(case))
 }
 
 fn in_turns(case: &Case<'_>) -> Option<Finding> {
     let recoveries = case.facts.past.method.recoveries_until(case.facts.now);
-    let evidence = || format!("this method was accepted again {recoveries} times after refusals within the last hour");
-    (recoveries >= PATTERN).then(|| Finding(Cause::Intermittent, Likely, evidence(), vec![Cause::IpDrift]))
+    let evidence = || {
+        format!(
+            "this method was accepted again {recoveries} times after refusals within the last hour"
+        )
+    };
+    (recoveries >= PATTERN).then(|| {
+        Finding(
+            Cause::Intermittent,
+            Likely,
+            evidence(),
+            vec![Cause::IpDrift],
+        )
+    })
 }
 
 fn this_method_alone(case: &Case<'_>) -> Option<Finding> {
@@ -51,7 +65,12 @@ fn this_method_alone(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let evidence = format!("other {} calls are accepted since it fails", case.class());
-    Some(Finding(Cause::MethodPermission, Likely, evidence, case.params_string()))
+    Some(Finding(
+        Cause::MethodPermission,
+        Likely,
+        evidence,
+        case.params_string(),
+    ))
 }
 
 fn this_class_alone(case: &Case<'_>) -> Option<Finding> {
@@ -69,12 +88,19 @@ fn this_class_alone(case: &Case<'_>) -> Option<Finding> {
 fn clock(case: &Case<'_>) -> Option<Finding> {
     let skew = case.report.skew.filter(|skew| certainly_outside(*skew))?;
     let evidence = format!("clock {skew} ms");
-    Some(Finding(Cause::ClockSkew, Likely, evidence, vec![Cause::KeyMismatch]))
+    Some(Finding(
+        Cause::ClockSkew,
+        Likely,
+        evidence,
+        vec![Cause::KeyMismatch],
+    ))
 }
 
 /// One half of the last whole pair was replaced: it was accepted before, or it is a new key beside the old secret.
 fn half_rotated(case: &Case<'_>) -> Option<Finding> {
-    let Origin::Half { replaced, worked } = case.facts.pair.origin else { return None };
+    let Origin::Half { replaced, worked } = case.facts.pair.origin else {
+        return None;
+    };
     let evidence = match (replaced, worked) {
         (Half::Key, true) => "the key changed and its secret did not, since calls were accepted",
         (Half::Secret, true) => "the secret changed and its key did not, since calls were accepted",
@@ -82,21 +108,45 @@ fn half_rotated(case: &Case<'_>) -> Option<Finding> {
         (Half::Secret, false) => return None,
     };
     let alternatives = vec![Cause::KeyMismatch, Cause::KeyDisabled, Cause::IpNotListed];
-    case.never_worked().then(|| Finding(Cause::HalfRotated, Likely, evidence.to_owned(), alternatives))
+    case.never_worked().then(|| {
+        Finding(
+            Cause::HalfRotated,
+            Likely,
+            evidence.to_owned(),
+            alternatives,
+        )
+    })
 }
 
 fn address_moved(case: &Case<'_>) -> Option<Finding> {
     let address = case.outbound()?.address;
-    let before = case.facts.past.all.accepted.and_then(|accepted| accepted.address);
+    let before = case
+        .facts
+        .past
+        .all
+        .accepted
+        .and_then(|accepted| accepted.address);
     let worked_here = before == Some(address);
     let evidence = match before {
-        Some(before) if !worked_here => format!("{}, the last accepted one left from {before}", case.whereabouts()),
+        Some(before) if !worked_here => format!(
+            "{}, the last accepted one left from {before}",
+            case.whereabouts()
+        ),
         _ if case.is_expected() == Some(false) && !worked_here => case.whereabouts(),
         _ => return None,
     };
     let unproven = case.never_worked() && case.facts.pair.origin != Origin::Proven;
-    let other = if unproven { Cause::KeyMismatch } else { Cause::ChangedAtExchange };
-    Some(Finding(Cause::IpDrift, Likely, evidence, vec![other, Cause::KeyDisabled]))
+    let other = if unproven {
+        Cause::KeyMismatch
+    } else {
+        Cause::ChangedAtExchange
+    };
+    Some(Finding(
+        Cause::IpDrift,
+        Likely,
+        evidence,
+        vec![other, Cause::KeyDisabled],
+    ))
 }
 
 fn worked_before(case: &Case<'_>) -> Option<Finding> {
@@ -104,22 +154,53 @@ fn worked_before(case: &Case<'_>) -> Option<Finding> {
     let last = past.all.accepted?;
     let Some(same) = past.method.accepted else {
         let whole_class = past.class.accepted.is_none();
-        let cause = if whole_class { missing_permission(case.report.class) } else { Cause::MethodPermission };
-        let evidence = format!("other calls were accepted, last {}; this method never yet", case.ago(last));
-        let alternatives = [vec![Cause::ChangedAtExchange, Cause::IpNotListed], case.params_string()].concat();
+        let cause = if whole_class {
+            missing_permission(case.report.class)
+        } else {
+            Cause::MethodPermission
+        };
+        let evidence = format!(
+            "other calls were accepted, last {}; this method never yet",
+            case.ago(last)
+        );
+        let alternatives = [
+            vec![Cause::ChangedAtExchange, Cause::IpNotListed],
+            case.params_string(),
+        ]
+        .concat();
         return Some(Finding(cause, Possible, evidence, alternatives));
     };
-    let unmoved = same.address.is_some() && same.address == case.outbound().map(|seen| seen.address);
+    let unmoved =
+        same.address.is_some() && same.address == case.outbound().map(|seen| seen.address);
     let likelihood = if unmoved { Likely } else { Possible };
-    let evidence = format!("this method was accepted {} with the same key, {}", case.ago(same), case.whereabouts());
-    Some(Finding(Cause::ChangedAtExchange, likelihood, evidence, vec![Cause::KeyDisabled, Cause::IpNotListed]))
+    let evidence = format!(
+        "this method was accepted {} with the same key, {}",
+        case.ago(same),
+        case.whereabouts()
+    );
+    Some(Finding(
+        Cause::ChangedAtExchange,
+        likelihood,
+        evidence,
+        vec![Cause::KeyDisabled, Cause::IpNotListed],
+    ))
 }
 
 fn pair_changed(case: &Case<'_>) -> Option<Finding> {
-    let alternatives = [vec![Cause::KeyMismatch, Cause::KeyDisabled], case.address_and_permission()].concat();
-    let evidence = "key and secret changed at the same start, and nothing was accepted since".to_owned();
+    let alternatives = [
+        vec![Cause::KeyMismatch, Cause::KeyDisabled],
+        case.address_and_permission(),
+    ]
+    .concat();
+    let evidence =
+        "key and secret changed at the same start, and nothing was accepted since".to_owned();
     let replaced = case.facts.pair.origin == Origin::Replaced;
-    replaced.then_some(Finding(Cause::PairChanged, Possible, evidence, alternatives))
+    replaced.then_some(Finding(
+        Cause::PairChanged,
+        Possible,
+        evidence,
+        alternatives,
+    ))
 }
 
 /// Key and secret of different starts: of one creation where the later one mended what the earlier one broke, and not
@@ -127,15 +208,34 @@ fn pair_changed(case: &Case<'_>) -> Option<Finding> {
 fn came_apart(case: &Case<'_>) -> Option<Finding> {
     let others = |first: [Cause; 2]| [first.to_vec(), case.address_and_permission()].concat();
     match case.facts.pair.origin {
-        Origin::Half { replaced: Half::Secret, worked: false } => {
-            let evidence = "the secret changed and its key did not: half a rotation, or one mended".to_owned();
-            Some(Finding(Cause::HalfRotated, Possible, evidence, others([Cause::KeyMismatch, Cause::KeyDisabled])))
+        Origin::Half {
+            replaced: Half::Secret,
+            worked: false,
+        } => {
+            let evidence =
+                "the secret changed and its key did not: half a rotation, or one mended".to_owned();
+            Some(Finding(
+                Cause::HalfRotated,
+                Possible,
+                evidence,
+                others([Cause::KeyMismatch, Cause::KeyDisabled]),
+            ))
         }
         Origin::TwoStarts => {
             let evidence =
-                "key and secret both changed, at different starts, and nothing was accepted since".to_owned();
-            let alternatives = [others([Cause::KeyDisabled, Cause::PairChanged]), vec![Cause::HalfRotated]].concat();
-            Some(Finding(Cause::KeyMismatch, Possible, evidence, alternatives))
+                "key and secret both changed, at different starts, and nothing was accepted since"
+                    .to_owned();
+            let alternatives = [
+                others([Cause::KeyDisabled, Cause::PairChanged]),
+                vec![Cause::HalfRotated],
+            ]
+            .concat();
+            Some(Finding(
+                Cause::KeyMismatch,
+                Possible,
+                evidence,
+                alternatives,
+            ))
         }
         Origin::First | Origin::Proven | Origin::Half { .. } | Origin::Replaced => None,
     }
@@ -148,18 +248,31 @@ fn nothing_known(case: &Case<'_>) -> Finding {
     // What the operator stated makes an address cause less likely and never excludes it, so it stays in the list.
     let alternatives = [vec![Cause::KeyDisabled], case.address_and_permission()].concat();
     let (cause, known) = if case.facts.pair.origin == Origin::Proven {
-        (Cause::ChangedAtExchange, "calls were accepted with this pair before this start, none since")
+        (
+            Cause::ChangedAtExchange,
+            "calls were accepted with this pair before this start, none since",
+        )
     } else {
-        (Cause::KeyMismatch, "no private call was accepted since the start")
+        (
+            Cause::KeyMismatch,
+            "no private call was accepted since the start",
+        )
     };
-    Finding(cause, likelihood, format!("{known}, {}, {}", case.whereabouts(), case.clock()), alternatives)
+    Finding(
+        cause,
+        likelihood,
+        format!("{known}, {}, {}", case.whereabouts(), case.clock()),
+        alternatives,
+    )
 }
 
 const fn missing_permission(class: Option<Class>) -> Cause {
     match class {
         Some(Class::Read) => Cause::NoReadPermission,
         Some(Class::Trade) => Cause::NoTradePermission,
-        Some(Class::Public | Class::Products | Class::Transfer | Class::AccountAdmin) | None => Cause::MethodPermission,
+        Some(Class::Public | Class::Products | Class::Transfer | Class::AccountAdmin) | None => {
+            Cause::MethodPermission
+        }
     }
 }
 
@@ -174,13 +287,22 @@ impl Case<'_> {
 
     /// A signature with params can be wrong where one without is right.
     fn params_string(&self) -> Vec<Cause> {
-        if self.report.params_string_len > 0 { vec![Cause::ParamsString] } else { vec![] }
+        if self.report.params_string_len > 0 {
+            vec![Cause::ParamsString]
+        } else {
+            vec![]
+        }
     }
 
     /// The permission first where the operator's statement speaks against the address.
     fn address_and_permission(&self) -> Vec<Cause> {
         let permission = missing_permission(self.report.class);
-        let address_unlikely = self.is_expected() == Some(true) || self.facts.expected == Expected::Any;
-        if address_unlikely { vec![permission, Cause::IpNotListed] } else { vec![Cause::IpNotListed, permission] }
+        let address_unlikely =
+            self.is_expected() == Some(true) || self.facts.expected == Expected::Any;
+        if address_unlikely {
+            vec![permission, Cause::IpNotListed]
+        } else {
+            vec![Cause::IpNotListed, permission]
+        }
     }
 }

@@ -35,7 +35,11 @@ pub(in crate::diagnosis) fn answer(method: &str, status: u16, code: Option<i64>)
         skew: None,
         status,
         code,
-        outcome: if code.is_some() { Outcome::Answered } else { Outcome::Unknown },
+        outcome: if code.is_some() {
+            Outcome::Answered
+        } else {
+            Outcome::Unknown
+        },
         why: None,
         client_oid: None,
         media_type: None,
@@ -74,23 +78,45 @@ impl Story {
     }
 
     fn expects(self, address: &str) -> Self {
-        Self { expected: Expected::Listed(vec![address.parse().unwrap()]), ..self }
+        Self {
+            expected: Expected::Listed(vec![address.parse().unwrap()]),
+            ..self
+        }
     }
 
     fn from(self, address: &'static str) -> Self {
-        Self { address: Some(address), ..self }
+        Self {
+            address: Some(address),
+            ..self
+        }
     }
 
     fn confirmed(self, seconds_ago: u64) -> Self {
-        Self { confirmed_ago: Duration::from_secs(seconds_ago), ..self }
+        Self {
+            confirmed_ago: Duration::from_secs(seconds_ago),
+            ..self
+        }
     }
 
     fn skewed(self, offset_ms: i64, uncertainty_ms: u64) -> Self {
-        Self { skew: Some(Skew { offset_ms, uncertainty_ms }), ..self }
+        Self {
+            skew: Some(Skew {
+                offset_ms,
+                uncertainty_ms,
+            }),
+            ..self
+        }
     }
 
     fn pair(self, origin: Origin) -> Self {
-        Self { pair: PairFacts { change: Change::Same, since: 0, origin }, ..self }
+        Self {
+            pair: PairFacts {
+                change: Change::Same,
+                since: 0,
+                origin,
+            },
+            ..self
+        }
     }
 
     fn with_params(self) -> Self {
@@ -101,14 +127,25 @@ impl Story {
         self.now += Duration::from_secs(1);
         let address = self.address.map(|address| address.parse().unwrap());
         let report = CallReport {
-            outbound: address.map(|address| Outbound { address, seen: self.now - self.confirmed_ago }),
+            outbound: address.map(|address| Outbound {
+                address,
+                seen: self.now - self.confirmed_ago,
+            }),
             skew: self.skew,
             params_string_len: self.params,
             ..answer(method, status, code)
         };
         self.experience.note(&report, self.now);
         let past = self.experience.past_of(&report);
-        judge(&Facts { expected: self.expected.clone(), pair: self.pair, past, now: self.now }, &report)
+        judge(
+            &Facts {
+                expected: self.expected.clone(),
+                pair: self.pair,
+                past,
+                now: self.now,
+            },
+            &report,
+        )
     }
 
     fn good(mut self, method: &str) -> Self {
@@ -151,10 +188,17 @@ fn codes_that_say_what_they_mean_are_taken_at_their_word() {
         (401, 10002, Cause::KeyMismatch, Possible),
         (403, 40001, Cause::KeyMismatch, Possible),
     ] {
-        assert_eq!(verdict(&Story::new().fails(status, Some(code))), (cause, likelihood), "{code}");
+        assert_eq!(
+            verdict(&Story::new().fails(status, Some(code))),
+            (cause, likelihood),
+            "{code}"
+        );
     }
     for status in [401, 403] {
-        assert_eq!(verdict(&Story::new().fails(status, None)), (Cause::EdgeBlocked, Likely));
+        assert_eq!(
+            verdict(&Story::new().fails(status, None)),
+            (Cause::EdgeBlocked, Likely)
+        );
     }
 }
 
@@ -169,7 +213,11 @@ fn what_is_no_authentication_failure_gets_no_hint() {
         (500, None),
         (200, None),
     ] {
-        assert_eq!(Story::new().call(READ, status, code), None, "{status} {code:?}");
+        assert_eq!(
+            Story::new().call(READ, status, code),
+            None,
+            "{status} {code:?}"
+        );
     }
     let mut refused_here = answer(READ, 403, None);
     let facts = Facts {
@@ -186,85 +234,191 @@ fn what_is_no_authentication_failure_gets_no_hint() {
 fn nothing_known_is_no_verdict() {
     let hint = Story::new().refused(READ);
     assert_eq!(verdict(&hint), (Cause::KeyMismatch, Possible));
-    assert_eq!(hint.alternatives, [Cause::KeyDisabled, Cause::IpNotListed, Cause::NoReadPermission]);
-    assert!(hint.evidence.contains("our address is unknown") && hint.evidence.contains("skew is unknown"), "{hint:?}");
+    assert_eq!(
+        hint.alternatives,
+        [
+            Cause::KeyDisabled,
+            Cause::IpNotListed,
+            Cause::NoReadPermission
+        ]
+    );
+    assert!(
+        hint.evidence.contains("our address is unknown")
+            && hint.evidence.contains("skew is unknown"),
+        "{hint:?}"
+    );
     let trade = Story::new().refused(TRADE);
-    assert_eq!(trade.alternatives, [Cause::KeyDisabled, Cause::IpNotListed, Cause::NoTradePermission]);
+    assert_eq!(
+        trade.alternatives,
+        [
+            Cause::KeyDisabled,
+            Cause::IpNotListed,
+            Cause::NoTradePermission
+        ]
+    );
 }
 
 #[test]
 fn a_listed_address_makes_the_key_likely_and_the_address_the_last_alternative() {
-    let hint = Story::new().from("203.0.113.7").expects("203.0.113.7").skewed(10, 90).refused(READ);
+    let hint = Story::new()
+        .from("203.0.113.7")
+        .expects("203.0.113.7")
+        .skewed(10, 90)
+        .refused(READ);
     assert_eq!(verdict(&hint), (Cause::KeyMismatch, Likely));
-    assert_eq!(hint.alternatives, [Cause::KeyDisabled, Cause::NoReadPermission, Cause::IpNotListed]);
+    assert_eq!(
+        hint.alternatives,
+        [
+            Cause::KeyDisabled,
+            Cause::NoReadPermission,
+            Cause::IpNotListed
+        ]
+    );
 }
 
 #[test]
 fn the_address_is_named_with_its_age_or_said_to_be_unknown() {
-    let hint = Story::new().from("203.0.113.7").expects("192.0.2.9").fails(401, Some(40103));
+    let hint = Story::new()
+        .from("203.0.113.7")
+        .expects("192.0.2.9")
+        .fails(401, Some(40103));
     assert!(
-        hint.evidence.contains("203.0.113.7, which CRYPTO_EXPECTED_IP does not name (confirmed 9 s ago)"),
+        hint.evidence
+            .contains("203.0.113.7, which CRYPTO_EXPECTED_IP does not name (confirmed 9 s ago)"),
         "{hint:?}"
     );
     assert!(hint.next.contains("add exactly 203.0.113.7,"), "{hint:?}");
     let hint = Story::new().fails(401, Some(40103));
-    assert!(hint.evidence.contains("our address is unknown") && hint.next.contains("checkip"), "{hint:?}");
+    assert!(
+        hint.evidence.contains("our address is unknown") && hint.next.contains("checkip"),
+        "{hint:?}"
+    );
 }
 
 #[test]
 fn an_address_confirmed_longer_than_two_intervals_ago_is_taken_for_unknown() {
     let listed = || Story::new().from("203.0.113.7").expects("203.0.113.7");
-    assert_eq!(verdict(&listed().confirmed(600).refused(READ)), (Cause::KeyMismatch, Likely));
+    assert_eq!(
+        verdict(&listed().confirmed(600).refused(READ)),
+        (Cause::KeyMismatch, Likely)
+    );
     let stale = listed().confirmed(601).refused(READ);
     assert_eq!(verdict(&stale), (Cause::KeyMismatch, Possible));
     let said = "our address is unknown: not confirmed since 601 s ago, when it was 203.0.113.7";
     assert!(stale.evidence.contains(said), "{stale:?}");
     let refused = listed().confirmed(601).fails(401, Some(40103));
-    assert!(refused.evidence.contains(said) && refused.next.contains("checkip"), "{refused:?}");
+    assert!(
+        refused.evidence.contains(said) && refused.next.contains("checkip"),
+        "{refused:?}"
+    );
     // Neither does an old address count as moved, or as the one that calls were accepted from.
-    let elsewhere = Story::new().from("198.51.100.4").expects("203.0.113.7").confirmed(601);
-    assert_eq!(verdict(&elsewhere.refused(READ)), (Cause::KeyMismatch, Possible));
+    let elsewhere = Story::new()
+        .from("198.51.100.4")
+        .expects("203.0.113.7")
+        .confirmed(601);
+    assert_eq!(
+        verdict(&elsewhere.refused(READ)),
+        (Cause::KeyMismatch, Possible)
+    );
     let accepted = Story::new().from("203.0.113.7").confirmed(601).good(READ);
-    assert_eq!(accepted.from("198.51.100.4").confirmed(9).refused(READ).cause, Cause::ChangedAtExchange);
-    let worked = Story::new().from("203.0.113.7").good(READ).confirmed(601).refused(READ);
+    assert_eq!(
+        accepted
+            .from("198.51.100.4")
+            .confirmed(9)
+            .refused(READ)
+            .cause,
+        Cause::ChangedAtExchange
+    );
+    let worked = Story::new()
+        .from("203.0.113.7")
+        .good(READ)
+        .confirmed(601)
+        .refused(READ);
     assert_eq!(verdict(&worked), (Cause::ChangedAtExchange, Possible));
 }
 
 #[test]
 fn an_address_that_is_said_to_be_listed_is_not_to_be_added_again() {
-    let hint = Story::new().from("203.0.113.7").expects("203.0.113.7").fails(401, Some(40103));
+    let hint = Story::new()
+        .from("203.0.113.7")
+        .expects("203.0.113.7")
+        .fails(401, Some(40103));
     assert_eq!(verdict(&hint), (Cause::IpNotListed, VeryLikely));
-    assert!(hint.next.contains("exactly so") && hint.next.contains("console"), "{hint:?}");
-    let back = Story::new().from("198.51.100.4").expects("203.0.113.7").good(READ).from("203.0.113.7").refused(READ);
+    assert!(
+        hint.next.contains("exactly so") && hint.next.contains("console"),
+        "{hint:?}"
+    );
+    let back = Story::new()
+        .from("198.51.100.4")
+        .expects("203.0.113.7")
+        .good(READ)
+        .from("203.0.113.7")
+        .refused(READ);
     assert_eq!(back.cause, Cause::IpDrift);
-    assert!(back.next.contains("203.0.113.7") && back.next.contains("exactly so"), "{back:?}");
+    assert!(
+        back.next.contains("203.0.113.7") && back.next.contains("exactly so"),
+        "{back:?}"
+    );
 }
 
 #[test]
 fn an_unexpected_address_is_likely_the_cause_unless_calls_were_accepted_from_it() {
-    let hint = Story::new().from("198.51.100.4").expects("203.0.113.7").refused(READ);
+    let hint = Story::new()
+        .from("198.51.100.4")
+        .expects("203.0.113.7")
+        .refused(READ);
     assert_eq!(verdict(&hint), (Cause::IpDrift, Likely));
     assert!(hint.next.contains("add exactly 198.51.100.4 "), "{hint:?}");
-    let hint = Story::new().from("198.51.100.4").expects("203.0.113.7").good(READ).refused(READ);
+    let hint = Story::new()
+        .from("198.51.100.4")
+        .expects("203.0.113.7")
+        .good(READ)
+        .refused(READ);
     assert_eq!(hint.cause, Cause::ChangedAtExchange);
 }
 
 #[test]
 fn an_address_that_moved_since_the_last_accepted_call_is_likely_the_cause() {
-    let hint = Story::new().from("203.0.113.7").good(READ).from("198.51.100.4").refused(READ);
+    let hint = Story::new()
+        .from("203.0.113.7")
+        .good(READ)
+        .from("198.51.100.4")
+        .refused(READ);
     assert_eq!(verdict(&hint), (Cause::IpDrift, Likely));
-    assert!(hint.evidence.contains("the last accepted one left from 203.0.113.7"), "{hint:?}");
+    assert!(
+        hint.evidence
+            .contains("the last accepted one left from 203.0.113.7"),
+        "{hint:?}"
+    );
 }
 
 #[test]
 fn a_clock_certainly_out_of_the_window_explains_the_nonce_and_perhaps_the_refusal() {
-    assert_eq!(verdict(&Story::new().skewed(-61_000, 900).fails(400, Some(40102))), (Cause::ClockSkew, VeryLikely));
-    assert_eq!(verdict(&Story::new().skewed(61_000, 900).fails(400, Some(10007))), (Cause::ClockSkew, VeryLikely));
-    assert_eq!(verdict(&Story::new().skewed(61_000, 900).refused(READ)), (Cause::ClockSkew, Likely));
+    assert_eq!(
+        verdict(&Story::new().skewed(-61_000, 900).fails(400, Some(40102))),
+        (Cause::ClockSkew, VeryLikely)
+    );
+    assert_eq!(
+        verdict(&Story::new().skewed(61_000, 900).fails(400, Some(10007))),
+        (Cause::ClockSkew, VeryLikely)
+    );
+    assert_eq!(
+        verdict(&Story::new().skewed(61_000, 900).refused(READ)),
+        (Cause::ClockSkew, Likely)
+    );
     // Within its uncertainty nothing is certain, and a clock that is certainly right is not the cause.
-    assert_eq!(verdict(&Story::new().skewed(60_500, 900).fails(400, Some(40102))), (Cause::ClockSkew, Likely));
-    assert_eq!(Story::new().skewed(60_500, 900).refused(READ).cause, Cause::KeyMismatch);
-    assert_eq!(verdict(&Story::new().skewed(300, 900).fails(400, Some(40102))), (Cause::StalledHost, Possible));
+    assert_eq!(
+        verdict(&Story::new().skewed(60_500, 900).fails(400, Some(40102))),
+        (Cause::ClockSkew, Likely)
+    );
+    assert_eq!(
+        Story::new().skewed(60_500, 900).refused(READ).cause,
+        Cause::KeyMismatch
+    );
+    assert_eq!(
+        verdict(&Story::new().skewed(300, 900).fails(400, Some(40102))),
+        (Cause::StalledHost, Possible)
+    );
 }
 
 #[test]
@@ -292,11 +446,25 @@ fn an_order_refused_on_its_merits_shows_that_trading_is_permitted() {
 
 #[test]
 fn one_method_that_fails_beside_others_of_its_class_is_about_the_method() {
-    let hint = Story::new().with_params().bad(READ).good(OTHER_READ).refused(READ);
+    let hint = Story::new()
+        .with_params()
+        .bad(READ)
+        .good(OTHER_READ)
+        .refused(READ);
     assert_eq!(verdict(&hint), (Cause::MethodPermission, Likely));
     assert_eq!(hint.alternatives, [Cause::ParamsString]);
-    assert_eq!(Story::new().bad(READ).good(OTHER_READ).refused(READ).alternatives, []);
-    assert_eq!(verdict(&Story::new().good(OTHER_READ).refused(READ)), (Cause::MethodPermission, Possible));
+    assert_eq!(
+        Story::new()
+            .bad(READ)
+            .good(OTHER_READ)
+            .refused(READ)
+            .alternatives,
+        []
+    );
+    assert_eq!(
+        verdict(&Story::new().good(OTHER_READ).refused(READ)),
+        (Cause::MethodPermission, Possible)
+    );
 }
 
 #[test]
@@ -305,7 +473,10 @@ fn a_method_that_worked_with_this_pair_was_changed_at_the_exchange() {
     assert_eq!(verdict(&hint), (Cause::ChangedAtExchange, Likely));
     assert!(hint.evidence.contains("accepted 1 s ago"), "{hint:?}");
     let unknown_address = Story::new().good(READ).refused(READ);
-    assert_eq!(verdict(&unknown_address), (Cause::ChangedAtExchange, Possible));
+    assert_eq!(
+        verdict(&unknown_address),
+        (Cause::ChangedAtExchange, Possible)
+    );
 }
 
 fn half(replaced: Half, worked: bool) -> Origin {
@@ -314,10 +485,26 @@ fn half(replaced: Half, worked: bool) -> Origin {
 
 #[test]
 fn one_half_that_was_replaced_stands_above_the_address_until_a_call_is_accepted() {
-    for origin in [half(Half::Key, false), half(Half::Key, true), half(Half::Secret, true)] {
-        let story = || Story::new().pair(origin).from("198.51.100.4").expects("203.0.113.7");
-        assert_eq!(verdict(&story().refused(READ)), (Cause::HalfRotated, Likely), "{origin:?}");
-        assert_eq!(story().skewed(99_000, 10).refused(READ).cause, Cause::ClockSkew);
+    for origin in [
+        half(Half::Key, false),
+        half(Half::Key, true),
+        half(Half::Secret, true),
+    ] {
+        let story = || {
+            Story::new()
+                .pair(origin)
+                .from("198.51.100.4")
+                .expects("203.0.113.7")
+        };
+        assert_eq!(
+            verdict(&story().refused(READ)),
+            (Cause::HalfRotated, Likely),
+            "{origin:?}"
+        );
+        assert_eq!(
+            story().skewed(99_000, 10).refused(READ).cause,
+            Cause::ClockSkew
+        );
         assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
     }
 }
@@ -328,7 +515,10 @@ fn a_new_secret_beside_a_key_that_never_worked_may_have_mended_it_and_stands_bel
     let hint = story().refused(READ);
     assert_eq!(verdict(&hint), (Cause::HalfRotated, Possible));
     assert!(hint.evidence.contains("or one mended"), "{hint:?}");
-    let moved = story().from("198.51.100.4").expects("203.0.113.7").refused(READ);
+    let moved = story()
+        .from("198.51.100.4")
+        .expects("203.0.113.7")
+        .refused(READ);
     assert_eq!(verdict(&moved), (Cause::IpDrift, Likely));
     assert_ne!(story().good(READ).refused(READ).cause, Cause::HalfRotated);
 }
@@ -342,31 +532,62 @@ fn halves_that_are_both_new_since_different_starts_are_no_verdict() {
     for other in [Cause::KeyDisabled, Cause::PairChanged, Cause::HalfRotated] {
         assert!(hint.alternatives.contains(&other), "{hint:?}");
     }
-    assert_eq!(story().good(READ).refused(READ).cause, Cause::ChangedAtExchange);
+    assert_eq!(
+        story().good(READ).refused(READ).cause,
+        Cause::ChangedAtExchange
+    );
 }
 
 #[test]
 fn a_new_pair_that_never_worked_is_named_as_such() {
     let hint = Story::new().pair(Origin::Replaced).refused(READ);
     assert_eq!(verdict(&hint), (Cause::PairChanged, Possible));
-    assert!(hint.alternatives.contains(&Cause::KeyMismatch) && hint.alternatives.contains(&Cause::NoReadPermission));
-    assert_ne!(Story::new().pair(Origin::Replaced).good(READ).refused(READ).cause, Cause::PairChanged);
-    assert_eq!(Story::new().pair(Origin::First).refused(READ).cause, Cause::KeyMismatch);
+    assert!(
+        hint.alternatives.contains(&Cause::KeyMismatch)
+            && hint.alternatives.contains(&Cause::NoReadPermission)
+    );
+    assert_ne!(
+        Story::new()
+            .pair(Origin::Replaced)
+            .good(READ)
+            .refused(READ)
+            .cause,
+        Cause::PairChanged
+    );
+    assert_eq!(
+        Story::new().pair(Origin::First).refused(READ).cause,
+        Cause::KeyMismatch
+    );
 }
 
 #[test]
 fn a_pair_that_was_accepted_before_this_start_is_not_said_to_be_mismatched() {
-    let hint = Story::new().pair(Origin::Proven).from("203.0.113.7").expects("203.0.113.7").refused(READ);
+    let hint = Story::new()
+        .pair(Origin::Proven)
+        .from("203.0.113.7")
+        .expects("203.0.113.7")
+        .refused(READ);
     assert_eq!(verdict(&hint), (Cause::ChangedAtExchange, Likely));
     assert!(!hint.alternatives.contains(&Cause::KeyMismatch), "{hint:?}");
-    let elsewhere = Story::new().pair(Origin::Proven).from("198.51.100.4").expects("203.0.113.7").refused(READ);
-    assert_eq!(elsewhere.alternatives, [Cause::ChangedAtExchange, Cause::KeyDisabled], "{elsewhere:?}");
+    let elsewhere = Story::new()
+        .pair(Origin::Proven)
+        .from("198.51.100.4")
+        .expects("203.0.113.7")
+        .refused(READ);
+    assert_eq!(
+        elsewhere.alternatives,
+        [Cause::ChangedAtExchange, Cause::KeyDisabled],
+        "{elsewhere:?}"
+    );
 }
 
 #[test]
 fn refused_and_accepted_in_turns_is_a_pattern_of_its_own_within_an_hour() {
     let turns = || Story::new().bad(READ).good(READ).bad(READ).good(READ);
-    assert_eq!(verdict(&turns().refused(READ)), (Cause::Intermittent, Likely));
+    assert_eq!(
+        verdict(&turns().refused(READ)),
+        (Cause::Intermittent, Likely)
+    );
     let mut later = turns();
     later.now += Duration::from_secs(3601);
     assert_ne!(later.refused(READ).cause, Cause::Intermittent);
@@ -375,7 +596,10 @@ fn refused_and_accepted_in_turns_is_a_pattern_of_its_own_within_an_hour() {
 #[test]
 fn another_key_starts_the_experience_over() {
     let mut story = Story::new().good(READ);
-    let other = CallReport { key_fingerprint: Arc::from("00000000"), ..answer(READ, 401, Some(40101)) };
+    let other = CallReport {
+        key_fingerprint: Arc::from("00000000"),
+        ..answer(READ, 401, Some(40101))
+    };
     assert!(story.experience.note(&other, story.now));
     assert!(!story.experience.note(&other, story.now));
     assert_eq!(story.experience.past_of(&other).all.accepted, None);
@@ -383,14 +607,23 @@ fn another_key_starts_the_experience_over() {
 
 #[test]
 fn what_callers_alone_bring_about_is_never_very_likely() {
-    let calls = [(READ, 200, 0), (READ, 401, 40101), (TRADE, 200, 0), (TRADE, 401, 40101), (OTHER_READ, 429, 42901)];
+    let calls = [
+        (READ, 200, 0),
+        (READ, 401, 40101),
+        (TRADE, 200, 0),
+        (TRADE, 401, 40101),
+        (OTHER_READ, 429, 42901),
+    ];
     // Every sequence of four calls.
     for number in 0..calls.len().pow(4) {
         let mut story = Story::new().from("203.0.113.7");
         for place in 0..4 {
             let (method, status, code) = calls[number / calls.len().pow(place) % calls.len()];
             let hint = story.call(method, status, Some(code));
-            assert!(hint.is_none_or(|hint| hint.likelihood < VeryLikely), "{number}");
+            assert!(
+                hint.is_none_or(|hint| hint.likelihood < VeryLikely),
+                "{number}"
+            );
         }
     }
 }

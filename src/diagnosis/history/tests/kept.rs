@@ -5,7 +5,11 @@ use super::*;
 #[tokio::test]
 async fn old_calls_go_by_number_and_by_age_and_changes_and_marks_stay() {
     let here = Installation::new();
-    let settings = Settings { max_calls: 10, max_age: Duration::from_secs(100), enabled: true };
+    let settings = Settings {
+        max_calls: 10,
+        max_age: Duration::from_secs(100),
+        enabled: true,
+    };
     let (history, _) = here.start(settings);
     history.call(report(READ, 200, Some(0)));
     history.call(report(READ, 401, Some(40101)));
@@ -22,14 +26,24 @@ async fn old_calls_go_by_number_and_by_age_and_changes_and_marks_stay() {
     assert_eq!(here.questions().calls(&Filter::default()).unwrap().len(), 1);
     history.close().await;
     let [broken] = breaks(&here.questions(), None).unwrap().try_into().unwrap();
-    assert_eq!((broken.good.unwrap().ms, broken.bad.ms), (1_000_000, 1_000_000));
+    assert_eq!(
+        (broken.good.unwrap().ms, broken.bad.ms),
+        (1_000_000, 1_000_000)
+    );
     assert!(here.kinds().starts_with(&["start".into()]));
     // And so after the next start.
     let (history, _) = here.start(settings);
     history.call(report(READ, 200, Some(306)));
     history.flush().await;
-    let [broken] = breaks(&here.questions(), Some(READ)).unwrap().try_into().unwrap();
-    assert_eq!(broken.recovered.unwrap().code, Some(306), "refused on its merits is good");
+    let [broken] = breaks(&here.questions(), Some(READ))
+        .unwrap()
+        .try_into()
+        .unwrap();
+    assert_eq!(
+        broken.recovered.unwrap().code,
+        Some(306),
+        "refused on its merits is good"
+    );
 }
 
 #[tokio::test]
@@ -40,21 +54,48 @@ async fn what_changed_between_good_and_bad_is_found() {
         here.now_ms.store(ms, Relaxed);
         what();
     };
-    at(1_100_000, &|| history.note(Event::Address("203.0.113.7".parse().unwrap())));
-    at(1_200_000, &|| history.call(from("203.0.113.7", report(CREATE, 200, Some(0)))));
-    at(1_300_000, &|| history.note(Event::Address("198.51.100.4".parse().unwrap())));
-    at(1_400_000, &|| history.call(from("198.51.100.4", report(CREATE, 401, Some(40103)))));
-    at(1_500_000, &|| history.call(from("198.51.100.4", report(READ, 200, Some(0)))));
-    at(1_600_000, &|| history.call(CallReport { outcome: Outcome::Unknown, ..report(READ, 504, None) }));
+    at(1_100_000, &|| {
+        history.note(Event::Address("203.0.113.7".parse().unwrap()))
+    });
+    at(1_200_000, &|| {
+        history.call(from("203.0.113.7", report(CREATE, 200, Some(0))))
+    });
+    at(1_300_000, &|| {
+        history.note(Event::Address("198.51.100.4".parse().unwrap()))
+    });
+    at(1_400_000, &|| {
+        history.call(from("198.51.100.4", report(CREATE, 401, Some(40103))))
+    });
+    at(1_500_000, &|| {
+        history.call(from("198.51.100.4", report(READ, 200, Some(0))))
+    });
+    at(1_600_000, &|| {
+        history.call(CallReport {
+            outcome: Outcome::Unknown,
+            ..report(READ, 504, None)
+        })
+    });
     at(1_700_000, &|| history.call(report(READ, 200, Some(0))));
     history.flush().await;
     let questions = history.questions().unwrap().unwrap();
     let [orders, reads] = breaks(&questions, None).unwrap().try_into().unwrap();
-    assert_eq!((orders.method.as_str(), orders.trouble), (CREATE, Trouble::Auth));
-    assert_eq!((orders.good.unwrap().ms, orders.bad.ms, orders.recovered), (1_200_000, 1_400_000, None));
+    assert_eq!(
+        (orders.method.as_str(), orders.trouble),
+        (CREATE, Trouble::Auth)
+    );
+    assert_eq!(
+        (orders.good.unwrap().ms, orders.bad.ms, orders.recovered),
+        (1_200_000, 1_400_000, None)
+    );
     let [moved] = orders.changes.try_into().unwrap();
-    assert_eq!((moved.kind.as_str(), moved.ms, moved.before.as_deref()), ("address", 1_300_000, Some("203.0.113.7")));
-    assert_eq!((reads.trouble, reads.recovered.unwrap().ms), (Trouble::Failed, 1_700_000));
+    assert_eq!(
+        (moved.kind.as_str(), moved.ms, moved.before.as_deref()),
+        ("address", 1_300_000, Some("203.0.113.7"))
+    );
+    assert_eq!(
+        (reads.trouble, reads.recovered.unwrap().ms),
+        (Trouble::Failed, 1_700_000)
+    );
     assert_eq!(reads.changes, []);
 }
 
@@ -63,13 +104,28 @@ fn a_new_streak_begins_only_after_a_good_call() {
     let mut marks = Marks::default();
     let mark = |ms| move || Mark::of(ms, &report(READ, 401, Some(40101)));
     let bad = mark::Verdict::Bad(Trouble::Auth);
-    let steps = [(1, bad), (2, bad), (3, mark::Verdict::Good), (4, bad), (5, mark::Verdict::Nothing), (6, bad)];
+    let steps = [
+        (1, bad),
+        (2, bad),
+        (3, mark::Verdict::Good),
+        (4, bad),
+        (5, mark::Verdict::Nothing),
+        (6, bad),
+    ];
     for (ms, verdict) in steps {
         marks.note(verdict, mark(ms));
     }
     let at = |mark: &Option<Mark>| mark.as_ref().map(|mark| mark.ms);
-    let Streak { before, first, last, after } = &marks.auth;
-    assert_eq!([at(before), at(first), at(last), at(after)], [Some(3), Some(4), Some(6), None]);
+    let Streak {
+        before,
+        first,
+        last,
+        after,
+    } = &marks.auth;
+    assert_eq!(
+        [at(before), at(first), at(last), at(after)],
+        [Some(3), Some(4), Some(6), None]
+    );
     assert_eq!(at(&marks.good), Some(3));
 }
 
@@ -81,13 +137,38 @@ fn what_says_nothing_about_the_credentials_is_neither_good_nor_bad() {
     assert_eq!(judged(&report(READ, 401, Some(40101))), Some("auth"));
     assert_eq!(judged(&report(READ, 400, Some(40001))), None);
     assert_eq!(judged(&report(READ, 429, Some(42901))), None);
-    let unknown = |status, code| CallReport { outcome: Outcome::Unknown, ..report(READ, status, code) };
-    assert_eq!(judged(&unknown(403, None)), Some("auth"), "a page from the edge");
+    let unknown = |status, code| CallReport {
+        outcome: Outcome::Unknown,
+        ..report(READ, status, code)
+    };
+    assert_eq!(
+        judged(&unknown(403, None)),
+        Some("auth"),
+        "a page from the edge"
+    );
     assert_eq!(judged(&unknown(500, Some(50001))), Some("failed"));
     assert_eq!(judged(&unknown(200, None)), Some("failed"));
-    assert_eq!(judged(&CallReport { outcome: Outcome::NotSent, ..report(READ, 502, None) }), Some("failed"));
-    assert_eq!(judged(&CallReport { outcome: Outcome::Refused, ..report(READ, 403, None) }), None);
-    assert_eq!(judged(&CallReport { class: Some(Class::Public), ..report(READ, 200, Some(0)) }), None);
+    assert_eq!(
+        judged(&CallReport {
+            outcome: Outcome::NotSent,
+            ..report(READ, 502, None)
+        }),
+        Some("failed")
+    );
+    assert_eq!(
+        judged(&CallReport {
+            outcome: Outcome::Refused,
+            ..report(READ, 403, None)
+        }),
+        None
+    );
+    assert_eq!(
+        judged(&CallReport {
+            class: Some(Class::Public),
+            ..report(READ, 200, Some(0))
+        }),
+        None
+    );
 }
 
 #[tokio::test]
@@ -96,13 +177,27 @@ async fn invented_method_names_take_bounded_room() {
     let (history, _) = here.start(Settings::default());
     for number in 0..5000 {
         let method = Some(format!("private/invented-{number}").into());
-        history.call(CallReport { method, class: None, ..report(READ, 200, Some(0)) });
+        history.call(CallReport {
+            method,
+            class: None,
+            ..report(READ, 200, Some(0))
+        });
     }
     history.flush().await;
     let count = |table: &str| -> i64 {
-        here.sql().query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        here.sql()
+            .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                row.get(0)
+            })
+            .unwrap()
     };
-    assert_eq!((count("call"), count("word"), count("mark")), (5000, 4097, 512));
-    let shared = Filter { method: Some("(other)".into()), ..Filter::default() };
+    assert_eq!(
+        (count("call"), count("word"), count("mark")),
+        (5000, 4097, 512)
+    );
+    let shared = Filter {
+        method: Some("(other)".into()),
+        ..Filter::default()
+    };
     assert!(here.questions().calls(&shared).unwrap().len() > 900);
 }

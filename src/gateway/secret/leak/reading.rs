@@ -19,11 +19,20 @@ impl Readings {
         if bytes.contains(&b'\\') {
             plain.push(without_backslashes(bytes));
         }
-        let decoded = plain.iter().filter(|text| text.contains(&b'%')).map(|text| percent_decoded(text));
+        let decoded = plain
+            .iter()
+            .filter(|text| text.contains(&b'%'))
+            .map(|text| percent_decoded(text));
         let decoded: Vec<_> = decoded.collect();
         plain.extend(decoded);
-        let folded = plain.iter().map(|text| Zeroizing::new(text.to_ascii_lowercase())).collect();
-        Self { folded, base64: plain.iter().map(|text| as_base64(text)).collect() }
+        let folded = plain
+            .iter()
+            .map(|text| Zeroizing::new(text.to_ascii_lowercase()))
+            .collect();
+        Self {
+            folded,
+            base64: plain.iter().map(|text| as_base64(text)).collect(),
+        }
     }
 }
 
@@ -35,7 +44,11 @@ fn percent_decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
         let escaped = after.get(..2).filter(|_| *first == b'%').and_then(number);
         let escaped = escaped.and_then(|number| u8::try_from(number).ok());
         decoded.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        rest = if escaped.is_some() {
+            after.get(2..).unwrap_or_default()
+        } else {
+            after
+        };
     }
     decoded
 }
@@ -51,7 +64,10 @@ fn without_backslashes(text: &[u8]) -> Zeroizing<Vec<u8>> {
             continue;
         }
         let digits = after.strip_prefix(b"u").and_then(|digits| digits.get(..4));
-        if let Some(byte) = digits.and_then(number).and_then(|number| u8::try_from(number).ok()) {
+        if let Some(byte) = digits
+            .and_then(number)
+            .and_then(|number| u8::try_from(number).ok())
+        {
             decoded.push(byte);
             rest = after.get(5..).unwrap_or_default();
         } else if let Some((second, after)) = after.split_first() {
@@ -63,7 +79,9 @@ fn without_backslashes(text: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
+    digits.iter().try_fold(0, |number, digit| {
+        Some(number * 16 + char::from(*digit).to_digit(16)?)
+    })
 }
 
 fn as_base64(text: &[u8]) -> Zeroizing<Vec<u8>> {
@@ -83,7 +101,10 @@ mod tests {
     #[test]
     fn escapes_are_read_and_what_is_none_stays() {
         assert_eq!(percent_decoded(b"%41%zz%4").as_slice(), b"A%zz%4");
-        assert_eq!(without_backslashes(br#"\u0041\"\\\_\u20ac\"#).as_slice(), br#"A"\_u20ac"#);
+        assert_eq!(
+            without_backslashes(br#"\u0041\"\\\_\u20ac\"#).as_slice(),
+            br#"A"\_u20ac"#
+        );
         assert_eq!(as_base64(b"a-_\r\n b").as_slice(), b"a+/b");
     }
 }

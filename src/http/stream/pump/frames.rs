@@ -22,12 +22,16 @@ use crate::{
 
 impl Pump<'_> {
     pub(super) async fn on_incoming(&mut self, incoming: Incoming) -> Result<(), End> {
-        let Incoming::Text(text) = incoming else { return Err(End::of_client(incoming)) };
+        let Incoming::Text(text) = incoming else {
+            return Err(End::of_client(incoming));
+        };
         self.counts.from_client += 1;
         let (echo, frame) = Frame::parse(&text);
         let frame = match frame {
             Ok(frame) => frame,
-            Err(invalid) => return self.refuse(&echo, 422, "frame_invalid", answer::invalid(&echo, invalid)),
+            Err(invalid) => {
+                return self.refuse(&echo, 422, "frame_invalid", answer::invalid(&echo, invalid));
+            }
         };
         match (&frame.request, self.caller.clone()) {
             (Request::RespondHeartbeat, _) => self.session.respond_heartbeat(&frame),
@@ -50,7 +54,13 @@ impl Pump<'_> {
     }
 
     /// Refuses a frame: an answer, and a record where the caller is known.
-    fn refuse(&mut self, echo: &Echo, status: u16, why: &'static str, told: Utf8Bytes) -> Result<(), End> {
+    fn refuse(
+        &mut self,
+        echo: &Echo,
+        status: u16,
+        why: &'static str,
+        told: Utf8Bytes,
+    ) -> Result<(), End> {
         self.counts.refused += 1;
         if let Some(caller) = &self.caller {
             let mut record = self.socket.record(&caller.name);
@@ -60,10 +70,17 @@ impl Pump<'_> {
         self.push(told)
     }
 
-    fn subscribe(&mut self, frame: &Frame<'_>, echo: &Echo, caller: Option<&Caller>) -> Result<(), End> {
+    fn subscribe(
+        &mut self,
+        frame: &Frame<'_>,
+        echo: &Echo,
+        caller: Option<&Caller>,
+    ) -> Result<(), End> {
         let channels = match frame.channels() {
             Ok(channels) => channels,
-            Err(invalid) => return self.refuse(echo, 422, "frame_invalid", answer::invalid(echo, invalid)),
+            Err(invalid) => {
+                return self.refuse(echo, 422, "frame_invalid", answer::invalid(echo, invalid));
+            }
         };
         let named = channels.iter().map(AsRef::as_ref);
         let permit = match (self.socket.side, caller) {
@@ -78,7 +95,12 @@ impl Pump<'_> {
                 self.session.subscribe(permit, frame);
                 Ok(())
             }
-            Err(refusal) => self.refuse(echo, refusal.status(), refusal.code(), answer::said_no(echo, &refusal)),
+            Err(refusal) => self.refuse(
+                echo,
+                refusal.status(),
+                refusal.code(),
+                answer::said_no(echo, &refusal),
+            ),
         }
     }
 
@@ -93,7 +115,9 @@ impl Pump<'_> {
 
     fn command(&mut self, frame: &Frame<'_>, echo: &Echo, caller: &Caller) -> Result<(), End> {
         self.counts.commands += 1;
-        let Request::Private(method) = &frame.request else { return Ok(()) };
+        let Request::Private(method) = &frame.request else {
+            return Ok(());
+        };
         let Some(id) = frame.id else {
             let told = answer::invalid(echo, InvalidFrame::Member("id"));
             return self.refuse(echo, 422, "frame_invalid", told);
@@ -106,7 +130,10 @@ impl Pump<'_> {
             }
         };
         let record = self.socket.record(&caller.name);
-        match self.session.command(caller, &self.socket.source, call, frame, echo, record) {
+        match self
+            .session
+            .command(caller, &self.socket.source, call, frame, echo, record)
+        {
             Ok(()) => Ok(()),
             Err(refusal) => {
                 self.counts.refused += 1;

@@ -14,17 +14,20 @@ impl Socket {
         match asked.method.as_str() {
             "public/auth" => {
                 self.api_key = Some(asked.api_key.clone());
-                self.place.with(|entry| entry.seen.api_key = Some(asked.api_key.clone()));
+                self.place
+                    .with(|entry| entry.seen.api_key = Some(asked.api_key.clone()));
                 Ok(Value::Null)
             }
             "public/respond-heartbeat" => {
-                self.asking.take_if(|asking| asking.id.to_string() == asked.id.trim_matches('"'));
+                self.asking
+                    .take_if(|asking| asking.id.to_string() == asked.id.trim_matches('"'));
                 Ok(Value::Null)
             }
             "subscribe" => self.named(asked).map(|_| Value::Null),
             "unsubscribe" => self.unsubscribe(asked),
             "private/set-cancel-on-disconnect" => {
-                self.place.with(|entry| entry.seen.cancels_on_disconnect = true);
+                self.place
+                    .with(|entry| entry.seen.cancels_on_disconnect = true);
                 Ok(json!({ "scope": "CONNECTION" }))
             }
             "private/get-cancel-on-disconnect" => Ok(self
@@ -42,12 +45,22 @@ impl Socket {
 
     /// Every channel that is named, or the refusal of all.
     pub(super) fn named(&self, asked: &Asked) -> Result<Vec<(String, Channel)>, Refusal> {
-        let named = asked.params.items("channels").iter().map(|name| match name {
-            Json::Text(name) => Channel::parse(name, self.side).map(|channel| (name.clone(), channel)),
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => None,
-        });
+        let named = asked
+            .params
+            .items("channels")
+            .iter()
+            .map(|name| match name {
+                Json::Text(name) => {
+                    Channel::parse(name, self.side).map(|channel| (name.clone(), channel))
+                }
+                Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => {
+                    None
+                }
+            });
         let channels: Option<Vec<_>> = named.collect();
-        channels.filter(|channels| !channels.is_empty()).ok_or(Refusal::code(10004))
+        channels
+            .filter(|channels| !channels.is_empty())
+            .ok_or(Refusal::code(10004))
     }
 
     /// With cancel-on-disconnect, leaving a channel of the user's counts as a loss of the connection [documents].
@@ -58,7 +71,10 @@ impl Socket {
                 entry.channels.remove(name);
                 entry.seen.channels.remove(name);
             }
-            entry.seen.cancels_on_disconnect.then(|| std::mem::take(&mut entry.orders))
+            entry
+                .seen
+                .cancels_on_disconnect
+                .then(|| std::mem::take(&mut entry.orders))
         });
         if let Some(orders) = orders.flatten() {
             self.stand_in().cancel_orders(&orders);

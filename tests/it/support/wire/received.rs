@@ -50,7 +50,12 @@ impl Received {
             rest = after;
         }
         let head_alone = end_of_head(rest).is_some();
-        Self { requests, bytes: bytes.len(), head_alone, partly: rest.first() == Some(&b'P') }
+        Self {
+            requests,
+            bytes: bytes.len(),
+            head_alone,
+            partly: rest.first() == Some(&b'P'),
+        }
     }
 
     /// Requests whose head came whole.
@@ -67,15 +72,29 @@ impl Received {
 fn whole(bytes: &[u8]) -> Option<(Request, &[u8])> {
     let (head, rest) = bytes.split_at_checked(end_of_head(bytes)?)?;
     let head = String::from_utf8_lossy(head).into_owned();
-    let length =
-        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let length = head.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length:")?
+            .trim()
+            .parse()
+            .ok()
+    });
     let length = length.or_else(|| head.starts_with("GET ").then_some(0));
     let (body, after) = rest.split_at_checked(length?)?;
-    Some((Request { head, body: body.to_vec() }, after))
+    Some((
+        Request {
+            head,
+            body: body.to_vec(),
+        },
+        after,
+    ))
 }
 
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|position| position + 4)
+    bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|position| position + 4)
 }
 
 #[test]
@@ -83,7 +102,10 @@ fn whole_and_begun_requests_are_told_apart() {
     let one = b"POST /x HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
     let twice_and_a_bit = [&one[..], one, b"PO"].concat();
     let received = Received::parse(&twice_and_a_bit);
-    assert_eq!((received.requests.len(), received.heads(), received.begun()), (2, 2, 3));
+    assert_eq!(
+        (received.requests.len(), received.heads(), received.begun()),
+        (2, 2, 3)
+    );
     let cut = Received::parse(&one[..one.len() - 1]);
     assert_eq!((cut.requests.len(), cut.heads(), cut.begun()), (0, 1, 1));
     let hello = Received::parse(&[0x16, 3, 1, 0, 5]);

@@ -4,12 +4,18 @@ use bytes::Bytes;
 
 /// A good answer, keep-alive.
 pub(crate) fn good() -> Bytes {
-    json(200, r#"{"id":1,"method":"private/create-order","code":0,"result":{"order_id":"17"}}"#)
+    json(
+        200,
+        r#"{"id":1,"method":"private/create-order","code":0,"result":{"order_id":"17"}}"#,
+    )
 }
 
 /// A good answer that can be told from others.
 pub(crate) fn good_numbered(number: usize) -> Bytes {
-    json(200, format!(r#"{{"id":1,"code":0,"result":{{"order_id":"{number}"}}}}"#))
+    json(
+        200,
+        format!(r#"{{"id":1,"code":0,"result":{{"order_id":"{number}"}}}}"#),
+    )
 }
 
 /// A complete answer of type JSON.
@@ -25,7 +31,10 @@ pub(crate) fn typed(status: u16, content_type: &str, body: impl AsRef<[u8]>) -> 
 /// A complete answer; `head` holds whole header lines.
 pub(crate) fn with_head(status: u16, head: &str, body: impl AsRef<[u8]>) -> Bytes {
     let body = body.as_ref();
-    let head = format!("HTTP/1.1 {status} Invented\r\n{head}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} Invented\r\n{head}content-length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat().into()
 }
 
@@ -38,5 +47,8 @@ pub(crate) fn chunked(chunks: &str) -> Bytes {
 pub(crate) fn echo(request: &[u8]) -> Bytes {
     let text = String::from_utf8_lossy(request);
     let quoted = serde_json::to_string(&*text).expect("a string");
-    json(401, format!(r#"{{"id":1,"code":40101,"original":{text},"again":{quoted}}}"#))
+    json(
+        401,
+        format!(r#"{{"id":1,"code":40101,"original":{text},"again":{quoted}}}"#),
+    )
 }
