@@ -33,7 +33,7 @@ source "$HERE/install/old_listener.sh"
 source "$HERE/install/compose.sh"
 # shellcheck source=deploy/install/switch.sh
 source "$HERE/install/switch.sh"
-# The proxy tokens of data/published.json; install_test.sh compares the two.
+# The proxy tokens of src/config/published.json; install_test.sh compares the two.
 readonly PUBLISHED='c91270c66c16de0269037f5c482099fbe82bf121dc4decd34265ef8b0b398382'
 readonly SHORT=16
 readonly DEFAULT_LISTEN=127.0.0.1:9000

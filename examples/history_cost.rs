@@ -5,19 +5,17 @@
 
 use std::{error::Error, sync::Arc, time::Instant};
 
-use crypto_proxy::{
-    diagnosis::history::{Filter, History, Questions, Settings, Start, breaks},
-    exchange::{
-        call::{Call, RequestId},
-        canonical::Dialect,
-    },
-    gateway::{
-        clock::Clock,
-        observed::Observed,
-        outcome::Outcome,
-        record::{Reader, Recorder},
-        secret::{ApiKey, ApiSecret, Credentials},
-    },
+use diagnosis::history::{Filter, History, Questions, Settings, Start, breaks};
+use gateway::{
+    clock::Clock,
+    observed::Observed,
+    outcome::Outcome,
+    record::{Reader, Recorder},
+    secret::{ApiKey, ApiSecret, Credentials},
+};
+use protocol::{
+    call::{Call, RequestId},
+    canonical::Dialect,
 };
 
 /// Calls between two looks of the writer, well below what its queue holds.

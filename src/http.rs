@@ -5,17 +5,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-pub use crate::gateway::whence::Source;
-use crate::{
-    diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints, reach::Watched},
-    gateway::pipeline::Gateway,
-};
+use diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints, reach::Watched};
+use gateway::pipeline::Gateway;
+pub use gateway::whence::Source;
 
 mod diag;
 mod exchange_v1;
 mod host;
 mod layers;
 mod operations;
+pub mod page;
 mod private;
 mod refusal;
 mod reply;

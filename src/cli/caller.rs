@@ -10,12 +10,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 
 use crate::{
-    daemon::{
-        config::{self, Sources},
-        registry::{Edit, Issued, Places, Problem},
-    },
-    gateway::clock::Clock,
+    callers::{Edit, Issued, Places, Problem},
+    config::{self, Sources},
 };
+use gateway::clock::Clock;
 
 mod add;
 mod handing_over;

@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 
-use crate::daemon::{
+use crate::{
     config::{self, Examined, FilePair, Origin, Problem, Row, Severity, Sources},
     telemetry,
 };

@@ -12,19 +12,17 @@ use uuid::Uuid;
 
 use super::stop::Stop;
 use crate::{
-    daemon::{
-        assembly::{Daemon, Plan},
-        server::Address,
-        telemetry,
-    },
-    gateway::{
-        caller::{Caller, Callers},
-        policy::Policy,
-        secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
-        upstream::BaseUrl,
-    },
-    sandbox::{Running, Settings, StandIn},
+    app::{Daemon, Plan},
+    server::Address,
+    telemetry,
 };
+use gateway::{
+    caller::{Caller, Callers},
+    policy::Policy,
+    secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
+    upstream::BaseUrl,
+};
+use sandbox::{Running, Settings, StandIn};
 
 mod steps;
 

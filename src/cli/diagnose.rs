@@ -16,17 +16,15 @@ use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::{
-    daemon::config::{self, Examined, Severity, Sources},
-    diagnosis::{
-        causes::{self, Conclusion, Past, Told},
-        history::{Problem, Questions},
-        probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
-        recollection::recollect,
-        report::{Diagnosis, Paint, Sheet},
-    },
-    gateway::{clock::Clock, observed::Expected, upstream::Resolver},
+use crate::config::{self, Examined, Severity, Sources};
+use diagnosis::{
+    causes::{self, Conclusion, Past, Told},
+    history::{Problem, Questions},
+    probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
+    recollection::recollect,
+    report::{Diagnosis, Paint, Sheet},
 };
+use gateway::{clock::Clock, observed::Expected, upstream::Resolver};
 
 mod html;
 

@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use crate::daemon::config::{self, Sources};
+use crate::config::{self, Sources};
 
 /// What it is told.
 #[derive(Debug, clap::Args)]

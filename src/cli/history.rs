@@ -11,10 +11,8 @@ use std::{
 
 use clap::Args;
 
-use crate::{
-    diagnosis::history::{self, Filter, Questions, breaks},
-    gateway::clock::Clock,
-};
+use diagnosis::history::{self, Filter, Questions, breaks};
+use gateway::clock::Clock;
 
 mod moment;
 mod rows;

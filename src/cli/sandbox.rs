@@ -15,7 +15,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 
 use super::stop::Stop;
-use crate::sandbox::{self, Settings, StandIn};
+use sandbox::{Settings, StandIn};
 
 /// What it is told.
 #[derive(Debug, clap::Args)]

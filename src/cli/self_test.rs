@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::diagnosis::self_test;
+use gateway::self_test;
 
 /// Runs it; exit code 1 if a vector misbehaves.
 pub(super) fn run() -> ExitCode {

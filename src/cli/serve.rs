@@ -13,15 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::stop::Stop;
 use crate::{
-    daemon::{
-        assembly::{Daemon, Drained, Plan},
-        config::{self, Config, Sources},
-        server::Address,
-        systemd, telemetry,
-    },
-    diagnosis::examination,
-    gateway::{clock::Clock, upstream::Resolver},
+    app::{Daemon, Drained, Plan},
+    config::{self, Config, Sources},
+    server::Address,
+    systemd, telemetry,
 };
+use diagnosis::examination;
+use gateway::{clock::Clock, upstream::Resolver};
 
 /// What lines that still wait may take at the end.
 const FLUSH: Duration = Duration::from_secs(2);

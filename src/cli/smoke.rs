@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::diagnose::{Looked, Where};
-use crate::diagnosis::{
+use diagnosis::{
     causes::{self, Conclusion, Past},
     probes::{Probe, Scope, Verdict},
 };

@@ -17,14 +17,12 @@ use super::{
     diagnose::{Looked, Where},
     history,
 };
-use crate::{
-    diagnosis::{
-        bundle::{self, Bundle, CallerNames, Material, Record, Refusal, System},
-        history::FILE_NAME,
-        probes::Scope,
-    },
-    gateway::clock::Clock,
+use diagnosis::{
+    bundle::{self, Bundle, CallerNames, Material, Record, Refusal, System},
+    history::FILE_NAME,
+    probes::Scope,
 };
+use gateway::clock::Clock;
 
 mod place;
 

@@ -11,11 +11,13 @@ use axum::{body::Body, extract::State, response::Response};
 use http::{HeaderValue, Request, header};
 use serde_json::json;
 
-use super::{Doors, private, reply, request::request_id, tally::Refused};
-use crate::{
-    diagnosis::examination::{Asked, Asker, Statement},
-    gateway::whence::{Source, Whence},
+use super::{
+    Doors, private, reply,
+    request::{request_id, source_of},
+    tally::Refused,
 };
+use diagnosis::examination::{Asked, Asker, Statement};
+use gateway::whence::{Source, Whence};
 
 mod answer;
 mod statement;
@@ -38,13 +40,13 @@ enum Refusal {
 pub(super) async fn known(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
     unstored(match authenticate(&doors, &request) {
         Ok(_) => answer::known(&doors),
-        Err(refusal) => refuse(&doors, &Source::of(&request), refusal),
+        Err(refusal) => refuse(&doors, &source_of(&request), refusal),
     })
 }
 
 /// `POST /diag/run`: the probes, now.
 pub(super) async fn run(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
-    let (prepared, source) = (prepare(&doors, &request), Source::of(&request));
+    let (prepared, source) = (prepare(&doors, &request), source_of(&request));
     let (asker, statement) = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => return unstored(refuse(&doors, &source, refusal)),
@@ -83,7 +85,7 @@ fn authenticate(doors: &Doors, request: &Request<Body>) -> Result<Arc<str>, Refu
         return Err(Refusal::Off);
     }
     let whence = Whence {
-        source: &Source::of(request),
+        source: &source_of(request),
         now_ms: doors.examination.now_ms(),
     };
     let shown = private::token(request.headers());

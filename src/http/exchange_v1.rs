@@ -5,7 +5,7 @@
 //! the exchange's error shape, with codes by which tested clients raise the right exception, and never repeat a call
 //! that may have been executed. The table is in `answer.rs`. Does not: decide who may call what.
 //!
-//! [`Gateway::relay`]: crate::gateway::pipeline::Gateway::relay
+//! [`Gateway::relay`]: gateway::pipeline::Gateway::relay
 
 use std::{
     sync::Arc,
@@ -16,8 +16,8 @@ use axum::{body::Body, extract::State, response::Response};
 use http::{Method, Request, header};
 use ipnet::IpNet;
 
-use super::{Doors, tally::Refused};
-use crate::gateway::whence::Source;
+use super::{Doors, request::source_of, tally::Refused};
+use gateway::whence::Source;
 
 mod answer;
 mod budget;
@@ -110,7 +110,7 @@ pub(super) async fn serve(State(doors): State<Arc<Doors>>, request: Request<Body
         .to_owned();
     let asked = Asked::by_path(&path);
     if request.headers().contains_key(header::ORIGIN) {
-        doors.tally.count(&Source::of(&request), Refused::Origin);
+        doors.tally.count(&source_of(&request), Refused::Origin);
         return answer::refused(&asked, &Refusal::CrossSite);
     }
     if path.starts_with("private/") && request.method() == Method::POST {

@@ -16,11 +16,10 @@ use super::{
     Doors, exchange_v1, host,
     refusal::Refusal,
     reply,
-    request::{KnownCaller, Rid},
+    request::{KnownCaller, Rid, source_of},
     router,
     tally::Refused,
 };
-use crate::gateway::whence::Source;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -71,7 +70,7 @@ impl Front {
             request.uri(),
             &self.doors.settings.allowed_hosts,
         ) {
-            self.doors.tally.count(&Source::of(&request), Refused::Host);
+            self.doors.tally.count(&source_of(&request), Refused::Host);
             let path = request.uri().path();
             let of_the_exchange = path.starts_with(exchange_v1::PREFIX);
             let refused = || reply::refused(&Refusal::Misdirected);

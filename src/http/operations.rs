@@ -9,7 +9,7 @@ use axum::{extract::State, response::Response};
 use serde_json::json;
 
 use super::{Doors, reply};
-use crate::gateway::observed::Skew;
+use gateway::observed::Skew;
 
 /// `GET /health`.
 pub(super) async fn health() -> Response {

@@ -16,13 +16,11 @@ use super::{
     Doors,
     refusal::{Invalid, Refusal},
     reply,
-    request::{KnownCaller, request_id},
+    request::{KnownCaller, request_id, source_of},
     tally::Refused,
 };
-use crate::{
-    exchange::call::{Call, RequestId},
-    gateway::{caller::Caller, pipeline::Relayed, record::CallRecord, whence::Source},
-};
+use gateway::{caller::Caller, pipeline::Relayed, record::CallRecord};
+use protocol::call::{Call, RequestId};
 
 mod body;
 
@@ -34,7 +32,7 @@ pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body
         return refused;
     }
     let Some(caller) = authenticate(&doors, request.headers()) else {
-        doors.tally.count(&Source::of(&request), Refused::Token);
+        doors.tally.count(&source_of(&request), Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
     let record = doors
@@ -55,7 +53,7 @@ pub(super) async fn relay(State(doors): State<Arc<Doors>>, request: Request<Body
 /// A page of another site must not reach this door through a browser on this network.
 pub(super) fn refuse_browser(doors: &Doors, request: &Request<Body>) -> Option<Response> {
     request.headers().contains_key(header::ORIGIN).then(|| {
-        doors.tally.count(&Source::of(request), Refused::Origin);
+        doors.tally.count(&source_of(request), Refused::Origin);
         reply::refused(&Refusal::CrossSite)
     })
 }
@@ -66,7 +64,7 @@ async fn serve(
     mut record: CallRecord,
     request: Request<Body>,
 ) -> Response {
-    let source = Source::of(&request);
+    let source = source_of(&request);
     match read_call(doors, request).await {
         Ok(call) => reply::relayed(&doors.gateway.relay(record, caller, &source, call).await),
         Err(refusal) => {

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: one value per row of the wire contract; texts never echo the input.
 
-use crate::exchange::call::InvalidCall;
+use protocol::call::InvalidCall;
 
 /// A request that no call could be made of.
 #[derive(Clone, Debug, PartialEq, Eq)]

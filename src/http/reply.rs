@@ -8,15 +8,13 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::refusal::{Invalid, Refusal};
-use crate::{
-    exchange::envelope,
-    gateway::{
-        failure::{Failure, Refusal as GatewayRefusal},
-        outcome::Outcome,
-        pipeline::{Ended, Relayed},
-        upstream::{Reply, ReplyBody},
-    },
+use gateway::{
+    failure::{Failure, Refusal as GatewayRefusal},
+    outcome::Outcome,
+    pipeline::{Ended, Relayed},
+    upstream::{Reply, ReplyBody},
 };
+use protocol::envelope;
 
 const OUTCOME: HeaderName = HeaderName::from_static("x-proxy-outcome");
 const CLIENT_OID: HeaderName = HeaderName::from_static("x-proxy-client-oid");

@@ -11,17 +11,15 @@ use axum::body::Body;
 use http::Request;
 use uuid::Uuid;
 
-use crate::gateway::{clock::Clock, whence::Source};
+use gateway::{clock::Clock, whence::Source};
 
-impl Source {
-    /// The source of a request, as the listener noted it; one without is nobody's in particular.
-    pub(super) fn of(request: &Request<Body>) -> Self {
-        request
-            .extensions()
-            .get::<Self>()
-            .cloned()
-            .unwrap_or(Self::Unix { uid: None })
-    }
+/// The source of a request, as the listener noted it; one without is nobody's in particular.
+pub(super) fn source_of(request: &Request<Body>) -> Source {
+    request
+        .extensions()
+        .get::<Source>()
+        .cloned()
+        .unwrap_or(Source::Unix { uid: None })
 }
 
 /// A request's id, made by us: one that a caller sends along is not trusted.

@@ -12,7 +12,7 @@ use axum::{
 use http::{Request, header};
 
 use super::{Doors, diag, exchange_v1, operations, private, reply, status_page, stream};
-use crate::gateway::outcome::Outcome;
+use gateway::outcome::Outcome;
 
 /// Every route; the layers around them are in `layers`.
 pub(super) fn routes(doors: &Arc<Doors>) -> Router {

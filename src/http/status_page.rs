@@ -19,18 +19,10 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 
-use super::{Doors, operations, private, tally::Refused};
-use crate::{
-    diagnosis::{
-        history::History,
-        page::{About, Hinted, Known, Memory, Outside, Place, Recent, StatusPage, Style},
-        report::Diagnosis,
-    },
-    gateway::{
-        clock::Clock,
-        whence::{Source, Whence},
-    },
-};
+use super::{Doors, operations, private, request::source_of, tally::Refused};
+use crate::http::page::{About, Hinted, Known, Memory, Outside, Place, Recent, StatusPage, Style};
+use diagnosis::{history::History, report::Diagnosis};
+use gateway::{clock::Clock, whence::Whence};
 
 mod basic;
 mod brake;
@@ -210,7 +202,7 @@ fn admit(doors: &Doors, request: &Request<Body>) -> Result<(), Notice> {
     if !request.headers().contains_key(header::AUTHORIZATION) {
         return Err(Notice::sign_in());
     }
-    let (source, brake) = (Source::of(request), &doors.status.brake);
+    let (source, brake) = (source_of(request), &doors.status.brake);
     let whence = Whence {
         source: &source,
         now_ms: doors.status.clock.now_ms(),

@@ -15,10 +15,10 @@ use super::{
     Doors, private,
     refusal::Refusal,
     reply,
-    request::{KnownCaller, request_id},
+    request::{KnownCaller, request_id, source_of},
     tally::Refused,
 };
-use crate::gateway::{caller::Caller, outcome::Outcome, session::Side, whence::Source};
+use gateway::{caller::Caller, outcome::Outcome, session::Side, whence::Source};
 
 mod answer;
 mod end;
@@ -41,7 +41,7 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
     if let Some(refused) = private::refuse_browser(doors, &request) {
         return refused;
     }
-    let source = Source::of(&request);
+    let source = source_of(&request);
     let Ok(caller) = caller_of(doors, &request) else {
         doors.tally.count(&source, Refused::Token);
         return reply::refused(&Refusal::Unauthorized);

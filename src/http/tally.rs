@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::gateway::{claim::ClaimRefused, whence::Source};
+use gateway::{claim::ClaimRefused, whence::Source};
 
 /// Sources that are told apart in one period.
 const MAX_SOURCES: usize = 1024;

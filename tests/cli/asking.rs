@@ -2,8 +2,8 @@
 
 use std::process::Output;
 
-use crypto_proxy::sandbox::{ApiKey, KeyState};
 use rustix::process::Signal;
+use sandbox::{ApiKey, KeyState};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use std::{io::Read as _, net::IpAddr, process::Output};
 
-use crypto_proxy::sandbox::{ApiKey, Canned, Fault, Refusal, Running, Settings, StandIn};
+use sandbox::{ApiKey, Canned, Fault, Refusal, Running, Settings, StandIn};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -38,10 +38,9 @@ async fn what_a_daemon_kept_can_be_asked_for_while_it_runs_and_after_it_was_kill
     for _ in 0..2 {
         served.call(READ, json!({})).await.unwrap().unwrap();
     }
-    served.exchange().script(
-        "private/create-order",
-        crypto_proxy::sandbox::Fault::code(40101),
-    );
+    served
+        .exchange()
+        .script("private/create-order", sandbox::Fault::code(40101));
     served
         .call("private/create-order", order("history-cli-1"))
         .await

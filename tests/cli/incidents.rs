@@ -3,8 +3,8 @@
 
 use std::{fmt::Write as _, net::IpAddr, path::PathBuf};
 
-use crypto_proxy::sandbox::{ApiKey, Permission, Running, Settings, StandIn};
 use rustix::process::Signal;
+use sandbox::{ApiKey, Permission, Running, Settings, StandIn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -391,7 +391,7 @@ async fn e_a_sell_order_is_40101_after_the_outbound_address_moved() {
     exchange.change(|settings| {
         settings.put_key(ApiKey::new(&key, &secret).whitelist([before]));
         settings.apparent_address = Some(before);
-        settings.unlisted = crypto_proxy::sandbox::Refusal::code(40101);
+        settings.unlisted = sandbox::Refusal::code(40101);
     });
     let serving = incident.serve().await;
     serving

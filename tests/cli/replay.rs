@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crypto_proxy::gateway::clock::Clock;
+use gateway::clock::Clock;
 use rustix::process::Signal;
 use serde_json::Value;
 

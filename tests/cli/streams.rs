@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crypto_proxy::gateway::clock::Clock;
 use futures_util::{SinkExt, StreamExt};
+use gateway::clock::Clock;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};

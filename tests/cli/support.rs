@@ -12,12 +12,12 @@ use std::{
     time::Duration,
 };
 
-use crypto_proxy::sandbox::{Running, Settings, StandIn};
 use rustix::{
     fs::{Mode, OFlags},
     process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
+use sandbox::{Running, Settings, StandIn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -247,8 +247,7 @@ impl Served {
         &self,
         oid: &str,
     ) -> JoinHandle<Result<(u16, Value), reqwest::Error>> {
-        self.exchange()
-            .script(CREATE, crypto_proxy::sandbox::Fault::hang_after());
+        self.exchange().script(CREATE, sandbox::Fault::hang_after());
         let call = self.call(CREATE, order(oid));
         timeout(PATIENCE, self.exchange().wait_received(CREATE, 1))
             .await

@@ -9,8 +9,8 @@ use std::{
 };
 
 use base64::Engine as _;
-use crypto_proxy::sandbox::{Fault, Running, Settings, StandIn};
 use rustix::process::Signal;
+use sandbox::{Fault, Running, Settings, StandIn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -18,9 +18,9 @@ same() { # what, of the source, of the document
 }
 
 same 'every cause has its chapter in the manual, in the order of the table' \
-    "$(grep -oE '^    [A-Za-z0-9]+ = "CP-[A-Z0-9-]+' src/diagnosis/causes/cause.rs | grep -oE 'CP-[A-Z0-9-]+')" \
+    "$(grep -oE '^    [A-Za-z0-9]+ = "CP-[A-Z0-9-]+' crates/diagnosis/src/causes/cause.rs | grep -oE 'CP-[A-Z0-9-]+')" \
     "$(grep -oE '^### CP-[A-Z0-9-]+' docs/diagnosis.md | grep -oE 'CP-[A-Z0-9-]+')"
 same 'every kind of line is described' \
-    "$(grep -rhoE 'event=[a-z]+' src --include='*.rs' | sort -u)" \
+    "$(grep -rhoE 'event=[a-z]+' src crates/*/src --include='*.rs' | sort -u)" \
     "$(grep -oE '^\| `event=[a-z]+' docs/log-lines.md | tr -d '|` ' | sort -u)"
 exit "$failed"

@@ -387,8 +387,8 @@ done
 
 begin 'the list of published tokens'
 embedded=$(sed -n "s/^readonly PUBLISHED='\(.*\)'$/\1/p" "$project/deploy/install.sh")
-shipped=$(tr -d '\n' <"$project/data/published.json" | sed -n 's/.*"proxy_tokens": *\[\([^]]*\)\].*/\1/p' | grep -oE '[0-9a-f]{64}')
-check 'the script has the digests of data/published.json' is "$embedded" "$shipped"
+shipped=$(tr -d '\n' <"$project/src/config/published.json" | sed -n 's/.*"proxy_tokens": *\[\([^]]*\)\].*/\1/p' | grep -oE '[0-9a-f]{64}')
+check 'the script has the digests of src/config/published.json' is "$embedded" "$shipped"
 
 begin 'the example'
 check 'it holds no value that the daemon would take for a credential' \

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use crypto_proxy::{
-    daemon::{assembly::Plan, server::Address},
-    gateway::{
-        caller::Caller,
-        clock::Clock,
-        policy::{Instruments, Policy, Preset, Written},
-        secret::TokenDigest,
-        whence::Limits,
-    },
+use crypto_proxy::{app::Plan, server::Address};
+use gateway::{
+    caller::Caller,
+    clock::Clock,
+    policy::{Instruments, Policy, Preset, Written},
+    secret::TokenDigest,
+    whence::Limits,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use crypto_proxy::gateway::upstream::{BaseUrl, Resolver};
+use gateway::upstream::{BaseUrl, Resolver};
 use serde_json::json;
 
 use crate::support::{

@@ -2,12 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crypto_proxy::{
-    daemon::assembly::Plan,
-    gateway::secret::TokenDigest,
-    sandbox::{ApiKey, Fault},
-};
+use crypto_proxy::app::Plan;
+use gateway::secret::TokenDigest;
 use reqwest::RequestBuilder;
+use sandbox::{ApiKey, Fault};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Builder, TestProxy, client, contract::READ};

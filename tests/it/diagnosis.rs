@@ -5,22 +5,20 @@
 
 use std::{ffi::OsString, fs, net::IpAddr, os::unix::fs::PermissionsExt, time::Duration};
 
-use crypto_proxy::{
-    daemon::config::{self, Sources},
-    diagnosis::{
-        causes::{self, Cause, Conclusion, Likelihood, Past, Ranking},
-        history::{self, Questions},
-        probes::{self, Findings, Plan, Scope, Verdict},
-        recollection::recollect,
-        report::{Paint, Report},
-    },
-    gateway::{
-        clock::Clock,
-        observed::Expected,
-        upstream::{self, BaseUrl, Resolver},
-    },
-    sandbox::{Running, Settings, StandIn},
+use crypto_proxy::config::{self, Sources};
+use diagnosis::{
+    causes::{self, Cause, Conclusion, Likelihood, Past, Ranking},
+    history::{self, Questions},
+    probes::{self, Findings, Plan, Scope, Verdict},
+    recollection::recollect,
+    report::{Paint, Report},
 };
+use gateway::{
+    clock::Clock,
+    observed::Expected,
+    upstream::{self, BaseUrl, Resolver},
+};
+use sandbox::{Running, Settings, StandIn};
 use tempfile::TempDir;
 
 use crate::support::canary::Canaries;

@@ -1,6 +1,6 @@
 //! What the exchange answers reaches the caller byte for byte, or not at all.
 
-use crypto_proxy::sandbox::{Canned, Fault, WireStep};
+use sandbox::{Canned, Fault, WireStep};
 
 use crate::support::{Answer, TestProxy, client, contract::READ};
 

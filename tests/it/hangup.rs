@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crypto_proxy::{
-    daemon::assembly::Drained,
-    sandbox::{Canned, Fault, StandIn},
-};
+use crypto_proxy::app::Drained;
+use sandbox::{Canned, Fault, StandIn};
 use serde_json::Value;
 
 use crate::support::{

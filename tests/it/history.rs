@@ -2,11 +2,9 @@
 
 use std::{fs, path::Path};
 
-use crypto_proxy::{
-    daemon::assembly::Drained,
-    diagnosis::history::{CallRow, FILE_NAME, Filter, Questions},
-    sandbox::{Fault, Settings, StandIn},
-};
+use crypto_proxy::app::Drained;
+use diagnosis::history::{CallRow, FILE_NAME, Filter, Questions};
+use sandbox::{Fault, Settings, StandIn};
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crypto_proxy::sandbox::Fault;
+use sandbox::Fault;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinSet};
 

@@ -1,9 +1,7 @@
 //! The lines that operators grep for: their literals, their fields, and what must never stand in them.
 
-use crypto_proxy::{
-    daemon::telemetry::Line,
-    sandbox::{Canned, Fault},
-};
+use crypto_proxy::telemetry::Line;
+use sandbox::{Canned, Fault};
 use serde_json::json;
 use tracing::Level;
 
@@ -117,10 +115,7 @@ async fn the_fields_say_the_same_as_the_line() {
         "{:?}",
         line.fields().collect::<Vec<_>>()
     );
-    assert_eq!(
-        line.target(),
-        crypto_proxy::daemon::telemetry::RECORD_TARGET
-    );
+    assert_eq!(line.target(), crypto_proxy::telemetry::RECORD_TARGET);
     assert_eq!(
         (value(&line, "client_oid"), Some(value(&line, "rid"))),
         ("b-1", answer.header("x-request-id").as_deref())

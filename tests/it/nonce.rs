@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crypto_proxy::gateway::clock::Clock;
+use gateway::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, TestProxy};

@@ -1,9 +1,7 @@
 //! `/health`, `/` and `/ready`: what supervisors and people see without a token.
 
-use crypto_proxy::{
-    gateway::observed::Expected,
-    sandbox::{Canned, Fault},
-};
+use gateway::observed::Expected;
+use sandbox::{Canned, Fault};
 use serde_json::json;
 
 use crate::support::{Answer, TestProxy, client, contract::READ};
@@ -105,7 +103,7 @@ async fn ready_is_503_while_draining_and_health_is_not() {
 #[tokio::test]
 async fn drift_and_standing_warnings_are_told_under_200() {
     let expected = Expected::Listed(vec!["203.0.113.7".parse().unwrap()]);
-    let plan = |plan: &mut crypto_proxy::daemon::assembly::Plan| {
+    let plan = |plan: &mut crypto_proxy::app::Plan| {
         plan.expected = expected;
         plan.standing_warnings = vec!["the token was published".to_owned()];
     };

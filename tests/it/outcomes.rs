@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crypto_proxy::{
-    exchange::codes,
-    gateway::upstream::Resolver,
-    sandbox::{Canned, Fault},
-};
+use catalogue::codes;
+use gateway::upstream::Resolver;
+use sandbox::{Canned, Fault};
 
 use crate::support::{
     TestProxy,

@@ -2,12 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use crypto_proxy::{
-    daemon::{assembly::Drained, telemetry::Line},
-    diagnosis::reach,
-    gateway::{secret::TokenDigest, upstream::Resolver},
-    sandbox::{Canned, Fault},
-};
+use crypto_proxy::{app::Drained, telemetry::Line};
+use diagnosis::reach;
+use gateway::{secret::TokenDigest, upstream::Resolver};
+use sandbox::{Canned, Fault};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 

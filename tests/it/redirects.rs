@@ -1,6 +1,6 @@
 //! A redirect is never followed: it would hand a signed call to whoever it names.
 
-use crypto_proxy::sandbox::{Canned, Settings, StandIn};
+use sandbox::{Canned, Settings, StandIn};
 
 use crate::support::{TestProxy, contract::READ};
 

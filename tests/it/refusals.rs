@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crypto_proxy::{exchange::methods::Class, sandbox::Fault};
+use catalogue::methods::Class;
+use sandbox::Fault;
 use serde_json::json;
 
 use crate::support::{Answer, PATIENCE, TestProxy, contract::ORDER, contract::READ};
@@ -17,7 +18,7 @@ fn order() -> serde_json::Value {
 
 #[tokio::test]
 async fn policy_names_the_method_the_rule_and_the_setting() {
-    let change = |policy: &mut crypto_proxy::gateway::policy::Policy| {
+    let change = |policy: &mut gateway::policy::Policy| {
         policy.deny_methods.insert("private/cancel-order".into());
         policy.deny_classes.insert(Class::AccountAdmin);
         policy

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crypto_proxy::sandbox::Canned;
+use sandbox::Canned;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -8,11 +8,9 @@ use std::{
 };
 
 use crypto_proxy::{
-    daemon::{
-        server::{Address, BindProblem, Bound, Settings},
-        systemd,
-    },
     http::Refused,
+    server::{Address, BindProblem, Bound, Settings},
+    systemd,
 };
 use serde_json::json;
 use tempfile::TempDir;

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use crypto_proxy::{
-    daemon::assembly::Plan,
-    gateway::{caller::Callers, secret::TokenDigest},
-    http::Refused,
-    sandbox::Fault,
-};
+use crypto_proxy::{app::Plan, http::Refused};
+use gateway::{caller::Callers, secret::TokenDigest};
 use http::HeaderValue;
+use sandbox::Fault;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -6,22 +6,20 @@
 use std::{sync::Arc, time::Duration};
 
 use crypto_proxy::{
-    daemon::{
-        assembly::{Daemon, Drained, Plan},
-        server::Address,
-        telemetry::{self, Captured, Line},
-    },
-    diagnosis::history::History,
-    gateway::{
-        caller::{Caller, Callers},
-        pipeline::Gateway,
-        policy::Policy,
-        secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
-        upstream::BaseUrl,
-    },
+    app::{Daemon, Drained, Plan},
     http::Tally,
-    sandbox::{Running, Settings, StandIn},
+    server::Address,
+    telemetry::{self, Captured, Line},
 };
+use diagnosis::history::History;
+use gateway::{
+    caller::{Caller, Callers},
+    pipeline::Gateway,
+    policy::Policy,
+    secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
+    upstream::BaseUrl,
+};
+use sandbox::{Running, Settings, StandIn};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;

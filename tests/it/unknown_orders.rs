@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crypto_proxy::sandbox::Fault;
+use sandbox::Fault;
 use serde_json::{Value, json};
 
 use crate::support::{

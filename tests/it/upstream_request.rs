@@ -121,7 +121,7 @@ async fn nonces_are_milliseconds_of_now_and_increase_with_every_call() {
     nonces.sort_unstable();
     nonces.dedup();
     assert_eq!(nonces.len(), 4);
-    let now = crypto_proxy::gateway::clock::Clock::system().now_ms();
+    let now = gateway::clock::Clock::system().now_ms();
     assert!(
         nonces.iter().all(|nonce| now.abs_diff(*nonce) < 30_000),
         "{nonces:?} at {now}"

@@ -1,11 +1,9 @@
-//! Every vector of `data/vectors.json` through the door: what can be signed reaches the exchange as it was sent and
+//! Every vector of `crates/catalogue/data/vectors.json` through the door: what can be signed reaches the exchange as it was sent and
 //! verifies there, by the stand-in's own code; what cannot is refused and reaches nobody.
 
-use crypto_proxy::{
-    exchange::methods::{self, Class},
-    gateway::policy::Policy,
-    sandbox::{ApiKey, Permission, Settings},
-};
+use catalogue::methods::{self, Class};
+use gateway::policy::Policy;
+use sandbox::{ApiKey, Permission, Settings};
 use serde_json::Value;
 
 use crate::support::{TestProxy, contract::READ};
@@ -14,7 +12,7 @@ use crate::support::{TestProxy, contract::READ};
 const ABOUT_IDS: &str = "id-";
 
 fn vectors() -> Vec<Value> {
-    let file: Value = serde_json::from_str(include_str!("../../data/vectors.json")).unwrap();
+    let file: Value = serde_json::from_str(catalogue::SIGNING_VECTORS).unwrap();
     let all = file["vectors"].as_array().unwrap().clone();
     assert_eq!(all.len(), 70);
     all.into_iter()
@@ -126,14 +124,13 @@ async fn every_vector_that_cannot_be_signed_is_refused_with_a_remedy_and_reaches
 
 #[tokio::test]
 async fn the_flat_reading_of_order_lists_is_an_operators_choice() {
-    use crypto_proxy::{exchange::canonical::Dialect, sandbox};
+    use protocol::canonical::Dialect;
     let vector = vectors()
         .into_iter()
         .find(|vector| name(vector) == "order-list-exec-inst")
         .unwrap();
-    let flat = |plan: &mut crypto_proxy::daemon::assembly::Plan| {
-        plan.pipeline.dialect = Dialect::FlatOrderListExecInst
-    };
+    let flat =
+        |plan: &mut crypto_proxy::app::Plan| plan.pipeline.dialect = Dialect::FlatOrderListExecInst;
     for (verifies_by, authenticated) in [
         (sandbox::Dialect::Flat, 1),
         (sandbox::Dialect::Documented, 0),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::{Ended, when};
-use crate::{daemon::registry::CallerText, gateway::policy::Preset};
+use crate::callers::CallerText;
+use gateway::policy::Preset;
 
 /// What it is told.
 #[derive(Debug, clap::Args)]

@@ -14,9 +14,9 @@ use anyhow::anyhow;
 use zeroize::Zeroizing;
 
 use super::Ended;
-use crate::daemon::{
+use crate::{
+    callers::{Issued, Problem},
     config::Report,
-    registry::{Issued, Problem},
 };
 
 /// Where a secret may go.

@@ -1,9 +1,7 @@
 //! The callers as a table, and one of them as a tale; nothing secret is known here.
 
-use crate::{
-    daemon::registry::{Entry, FileText, Marks, Places, Problem, Rights, moment},
-    gateway::virtual_key::VirtualKey,
-};
+use crate::callers::{Entry, FileText, Marks, Places, Problem, Rights, moment};
+use gateway::virtual_key::VirtualKey;
 
 /// Everything that can be looked at.
 struct Seen {

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use crate::daemon::registry;
+use crate::callers;
 
 /// So long, in milliseconds.
 pub(super) fn duration(text: &str) -> anyhow::Result<u64> {
@@ -46,7 +46,7 @@ pub(super) fn end(text: &str, now_ms: u64) -> anyhow::Result<String> {
     if at_ms <= now_ms {
         bail!("{text} is over already");
     }
-    Ok(registry::moment(at_ms))
+    Ok(callers::moment(at_ms))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{layout, pasted};
-use crate::daemon::config::{self, FilePair, Likeness, Pasted, Sources};
+use crate::config::{self, FilePair, Likeness, Pasted, Sources};
 
 const PROMPT: &str =
     "Paste the API key that the exchange's dashboard shows (it stays hidden), then Enter: ";

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use crate::{daemon::telemetry::Captured, gateway::record::CALL_TAG};
+use crate::telemetry::Captured;
+use gateway::record::CALL_TAG;
 
 /// Characters of an answer that are printed.
 const SHOWN: usize = 320;

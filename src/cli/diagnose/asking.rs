@@ -19,11 +19,11 @@ use serde_json::Value;
 use super::{Arguments, conclude, html, show};
 use crate::{
     cli::{CONFIGURATION, USAGE},
-    daemon::config::{self, Examined, Severity, Sources},
-    diagnosis::{
-        causes::Conclusion,
-        report::{Sheet, timestamp},
-    },
+    config::{self, Examined, Severity, Sources},
+};
+use diagnosis::{
+    causes::Conclusion,
+    report::{Sheet, timestamp},
 };
 
 mod place;

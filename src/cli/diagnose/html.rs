@@ -12,14 +12,12 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::{
-    diagnosis::{
-        history::{Problem, Questions},
-        page::{About, Known, Memory, Outside, Place, Recent, StatusPage},
-        report::Report,
-    },
-    gateway::clock::Clock,
+use crate::http::page::{About, Known, Memory, Outside, Place, Recent, StatusPage};
+use diagnosis::{
+    history::{Problem, Questions},
+    report::Report,
 };
+use gateway::clock::Clock;
 
 /// Writes the page of this report, with what the history in `history` says; `-` is stdout.
 pub(super) fn write(target: &Path, report: &Report<'_>, history: &Path) -> anyhow::Result<()> {

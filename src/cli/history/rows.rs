@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::Form;
-use crate::diagnosis::history::{CallRow, ChangeRow, time};
+use diagnosis::history::{CallRow, ChangeRow, time};
 
 /// Writes both, merged.
 pub(super) fn table(

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::{Form, rows};
-use crate::diagnosis::history::{Break, Mark, Trouble, time};
+use diagnosis::history::{Break, Mark, Trouble, time};
 
 /// Says where the history begins, if that is after what was asked for.
 pub(super) fn beginning(

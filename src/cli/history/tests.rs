@@ -1,7 +1,7 @@
 //! What is printed of rows and breaks.
 
 use super::{rows, tale, *};
-use crate::diagnosis::history::{Break, CallRow, ChangeRow, Mark, Trouble};
+use diagnosis::history::{Break, CallRow, ChangeRow, Mark, Trouble};
 
 fn mark(ms: u64, address: &str, code: i64) -> Mark {
     Mark {

@@ -10,15 +10,13 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::{reply, retry};
-use crate::{
-    diagnosis::{
-        hint::Given,
-        reach::{Phase, Standing, Step, Watched},
-        report::{Diagnosis, Sheet, timestamp},
-    },
-    gateway::observed::{Expected, Observed, Skew},
-    http::Doors,
+use crate::http::Doors;
+use diagnosis::{
+    hint::Given,
+    reach::{Phase, Standing, Step, Watched},
+    report::{Diagnosis, Sheet, timestamp},
 };
+use gateway::observed::{Expected, Observed, Skew};
 
 const NEXT_BEFORE_ANY_RUN: &str =
     "nothing was probed since the start: `sudo crypto-proxy diagnose`, or POST /diag/run";

@@ -3,7 +3,7 @@
 //! Guarantees: each thing at most once and in one form only; others are refused, and nothing is repeated in a refusal. Does not:
 //! take anything secret: a fingerprint is none.
 
-use crate::diagnosis::{causes::Told, examination::Statement};
+use diagnosis::{causes::Told, examination::Statement};
 
 /// Characters of a fingerprint.
 const FINGERPRINT: usize = 8;

@@ -10,18 +10,16 @@ use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::refusal::Refusal;
-use crate::{
-    exchange::{
-        call::{Method, RequestId},
-        envelope,
-    },
-    gateway::{
-        failure::{Failure, Refusal as GatewayRefusal},
-        outcome::Outcome,
-        pipeline::{Ended, Relayed},
-        upstream::{Reply, ReplyBody},
-    },
-    http::reply,
+use crate::http::reply;
+use gateway::{
+    failure::{Failure, Refusal as GatewayRefusal},
+    outcome::Outcome,
+    pipeline::{Ended, Relayed},
+    upstream::{Reply, ReplyBody},
+};
+use protocol::{
+    call::{Method, RequestId},
+    envelope,
 };
 
 /// What stands in the place of a method that is none; the exchange says so in the same case.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::gateway::whence::Source;
+use gateway::whence::Source;
 
 /// Sources that are told apart at once.
 const MAX_SOURCES: usize = 1024;

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::gateway::whence::Source;
+use gateway::whence::Source;
 
 /// Bodies that are read at once.
 const PLACES: usize = 64;

@@ -21,17 +21,15 @@ use super::{
     answer::{self, Asked},
     refusal::Refusal,
 };
-use crate::{
-    exchange::{
-        call::{Call, RequestId},
-        client_body::ClientBody,
-    },
-    gateway::{caller::Caller, pipeline::Relayed, record::CallRecord, whence::Source},
-    http::{
-        Doors,
-        private::{TOKEN, authenticate, is_json, read_body},
-        request::{KnownCaller, request_id},
-    },
+use crate::http::{
+    Doors,
+    private::{TOKEN, authenticate, is_json, read_body},
+    request::{KnownCaller, request_id, source_of},
+};
+use gateway::{caller::Caller, pipeline::Relayed, record::CallRecord, whence::Source};
+use protocol::{
+    call::{Call, RequestId},
+    client_body::ClientBody,
 };
 
 /// The longest body that is read of somebody who is not known yet; ten orders in a list have less than 8 KiB.
@@ -60,7 +58,7 @@ async fn relay_with_token(
     asked: Asked,
     request: Request<Body>,
 ) -> Response {
-    let source = Source::of(&request);
+    let source = source_of(&request);
     let Some(caller) = authenticate(doors, request.headers()) else {
         return refuse(doors, &source, &asked, &Refusal::Token);
     };
@@ -90,7 +88,7 @@ async fn relay_signed(
     request: Request<Body>,
 ) -> Response {
     let arrived = Instant::now();
-    let source = Source::of(&request);
+    let source = source_of(&request);
     let rid = request_id(&request);
     let bytes = match read_unverified(doors, &source, request).await {
         Ok(bytes) => bytes,

@@ -17,17 +17,14 @@ use super::{
     answer::{self, Asked},
     refusal::Refusal,
 };
-use crate::{
-    exchange::{
-        client_body::ClientBody,
-        methods::{Class, MethodInfo, Verb},
-    },
-    gateway::{upstream::PublicCall, whence::Source},
-    http::{
-        Doors,
-        private::{is_json, read_body},
-    },
+use crate::http::{
+    Doors,
+    private::{is_json, read_body},
+    request::source_of,
 };
+use catalogue::methods::{Class, MethodInfo, Verb};
+use gateway::{upstream::PublicCall, whence::Source};
+use protocol::client_body::ClientBody;
 
 /// The longest query; documented ones have some hundred characters.
 const MAX_QUERY_BYTES: usize = 2048;
@@ -68,7 +65,7 @@ impl Audience {
 
 /// Serves one call.
 pub(super) async fn relay(doors: &Arc<Doors>, asked: Asked, request: Request<Body>) -> Response {
-    let source = Source::of(&request);
+    let source = source_of(&request);
     match attempt(doors, &asked, &source, request).await {
         Ok(response) => response,
         Err(refusal) => {

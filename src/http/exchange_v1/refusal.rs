@@ -3,11 +3,9 @@
 //! Guarantees: one value per row of the wire contract; every status goes with a code for which no tested client takes
 //! the call for executed; texts never echo the input.
 
-use crate::{
-    exchange::{call::InvalidCall, client_body::BodyProblem},
-    gateway::claim::ClaimRefused,
-    http::{refusal as door, tally::Refused},
-};
+use crate::http::{refusal as door, tally::Refused};
+use gateway::claim::ClaimRefused;
+use protocol::{call::InvalidCall, client_body::BodyProblem};
 
 /// A request that no call could be made of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

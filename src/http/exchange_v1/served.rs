@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::gateway::whence::Source;
+use gateway::whence::Source;
 
 /// Sources that are told apart in one period.
 const MAX_SOURCES: usize = 1024;

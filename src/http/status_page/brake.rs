@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::gateway::whence::Source;
+use gateway::whence::Source;
 
 /// Slips that cost nothing.
 const FREE: u32 = 3;

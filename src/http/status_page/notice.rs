@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use super::html;
-use crate::diagnosis::page::{Piece, Style};
+use crate::http::page::{Piece, Style};
 
 /// Any user name, and bytes of UTF-8 where a browser has to choose.
 const CHALLENGE: HeaderValue =

@@ -2,21 +2,19 @@
 //!
 //! Guarantees: `{"id","method","code","message"}` as the exchange writes it, and beside it `outcome`, the one word for what
 //! became of a command; where that is in doubt also the order's name and how to find out. A code that says "not executed"
-//! is never used for a command that may have been. Source: the wire contract, "Streams"; `data/errors.json`.
+//! is never used for a command that may have been. Source: the wire contract, "Streams"; `crates/catalogue/data/errors.json`.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::{
-    exchange::frame::{Echo, InvalidFrame},
-    gateway::{
-        claim::ClaimRefused,
-        failure::Refusal,
-        outcome::Outcome,
-        session::{Doubt, Unopened, Why},
-    },
-    http::exchange_v1,
+use crate::http::exchange_v1;
+use gateway::{
+    claim::ClaimRefused,
+    failure::Refusal,
+    outcome::Outcome,
+    session::{Doubt, Unopened, Why},
 };
+use protocol::frame::{Echo, InvalidFrame};
 
 /// The request is malformed.
 pub(super) const BAD_REQUEST: i64 = 40001;

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::gateway::session::{Incoming, may_be_sent};
+use gateway::session::{Incoming, may_be_sent};
 
 /// The longest reason that a close frame takes (RFC 6455).
 const MAX_REASON: usize = 123;

@@ -17,7 +17,7 @@ use super::{
     end::End,
     socket::{Client, Socket},
 };
-use crate::gateway::{
+use gateway::{
     caller::Caller,
     session::{Event, Incoming, Session},
 };

@@ -20,20 +20,16 @@ use super::{
     end::End,
     pump::Pump,
 };
-use crate::{
-    exchange::frame::{Echo, Frame, Request},
-    gateway::{
-        caller::Caller,
-        claim::ClaimRefused,
-        failure::Refusal,
-        policy,
-        record::CallRecord,
-        session::{
-            self, CallersPlace, Incoming, Pipe, Place, Session, Side, StrangersPlace, Unopened,
-        },
-        whence::Source,
-    },
+use gateway::{
+    caller::Caller,
+    claim::ClaimRefused,
+    failure::Refusal,
+    policy,
+    record::CallRecord,
+    session::{self, CallersPlace, Incoming, Pipe, Place, Session, Side, StrangersPlace, Unopened},
+    whence::Source,
 };
+use protocol::frame::{Echo, Frame, Request};
 
 /// Frames that a client may send before its login is in order.
 const MAX_FRAMES_BEFORE_LOGIN: usize = 8;

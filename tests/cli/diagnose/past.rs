@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crypto_proxy::sandbox::{KeyState, Permission};
 use rustix::process::Signal;
+use sandbox::{KeyState, Permission};
 use serde_json::json;
 
 use super::*;

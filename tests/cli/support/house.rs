@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use crypto_proxy::sandbox::{Running, Settings, StandIn};
 use hmac::{Hmac, KeyInit, Mac};
+use sandbox::{Running, Settings, StandIn};
 use sha2::Sha256;
 use tempfile::TempDir;
 use tokio::process::Command;

@@ -1,6 +1,7 @@
 //! How runs begin, are shared, and end.
 
-use crypto_proxy::{daemon::assembly::Drained, diagnosis::examination};
+use crypto_proxy::app::Drained;
+use diagnosis::examination;
 use tokio::time::timeout;
 
 use super::*;

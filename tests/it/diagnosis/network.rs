@@ -2,16 +2,14 @@
 
 use std::{io, sync::Arc, time::Instant};
 
-use crypto_proxy::{
-    diagnosis::{
-        causes::{
-            Cause, Conclusion,
-            Likelihood::{Likely, VeryLikely},
-        },
-        probes::Seen,
+use diagnosis::{
+    causes::{
+        Cause, Conclusion,
+        Likelihood::{Likely, VeryLikely},
     },
-    sandbox::Fault,
+    probes::Seen,
 };
+use sandbox::Fault;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;

@@ -1,6 +1,6 @@
 //! The pair as it was found: missing, half, dirty, quoted, published, rotated by halves.
 
-use crypto_proxy::diagnosis::{
+use diagnosis::{
     causes::{
         Cause, Conclusion,
         Likelihood::{Likely, Possible, VeryLikely},

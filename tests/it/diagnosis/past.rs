@@ -1,14 +1,12 @@
 //! Rows that only the past can tell, each through the history of a daemon that served calls before, and was stopped.
 
-use crypto_proxy::{
-    diagnosis::causes::{
-        Cause, Conclusion,
-        Likelihood::{Likely, Possible, VeryLikely},
-    },
-    exchange::methods::Class,
-    gateway::secret::{ApiKey, ApiSecret, Credentials},
-    sandbox::{self, Fault, KeyState},
+use catalogue::methods::Class;
+use diagnosis::causes::{
+    Cause, Conclusion,
+    Likelihood::{Likely, Possible, VeryLikely},
 };
+use gateway::secret::{ApiKey, ApiSecret, Credentials};
+use sandbox::{Fault, KeyState};
 use serde_json::json;
 
 use super::*;
@@ -249,7 +247,7 @@ async fn row_12_one_method_of_the_record_is_refused_and_others_are_not() {
 async fn row_29_several_reads_of_the_record_are_refused_and_others_are_not() {
     let methods = [TRADES, "private/get-positions"];
     assert!(methods.iter().all(|method| {
-        crypto_proxy::exchange::methods::find(method).is_some_and(|info| info.class == Class::Read)
+        catalogue::methods::find(method).is_some_and(|info| info.class == Class::Read)
     }));
     let scenario = Scenario::healthy().await;
     let scenario = scenario.exchange(|exchange, _| {

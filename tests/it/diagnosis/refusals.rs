@@ -1,12 +1,10 @@
 //! The exchange refuses: keys, permissions, addresses, clocks, budgets.
 
-use crypto_proxy::{
-    diagnosis::causes::{
-        Cause, Conclusion,
-        Likelihood::{Likely, Possible, VeryLikely},
-    },
-    sandbox::{ApiKey, Canned, Fault, KeyState, Permission, Refusal},
+use diagnosis::causes::{
+    Cause, Conclusion,
+    Likelihood::{Likely, Possible, VeryLikely},
 };
+use sandbox::{ApiKey, Canned, Fault, KeyState, Permission, Refusal};
 
 use super::*;
 

@@ -1,9 +1,7 @@
 //! What only the past or a caller can tell, beside probes that are fine; and the operator's manual.
 
-use crypto_proxy::{
-    diagnosis::causes::{Cause, Likelihood::Likely, MethodPast, Told},
-    exchange::methods::Class,
-};
+use catalogue::methods::Class;
+use diagnosis::causes::{Cause, Likelihood::Likely, MethodPast, Told};
 
 use super::*;
 

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use crypto_proxy::{
-    gateway::policy::Preset,
-    sandbox::{Canned, Fault},
-};
+use gateway::policy::Preset;
+use sandbox::{Canned, Fault};
 
 use crate::support::{
     Answer, TestProxy,

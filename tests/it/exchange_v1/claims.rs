@@ -1,6 +1,7 @@
 //! Who is believed: a signature of a virtual key, under every rendering that documented clients use, and a token.
 
-use crypto_proxy::{gateway::policy::Preset, http::Refused};
+use crypto_proxy::http::Refused;
+use gateway::policy::Preset;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -119,9 +120,9 @@ async fn unknown_keys_wrong_signatures_and_missing_proofs_are_told_alike() {
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert_eq!(
         (
-            proxy.tally.counted(Refused::Claim(
-                crypto_proxy::gateway::claim::ClaimRefused::Signature
-            )),
+            proxy
+                .tally
+                .counted(Refused::Claim(gateway::claim::ClaimRefused::Signature)),
             proxy.upstream_requests()
         ),
         (8, 0)

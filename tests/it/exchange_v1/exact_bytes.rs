@@ -1,6 +1,6 @@
 //! What the exchange receives is what the client sent, but for `api_key`, `sig` and `nonce`.
 
-use crypto_proxy::gateway::policy::Preset;
+use gateway::policy::Preset;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::Value;
 

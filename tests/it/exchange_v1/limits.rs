@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crypto_proxy::gateway::policy::Preset;
+use gateway::policy::Preset;
 
 use crate::support::{
     PATIENCE, TestProxy, client,

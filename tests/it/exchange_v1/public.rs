@@ -1,7 +1,7 @@
 //! Public methods: relayed unsigned, for those who may, within bounds.
 
-use crypto_proxy::sandbox::{Canned, Fault};
 use http::Method;
+use sandbox::{Canned, Fault};
 use serde_json::json;
 
 use crate::support::{
@@ -224,7 +224,7 @@ async fn where_networks_are_listed_public_calls_are_for_them_alone() {
 
 #[tokio::test]
 async fn beyond_this_machine_public_calls_are_off_until_networks_are_listed() {
-    use crypto_proxy::daemon::server::Address;
+    use crypto_proxy::server::Address;
     let everywhere = || vec![Address::Tcp(([0, 0, 0, 0], 0).into())];
     let start = |networks: &[&str]| {
         let networks: Vec<_> = networks
@@ -258,7 +258,7 @@ async fn what_fails_on_the_way_is_told_and_counted() {
     assert_eq!((status, code), (503, 9_010_001));
     assert!(message.contains("no connection"), "{message}");
     let (_, lines) = proxy.stop().await;
-    let counted = |line: &crypto_proxy::daemon::telemetry::Line| {
+    let counted = |line: &crypto_proxy::telemetry::Line| {
         line.text() == "event=public count=1 failed=1 from=127.0.0.1"
     };
     assert!(lines.lines().iter().any(counted), "{:?}", lines.lines());

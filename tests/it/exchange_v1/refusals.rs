@@ -1,6 +1,6 @@
 //! Our refusals, in the exchange's own error shape.
 
-use crypto_proxy::gateway::policy::Preset;
+use gateway::policy::Preset;
 use serde_json::json;
 
 use crate::support::{

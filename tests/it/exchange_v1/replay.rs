@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crypto_proxy::gateway::{clock::Clock, policy::Preset};
+use gateway::{clock::Clock, policy::Preset};
 use tempfile::TempDir;
 
 use crate::support::{

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crypto_proxy::gateway::upstream::Resolver;
+use gateway::upstream::Resolver;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::{CONNECT_DEADLINE, assert_told, place, told};

@@ -8,13 +8,11 @@ use std::{
     time::Duration,
 };
 
-use crypto_proxy::{
-    daemon::server::Address,
-    gateway::{
-        clock::Clock,
-        policy::{Instruments, Policy},
-        whence::Limits,
-    },
+use crypto_proxy::server::Address;
+use gateway::{
+    clock::Clock,
+    policy::{Instruments, Policy},
+    whence::Limits,
 };
 use serde_json::{Value, json};
 

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crypto_proxy::{
-    exchange::methods::Class,
-    gateway::policy::Policy,
-    sandbox::{Canned, Fault, Side},
-};
+use catalogue::methods::Class;
+use gateway::policy::Policy;
+use sandbox::{Canned, Fault, Side};
 use serde_json::{Value, json};
 
 use super::{CREATE, at_exchange, create, order, records, subscribe};

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crypto_proxy::{daemon::assembly::Drained, gateway::policy::Policy, sandbox::Fault};
+use crypto_proxy::app::Drained;
 use futures_util::SinkExt;
+use gateway::policy::Policy;
+use sandbox::Fault;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{
     Message,

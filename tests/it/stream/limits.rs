@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crypto_proxy::{
-    http::Refused,
-    sandbox::{Fault, Side},
-};
+use crypto_proxy::http::Refused;
 use futures_util::{SinkExt, StreamExt};
+use sandbox::{Fault, Side};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;

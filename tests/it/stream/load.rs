@@ -4,8 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use crypto_proxy::{daemon::assembly::Plan, gateway::policy::Policy};
+use crypto_proxy::app::Plan;
 use futures_util::{SinkExt, StreamExt};
+use gateway::policy::Policy;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};

@@ -6,16 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crypto_proxy::{
-    gateway::{
-        claim::ClaimRefused,
-        policy::Policy,
-        session::StreamBase,
-        upstream::{BaseUrl, Resolver},
-    },
-    http::Refused,
-    sandbox::{Fault, Side},
+use crypto_proxy::http::Refused;
+use gateway::{
+    claim::ClaimRefused,
+    policy::Policy,
+    session::StreamBase,
+    upstream::{BaseUrl, Resolver},
 };
+use sandbox::{Fault, Side};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crypto_proxy::{daemon::telemetry::Line, sandbox::Canned, sandbox::Fault};
+use crypto_proxy::telemetry::Line;
+use sandbox::{Canned, Fault};
 use tokio::net::TcpSocket;
 
 use super::{Answer, TestProxy};

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crypto_proxy::gateway::{
+use gateway::{
     caller::{Caller, Signing},
     clock::Clock,
     policy::{Policy, Preset},

@@ -2,15 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crypto_proxy::{
-    daemon::assembly::Plan,
-    gateway::{
-        caller::{Caller, Callers, Signing},
-        policy::Policy,
-        virtual_key::{MasterKey, VirtualKey},
-    },
-};
+use crypto_proxy::app::Plan;
 use futures_util::{SinkExt, StreamExt};
+use gateway::{
+    caller::{Caller, Callers, Signing},
+    policy::Policy,
+    virtual_key::{MasterKey, VirtualKey},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
 use serde_json::{Value, json};

@@ -18,7 +18,7 @@ use tokio::{
 };
 use url::Url;
 
-use crate::daemon::server::Address;
+use crate::server::Address;
 
 /// A daemon on this machine takes a connection at once.
 const CONNECT: Duration = Duration::from_secs(2);

@@ -6,18 +6,16 @@
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{End, Pump};
-use crate::{
-    exchange::{
-        call::Call,
-        frame::{Echo, Frame, InvalidFrame, Request},
-    },
-    gateway::{
-        caller::Caller,
-        failure::Refusal,
-        policy::{self, ChannelPermit},
-        session::{Incoming, Side},
-    },
-    http::stream::answer,
+use crate::http::stream::answer;
+use gateway::{
+    caller::Caller,
+    failure::Refusal,
+    policy::{self, ChannelPermit},
+    session::{Incoming, Side},
+};
+use protocol::{
+    call::Call,
+    frame::{Echo, Frame, InvalidFrame, Request},
 };
 
 impl Pump<'_> {

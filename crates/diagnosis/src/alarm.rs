@@ -1,0 +1,205 @@
+//! Two alarms from the records: a method that is refused after it was accepted, and no private call accepted any more.
+//!
+//! Reads along, off the path of the calls; drift of the address and a clock that is off are said where they are measured
+//! (`egress`, `hint`). Guarantees: one line when an alarm begins and one when it ends, however many calls fail in
+//! between; a method that never worked raises nothing beside those that do; bounded by the catalogue of methods. Does
+//! not: say why, which is for the hints and the diagnosis, or count calls that never reached the exchange.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::mpsc;
+
+use super::{causes::Kind, hint::is_accepted};
+use gateway::record::CallReport;
+
+mod line;
+#[cfg(test)]
+mod tests;
+
+/// So many refused calls in a row, of one method, are as telling as refusals of two methods.
+const CALLS: u32 = 3;
+const METHODS: usize = 2;
+
+/// The alarms that stand, for whoever asks.
+#[derive(Debug, Default)]
+pub struct Standing(Mutex<Stand>);
+
+#[derive(Clone, Debug, Default)]
+struct Stand {
+    all: bool,
+    methods: BTreeSet<String>,
+}
+
+impl Standing {
+    /// Whether no private call is accepted any more.
+    #[must_use]
+    pub fn all_refused(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+
+    /// The methods that are refused after they were accepted.
+    #[must_use]
+    pub fn refused_methods(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .methods
+            .iter()
+            .cloned()
+            .collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Stand)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Refusals since something was last accepted.
+#[derive(Clone, Copy, Debug)]
+struct Streak {
+    since: Instant,
+    calls: u32,
+}
+
+impl Streak {
+    const fn new(since: Instant) -> Self {
+        Self { since, calls: 0 }
+    }
+}
+
+/// One method with the pair in use.
+#[derive(Debug, Default)]
+struct Method {
+    accepted: Option<Instant>,
+    refused: Option<Streak>,
+}
+
+/// All private calls since one of them was last accepted.
+#[derive(Debug)]
+struct Outage {
+    streak: Streak,
+    methods: BTreeSet<String>,
+    /// Whether a method was refused that had worked, or nothing ever did: others may just lack a permission.
+    is_new: bool,
+    is_raised: bool,
+}
+
+/// The reader of the records that raises alarms, to be run as a task of its own.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    key_fingerprint: Option<Arc<str>>,
+    methods: HashMap<String, Method>,
+    accepted: Option<Instant>,
+    outage: Option<Outage>,
+    standing: Arc<Standing>,
+}
+
+impl Alarms {
+    /// Where the alarms that stand can be looked up.
+    #[must_use]
+    pub fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing)
+    }
+
+    /// Reads until the channel closes.
+    pub async fn run(mut self, mut reports: mpsc::Receiver<Arc<CallReport>>) {
+        while let Some(report) = reports.recv().await {
+            self.read(&report, Instant::now());
+        }
+    }
+
+    fn read(&mut self, report: &CallReport, now: Instant) {
+        // Methods that the catalogue does not know would let callers fill the memory.
+        let (Some(method), Some(_)) = (report.method.as_deref(), report.class) else {
+            return;
+        };
+        if self
+            .key_fingerprint
+            .as_ref()
+            .is_some_and(|known| *known != report.key_fingerprint)
+        {
+            // Another pair: what the one before was used to says nothing about it.
+            self.standing.change(|stand| *stand = Stand::default());
+            *self = Self {
+                standing: self.standing(),
+                ..Self::default()
+            };
+        }
+        self.key_fingerprint = Some(Arc::clone(&report.key_fingerprint));
+        if is_accepted(report) {
+            self.accept(method, report, now);
+        } else if Kind::of(report).is_some_and(is_refusal) {
+            let turned = self.refuse_method(method, report, now);
+            self.refuse_all(method, report, turned, now);
+        }
+    }
+
+    fn accept(&mut self, method: &str, report: &CallReport, now: Instant) {
+        let known = self.methods.entry(method.to_owned()).or_default();
+        let raised = known.refused.take().filter(|_| known.accepted.is_some());
+        known.accepted = Some(now);
+        self.accepted = Some(now);
+        if let Some(streak) = raised {
+            self.standing.change(|stand| {
+                stand.methods.remove(method);
+            });
+            line::write_ended(line::METHOD, method, report, streak, now);
+        }
+        if let Some(outage) = self.outage.take().filter(|outage| outage.is_raised) {
+            self.standing.change(|stand| stand.all = false);
+            line::write_ended(line::ALL, method, report, outage.streak, now);
+        }
+    }
+
+    /// Whether this is the first refusal after accepted calls of the method.
+    fn refuse_method(&mut self, method: &str, report: &CallReport, now: Instant) -> bool {
+        let known = self.methods.entry(method.to_owned()).or_default();
+        let streak = known.refused.get_or_insert(Streak::new(now));
+        streak.calls = streak.calls.saturating_add(1);
+        let Some(accepted) = known.accepted.filter(|_| streak.calls == 1) else {
+            return false;
+        };
+        self.standing.change(|stand| {
+            stand.methods.insert(method.to_owned());
+        });
+        line::write_method(method, report, now.saturating_duration_since(accepted));
+        true
+    }
+
+    fn refuse_all(&mut self, method: &str, report: &CallReport, turned: bool, now: Instant) {
+        let (never, methods) = (self.accepted.is_none(), BTreeSet::new());
+        let outage = self.outage.get_or_insert_with(|| Outage {
+            streak: Streak::new(now),
+            methods,
+            is_new: false,
+            is_raised: false,
+        });
+        outage.streak.calls = outage.streak.calls.saturating_add(1);
+        outage.is_new |= turned || never;
+        if outage.is_raised {
+            return;
+        }
+        outage.methods.insert(method.to_owned());
+        let many = outage.methods.len() >= METHODS || outage.streak.calls >= CALLS;
+        if many && outage.is_new {
+            outage.is_raised = true;
+            let last = self
+                .accepted
+                .map(|accepted| now.saturating_duration_since(accepted));
+            line::write_all(report, outage.streak.calls, outage.methods.len(), last);
+            self.standing.change(|stand| stand.all = true);
+        }
+    }
+}
+
+/// Whether an objection is to who calls, from where, or when: not to how often, and no announced pause.
+const fn is_refusal(kind: Kind) -> bool {
+    match kind {
+        Kind::Refused | Kind::Nonce | Kind::Address | Kind::Tier | Kind::Edge => true,
+        Kind::Budget | Kind::Maintenance => false,
+    }
+}

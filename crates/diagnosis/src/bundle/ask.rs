@@ -1,0 +1,150 @@
+//! What the exchange's support is asked, and what is asked of whoever sends it.
+//!
+//! Guarantees: only questions that the findings raise, and none that this side can answer; where several things look
+//! alike from here, the question names them all. Does not: accuse.
+
+use super::{Record, plain};
+use crate::{
+    causes::{Conclusion, Kind},
+    probes::{Answer, Findings, Probe, Seen},
+    report::Report,
+};
+
+/// The ticket's title.
+pub(super) fn title(report: &Report<'_>, record: &Record) -> String {
+    match report.ranking.conclusion {
+        Conclusion::Unreachable => "The API cannot be reached from here".to_owned(),
+        Conclusion::Unusable => {
+            "No calls can be made from here: the configuration is not usable".to_owned()
+        }
+        Conclusion::Trouble => match first_refusal(report.findings) {
+            Some((probe, answer)) => {
+                format!(
+                    "Private API calls are refused: {}, {}",
+                    probe.method().unwrap_or_default(),
+                    answer.describe()
+                )
+            }
+            None => "API calls fail".to_owned(),
+        },
+        Conclusion::Healthy if still_bad(record).next().is_some() => {
+            "API calls were refused; the probes made now are answered".to_owned()
+        }
+        Conclusion::Healthy => "API calls: no failure is found now".to_owned(),
+    }
+}
+
+/// The questions, each a sentence or two.
+pub(super) fn questions(report: &Report<'_>, record: &Record) -> Vec<String> {
+    let findings = report.findings;
+    match report.ranking.conclusion {
+        Conclusion::Unusable => Vec::new(),
+        Conclusion::Unreachable => unreachable(findings),
+        Conclusion::Trouble => refusals(findings),
+        Conclusion::Healthy => past(record),
+    }
+}
+
+fn unreachable(findings: &Findings) -> Vec<String> {
+    let host = findings
+        .target
+        .as_ref()
+        .map_or("the API", |target| target.host.as_str());
+    let from = findings
+        .outbound(Probe::Outbound)
+        .map(|address| format!(" from {address}"))
+        .unwrap_or_default();
+    vec![format!(
+        "Can {host} be reached{from}? Is that address, its network or its region blocked, or was there an outage at the \
+         time above?"
+    )]
+}
+
+fn refusals(findings: &Findings) -> Vec<String> {
+    let mut asked = Vec::new();
+    let private: Vec<(Probe, Answer)> = answers(findings)
+        .filter(|(probe, _)| *probe >= Probe::Balance)
+        .collect();
+    let named = |wanted: &dyn Fn(&Answer) -> bool| {
+        let methods = private
+            .iter()
+            .filter(|(_, answer)| wanted(answer))
+            .filter_map(|(probe, _)| probe.method());
+        methods.collect::<Vec<_>>().join(", ")
+    };
+    let refused = named(&|answer| answer.objection().is_some_and(Kind::is_refusal));
+    let accepted = named(&|answer| answer.is_acceptance());
+    if !refused.is_empty() {
+        asked.push(format!(
+            "For what reason did your side refuse {refused}? The code does not tell apart: a signature that does not \
+             belong to the key; a key that is disabled, expired or of the mode \"Third-Party connection\"; a missing \
+             permission; an address that is not on the whitelist."
+        ));
+        asked.push(
+            "Is the API key with the fingerprint above active, when does it expire, which permissions and which mode \
+             does it have, and when were they last changed?"
+                .to_owned(),
+        );
+        asked.push(
+            "From which address did you see these calls, and is exactly that address on the key's whitelist?"
+                .to_owned(),
+        );
+    }
+    if !refused.is_empty() && !accepted.is_empty() {
+        asked.push(format!(
+            "Which permission does {refused} need that {accepted} does not?"
+        ));
+    }
+    if private
+        .iter()
+        .any(|(_, answer)| answer.objection() == Some(Kind::Nonce))
+    {
+        asked.push(
+            "Which time did your side compare the nonce with? Our measurement of the difference is above.".into(),
+        );
+    }
+    if answers(findings)
+        .any(|(_, answer)| !answer.is_json || answer.objection() == Some(Kind::Edge))
+    {
+        asked.push(
+            "Which system of yours answered without a code of the API, and by which rule?"
+                .to_owned(),
+        );
+    }
+    if asked.is_empty() {
+        asked.push(
+            "What do you see on your side of the calls in the table, at the time above?".to_owned(),
+        );
+    }
+    asked
+}
+
+fn past(record: &Record) -> Vec<String> {
+    let bad = still_bad(record).map(|broken| {
+        let code = broken.bad.code.map_or_else(|| format!("HTTP {}", broken.bad.status), |code| format!("code {code}"));
+        let (method, time) = (&broken.method, plain::time(broken.bad.ms));
+        format!("Why was {method} answered with {code} from {time} UTC on, when a call like it is accepted now?")
+    });
+    bad.collect()
+}
+
+fn still_bad(record: &Record) -> impl Iterator<Item = &crate::history::Break> {
+    record
+        .kept
+        .iter()
+        .flat_map(|kept| &kept.breaks)
+        .filter(|broken| broken.recovered.is_none())
+}
+
+fn answers(findings: &Findings) -> impl Iterator<Item = (Probe, Answer)> {
+    findings.list.iter().filter_map(|finding| {
+        let Seen::Answered(answer) = finding.seen else {
+            return None;
+        };
+        Some((finding.probe, answer))
+    })
+}
+
+fn first_refusal(findings: &Findings) -> Option<(Probe, Answer)> {
+    answers(findings).find(|(probe, answer)| *probe >= Probe::Balance && !answer.is_acceptance())
+}

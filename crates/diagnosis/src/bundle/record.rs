@@ -1,0 +1,299 @@
+//! What the history says, as far as it may leave this machine.
+//!
+//! Guarantees: read only; changes, marks, pairs by fingerprint and number, and counts per hour, bounded; no call is named
+//! by its request id; methods that the catalogue does not know are counted, not named; callers are counted unless their
+//! names were asked for. A history that cannot be read is a fact, not a failure. Does not: judge.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{
+    causes::Past,
+    history::{
+        Break, ChangeRow, Filter, Hour, Mark, Marks, Pair, Problem, Questions, Refused, breaks,
+        time,
+    },
+};
+use catalogue::methods;
+
+/// How far back calls are counted.
+pub(super) const COUNTED_MS: u64 = 48 * HOUR_MS;
+/// Changes that are taken, the newest.
+const MAX_CHANGES: u64 = 500;
+/// Changes that are taken of those between a good call and a bad one, the newest.
+const MAX_BETWEEN: usize = 50;
+const HOUR_MS: u64 = 3_600_000;
+/// What stands for a method that a caller may have made up.
+const UNKNOWN: &str = "(not in the catalogue)";
+
+/// Whether callers, whose names the operator chose, are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerNames {
+    /// Only how many there are.
+    Counted,
+    /// They are.
+    Shown,
+}
+
+/// The history's file, and what was read of it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The file.
+    pub file: String,
+    /// What it holds, or why it could not be read.
+    pub kept: Result<Kept, String>,
+}
+
+/// What a history holds.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// When it begins, in milliseconds since 1970.
+    pub begins_ms: Option<u64>,
+    /// What changed, oldest first.
+    pub changes: Vec<ChangeRow>,
+    /// The marks of each method of the catalogue.
+    pub marks: Vec<(String, Marks)>,
+    /// When methods of the catalogue went bad.
+    pub breaks: Vec<Break>,
+    /// Calls per hour.
+    pub hours: Vec<Hour>,
+    /// Keys and secrets that stood together.
+    pub pairs: Vec<Pair>,
+    /// Requests without a known caller, by the hour.
+    pub refused: Vec<Refused>,
+    /// Callers and how often they called.
+    pub callers: Vec<(String, u64)>,
+}
+
+impl Record {
+    /// Reads the history, as it is now.
+    #[must_use]
+    pub fn read(file: &Path, now_ms: u64) -> Self {
+        let kept = Questions::open(file).and_then(|questions| Kept::ask(&questions, now_ms));
+        Self {
+            file: file.display().to_string(),
+            kept: kept.map_err(|problem| problem.to_string()),
+        }
+    }
+
+    /// All of it.
+    pub(super) fn json(&self, now_ms: u64, names: CallerNames) -> Value {
+        match &self.kept {
+            Ok(kept) => {
+                json!({ "file": self.file, "read": true, "history": kept.json(now_ms, names) })
+            }
+            Err(why) => json!({ "file": self.file, "read": false, "why": why }),
+        }
+    }
+}
+
+impl Kept {
+    fn ask(questions: &Questions, now_ms: u64) -> Result<Self, Problem> {
+        let lately = Filter {
+            since_ms: Some(now_ms.saturating_sub(COUNTED_MS)),
+            ..Filter::default()
+        };
+        let newest = Filter {
+            limit: Some(MAX_CHANGES),
+            ..Filter::default()
+        };
+        let mut changes = questions.changes(&newest)?;
+        changes.iter_mut().for_each(hide_unknown);
+        let mut marks = questions.marks()?;
+        marks.retain(|(method, _)| is_known(method));
+        let mut breaks = breaks(questions, None)?;
+        breaks.retain(|broken| is_known(&broken.method));
+        for Break { changes, .. } in &mut breaks {
+            changes.drain(..changes.len().saturating_sub(MAX_BETWEEN));
+            changes.iter_mut().for_each(hide_unknown);
+        }
+        Ok(Self {
+            begins_ms: questions.begins_ms()?,
+            changes,
+            marks,
+            breaks,
+            hours: merged(questions.hours(&lately)?),
+            pairs: questions.pairs()?,
+            refused: hourly(questions.refused(&lately)?),
+            callers: questions.callers(&lately)?,
+        })
+    }
+
+    fn json(&self, now_ms: u64, names: CallerNames) -> Value {
+        let callers: Vec<_> = self
+            .callers
+            .iter()
+            .map(|(name, calls)| json!({ "name": name, "calls": calls }))
+            .collect();
+        json!({
+            "begins": self.begins_ms.map(time),
+            "counted_since": time(now_ms.saturating_sub(COUNTED_MS)),
+            "changes": self.changes.iter().map(change_json).collect::<Vec<_>>(),
+            "methods": self.marks.iter().map(marks_json).collect::<Vec<_>>(),
+            "went_bad": self.breaks.iter().map(break_json).collect::<Vec<_>>(),
+            "calls_per_hour": self.hours.iter().map(hour_json).collect::<Vec<_>>(),
+            "pairs": self.pairs.iter().map(pair_json).collect::<Vec<_>>(),
+            "refused_without_a_caller": self.refused.iter().map(refused_json).collect::<Vec<_>>(),
+            "callers": self.callers.len(),
+            "caller_names": if names == CallerNames::Shown { Value::Array(callers) } else { Value::Null },
+        })
+    }
+}
+
+/// The past as the causes may know it for a bundle: methods that a caller may have made up are not named.
+#[must_use]
+pub fn without_unknown_methods(mut past: Past) -> Past {
+    past.methods.retain(|of| is_known(&of.method));
+    for event in past
+        .last_good
+        .iter_mut()
+        .chain(&mut past.first_bad)
+        .filter(|event| !is_known(&event.method))
+    {
+        UNKNOWN.clone_into(&mut event.method);
+    }
+    past
+}
+
+fn is_known(method: &str) -> bool {
+    methods::find(method).is_some()
+}
+
+/// A first call of a method names it.
+fn hide_unknown(change: &mut ChangeRow) {
+    if change.kind == "method" && !change.after.as_deref().is_some_and(is_known) {
+        change.after = Some(UNKNOWN.to_owned());
+    }
+}
+
+/// Unknown methods under one word; the rows of an hour stand beside each other.
+fn merged(hours: Vec<Hour>) -> Vec<Hour> {
+    let mut kept: Vec<Hour> = Vec::new();
+    for mut hour in hours {
+        hour.method = hour.method.map(|method| {
+            if is_known(&method) {
+                method
+            } else {
+                UNKNOWN.to_owned()
+            }
+        });
+        let of_this_hour = kept
+            .iter_mut()
+            .rev()
+            .take_while(|known| known.ms == hour.ms);
+        let mut alike = of_this_hour.filter(|known| {
+            known.method == hour.method && known.outcome == hour.outcome && known.code == hour.code
+        });
+        match alike.next() {
+            Some(known) => known.calls += hour.calls,
+            None => kept.push(hour),
+        }
+    }
+    kept
+}
+
+/// Minutes to hours: a flood of refusals fills every minute.
+fn hourly(minutes: Vec<Refused>) -> Vec<Refused> {
+    let mut hours: BTreeMap<(u64, String), u64> = BTreeMap::new();
+    for Refused {
+        minute_ms,
+        why,
+        count,
+    } in minutes
+    {
+        *hours
+            .entry((minute_ms / HOUR_MS * HOUR_MS, why))
+            .or_default() += count;
+    }
+    hours
+        .into_iter()
+        .map(|((minute_ms, why), count)| Refused {
+            minute_ms,
+            why,
+            count,
+        })
+        .collect()
+}
+
+fn change_json(row: &ChangeRow) -> Value {
+    json!({ "time": time(row.ms), "kind": row.kind, "before": row.before, "after": row.after })
+}
+
+fn mark_json(mark: Option<&Mark>) -> Value {
+    let Some(mark) = mark else { return Value::Null };
+    json!({
+        "time": time(mark.ms), "key_fp": mark.key_fp, "address": mark.address, "http": mark.status, "code": mark.code,
+        "outcome": mark.outcome, "why": mark.why,
+    })
+}
+
+fn marks_json((method, marks): &(String, Marks)) -> Value {
+    let streak = |streak: &crate::history::Streak| {
+        json!({
+            "before": mark_json(streak.before.as_ref()), "first": mark_json(streak.first.as_ref()),
+            "last": mark_json(streak.last.as_ref()), "after": mark_json(streak.after.as_ref()),
+        })
+    };
+    json!({
+        "method": method, "last_good": mark_json(marks.good.as_ref()), "auth": streak(&marks.auth),
+        "failed": streak(&marks.failed),
+    })
+}
+
+fn break_json(broken: &Break) -> Value {
+    json!({
+        "method": broken.method, "trouble": broken.trouble.word(), "last_good": mark_json(broken.good.as_ref()),
+        "first_bad": mark_json(Some(&broken.bad)), "good_again": mark_json(broken.recovered.as_ref()),
+        "changes_between": broken.changes.iter().map(change_json).collect::<Vec<_>>(),
+    })
+}
+
+fn hour_json(hour: &Hour) -> Value {
+    json!({
+        "hour": time(hour.ms), "method": hour.method, "outcome": hour.outcome, "code": hour.code, "calls": hour.calls,
+    })
+}
+
+fn pair_json(pair: &Pair) -> Value {
+    json!({
+        "key_fp": pair.key_fp, "secret": format!("no. {}", pair.secret), "first": time(pair.first_ms),
+        "last": time(pair.last_ms),
+    })
+}
+
+fn refused_json(refused: &Refused) -> Value {
+    json!({ "hour": time(refused.minute_ms), "why": refused.why, "count": refused.count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_summed_by_the_hour() {
+        let refused = |minute_ms, count| Refused {
+            minute_ms,
+            why: "token".into(),
+            count,
+        };
+        let hours = hourly(vec![refused(0, 1), refused(60_000, 2), refused(HOUR_MS, 4)]);
+        assert_eq!(hours, [refused(0, 3), refused(HOUR_MS, 4)]);
+    }
+
+    #[test]
+    fn methods_that_nobody_knows_are_counted_together() {
+        let hour = |method: &str, calls| Hour {
+            ms: 0,
+            method: Some(method.into()),
+            outcome: "refused".into(),
+            code: None,
+            calls,
+        };
+        let hours = merged(vec![
+            hour("private/an-invented-one", 1),
+            hour("private/an-invented-two", 2),
+        ]);
+        assert_eq!(hours, [hour(UNKNOWN, 3)]);
+    }
+}

@@ -1,0 +1,368 @@
+//! The ticket, in the form that an exchange's support can work with: who, from where, what was tried, since when, and
+//! what is asked.
+//!
+//! Guarantees: readable alone, without the other files and without this program; everything from outside is escaped.
+//! Does not: say which cause it is where the exchange's answers do not.
+
+use std::fmt::Write as _;
+
+use super::{Material, ask, plain, record::Kept, table};
+use crate::{
+    causes::{Conclusion, Standing},
+    history::{ChangeRow, Mark},
+    probes::{Environment, Finding, Probe, Seen, Target},
+};
+use gateway::observed::Expected;
+
+/// Changes that are shown, the newest; `history.json` has more.
+const MAX_CHANGES: usize = 40;
+
+/// Writes it.
+pub(super) fn write(material: &Material<'_>) -> String {
+    let mut page = format!(
+        "# {}\n\n",
+        plain::markdown(&ask::title(&material.report, material.record))
+    );
+    table::write(&mut page, ["what", "value"], &facts(material));
+    to_be_added(&mut page, material);
+    tested(&mut page, material);
+    match &material.record.kept {
+        Ok(kept) => past(&mut page, kept),
+        Err(why) => section(
+            &mut page,
+            "Before this",
+            &[format!(
+                "No history could be read ({}).",
+                plain::markdown(why)
+            )],
+        ),
+    }
+    ruled_out(&mut page, material);
+    asked(&mut page, material);
+    page
+}
+
+fn section(page: &mut String, title: &str, lines: &[String]) {
+    let _ = writeln!(page, "## {title}\n");
+    lines.iter().for_each(|line| {
+        let _ = writeln!(page, "{line}");
+    });
+    page.push('\n');
+}
+
+fn facts(material: &Material<'_>) -> Vec<[String; 2]> {
+    let findings = material.report.findings;
+    let facts = findings.credentials();
+    let says = |probe| {
+        let finding = findings.list.iter().find(|finding| finding.probe == probe);
+        finding.map_or_else(
+            || "not asked".to_owned(),
+            |finding| finding.says(&findings.expected),
+        )
+    };
+    let key = facts.and_then(|facts| facts.fingerprint.as_ref()).map_or_else(
+        || "none could be read".to_owned(),
+        |shown| format!("fingerprint {shown} (the first 8 hexadecimal characters of the SHA-256 of the key)"),
+    );
+    let label = facts
+        .and_then(|facts| facts.label.clone())
+        .unwrap_or_else(|| "not set".to_owned());
+    let end = findings.at_ms + u64::try_from(findings.took.as_millis()).unwrap_or_default();
+    let rows = [
+        ("issue", material.issue.to_string()),
+        (
+            "tested (UTC)",
+            format!("{} to {}", plain::time(findings.at_ms), plain::time(end)),
+        ),
+        (
+            "environment",
+            findings
+                .target
+                .as_ref()
+                .map_or_else(|| "not known".to_owned(), environment),
+        ),
+        ("API key", key),
+        ("label of the key", label),
+        ("our address, IPv4", says(Probe::Outbound)),
+        ("our address, IPv6", says(Probe::OutboundIpv6)),
+        ("whitelist, as we know it", whitelist(&findings.expected)),
+        ("clock", says(Probe::Clock)),
+        (
+            "program",
+            format!("crypto-proxy {}", env!("CARGO_PKG_VERSION")),
+        ),
+        (
+            "system",
+            format!("{}; {}", material.system.os, material.system.kernel),
+        ),
+    ];
+    rows.into_iter()
+        .map(|(name, value)| [name.to_owned(), value])
+        .collect()
+}
+
+fn environment(target: &Target) -> String {
+    let name = match target.environment {
+        Environment::Production => "production",
+        Environment::Uat => "UAT sandbox",
+        Environment::StandIn => "a stand-in on the same machine, not the exchange",
+        Environment::Other => "a host that the documents do not name",
+    };
+    format!("{name}, {}", target.base)
+}
+
+fn whitelist(expected: &Expected) -> String {
+    match expected {
+        Expected::Unstated => "not stated here".to_owned(),
+        Expected::Any => "open to any address".to_owned(),
+        Expected::Listed(list) => list
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+fn to_be_added(page: &mut String, material: &Material<'_>) {
+    let mut lines = vec!["- the account (its UID or e-mail address, as you know it)".to_owned()];
+    if material
+        .report
+        .findings
+        .credentials()
+        .is_none_or(|facts| facts.label.is_none())
+    {
+        lines.push("- the label of the key, as the dashboard shows it".to_owned());
+    }
+    if material.report.ranking.conclusion == Conclusion::Healthy {
+        lines.push(
+            "- what was seen to fail, and when: the probes below found no failure".to_owned(),
+        );
+    }
+    section(page, "To be added by the sender", &lines);
+}
+
+fn tested(page: &mut String, material: &Material<'_>) {
+    let findings = material.report.findings;
+    let _ = writeln!(
+        page,
+        "## What was tested\n\nNothing here trades or moves funds; each private call was sent once.\n"
+    );
+    let rows: Vec<[String; 7]> = findings
+        .list
+        .iter()
+        .map(|finding| row(finding, &findings.expected))
+        .collect();
+    table::write(
+        page,
+        [
+            "probe", "method", "result", "HTTP", "code", "ms", "in words",
+        ],
+        &rows,
+    );
+}
+
+fn row(finding: &Finding, expected: &Expected) -> [String; 7] {
+    let answer = if let Seen::Answered(answer) = &finding.seen {
+        Some(answer)
+    } else {
+        None
+    };
+    let took = if finding.took.is_zero() {
+        String::new()
+    } else {
+        finding.took.as_millis().to_string()
+    };
+    [
+        finding.probe.name().to_owned(),
+        finding.probe.method().unwrap_or_default().to_owned(),
+        finding.verdict(expected).word().to_owned(),
+        answer
+            .map(|answer| answer.status.to_string())
+            .unwrap_or_default(),
+        answer
+            .and_then(|answer| answer.code)
+            .map(|code| code.to_string())
+            .unwrap_or_default(),
+        took,
+        in_words(finding, expected),
+    ]
+}
+
+/// Where the pair stands on this machine is nobody else's business.
+fn in_words(finding: &Finding, expected: &Expected) -> String {
+    let Seen::Credentials(facts) = &finding.seen else {
+        return finding.says(expected);
+    };
+    let flaws: Vec<&str> = facts.flaws.iter().map(|found| found.flaw.word()).collect();
+    let flaws = if flaws.is_empty() {
+        "none".to_owned()
+    } else {
+        flaws.join(", ")
+    };
+    format!("remarks: {flaws}")
+}
+
+fn past(page: &mut String, kept: &Kept) {
+    let begins = kept.begins_ms.map_or_else(
+        || "No call is on record.".to_owned(),
+        |begins| format!("On record since {} UTC.", plain::time(begins)),
+    );
+    section(page, "Last good, first bad", &[begins]);
+    let rows: Vec<[String; 5]> = kept
+        .breaks
+        .iter()
+        .map(broken_row)
+        .chain(good_rows(kept))
+        .collect();
+    if !rows.is_empty() {
+        table::write(
+            page,
+            [
+                "method",
+                "last good (UTC)",
+                "first bad (UTC)",
+                "answered",
+                "good again (UTC)",
+            ],
+            &rows,
+        );
+    }
+    let _ = writeln!(page, "## What changed on our side, and when\n");
+    let skipped = kept.changes.len().saturating_sub(MAX_CHANGES);
+    let rows: Vec<[String; 4]> = kept.changes.iter().skip(skipped).map(change_row).collect();
+    if rows.is_empty() {
+        let _ = writeln!(page, "Nothing on record.\n");
+    } else {
+        table::write(page, ["when (UTC)", "what", "before", "after"], &rows);
+    }
+}
+
+fn broken_row(broken: &crate::history::Break) -> [String; 5] {
+    let seen = |mark: &Mark| {
+        let code = mark
+            .code
+            .map(|code| format!(", code {code}"))
+            .unwrap_or_default();
+        let why = mark
+            .why
+            .as_ref()
+            .map(|why| format!(", {why}"))
+            .unwrap_or_default();
+        format!("HTTP {}{code}{why}", mark.status)
+    };
+    [
+        broken.method.clone(),
+        broken
+            .good
+            .as_ref()
+            .map_or_else(|| "never on record".to_owned(), place),
+        place(&broken.bad),
+        seen(&broken.bad),
+        broken
+            .recovered
+            .as_ref()
+            .map_or_else(|| "not yet".to_owned(), place),
+    ]
+}
+
+/// Methods that never went bad.
+fn good_rows(kept: &Kept) -> impl Iterator<Item = [String; 5]> {
+    let never = |method: &str| !kept.breaks.iter().any(|broken| broken.method == method);
+    kept.marks
+        .iter()
+        .filter(move |(method, _)| never(method))
+        .filter_map(|(method, marks)| {
+            let good = marks.good.as_ref()?;
+            Some([
+                method.clone(),
+                place(good),
+                "never on record".to_owned(),
+                String::new(),
+                String::new(),
+            ])
+        })
+}
+
+/// When, with which key, from where.
+fn place(mark: &Mark) -> String {
+    let from = mark
+        .address
+        .as_ref()
+        .map(|address| format!(" from {address}"))
+        .unwrap_or_default();
+    format!("{}, key {}{from}", plain::time(mark.ms), mark.key_fp)
+}
+
+fn change_row(row: &ChangeRow) -> [String; 4] {
+    let value = |value: &Option<String>| match (value, row.kind.as_str()) {
+        (Some(value), "secret") => format!("no. {value}"),
+        (Some(value), "skew") => format!("{value} ms"),
+        (value, _) => value.clone().unwrap_or_default(),
+    };
+    [
+        plain::time(row.ms),
+        row.kind.clone(),
+        value(&row.before),
+        value(&row.after),
+    ]
+}
+
+fn ruled_out(page: &mut String, material: &Material<'_>) {
+    let ranking = material.report.ranking;
+    let mut lines: Vec<String> = Vec::new();
+    for ranked in &ranking.ruled_out {
+        if let Standing::RuledOut(by) = &ranked.standing {
+            let (sentence, code) = (ranked.cause.sentence(), ranked.cause.code());
+            lines.push(format!(
+                "- not that {}: {} ({code})",
+                plain::markdown(sentence),
+                plain::markdown(by)
+            ));
+        }
+    }
+    if let Some(Seen::SelfTest { right, wrong: 0 }) = material.report.findings.seen(Probe::SelfTest)
+    {
+        lines.push(format!(
+            "- not the signing code: all {right} signing vectors come out as they must"
+        ));
+    }
+    section(page, "What was ruled out, and by what", &lines);
+    let standing = ranking.causes.iter().map(|ranked| {
+        let likelihood = ranked
+            .likelihood()
+            .map(|likelihood| likelihood.to_string())
+            .unwrap_or_default();
+        format!(
+            "- {likelihood}: {} ({})",
+            plain::markdown(ranked.cause.sentence()),
+            ranked.cause.code()
+        )
+    });
+    let standing: Vec<String> = standing.collect();
+    if !standing.is_empty() {
+        section(
+            page,
+            "What it may be, as far as can be seen from here",
+            &standing,
+        );
+    }
+}
+
+fn asked(page: &mut String, material: &Material<'_>) {
+    let questions = ask::questions(&material.report, material.record);
+    let numbered = questions
+        .iter()
+        .enumerate()
+        .map(|(at, text)| format!("{}. {}", at + 1, plain::markdown(text)));
+    let lines: Vec<String> = numbered.collect();
+    let none = "Nothing follows from what was found: say what you would like to know.".to_owned();
+    section(
+        page,
+        "What we ask you",
+        if lines.is_empty() {
+            std::slice::from_ref(&none)
+        } else {
+            &lines
+        },
+    );
+}

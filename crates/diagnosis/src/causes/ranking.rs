@@ -1,0 +1,189 @@
+//! The order of causes, the tie at its top, and what a run comes to.
+//!
+//! Guarantees: ordered by likelihood, then by the order of the rules; one next step. Does not: know any rule.
+
+use super::{
+    Cause, Likelihood, Past, Place,
+    case::Case,
+    claim::{Claim, Standing},
+    rules,
+};
+use crate::probes::{Findings, Probe, Seen, Verdict};
+
+/// One cause, weighed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    /// The cause.
+    pub cause: Cause,
+    /// Whether it stands.
+    pub standing: Standing,
+    /// What speaks for it.
+    pub pro: Vec<String>,
+    /// What speaks against it.
+    pub con: Vec<String>,
+    /// What to do if it is this one.
+    pub next_step: String,
+}
+
+/// What a run comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Everything that was asked is as it should be.
+    Healthy,
+    /// Something is not.
+    Trouble,
+    /// The exchange was not reached.
+    Unreachable,
+    /// There is nothing that could be asked with.
+    Unusable,
+}
+
+/// The causes in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranking {
+    /// What the run comes to.
+    pub conclusion: Conclusion,
+    /// Those that stand, likeliest first.
+    pub causes: Vec<Ranked>,
+    /// Those that would explain what is seen, and that a finding excludes.
+    pub ruled_out: Vec<Ranked>,
+    /// The first so many cannot be told apart from here; less than two where there is no tie.
+    pub tied: usize,
+    /// The one next step.
+    pub next_step: String,
+}
+
+impl Ranking {
+    /// The causes at the top that cannot be told apart; one where there is no tie.
+    #[must_use]
+    pub fn top(&self) -> Vec<Cause> {
+        self.causes
+            .iter()
+            .take(self.tied.max(1))
+            .map(|ranked| ranked.cause)
+            .collect()
+    }
+
+    /// The likelihood of the first cause.
+    #[must_use]
+    pub fn likelihood(&self) -> Option<Likelihood> {
+        self.causes.first().and_then(|ranked| ranked.likelihood())
+    }
+}
+
+impl Ranked {
+    /// How likely it is, where it stands.
+    #[must_use]
+    pub const fn likelihood(&self) -> Option<Likelihood> {
+        match self.standing {
+            Standing::Stands(likelihood) => Some(likelihood),
+            Standing::RuledOut(_) => None,
+        }
+    }
+}
+
+const FIRST_METHOD: &str = "private/user-balance";
+const NOTHING_TO_DO: &str = "nothing to do here; where a program fails all the same, say what it shows: \
+                             `sudo crypto-proxy diagnose --symptom fails-elsewhere` (docs/diagnosis.md)";
+const UNUSABLE: &str = "put right what stands under Configuration; where a file is not readable by you, run it as root: \
+                        `sudo crypto-proxy diagnose --alone`";
+const UNEXPLAINED: &str = "no known cause explains this: run it again in a minute, then take the findings to the exchange's support";
+
+/// Ranks what may stand behind the findings.
+#[must_use]
+pub fn rank(findings: &Findings, past: &Past) -> Ranking {
+    let case = Case::new(findings, past);
+    let mut claims: Vec<Claim> = Vec::new();
+    for claim in rules::ALL.iter().flat_map(|rule| rule(&case)) {
+        match claims.iter_mut().find(|known| known.cause == claim.cause) {
+            // Two rules may put the same cause forward: the stronger word counts, with the evidence of both.
+            Some(known) => known.join(claim),
+            None => claims.push(claim),
+        }
+    }
+    let (mut standing, ruled_out): (Vec<Claim>, Vec<Claim>) = claims
+        .into_iter()
+        .partition(|claim| matches!(claim.standing, Standing::Stands(_)));
+    standing.sort_by_key(|claim| std::cmp::Reverse(claim.likelihood()));
+    let tied = standing.first().map_or(0, |first| {
+        let like_first = |claim: &&Claim| {
+            claim.symptom == first.symptom && claim.likelihood() == first.likelihood()
+        };
+        standing.iter().take_while(like_first).count()
+    });
+    let conclusion = conclude(findings, &standing);
+    let causes: Vec<Ranked> = standing
+        .into_iter()
+        .map(|claim| weigh(claim, &case))
+        .collect();
+    let ruled_out = ruled_out
+        .into_iter()
+        .map(|claim| weigh(claim, &case))
+        .collect();
+    let without = match conclusion {
+        Conclusion::Healthy => NOTHING_TO_DO,
+        Conclusion::Unusable => UNUSABLE,
+        Conclusion::Trouble | Conclusion::Unreachable => UNEXPLAINED,
+    };
+    let next_step = causes
+        .first()
+        .map_or_else(|| without.to_owned(), |first| first.next_step.clone());
+    Ranking {
+        conclusion,
+        causes,
+        ruled_out,
+        tied,
+        next_step,
+    }
+}
+
+fn weigh(claim: Claim, case: &Case<'_>) -> Ranked {
+    let Claim {
+        cause,
+        standing,
+        pro,
+        con,
+        method,
+        ..
+    } = claim;
+    let place = Place {
+        method: method.as_deref().unwrap_or(FIRST_METHOD),
+        ..case.place(cause)
+    };
+    Ranked {
+        cause,
+        standing,
+        pro,
+        con,
+        next_step: cause.next_step(&place),
+    }
+}
+
+fn conclude(findings: &Findings, standing: &[Claim]) -> Conclusion {
+    let bad =
+        |finding: &&crate::probes::Finding| finding.verdict(&findings.expected) == Verdict::Bad;
+    if findings.target.is_none() {
+        return Conclusion::Unusable;
+    }
+    let unreached = [Probe::Name, Probe::Tcp, Probe::Tls];
+    let no_way = findings
+        .list
+        .iter()
+        .filter(bad)
+        .any(|finding| unreached.contains(&finding.probe));
+    let no_answer = |probe: Probe| matches!(findings.seen(probe), Some(Seen::Failed(failure)) if !failure.is_about_an_answer());
+    if no_way || no_answer(Probe::Public) {
+        return Conclusion::Unreachable;
+    }
+    // What one call was refused for, by its content or by our own policy, is worth telling and no trouble of the key.
+    let of_a_call = |cause: Cause| matches!(cause, Cause::OrderItself | Cause::RefusedHere);
+    let likely =
+        |claim: &Claim| claim.likelihood() >= Some(Likelihood::Likely) && !of_a_call(claim.cause);
+    let likely = standing.iter().any(likely);
+    let trouble = likely || findings.list.iter().any(|finding| bad(&finding));
+    if trouble {
+        Conclusion::Trouble
+    } else {
+        Conclusion::Healthy
+    }
+}

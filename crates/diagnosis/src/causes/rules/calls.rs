@@ -1,0 +1,261 @@
+//! What callers met: rows 7, 9, 12, 14, 15, 18, 20, 22 to 25, 27, 28 and 29 of the catalogue.
+//!
+//! Guarantees: what callers alone can bring about is `likely` at most.
+
+use crate::{
+    causes::{
+        Cause, Kind,
+        Likelihood::{Likely, Possible, VeryLikely},
+        MethodPast, Told,
+        case::Case,
+        claim::{Claim, Symptom::Calls},
+    },
+    probes::{Answer, Probe},
+};
+use catalogue::methods::Class;
+
+/// Codes that are about the order itself.
+const OF_THE_ORDER: [i64; 6] = [306, 308, 213, 315, 40004, 220];
+/// Trigger orders on the method that no longer takes them.
+const API_DISABLED: i64 = 140_001;
+/// So many changes between refused and accepted are a pattern.
+const PATTERN: u32 = 2;
+
+/// Row 23.
+pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
+    let here = case
+        .findings
+        .credentials()
+        .and_then(|facts| facts.fingerprint.as_deref());
+    let (Some(here), Some(daemon)) = (here, case.past.daemon_fingerprint.as_deref()) else {
+        return Vec::new();
+    };
+    let evidence = match (here == daemon, case.past.daemon_has_another_secret) {
+        (false, _) => format!("the file's key has fingerprint {here}, the daemon's {daemon}"),
+        (true, true) => format!("beside key {here} the file has another secret than the daemon"),
+        (true, false) => return Vec::new(),
+    };
+    let start = "the daemon's is the pair of its last start, and no stop is recorded since";
+    let start = case.past.last_start.as_ref().map(|_| start);
+    let refused = case.accepted().is_none() && !case.answers().is_empty();
+    let claim = |likelihood| {
+        Claim::new(Cause::NotRestarted, Calls, likelihood)
+            .pro(evidence)
+            .maybe_pro(start)
+    };
+    vec![match (refused, case.past.probed_by_the_daemon) {
+        (false, _) => claim(VeryLikely),
+        // What was refused is what a restart replaces.
+        (true, true) => claim(VeryLikely)
+            .pro("what was refused in this run is the daemon's pair, not the file's"),
+        // A daemon that still works with the old pair is not to be restarted into one that is refused.
+        (true, false) => claim(Possible)
+            .con("the file's pair is not accepted either: put that right before a restart"),
+    }]
+}
+
+/// The methods of a class that fail now, as far as the record and the probes of this run tell.
+fn failing<'a>(case: &'a Case<'_>, class: Class) -> Vec<&'a MethodPast> {
+    let of_class = case
+        .past
+        .methods
+        .iter()
+        .filter(|past| past.class == Some(class) && past.failing > 0);
+    of_class
+        .filter(|past| !case.accepts(&past.method))
+        .collect()
+}
+
+/// Whether a trade is accepted now.
+fn trades(case: &Case<'_>) -> bool {
+    let mut trades = case
+        .past
+        .methods
+        .iter()
+        .filter(|past| past.class == Some(Class::Trade));
+    trades.any(|past| past.accepted > 0 && past.failing == 0)
+}
+
+fn how_often(past: &MethodPast) -> String {
+    let before = if past.accepted > 0 {
+        "and was accepted before"
+    } else {
+        "and never accepted"
+    };
+    let times = if past.failing == 1 {
+        "once".to_owned()
+    } else {
+        format!("{} times", past.failing)
+    };
+    format!("{} was refused {times} {before}", past.method)
+}
+
+/// Row 7: reads are accepted, and every trade is refused.
+pub(super) fn trades_refused(case: &Case<'_>) -> Vec<Claim> {
+    let refused = failing(case, Class::Trade);
+    let (Some(first), Some(reads), false) = (refused.first(), case.acceptance(), trades(case))
+    else {
+        return probed(case);
+    };
+    let cancel = case.findings.answer(Probe::CancelUnknown);
+    let doubt = cancel.filter(|answer| answer.is_acceptance());
+    let doubt = doubt.map(|answer| {
+        format!(
+            "a cancellation of nothing got {}, which is unproven",
+            answer.describe()
+        )
+    });
+    let worked = refused.iter().find(|past| past.accepted > 0);
+    let changed = worked
+        .map(|past| Claim::new(Cause::ChangedAtExchange, Calls, Possible).pro(how_often(past)));
+    let claim = Claim::new(Cause::NoTradePermission, Calls, Likely)
+        .pro(how_often(first))
+        .pro(reads)
+        .maybe_con(doubt);
+    let alone = Claim::new(Cause::SignsForItself, Calls, Possible)
+        .pro("a program may sign its orders itself");
+    [Some(claim), changed, Some(alone)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// What the cancellation of nothing says stays possible: it is unproven.
+fn probed(case: &Case<'_>) -> Vec<Claim> {
+    let Some(cancel) = case.findings.answer(Probe::CancelUnknown) else {
+        return Vec::new();
+    };
+    let (Some(reads), true) = (
+        case.acceptance(),
+        Answer::objection(cancel).is_some() && cancel.code.is_some(),
+    ) else {
+        return Vec::new();
+    };
+    let evidence = format!("a cancellation of nothing got {}", cancel.describe());
+    vec![
+        Claim::new(Cause::NoTradePermission, Calls, Possible)
+            .pro(evidence)
+            .pro(reads),
+    ]
+}
+
+/// Row 27.
+pub(super) fn in_turns(case: &Case<'_>) -> Vec<Claim> {
+    let recoveries = case.past.recoveries;
+    if recoveries < PATTERN {
+        return Vec::new();
+    }
+    let evidence =
+        format!("calls were accepted again {recoveries} times after refusals within an hour");
+    let claim = |cause, likelihood| Claim::new(cause, Calls, likelihood).pro(evidence.clone());
+    vec![
+        claim(Cause::Intermittent, Likely),
+        claim(Cause::IpDrift, Possible),
+    ]
+}
+
+/// Rows 12 and 29: in the record some methods are refused and others are not, and it is no split by class.
+pub(super) fn single_methods(case: &Case<'_>) -> Vec<Claim> {
+    let Some(accepted) = case.acceptance() else {
+        return Vec::new();
+    };
+    let of_trades = if trades(case) {
+        failing(case, Class::Trade)
+    } else {
+        Vec::new()
+    };
+    let found: Vec<&MethodPast> = of_trades
+        .into_iter()
+        .chain(failing(case, Class::Read))
+        .collect();
+    let names: Vec<&str> = found.iter().map(|past| past.method.as_str()).collect();
+    let evidence = found
+        .iter()
+        .map(|past| how_often(past))
+        .collect::<Vec<_>>()
+        .join("; ");
+    let claim = |cause, likelihood| {
+        Claim::new(cause, Calls, likelihood)
+            .pro(evidence.clone())
+            .pro(accepted.clone())
+    };
+    match names.as_slice() {
+        [] => Vec::new(),
+        [method] => vec![claim(Cause::MethodPermission, Likely).of_method(*method)],
+        [method, ..] => vec![
+            claim(Cause::SomeMethods, Likely),
+            claim(Cause::MethodPermission, Possible).of_method(*method),
+            claim(Cause::Intermittent, Possible),
+        ],
+    }
+}
+
+/// Rows 9, 20, 24 and 25: codes that say it themselves.
+pub(super) fn codes(case: &Case<'_>) -> Vec<Claim> {
+    let claim = |past: &MethodPast| {
+        let code = past.last_code?;
+        let cause = match (code, past.objection()) {
+            (API_DISABLED, _) => Cause::TriggerOrders,
+            (_, Some(Kind::Budget)) => Cause::RateLimit,
+            // A method that this run was accepted with is over it.
+            (_, Some(Kind::Address)) if !case.accepts(&past.method) => Cause::IpNotListed,
+            (_, Some(Kind::Tier)) if !case.accepts(&past.method) => Cause::UserTier,
+            _ if OF_THE_ORDER.contains(&code) => Cause::OrderItself,
+            _ => return None,
+        };
+        let evidence = format!("{} was answered with code {code}", past.method);
+        let of_address = cause == Cause::IpNotListed;
+        let doubt = case.acceptance().filter(|_| of_address);
+        let doubt = doubt.map(|accepted| {
+            format!("{accepted}: the whitelist was mended since, or the address alternates")
+        });
+        let whereabouts = of_address.then(|| case.whereabouts());
+        let claim = Claim::new(cause, Calls, Likely)
+            .pro(evidence)
+            .maybe_pro(whereabouts)
+            .maybe_con(doubt);
+        Some(claim.of_method(past.method.as_str()))
+    };
+    case.past.methods.iter().filter_map(claim).collect()
+}
+
+/// Row 22.
+pub(super) fn refused_here(case: &Case<'_>) -> Vec<Claim> {
+    let calls = case.past.refused_here;
+    let evidence = format!("{calls} calls were refused by the proxy itself");
+    (calls > 0)
+        .then(|| Claim::new(Cause::RefusedHere, Calls, Likely).pro(evidence))
+        .into_iter()
+        .collect()
+}
+
+/// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.
+pub(super) fn told(case: &Case<'_>) -> Vec<Claim> {
+    let Some(accepted) = case.acceptance() else {
+        return Vec::new();
+    };
+    let claim = |told: &Told| {
+        let (cause, said) = match told {
+            Told::OnlyFlaggedOrders => (
+                Cause::BooleanCase,
+                "only reduce_only or post_only orders are said to fail",
+            ),
+            Told::OnlyMarginOrders => (
+                Cause::MarginPermission,
+                "only margin orders are said to fail",
+            ),
+            Told::InventedHeaders => (
+                Cause::InventedScheme,
+                "a program is said to show headers of its own scheme",
+            ),
+            Told::FailsElsewhere => (
+                Cause::SignsForItself,
+                "a program fails, and its calls are not in the record",
+            ),
+        };
+        Claim::new(cause, Calls, Likely)
+            .pro(said)
+            .pro(accepted.clone())
+    };
+    case.past.told.iter().map(claim).collect()
+}

@@ -1,0 +1,102 @@
+//! Asking one service which address it sees us from.
+//!
+//! Guarantees: an answer counts only if it is HTTP 200 and, after trimming, exactly one IP address of at most 256 bytes
+//! that a public host can have (a service on this machine may name any); nothing else of it is kept or shown. Does not:
+//! follow redirects, ask twice, or know a deadline: the client and the watch do.
+
+use std::net::IpAddr;
+
+use http::StatusCode;
+use url::Url;
+
+use gateway::upstream;
+
+/// The longest answer that is read, in bytes; an IPv6 address has 45 characters at most.
+const MAX_ANSWER_BYTES: usize = 256;
+
+/// Why a service's answer does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoAnswer {
+    /// No connection, or lost before the end.
+    #[error("not reached")]
+    NotReached,
+    /// Another status than 200; a redirect is one.
+    #[error("answered with HTTP {0}")]
+    Status(u16),
+    /// More than an address has room for.
+    #[error("answered with more than an address")]
+    TooLong,
+    /// Something else than one address: a page, a sentence, several.
+    #[error("answered with something else than an address")]
+    NoAddress,
+    /// An address that no public host can have.
+    #[error("answered with an address that is not public")]
+    NotPublic,
+}
+
+/// Asks a service.
+pub(super) async fn ask(client: &reqwest::Client, service: &Url) -> Result<IpAddr, NoAnswer> {
+    let mut response = client
+        .get(service.clone())
+        .send()
+        .await
+        .map_err(|_| NoAnswer::NotReached)?;
+    if response.status() != StatusCode::OK {
+        return Err(NoAnswer::Status(response.status().as_u16()));
+    }
+    let mut answer = Vec::with_capacity(MAX_ANSWER_BYTES);
+    while let Some(chunk) = response.chunk().await.map_err(|_| NoAnswer::NotReached)? {
+        if answer.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(NoAnswer::TooLong);
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    let address = read(&answer)?;
+    if upstream::is_public(address) || upstream::is_on_loopback(service) {
+        Ok(address)
+    } else {
+        Err(NoAnswer::NotPublic)
+    }
+}
+
+fn read(answer: &[u8]) -> Result<IpAddr, NoAnswer> {
+    let text = str::from_utf8(answer).map_err(|_| NoAnswer::NoAddress)?;
+    let address: IpAddr = text.trim().parse().map_err(|_| NoAnswer::NoAddress)?;
+    Ok(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_between_white_space_is_an_answer() {
+        for (text, address) in [
+            ("8.8.4.4\n", "8.8.4.4"),
+            (" 2606:4700::1 \r\n", "2606:4700::1"),
+            ("::ffff:8.8.4.4", "8.8.4.4"),
+        ] {
+            assert_eq!(
+                read(text.as_bytes()),
+                Ok(address.parse().unwrap()),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn anything_else_is_none() {
+        for text in [
+            "",
+            "8.8.4.4 1.1.1.1",
+            "8.8.4.4:443",
+            "8.8.4",
+            "<html>8.8.4.4</html>",
+            "8.8.4.4/32",
+            "08.8.4.4",
+        ] {
+            assert_eq!(read(text.as_bytes()), Err(NoAnswer::NoAddress), "{text:?}");
+        }
+        assert_eq!(read(b"\xff\xfe8.8.4.4"), Err(NoAnswer::NoAddress));
+    }
+}

@@ -1,0 +1,132 @@
+//! The hint that follows each call that failed authentication: likeliest cause, how likely, and one next step.
+//!
+//! Reads along with the records, off the path of the calls. Guarantees: exactly one line per such call; a correction
+//! where the address then turns out to have moved; one warning when the clock goes wrong, and one line when it is right
+//! again. Does not: probe anything, or see what came before this process, but for the memory of the pair.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::{sync::mpsc, time};
+
+use super::{causes::Kind, egress, pair_memory::PairFacts};
+use gateway::{
+    observed::{Observed, Skew},
+    record::CallReport,
+};
+
+mod correction;
+mod experience;
+mod judgement;
+mod last;
+mod line;
+#[cfg(test)]
+mod tests;
+mod whereabouts;
+
+pub use experience::{Accepted, Past, Tally};
+pub use judgement::{Facts, Hint, judge};
+pub use last::{Given, LastHints};
+
+pub(super) use experience::is_accepted;
+#[cfg(test)]
+pub(super) use judgement::tests::answer;
+
+use correction::Waiting;
+use experience::Experience;
+
+/// The reader of the records that writes hints, to be run as a task of its own.
+#[derive(Debug)]
+pub struct Hints {
+    observed: Arc<Observed>,
+    remeasure: egress::Trigger,
+    pair: PairFacts,
+    experience: Experience,
+    waiting: Waiting,
+    clock_is_off: bool,
+    last: Arc<LastHints>,
+}
+
+impl Hints {
+    /// Prepares to write hints to calls signed with the pair of which `pair` tells.
+    #[must_use]
+    pub fn new(observed: Arc<Observed>, remeasure: egress::Trigger, pair: PairFacts) -> Self {
+        let (experience, waiting) = (Experience::default(), Waiting::default());
+        Self {
+            observed,
+            remeasure,
+            pair,
+            experience,
+            waiting,
+            clock_is_off: false,
+            last: Arc::default(),
+        }
+    }
+
+    /// Where the last hints can be looked up.
+    #[must_use]
+    pub fn last(&self) -> Arc<LastHints> {
+        Arc::clone(&self.last)
+    }
+
+    /// Reads until the channel closes.
+    pub async fn run(mut self, mut reports: mpsc::Receiver<Arc<CallReport>>) {
+        let mut confirmed = self.remeasure.confirmed();
+        let mut watched = true;
+        loop {
+            tokio::select! {
+                report = reports.recv() => match report {
+                    Some(report) => self.read(&report),
+                    None => return,
+                },
+                measured = confirmed.changed(), if watched => match measured {
+                    Ok(()) => self.settle(*confirmed.borrow_and_update()),
+                    Err(_) => watched = false,
+                },
+            }
+        }
+    }
+
+    fn read(&mut self, report: &CallReport) {
+        let now = Instant::now();
+        self.compare_clock(report.skew);
+        if self.experience.note(report, now) {
+            // Reloaded with another key: what the memory told at the start is about the pair before.
+            self.pair = PairFacts::no_memory(self.pair.since);
+        }
+        let past = self.experience.past_of(report);
+        let facts = Facts {
+            expected: self.observed.expected().clone(),
+            pair: self.pair,
+            past,
+            now,
+        };
+        let Some(hint) = judge(&facts, report) else {
+            return;
+        };
+        line::write(report, &hint);
+        self.last.keep(report, hint, now);
+        if let Some(kind) = Kind::of(report).filter(|kind| kind.may_be_the_address()) {
+            self.waiting.add(report, kind, time::Instant::now());
+            self.remeasure.remeasure();
+        }
+    }
+
+    fn settle(&mut self, began: Option<time::Instant>) {
+        if let Some(began) = began {
+            self.waiting.settle(&self.observed, began);
+        }
+    }
+
+    fn compare_clock(&mut self, skew: Option<Skew>) {
+        let Some(skew) = skew else { return };
+        if skew.is_large() == self.clock_is_off {
+            return;
+        }
+        self.clock_is_off = skew.is_large();
+        if self.clock_is_off {
+            line::write_clock_off(skew);
+        } else {
+            line::write_clock_fine(skew);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Hints that may have assumed the wrong address, until a measurement tells.
+//!
+//! Guarantees: bounded; each hint is corrected at most once, and only by an address that was confirmed. Does not:
+//! measure; the watch does, when asked.
+
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::line;
+use crate::causes::{Cause, Kind, Likelihood};
+use gateway::{
+    observed::{Expected, Observed},
+    record::CallReport,
+};
+
+/// So many hints are named in a correction; further ones are only counted.
+const NAMED: usize = 8;
+/// So many hints wait in a group; the newest do.
+const KEPT: usize = 64;
+/// Groups; an address that moves more often within one measurement is not worth more.
+const GROUPS: usize = 8;
+
+/// The hints that wait for a measurement.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// One for each address that hints assumed, and for each objection of the exchange.
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    kind: Kind,
+    assumed: Option<IpAddr>,
+    /// The calls, and when each was given its hint; the oldest first.
+    calls: VecDeque<(Arc<str>, Instant)>,
+}
+
+impl Waiting {
+    /// Notes a hint that was given now, if another address than it assumed would explain the failure.
+    pub(super) fn add(&mut self, report: &CallReport, kind: Kind, now: Instant) {
+        let assumed = report.outbound.as_ref().map(|seen| seen.address);
+        let call = (Arc::clone(&report.rid), now);
+        let same = |group: &&mut Group| group.assumed == assumed && group.kind == kind;
+        if let Some(group) = self.groups.iter_mut().find(same) {
+            group.calls.push_back(call);
+            if group.calls.len() > KEPT {
+                group.calls.pop_front();
+            }
+        } else if self.groups.len() < GROUPS {
+            self.groups.push(Group {
+                kind,
+                assumed,
+                calls: VecDeque::from([call]),
+            });
+        }
+    }
+
+    /// Corrects the hints that assumed another address than the one that a measurement begun at `began` confirmed.
+    pub(super) fn settle(&mut self, observed: &Observed, began: Instant) {
+        let Some(now) = observed.outbound().map(|seen| seen.address) else {
+            return;
+        };
+        self.groups.retain_mut(|group| {
+            if group.assumed != Some(now) {
+                group.correct(now, observed.expected());
+                return false;
+            }
+            // For a call that failed after the measurement began, the address may yet turn out to have moved.
+            group.calls.retain(|(_, at)| *at > began);
+            !group.calls.is_empty()
+        });
+    }
+}
+
+impl Group {
+    fn correct(&self, now: IpAddr, expected: &Expected) {
+        let Some((cause, likelihood)) = self.verdict(now, expected) else {
+            return;
+        };
+        let named: Vec<&str> = self
+            .calls
+            .iter()
+            .take(NAMED)
+            .map(|(rid, _)| &**rid)
+            .collect();
+        let further = match self.calls.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            count if self.calls.len() < KEPT => format!(" and {count} more"),
+            count => format!(" and at least {count} more"),
+        };
+        let (first, rids) = (
+            named.first().copied().unwrap_or_default(),
+            named.join(",") + &further,
+        );
+        line::write_correction(
+            &rids,
+            first,
+            cause,
+            likelihood,
+            &line::Moved {
+                now,
+                before: self.assumed,
+                expected,
+            },
+        );
+    }
+
+    /// What the confirmed address says about the failures; `None` where it says nothing.
+    fn verdict(&self, now: IpAddr, expected: &Expected) -> Option<(Cause, Likelihood)> {
+        let unexpected = matches!(expected, Expected::Listed(listed) if !listed.contains(&now));
+        if self.kind == Kind::Address {
+            return Some((Cause::IpNotListed, Likelihood::VeryLikely));
+        }
+        // An address that merely became known explains nothing by itself.
+        (self.assumed.is_some() || unexpected).then_some((Cause::IpDrift, Likelihood::Likely))
+    }
+}

@@ -1,0 +1,209 @@
+//! Good or bad: what a call says of the credentials and the way to the exchange, and per method the last streak of it.
+//!
+//! Guarantees: good means that the exchange took the call as authentic and judged it on its merits; what we refused
+//! ourselves, a malformed request and a budget say nothing either way. Marks outlive the calls they are taken from.
+
+use catalogue::{
+    codes::{self, Category},
+    methods::Class,
+};
+use gateway::{outcome::Outcome, record::CallReport};
+
+/// What kind of trouble a streak is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Trouble {
+    /// The exchange, or its edge, refused key, signature, nonce, address or permission.
+    Auth,
+    /// No conclusive answer: the network, the edge, or the exchange itself.
+    Failed,
+}
+
+impl Trouble {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Auth, Self::Failed];
+
+    /// The word in the file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a call says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Good,
+    Bad(Trouble),
+    Nothing,
+}
+
+impl Verdict {
+    pub(super) const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Good => Some("good"),
+            Self::Bad(trouble) => Some(trouble.word()),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// What this call says.
+pub(super) fn judge(report: &CallReport) -> Verdict {
+    let tried = matches!(report.outcome, Outcome::Answered | Outcome::Unknown);
+    let forbidden = matches!(report.status, 401 | 403);
+    let category = report
+        .code
+        .map(|code| codes::find(code).map(|info| info.category));
+    match category {
+        _ if report.class == Some(Class::Public) || report.outcome == Outcome::Refused => {
+            Verdict::Nothing
+        }
+        _ if !tried => Verdict::Bad(Trouble::Failed),
+        Some(Some(Category::Ok | Category::Business)) => Verdict::Good,
+        Some(Some(Category::Auth)) => Verdict::Bad(Trouble::Auth),
+        Some(Some(Category::Request | Category::RateLimit)) => Verdict::Nothing,
+        Some(None) | None if forbidden => Verdict::Bad(Trouble::Auth),
+        Some(Some(Category::Indeterminate) | None) | None => Verdict::Bad(Trouble::Failed),
+    }
+}
+
+/// One call that is remembered for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When it ended, in milliseconds since 1970.
+    pub ms: u64,
+    /// Its request id.
+    pub rid: String,
+    /// The fingerprint of the key that signed it.
+    pub key_fp: String,
+    /// Our outbound address then, where it was known.
+    pub address: Option<String>,
+    /// The HTTP status.
+    pub status: u16,
+    /// The exchange's code.
+    pub code: Option<i64>,
+    /// What became of it.
+    pub outcome: String,
+    /// Why there was no conclusive answer.
+    pub why: Option<String>,
+}
+
+impl Mark {
+    pub(super) fn of(ms: u64, report: &CallReport) -> Self {
+        Self {
+            ms,
+            rid: report.rid.to_string(),
+            key_fp: report.key_fingerprint.to_string(),
+            address: report
+                .outbound
+                .as_ref()
+                .map(|seen| seen.address.to_string()),
+            status: report.status,
+            code: report.code,
+            outcome: report.outcome.word().to_owned(),
+            why: report.why.map(str::to_owned),
+        }
+    }
+}
+
+/// A run of bad calls of one kind, and the good ones around it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Streak {
+    /// The last good call before it.
+    pub before: Option<Mark>,
+    /// The first bad one.
+    pub first: Option<Mark>,
+    /// The last bad one so far.
+    pub last: Option<Mark>,
+    /// The first good one after it; none while it lasts.
+    pub after: Option<Mark>,
+}
+
+/// What is remembered of one method.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The last good call.
+    pub good: Option<Mark>,
+    /// The last streak of refused calls.
+    pub auth: Streak,
+    /// The last streak of calls without a conclusive answer.
+    pub failed: Streak,
+}
+
+impl Marks {
+    /// The last streak of this kind.
+    #[must_use]
+    pub const fn streak(&self, trouble: Trouble) -> &Streak {
+        match trouble {
+            Trouble::Auth => &self.auth,
+            Trouble::Failed => &self.failed,
+        }
+    }
+
+    /// Takes a call in.
+    pub(super) fn note(&mut self, verdict: Verdict, mark: impl FnOnce() -> Mark) {
+        let trouble = match verdict {
+            Verdict::Nothing => return,
+            Verdict::Good => {
+                let mark = mark();
+                for streak in [&mut self.auth, &mut self.failed] {
+                    if streak.first.is_some() && streak.after.is_none() {
+                        streak.after = Some(mark.clone());
+                    }
+                }
+                self.good = Some(mark);
+                return;
+            }
+            Verdict::Bad(trouble) => trouble,
+        };
+        let (mark, before) = (mark(), self.good.clone());
+        let streak = match trouble {
+            Trouble::Auth => &mut self.auth,
+            Trouble::Failed => &mut self.failed,
+        };
+        if streak.first.is_none() || streak.after.is_some() {
+            *streak = Streak {
+                before,
+                first: Some(mark.clone()),
+                ..Streak::default()
+            };
+        }
+        streak.last = Some(mark);
+    }
+
+    /// Every mark with its name in the file.
+    pub(super) fn named(&self) -> [(&'static str, &Option<Mark>); 9] {
+        let (auth, failed) = (&self.auth, &self.failed);
+        [
+            ("good", &self.good),
+            ("auth_before", &auth.before),
+            ("auth_first", &auth.first),
+            ("auth_last", &auth.last),
+            ("auth_after", &auth.after),
+            ("failed_before", &failed.before),
+            ("failed_first", &failed.first),
+            ("failed_last", &failed.last),
+            ("failed_after", &failed.after),
+        ]
+    }
+
+    /// Puts a mark of the file in its place; a name of a later version is left out.
+    pub(super) fn restore(&mut self, name: &str, mark: Mark) {
+        let place = match name {
+            "good" => &mut self.good,
+            "auth_before" => &mut self.auth.before,
+            "auth_first" => &mut self.auth.first,
+            "auth_last" => &mut self.auth.last,
+            "auth_after" => &mut self.auth.after,
+            "failed_before" => &mut self.failed.before,
+            "failed_first" => &mut self.failed.first,
+            "failed_last" => &mut self.failed.last,
+            "failed_after" => &mut self.failed.after,
+            _ => return,
+        };
+        *place = Some(mark);
+    }
+}

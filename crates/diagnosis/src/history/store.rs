@@ -1,0 +1,366 @@
+//! The open file: writes batches of calls and events, each batch in one transaction.
+//!
+//! Guarantees: after an error nothing of the batch is in the file, and the store is not used again; calls beyond the
+//! number and the age that are kept go, a bounded number with each batch; changes and marks stay. Does not: wait, retry
+//! or count what is lost; that is the writer's.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use uuid::Uuid;
+
+use super::{
+    Event, Settings,
+    mark::{self, Mark, Marks},
+    schema::{self, Identity, Problem},
+    words::Words,
+};
+use gateway::{observed::Skew, record::CallReport};
+
+/// Methods that marks are kept for; a caller can invent names.
+const MAX_METHODS: usize = 512;
+/// Changes that are kept: years of them, and an end to a service that starts and stops all night.
+const MAX_CHANGES: i64 = 20_000;
+/// Old calls that go with one batch, at least; more where a batch is larger, or the file would grow.
+const TRIMMED_AT_ONCE: i64 = 4000;
+/// A skew that moved by more than this, beyond its uncertainty, is a jump; in milliseconds.
+const SKEW_JUMP_MS: u64 = 5000;
+
+/// What is written together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) calls: Vec<(u64, Arc<CallReport>)>,
+    pub(super) events: Vec<(u64, Event)>,
+}
+
+/// The file, open.
+pub(super) struct Store {
+    pub(super) connection: Connection,
+    identity: Identity,
+    settings: Settings,
+    words: Words,
+    marks: HashMap<String, Marks>,
+    skew: Option<i64>,
+}
+
+impl Store {
+    /// Opens or makes the file; one that is damaged is set aside, which is said.
+    pub(super) fn open(path: &Path, settings: Settings) -> Result<Self, Problem> {
+        match Self::attempt(path, settings) {
+            Err(problem) if problem.is_damage() => {
+                schema::set_aside(path)?;
+                tracing::warn!(
+                    "the history is damaged ({problem}): it is set aside, and a new one begins"
+                );
+                Self::attempt(path, settings)
+            }
+            opened => opened,
+        }
+    }
+
+    fn attempt(path: &Path, settings: Settings) -> Result<Self, Problem> {
+        let connection = schema::open(path)?;
+        let identity = schema::identity(path)?;
+        let marks = load_marks(&connection)?;
+        let words = Words::load(&connection)?;
+        let skew = state(&connection, "skew")?.and_then(|(value, _)| value.parse().ok());
+        Ok(Self {
+            connection,
+            identity,
+            settings,
+            words,
+            marks,
+            skew,
+        })
+    }
+
+    /// Whether the file that is open still stands at `path`; SQLite would go on writing to one that was deleted.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        schema::identity(path).is_ok_and(|identity| identity == self.identity)
+    }
+
+    /// Writes a batch.
+    pub(super) fn write(&mut self, batch: &Batch, now_ms: u64) -> Result<(), Problem> {
+        let Self {
+            connection,
+            settings,
+            words,
+            marks,
+            skew,
+            ..
+        } = self;
+        let transaction = connection.transaction()?;
+        let mut touched = HashSet::new();
+        write_calls(&transaction, words, &batch.calls)?;
+        for (ms, report) in &batch.calls {
+            note_method(&transaction, marks, &mut touched, *ms, report)?;
+            note_skew(&transaction, skew, *ms, report.skew)?;
+        }
+        save_marks(&transaction, marks, &touched)?;
+        for (ms, event) in &batch.events {
+            write_event(&transaction, *ms, event)?;
+        }
+        trim(&transaction, *settings, batch.calls.len(), now_ms)?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+fn write_calls(
+    file: &Transaction<'_>,
+    words: &mut Words,
+    calls: &[(u64, Arc<CallReport>)],
+) -> rusqlite::Result<()> {
+    let mut insert = file.prepare(
+        "INSERT INTO call (ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange_ms, total_ms, \
+         key_fp, address) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?;
+    for (ms, report) in calls {
+        let address = report
+            .outbound
+            .as_ref()
+            .map(|seen| seen.address.to_string());
+        let mut word = |text: Option<&str>| text.map(|text| words.number(file, text)).transpose();
+        let caller = word(Some(&report.caller))?;
+        let method = word(report.method.as_deref())?;
+        let class = word(report.class.map(catalogue::methods::Class::name))?;
+        let outcome = word(Some(report.outcome.word()))?;
+        let why = word(report.why)?;
+        let verdict = word(mark::judge(report).word())?;
+        let key = word(Some(&report.key_fingerprint))?;
+        let address = word(address.as_deref())?;
+        let millis =
+            |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let (exchange, total) = (millis(report.exchange), millis(report.total));
+        let (ms, rid, code, status) = (signed(*ms), Rid(&report.rid), report.code, report.status);
+        insert.execute(params![
+            ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange, total,
+            key, address
+        ])?;
+    }
+    Ok(())
+}
+
+/// A request id of ours is a UUID, and takes 16 bytes in place of 32.
+struct Rid<'a>(&'a str);
+
+impl rusqlite::ToSql for Rid<'_> {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(match Uuid::try_parse(self.0) {
+            Ok(uuid) if self.0 == uuid.simple().to_string() => uuid.as_bytes().to_vec().into(),
+            _ => self.0.into(),
+        })
+    }
+}
+
+fn note_method(
+    file: &Transaction<'_>,
+    marks: &mut HashMap<String, Marks>,
+    touched: &mut HashSet<String>,
+    ms: u64,
+    report: &CallReport,
+) -> rusqlite::Result<()> {
+    let verdict = mark::judge(report);
+    let Some(method) = report
+        .method
+        .as_deref()
+        .filter(|_| verdict != mark::Verdict::Nothing)
+    else {
+        return Ok(());
+    };
+    if !marks.contains_key(method) {
+        if marks.len() >= MAX_METHODS {
+            return Ok(());
+        }
+        change(file, ms, "method", None, Some(method))?;
+    }
+    marks
+        .entry(method.to_owned())
+        .or_default()
+        .note(verdict, || Mark::of(ms, report));
+    touched.insert(method.to_owned());
+    Ok(())
+}
+
+fn note_skew(
+    file: &Transaction<'_>,
+    known: &mut Option<i64>,
+    ms: u64,
+    skew: Option<Skew>,
+) -> rusqlite::Result<()> {
+    let Some(skew) = skew else { return Ok(()) };
+    let jumped = match *known {
+        Some(known) => known.abs_diff(skew.offset_ms) > SKEW_JUMP_MS + skew.uncertainty_ms,
+        None => skew.is_large(),
+    };
+    if jumped {
+        let before = known.map(|known| known.to_string());
+        let after = skew.offset_ms.to_string();
+        change(file, ms, "skew", before.as_deref(), Some(&after))?;
+        set_state(file, ms, "skew", &after)?;
+    } else if known.is_none() {
+        set_state(file, ms, "skew", &skew.offset_ms.to_string())?;
+    }
+    if jumped || known.is_none() {
+        *known = Some(skew.offset_ms);
+    }
+    Ok(())
+}
+
+fn write_event(file: &Transaction<'_>, ms: u64, event: &Event) -> rusqlite::Result<()> {
+    match event {
+        Event::Address(address) => compare(file, ms, "address", &address.to_string()).map(drop),
+        Event::Stop => change(file, ms, "stop", None, Some(env!("CARGO_PKG_VERSION"))),
+        Event::Lost(calls) => change(file, ms, "lost", None, Some(&calls.to_string())),
+        Event::Refused { why, count } => file
+            .execute(
+                "INSERT INTO refused (minute_ms, why, count) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                params![signed(ms - ms % 60_000), why, signed(*count)],
+            )
+            .map(drop),
+    }
+}
+
+/// Writes a change.
+pub(super) fn change(
+    file: &Transaction<'_>,
+    ms: u64,
+    kind: &str,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> rusqlite::Result<()> {
+    let row = params![signed(ms), kind, before, after];
+    file.execute(
+        "INSERT INTO change (ms, kind, before, after) VALUES (?1, ?2, ?3, ?4)",
+        row,
+    )
+    .map(drop)
+}
+
+/// Takes a value for the one that holds now; a change where it was another. Since when it holds.
+pub(super) fn compare(
+    file: &Transaction<'_>,
+    ms: u64,
+    kind: &str,
+    value: &str,
+) -> rusqlite::Result<u64> {
+    let before = state(file, kind)?;
+    if let Some((_, since)) = before.as_ref().filter(|(before, _)| before == value) {
+        return Ok(*since);
+    }
+    change(
+        file,
+        ms,
+        kind,
+        before.as_ref().map(|(before, _)| before.as_str()),
+        Some(value),
+    )?;
+    set_state(file, ms, kind, value)?;
+    Ok(ms)
+}
+
+/// What holds now, and since when.
+pub(super) fn state(file: &Connection, kind: &str) -> rusqlite::Result<Option<(String, u64)>> {
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+    file.query_row(
+        "SELECT value, since_ms FROM state WHERE kind = ?1",
+        [kind],
+        row,
+    )
+    .optional()
+}
+
+fn set_state(file: &Transaction<'_>, ms: u64, kind: &str, value: &str) -> rusqlite::Result<()> {
+    let row = params![kind, value, signed(ms)];
+    file.execute(
+        "INSERT OR REPLACE INTO state (kind, value, since_ms) VALUES (?1, ?2, ?3)",
+        row,
+    )
+    .map(drop)
+}
+
+fn load_marks(file: &Connection) -> rusqlite::Result<HashMap<String, Marks>> {
+    let mut all = HashMap::<String, Marks>::new();
+    super::reader::each_mark(file, |method, name, mark| {
+        all.entry(method).or_default().restore(&name, mark)
+    })?;
+    Ok(all)
+}
+
+fn save_marks(
+    file: &Transaction<'_>,
+    marks: &HashMap<String, Marks>,
+    touched: &HashSet<String>,
+) -> rusqlite::Result<()> {
+    let mut insert =
+        file.prepare("INSERT INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
+    for (method, marks) in touched
+        .iter()
+        .filter_map(|method| marks.get_key_value(method))
+    {
+        file.execute("DELETE FROM mark WHERE method = ?1", [method])?;
+        for (name, mark) in marks.named() {
+            let Some(mark) = mark else { continue };
+            let Mark {
+                ms,
+                rid,
+                key_fp,
+                address,
+                status,
+                code,
+                outcome,
+                why,
+            } = mark;
+            insert.execute(params![
+                method,
+                name,
+                signed(*ms),
+                rid,
+                key_fp,
+                address,
+                status,
+                code,
+                outcome,
+                why
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+fn trim(
+    file: &Transaction<'_>,
+    settings: Settings,
+    written: usize,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
+    let at_once = TRIMMED_AT_ONCE.max(i64::try_from(written).unwrap_or(i64::MAX).saturating_mul(2));
+    let max_calls = i64::try_from(settings.max_calls).unwrap_or(i64::MAX);
+    // Ids have no gaps but at the old end, so the newest tells where the oldest may be.
+    file.execute(
+        "DELETE FROM call WHERE id <= (SELECT max(id) FROM call) - ?1 AND id < (SELECT min(id) FROM call) + ?2",
+        [max_calls, at_once],
+    )?;
+    let oldest_ms = signed(now_ms)
+        .saturating_sub(i64::try_from(settings.max_age.as_millis()).unwrap_or(i64::MAX));
+    file.execute(
+        "DELETE FROM call WHERE id IN (SELECT id FROM call WHERE ms < ?1 ORDER BY ms LIMIT ?2)",
+        [oldest_ms, at_once],
+    )?;
+    file.execute("DELETE FROM refused WHERE minute_ms < ?1", [oldest_ms])?;
+    file.execute(
+        "DELETE FROM change WHERE id <= (SELECT max(id) FROM change) - ?1",
+        [MAX_CHANGES],
+    )
+    .map(drop)
+}
+
+/// SQLite's integers have a sign.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,23 @@
+//! Finding out why.
+//!
+//! [`egress`] watches the address that the exchange sees, [`reach`] the connection to it. [`history`] keeps what became
+//! of every call and what changed when. [`hint`] writes after each refused call what most likely stands behind it,
+//! [`alarm`] says once when calls begin to be refused. [`causes`] is the table of what can; [`probes`] ask, and
+//! [`examination`] makes them in the running daemon. [`recollection`] tells the causes what the history knows,
+//! [`report`] shows what was found, [`bundle`] packs it for the exchange's support. Nothing here is in the path of a
+//! call.
+
+pub mod alarm;
+pub mod bundle;
+pub mod causes;
+pub mod egress;
+pub mod examination;
+pub mod hint;
+pub mod history;
+#[cfg(test)]
+mod lines;
+pub mod pair_memory;
+pub mod probes;
+pub mod reach;
+pub mod recollection;
+pub mod report;

@@ -1,0 +1,295 @@
+//! The probes that talk to the exchange: connecting, a public method, the clock, and the private reads.
+//!
+//! Guarantees: in the order of the matrix, one at a time, so that the budgets of the live backend stay nearly whole;
+//! each private probe is permitted, signed and sent as any call is, once. Does not: repeat one that failed.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::value::RawValue;
+
+use super::{Answer, Finding, Probe, Ready, Run, Scope, Seen};
+use crate::causes::Kind;
+use gateway::{
+    caller::Caller,
+    failure::Failure,
+    nonce::NonceSource,
+    observed::SkewWindow,
+    outcome::Progress,
+    policy::{self, Policy},
+    signer::Signer,
+    upstream::{self, Reply, ReplyBody, Steps, Upstream},
+    whence::{Source, Whence},
+};
+use protocol::{
+    call::{Call, RequestId},
+    canonical::Dialect,
+};
+
+/// Public answers that the clock is read from.
+const PUBLIC_CALLS: usize = 3;
+
+const NO_NAME: &str = "the name of the exchange was not resolved";
+const NO_CONNECTION: &str = "there is no connection to the exchange";
+const NOT_THE_EXCHANGE: &str =
+    "what answers there is not the exchange: signed calls would tell nothing";
+const NOT_ANSWERED: &str = "the exchange did not answer the probe before";
+const MAINTENANCE: &str = "the exchange is being maintained";
+const HTTP: &str = "the base URL is http, on this machine";
+
+/// Asks the exchange everything.
+pub(super) async fn ask(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
+    let mut list = Vec::new();
+    let mut stop = connect(run, ready, &mut list).await;
+    let signer = Signer::new(ready.credentials.clone());
+    let session = match Upstream::new(&ready.upstream, run.plan.resolver.clone(), &signer) {
+        Ok(upstream) => Session {
+            run,
+            signer,
+            upstream,
+            nonces: NonceSource::default(),
+            skew: SkewWindow::default(),
+        },
+        Err(problem) => {
+            let seen = Seen::NotPrepared(problem.to_string());
+            list.retain(|finding| finding.probe != Probe::Tls);
+            list.push(run.found(Probe::Tls, seen, Duration::ZERO));
+            return skip_rest(run, list, NO_CONNECTION);
+        }
+    };
+    if stop.is_none() {
+        stop = session.ask_public(&mut list).await;
+    }
+    let private = Probe::ALL
+        .iter()
+        .filter(|probe| **probe >= Probe::Balance && run.is_wanted(**probe));
+    for probe in private {
+        if stop.is_some() {
+            break;
+        }
+        let finding = match run.plan.live.forbids(*probe) {
+            Some(reason) => run.found(*probe, Seen::Skipped(reason), Duration::ZERO),
+            None => session.ask_private(*probe).await,
+        };
+        stop = pointless_after(&finding.seen);
+        list.push(finding);
+    }
+    skip_rest(run, list, stop.unwrap_or(NOT_ANSWERED))
+}
+
+fn skip_rest(run: Run<'_>, mut list: Vec<Finding>, reason: &'static str) -> Vec<Finding> {
+    let of_others = [
+        Probe::Credentials,
+        Probe::SelfTest,
+        Probe::Outbound,
+        Probe::OutboundIpv6,
+    ];
+    for probe in Probe::ALL
+        .iter()
+        .filter(|probe| run.is_wanted(**probe) && !of_others.contains(probe))
+    {
+        if !list.iter().any(|finding| finding.probe == *probe) {
+            list.push(run.found(*probe, Seen::Skipped(reason), Duration::ZERO));
+        }
+    }
+    list
+}
+
+/// Name, TCP and TLS; the reason to stop where one of them failed.
+async fn connect(run: Run<'_>, ready: &Ready, list: &mut Vec<Finding>) -> Option<&'static str> {
+    // The deadline goes in: one that is set from outside could not tell in which of the three steps it passed.
+    let patient = upstream::Settings {
+        connect_deadline: run.patience_to_connect(ready),
+        ..ready.upstream.clone()
+    };
+    let Ok(steps) = Steps::measure(&patient, &run.plan.resolver).await else {
+        return Some(NO_CONNECTION);
+    };
+    let name_found = match steps.name.result {
+        Ok(addresses) => Seen::Resolved(addresses),
+        Err(reason) => Seen::NotResolved(reason),
+    };
+    let resolved = matches!(name_found, Seen::Resolved(_));
+    list.push(run.found(Probe::Name, name_found, steps.name.took));
+    if let Some(tcp) = &steps.tcp {
+        let seen = tcp.result.map_or(Seen::NotConnected, Seen::Connected);
+        list.push(run.found(Probe::Tcp, seen, tcp.took));
+    }
+    let connected = steps.tcp.is_some_and(|tcp| tcp.result.is_some());
+    let secured = match &steps.tls {
+        Some(tls) => {
+            let seen = if tls.result {
+                Seen::Secured
+            } else {
+                Seen::NotSecured
+            };
+            list.push(run.found(Probe::Tls, seen, tls.took));
+            tls.result
+        }
+        None if connected => {
+            list.push(run.found(Probe::Tls, Seen::Skipped(HTTP), Duration::ZERO));
+            true
+        }
+        None => false,
+    };
+    match (resolved, secured) {
+        (false, _) => Some(NO_NAME),
+        (true, false) => Some(NO_CONNECTION),
+        (true, true) => None,
+    }
+}
+
+/// Why nothing more can be learned after this; `None` where it can.
+fn pointless_after(seen: &Seen) -> Option<&'static str> {
+    if let Seen::Failed(failure) = seen {
+        return (!failure.is_about_an_answer()).then_some(NOT_ANSWERED);
+    }
+    let objection = if let Seen::Answered(answer) = seen {
+        answer.objection()
+    } else {
+        None
+    };
+    (objection == Some(Kind::Maintenance)).then_some(MAINTENANCE)
+}
+
+/// One client and one signer for all probes of a run.
+struct Session<'r> {
+    run: Run<'r>,
+    signer: Signer,
+    upstream: Upstream,
+    nonces: NonceSource,
+    skew: SkewWindow,
+}
+
+impl Session<'_> {
+    /// Several times, for the clock; the reason to stop where it is not the exchange that answers.
+    async fn ask_public(&self, list: &mut Vec<Finding>) -> Option<&'static str> {
+        let (mut seen, mut took) = if self.run.plan.scope == Scope::Way {
+            self.time_public().await
+        } else {
+            self.timed(self.upstream.ask_public()).await
+        };
+        for _ in 1..PUBLIC_CALLS {
+            if !matches!(seen, Seen::Answered(_)) || !self.run.is_wanted(Probe::Clock) {
+                break;
+            }
+            // On the connection that is open by now: what the answer alone takes.
+            let (again, faster) = self.timed(self.upstream.ask_public()).await;
+            took = took.min(faster);
+            if !matches!(again, Seen::Answered(_)) {
+                seen = again;
+            }
+        }
+        let foreign = if let Seen::Answered(answer) = &seen {
+            answer.code.is_none() || answer.is_of_a_wrong_base()
+        } else {
+            false
+        };
+        let failed = matches!(seen, Seen::Failed(_));
+        let stop = match (foreign, failed) {
+            (true, _) => Some(NOT_THE_EXCHANGE),
+            (_, true) => Some(NOT_ANSWERED),
+            (false, false) => pointless_after(&seen),
+        };
+        list.push(self.run.found(Probe::Public, seen, took));
+        if self.run.is_wanted(Probe::Clock) && stop.is_none() {
+            list.push(self.run.found(
+                Probe::Clock,
+                Seen::Clock(self.skew.estimate()),
+                Duration::ZERO,
+            ));
+        }
+        stop
+    }
+
+    /// Once for what answers, and once more for its first byte, on the connection that is open by then.
+    async fn time_public(&self) -> (Seen, Duration) {
+        let (seen, took) = self.timed(self.upstream.ask_public()).await;
+        if !matches!(seen, Seen::Answered(_)) {
+            return (seen, took);
+        }
+        let mut first_byte = None;
+        let again = async {
+            let (reply, took) = self.upstream.time_public().await?;
+            first_byte = Some(took);
+            Ok(reply)
+        };
+        let (seen, took) = self.timed(again).await;
+        (seen, first_byte.unwrap_or(took))
+    }
+
+    async fn ask_private(&self, probe: Probe) -> Finding {
+        let with_params = [
+            (Probe::OpenOrders, r#"{"page_size":"1"}"#),
+            (Probe::CancelUnknown, r#"{"order_id":"1"}"#),
+        ];
+        let params = with_params
+            .iter()
+            .find(|(other, _)| *other == probe)
+            .map_or("{}", |(_, params)| params);
+        let caller = Caller {
+            name: "diagnose".into(),
+            policy: Policy::default(),
+        };
+        let call = serde_json::from_str::<Box<RawValue>>(params)
+            .ok()
+            .zip(probe.method())
+            .and_then(|(params, method)| {
+                Call::parse(
+                    RequestId::BACKEND,
+                    method,
+                    Some(&params),
+                    Dialect::Documented,
+                )
+                .ok()
+            });
+        // A caller of our own making, without limits.
+        let whence = Whence {
+            source: &Source::Unix { uid: None },
+            now_ms: self.run.plan.clock.now_ms(),
+        };
+        let Some(permit) = call.and_then(|call| policy::authorize(&caller, whence, call).ok())
+        else {
+            return self
+                .run
+                .found(probe, Seen::Failed(Failure::Defect), Duration::ZERO);
+        };
+        let nonce = self.nonces.next(self.run.plan.clock.now_ms()).value;
+        let signed = self.signer.sign(permit, nonce);
+        let progress = Arc::new(Progress::default());
+        let (seen, took) = self.timed(self.upstream.send(signed, &progress)).await;
+        self.run.found(probe, seen, took)
+    }
+
+    async fn timed(
+        &self,
+        asking: impl Future<Output = Result<Reply, Failure>>,
+    ) -> (Seen, Duration) {
+        let (began, sent_ms, patience) = (
+            Instant::now(),
+            self.run.plan.clock.now_ms(),
+            self.run.patience(),
+        );
+        let answered = tokio::time::timeout(patience, asking)
+            .await
+            .unwrap_or(Err(Failure::Deadline(patience)));
+        let seen = match answered {
+            Ok(reply) => {
+                let is_json = matches!(reply.body, ReplyBody::Json { .. });
+                if let (true, Some(date_ms)) = (is_json, reply.date_ms) {
+                    self.skew
+                        .note(date_ms, sent_ms, self.run.plan.clock.now_ms());
+                }
+                Seen::Answered(Answer {
+                    status: reply.status,
+                    code: reply.code(),
+                    is_json,
+                })
+            }
+            Err(failure) => Seen::Failed(failure),
+        };
+        (seen, began.elapsed())
+    }
+}

@@ -1,0 +1,172 @@
+//! What can end a call without an answer that is passed on: our refusals, and failures on the way.
+//!
+//! Guarantees: every value says which HTTP status tells the caller and has a stable word for records; whether the exchange may have
+//! seen the call is not a property of the failure but of the phase (`outcome`), so it cannot be contradicted here.
+//! No text holds a secret, an address of the caller's choosing, or a byte of an answer.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::policy::Denied;
+use protocol::envelope::MalformedAnswer;
+
+/// Why we chose not to try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Policy said no.
+    #[error("{0}")]
+    Denied(Denied),
+    /// As many calls are under way as the limit allows.
+    #[error(
+        "{limit} calls are under way already (calls.max_in_flight); nothing was sent, try again shortly"
+    )]
+    NoRoom {
+        /// The limit.
+        limit: usize,
+    },
+    /// A command of this id is under way on the same socket.
+    #[error(
+        "a command with id {0} is under way on this socket and goes on; use another id, because answers are told apart by it"
+    )]
+    IdInUse(u64),
+    /// As many commands of one socket are under way as the limit allows.
+    #[error(
+        "{limit} commands of this socket are under way already (streams.max_commands); nothing was sent"
+    )]
+    SocketFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// The daemon is stopping.
+    #[error("the proxy is stopping; nothing was sent, try again shortly")]
+    Draining,
+}
+
+/// Why a call that we tried brought no answer to pass on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The name of the exchange could not be resolved.
+    #[error("the name of the exchange could not be resolved")]
+    Dns,
+    /// The name resolved to an address that a public host cannot have.
+    #[error("the name of the exchange resolved to {0}, which is no address that it can have")]
+    AddressRefused(IpAddr),
+    /// No TCP connection.
+    #[error("no connection to the exchange could be made")]
+    Connect,
+    /// Name, TCP and TLS together took too long.
+    #[error("no connection to the exchange within {0:?}")]
+    ConnectDeadline(Duration),
+    /// TLS failed: certificate, host name, or no TLS at the other end.
+    #[error("no secure connection to the exchange could be made (TLS)")]
+    Tls,
+    /// The connection was lost before a complete answer.
+    #[error("the connection was lost before a complete answer")]
+    Lost,
+    /// The total deadline passed.
+    #[error("no complete answer within {0:?}")]
+    Deadline(Duration),
+    /// The answer is larger than the limit.
+    #[error("the answer is larger than {0} bytes (upstream.max_reply_bytes)")]
+    TooLarge(usize),
+    /// A redirect, which is never followed.
+    #[error("the exchange answered with a redirect (HTTP {0}), which is never followed")]
+    Redirected(u16),
+    /// The connection changed its protocol.
+    #[error("the exchange switched protocols")]
+    Upgraded,
+    /// A stream was asked for, and not opened.
+    #[error("the exchange did not open a stream (HTTP {0})")]
+    NotUpgraded(u16),
+    /// A content encoding that was not asked for.
+    #[error("the answer is compressed, which was not asked for")]
+    Encoded,
+    /// JSON by its type, and malformed.
+    #[error("{0}")]
+    Malformed(#[from] MalformedAnswer),
+    /// A defect of ours.
+    #[error("internal error; the log names the place")]
+    Defect,
+}
+
+impl Refusal {
+    /// The HTTP status that tells the caller.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Denied(_) => 403,
+            Self::IdInUse(_) => 409,
+            Self::NoRoom { .. } | Self::SocketFull { .. } | Self::Draining => 503,
+        }
+    }
+
+    /// A stable word for records.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Denied(denied) => denied.word(),
+            Self::NoRoom { .. } => "no_room",
+            Self::IdInUse(_) => "id_in_use",
+            Self::SocketFull { .. } => "socket_full",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl Failure {
+    /// The HTTP status that tells the caller: the one table.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Dns | Self::AddressRefused(_) | Self::Connect | Self::Tls => 502,
+            Self::Lost
+            | Self::TooLarge(_)
+            | Self::Redirected(_)
+            | Self::Upgraded
+            | Self::NotUpgraded(_) => 502,
+            Self::Encoded | Self::Malformed(_) => 502,
+            Self::ConnectDeadline(_) | Self::Deadline(_) => 504,
+            Self::Defect => 500,
+        }
+    }
+
+    /// Whether an answer came all the same: the exchange can be reached, though what it said cannot be passed on.
+    #[must_use]
+    pub const fn is_about_an_answer(&self) -> bool {
+        match self {
+            Self::TooLarge(_) | Self::Encoded | Self::Malformed(_) => true,
+            Self::Dns
+            | Self::AddressRefused(_)
+            | Self::Connect
+            | Self::ConnectDeadline(_)
+            | Self::Tls => false,
+            // A redirect or another protocol is what a portal on the way would answer.
+            Self::Lost
+            | Self::Deadline(_)
+            | Self::Redirected(_)
+            | Self::Upgraded
+            | Self::NotUpgraded(_)
+            | Self::Defect => false,
+        }
+    }
+
+    /// A stable word for records.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::AddressRefused(_) => "address_refused",
+            Self::Connect => "connect",
+            Self::ConnectDeadline(_) => "connect_deadline",
+            Self::Tls => "tls",
+            Self::Lost => "lost",
+            Self::Deadline(_) => "deadline",
+            Self::TooLarge(_) => "too_large",
+            Self::Redirected(_) => "redirected",
+            Self::Upgraded => "upgraded",
+            Self::NotUpgraded(_) => "not_upgraded",
+            Self::Encoded => "encoded",
+            Self::Malformed(_) => "malformed",
+            Self::Defect => "defect",
+        }
+    }
+}

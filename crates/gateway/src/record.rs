@@ -1,0 +1,257 @@
+//! The one diagnostic line per call: opened when a door knows the caller, written exactly once by its drop guard.
+//!
+//! Guarantees: whatever happens to the call (a panic, the caller hanging up, the daemon stopping), its line is written
+//! with the outcome that its phase allows. Redacted by construction: a report has no field that could hold a key, a
+//! secret, a token, a signature, params or an answer. Does not: wait for anything; those who read along (hints, the
+//! history) are handed one shared copy, and drop it where they have no room.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    observed::{Observed, Outbound, Skew},
+    outcome::{Outcome, Progress},
+};
+use catalogue::methods::Class;
+use protocol::call::Call;
+
+mod line;
+
+pub(crate) use line::write_signing;
+pub use line::{CALL_TAG, TARGET};
+
+/// What is known of a call when it ends; also what those who read along get.
+#[derive(Clone, Debug)]
+pub struct CallReport {
+    /// The request id, as in `X-Request-Id`.
+    pub rid: Arc<str>,
+    /// The caller's name.
+    pub caller: Arc<str>,
+    /// The stream that it came by: the request id of its opening; `None` for a request of its own.
+    pub stream: Option<Arc<str>>,
+    /// The method, once the body was understood.
+    pub method: Option<Cow<'static, str>>,
+    /// Its class, where the catalogue knows it.
+    pub class: Option<Class>,
+    /// The `id` sent to the exchange.
+    pub id: u64,
+    /// The nonce, once signed.
+    pub nonce: Option<u64>,
+    /// Length of the params string in bytes.
+    pub params_string_len: usize,
+    /// Length of the string to sign in bytes, once signed.
+    pub string_to_sign_len: Option<usize>,
+    /// The API key's fingerprint.
+    pub key_fingerprint: Arc<str>,
+    /// Our address as last confirmed.
+    pub outbound: Option<Outbound>,
+    /// The clock's skew as far as known.
+    pub skew: Option<Skew>,
+    /// The exchange's HTTP status, or the status that told the caller why there is no answer.
+    pub status: u16,
+    /// The exchange's code.
+    pub code: Option<i64>,
+    /// What became of the call.
+    pub outcome: Outcome,
+    /// A stable word for why there is no conclusive answer.
+    pub why: Option<&'static str>,
+    /// The names of its orders: the caller's ids, and the nonce where the exchange takes it.
+    pub client_oid: Option<String>,
+    /// The media type of an answer that is no JSON.
+    pub media_type: Option<String>,
+    /// Whether a secret was overwritten in the answer.
+    pub scrubbed: bool,
+    /// From the door to the moment of sending.
+    pub waited: Duration,
+    /// From sending to the complete answer.
+    pub exchange: Duration,
+    /// From the door to the end.
+    pub total: Duration,
+}
+
+impl CallReport {
+    /// Whether the line carries the word FAIL: no conclusive answer, or one with a code other than 0.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        self.outcome != Outcome::Answered || self.code != Some(0)
+    }
+}
+
+/// Reads along: is handed each report as its call ends, in the call's path, and so must neither wait nor panic.
+pub type Reader = Box<dyn Fn(&Arc<CallReport>) + Send + Sync>;
+
+/// What every record needs: made once, shared by all.
+pub struct Recorder {
+    key_fingerprint: Arc<str>,
+    observed: Arc<Observed>,
+    readers: Vec<Reader>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let readers = self.readers.len();
+        f.debug_struct("Recorder")
+            .field("readers", &readers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// Records for calls signed with the key of this fingerprint, each handed to every reader.
+    #[must_use]
+    pub fn new(key_fingerprint: &str, observed: Arc<Observed>, readers: Vec<Reader>) -> Self {
+        Self {
+            key_fingerprint: key_fingerprint.into(),
+            observed,
+            readers,
+        }
+    }
+
+    /// Opens the record of a call whose caller is known.
+    #[must_use]
+    pub fn open(self: &Arc<Self>, rid: Arc<str>, caller: Arc<str>) -> CallRecord {
+        let report = CallReport {
+            rid,
+            caller,
+            stream: None,
+            method: None,
+            class: None,
+            id: 1,
+            nonce: None,
+            params_string_len: 0,
+            string_to_sign_len: None,
+            key_fingerprint: Arc::clone(&self.key_fingerprint),
+            outbound: None,
+            skew: None,
+            status: 0,
+            code: None,
+            outcome: Outcome::Refused,
+            why: None,
+            client_oid: None,
+            media_type: None,
+            scrubbed: false,
+            waited: Duration::ZERO,
+            exchange: Duration::ZERO,
+            total: Duration::ZERO,
+        };
+        CallRecord {
+            recorder: Arc::clone(self),
+            progress: Arc::default(),
+            opened: Instant::now(),
+            concluded: false,
+            limit: None,
+            told: |status, _| status,
+            report,
+        }
+    }
+}
+
+/// The status that a door tells in place of the gateway's own, by the outcome.
+pub type Told = fn(u16, Outcome) -> u16;
+
+/// The open record of one call.
+#[derive(Debug)]
+pub struct CallRecord {
+    recorder: Arc<Recorder>,
+    progress: Arc<Progress>,
+    opened: Instant,
+    concluded: bool,
+    limit: Option<Duration>,
+    told: Told,
+    /// What is known so far.
+    pub report: CallReport,
+}
+
+impl CallRecord {
+    /// The call's phase, shared with its relay.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// For a door whose callers wait for this long at most, and are told of failures by these statuses.
+    #[must_use]
+    pub fn at_door(mut self, limit: Duration, told: Told) -> Self {
+        (self.limit, self.told) = (Some(limit), told);
+        self
+    }
+
+    /// For a door that can open the record only some time after the call arrived.
+    #[must_use]
+    pub fn arrived(mut self, at: Instant) -> Self {
+        self.opened = at;
+        self
+    }
+
+    /// The time that the call has, from the door to the answer.
+    #[must_use]
+    pub fn limit(&self, longest: Duration) -> Duration {
+        self.limit.map_or(longest, |limit| limit.min(longest))
+    }
+
+    /// When the door accepted the call.
+    #[must_use]
+    pub const fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Notes what the body turned out to ask for.
+    pub fn describe(&mut self, call: &Call) {
+        self.report.method = Some(call.method.name());
+        self.report.class = call.method.info().map(|info| info.class);
+        self.report.id = call.id.value();
+        self.report.params_string_len = call.params.canonical().len();
+    }
+
+    /// Concludes with an answer of the exchange.
+    pub fn answered(&mut self, status: u16, code: Option<i64>, outcome: Outcome) {
+        self.report.code = code;
+        self.conclude(
+            status,
+            outcome,
+            (outcome != Outcome::Answered).then_some("inconclusive_answer"),
+        );
+    }
+
+    /// Concludes without one; the phase gives the outcome.
+    pub fn ended(&mut self, status: u16, why: &'static str) {
+        let outcome = self.progress.end();
+        self.conclude((self.told)(status, outcome), outcome, Some(why));
+    }
+
+    fn conclude(&mut self, status: u16, outcome: Outcome, why: Option<&'static str>) {
+        self.report.status = status;
+        self.report.outcome = outcome;
+        self.report.why = why;
+        self.concluded = true;
+    }
+}
+
+impl Drop for CallRecord {
+    fn drop(&mut self) {
+        if !self.concluded {
+            // A panic, or the daemon ends with the call under way, or the caller left before its call was understood.
+            let why = if std::thread::panicking() {
+                "defect"
+            } else {
+                "abandoned"
+            };
+            self.ended(if std::thread::panicking() { 500 } else { 499 }, why);
+        }
+        self.report.total = self.opened.elapsed();
+        self.report.outbound = self.recorder.observed.outbound();
+        self.report.skew = self.recorder.observed.skew().estimate();
+        line::write(&self.report);
+        if !self.recorder.readers.is_empty() {
+            let copy = Arc::new(self.report.clone());
+            self.recorder
+                .readers
+                .iter()
+                .for_each(|reader| reader(&copy));
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! A signed request counts once: also after a crash.
+//!
+//! Guarantees: within a run, no signature of a virtual key is admitted twice while its nonce is within the window, in
+//! whatever order nonces come; what had to be forgotten is refused by its nonce. After a restart every nonce up to the
+//! mark on disk is refused, and none is admitted that the mark does not cover: it is written some seconds ahead, in a
+//! thread of its own, so that a call waits for the disk only where its nonce runs ahead of our clock by more than that.
+//! If the disk does not answer, signed requests are refused, and nothing else is. Without a state directory there is no
+//! mark, and nonces from before the start are refused. Does not: verify signatures.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, HashSet},
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use super::{clock::Clock, virtual_key::VirtualKey};
+use protocol::client_body::SIGNATURE_BYTES;
+
+mod file;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use file::Marks;
+use writer::Writer;
+
+/// How far a client's clock may be from ours, in milliseconds: the exchange's own rule (vendor documents).
+pub const WINDOW_MS: u64 = 60_000;
+/// Signatures of one key that are remembered at most: two minutes of more than 500 a second.
+const REMEMBERED: usize = 1 << 16;
+/// Signatures of one key that are remembered though the window has passed them, should the clock step back.
+const KEPT: usize = 1 << 14;
+/// A mark further ahead of the clock than any run writes it: one of the two was or is wrong.
+const INCREDIBLE_MS: u64 = WINDOW_MS + writer::AHEAD_MS;
+
+type Signature = [u8; SIGNATURE_BYTES];
+
+/// Why a request with a good signature is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// Its signature was seen before, or may have been.
+    Seen,
+    /// Its nonce is not above the mark that this run began with, or above what had to be forgotten.
+    BeforeStart,
+    /// More signatures of this key are within the window than can be remembered.
+    TooMany,
+    /// The mark cannot be written, or the daemon is ending.
+    NoMark,
+}
+
+/// What was seen, and what may have been seen before this run.
+#[derive(Debug)]
+pub struct ReplayGuard {
+    clock: Clock,
+    opened_ms: u64,
+    floor: Marks,
+    memory: Mutex<Memory>,
+    writer: Option<Writer>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    closed: bool,
+    keys: HashMap<VirtualKey, Remembered>,
+}
+
+/// What was seen of one key.
+#[derive(Debug, Default)]
+struct Remembered {
+    seen: HashSet<Signature>,
+    by_nonce: BTreeSet<(u64, Signature)>,
+    /// The highest nonce whose signature was forgotten, which the window had passed.
+    forgotten: u64,
+    highest: u64,
+}
+
+impl ReplayGuard {
+    /// Begins where the last run ended. `signing`: whether there are virtual keys, so that the mark is kept ahead from
+    /// the start; without any, nothing is written before the first signed request.
+    #[must_use]
+    pub fn open(state_dir: Option<&Path>, signing: bool, clock: &Clock) -> Self {
+        let Some(directory) = state_dir else {
+            if signing {
+                tracing::warn!(
+                    "there is no state directory: signed requests are protected from replay within this run only, and \
+                     nonces from before the start are refused"
+                );
+            }
+            return Self::with(floor_without_mark(clock), clock, None);
+        };
+        let floor = read_floor(directory, clock);
+        let guard = Self::with(floor, clock, None);
+        // What is no credible mark is not carried on: it would stand in the way of every later start.
+        let carried_on = guard.credible_floor(guard.opened_ms).into_owned();
+        let writer = Writer::start(directory, carried_on, signing, clock.clone());
+        Self {
+            writer: Some(writer),
+            ..guard
+        }
+    }
+
+    fn with(floor: Marks, clock: &Clock, writer: Option<Writer>) -> Self {
+        Self {
+            clock: clock.clone(),
+            opened_ms: clock.now_ms(),
+            floor,
+            memory: Mutex::default(),
+            writer,
+        }
+    }
+
+    /// Admits a request whose signature was verified and whose nonce is within the window, once.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub async fn admit(
+        &self,
+        key: &VirtualKey,
+        nonce: u64,
+        signature: &Signature,
+    ) -> Result<(), NotAdmitted> {
+        if nonce <= self.mark_of_the_last_run(key) {
+            return Err(NotAdmitted::BeforeStart);
+        }
+        self.remember(key, nonce, signature)?;
+        match &self.writer {
+            Some(writer) if !writer.cover(key, nonce).await => Err(NotAdmitted::NoMark),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Admits nothing further, and writes the mark as it is, so that a restart refuses nobody for nothing. Returns when
+    /// the disk has it, which may be never.
+    pub async fn close(&self) {
+        let marks = {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.closed = true;
+            let now_ms = self.clock.now_ms();
+            let base = self.credible_floor(now_ms).base_ms.max(now_ms);
+            let ahead = memory
+                .keys
+                .iter()
+                .map(|(key, remembered)| (*key, remembered.highest));
+            Marks {
+                base_ms: base,
+                ahead: ahead.filter(|(_, highest)| *highest > base).collect(),
+            }
+        };
+        if let Some(writer) = &self.writer {
+            writer
+                .close(marks.and_not_less_ahead_than(&self.credible_floor(self.clock.now_ms())))
+                .await;
+        }
+    }
+
+    /// Up to where the last run may have admitted requests of this key.
+    ///
+    /// A clock that was wrong must not lock everybody out until it is right: while the mark is not credible, what was
+    /// admitted, and can be shown again while our clock goes forward, is taken to lie below the start's window. Should
+    /// our clock have been the wrong one, the mark counts again as soon as it is right.
+    fn mark_of_the_last_run(&self, key: &VirtualKey) -> u64 {
+        self.credible_floor(self.clock.now_ms()).of(key)
+    }
+
+    fn credible_floor(&self, now_ms: u64) -> Cow<'_, Marks> {
+        let credible = self.floor.highest() <= now_ms.saturating_add(INCREDIBLE_MS);
+        if credible {
+            Cow::Borrowed(&self.floor)
+        } else {
+            Cow::Owned(
+                self.floor
+                    .clone()
+                    .at_most(self.opened_ms.saturating_add(WINDOW_MS)),
+            )
+        }
+    }
+
+    fn remember(
+        &self,
+        key: &VirtualKey,
+        nonce: u64,
+        signature: &Signature,
+    ) -> Result<(), NotAdmitted> {
+        let now_ms = self.clock.now_ms();
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.closed {
+            return Err(NotAdmitted::NoMark);
+        }
+        memory
+            .keys
+            .entry(*key)
+            .or_default()
+            .admit(nonce, signature, now_ms)
+    }
+}
+
+impl Remembered {
+    fn admit(&mut self, nonce: u64, signature: &Signature, now_ms: u64) -> Result<(), NotAdmitted> {
+        self.forget(now_ms);
+        if self.seen.contains(signature) {
+            return Err(NotAdmitted::Seen);
+        }
+        if nonce <= self.forgotten {
+            return Err(NotAdmitted::BeforeStart);
+        }
+        if self.seen.len() >= REMEMBERED {
+            return Err(NotAdmitted::TooMany);
+        }
+        self.seen.insert(*signature);
+        self.by_nonce.insert((nonce, *signature));
+        self.highest = self.highest.max(nonce);
+        Ok(())
+    }
+}
+
+impl Remembered {
+    /// Forgets what the window has passed, as far as there is not room to keep it.
+    fn forget(&mut self, now_ms: u64) {
+        while self.seen.len() > KEPT {
+            match self.by_nonce.first().copied() {
+                Some((nonce, signature)) if nonce.saturating_add(WINDOW_MS) < now_ms => {
+                    self.by_nonce.pop_first();
+                    self.seen.remove(&signature);
+                    // Should the clock step back, what it had passed is within the window again.
+                    self.forgotten = self.forgotten.max(nonce);
+                }
+                Some(_) | None => return,
+            }
+        }
+    }
+}
+
+fn floor_without_mark(clock: &Clock) -> Marks {
+    Marks::at(clock.now_ms().saturating_sub(1))
+}
+
+/// The mark that the last run left.
+fn read_floor(directory: &Path, clock: &Clock) -> Marks {
+    let now_ms = clock.now_ms();
+    match file::read(directory) {
+        Ok(None) => floor_without_mark(clock),
+        Ok(Some(marks)) => {
+            if marks.highest() > now_ms.saturating_add(INCREDIBLE_MS) {
+                tracing::warn!(
+                    "the mark of the last run lies more than a minute ahead of the clock, which was or is wrong: \
+                     signed requests are refused for up to a minute"
+                );
+            }
+            marks
+        }
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "the mark of the last run cannot be read ({}): signed requests are refused for a minute",
+                file::path(directory).display()
+            );
+            Marks::at(now_ms.saturating_add(WINDOW_MS))
+        }
+    }
+}

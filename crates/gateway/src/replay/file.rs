@@ -1,0 +1,201 @@
+//! The marks on disk: up to which nonce a signed request may have been admitted.
+//!
+//! Guarantees: mode 0600; written to a second file, synced and renamed, so that a crash leaves the old marks or the new
+//! ones. Does not: decide what to do where that fails.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::virtual_key::VirtualKey;
+
+const NAME: &str = "replay.json";
+const VERSION: u32 = 1;
+/// Far more than a mark for every key of a large house.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Nonces up to these may have been admitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Of every key, in milliseconds since 1970.
+    pub(super) base_ms: u64,
+    /// Of single keys, whose clients' clocks run ahead of ours.
+    pub(super) ahead: HashMap<VirtualKey, u64>,
+}
+
+impl Marks {
+    pub(super) fn at(base_ms: u64) -> Self {
+        Self {
+            base_ms,
+            ahead: HashMap::new(),
+        }
+    }
+
+    /// The mark of one key.
+    pub(super) fn of(&self, key: &VirtualKey) -> u64 {
+        self.ahead
+            .get(key)
+            .map_or(self.base_ms, |ahead| self.base_ms.max(*ahead))
+    }
+
+    pub(super) fn highest(&self) -> u64 {
+        self.ahead.values().copied().fold(self.base_ms, u64::max)
+    }
+
+    pub(super) fn at_most(mut self, latest: u64) -> Self {
+        self.base_ms = self.base_ms.min(latest);
+        self.ahead
+            .values_mut()
+            .for_each(|mark| *mark = latest.min(*mark));
+        self
+    }
+
+    /// Raises the marks of single keys to what they were.
+    pub(super) fn and_not_less_ahead_than(mut self, before: &Self) -> Self {
+        before
+            .ahead
+            .iter()
+            .for_each(|(key, mark)| self.raise(*key, *mark));
+        self
+    }
+
+    /// Raises the mark of one key.
+    pub(super) fn raise(&mut self, key: VirtualKey, mark: u64) {
+        if mark > self.of(&key) {
+            self.ahead.insert(key, mark);
+        }
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    base_ms: u64,
+    ahead: BTreeMap<String, u64>,
+}
+
+/// Where the marks are.
+pub(super) fn path(directory: &Path) -> PathBuf {
+    directory.join(NAME)
+}
+
+/// Reads the marks, if any were ever written.
+pub(super) fn read(directory: &Path) -> io::Result<Option<Marks>> {
+    let path = path(directory);
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(metadata) if metadata.len() > MAX_BYTES => return Err(damaged("it is too large")),
+        Ok(_) => {}
+    }
+    let stored: Stored =
+        serde_json::from_slice(&fs::read(path)?).map_err(|_| damaged("it is damaged"))?;
+    if stored.version != VERSION {
+        return Err(damaged("another version wrote it"));
+    }
+    let mark = |(key, mark): (String, u64)| Some((VirtualKey::parse(&key)?, mark));
+    let ahead: Option<HashMap<_, _>> = stored.ahead.into_iter().map(mark).collect();
+    Ok(Some(Marks {
+        base_ms: stored.base_ms,
+        ahead: ahead.ok_or_else(|| damaged("it is damaged"))?,
+    }))
+}
+
+/// Writes the marks; when this returns, a crash does not undo it.
+pub(super) fn write(directory: &Path, marks: &Marks) -> io::Result<()> {
+    let ahead = marks
+        .ahead
+        .iter()
+        .map(|(key, mark)| (key.to_string(), *mark))
+        .collect();
+    let text = serde_json::to_vec(&Stored {
+        version: VERSION,
+        base_ms: marks.base_ms,
+        ahead,
+    })?;
+    let new = directory.join("replay.json.new");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    fs::rename(&new, path(directory))?;
+    File::open(directory)?.sync_all()
+}
+
+fn damaged(why: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const KEY: &str = "cpvk_000102030405060708090a0b_7";
+
+    #[test]
+    fn marks_come_back_as_they_were_written_and_are_for_the_daemon_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(read(directory.path()).unwrap(), None);
+        let mut marks = Marks::at(17);
+        marks.raise(VirtualKey::parse(KEY).unwrap(), 99);
+        write(directory.path(), &marks).unwrap();
+        assert_eq!(read(directory.path()).unwrap(), Some(marks));
+        assert_eq!(
+            fs::metadata(path(directory.path()))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_file_of_marks_is_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        for text in [
+            "",
+            "{}",
+            "{\"version\":2,\"base_ms\":1,\"ahead\":{}}",
+            "{\"version\":1,\"base_ms\":1,\"ahead\":{\"x\":1}}",
+        ] {
+            fs::write(path(directory.path()), text).unwrap();
+            assert_eq!(
+                read(directory.path()).unwrap_err().kind(),
+                ErrorKind::InvalidData,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mark_counts_for_its_key_and_never_below_the_base() {
+        let (one, other) = (
+            VirtualKey::parse(KEY).unwrap(),
+            VirtualKey::parse(&KEY.replace("_7", "_8")).unwrap(),
+        );
+        let mut marks = Marks::at(50);
+        marks.raise(one, 40);
+        assert!(marks.ahead.is_empty());
+        marks.raise(one, 70);
+        assert_eq!(
+            (marks.of(&one), marks.of(&other), marks.highest()),
+            (70, 50, 70)
+        );
+        assert_eq!(marks.at_most(60).of(&one), 60);
+    }
+}

@@ -1,0 +1,314 @@
+//! [`SignedCall`] → [`Reply`]; the only module that talks HTTP to the exchange.
+//!
+//! Guarantees: one transmission per call: HTTP/1.1, no retries, no redirects, no proxy variables, and a body that can
+//! be read once only. The phase turns to `Sent` at the moment the body is handed to a connection, so that a failure
+//! before it is certain not to have been sent. Answers are capped, checked and scrubbed before anybody sees them.
+//! Does not: know deadlines other than that for connecting; the total one is the pipeline's.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use url::Url;
+
+use super::{
+    failure::Failure,
+    outcome::{Phase, Progress},
+    signer::{SignedCall, Signer},
+};
+use protocol::envelope;
+
+mod base;
+mod client;
+mod connecting;
+mod errors;
+mod public;
+mod resolver;
+mod roots;
+mod scrub;
+
+pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
+pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
+pub(super) use connecting::connector;
+pub use connecting::{Step, Steps};
+pub use public::PublicCall;
+pub use resolver::{Lookup, Resolver, Unresolved, is_public};
+pub use roots::RootsProblem;
+pub(super) use scrub::Scrubber;
+
+/// A complete answer of the exchange, safe to pass on.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its `Content-Type`, as it came.
+    pub content_type: Option<HeaderValue>,
+    /// The bytes of its body.
+    pub raw: Bytes,
+    /// Its body, read.
+    pub body: ReplyBody,
+    /// Its `Date`, in milliseconds since 1970, where it is there and the answer was not cached on the way.
+    pub date_ms: Option<u64>,
+    /// Whether a secret of ours was overwritten in it.
+    pub scrubbed: bool,
+}
+
+/// The body of an answer.
+#[derive(Clone, Debug)]
+pub enum ReplyBody {
+    /// JSON, to be passed on byte for byte.
+    Json {
+        /// The bytes, checked to be JSON.
+        bytes: Bytes,
+        /// The exchange's code.
+        code: Option<i64>,
+    },
+    /// Anything else.
+    Text {
+        /// The body, with the replacement character for what is not UTF-8.
+        text: String,
+        /// Its media type, as far as it is fit for a log line.
+        media_type: Option<String>,
+    },
+}
+
+impl Reply {
+    /// The exchange's code, if it sent one.
+    #[must_use]
+    pub const fn code(&self) -> Option<i64> {
+        match &self.body {
+            ReplyBody::Json { code, .. } => *code,
+            ReplyBody::Text { .. } => None,
+        }
+    }
+}
+
+/// The way to the exchange.
+#[derive(Debug)]
+pub struct Upstream {
+    client: reqwest::Client,
+    base: BaseUrl,
+    urls: HashMap<&'static str, Url>,
+    connect_deadline: Duration,
+    max_reply_bytes: usize,
+    scrubber: Scrubber,
+}
+
+impl Upstream {
+    /// Prepares connections for calls signed by `signer`.
+    ///
+    /// # Errors
+    /// [`ClientProblem`] where the trust roots cannot be read or the client cannot be built.
+    pub fn new(
+        settings: &Settings,
+        resolver: Resolver,
+        signer: &Signer,
+    ) -> Result<Self, ClientProblem> {
+        Ok(Self {
+            client: client::build(settings, resolver)?,
+            urls: settings.base.urls(),
+            base: settings.base.clone(),
+            connect_deadline: settings.connect_deadline,
+            max_reply_bytes: settings.max_reply_bytes,
+            scrubber: Scrubber::new(signer.never_to_be_passed_on()),
+        })
+    }
+
+    /// Sends a signed call, once.
+    ///
+    /// # Errors
+    /// [`Failure`]; `progress` tells whether the exchange may have seen the call.
+    pub async fn send(&self, call: SignedCall, progress: &Arc<Progress>) -> Result<Reply, Failure> {
+        progress.reach(Phase::Connecting);
+        let body = OneTransmission {
+            bytes: Some(call.body),
+            progress: Arc::clone(progress),
+        };
+        let sent = self
+            .client
+            .post(self.url_of(&call.method))
+            .header(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            )
+            .body(reqwest::Body::wrap(body))
+            .send()
+            .await;
+        let mut response =
+            sent.map_err(|error| errors::classify(&error, progress, self.connect_deadline))?;
+        check_head(response.status(), response.headers())?;
+        let bytes = read_capped(&mut response, self.max_reply_bytes).await?;
+        self.finish(
+            response.status(),
+            response.headers(),
+            bytes,
+            call.signature.as_str(),
+        )
+    }
+
+    fn url_of(&self, method: &str) -> Url {
+        self.urls
+            .get(method)
+            .cloned()
+            .unwrap_or_else(|| self.base.url_of(method))
+    }
+
+    fn finish(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        bytes: Bytes,
+        signature: &str,
+    ) -> Result<Reply, Failure> {
+        let (raw, scrubbed) = self.scrubber.scrub(bytes, signature);
+        let media_type = media_type(headers);
+        let body = if is_json(&media_type) {
+            let code = envelope::read_answer(&raw)?.code;
+            ReplyBody::Json {
+                bytes: raw.clone(),
+                code,
+            }
+        } else {
+            let text = String::from_utf8_lossy(&raw).into_owned();
+            ReplyBody::Text {
+                text,
+                media_type: Some(media_type).filter(|media_type| is_loggable(media_type)),
+            }
+        };
+        let content_type = headers.get(header::CONTENT_TYPE).cloned();
+        Ok(Reply {
+            status: status.as_u16(),
+            content_type,
+            raw,
+            body,
+            date_ms: date_ms(headers),
+            scrubbed,
+        })
+    }
+}
+
+async fn read_capped(response: &mut reqwest::Response, limit: usize) -> Result<Bytes, Failure> {
+    let too_large = Failure::TooLarge(limit);
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).map_or(true, |length| length > limit) {
+        return Err(too_large);
+    }
+    let Some(first) = response.chunk().await.map_err(|_| Failure::Lost)? else {
+        return Ok(Bytes::new());
+    };
+    let Some(second) = response.chunk().await.map_err(|_| Failure::Lost)? else {
+        return if first.len() > limit {
+            Err(too_large)
+        } else {
+            Ok(first)
+        };
+    };
+    let mut all = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if all.len() + chunk.len() > limit {
+            return Err(too_large);
+        }
+        all.extend_from_slice(&chunk);
+        next = response.chunk().await.map_err(|_| Failure::Lost)?;
+    }
+    Ok(all.freeze())
+}
+
+/// Refuses answers that must not be read at all.
+fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Failure::Upgraded);
+    }
+    if status.is_redirection() {
+        return Err(Failure::Redirected(status.as_u16()));
+    }
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Failure::Encoded);
+    }
+    Ok(())
+}
+
+/// The media type without its parameters, in lower case; empty where none is given.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type == "application/json" || media_type.ends_with("+json")
+}
+
+/// Whether a media type is short and plain enough to stand in a log line.
+fn is_loggable(media_type: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-._".contains(&byte);
+    (1..=64).contains(&media_type.len()) && media_type.bytes().all(plain)
+}
+
+/// The `Date` of an answer that came straight from the exchange.
+fn date_ms(headers: &HeaderMap) -> Option<u64> {
+    let cached = headers.contains_key(header::AGE);
+    let text = headers
+        .get(header::DATE)
+        .filter(|_| !cached)?
+        .to_str()
+        .ok()?;
+    let since = httpdate::parse_http_date(text)
+        .ok()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+/// The deadline passed, and was told to the caller, before a connection took the call.
+#[derive(Debug, thiserror::Error)]
+#[error("the call ended before it was sent")]
+struct CallEnded;
+
+/// A request body that can be read once, and marks the moment in which a connection takes it.
+///
+/// hyper asks for the body only after it has a connection and has encoded the head (tested: refused, stalled and
+/// half-open connections never get here), so until then no byte of the signed call was handed to anything.
+struct OneTransmission {
+    bytes: Option<Bytes>,
+    progress: Arc<Progress>,
+}
+
+impl http_body::Body for OneTransmission {
+    type Data = Bytes;
+    type Error = CallEnded;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if !self.progress.reach(Phase::Sent) {
+            return Poll::Ready(Some(Err(CallEnded)));
+        }
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}

@@ -1,0 +1,270 @@
+//! One order: read from params, shown as the exchange shows it.
+//!
+//! Guarantees: an order that could be read has an instrument, a side, a type and the numbers that its type needs, all
+//! above zero.
+//! Does not: know the account; duplicates and balances are checked where the order is placed.
+
+use serde_json::{Value, json};
+
+use super::super::{
+    amount::Amount,
+    json::Json,
+    market::{self, Instrument},
+    settings::Refusal,
+};
+
+/// Longest `client_oid` [documents].
+const MAX_CLIENT_OID: usize = 36;
+
+/// Which family of methods an order belongs to: each sees its own only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// `private/…`
+    Plain,
+    /// `private/advanced/…`
+    Advanced,
+}
+
+impl Family {
+    pub(super) fn of(method: &str) -> Self {
+        if method.starts_with("private/advanced/") {
+            Self::Advanced
+        } else {
+            Self::Plain
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Buy,
+    Sell,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Active,
+    Filled,
+    Canceled,
+}
+
+/// One order.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    /// Given by the account.
+    pub(super) id: u64,
+    pub(super) client_oid: String,
+    pub(super) family: Family,
+    pub(super) list_id: Option<u64>,
+    pub(super) instrument: &'static Instrument,
+    pub(super) side: Side,
+    pub(super) kind: String,
+    time_in_force: String,
+    exec_inst: Vec<String>,
+    pub(super) quantity: Amount,
+    /// What it is worth per piece: its own limit, or the market's price.
+    pub(super) price: Amount,
+    ref_price: Option<Amount>,
+    pub(super) status: Status,
+    pub(super) created_ms: i64,
+    pub(super) updated_ms: i64,
+}
+
+impl Order {
+    /// Reads the params of a new order; `default_oid` names it where the caller does not.
+    pub(super) fn read(
+        params: &Json,
+        family: Family,
+        default_oid: String,
+        now_ms: i64,
+    ) -> Result<Self, Refusal> {
+        let instrument =
+            market::find(required(params, "instrument_name")?).ok_or(Refusal::code(209))?;
+        let side = match required(params, "side")? {
+            "BUY" => Side::Buy,
+            "SELL" => Side::Sell,
+            _ => return Err(Refusal::code(220)),
+        };
+        let kind = kind(params, family)?;
+        let price = price(params, kind)?.unwrap_or_else(|| instrument.price());
+        let (time_in_force, exec_inst) = (time_in_force(params)?, exec_inst(params));
+        if exec_inst.iter().any(|inst| inst == "POST_ONLY") && time_in_force != "GOOD_TILL_CANCEL" {
+            return Err(Refusal::code(43005));
+        }
+        Ok(Self {
+            id: 0,
+            client_oid: client_oid(params, default_oid)?,
+            family,
+            list_id: None,
+            instrument,
+            side,
+            kind: kind.to_owned(),
+            time_in_force,
+            exec_inst,
+            quantity: quantity(params, kind, side, price)?,
+            price,
+            ref_price: ref_price(params, kind)?,
+            status: Status::Active,
+            created_ms: now_ms,
+            updated_ms: now_ms,
+        })
+    }
+
+    /// Whether it is done the moment it is placed: nothing rests on this market but plain limit and trigger orders.
+    pub(super) fn fills_at_once(&self) -> bool {
+        self.kind == "MARKET" || (self.kind == "LIMIT" && self.time_in_force != "GOOD_TILL_CANCEL")
+    }
+
+    /// Whether it borrows: its cost is then not taken from what the account has.
+    pub(super) fn is_on_margin(&self) -> bool {
+        self.instrument.is_perpetual() || self.exec_inst.iter().any(|inst| inst == "MARGIN_ORDER")
+    }
+
+    /// Price times quantity; `None` beyond any amount.
+    pub(super) fn value(&self) -> Option<Amount> {
+        self.price.times(self.quantity)
+    }
+
+    /// As the order queries show it.
+    pub(super) fn describe(&self, account_id: &str) -> Value {
+        let is_filled = self.status == Status::Filled;
+        let filled = |amount: Amount| {
+            if is_filled {
+                amount.to_string()
+            } else {
+                "0".to_owned()
+            }
+        };
+        let value = self.value().unwrap_or_default();
+        let mut order = json!({
+            "account_id": account_id,
+            "order_id": self.id.to_string(),
+            "client_oid": self.client_oid,
+            "order_type": self.kind,
+            "time_in_force": self.time_in_force,
+            "side": side_name(self.side),
+            "exec_inst": self.exec_inst,
+            "quantity": self.quantity.to_string(),
+            "limit_price": self.price.to_string(),
+            "order_value": value.to_string(),
+            "maker_fee_rate": "0",
+            "taker_fee_rate": "0",
+            "avg_price": filled(self.price),
+            "cumulative_quantity": filled(self.quantity),
+            "cumulative_value": filled(value),
+            "cumulative_fee": "0",
+            "status": status_name(self.status),
+            "update_user_id": account_id,
+            "order_date": &super::date(self.created_ms),
+            "instrument_name": self.instrument.name,
+            "fee_instrument_name": self.instrument.quote,
+            "create_time": self.created_ms,
+            "create_time_ns": super::nanoseconds(self.created_ms),
+            "update_time": self.updated_ms,
+        });
+        if let Some(members) = order.as_object_mut() {
+            members.extend(
+                self.ref_price
+                    .map(|price| ("ref_price".to_owned(), price.to_string().into())),
+            );
+            members.extend(
+                self.list_id
+                    .map(|list| ("list_id".to_owned(), list.to_string().into())),
+            );
+        }
+        order
+    }
+}
+
+pub(super) const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Buy => "BUY",
+        Side::Sell => "SELL",
+    }
+}
+
+const fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Active => "ACTIVE",
+        Status::Filled => "FILLED",
+        Status::Canceled => "CANCELED",
+    }
+}
+
+/// A member that must be there and not blank.
+pub(super) fn required<'a>(params: &'a Json, name: &str) -> Result<&'a str, Refusal> {
+    params.text(name).ok_or(Refusal::code(40004))
+}
+
+fn kind(params: &Json, family: Family) -> Result<&str, Refusal> {
+    let kind = required(params, "type")?;
+    match (kind, family) {
+        ("LIMIT" | "MARKET", _) => Ok(kind),
+        ("STOP_LOSS" | "STOP_LIMIT" | "TAKE_PROFIT" | "TAKE_PROFIT_LIMIT", Family::Advanced) => {
+            Ok(kind)
+        }
+        ("STOP_LOSS" | "STOP_LIMIT" | "TAKE_PROFIT" | "TAKE_PROFIT_LIMIT", Family::Plain) => {
+            Err(Refusal::code(140_001))
+        }
+        _ => Err(Refusal::code(218)),
+    }
+}
+
+fn price(params: &Json, kind: &str) -> Result<Option<Amount>, Refusal> {
+    if !kind.contains("LIMIT") {
+        return Ok(None);
+    }
+    Amount::positive(required(params, "price")?)
+        .map(Some)
+        .ok_or(Refusal::code(308))
+}
+
+fn quantity(params: &Json, kind: &str, side: Side, price: Amount) -> Result<Amount, Refusal> {
+    let invalid = Refusal::code(213);
+    match params.text("notional") {
+        Some(notional) if kind == "MARKET" && side == Side::Buy => Amount::positive(notional)
+            .and_then(|notional| notional.over(price))
+            .ok_or(invalid),
+        _ => Amount::positive(required(params, "quantity")?).ok_or(invalid),
+    }
+}
+
+fn ref_price(params: &Json, kind: &str) -> Result<Option<Amount>, Refusal> {
+    if matches!(kind, "LIMIT" | "MARKET") {
+        return Ok(None);
+    }
+    Amount::positive(required(params, "ref_price")?)
+        .map(Some)
+        .ok_or(Refusal::code(229))
+}
+
+fn client_oid(params: &Json, default: String) -> Result<String, Refusal> {
+    match params.member("client_oid") {
+        None | Some(Json::Null) => Ok(default),
+        Some(Json::Text(text)) if !text.is_empty() && text.len() <= MAX_CLIENT_OID => {
+            Ok(text.clone())
+        }
+        Some(_) => Err(Refusal::code(40004)),
+    }
+}
+
+fn time_in_force(params: &Json) -> Result<String, Refusal> {
+    match params.text("time_in_force").unwrap_or("GOOD_TILL_CANCEL") {
+        known @ ("GOOD_TILL_CANCEL" | "IMMEDIATE_OR_CANCEL" | "FILL_OR_KILL") => {
+            Ok(known.to_owned())
+        }
+        _ => Err(Refusal::code(221)),
+    }
+}
+
+fn exec_inst(params: &Json) -> Vec<String> {
+    let text = |json: &Json| match json {
+        Json::Text(text) => Some(text.clone()),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => None,
+    };
+    match params.member("exec_inst") {
+        Some(Json::List(items)) => items.iter().filter_map(text).collect(),
+        Some(other) => text(other).into_iter().collect(),
+        None => Vec::new(),
+    }
+}

@@ -1,0 +1,238 @@
+//! A stand-in exchange, to try everything against: for tests, and as the body of `crypto-proxy sandbox`.
+//!
+//! Guarantees: it verifies signatures by code of its own, keeps accounts and orders in the exchange's shapes, records
+//! all it receives, and misbehaves exactly as scripted. Nothing that is sent to it makes it panic, and everything it
+//! keeps is bounded. Of this crate it uses the tables `exchange::{methods, codes}` and nothing else: a stand-in that
+//! verifies with the code under test proves nothing.
+//! Does not: talk to anyone, hold a real key, or match orders.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use crypto_proxy_sandbox::{Fault, Settings, StandIn};
+//!
+//! let exchange = StandIn::new(Settings::with_key("key", "secret"));
+//! let running = exchange.start().await?;
+//! exchange.script("private/create-order", Fault::cut_after());
+//! // … send an order to running.base_url() …
+//! exchange.wait_received("private/create-order", 1).await;
+//! assert_eq!(exchange.executed("private/create-order"), 1);
+//! # Ok(())
+//! # }
+//! ```
+
+mod account;
+mod amount;
+mod authentication;
+mod clock;
+mod control;
+mod fault;
+mod handling;
+mod journal;
+mod json;
+mod limits;
+mod market;
+mod reply;
+mod server;
+mod settings;
+mod signature;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+use tokio::{net::TcpListener, sync::watch};
+
+use self::{account::Account, fault::Script, journal::Journal, limits::Limits, stream::Streams};
+pub use self::{
+    fault::{Canned, EVERY_METHOD, Fault, WireStep},
+    journal::{Counts, Received},
+    server::Running,
+    settings::{ApiKey, Dialect, KeyState, Permission, RateLimits, Refusal, Settings},
+    stream::{OpenStream, Side},
+};
+
+/// The stand-in exchange. Clones are the same exchange.
+#[derive(Clone)]
+pub struct StandIn {
+    state: Arc<State>,
+}
+
+struct State {
+    settings: Mutex<Settings>,
+    account: Mutex<Account>,
+    script: Mutex<Script>,
+    limits: Mutex<Limits>,
+    journal: Journal,
+    streams: Streams,
+    /// Changes whenever hanging requests are released.
+    released: watch::Sender<()>,
+}
+
+impl StandIn {
+    /// A stand-in that is told to be this; it serves once it is started.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let state = State {
+            account: Mutex::new(Account::new(&settings.balances)),
+            settings: Mutex::new(settings),
+            script: Mutex::default(),
+            limits: Mutex::default(),
+            journal: Journal::new(),
+            streams: Streams::new(),
+            released: watch::Sender::new(()),
+        };
+        Self {
+            state: Arc::new(state),
+        }
+    }
+
+    /// Serves on a free port of `127.0.0.1`.
+    ///
+    /// # Errors
+    /// Those of binding.
+    pub async fn start(&self) -> io::Result<Running> {
+        self.serve(TcpListener::bind(("127.0.0.1", 0)).await?)
+    }
+
+    /// Serves on this listener; several at once are the same exchange at several addresses.
+    ///
+    /// # Errors
+    /// If the listener does not know its own address.
+    pub fn serve(&self, listener: TcpListener) -> io::Result<Running> {
+        Running::start(self.clone(), listener)
+    }
+
+    /// Changes how it behaves; counts from the next request.
+    pub fn change(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut lock(&self.state.settings));
+    }
+
+    /// Lets callers seem to come from this address; `None`: from where they connect.
+    pub fn set_apparent_address(&self, address: impl Into<Option<IpAddr>>) {
+        self.change(|settings| settings.apparent_address = address.into());
+    }
+
+    /// Queues a fault: the next request for `target` meets it, once. `target` is a method (`private/create-order`), a
+    /// path that names none (`/ip`, `/ip/2`), or [`EVERY_METHOD`].
+    pub fn script(&self, target: &str, fault: Fault) {
+        lock(&self.state.script).queue(target, fault);
+    }
+
+    /// Sets the fault that every request for `target` meets once its queue is empty.
+    pub fn script_always(&self, target: &str, fault: Fault) {
+        lock(&self.state.script).stand(target, fault);
+    }
+
+    /// Forgets what is scripted for `target`.
+    pub fn clear_script(&self, target: &str) {
+        lock(&self.state.script).clear(target);
+    }
+
+    /// Lets every request that hangs now go on.
+    pub fn release(&self) {
+        self.state.released.send_replace(());
+    }
+
+    /// The requests that were read to their end, oldest first; the newest 100,000, and no more than 64 MiB of them.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.state.journal.entries()
+    }
+
+    /// How many requests for a method were read to their end.
+    #[must_use]
+    pub fn count(&self, method: &str) -> u64 {
+        self.counts(method).received
+    }
+
+    /// How many requests for a method were executed with success.
+    #[must_use]
+    pub fn executed(&self, method: &str) -> u64 {
+        self.counts(method).executed
+    }
+
+    /// What became of the requests for a method.
+    #[must_use]
+    pub fn counts(&self, method: &str) -> Counts {
+        self.state.journal.counts(method)
+    }
+
+    /// What became of the requests, by method or path.
+    #[must_use]
+    pub fn all_counts(&self) -> BTreeMap<String, Counts> {
+        self.state.journal.all_counts()
+    }
+
+    /// What became of all requests together, the address echoes included.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        self.state.journal.total()
+    }
+
+    /// How many orders were ever accepted, by whichever method.
+    #[must_use]
+    pub fn orders_placed(&self) -> u64 {
+        lock(&self.state.account).placed()
+    }
+
+    /// An order by its `client_oid`, as the exchange's queries show it.
+    #[must_use]
+    pub fn order(&self, client_oid: &str) -> Option<Value> {
+        lock(&self.state.account).order(client_oid)
+    }
+
+    /// Resolves once `n` requests for a method were read to their end.
+    pub async fn wait_received(&self, method: &str, n: u64) {
+        self.state
+            .journal
+            .wait(method, |counts| counts.received >= n)
+            .await;
+    }
+
+    /// Resolves once `n` requests for a method were executed with success.
+    pub async fn wait_executed(&self, method: &str, n: u64) {
+        self.state
+            .journal
+            .wait(method, |counts| counts.executed >= n)
+            .await;
+    }
+
+    fn now_ms(&self) -> i64 {
+        clock::now_ms(lock(&self.state.settings).clock_offset_ms)
+    }
+}
+
+impl fmt::Debug for StandIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StandIn")
+            .field("total", &self.total())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves on `listener` until `shutdown` resolves: the body of `crypto-proxy sandbox`.
+///
+/// # Errors
+/// If the listener does not know its own address.
+pub async fn run(
+    stand_in: &StandIn,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let running = stand_in.serve(listener)?;
+    shutdown.await;
+    running.shutdown().await;
+    Ok(())
+}
+
+/// A poisoned lock still holds good data: every change under it is complete or harmless.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,388 @@
+//! Changes of the callers: add, rotate, revoke.
+//!
+//! Guarantees: one at a time; a file with faults is not touched; what takes access away is remembered in the marks
+//! before the file says so, what gives access after it, so that a crash in between never leaves more access than was
+//! asked for; a generation's number is never issued twice, also not after an older file was restored. Does not: show
+//! anything; a secret is handed out once, to whoever shows it.
+
+use std::{io, path::Path};
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::{
+    CallerText, Entry, FileText, GenerationText, Mark, Marks, Master, Places, Problem,
+    TOKEN_PREFIX,
+    disk::{self, Lock},
+};
+use gateway::{
+    secret::TokenDigest,
+    virtual_key::{CallerId, VirtualKey, VirtualSecret},
+};
+
+/// Readable by the daemon, which has a user of its own; nothing in it is secret.
+const FILE_MODE: u32 = 0o644;
+
+/// The callers, held for one change.
+#[derive(Debug)]
+pub struct Edit<'a> {
+    places: &'a Places,
+    text: FileText,
+    marks: Marks,
+    now_ms: u64,
+    _lock: Lock,
+}
+
+/// What is handed to a caller, once.
+#[derive(Debug)]
+pub struct Issued {
+    /// Its name.
+    pub name: String,
+    /// The number of this generation.
+    pub generation: u32,
+    /// Its token.
+    pub token: Secret,
+    /// Its virtual key; none for who may only diagnose.
+    pub signing: Option<(VirtualKey, VirtualSecret)>,
+    /// When the generation before it ends.
+    pub former_until: Option<String>,
+}
+
+/// A token as its owner has to write it down.
+pub struct Secret(Zeroizing<String>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[token]")
+    }
+}
+
+impl Secret {
+    /// The text, for the one time that it is given to its owner.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> Edit<'a> {
+    /// Takes hold of the callers; waits for whoever has.
+    ///
+    /// # Errors
+    /// The file or the marks cannot be used as they are.
+    pub fn begin(places: &'a Places, now_ms: u64) -> Result<Self, Problem> {
+        let lock = hold(&places.file)?;
+        let (text, _) = read(places)?;
+        let marks = Marks::read(places)?;
+        Ok(Self {
+            places,
+            text,
+            marks,
+            now_ms,
+            _lock: lock,
+        })
+    }
+
+    /// Adds a caller with the name and the policy of this text.
+    ///
+    /// # Errors
+    /// The name is taken, the policy has faults, or something cannot be written.
+    pub fn issue(mut self, wish: CallerText) -> Result<Issued, Problem> {
+        if self.text.find(&wish.name).is_some() {
+            return Err(Problem::Exists(wish.name));
+        }
+        let id = CallerId::new(random(&self.places.file)?);
+        let created = super::moment(self.now_ms);
+        let token = self.token()?;
+        let generation = generation(1, &token, created.clone());
+        let diagnose = wish.diagnose;
+        self.text.callers.push(CallerText {
+            id: id.to_string(),
+            created,
+            generations: vec![generation],
+            ..wish
+        });
+        let name = self
+            .text
+            .callers
+            .last()
+            .map_or_else(String::new, |caller| caller.name.clone());
+        self.check()?;
+        let signing = self.signing(id, 1, diagnose)?;
+        self.write()?;
+        Ok(Issued {
+            name,
+            generation: 1,
+            token,
+            signing,
+            former_until: None,
+        })
+    }
+
+    /// Issues a new generation; the one before ends after `grace_ms`.
+    ///
+    /// # Errors
+    /// There is no such caller, or a rotation is under way.
+    pub fn rotate(mut self, name: &str, grace_ms: u64) -> Result<Issued, Problem> {
+        self.drop_ended(name)?;
+        let token = self.token()?;
+        let (issued, until_ms) = (
+            super::moment(self.now_ms),
+            self.now_ms.saturating_add(grace_ms),
+        );
+        let until = super::moment(until_ms);
+        let marks = self.marks.clone();
+        let caller = self
+            .text
+            .find(name)
+            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        if caller.generations.len() > 1 {
+            return Err(Problem::Rotating(name.to_owned()));
+        }
+        let id = CallerId::parse(&caller.id).ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        let newest = caller
+            .generations
+            .iter()
+            .map(|generation| generation.number)
+            .max()
+            .unwrap_or(0);
+        let number = newest.max(marks.of(id).newest) + 1;
+        caller
+            .generations
+            .iter_mut()
+            .for_each(|former| former.until = Some(until.clone()));
+        caller.generations.push(generation(number, &token, issued));
+        let diagnose = caller.diagnose;
+        self.check()?;
+        let signing = self.signing(id, number, diagnose)?;
+        self.write()?;
+        Ok(Issued {
+            name: name.to_owned(),
+            generation: number,
+            token,
+            signing,
+            former_until: Some(until),
+        })
+    }
+
+    /// Ends a rotation: only the newest generation is valid from the next start.
+    ///
+    /// # Errors
+    /// There is no such caller, or no rotation.
+    pub fn finish(mut self, name: &str) -> Result<u32, Problem> {
+        let caller = self
+            .text
+            .find(name)
+            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        let newest = caller
+            .generations
+            .pop()
+            .filter(|_| !caller.generations.is_empty());
+        let newest = newest.ok_or_else(|| Problem::NotRotating(name.to_owned()))?;
+        let (number, id) = (newest.number, CallerId::parse(&caller.id));
+        caller.generations = vec![newest];
+        if let Some(id) = id {
+            self.marks.note(
+                id,
+                Mark {
+                    newest: number,
+                    lowest: number,
+                    ..Mark::default()
+                },
+            );
+        }
+        self.marks = self.marks.keep(self.places)?;
+        self.write()?;
+        Ok(number)
+    }
+
+    /// Takes a caller's access away for good.
+    ///
+    /// # Errors
+    /// There is no such caller, or something cannot be written.
+    pub fn revoke(mut self, name: &str) -> Result<(), Problem> {
+        let caller = self
+            .text
+            .find(name)
+            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        if let Some(id) = CallerId::parse(&caller.id) {
+            self.marks.revoke(id);
+        }
+        self.text.callers.retain(|caller| caller.name != name);
+        self.marks = self.marks.keep(self.places)?;
+        self.write()
+    }
+
+    /// Takes everybody's access away and makes a new master key; works on files that are damaged or lost. How many
+    /// callers there were; `None` where the file cannot tell.
+    ///
+    /// # Errors
+    /// Something cannot be written, or the master key is a credential that has to be replaced where it comes from.
+    pub fn revoke_all(places: &'a Places, now_ms: u64) -> Result<Option<usize>, Problem> {
+        let lock = hold(&places.file)?;
+        let (text, known) = match read(places) {
+            Ok((text, entries)) => (text, Some(entries.len())),
+            Err(_) => (FileText::empty(), None),
+        };
+        let mut marks = match Marks::read(places) {
+            Ok(marks) => marks,
+            Err(Problem::Marks(..)) => {
+                disk::set_aside(&places.marks()?)?;
+                Marks::default()
+            }
+            Err(problem) => return Err(problem),
+        };
+        text.callers
+            .iter()
+            .filter_map(|caller| CallerId::parse(&caller.id))
+            .for_each(|id| marks.revoke(id));
+        let marks = marks.keep(places)?;
+        let mut edit = Self {
+            places,
+            text: FileText::empty(),
+            marks,
+            now_ms,
+            _lock: lock,
+        };
+        // Without callers first: from here on nobody has access, whatever becomes of the master key.
+        edit.write()?;
+        edit.text.master_check = Some(Master::replace(places)?.key.check());
+        edit.write()?;
+        Ok(known)
+    }
+
+    /// An older generation whose end has come is none any more.
+    fn drop_ended(&mut self, name: &str) -> Result<(), Problem> {
+        let now_ms = self.now_ms;
+        let caller = self
+            .text
+            .find(name)
+            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        let ended = |until: &String| {
+            until
+                .parse::<Timestamp>()
+                .is_ok_and(|at| at.as_millisecond() <= i64::try_from(now_ms).unwrap_or(i64::MAX))
+        };
+        caller
+            .generations
+            .retain(|generation| !generation.until.as_ref().is_some_and(ended));
+        let lowest = caller
+            .generations
+            .first()
+            .map_or(0, |generation| generation.number);
+        if let Some(id) = CallerId::parse(&caller.id) {
+            self.marks.note(
+                id,
+                Mark {
+                    newest: lowest,
+                    lowest,
+                    ..Mark::default()
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn signing(
+        &mut self,
+        id: CallerId,
+        generation: u32,
+        diagnose: bool,
+    ) -> Result<Option<(VirtualKey, VirtualSecret)>, Problem> {
+        if diagnose {
+            return Ok(None);
+        }
+        let master = match &self.text.master_check {
+            Some(check) => Master::of_callers(self.places, Some(check))?,
+            None => match Master::find(self.places)? {
+                Some(master) => master,
+                None => Master::make(self.places)?,
+            },
+        };
+        self.text.master_check = Some(master.key.check());
+        let key = VirtualKey { id, generation };
+        Ok(Some((key, master.key.secret_of(&key))))
+    }
+
+    /// What would be written has no faults.
+    fn check(&self) -> Result<Vec<Entry>, Problem> {
+        FileText::parse(&self.rendered()?)
+            .map(|(_, entries)| entries)
+            .map_err(|mut faults| {
+                let first = faults.remove(0);
+                let others = if faults.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (and {} more)", faults.len())
+                };
+                Problem::Unfit(
+                    format!("{}: {}{others}", first.key, first.text),
+                    first.remedy,
+                )
+            })
+    }
+
+    fn rendered(&self) -> Result<String, Problem> {
+        self.text
+            .render()
+            .map_err(|error| Problem::Unwritable(self.places.file.clone(), io::Error::other(error)))
+    }
+
+    /// Writes the file, and remembers what it says.
+    fn write(&mut self) -> Result<(), Problem> {
+        disk::replace(&self.places.file, &self.rendered()?, FILE_MODE)?;
+        for entry in &self.check()? {
+            self.marks.note_entry(entry);
+        }
+        self.marks = self.marks.keep(self.places)?;
+        Ok(())
+    }
+
+    fn token(&self) -> Result<Secret, Problem> {
+        let bytes = Zeroizing::new(random::<32>(&self.places.file)?);
+        let mut token = Zeroizing::new(String::with_capacity(TOKEN_PREFIX.len() + 64));
+        token.push_str(TOKEN_PREFIX);
+        token.push_str(&Zeroizing::new(hex::encode(bytes.as_ref())));
+        Ok(Secret(token))
+    }
+}
+
+/// Reads the callers; none where there is no file.
+///
+/// # Errors
+/// The file cannot be read, or has faults.
+pub(super) fn read(places: &Places) -> Result<(FileText, Vec<Entry>), Problem> {
+    match disk::read(&places.file)? {
+        None => Ok((FileText::empty(), Vec::new())),
+        Some(text) => {
+            FileText::parse(&text).map_err(|faults| Problem::Faulty(places.file.clone(), faults))
+        }
+    }
+}
+
+fn hold(file: &Path) -> Result<Lock, Problem> {
+    if let Some(directory) = file
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+    {
+        disk::make_directory(directory, 0o755)?;
+    }
+    disk::lock(file)
+}
+
+fn generation(number: u32, token: &Secret, issued: String) -> GenerationText {
+    let token_sha256 = TokenDigest::of(token.reveal().as_bytes()).to_hex();
+    GenerationText {
+        number,
+        token_sha256,
+        issued,
+        until: None,
+    }
+}
+
+fn random<const BYTES: usize>(place: &Path) -> Result<[u8; BYTES], Problem> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Problem::Unwritable(place.to_owned(), io::Error::other(error)))?;
+    Ok(bytes)
+}

@@ -1,0 +1,360 @@
+//! One caller of the file: text → [`Entry`], or everything that is wrong with it.
+//!
+//! Guarantees: names, ids and tokens are unique; an allowance that cannot be understood is a fault and never less or
+//! more than was meant; a list that is there and empty is one, because nobody means "all" by it. Does not: repeat a
+//! value that could be a secret.
+
+use std::collections::HashSet;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::CallerText;
+use catalogue::methods::{self, Class};
+use gateway::{
+    policy::{Instruments, Pattern, Policy, Preset, Written},
+    secret::TokenDigest,
+    virtual_key::CallerId,
+    whence::{Limits, OVERFLOW_UID},
+};
+use protocol::call::Method;
+
+mod generations;
+mod limits;
+mod words;
+
+/// Longest name of a caller.
+const MAX_NAME_BYTES: usize = 32;
+/// Names that mean something else in records.
+const RESERVED: [&str; 2] = ["default", "diagnose"];
+
+/// A caller as the file has it, valid.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: CallerId,
+    /// What it may do.
+    pub rights: Rights,
+    /// Its generations, the newest last.
+    pub generations: Vec<Generation>,
+    /// The line of the file that it begins in.
+    pub line: usize,
+    /// What somebody should know.
+    pub doubts: Vec<Fault>,
+}
+
+/// What a caller may do.
+#[derive(Clone, Debug)]
+pub enum Rights {
+    /// Make calls.
+    Call(Box<Policy>),
+    /// Diagnose, and nothing else.
+    Diagnose(Limits),
+}
+
+/// One token and virtual key of a caller.
+#[derive(Debug)]
+pub struct Generation {
+    /// Its number.
+    pub number: u32,
+    /// Its token.
+    pub token: TokenDigest,
+    /// When it ends, in milliseconds since 1970.
+    pub until_ms: Option<u64>,
+}
+
+impl Entry {
+    /// What it may do, in one line; `valid` of its generations count.
+    #[must_use]
+    pub fn describe(&self, valid: usize) -> String {
+        let rights = match &self.rights {
+            Rights::Diagnose(limits) => format!("may diagnose{}", words::limits(limits)),
+            Rights::Call(policy) => words::policy(policy),
+        };
+        let listed = self
+            .generations
+            .last()
+            .map_or(0, |generation| generation.number);
+        let valid = match valid {
+            0 => "revoked".to_owned(),
+            1 => format!("generation {listed}"),
+            _ => format!("generation {listed}, and the one before it"),
+        };
+        format!("{rights}; {valid}")
+    }
+}
+
+/// Something that is wrong with the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line of the caller, or of the place.
+    pub line: usize,
+    /// What it is about.
+    pub key: String,
+    /// What is wrong.
+    pub text: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Judges every caller, and all of them together.
+pub(super) fn judge(callers: &[CallerText], lines: &[usize]) -> Result<Vec<Entry>, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut entries = Vec::new();
+    for (caller, line) in callers.iter().zip(lines) {
+        let mut judge = Judge {
+            caller,
+            line: *line,
+            faults: Vec::new(),
+            doubts: Vec::new(),
+        };
+        entries.extend(judge.entry());
+        faults.extend(judge.faults);
+    }
+    faults.extend(twice(callers, lines));
+    if faults.is_empty() {
+        Ok(entries)
+    } else {
+        Err(faults)
+    }
+}
+
+fn twice(callers: &[CallerText], lines: &[usize]) -> Vec<Fault> {
+    let mut seen = HashSet::new();
+    let mut faults = Vec::new();
+    for (caller, line) in callers.iter().zip(lines) {
+        let tokens = caller
+            .generations
+            .iter()
+            .map(|generation| ("generation.token_sha256", &generation.token_sha256));
+        for (key, value) in [("name", &caller.name), ("id", &caller.id)]
+            .into_iter()
+            .chain(tokens)
+        {
+            if !seen.insert((key, value)) {
+                let text = "another caller or generation has the same".to_owned();
+                let remedy =
+                    "take one of them out; crypto-proxy caller add makes new ones".to_owned();
+                faults.push(Fault {
+                    line: *line,
+                    key: key.to_owned(),
+                    text,
+                    remedy,
+                });
+            }
+        }
+    }
+    faults
+}
+
+/// Looks at one caller, and notes what it finds.
+struct Judge<'a> {
+    caller: &'a CallerText,
+    line: usize,
+    faults: Vec<Fault>,
+    doubts: Vec<Fault>,
+}
+
+impl Judge<'_> {
+    fn entry(&mut self) -> Option<Entry> {
+        self.name();
+        let id = CallerId::parse(&self.caller.id);
+        if id.is_none() {
+            self.fault(
+                "id",
+                "is no id (24 hexadecimal digits)",
+                "crypto-proxy caller add makes one",
+            );
+        }
+        self.time("created", &self.caller.created);
+        let limits = self.limits();
+        let rights = if self.caller.diagnose {
+            self.diagnosing(limits)
+        } else {
+            Rights::Call(Box::new(self.policy(limits)))
+        };
+        let generations = self.generations();
+        let doubts = std::mem::take(&mut self.doubts);
+        let name = self.caller.name.clone();
+        id.filter(|_| self.faults.is_empty()).map(|id| Entry {
+            name,
+            id,
+            rights,
+            generations,
+            line: self.line,
+            doubts,
+        })
+    }
+
+    fn name(&mut self) {
+        let name = &self.caller.name;
+        let known =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+        let fits = (1..=MAX_NAME_BYTES).contains(&name.len())
+            && name.bytes().all(known)
+            && name
+                .bytes()
+                .next()
+                .is_some_and(|first| first.is_ascii_alphanumeric());
+        if !fits {
+            let remedy =
+                "write 1 to 32 lower-case letters, digits and _ . -, a letter or digit first";
+            self.fault("name", "is no name of a caller", remedy);
+        } else if RESERVED.contains(&name.as_str()) {
+            self.fault("name", "is taken by the proxy itself", "choose another");
+        }
+    }
+
+    fn policy(&mut self, limits: Limits) -> Policy {
+        let mut policy = Policy {
+            limits,
+            written: Written::CallersFile,
+            ..Policy::nothing()
+        };
+        match self.caller.preset.as_deref().map(Preset::from_name) {
+            Some(Some(preset)) => policy.allow_classes.extend(preset.classes()),
+            Some(None) => self.fault("preset", "is no preset", "write read, trade or full"),
+            None => {}
+        }
+        for item in &self.caller.allow {
+            match self.item("allow", item) {
+                Some(Item::Class(class)) => drop(policy.allow_classes.insert(class)),
+                Some(Item::Method(name)) => drop(policy.allow_methods.insert(name)),
+                Some(Item::Pattern(pattern)) => policy.allow_patterns.push(pattern),
+                None => {}
+            }
+        }
+        for item in &self.caller.deny {
+            match self.item("deny", item) {
+                Some(Item::Class(class)) => drop(policy.deny_classes.insert(class)),
+                Some(Item::Method(name)) => drop(policy.deny_methods.insert(name)),
+                Some(Item::Pattern(pattern)) => policy.deny_patterns.push(pattern),
+                None => {}
+            }
+        }
+        policy.instruments = self.instruments();
+        if policy.allow_classes.is_empty()
+            && policy.allow_methods.is_empty()
+            && policy.allow_patterns.is_empty()
+        {
+            self.doubt(
+                "allow",
+                "nothing is allowed: every call is refused",
+                "give it a preset, or allow something",
+            );
+        }
+        policy
+    }
+
+    fn diagnosing(&mut self, limits: Limits) -> Rights {
+        let caller = self.caller;
+        let policy = caller.preset.is_some() || caller.orders_by_id || caller.instruments.is_some();
+        if policy || !caller.allow.is_empty() || !caller.deny.is_empty() {
+            let remedy = "leave preset, allow, deny, instruments and orders_by_id away, or make it two callers";
+            self.fault("diagnose", "who may diagnose may do nothing else", remedy);
+        }
+        Rights::Diagnose(limits)
+    }
+
+    fn item(&mut self, key: &str, text: &str) -> Option<Item> {
+        let class = Class::from_name(text).filter(|class| *class != Class::Public);
+        let method = || Method::parse(text).ok().filter(Method::is_private);
+        if let Some(class) = class {
+            return Some(Item::Class(class));
+        }
+        if let Some(pattern) = Pattern::parse(text) {
+            if !methods::all().any(|info| pattern.matches(info.name)) {
+                self.doubt(
+                    key,
+                    &format!("the catalogue knows no method {pattern}"),
+                    "make sure of its beginning",
+                );
+            }
+            return Some(Item::Pattern(pattern));
+        }
+        let Some(method) = method() else {
+            let remedy = "write a class (read, trade, products, transfer, account-admin), a method \
+                          (private/create-order), or the beginning of methods (private/advanced/*)";
+            self.fault(key, "an item is no class, method or pattern", remedy);
+            return None;
+        };
+        if method.info().is_none() {
+            self.doubt(
+                key,
+                &format!("the catalogue does not know {}", method.as_str()),
+                "make sure of its name",
+            );
+        }
+        Some(Item::Method(method.as_str().to_owned()))
+    }
+
+    fn instruments(&mut self) -> Option<Instruments> {
+        let Some(names) = &self.caller.instruments else {
+            if self.caller.orders_by_id {
+                self.doubt(
+                    "orders_by_id",
+                    "without instruments every order may be named anyway",
+                    "take it out",
+                );
+            }
+            return None;
+        };
+        if names.is_empty() {
+            self.fault(
+                "instruments",
+                "the list is empty",
+                "name instruments, or take it out to allow all",
+            );
+        }
+        if !names.iter().all(|name| Instruments::is_name(name)) {
+            self.fault(
+                "instruments",
+                "an item is no name of an instrument",
+                "write them as the exchange does: BTC_USD",
+            );
+        }
+        Some(Instruments {
+            orders_by_id: self.caller.orders_by_id,
+            ..Instruments::new(names.iter().cloned())
+        })
+    }
+
+    fn time(&mut self, key: &str, text: &str) -> Option<u64> {
+        let ms = text
+            .parse::<Timestamp>()
+            .ok()
+            .and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        if ms.is_none() {
+            self.fault(key, "is no time", "write it as 2026-01-31T22:10:00Z");
+        }
+        ms
+    }
+
+    fn fault(&mut self, key: &str, text: &str, remedy: &str) {
+        let fault = self.note(key, text, remedy);
+        self.faults.push(fault);
+    }
+
+    fn doubt(&mut self, key: &str, text: &str, remedy: &str) {
+        let doubt = self.note(key, text, remedy);
+        self.doubts.push(doubt);
+    }
+
+    fn note(&self, key: &str, text: &str, remedy: &str) -> Fault {
+        let key = format!("caller {}: {key}", self.caller.name.escape_debug());
+        Fault {
+            line: self.line,
+            key,
+            text: text.to_owned(),
+            remedy: remedy.to_owned(),
+        }
+    }
+}
+
+enum Item {
+    Class(Class),
+    Method(String),
+    Pattern(Pattern),
+}

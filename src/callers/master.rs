@@ -1,0 +1,143 @@
+//! The master key: one file, 0600, or a credential of the unit.
+//!
+//! Guarantees: a file that others can read is refused; a key is made once, and never over one that is there. Does not:
+//! check the mode of a credential, which systemd hands to this service alone.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use super::{MASTER_NAME, Places, Problem, disk};
+use gateway::virtual_key::{MASTER_BYTES, MasterKey};
+
+/// Longest file that is read.
+const MAX_BYTES: u64 = 1024;
+
+/// A master key, and where it was found.
+#[derive(Debug)]
+pub struct Master {
+    /// The key.
+    pub key: MasterKey,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+impl Master {
+    /// Finds it; `None` where there is none.
+    ///
+    /// # Errors
+    /// A file that cannot be read, that others can read, or that holds something else.
+    pub fn find(places: &Places) -> Result<Option<Self>, Problem> {
+        for (path, guard) in candidates(places) {
+            if let Some(key) = read(&path, guard)? {
+                return Ok(Some(Self { key, path }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds the one that callers were issued with.
+    ///
+    /// # Errors
+    /// There is none, or it is another one.
+    pub fn of_callers(places: &Places, check: Option<&str>) -> Result<Self, Problem> {
+        let looked_at = || {
+            candidates(places)
+                .map(|(path, _)| path.display().to_string())
+                .collect::<Vec<_>>()
+        };
+        let master =
+            Self::find(places)?.ok_or_else(|| Problem::MasterMissing(looked_at().join(", ")))?;
+        if check.is_some_and(|check| check != master.key.check()) {
+            return Err(Problem::MasterOther(master.path));
+        }
+        Ok(master)
+    }
+
+    /// Makes one in the state directory.
+    pub(super) fn make(places: &Places) -> Result<Self, Problem> {
+        let directory = places
+            .state_directory
+            .as_ref()
+            .ok_or(Problem::NoStateDirectory)?;
+        disk::make_directory(directory, 0o700)?;
+        Self::write(directory.join(MASTER_NAME))
+    }
+
+    /// Makes a new one where the one in use is, usable or not.
+    pub(super) fn replace(places: &Places) -> Result<Self, Problem> {
+        match candidates(places).find(|(path, _)| path.exists()) {
+            Some((path, Guard::Mode)) => Self::write(path),
+            Some((path, Guard::Systemd)) => Err(Problem::MasterElsewhere(path)),
+            None => Self::make(places),
+        }
+    }
+
+    fn write(path: PathBuf) -> Result<Self, Problem> {
+        let mut bytes = Zeroizing::new([0; MASTER_BYTES]);
+        getrandom::fill(bytes.as_mut())
+            .map_err(|error| Problem::Unwritable(path.clone(), io::Error::other(error)))?;
+        let mut text = Zeroizing::new(hex::encode(bytes.as_ref()));
+        text.push('\n');
+        disk::replace(&path, &text, 0o600)?;
+        Ok(Self {
+            key: MasterKey::new(bytes),
+            path,
+        })
+    }
+}
+
+/// Whether the mode of a file is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    Mode,
+    Systemd,
+}
+
+/// Where a master key may be, in the order in which places count.
+fn candidates(places: &Places) -> impl Iterator<Item = (PathBuf, Guard)> {
+    let own = places
+        .state_directory
+        .as_ref()
+        .map(|directory| directory.join(MASTER_NAME));
+    let credential = places.credential.clone().map(|path| (path, Guard::Systemd));
+    credential.into_iter().chain(
+        places
+            .origin
+            .clone()
+            .into_iter()
+            .chain(own)
+            .map(|path| (path, Guard::Mode)),
+    )
+}
+
+fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, Problem> {
+    let unreadable = |error| Problem::Unreadable(path.to_owned(), error);
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(disk::no_follow())
+        .open(path)
+    {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(unreadable)?,
+    };
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
+    if guard == Guard::Mode && mode & 0o077 != 0 {
+        return Err(Problem::MasterOpen(path.to_owned(), mode));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(
+        usize::try_from(MAX_BYTES).unwrap_or(0),
+    ));
+    file.take(MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    let mut bytes = Zeroizing::new([0; MASTER_BYTES]);
+    let decoded = hex::decode_to_slice(text.trim_end(), bytes.as_mut());
+    decoded.map_err(|_| Problem::MasterMalformed(path.to_owned()))?;
+    Ok(Some(MasterKey::new(bytes)))
+}

@@ -1,0 +1,416 @@
+//! Where settings and credentials come from, checked: raw → [`Config`].
+//!
+//! Guarantees: only a [`Config`] in which every value is valid leaves this module; all [`Problems`] are reported
+//! together, each with key, source and remedy; nothing that can be printed (problems, report, `Debug`) holds a part of
+//! a key, a secret or a token. Precedence, rising: defaults, the configuration file, `CRYPTO_PROXY__SECTION__KEY`, the
+//! variables with names of their own. A file that exists and cannot be used is an error, never "defaults".
+//! Does not: touch the network, change the environment, or write anything.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use crate::{
+    callers::Places,
+    http,
+    server::{self, Address},
+    telemetry,
+};
+use diagnosis::{
+    egress, history,
+    probes::{CredentialFacts, FlawFound, Ready},
+    reach,
+};
+use gateway::{
+    caller::{Caller, Callers},
+    observed::Expected,
+    pipeline,
+    policy::Policy,
+    secret::{Credentials, LeakSearch, TokenDigest},
+    session, upstream,
+};
+
+mod access;
+mod callers;
+mod cleaning;
+mod credentials;
+mod env_file;
+mod facts;
+mod layers;
+mod names;
+mod nearest;
+mod pasted;
+mod problem;
+mod published;
+mod reader;
+mod report;
+mod settings;
+mod sources;
+mod unnamed;
+mod variables;
+mod withhold;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    callers::Keeping,
+    credentials::Shown,
+    pasted::{Likeness, Pasted},
+    problem::{Origin, Problem, Problems, Severity},
+    report::{Report, Row},
+    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
+};
+use self::{
+    credentials::Judge,
+    problem::one_line,
+    published::Published,
+    reader::Reader,
+    variables::{Guard, Variables},
+    withhold::Withheld,
+};
+
+/// The name of the caller that the token of the environment belongs to.
+pub const DEFAULT_CALLER: &str = "default";
+/// The name of whoever shows the token of the diagnosis.
+pub const OPERATOR: &str = "operator";
+
+/// Everything the daemon is told, valid.
+pub struct Config {
+    /// The pair that signs.
+    pub credentials: Credentials,
+    /// The key's name on the exchange's dashboard, as the operator gave it.
+    pub key_label: Option<String>,
+    /// What is known of the pair, for a diagnosis.
+    pub pair: CredentialFacts,
+    /// Who may call, and what.
+    pub callers: Callers,
+    /// What has to be remembered of callers that were issued, before the daemon serves.
+    pub keeping: Option<Keeping>,
+    /// The way to the exchange.
+    pub upstream: upstream::Settings,
+    /// How streams behave.
+    pub streams: session::Settings,
+    /// How calls are carried out.
+    pub pipeline: pipeline::Settings,
+    /// How the doors behave.
+    pub http: http::Settings,
+    /// How the listener behaves.
+    pub server: server::Settings,
+    /// How our outbound address is watched.
+    pub egress: egress::Settings,
+    /// How the way to the exchange is watched.
+    pub reach: reach::Settings,
+    /// The addresses that the operator says are on the key's whitelist.
+    pub expected: Expected,
+    /// How much of what happened is kept.
+    pub history: history::Settings,
+    /// Where lines go.
+    pub log: telemetry::Settings,
+    /// What somebody should know.
+    pub warnings: Vec<Problem>,
+    /// Every effective setting with its source, redacted.
+    pub report: Report,
+}
+
+impl fmt::Debug for Config {
+    /// Shows the redacted report only: a credential may have been pasted into any setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("report", &self.report)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// One line per warning, for the log at every start.
+    #[must_use]
+    pub fn startup_warnings(&self) -> Vec<String> {
+        self.warnings.iter().map(ToString::to_string).collect()
+    }
+
+    /// Short sentences for `GET /ready`, which anybody may read: nothing secret, no values.
+    #[must_use]
+    pub fn ready_warnings(&self) -> Vec<&'static str> {
+        let mut short: Vec<_> = self
+            .warnings
+            .iter()
+            .filter_map(|problem| problem.ready)
+            .collect();
+        short.dedup();
+        short
+    }
+}
+
+/// What a look at the sources gives, usable or not.
+#[derive(Debug)]
+pub struct Examined {
+    /// The configuration, where nothing keeps the daemon from starting.
+    pub config: Option<Config>,
+    /// Errors and warnings.
+    pub problems: Problems,
+    /// Every effective setting with its source, redacted; defaults stand in for what cannot be used.
+    pub report: Report,
+    /// What is known of the pair, for a diagnosis.
+    pub pair: CredentialFacts,
+    /// What a diagnosis asks with; there also where the daemon would not start for want of a caller's token.
+    pub probing: Option<Probing>,
+    /// The API key, where it can be used, whatever else is wrong.
+    pub key: Option<KeyFacts>,
+    /// Every secret of these sources, to be looked for in what is about to leave.
+    pub leaks: LeakSearch,
+    /// Whether nothing at all was found: no file that could be read, and no variable of ours.
+    pub found_nothing: bool,
+    /// What the running daemon is asked with.
+    pub asking: Asking,
+    /// Where callers are kept.
+    pub places: Places,
+}
+
+/// Where a running daemon is found, and what opens its diagnosis.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Where it listens.
+    pub listen: Vec<Address>,
+    /// What is shown to it, where there is one to be used.
+    pub token: Option<Shown>,
+}
+
+/// What a diagnosis without a daemon asks with.
+pub struct Probing {
+    /// The pair, the way to the exchange, and who tells our address.
+    pub ready: Ready,
+    /// The operator's statement about the whitelist.
+    pub expected: Expected,
+}
+
+impl fmt::Debug for Probing {
+    /// Nothing of it: a credential may have been pasted into any setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probing").finish_non_exhaustive()
+    }
+}
+
+/// What may be shown of an API key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Its name on the exchange's dashboard, as the operator gave it.
+    pub label: Option<String>,
+    /// The variable that holds it, and where that stands.
+    pub source: (String, Origin),
+}
+
+/// Loads the configuration.
+///
+/// # Errors
+/// [`Problems`], errors and warnings, where there is at least one error.
+pub fn load(sources: &Sources) -> Result<Config, Problems> {
+    let examined = examine(sources);
+    examined.config.ok_or(examined.problems)
+}
+
+/// Loads the configuration and tells everything about it; [`load`] is this without the tale.
+#[must_use]
+pub fn examine(sources: &Sources) -> Examined {
+    examine_against(Published::list(), sources)
+}
+
+fn examine_against(published: &Published, sources: &Sources) -> Examined {
+    let mut problems = Problems::default();
+    let variables = variables::read(sources, &mut problems);
+    names::check_unknown(&variables, &mut problems);
+    let layers = layers::read(sources, &variables, &mut problems);
+    let mut reader = Reader::new(&layers, &mut problems);
+    let settings = settings::read(&mut reader);
+    let exchange = settings::exchange(&settings.upstream.base);
+    let egress = settings::egress(&mut reader, exchange);
+    let expected = settings::expected(&mut reader);
+    settings::compare_with_process(&mut reader, &settings, sources);
+    let rows = reader.into_rows();
+    let judge = Judge {
+        published,
+        exchange,
+        reach: settings::reach(&settings.server.listen),
+    };
+    let places = callers::places(sources, settings.callers_file.as_deref());
+    let mut known = callers::load(places.clone(), sources, &mut problems);
+    let mut report = Report {
+        sources: sources.describe(),
+        credentials: Vec::new(),
+        callers: known.rows.clone(),
+        settings: rows,
+    };
+    let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
+    let probing = credentials
+        .clone()
+        .filter(|_| problems.allow_start())
+        .map(|credentials| Probing {
+            ready: Ready {
+                credentials,
+                upstream: settings.upstream.clone(),
+                egress: egress.clone(),
+            },
+            expected: expected.clone(),
+        });
+    let quoted = facts::quoted(&variables);
+    let rows = &mut report.credentials;
+    let token = credentials::load_token(
+        &variables,
+        credentials.as_ref(),
+        judge,
+        &known,
+        rows,
+        &mut problems,
+    );
+    let shown = credentials::load_diagnosing(
+        &variables,
+        credentials.as_ref(),
+        judge,
+        &known,
+        rows,
+        &mut problems,
+    );
+    let asking = Asking {
+        listen: settings.server.listen.clone(),
+        token: shown,
+    };
+    rows.extend(label_row(&variables));
+    access::check(sources, &mut problems);
+    withhold(&variables, &mut problems, &mut report);
+    let key_label = report
+        .credentials
+        .iter()
+        .find(|row| row.key == names::LABEL)
+        .map(|row| row.shown.clone());
+    let key = credentials
+        .as_ref()
+        .and_then(|credentials| key_facts(credentials, &report, key_label.clone()));
+    let (keeping, issued) = (known.keeping.take(), std::mem::take(&mut known.leaks));
+    let config = credentials
+        .filter(|_| problems.allow_start())
+        .map(|credentials| Config {
+            credentials,
+            key_label,
+            pair: CredentialFacts::default(),
+            callers: known.add_to(callers_of_the_environment(
+                token,
+                asking.token.as_ref(),
+                settings.policy,
+            )),
+            keeping,
+            upstream: settings.upstream,
+            streams: settings.streams,
+            pipeline: settings.pipeline,
+            http: settings.http,
+            server: settings.server,
+            egress,
+            reach: settings.reach,
+            expected,
+            history: settings.history,
+            log: settings.log,
+            warnings: problems.warnings().cloned().collect(),
+            report: report.clone(),
+        });
+    let found_nothing = variables.iter().next().is_none()
+        && !report.sources.iter().any(Row::is_a_file_that_was_read);
+    let mut leaks = withhold::leaks(&variables);
+    leaks.join(issued);
+    let pair = CredentialFacts::default();
+    let examined = Examined {
+        config,
+        problems,
+        report,
+        pair,
+        probing,
+        key,
+        leaks,
+        found_nothing,
+        asking,
+        places,
+    };
+    with_pair(examined, quoted)
+}
+
+/// The pair is told of last: its facts are drawn from everything that was found.
+fn with_pair(mut examined: Examined, quoted: Vec<FlawFound>) -> Examined {
+    examined.pair = facts::gather(&examined, quoted);
+    if let Some(config) = &mut examined.config {
+        config.pair = examined.pair.clone();
+    }
+    examined
+}
+
+fn key_facts(
+    credentials: &Credentials,
+    report: &Report,
+    label: Option<String>,
+) -> Option<KeyFacts> {
+    let row = report.credentials.first()?;
+    let source = (row.key.clone(), row.source.clone());
+    Some(KeyFacts {
+        fingerprint: credentials.key.fingerprint(),
+        label,
+        source,
+    })
+}
+
+/// Without a token there is no default caller: then others were issued, or the daemon does not start.
+fn callers_of_the_environment(
+    token: Option<TokenDigest>,
+    diagnosing: Option<&Shown>,
+    policy: Policy,
+) -> Callers {
+    let caller = Arc::new(Caller {
+        name: DEFAULT_CALLER.into(),
+        policy,
+    });
+    let callers = Callers::new(token.map(|token| (token, caller)).into_iter().collect());
+    match diagnosing {
+        Some(shown) => callers.with_diagnosing(shown.digest(), OPERATOR),
+        None => callers,
+    }
+}
+
+fn label_row(variables: &Variables) -> Option<Row> {
+    variables.find(names::LABEL).map(|variable| Row {
+        key: names::LABEL.to_owned(),
+        shown: one_line(variable.value.trim()),
+        source: variable.origin.clone(),
+    })
+}
+
+fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {
+    let mut withheld = Withheld::default();
+    for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
+        withheld.add(&variable.value);
+    }
+    problems.withhold(&withheld);
+    report.withhold(&withheld);
+}
+
+/// A pair, and where it stands.
+#[derive(Debug)]
+pub struct FilePair {
+    /// The name of the key's variable.
+    pub name: &'static str,
+    /// The pair.
+    pub credentials: Credentials,
+}
+
+/// Reads the first complete pair of one environment file, to be compared with another's; what is wrong with it is told
+/// by [`examine`].
+#[must_use]
+pub fn pair_of_file(path: &Path) -> Option<FilePair> {
+    let layer = variables::read_env_file(path, Guard::Mode, &mut Problems::default())?;
+    pair_of(&[layer])
+}
+
+/// Reads the pair that the daemon would take from these sources, whether it would start with it or not.
+#[must_use]
+pub fn pair_of_sources(sources: &Sources) -> Option<FilePair> {
+    pair_of(&variables::read(sources, &mut Problems::default()).layers)
+}
+
+fn pair_of(layers: &[variables::Layer]) -> Option<FilePair> {
+    credentials::pair_of(layers).map(|(name, credentials)| FilePair { name, credentials })
+}

@@ -1,0 +1,381 @@
+//! The callers that were issued, beside the default one: the callers file, the marks and the master key → [`Callers`].
+//!
+//! Guarantees: a generation that was revoked, or whose end has come, is not known, whatever the file says; where it
+//! cannot be told what was revoked, nobody starts. A generation that a rotation ends is held to that end by the clock.
+//! Does not: write; what has to be remembered is handed to the daemon ([`Keeping`]), because `check` only looks.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use super::{
+    problem::{Origin, Problem, Problems},
+    report::Row,
+    sources::{Looker, Sources},
+};
+use crate::callers::{self, Entry, Fault, Generation, Marks, Master, Places, Rights};
+use gateway::{
+    caller::{Caller, Callers, Signing},
+    clock::Clock,
+    policy::Policy,
+    secret::{LeakSearch, TokenDigest},
+    virtual_key::VirtualKey,
+    whence::Limits,
+};
+
+/// Callers that were issued.
+#[derive(Default)]
+pub(super) struct Known {
+    people: Vec<Person>,
+    /// For the report.
+    pub(super) rows: Vec<Row>,
+    /// What has to be remembered; `None` without callers.
+    pub(super) keeping: Option<Keeping>,
+    /// The master key and every secret that is valid, to be looked for in what is about to leave.
+    pub(super) leaks: LeakSearch,
+}
+
+/// A generation of a caller that is valid.
+struct Person {
+    token: TokenDigest,
+    may: May,
+}
+
+enum May {
+    Call(Arc<Caller>, Option<Signing>, VirtualKey),
+    Diagnose(Arc<str>, Limits),
+}
+
+/// What the callers file says about generations, to be remembered beside it.
+#[derive(Debug)]
+pub struct Keeping {
+    places: Places,
+    marks: Marks,
+}
+
+impl Keeping {
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// The marks cannot be read or written: an older copy of the callers file could bring a revoked caller back.
+    pub fn keep(&self) -> Result<(), callers::Problem> {
+        self.marks.keep(&self.places).map(drop)
+    }
+}
+
+/// Where callers are kept; `named` is the file that the settings name.
+pub(super) fn places(sources: &Sources, named: Option<&str>) -> Places {
+    let config = sources
+        .config_file
+        .as_ref()
+        .unwrap_or(&sources.default_config_file);
+    let beside = |name: &str| config.with_file_name(name);
+    let on_behalf = sources.looker != Looker::Daemon;
+    Places {
+        file: named.map_or_else(|| beside(callers::FILE_NAME), Into::into),
+        named: named.is_some(),
+        state_directory: sources.state_directory.clone(),
+        credential: sources
+            .credentials_directory
+            .as_ref()
+            .map(|directory| directory.join(callers::MASTER_NAME)),
+        origin: on_behalf.then(|| beside(callers::MASTER_NAME)),
+    }
+}
+
+/// Reads them.
+pub(super) fn load(places: Places, sources: &Sources, problems: &mut Problems) -> Known {
+    let (now_ms, leaks) = (Clock::system().now_ms(), LeakSearch::default());
+    let mut loading = Loading {
+        places: &places,
+        looker: sources.looker,
+        now_ms,
+        leaks,
+        problems,
+    };
+    let (people, rows, marks) = loading.load().unwrap_or_default();
+    let leaks = loading.leaks;
+    let keeping = (!rows.is_empty()).then(|| Keeping {
+        marks,
+        places: places.clone(),
+    });
+    Known {
+        people,
+        rows,
+        keeping,
+        leaks,
+    }
+}
+
+impl Known {
+    /// Whether anybody among them may make calls.
+    pub(super) fn can_call(&self) -> bool {
+        self.people
+            .iter()
+            .any(|person| matches!(person.may, May::Call(..)))
+    }
+
+    /// Whether this is the token of one of them.
+    pub(super) fn has_token(&self, token: &TokenDigest) -> bool {
+        self.people.iter().any(|person| person.token.equals(token))
+    }
+
+    /// Adds them.
+    pub(super) fn add_to(self, callers: Callers) -> Callers {
+        self.people
+            .into_iter()
+            .fold(callers, |callers, Person { token, may }| match may {
+                May::Call(caller, signing, key) => {
+                    let callers = callers.with_token(token, caller);
+                    match signing {
+                        Some(signing) => callers.with_signing(key, signing),
+                        None => callers,
+                    }
+                }
+                May::Diagnose(name, limits) => callers.with_diagnosing_within(limits, token, name),
+            })
+    }
+}
+
+struct Loading<'a> {
+    places: &'a Places,
+    looker: Looker,
+    now_ms: u64,
+    leaks: LeakSearch,
+    problems: &'a mut Problems,
+}
+
+impl Loading<'_> {
+    fn load(&mut self) -> Option<(Vec<Person>, Vec<Row>, Marks)> {
+        let read = self.places.read();
+        let (text, entries) = self.usable(read)?;
+        if entries.is_empty() {
+            return None;
+        }
+        let mut marks = self.marks()?;
+        entries.iter().for_each(|entry| marks.note_entry(entry));
+        let signs = entries
+            .iter()
+            .any(|entry| matches!(entry.rights, Rights::Call(_)));
+        let master = if signs {
+            self.master(text.master_check.as_deref())
+        } else {
+            None
+        };
+        master
+            .iter()
+            .for_each(|master| master.key.add_to(&mut self.leaks));
+        let (mut people, mut rows) = (Vec::new(), Vec::new());
+        for entry in &entries {
+            let found = self.people(entry, &marks, master.as_ref());
+            rows.push(self.row(entry, found.len()));
+            people.extend(found);
+            entry.doubts.iter().for_each(|doubt| self.doubt(doubt));
+        }
+        self.doubt_uids(&entries);
+        Some((people, rows, marks))
+    }
+
+    fn people(&mut self, entry: &Entry, marks: &Marks, master: Option<&Master>) -> Vec<Person> {
+        let name: Arc<str> = entry.name.as_str().into();
+        let mark = marks.of(entry.id);
+        let judged = |generation: &Generation| {
+            let until_ms = mark.judge(generation.number, self.now_ms).ok()?;
+            let key = VirtualKey {
+                id: entry.id,
+                generation: generation.number,
+            };
+            let may = match &entry.rights {
+                Rights::Diagnose(limits) => {
+                    May::Diagnose(Arc::clone(&name), ending(limits, until_ms))
+                }
+                Rights::Call(policy) => {
+                    let policy = Policy {
+                        limits: ending(&policy.limits, until_ms),
+                        ..Policy::clone(policy)
+                    };
+                    let caller = Arc::new(Caller {
+                        name: Arc::clone(&name),
+                        policy,
+                    });
+                    let secret = master.map(|master| master.key.secret_of(&key));
+                    secret
+                        .iter()
+                        .for_each(|secret| secret.add_to(&mut self.leaks));
+                    let verifier = secret.map(|secret| secret.verifier());
+                    let signing = verifier.map(|verifier| Signing {
+                        caller: Arc::clone(&caller),
+                        verifier,
+                    });
+                    May::Call(caller, signing, key)
+                }
+            };
+            Some(Person {
+                token: generation.token.clone(),
+                may,
+            })
+        };
+        let found: Vec<Person> = entry.generations.iter().filter_map(judged).collect();
+        let newest = entry
+            .generations
+            .last()
+            .map_or(0, |generation| generation.number);
+        if mark.judge(newest, self.now_ms).is_err() {
+            let text =
+                "what the file lists was revoked and stays so: is it an older copy of the file?";
+            let remedy = format!(
+                "crypto-proxy caller rotate {0}, or revoke {0} and add it anew",
+                entry.name
+            );
+            self.doubt(&fault(entry, text, &remedy));
+        }
+        if limits_of(entry)
+            .expires_ms
+            .is_some_and(|end| end <= self.now_ms)
+        {
+            self.doubt(&fault(
+                entry,
+                "has expired",
+                "set another time at expires, or revoke it",
+            ));
+        }
+        found
+    }
+
+    fn marks(&mut self) -> Option<Marks> {
+        if self.places.state_directory.is_none() {
+            let text = "there is no state directory to remember in what was revoked, and none is known as revoked";
+            let remedy = "run it by the unit (StateDirectory=), or set STATE_DIRECTORY";
+            self.problems
+                .push(Problem::warning("callers", &self.origin(), text, remedy));
+            return Some(Marks::default());
+        }
+        let marks = Marks::read(self.places);
+        self.usable(marks)
+    }
+
+    fn master(&mut self, check: Option<&str>) -> Option<Master> {
+        let master = Master::of_callers(self.places, check);
+        self.usable(master)
+    }
+
+    /// What could be read; what could not is a problem.
+    fn usable<T>(&mut self, read: Result<T, callers::Problem>) -> Option<T> {
+        match read {
+            Ok(usable) => return Some(usable),
+            Err(callers::Problem::Faulty(path, faults)) => faults.into_iter().for_each(|fault| {
+                let origin = Origin::Line {
+                    path: path.clone(),
+                    line: fault.line,
+                    column: 1,
+                };
+                self.problems.push(Problem::error(
+                    &fault.key,
+                    &origin,
+                    fault.text,
+                    fault.remedy,
+                ));
+            }),
+            // Another user may not look where root and the daemon do; that says nothing about the daemon.
+            Err(callers::Problem::Unreadable(path, error))
+                if self.looker == Looker::User
+                    && error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                let origin = Origin::File(path);
+                self.problems.push(Problem::warning(
+                    "callers",
+                    &origin,
+                    "not readable by you",
+                    "run as root (sudo)",
+                ));
+            }
+            Err(problem) => {
+                let text = problem.to_string();
+                let (text, remedy) = text
+                    .split_once("; ")
+                    .unwrap_or((&text, "put it right, or restore a backup"));
+                self.problems
+                    .push(Problem::error("callers", &self.origin(), text, remedy));
+            }
+        }
+        None
+    }
+
+    /// In a user namespace such as `PrivateUsers=` makes, other users' processes have no uid of their own.
+    fn doubt_uids(&mut self, entries: &[Entry]) {
+        let Some(entry) = entries
+            .iter()
+            .find(|entry| !limits_of(entry).uids.is_empty())
+        else {
+            return;
+        };
+        if self.looker == Looker::Daemon && !shows_every_uid(Path::new("/proc/self/uid_map")) {
+            let text = "has uids, and the unit's PrivateUsers=yes hides them: it cannot call over a socket";
+            let remedy = "set PrivateUsers=no in a drop-in (systemctl edit crypto-proxy)";
+            self.doubt(&fault(entry, text, remedy));
+        }
+    }
+
+    fn doubt(&mut self, doubt: &Fault) {
+        let origin = Origin::Line {
+            path: self.places.file.clone(),
+            line: doubt.line,
+            column: 1,
+        };
+        self.problems.push(Problem::warning(
+            &doubt.key,
+            &origin,
+            &doubt.text,
+            &doubt.remedy,
+        ));
+    }
+
+    fn row(&self, entry: &Entry, valid: usize) -> Row {
+        let source = Origin::Line {
+            path: self.places.file.clone(),
+            line: entry.line,
+            column: 1,
+        };
+        Row {
+            key: entry.name.clone(),
+            shown: entry.describe(valid),
+            source,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::File(self.places.file.clone())
+    }
+}
+
+fn fault(entry: &Entry, text: &str, remedy: &str) -> Fault {
+    let key = format!("caller {}", entry.name);
+    Fault {
+        line: entry.line,
+        key,
+        text: text.to_owned(),
+        remedy: remedy.to_owned(),
+    }
+}
+
+fn limits_of(entry: &Entry) -> &Limits {
+    match &entry.rights {
+        Rights::Call(policy) => &policy.limits,
+        Rights::Diagnose(limits) => limits,
+    }
+}
+
+/// The same, ended at this time at the latest.
+fn ending(limits: &Limits, until_ms: Option<u64>) -> Limits {
+    let expires_ms = [limits.expires_ms, until_ms].into_iter().flatten().min();
+    Limits {
+        expires_ms,
+        ..limits.clone()
+    }
+}
+
+fn shows_every_uid(map: &Path) -> bool {
+    // Not readable: nothing is known, and a warning without ground is worse than none.
+    let Ok(map) = fs::read_to_string(map) else {
+        return true;
+    };
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}

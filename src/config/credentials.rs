@@ -1,0 +1,388 @@
+//! The API key, its secret, and the tokens.
+//!
+//! Guarantees: a key and a secret are taken from one source and one pair of names or not at all; every suspicion is a
+//! problem that shows lengths and names only; published values are refused on the real exchange. Tokens are kept as
+//! their digests. Does not: go through the `config` crate or any other guessing at types.
+
+use zeroize::Zeroizing;
+
+use super::{
+    cleaning, names,
+    problem::{Origin, Problem, Problems},
+    published::{Published, Use},
+    report::Row,
+    variables::{Layer, Variable, Variables},
+};
+use crate::callers;
+use diagnosis::probes::Flaw;
+use gateway::{
+    secret::{ApiKey, ApiSecret, Credentials},
+    virtual_key,
+};
+
+mod token;
+
+pub use token::Shown;
+pub(super) use token::{Reach, load as load_token, load_diagnosing};
+
+/// Shorter keys and secrets are refused.
+const TOO_SHORT: usize = 8;
+/// Shorter keys, secrets and tokens are suspicious.
+const SHORT: usize = 16;
+/// What the exchange's secrets begin with; a key does not.
+pub(super) const SECRET_PREFIX: &str = "cxakp_";
+/// What everything begins with that this proxy issues.
+const ISSUED: [&str; 3] = [
+    virtual_key::KEY_PREFIX,
+    virtual_key::SECRET_PREFIX,
+    callers::TOKEN_PREFIX,
+];
+const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
+
+/// Where calls go, as far as credentials care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exchange {
+    /// The real one, or one that the operator named.
+    Real,
+    /// A stand-in on loopback.
+    StandIn,
+}
+
+/// What credentials are judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'a> {
+    /// Values that anybody may have.
+    pub(super) published: &'a Published,
+    /// Where calls go.
+    pub(super) exchange: Exchange,
+    /// Who can reach the listener.
+    pub(super) reach: Reach,
+}
+
+/// A pair as it was found.
+struct Found<'a> {
+    names: (&'static str, &'static str),
+    key: &'a Variable,
+    secret: &'a Variable,
+}
+
+/// Finds and checks the pair; `None` where there is none to be used, which is reported. Its rows are for the report,
+/// whether it can be used or not.
+pub(super) fn load(
+    variables: &Variables,
+    judge: Judge<'_>,
+    rows: &mut Vec<Row>,
+    problems: &mut Problems,
+) -> Option<Credentials> {
+    let mut found = complete_pairs(&variables.layers).into_iter();
+    let Some(first) = found.next() else {
+        report_missing(variables, problems);
+        return None;
+    };
+    report_ignored_halves(variables, problems);
+    let pair = first.check(judge, rows, problems);
+    for other in found {
+        other.compare(&first, problems);
+    }
+    pair
+}
+
+fn complete_pairs(layers: &[Layer]) -> Vec<Found<'_>> {
+    let all = layers
+        .iter()
+        .flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
+    all.filter_map(|(layer, names)| {
+        Some(Found {
+            names,
+            key: filled(layer, names.0)?,
+            secret: filled(layer, names.1)?,
+        })
+    })
+    .collect()
+}
+
+fn filled<'a>(layer: &'a Layer, name: &str) -> Option<&'a Variable> {
+    layer
+        .variables
+        .get(name)
+        .filter(|variable| !variable.value.trim().is_empty())
+}
+
+/// Halves of pairs: the variable that is there, its name, and the name of the one that is not.
+fn halves(layers: &[Layer]) -> Vec<(&Variable, &'static str, &'static str)> {
+    let all = layers
+        .iter()
+        .flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
+    all.filter_map(
+        |(layer, (key, secret))| match (filled(layer, key), filled(layer, secret)) {
+            (Some(variable), None) => Some((variable, key, secret)),
+            (None, Some(variable)) => Some((variable, secret, key)),
+            _ => None,
+        },
+    )
+    .collect()
+}
+
+/// Says what is missing; says nothing where it may stand in a source that could not be read, which was reported.
+fn report_missing(variables: &Variables, problems: &mut Problems) {
+    if variables.unreadable {
+        return;
+    }
+    let halves = halves(&variables.layers);
+    for (variable, name, missing) in &halves {
+        let text = format!("half a pair: {name} stands there without {missing}");
+        let remedy = format!(
+            "set {missing} in the same place; pairs are never mixed across names or sources"
+        );
+        problems.push(
+            Problem::error(missing, &variable.origin, text, remedy).about_the_pair(Flaw::Half),
+        );
+    }
+    if halves.is_empty() {
+        let (key, secret) = ("CRYPTO_API_KEY", "CRYPTO_API_SECRET");
+        let empty = variables
+            .iter()
+            .find(|(name, _)| [key, secret].contains(name));
+        let (text, origin) = empty.map_or(("not configured", Origin::Default), |(_, variable)| {
+            (
+                "not configured: the value is empty",
+                variable.origin.clone(),
+            )
+        });
+        let remedy = format!(
+            "set {key} and {secret} in /etc/crypto.env, then systemctl restart crypto-proxy"
+        );
+        problems.push(
+            Problem::error(&format!("{key}, {secret}"), &origin, text, remedy)
+                .about_the_pair(Flaw::Missing),
+        );
+    }
+}
+
+fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
+    for (variable, name, missing) in halves(&variables.layers) {
+        let text = format!("half a pair: there is no {missing} beside it, and it is not used");
+        let problem = Problem::warning(name, &variable.origin, text, "complete it, or take it out");
+        problems.push(problem.about_the_pair(Flaw::SpareHalf));
+    }
+}
+
+impl Found<'_> {
+    fn check(
+        &self,
+        judge: Judge<'_>,
+        rows: &mut Vec<Row>,
+        problems: &mut Problems,
+    ) -> Option<Credentials> {
+        let key = clean(self.names.0, self.key, problems);
+        let secret = clean(self.names.1, self.secret, problems);
+        let (key, secret) = (key?, secret?);
+        rows.extend(self.rows(&key, &secret, judge.published));
+        let key_usable = self.judge(Use::Key, &key, judge, problems);
+        let secret_usable = self.judge(Use::Secret, &secret, judge, problems);
+        let not_swapped = self.check_swapped(&key, &secret, problems);
+        (key_usable && secret_usable && not_swapped).then(|| credentials_of(&key, &secret))
+    }
+
+    /// Whether a half of the pair can be used.
+    fn judge(&self, used: Use, text: &str, judge: Judge<'_>, problems: &mut Problems) -> bool {
+        let (name, variable) = match used {
+            Use::Secret => (self.names.1, self.secret),
+            Use::Key | Use::Token => (self.names.0, self.key),
+        };
+        let length = text.chars().count();
+        let is_published = judge.published.holds(used, text);
+        let mut error = |flaw, text: String, remedy: &str| {
+            problems
+                .push(Problem::error(name, &variable.origin, text, remedy).about_the_pair(flaw));
+            false
+        };
+        if is_published && judge.exchange == Exchange::Real {
+            return error(
+                Flaw::Published,
+                "this value was published: anybody may have it".to_owned(),
+                REVOKE,
+            );
+        }
+        if let Some(prefix) = ISSUED.into_iter().find(|prefix| text.starts_with(prefix)) {
+            let text = format!(
+                "begins with {prefix} as what this proxy issues to its callers does: it opens nothing at the exchange"
+            );
+            return error(
+                Flaw::Malformed,
+                text,
+                "put the pair from the exchange's API management page here",
+            );
+        }
+        if length < TOO_SHORT {
+            return error(
+                Flaw::Malformed,
+                format!("too short: {length} characters"),
+                COPY_AGAIN,
+            );
+        }
+        if is_published {
+            let text = "this value was published; it is accepted because the exchange is a stand-in on this machine";
+            problems.push(
+                Problem::warning(name, &variable.origin, text, REVOKE)
+                    .about_the_pair(Flaw::Published),
+            );
+        }
+        if length < SHORT {
+            let text = format!("suspiciously short: {length} characters");
+            problems.push(
+                Problem::warning(name, &variable.origin, text, COPY_AGAIN)
+                    .about_the_pair(Flaw::Short),
+            );
+        }
+        true
+    }
+
+    fn check_swapped(&self, key: &str, secret: &str, problems: &mut Problems) -> bool {
+        let (name, origin) = (self.names.0, &self.key.origin);
+        if key == secret {
+            let problem =
+                Problem::error(name, origin, "key and secret are the same text", COPY_AGAIN);
+            problems.push(problem.about_the_pair(Flaw::Malformed));
+            return false;
+        }
+        if key.starts_with(SECRET_PREFIX) {
+            let other = if secret.starts_with(SECRET_PREFIX) {
+                "; so does the secret"
+            } else {
+                ""
+            };
+            let text = format!(
+                "begins with {SECRET_PREFIX} as a secret does: is the secret in the key's place?{other}"
+            );
+            problems.push(
+                Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped),
+            );
+        } else if key.len() > secret.len() && secret.len() >= TOO_SHORT {
+            let text = format!(
+                "is longer ({}) than its secret ({}): are they swapped?",
+                key.len(),
+                secret.len()
+            );
+            problems.push(
+                Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped),
+            );
+        }
+        true
+    }
+
+    fn rows(&self, key: &str, secret: &str, published: &Published) -> Vec<Row> {
+        let fingerprint = ApiKey::new(key.to_owned()).fingerprint();
+        let of_key = format!(
+            "{}, fingerprint {fingerprint}",
+            facts(key, published.holds(Use::Key, key), self.key)
+        );
+        vec![
+            row(self.names.0, of_key, self.key),
+            row(
+                self.names.1,
+                facts(secret, published.holds(Use::Secret, secret), self.secret),
+                self.secret,
+            ),
+        ]
+    }
+
+    /// The cleaned pair, unjudged.
+    fn cleaned(&self) -> Option<Credentials> {
+        let mut unheard = Problems::default();
+        let key = clean(self.names.0, self.key, &mut unheard)?;
+        let secret = clean(self.names.1, self.secret, &mut unheard)?;
+        Some(credentials_of(&key, &secret))
+    }
+
+    /// Says so where a further pair differs from the one in use.
+    fn compare(&self, used: &Found<'_>, problems: &mut Problems) {
+        let both = self.cleaned().zip(used.cleaned());
+        if both
+            .is_some_and(|(own, used)| own.key.equals(&used.key) && own.secret.equals(&used.secret))
+        {
+            return;
+        }
+        let text = format!(
+            "differs from the pair in use: {} ({})",
+            used.names.0, used.key.origin
+        );
+        let key = format!("{}, {}", self.names.0, self.names.1);
+        let problem = Problem::warning(&key, &self.key.origin, text, "keep one pair");
+        problems.push(
+            problem
+                .about_the_pair(Flaw::SecondPair)
+                .ready("a second pair of credentials is configured, and differs"),
+        );
+    }
+}
+
+fn credentials_of(key: &str, secret: &str) -> Credentials {
+    Credentials {
+        key: ApiKey::new(key.to_owned()),
+        secret: ApiSecret::new(secret.to_owned()),
+    }
+}
+
+const REVOKE: &str = "create a new key, revoke this one, and purge old logs";
+
+fn facts(text: &str, is_published: bool, variable: &Variable) -> String {
+    let published = if is_published {
+        "PUBLISHED"
+    } else {
+        "not published"
+    };
+    let quotes = if variable.quoted {
+        ", quotes removed by systemd"
+    } else {
+        ""
+    };
+    format!(
+        "present, {} characters, {published}{quotes}",
+        text.chars().count()
+    )
+}
+
+fn row(name: &str, shown: String, variable: &Variable) -> Row {
+    Row {
+        key: name.to_owned(),
+        shown,
+        source: variable.origin.clone(),
+    }
+}
+
+/// Cleans a value; what was taken off is a warning, what must not be there an error.
+fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zeroizing<String>> {
+    match cleaning::clean(&variable.value) {
+        Ok((text, dirt)) => {
+            if !dirt.is_empty() {
+                let (before, after) = (variable.value.chars().count(), text.chars().count());
+                let what = format!(
+                    "{} taken off: {before} characters, {after} without",
+                    dirt.join(" and ")
+                );
+                let problem = Problem::warning(
+                    name,
+                    &variable.origin,
+                    what,
+                    "correct the value where it stands",
+                );
+                problems.push(problem.about_the_pair(Flaw::Dirt));
+            }
+            Some(text)
+        }
+        Err(inside) => {
+            let problem = Problem::error(name, &variable.origin, inside, "copy the value again");
+            problems.push(problem.about_the_pair(Flaw::Malformed));
+            None
+        }
+    }
+}
+
+/// The pair of these sources alone, unjudged, for comparing.
+pub(super) fn pair_of(layers: &[Layer]) -> Option<(&'static str, Credentials)> {
+    let first = complete_pairs(layers).into_iter().next()?;
+    first
+        .cleaned()
+        .map(|credentials| (first.names.0, credentials))
+}

@@ -1,0 +1,391 @@
+//! The variables of every source, in the order in which sources count.
+//!
+//! Guarantees: a file that exists and cannot be read is an error, never "not configured"; of several sources the
+//! earlier one wins: the unit's credentials directory, environment files in the order given, the process environment.
+//! Does not: know what the variables mean.
+
+use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt, path::Path};
+
+use zeroize::Zeroizing;
+
+use super::{
+    env_file, names,
+    problem::{Origin, Problem, Problems},
+    sources::Sources,
+};
+use diagnosis::probes::Flaw;
+
+/// The environment file among the unit's credentials.
+const CREDENTIAL_FILE: &str = "crypto.env";
+
+/// The value of one variable.
+pub(super) struct Variable {
+    pub(super) value: Zeroizing<String>,
+    pub(super) origin: Origin,
+    /// Whether systemd takes quotes off it.
+    pub(super) quoted: bool,
+}
+
+/// One source of variables.
+#[derive(Default)]
+pub(super) struct Layer {
+    pub(super) variables: BTreeMap<String, Variable>,
+    /// Secrets that stand in the source and count for nothing: set again further down, exported, or commented out.
+    pub(super) spare: Vec<Zeroizing<String>>,
+}
+
+/// Every variable of every source, earlier sources first.
+#[derive(Default)]
+pub(super) struct Variables {
+    pub(super) layers: Vec<Layer>,
+    /// Whether a source could not be read, so that what is missing may stand there.
+    pub(super) unreadable: bool,
+}
+
+impl Variables {
+    /// The first source's value that is not empty.
+    pub(super) fn find(&self, name: &str) -> Option<&Variable> {
+        let all = self
+            .layers
+            .iter()
+            .filter_map(|layer| layer.variables.get(name));
+        all.into_iter()
+            .find(|variable| !variable.value.trim().is_empty())
+    }
+
+    /// Every variable, earlier sources first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Variable)> {
+        self.layers
+            .iter()
+            .flat_map(|layer| &layer.variables)
+            .map(|(name, variable)| (name.as_str(), variable))
+    }
+
+    fn take(&mut self, layer: Option<Layer>) {
+        self.unreadable |= layer.is_none();
+        self.layers.extend(layer);
+    }
+}
+
+/// Reads every source of variables.
+pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Variables {
+    let mut variables = Variables::default();
+    if let Some(directory) = &sources.credentials_directory {
+        read_credentials(directory, &mut variables, problems);
+    }
+    for file in &sources.env_files {
+        variables.take(read_env_file(file, Guard::Mode, problems));
+    }
+    if let Some(file) = sources
+        .default_env_file
+        .as_deref()
+        .filter(|_| sources.env_files.is_empty())
+    {
+        variables.take(read_default_env_file(file, sources, problems));
+    }
+    variables.take(Some(process_layer(sources, problems)));
+    variables
+}
+
+/// Who keeps others from reading a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// systemd does, as with the unit's credentials; the mode says nothing. The daemon reads the file itself.
+    Systemd,
+    /// The file's mode. systemd reads the file and hands its variables over (`EnvironmentFile=`).
+    Mode,
+}
+
+/// The file of the unit; who has the variables from elsewhere does not need it.
+fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems) -> Option<Layer> {
+    let elsewhere = sources.credentials_directory.is_some()
+        || sources.env.keys().any(|name| names::is_secret(name));
+    if !elsewhere {
+        return read_env_file(file, Guard::Mode, problems);
+    }
+    if let Err(error) = fs::File::open(file) {
+        let (text, remedy) = explain(&error);
+        let text = format!("{text}: what follows is about the variables of this process alone");
+        problems.push(Problem::warning(
+            "file",
+            &Origin::File(file.to_owned()),
+            text,
+            remedy,
+        ));
+        return Some(Layer::default());
+    }
+    read_env_file(file, Guard::Mode, problems)
+}
+
+/// Reads one environment file; `None` where it cannot be read.
+pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) -> Option<Layer> {
+    let text = read_text(path, problems)?;
+    let file = env_file::parse(&text);
+    for finding in &file.findings {
+        report(path, finding, problems);
+    }
+    if guard == Guard::Mode {
+        check_mark(path, &file, problems);
+    }
+    let holds_secrets = file
+        .entries
+        .iter()
+        .any(|entry| names::is_secret(&entry.name) && !entry.value.is_empty());
+    if guard == Guard::Mode && holds_secrets {
+        check_mode(path, problems);
+    }
+    let variables = file.entries.into_iter().map(|entry| {
+        let origin = Origin::EnvFile {
+            path: path.to_owned(),
+            line: entry.line,
+            name: Some(entry.name.clone()),
+        };
+        (
+            entry.name,
+            Variable {
+                value: entry.value,
+                origin,
+                quoted: entry.quoted,
+            },
+        )
+    });
+    Some(Layer {
+        variables: variables.collect(),
+        spare: spare(&text),
+    })
+}
+
+/// The value of every line that could ever have set a secret, whatever stands before it.
+fn spare(text: &str) -> Vec<Zeroizing<String>> {
+    let assignments = text.lines().filter_map(|line| line.split_once('='));
+    let of_secrets = assignments.filter(|(name, _)| {
+        let name = name
+            .trim()
+            .rsplit(|char: char| !char.is_ascii_alphanumeric() && char != '_')
+            .next();
+        name.is_some_and(|name| names::is_secret(name) || names::seems_secret(name))
+    });
+    of_secrets
+        .map(|(_, value)| Zeroizing::new(value.to_owned()))
+        .collect()
+}
+
+/// systemd hands such a file over, and passes over a name with a byte order mark before it; this daemon's own parser,
+/// which reads the unit's credentials, does not.
+fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
+    let missed = file
+        .marked()
+        .filter(|entry| names::is_heard(&entry.name) && !entry.value.trim().is_empty());
+    if let Some(env_file::Entry { name, line, .. }) = missed {
+        let source = Origin::EnvFile {
+            path: path.to_owned(),
+            line: *line,
+            name: None,
+        };
+        let text = "a byte order mark stands before it: systemd passes over this line, and the daemon would start without it";
+        let remedy = format!(
+            "take the mark out: sed -i '1s/^\\xEF\\xBB\\xBF//' {}",
+            path.display()
+        );
+        problems.push(Problem::error(name, &source, text, remedy));
+    }
+}
+
+fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {
+    let name = finding.name.clone().filter(|name| names::is_ours(name));
+    let general = matches!(
+        finding.kind,
+        env_file::Kind::ExportPrefix | env_file::Kind::Duplicate
+    );
+    if general && name.is_none() {
+        return;
+    }
+    let (text, remedy) = finding.kind.explain();
+    let key = name
+        .clone()
+        .unwrap_or_else(|| "environment file".to_owned());
+    let source = Origin::EnvFile {
+        path: path.to_owned(),
+        line: finding.line,
+        name: None,
+    };
+    problems.push(Problem::warning(&key, &source, text, remedy));
+}
+
+fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut Problems) {
+    if let Err(error) = fs::read_dir(directory) {
+        let (text, remedy) = explain(&error);
+        let source = Origin::File(directory.to_owned());
+        let problem = Problem::error(names::CREDENTIALS_DIRECTORY, &source, text, remedy);
+        problems.push(problem.about_the_pair(flaw_of(&error)));
+        variables.unreadable = true;
+        return;
+    }
+    let file = directory.join(CREDENTIAL_FILE);
+    if file.exists() {
+        variables.take(read_env_file(&file, Guard::Systemd, problems));
+    }
+    variables.take(read_single_files(directory, problems));
+}
+
+/// The single files among the unit's credentials, named like the variables.
+fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer> {
+    let mut layer = Layer::default();
+    for name in names::SECRETS.iter().chain([&names::LABEL]) {
+        let candidates = [directory.join(name), directory.join(name.to_lowercase())];
+        let Some(path) = candidates.into_iter().find(|path| path.exists()) else {
+            continue;
+        };
+        let mut value = read_text(&path, problems)?;
+        let one_line_less = value.strip_suffix('\n').map_or(value.len(), str::len);
+        value.truncate(one_line_less);
+        let variable = Variable {
+            value,
+            origin: Origin::File(path),
+            quoted: false,
+        };
+        layer.variables.insert((*name).to_owned(), variable);
+    }
+    Some(layer)
+}
+
+fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
+    for name in &sources.not_text {
+        let source = Origin::Variable(name.clone());
+        problems.push(Problem::error(
+            name,
+            &source,
+            "its value is not UTF-8",
+            "set it anew, as text",
+        ));
+    }
+    let variables = sources
+        .env
+        .iter()
+        .filter(|(name, _)| names::is_candidate(name))
+        .map(|(name, value)| {
+            let origin = Origin::Variable(name.clone());
+            (
+                name.clone(),
+                Variable {
+                    value: value.clone(),
+                    origin,
+                    quoted: false,
+                },
+            )
+        });
+    Layer {
+        variables: variables.collect(),
+        ..Layer::default()
+    }
+}
+
+/// Reads a text file; where it cannot be read, says why and what to do.
+pub(super) fn read_text(path: &Path, problems: &mut Problems) -> Option<Zeroizing<String>> {
+    let source = Origin::File(path.to_owned());
+    let (text, remedy) = match fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return Some(Zeroizing::new(text)),
+        Ok(Err(error)) => {
+            let line = 1 + error
+                .as_bytes()
+                .iter()
+                .take(error.utf8_error().valid_up_to())
+                .filter(|b| **b == b'\n')
+                .count();
+            drop(Zeroizing::new(error.into_bytes()));
+            (
+                format!("line {line} is not UTF-8"),
+                "save the file as UTF-8",
+            )
+        }
+        Err(error) => {
+            let (text, remedy) = explain(&error);
+            problems.push(
+                Problem::error("file", &source, text, remedy).about_the_pair(flaw_of(&error)),
+            );
+            return None;
+        }
+    };
+    problems.push(Problem::error("file", &source, text, remedy).about_the_pair(Flaw::Unreadable));
+    None
+}
+
+/// What an unread file says about the pair, where no other place has one.
+fn flaw_of(error: &io::Error) -> Flaw {
+    if error.kind() == io::ErrorKind::NotFound {
+        Flaw::Missing
+    } else {
+        Flaw::Unreadable
+    }
+}
+
+fn explain(error: &io::Error) -> (String, &'static str) {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return ("not readable by you".to_owned(), "run as root (sudo)");
+    }
+    if error.kind() == io::ErrorKind::NotFound {
+        return (
+            "there is no such file".to_owned(),
+            "create it, or name another",
+        );
+    }
+    (format!("cannot be read: {error}"), "name a readable file")
+}
+
+fn check_mode(path: &Path, problems: &mut Problems) {
+    let Ok(metadata) = fs::metadata(path) else {
+        return;
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o044 != 0 {
+        let who = if mode & 0o004 == 0 {
+            "its group"
+        } else {
+            "every user of this machine"
+        };
+        let text = format!("holds credentials and is readable by {who} (mode {mode:04o})");
+        let remedy = format!("chmod 600 {}", path.display());
+        problems.push(Problem::warning(
+            "file",
+            &Origin::File(path.to_owned()),
+            text,
+            remedy,
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_called_so() {
+        // Tests may run as root, who can read everything.
+        let (text, remedy) = explain(&io::Error::from(io::ErrorKind::PermissionDenied));
+        assert_eq!(
+            (text.as_str(), remedy),
+            ("not readable by you", "run as root (sudo)")
+        );
+    }
+
+    #[test]
+    fn of_several_layers_the_first_value_that_is_not_empty_counts() {
+        let layer = |value: &str| {
+            let value = Zeroizing::new(value.to_owned());
+            let variable = Variable {
+                value,
+                origin: Origin::Default,
+                quoted: false,
+            };
+            Layer {
+                variables: [("A".to_owned(), variable)].into(),
+                ..Layer::default()
+            }
+        };
+        let variables = Variables {
+            layers: vec![layer(" "), layer("one"), layer("two")],
+            unreadable: false,
+        };
+        assert_eq!(variables.find("A").unwrap().value.as_str(), "one");
+    }
+}

@@ -1,0 +1,315 @@
+//! The status page: what works now, what changed, and the likeliest cause, as one page of HTML without a script.
+//!
+//! Guarantees: made of typed values that were gathered before; every text from outside loses its control characters and
+//! is escaped by the template; no params, no amounts, no order ids, nothing secret; its style is its own and named by a
+//! digest in the [`policy`](Style::policy), and nothing else may load. Does not: read a file or ask anybody, except in
+//! [`Recent::read`]; decide who may see it.
+
+use std::{net::IpAddr, sync::Arc};
+
+use askama::Template;
+
+use diagnosis::{
+    causes::{Cause, Conclusion, Likelihood},
+    hint::Given,
+    probes::{Environment, Probe, Target},
+    reach::Standing,
+    report::Report,
+};
+use gateway::observed::{Expected, Observed, Skew};
+
+mod chart;
+mod facts;
+mod findings;
+mod headline;
+mod matrix;
+mod recent;
+mod style;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use headline::Health;
+pub use recent::Recent;
+pub use style::Style;
+pub use text::{Moment, Piece, Text};
+
+use chart::Chart;
+use facts::Fact;
+use findings::{CauseShown, FindingShown};
+use headline::Headline;
+use matrix::Row;
+use recent::{ChangeShown, FailureShown};
+
+/// What does not change while a daemon runs, and whether it is stopping.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The fingerprint of the API key in use.
+    pub fingerprint: Option<String>,
+    /// The key's name on the dashboard, as the operator gave it.
+    pub label: Option<String>,
+    /// Where the pair was read.
+    pub source: Option<String>,
+    /// Where calls go.
+    pub target: Option<Target>,
+    /// Since when this daemon runs, in milliseconds since 1970; `None`: no daemon shows this.
+    pub up_since_ms: Option<u64>,
+    /// What the operator should know, from the configuration.
+    pub warnings: Vec<String>,
+}
+
+/// What is known from outside, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// The confirmed outbound address, and when it was confirmed, in milliseconds since 1970.
+    pub address: Option<(IpAddr, u64)>,
+    /// The operator's statement about the whitelist.
+    pub expected: Expected,
+    /// The exchange's clock against ours.
+    pub skew: Option<Skew>,
+    /// Whether the last attempts to reach the exchange all failed.
+    pub unreachable: bool,
+    /// How the way to the exchange was measured last, where it is watched.
+    pub reach: Option<Arc<Standing>>,
+}
+
+impl Outside {
+    /// What the cells hold now.
+    #[must_use]
+    pub fn of(observed: &Observed, now_ms: u64) -> Self {
+        let age_ms = |age: std::time::Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let address = observed
+            .outbound()
+            .map(|seen| (seen.address, now_ms.saturating_sub(age_ms(seen.age()))));
+        Self {
+            address,
+            expected: observed.expected().clone(),
+            skew: observed.skew().estimate(),
+            unreachable: observed.is_unreachable(),
+            reach: None,
+        }
+    }
+
+    /// With how the way to the exchange stands.
+    #[must_use]
+    pub fn reached(self, reach: Option<Arc<Standing>>) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// What one run of the probes saw.
+    #[must_use]
+    pub fn of_report(report: &Report<'_>) -> Self {
+        let findings = report.findings;
+        Self {
+            address: findings
+                .outbound(Probe::Outbound)
+                .map(|address| (address, findings.at_ms)),
+            expected: findings.expected.clone(),
+            skew: findings.skew(),
+            unreachable: report.ranking.conclusion == Conclusion::Unreachable,
+            // The run's own findings stand on the page, with their times.
+            reach: None,
+        }
+    }
+
+    /// The address, where the operator does not name it.
+    fn drift(&self) -> Option<IpAddr> {
+        let (address, _) = self.address?;
+        (diagnosis::probes::is_expected(&self.expected, address) == Some(false)).then_some(address)
+    }
+}
+
+/// What was said of a call that failed lately.
+#[derive(Clone, Debug)]
+pub struct Hinted {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The method of the call.
+    pub method: String,
+    /// The likeliest cause.
+    pub cause: Cause,
+    /// How likely it is.
+    pub likelihood: Likelihood,
+    /// Causes that are not excluded.
+    pub alternatives: Vec<Cause>,
+    /// What to do next.
+    pub next: String,
+}
+
+impl Hinted {
+    /// A hint, seen from now.
+    #[must_use]
+    pub fn of(given: &Given, now_ms: u64) -> Self {
+        let age_ms = u64::try_from(given.age().as_millis()).unwrap_or(u64::MAX);
+        Self {
+            at_ms: now_ms.saturating_sub(age_ms),
+            method: given.method.clone(),
+            cause: given.hint.cause,
+            likelihood: given.hint.likelihood,
+            alternatives: given.hint.alternatives.clone(),
+            next: given.hint.next.clone(),
+        }
+    }
+}
+
+/// What the history says, or why it says nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Memory<'a> {
+    /// None is kept.
+    Off,
+    /// It cannot be read, and why.
+    Unread(&'a str),
+    /// This.
+    Read(&'a Recent),
+}
+
+impl<'a> Memory<'a> {
+    const fn recent(self) -> Option<&'a Recent> {
+        if let Self::Read(recent) = self {
+            Some(recent)
+        } else {
+            None
+        }
+    }
+}
+
+/// Everything the page is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The daemon and its key.
+    pub about: &'a About,
+    /// The last diagnosis.
+    pub report: Option<Report<'a>>,
+    /// The last hints, newest first.
+    pub hints: &'a [Hinted],
+    /// What is known from outside.
+    pub outside: &'a Outside,
+    /// What the history says.
+    pub memory: Memory<'a>,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// Where the page is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a browser, from the daemon: it asks again by itself.
+    Served,
+    /// In a file: it stays as it is, and carries its policy with it.
+    File,
+}
+
+/// The page, ready to be rendered.
+#[derive(Debug, Template)]
+#[template(path = "status.html")]
+pub struct StatusPage {
+    place: Place,
+    version: &'static str,
+    made: Moment,
+    environment: Option<(&'static str, Text)>,
+    headline: Headline,
+    rows: Vec<Row>,
+    more_methods: usize,
+    charts: Vec<Chart>,
+    facts: Vec<Fact>,
+    diagnosed: Option<Diagnosed>,
+    changes: Vec<ChangeShown>,
+    failures: Vec<FailureShown>,
+    memory: Text,
+}
+
+/// What the page shows of the last diagnosis.
+#[derive(Debug)]
+struct Diagnosed {
+    at: Moment,
+    whose: Text,
+    problems: Vec<Text>,
+    findings: Vec<FindingShown>,
+    causes: Vec<CauseShown>,
+    tied: Vec<&'static str>,
+    ruled_out: Vec<(&'static str, Text)>,
+}
+
+impl StatusPage {
+    /// Puts together what is known.
+    #[must_use]
+    pub fn of(known: &Known<'_>, place: Place) -> Self {
+        let now_ms = known.now_ms;
+        let recent = known.memory.recent();
+        let (rows, more_methods) = matrix::rows(known);
+        let changes = recent
+            .map(|recent| recent.changes_shown(now_ms))
+            .unwrap_or_default();
+        Self {
+            place,
+            version: env!("CARGO_PKG_VERSION"),
+            made: Moment::at(now_ms, now_ms),
+            environment: known.about.target.as_ref().map(environment),
+            headline: Headline::of(known, &rows),
+            charts: recent
+                .map(|recent| Chart::both(recent, now_ms))
+                .unwrap_or_default(),
+            facts: facts::list(known),
+            diagnosed: known
+                .report
+                .as_ref()
+                .map(|report| findings::shown(report, now_ms)),
+            failures: recent
+                .map(|recent| recent.failures_shown(now_ms))
+                .unwrap_or_default(),
+            memory: memory(known),
+            rows,
+            more_methods,
+            changes,
+        }
+    }
+
+    /// How things stand.
+    #[must_use]
+    pub const fn health(&self) -> Health {
+        self.headline.health
+    }
+
+    /// As HTML; where the template cannot be filled, which nothing in it can cause, as the reason.
+    #[must_use]
+    pub fn html(&self) -> String {
+        self.render()
+            .unwrap_or_else(|error| Text::of(error.to_string()).to_string())
+    }
+
+    fn is_served(&self) -> bool {
+        self.place == Place::Served
+    }
+
+    fn policy(&self) -> &'static str {
+        Style::own().policy_of_a_file()
+    }
+
+    fn style(&self) -> &'static str {
+        Style::own().sheet()
+    }
+}
+
+fn environment(target: &Target) -> (&'static str, Text) {
+    let word = match target.environment {
+        Environment::Production => "production",
+        Environment::Uat => "UAT",
+        Environment::StandIn => "stand-in",
+        Environment::Other => "other host",
+    };
+    (word, Text::of(&target.host))
+}
+
+fn memory(known: &Known<'_>) -> Text {
+    match known.memory {
+        Memory::Off => Text::of("No history is kept: what happened before is not known here."),
+        Memory::Unread(why) => Text::of(format!("The history cannot be read: {why}.")),
+        Memory::Read(recent) => match recent.begins_ms {
+            Some(begins_ms) => Text::of(format!(
+                "No history before {}.",
+                Moment::at(begins_ms, known.now_ms).whole()
+            )),
+            None => Text::of("The history is empty."),
+        },
+    }
+}

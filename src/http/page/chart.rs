@@ -1,0 +1,290 @@
+//! The last 24 hours as bars: good calls above the line, everything else below it, changes as marks above them.
+//!
+//! Drawn twice, for wide and for narrow screens, because text in a picture that shrinks cannot be read. Guarantees: a
+//! single bad call beside ten thousand good ones can be seen; each bar says in words what it shows; what lies before the
+//! history begins is not drawn as quiet. Does not: carry styles of its own, which the policy would not let load.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Recent,
+    recent::{class, words},
+};
+use diagnosis::history::{self, End};
+
+/// Rows of the picture, from the top: marks, good calls, the line, the others, hours.
+const TOP: f64 = 26.0;
+const LINE: f64 = 106.0;
+const BOTTOM: f64 = 156.0;
+const UP: f64 = LINE - TOP - 2.0;
+const DOWN: f64 = BOTTOM - LINE - 2.0;
+/// What is there is seen.
+const LEAST: f64 = 4.0;
+const HOUR_MS: u64 = 3_600_000;
+
+/// A rectangle of a bar.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) y: String,
+    pub(super) height: String,
+    pub(super) class: &'static str,
+}
+
+/// A quarter of an hour.
+#[derive(Debug)]
+pub(super) struct Bar {
+    pub(super) x: String,
+    pub(super) blocks: Vec<Block>,
+    pub(super) tells: String,
+}
+
+/// A word below the axis.
+#[derive(Debug)]
+pub(super) struct Hour {
+    pub(super) x: String,
+    pub(super) word: String,
+}
+
+/// One change, or several that are close together.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) x: String,
+    pub(super) word: String,
+    pub(super) left: String,
+    pub(super) width: String,
+    pub(super) text_x: String,
+}
+
+/// What stands in the legend.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) class: &'static str,
+    pub(super) word: &'static str,
+    pub(super) calls: u64,
+}
+
+/// The picture.
+#[derive(Debug)]
+pub(super) struct Chart {
+    pub(super) class: &'static str,
+    pub(super) width: u64,
+    pub(super) bar_width: String,
+    pub(super) bars: Vec<Bar>,
+    pub(super) hours: Vec<Hour>,
+    pub(super) marks: Vec<Mark>,
+    /// Width of the time before the history begins, where that is within the picture.
+    pub(super) unknown: Option<String>,
+    pub(super) keys: Vec<Key>,
+    /// The tallest bar.
+    pub(super) most: u64,
+    /// The whole in one sentence.
+    pub(super) tells: String,
+}
+
+/// How a picture is laid out.
+#[derive(Clone, Copy)]
+struct Layout {
+    class: &'static str,
+    width: u64,
+    hours: u64,
+}
+
+const WIDE: Layout = Layout {
+    class: "wide",
+    width: 1056,
+    hours: 2,
+};
+const NARROW: Layout = Layout {
+    class: "narrow",
+    width: 336,
+    hours: 6,
+};
+
+impl Chart {
+    /// The picture for wide screens and the one for narrow ones.
+    pub(super) fn both(recent: &Recent, now_ms: u64) -> Vec<Self> {
+        [WIDE, NARROW]
+            .map(|layout| Self::new(recent, now_ms, layout))
+            .into()
+    }
+
+    fn new(recent: &Recent, now_ms: u64, layout: Layout) -> Self {
+        let mut buckets = BTreeMap::<u64, BTreeMap<End, u64>>::new();
+        for count in &recent.counts {
+            *buckets
+                .entry(count.bucket)
+                .or_default()
+                .entry(count.end)
+                .or_default() += count.calls;
+        }
+        let good = |ends: &BTreeMap<End, u64>| ends.get(&End::Good).copied().unwrap_or_default();
+        let sides =
+            |ends: &BTreeMap<End, u64>| good(ends).max(ends.values().sum::<u64>() - good(ends));
+        let most = buckets.values().map(sides).max().unwrap_or_default();
+        let step = layout.width as f64 / recent.span.buckets as f64;
+        let bar = |(bucket, ends): (&u64, &BTreeMap<End, u64>)| Bar {
+            x: number(*bucket as f64 * step),
+            blocks: blocks(ends, most),
+            tells: tells(recent, *bucket, ends),
+        };
+        let keys = End::ALL.map(|end| Key {
+            class: class(end),
+            word: words(end),
+            calls: recent.total(end),
+        });
+        let axis = Axis {
+            recent,
+            width: layout.width as f64,
+        };
+        Self {
+            class: layout.class,
+            width: layout.width,
+            bar_width: number(step - 1.0),
+            bars: buckets.iter().map(bar).collect(),
+            hours: axis.hours(layout.hours),
+            marks: axis.marks(),
+            unknown: axis.unknown(now_ms).map(number),
+            tells: sentence(recent),
+            keys: keys.into(),
+            most,
+        }
+    }
+}
+
+fn sentence(recent: &Recent) -> String {
+    let all = End::ALL.map(|end| format!("{} {}", recent.total(end), words(end)));
+    format!(
+        "Calls of the last 24 hours by quarter of an hour: {}",
+        all.join(", ")
+    )
+}
+
+fn tells(recent: &Recent, bucket: u64, ends: &BTreeMap<End, u64>) -> String {
+    let clock = |ms: u64| history::time(ms).get(11..16).unwrap_or_default().to_owned();
+    let all: Vec<String> = ends
+        .iter()
+        .map(|(end, calls)| format!("{calls} {}", words(*end)))
+        .collect();
+    let (from, until) = (
+        recent.span.start_ms(bucket),
+        recent.span.start_ms(bucket + 1),
+    );
+    format!("{}–{} UTC: {}", clock(from), clock(until), all.join(", "))
+}
+
+/// Good ones up from the line, the others down from it, worst first.
+fn blocks(ends: &BTreeMap<End, u64>, most: u64) -> Vec<Block> {
+    let height =
+        |calls: u64, room: f64| (room * (calls as f64 / most.max(1) as f64).sqrt()).max(LEAST);
+    let block = |y: f64, height: f64, end: End| Block {
+        y: number(y),
+        height: number(height),
+        class: class(end),
+    };
+    let mut blocks = Vec::new();
+    if let Some(calls) = ends.get(&End::Good) {
+        let tall = height(*calls, UP);
+        blocks.push(block(LINE - 1.0 - tall, tall, End::Good));
+    }
+    let below: Vec<(End, u64)> = ends
+        .iter()
+        .filter(|(end, _)| **end != End::Good)
+        .map(|(e, c)| (*e, *c))
+        .collect();
+    let all: u64 = below.iter().map(|(_, calls)| calls).sum();
+    let (room, mut y) = (height(all, DOWN), LINE + 1.0);
+    for (end, calls) in below {
+        let tall = (room * calls as f64 / all as f64)
+            .max(LEAST)
+            .min(BOTTOM - y);
+        blocks.push(block(y, tall, end));
+        y += tall;
+    }
+    blocks
+}
+
+struct Axis<'a> {
+    recent: &'a Recent,
+    width: f64,
+}
+
+impl Axis<'_> {
+    fn x(&self, ms: u64) -> f64 {
+        let span = self.recent.span;
+        let all = span.until_ms().saturating_sub(span.from_ms).max(1);
+        self.width * ms.saturating_sub(span.from_ms).min(all) as f64 / all as f64
+    }
+
+    /// A word for every so many hours of the day; midnight has its date.
+    fn hours(&self, every: u64) -> Vec<Hour> {
+        let (span, step) = (self.recent.span, every * HOUR_MS);
+        let first = span.from_ms.div_ceil(step) * step;
+        let times = (0..=24 / every).map(|number| first + number * step);
+        let word = |ms: u64| {
+            let iso = history::time(ms);
+            let (day, clock) = (
+                iso.get(5..10).unwrap_or_default(),
+                iso.get(11..16).unwrap_or_default(),
+            );
+            if clock == "00:00" {
+                day.to_owned()
+            } else {
+                clock.to_owned()
+            }
+        };
+        // A word that would leave the picture is left out.
+        let inside = |x: f64| (16.0..=self.width - 16.0).contains(&x);
+        let hours = times
+            .map(|ms| (self.x(ms), word(ms)))
+            .filter(|(x, _)| inside(*x));
+        hours.map(|(x, word)| Hour { x: number(x), word }).collect()
+    }
+
+    /// Changes, newest first, as they are numbered in the table; neighbours share a mark.
+    fn marks(&self) -> Vec<Mark> {
+        let changes = self
+            .recent
+            .changes
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.ms >= self.recent.span.from_ms);
+        let mut groups: Vec<(f64, usize, usize)> = Vec::new();
+        for (position, row) in changes {
+            let (x, number) = (self.x(row.ms), position + 1);
+            match groups.last_mut() {
+                Some((at, _, last)) if *at - x < 34.0 => *last = number,
+                _ => groups.push((x, number, number)),
+            }
+        }
+        groups
+            .into_iter()
+            .map(|(x, first, last)| self.mark(x, first, last))
+            .collect()
+    }
+
+    fn mark(&self, x: f64, first: usize, last: usize) -> Mark {
+        let word = if first == last {
+            first.to_string()
+        } else {
+            format!("{first}–{last}")
+        };
+        let width = 8.0f64.mul_add(word.chars().count() as f64, 8.0);
+        let left = (x - width / 2.0).clamp(0.0, self.width - width);
+        Mark {
+            x: number(x),
+            left: number(left),
+            text_x: number(left + width / 2.0),
+            width: number(width),
+            word,
+        }
+    }
+
+    fn unknown(&self, now_ms: u64) -> Option<f64> {
+        let begins_ms = self.recent.begins_ms.unwrap_or(now_ms);
+        (begins_ms > self.recent.span.from_ms).then(|| self.x(begins_ms))
+    }
+}
+
+fn number(value: f64) -> String {
+    format!("{value:.1}")
+}

@@ -1,0 +1,108 @@
+//! The last diagnosis as the page shows it: findings, causes with what speaks for and against them, what is ruled out.
+//!
+//! Guarantees: the words are those of the report. Does not: rank or leave out anything.
+
+use super::{Diagnosed, Moment, Piece, Text};
+use diagnosis::{
+    causes::{Likelihood, Ranked, Standing},
+    probes::{Finding, Verdict},
+    report::Report,
+};
+
+/// A finding.
+#[derive(Debug)]
+pub(super) struct FindingShown {
+    pub(super) name: &'static str,
+    pub(super) method: &'static str,
+    pub(super) word: &'static str,
+    pub(super) class: &'static str,
+    pub(super) says: Text,
+    pub(super) took_ms: Option<u128>,
+}
+
+/// A cause that stands.
+#[derive(Debug)]
+pub(super) struct CauseShown {
+    pub(super) code: &'static str,
+    pub(super) anchor: String,
+    pub(super) sentence: &'static str,
+    pub(super) likelihood: String,
+    pub(super) class: &'static str,
+    pub(super) pro: Vec<Text>,
+    pub(super) con: Vec<Text>,
+    pub(super) step: Vec<Piece>,
+    pub(super) manual: String,
+}
+
+pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> Diagnosed {
+    let (ranking, findings) = (report.ranking, report.findings);
+    let tied = if ranking.tied > 1 {
+        ranking.top()
+    } else {
+        Vec::new()
+    };
+    let ruled_out = ranking
+        .ruled_out
+        .iter()
+        .filter_map(|ranked| match &ranked.standing {
+            Standing::RuledOut(by) => Some((ranked.cause.code(), Text::of(by))),
+            Standing::Stands(_) => None,
+        });
+    Diagnosed {
+        at: Moment::at(findings.at_ms, now_ms),
+        whose: Text::of(report.whose),
+        problems: report.problems.iter().map(Text::of).collect(),
+        findings: findings
+            .list
+            .iter()
+            .map(|found| finding(found, report))
+            .collect(),
+        causes: ranking.causes.iter().map(cause).collect(),
+        tied: tied.into_iter().map(|cause| cause.code()).collect(),
+        ruled_out: ruled_out.collect(),
+    }
+}
+
+fn finding(found: &Finding, report: &Report<'_>) -> FindingShown {
+    let verdict = found.verdict(&report.findings.expected);
+    let (word, class) = match verdict {
+        Verdict::Good => ("ok", "is-good"),
+        Verdict::Remark => ("note", "is-note"),
+        Verdict::Bad => ("BAD", "is-bad"),
+        Verdict::Skipped => ("not made", "is-quiet"),
+    };
+    FindingShown {
+        name: found.probe.name(),
+        method: found.probe.method().unwrap_or_default(),
+        word,
+        class,
+        says: Text::of(found.says(&report.findings.expected)),
+        took_ms: Some(found.took.as_millis()).filter(|_| !found.took.is_zero()),
+    }
+}
+
+fn cause(ranked: &Ranked) -> CauseShown {
+    let likelihood = ranked.likelihood();
+    CauseShown {
+        code: ranked.cause.code(),
+        anchor: anchor(ranked.cause.code()),
+        sentence: ranked.cause.sentence(),
+        likelihood: likelihood
+            .map(|likelihood| likelihood.to_string())
+            .unwrap_or_default(),
+        class: if likelihood == Some(Likelihood::Possible) {
+            "is-note"
+        } else {
+            "is-bad"
+        },
+        pro: ranked.pro.iter().map(Text::of).collect(),
+        con: ranked.con.iter().map(Text::of).collect(),
+        step: Piece::all(&ranked.next_step),
+        manual: ranked.cause.link(),
+    }
+}
+
+/// Where a cause stands on the page.
+pub(super) fn anchor(code: &str) -> String {
+    code.to_ascii_lowercase()
+}

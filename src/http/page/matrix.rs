@@ -1,0 +1,304 @@
+//! What works now, method by method.
+//!
+//! Guarantees: the newest evidence decides, be it a call or a probe, and its age is said; what was not asked for a day is
+//! not called working. Does not: take `private/get-account-summary` of a probe for evidence, as no document has it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Known, Moment, Recent, Text,
+    recent::{class, said, words},
+    text::DAY_MS,
+};
+use diagnosis::{
+    history::{End, Mark, Marks, Trouble},
+    probes::{Probe, Seen, Verdict},
+};
+
+/// Methods that are shown; a caller can invent names.
+const MAX_ROWS: usize = 40;
+/// Quarters of an hour in one cell of a row.
+const PER_CELL: u64 = 4;
+const CELLS: u64 = 24;
+
+/// Whether a method works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum State {
+    /// The exchange refuses it: key, signature, nonce, address or permission.
+    Refused,
+    /// Nobody knows what became of it, or nothing was sent.
+    Failing,
+    /// It was bad when it was last asked, more than a day ago.
+    WasBad,
+    /// It works.
+    Works,
+    /// It worked when it was last asked, more than a day ago.
+    Worked,
+    /// Nobody has asked, or what came says nothing.
+    Unknown,
+}
+
+impl State {
+    pub(super) const fn is_bad(self) -> bool {
+        matches!(self, Self::Refused | Self::Failing)
+    }
+
+    /// In words.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Failing => "no answer",
+            Self::WasBad => "was bad",
+            Self::Works => "works",
+            Self::Worked => "worked",
+            Self::Unknown => "not known",
+        }
+    }
+
+    /// Its class in the style sheet.
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Refused | Self::Failing => "is-bad",
+            Self::WasBad => "is-note",
+            Self::Works => "is-good",
+            Self::Worked | Self::Unknown => "is-quiet",
+        }
+    }
+}
+
+/// A good or bad moment of a method.
+#[derive(Clone, Debug)]
+pub(super) struct Sight {
+    pub(super) at: Moment,
+    pub(super) said: Text,
+    pub(super) by_probe: bool,
+}
+
+/// One hour of a method.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) x: u64,
+    pub(super) y: u64,
+    pub(super) height: u64,
+    pub(super) class: &'static str,
+    pub(super) tells: String,
+}
+
+/// One method.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) method: Text,
+    pub(super) state: State,
+    pub(super) good: Option<Sight>,
+    pub(super) bad: Option<Sight>,
+    /// Since when it is as bad as it is.
+    pub(super) since: Option<Moment>,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// The rows, the bad ones first, and how many more there are.
+pub(super) fn rows(known: &Known<'_>) -> (Vec<Row>, usize) {
+    let mut evidence = BTreeMap::<&str, Evidence>::new();
+    let recent = known.memory.recent();
+    for (method, marks) in recent.into_iter().flat_map(|recent| &recent.marks) {
+        evidence.entry(method).or_default().note_marks(marks);
+    }
+    note_probes(known, &mut evidence);
+    let mut cells = recent
+        .map(|recent| cells(recent, known.now_ms))
+        .unwrap_or_default();
+    let row = |(method, evidence): (&str, Evidence)| {
+        let cells = cells
+            .remove(method)
+            .unwrap_or_else(|| (0..CELLS).map(Cell::empty).collect());
+        evidence.row(method, cells, known.now_ms)
+    };
+    let mut rows: Vec<Row> = evidence.into_iter().map(row).collect();
+    rows.sort_by_key(|row| row.state);
+    let more = rows.len().saturating_sub(MAX_ROWS);
+    rows.truncate(MAX_ROWS);
+    (rows, more)
+}
+
+/// The newest of each kind that is known of a method: when, what was said, whether a probe asked.
+#[derive(Default)]
+struct Evidence {
+    good: Option<(u64, String, bool)>,
+    bad: Option<(u64, String, bool)>,
+    kind: Option<Trouble>,
+    since_ms: Option<u64>,
+}
+
+impl Evidence {
+    fn note_marks(&mut self, marks: &Marks) {
+        let told = |mark: &Mark| {
+            (
+                mark.ms,
+                said(mark.code, mark.status, mark.why.as_deref()),
+                false,
+            )
+        };
+        self.good = marks.good.as_ref().map(told);
+        for trouble in Trouble::ALL {
+            let streak = marks.streak(trouble);
+            let Some(last) = &streak.last else { continue };
+            if self.bad.as_ref().is_none_or(|(ms, ..)| *ms < last.ms) {
+                self.bad = Some(told(last));
+                self.kind = Some(trouble);
+                self.since_ms = streak
+                    .first
+                    .as_ref()
+                    .filter(|_| streak.after.is_none())
+                    .map(|first| first.ms);
+            }
+        }
+    }
+
+    fn row(self, method: &str, cells: Vec<Cell>, now_ms: u64) -> Row {
+        let at = |seen: &Option<(u64, String, bool)>| seen.as_ref().map(|(ms, ..)| *ms);
+        let (good_ms, bad_ms) = (at(&self.good), at(&self.bad));
+        let is_old = |ms: Option<u64>| ms.is_none_or(|ms| now_ms.saturating_sub(ms) > DAY_MS);
+        // Two that ended in the same millisecond: the streak knows which came last.
+        let is_bad =
+            bad_ms.is_some() && (bad_ms > good_ms || bad_ms == good_ms && self.since_ms.is_some());
+        let state = match (is_bad, self.kind) {
+            (true, _) if is_old(bad_ms) => State::WasBad,
+            (true, Some(Trouble::Failed)) => State::Failing,
+            (true, Some(Trouble::Auth) | None) => State::Refused,
+            (false, _) if good_ms.is_none() => State::Unknown,
+            (false, _) if is_old(good_ms) => State::Worked,
+            (false, _) => State::Works,
+        };
+        let sight = |(ms, said, by_probe): (u64, String, bool)| Sight {
+            at: Moment::at(ms, now_ms),
+            said: Text::of(said),
+            by_probe,
+        };
+        let since = self
+            .since_ms
+            .filter(|_| is_bad)
+            .map(|ms| Moment::at(ms, now_ms));
+        Row {
+            method: Text::of(method),
+            state,
+            good: self.good.map(sight),
+            bad: self.bad.map(sight),
+            since,
+            cells,
+        }
+    }
+}
+
+fn note_probes<'a>(known: &Known<'a>, evidence: &mut BTreeMap<&'a str, Evidence>) {
+    let Some(report) = known.report else { return };
+    for finding in report
+        .findings
+        .list
+        .iter()
+        .filter(|finding| Probe::READS.contains(&finding.probe))
+    {
+        let Some(method) = finding.probe.method() else {
+            continue;
+        };
+        let kind = if matches!(finding.seen, Seen::Failed(_)) {
+            Trouble::Failed
+        } else {
+            Trouble::Auth
+        };
+        if !matches!(finding.seen, Seen::Answered(_) | Seen::Failed(_)) {
+            continue;
+        }
+        let entry = evidence.entry(method).or_default();
+        let at_ms = report.findings.at_ms;
+        let is_newer =
+            |seen: &Option<(u64, String, bool)>| seen.as_ref().is_none_or(|(ms, ..)| *ms < at_ms);
+        let told = (at_ms, finding.says(&report.findings.expected), true);
+        let verdict = finding.verdict(&report.findings.expected);
+        if verdict == Verdict::Good && is_newer(&entry.good) {
+            entry.good = Some(told);
+        } else if verdict == Verdict::Bad && is_newer(&entry.bad) {
+            (entry.bad, entry.kind) = (Some(told), Some(kind));
+            entry.since_ms = entry.since_ms.or(Some(at_ms));
+        }
+    }
+}
+
+impl Cell {
+    const fn empty(hour: u64) -> Self {
+        Self {
+            x: hour * 10,
+            y: 16,
+            height: 2,
+            class: "none",
+            tells: String::new(),
+        }
+    }
+
+    /// Good ones are low and bad ones high, so that they differ without colour.
+    fn of(hour: u64, ends: &BTreeMap<End, u64>, span: (u64, u64), now_ms: u64) -> Self {
+        let worst = [
+            End::Auth,
+            End::Failed,
+            End::Limited,
+            End::RefusedHere,
+            End::Good,
+        ];
+        let Some(end) = worst.into_iter().find(|end| ends.contains_key(end)) else {
+            return Self::empty(hour);
+        };
+        let (y, height) = match end {
+            End::Auth | End::Failed => (0, 18),
+            End::Limited | End::RefusedHere => (5, 13),
+            End::Good => (10, 8),
+        };
+        let all: Vec<String> = ends
+            .iter()
+            .map(|(end, calls)| format!("{calls} {}", words(*end)))
+            .collect();
+        let from = Moment::at(span.0, now_ms);
+        let until = Moment::at(span.1, now_ms);
+        let clock = |moment: &Moment| moment.iso.get(11..16).unwrap_or_default().to_owned();
+        let tells = format!("{}–{}: {}", clock(&from), clock(&until), all.join(", "));
+        Self {
+            x: hour * 10,
+            y,
+            height,
+            class: class(end),
+            tells,
+        }
+    }
+}
+
+/// The cells of every method.
+fn cells(recent: &Recent, now_ms: u64) -> HashMap<String, Vec<Cell>> {
+    let mut ends = HashMap::<&str, BTreeMap<u64, BTreeMap<End, u64>>>::new();
+    for count in &recent.counts {
+        let Some(method) = count.method.as_deref() else {
+            continue;
+        };
+        let hours = ends.entry(method).or_default();
+        *hours
+            .entry(count.bucket / PER_CELL)
+            .or_default()
+            .entry(count.end)
+            .or_default() += count.calls;
+    }
+    let span = recent.span;
+    let cell = |hour: u64, hours: &BTreeMap<u64, BTreeMap<End, u64>>| match hours.get(&hour) {
+        None => Cell::empty(hour),
+        Some(ends) => {
+            let bounds = (
+                span.start_ms(hour * PER_CELL),
+                span.start_ms((hour + 1) * PER_CELL),
+            );
+            Cell::of(hour, ends, bounds, now_ms)
+        }
+    };
+    let row = |(method, hours): (&str, BTreeMap<u64, BTreeMap<End, u64>>)| {
+        (
+            method.to_owned(),
+            (0..CELLS).map(|hour| cell(hour, &hours)).collect(),
+        )
+    };
+    ends.into_iter().map(row).collect()
+}

@@ -1,0 +1,329 @@
+//! The sockets that we listen on, TCP and unix alike.
+//!
+//! Guarantees: all addresses are bound, or none; a unix socket that a dead process left is replaced, one that somebody
+//! listens on is not, and neither is a file of another kind; its mode is 0660 before anybody can connect. A TCP address
+//! that the machine does not have yet (a slow boot) is listened on from now on, and said.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use rustix::net::sockopt::{set_ip_freebind, set_ipv6_freebind};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream},
+};
+
+use super::{Address, Settings};
+use gateway::whence::{OVERFLOW_UID, Source};
+
+/// Connections that may wait on a socket to be accepted; as many as tokio itself gives TCP.
+const BACKLOG: u32 = 1024;
+
+/// Sockets that are bound and not yet served.
+#[derive(Debug)]
+pub struct Bound(Vec<Listener>);
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindProblem {
+    /// A TCP address that is taken.
+    #[error("{0}: cannot listen here; is another process (the old proxy?) using it?")]
+    Taken(SocketAddr, #[source] io::Error),
+    /// A TCP address that the machine does not have, and that the kernel will not wait for.
+    #[error(
+        "{0}: cannot listen here; this machine has no such address (`ip address` shows those it has)"
+    )]
+    NotAssigned(SocketAddr, #[source] io::Error),
+    /// A TCP address, for another reason.
+    #[error("{0}: cannot listen here")]
+    Tcp(SocketAddr, #[source] io::Error),
+    /// A unix socket.
+    #[error("{0}: cannot listen on this socket")]
+    Unix(PathBuf, #[source] io::Error),
+    /// A unix socket that we may not give to the group.
+    #[error(
+        "{0}: cannot give this socket to listener.socket_group {1}: our user has to be in the group, and under the \
+         shipped unit that takes the drop-in of docs/operations.md, \"A unix socket\""
+    )]
+    Group(PathBuf, String, #[source] io::Error),
+    /// A group that does not exist.
+    #[error("listener.socket_group: there is no group {0}")]
+    NoSuchGroup(String),
+}
+
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+    },
+}
+
+impl Bound {
+    /// Binds every address.
+    ///
+    /// # Errors
+    /// [`BindProblem`] for the first address that cannot be bound.
+    pub async fn bind(settings: &Settings) -> Result<Self, BindProblem> {
+        let mut listeners = Vec::new();
+        for address in &settings.listen {
+            listeners.push(match address {
+                Address::Tcp(address) => Listener::Tcp(
+                    bind_tcp(*address).map_err(|error| BindProblem::tcp(*address, error))?,
+                ),
+                Address::Unix(path) => bind_unix(path, settings.socket_group.as_deref()).await?,
+            });
+        }
+        Ok(Self(listeners))
+    }
+
+    /// Where we listen now; a port 0 has become a real one.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        let address = |listener: &Listener| match listener {
+            Listener::Tcp(listener) => listener.local_addr().ok().map(Address::Tcp),
+            Listener::Unix { path, .. } => Some(Address::Unix(path.clone())),
+        };
+        self.0.iter().filter_map(address).collect()
+    }
+
+    /// Whether this machine has the address now, so that a connection to it would not leave the machine.
+    #[must_use]
+    pub fn is_assigned(mut address: SocketAddr) -> bool {
+        // The kernel is asked by a socket that sends nothing; only its "no such address" is an answer.
+        address.set_port(0);
+        !matches!(UdpSocket::bind(address), Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
+    }
+
+    pub(super) fn into_listeners(self) -> Vec<Listener> {
+        self.0
+    }
+}
+
+impl BindProblem {
+    fn tcp(address: SocketAddr, error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return Self::Taken(address, error);
+        }
+        if error.kind() == io::ErrorKind::AddrNotAvailable {
+            return Self::NotAssigned(address, error);
+        }
+        Self::Tcp(address, error)
+    }
+}
+
+/// Binds with the options that tokio gives its listeners; beyond loopback also where the address is not there yet:
+/// the unit may start before the network is up, and after ten starts in a minute it would stay down.
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    if !address.ip().to_canonical().is_loopback() {
+        // A kernel that does not know the option says at the bind what is wrong.
+        let _ = if address.is_ipv4() {
+            set_ip_freebind(&socket, true)
+        } else {
+            set_ipv6_freebind(&socket, true)
+        };
+    }
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    if !Bound::is_assigned(address) {
+        tracing::warn!(
+            "{address}: this machine does not have this address yet; callers reach us as soon as it does"
+        );
+    }
+    Ok(listener)
+}
+
+/// Binds, sets owner and mode, and only then listens: until then the kernel refuses every connection.
+async fn bind_unix(path: &Path, group: Option<&str>) -> Result<Listener, BindProblem> {
+    let problem = |error| BindProblem::Unix(path.to_owned(), error);
+    let id = group.map(group_id).transpose()?;
+    make_way(path).await.map_err(problem)?;
+    let socket = UnixSocket::new_stream()
+        .and_then(|socket| socket.bind(path).map(|()| socket))
+        .map_err(problem)?;
+    let listening = give(path, group.zip(id)).and_then(|()| {
+        let ours = std::fs::set_permissions(path, PermissionsExt::from_mode(0o660));
+        ours.and_then(|()| socket.listen(BACKLOG)).map_err(problem)
+    });
+    match listening {
+        Ok(listener) => Ok(Listener::Unix {
+            listener,
+            path: path.to_owned(),
+        }),
+        Err(problem) => {
+            let _ = std::fs::remove_file(path);
+            Err(problem)
+        }
+    }
+}
+
+/// Gives a socket to a group, where there is one: the shipped unit lets nobody call chown, not even to change nothing.
+fn give(path: &Path, group: Option<(&str, u32)>) -> Result<(), BindProblem> {
+    let Some((name, id)) = group else {
+        return Ok(());
+    };
+    chown(path, None, Some(id))
+        .map_err(|error| BindProblem::Group(path.to_owned(), name.to_owned(), error))
+}
+
+/// Removes a socket that nobody listens on any more; everything else that is in the way stays there.
+async fn make_way(path: &Path) -> io::Result<()> {
+    let found = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        // Connected, not permitted, or its queue is full: somebody listens.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// The number of a group, from `/etc/group` or as digits.
+fn group_id(name: &str) -> Result<u32, BindProblem> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let mut rows = groups.lines().map(|row| row.split(':').collect::<Vec<_>>());
+    let row = rows.find(|row| row.first() == Some(&name));
+    row.and_then(|row| row.get(2)?.parse().ok())
+        .ok_or_else(|| BindProblem::NoSuchGroup(name.to_owned()))
+}
+
+impl Listener {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Source)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Source::Ip(peer.ip().to_canonical())))
+            }
+            Self::Unix { listener, .. } => {
+                let stream = listener.accept().await?.0;
+                // The kernel noted it at the connect; who hands the socket on later is not seen.
+                let uid = stream
+                    .peer_cred()
+                    .ok()
+                    .map(|peer| peer.uid())
+                    .filter(|uid| *uid != OVERFLOW_UID);
+                Ok((Stream::Unix(stream), Source::Unix { uid }))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix { path, .. } = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A connection of either kind.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Calls a method of whichever stream it is.
+macro_rules! either {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            Stream::Unix($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_taken_is_told_from_one_that_is_not_there() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 9000));
+        let text = |kind: io::ErrorKind| BindProblem::tcp(address, kind.into()).to_string();
+        assert!(
+            text(io::ErrorKind::AddrInUse)
+                .contains("192.0.2.1:9000: cannot listen here; is another process")
+        );
+        let not_there = text(io::ErrorKind::AddrNotAvailable);
+        assert!(
+            not_there.contains("has no such address") && !not_there.contains("another process"),
+            "{not_there}"
+        );
+        assert_eq!(
+            text(io::ErrorKind::PermissionDenied),
+            "192.0.2.1:9000: cannot listen here"
+        );
+    }
+}
