@@ -11,23 +11,23 @@ use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
-use crate::http::{Doors, ExchangeDoor, Front, RequestIds, StatusDesk, Tally, page::About};
+use crate::http::{AppState, ExchangeApi, Front, RequestIds, StatusDesk, Tally, page::About};
 use diagnosis::{
     alarm::Alarms,
     egress,
-    examination::Examiner,
     hint::Hints,
     history::{self, History},
     probes::Target,
     reach,
+    runner::DiagnosisRunner,
 };
 use gateway::{
+    Gateway, Parts,
     observed::Observed,
-    pipeline::{Gateway, Parts},
     record::Recorder,
     replay::ReplayGuard,
-    session::Dialer,
     signer::Signer,
+    stream::Dialer,
     upstream::{ClientProblem, Upstream},
 };
 
@@ -62,7 +62,7 @@ pub enum StartProblem {
 #[derive(Debug)]
 pub struct Daemon {
     gateway: Arc<Gateway>,
-    doors: Arc<Doors>,
+    app: Arc<AppState>,
     bound: Bound,
     server: server::Settings,
     watch: egress::Watch,
@@ -123,7 +123,7 @@ impl Daemon {
             .chain(reach.reader())
             .chain(history.reader())
             .collect();
-        let examination = Examiner::new(probing, examination, recall(&history, &plan.clock));
+        let examination = DiagnosisRunner::new(probing, examination, recall(&history, &plan.clock));
         let recorder = Arc::new(Recorder::new(
             signer.fingerprint(),
             Arc::clone(&observed),
@@ -155,9 +155,9 @@ impl Daemon {
             warnings: plan.standing_warnings.clone(),
         };
         let gateway = Gateway::new(parts);
-        let doors = Arc::new(Doors {
+        let app = Arc::new(AppState {
             gateway: Arc::clone(&gateway),
-            exchange_v1: ExchangeDoor::new(
+            exchange_v1: ExchangeApi::new(
                 &plan.http.exchange_v1,
                 plan.server.listen.iter().all(Address::is_local),
             ),
@@ -173,7 +173,7 @@ impl Daemon {
         });
         Ok(Self {
             gateway,
-            doors,
+            app,
             bound,
             server: plan.server,
             watch,
@@ -206,14 +206,14 @@ impl Daemon {
     /// What is refused before a caller is known.
     #[must_use]
     pub fn tally(&self) -> Arc<Tally> {
-        Arc::clone(&self.doors.tally)
+        Arc::clone(&self.app.tally)
     }
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
     pub async fn run(self, stop: CancellationToken) -> Drained {
         let Self {
             gateway,
-            doors,
+            app,
             bound,
             server,
             watch,
@@ -236,14 +236,14 @@ impl Daemon {
         tasks.spawn(hints.reader.run(hints.reports));
         tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(tell_tally(
-            Arc::clone(&doors),
+            Arc::clone(&app),
             history.clone(),
             background.clone(),
         ));
         let drain_deadline = server.drain_deadline;
-        let examination = Arc::clone(&doors.examination);
-        let tally = Arc::clone(&doors.tally);
-        let serving = tokio::spawn(bound.serve(server, Front::new(doors), tally, stop.clone()));
+        let examination = Arc::clone(&app.examination);
+        let tally = Arc::clone(&app.tally);
+        let serving = tokio::spawn(bound.serve(server, Front::new(app), tally, stop.clone()));
         stop.cancelled().await;
         gateway.drain();
         examination.stop();
@@ -284,15 +284,14 @@ impl Daemon {
     }
 }
 
-async fn tell_tally(doors: Arc<Doors>, history: History, stop: CancellationToken) {
+async fn tell_tally(app: Arc<AppState>, history: History, stop: CancellationToken) {
     let mut ticks = tokio::time::interval_at(Instant::now() + TALLY_EVERY, TALLY_EVERY);
     let tell = || {
-        doors
-            .tally
+        app.tally
             .tell()
             .into_iter()
             .for_each(|(refused, count)| history.refused(refused.word(), count));
-        doors.exchange_v1.tell();
+        app.exchange_v1.tell();
     };
     loop {
         tokio::select! {

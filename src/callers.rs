@@ -12,15 +12,15 @@ mod disk;
 mod edit;
 mod entry;
 mod file;
-mod marks;
 mod master;
+mod revocations;
 
 pub use self::{
     edit::{Edit, Issued, Secret},
     entry::{Entry, Fault, Generation, Rights},
     file::{CallerText, FileText, GenerationText},
-    marks::{Mark, Marks},
     master::Master,
+    revocations::{Revocation, Revocations},
 };
 
 /// The name of the file, beside the configuration file unless `callers.file` names another.
@@ -59,11 +59,11 @@ pub enum Problem {
     /// A callers file with faults.
     #[error("{path}: {lines}", path = .0.display(), lines = Lines(.1))]
     Faulty(PathBuf, Vec<Fault>),
-    /// Marks that are not understood.
+    /// Revocations that are not understood.
     #[error(
         "{0}: these marks are not understood: {1}; restore the file from a backup, or revoke all and issue anew"
     )]
-    Marks(PathBuf, String),
+    Revocations(PathBuf, String),
     /// A master key that others can read.
     #[error(
         "{0}: others can read this master key (mode {1:04o}); revoke all and issue anew, or chmod 600 it if nobody did"

@@ -20,52 +20,51 @@ use diagnosis::{
     reach,
 };
 use gateway::{
-    caller::{Caller, Callers},
+    auth::{Caller, Callers},
     observed::Expected,
-    pipeline,
     policy::Policy,
     secret::{Credentials, LeakSearch, TokenDigest},
-    session, upstream,
+    stream, upstream,
 };
 
 mod access;
+mod anonymize;
 mod callers;
-mod cleaning;
+mod combined_secret;
 mod credentials;
 mod env_file;
 mod facts;
-mod layers;
-mod names;
+mod load;
 mod nearest;
-mod pasted;
+mod normalize;
 mod problem;
 mod published;
 mod reader;
+mod redact;
 mod report;
 mod settings;
 mod sources;
-mod unnamed;
+mod table;
 mod variables;
-mod withhold;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::{
-    callers::Keeping,
+    callers::PendingRevocations,
+    combined_secret::{Likeness, Pasted},
     credentials::Shown,
-    pasted::{Likeness, Pasted},
     problem::{Origin, Problem, Problems, Severity},
     report::{Report, Row},
-    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, Looker, Sources},
+    sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, RunAs, Sources},
 };
 use self::{
     credentials::Judge,
     problem::one_line,
     published::Published,
     reader::Reader,
+    redact::Withheld,
     variables::{Guard, Variables},
-    withhold::Withheld,
 };
 
 /// The name of the caller that the token of the environment belongs to.
@@ -84,13 +83,13 @@ pub struct Config {
     /// Who may call, and what.
     pub callers: Callers,
     /// What has to be remembered of callers that were issued, before the daemon serves.
-    pub keeping: Option<Keeping>,
+    pub keeping: Option<PendingRevocations>,
     /// The way to the exchange.
     pub upstream: upstream::Settings,
     /// How streams behave.
-    pub streams: session::Settings,
+    pub streams: stream::Settings,
     /// How calls are carried out.
-    pub pipeline: pipeline::Settings,
+    pub pipeline: gateway::Settings,
     /// How the doors behave.
     pub http: http::Settings,
     /// How the listener behaves.
@@ -142,7 +141,7 @@ impl Config {
 
 /// What a look at the sources gives, usable or not.
 #[derive(Debug)]
-pub struct Examined {
+pub struct Inspection {
     /// The configuration, where nothing keeps the daemon from starting.
     pub config: Option<Config>,
     /// Errors and warnings.
@@ -160,14 +159,14 @@ pub struct Examined {
     /// Whether nothing at all was found: no file that could be read, and no variable of ours.
     pub found_nothing: bool,
     /// What the running daemon is asked with.
-    pub asking: Asking,
+    pub asking: DaemonEndpoint,
     /// Where callers are kept.
     pub places: Places,
 }
 
 /// Where a running daemon is found, and what opens its diagnosis.
 #[derive(Clone, Debug)]
-pub struct Asking {
+pub struct DaemonEndpoint {
     /// Where it listens.
     pub listen: Vec<Address>,
     /// What is shown to it, where there is one to be used.
@@ -211,15 +210,15 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
 
 /// Loads the configuration and tells everything about it; [`load`] is this without the tale.
 #[must_use]
-pub fn examine(sources: &Sources) -> Examined {
+pub fn examine(sources: &Sources) -> Inspection {
     examine_against(Published::list(), sources)
 }
 
-fn examine_against(published: &Published, sources: &Sources) -> Examined {
+fn examine_against(published: &Published, sources: &Sources) -> Inspection {
     let mut problems = Problems::default();
     let variables = variables::read(sources, &mut problems);
-    names::check_unknown(&variables, &mut problems);
-    let layers = layers::read(sources, &variables, &mut problems);
+    table::check_unknown(&variables, &mut problems);
+    let layers = load::read(sources, &variables, &mut problems);
     let mut reader = Reader::new(&layers, &mut problems);
     let settings = settings::read(&mut reader);
     let exchange = settings::exchange(&settings.upstream.base);
@@ -270,7 +269,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         rows,
         &mut problems,
     );
-    let asking = Asking {
+    let asking = DaemonEndpoint {
         listen: settings.server.listen.clone(),
         token: shown,
     };
@@ -280,7 +279,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
     let key_label = report
         .credentials
         .iter()
-        .find(|row| row.key == names::LABEL)
+        .find(|row| row.key == table::LABEL)
         .map(|row| row.shown.clone());
     let key = credentials
         .as_ref()
@@ -313,10 +312,10 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
         });
     let found_nothing = variables.iter().next().is_none()
         && !report.sources.iter().any(Row::is_a_file_that_was_read);
-    let mut leaks = withhold::leaks(&variables);
+    let mut leaks = redact::leaks(&variables);
     leaks.join(issued);
     let pair = CredentialFacts::default();
-    let examined = Examined {
+    let examined = Inspection {
         config,
         problems,
         report,
@@ -332,7 +331,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Examined {
 }
 
 /// The pair is told of last: its facts are drawn from everything that was found.
-fn with_pair(mut examined: Examined, quoted: Vec<FlawFound>) -> Examined {
+fn with_pair(mut examined: Inspection, quoted: Vec<FlawFound>) -> Inspection {
     examined.pair = facts::gather(&examined, quoted);
     if let Some(config) = &mut examined.config {
         config.pair = examined.pair.clone();
@@ -372,8 +371,8 @@ fn callers_of_the_environment(
 }
 
 fn label_row(variables: &Variables) -> Option<Row> {
-    variables.find(names::LABEL).map(|variable| Row {
-        key: names::LABEL.to_owned(),
+    variables.find(table::LABEL).map(|variable| Row {
+        key: table::LABEL.to_owned(),
         shown: one_line(variable.value.trim()),
         source: variable.origin.clone(),
     })
@@ -381,7 +380,7 @@ fn label_row(variables: &Variables) -> Option<Row> {
 
 fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {
     let mut withheld = Withheld::default();
-    for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
+    for (_, variable) in variables.iter().filter(|(name, _)| table::is_secret(name)) {
         withheld.add(&variable.value);
     }
     problems.withhold(&withheld);

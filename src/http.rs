@@ -1,36 +1,36 @@
-//! The doors: what callers and operators reach over HTTP.
+//! The endpoints: what callers and operators reach over HTTP.
 //!
-//! Each door turns a request into a call and the gateway's word on it into its own shape; nothing is decided here but
+//! Each endpoint turns a request into a call and the gateway's word on it into its own shape; nothing is decided here but
 //! what an HTTP request may look like. The wire contract is `docs/contract.md`; each of its rows is a test.
 
 use std::{sync::Arc, time::Duration};
 
-use diagnosis::{alarm::Standing, examination::Examiner, hint::LastHints, reach::Watched};
-use gateway::pipeline::Gateway;
-pub use gateway::whence::Source;
+use diagnosis::{alarm::Standing, hint::LastHints, reach::Watched, runner::DiagnosisRunner};
+use gateway::Gateway;
+pub use gateway::access::Peer;
 
 mod diag;
 mod exchange_v1;
+mod health;
 mod host;
 mod layers;
-mod operations;
 pub mod page;
-mod private;
+mod proxy_api;
 mod refusal;
+mod rejections;
 mod reply;
 mod request;
 mod router;
 mod status_page;
 mod stream;
-mod tally;
 
-pub use exchange_v1::{ExchangeDoor, Settings as ExchangeDoorSettings};
+pub use exchange_v1::{ExchangeApi, Settings as ExchangeApiSettings};
 pub use layers::Front;
+pub use rejections::{Refused, Tally};
 pub use request::RequestIds;
 pub use status_page::StatusDesk;
-pub use tally::{Refused, Tally};
 
-/// How the doors behave.
+/// How the endpoints behave.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Names that `Host` may hold beside IP literals, `localhost` and `host.docker.internal`.
@@ -40,7 +40,7 @@ pub struct Settings {
     /// A request body must be complete after this time.
     pub body_deadline: Duration,
     /// How the exchange-shaped door behaves.
-    pub exchange_v1: ExchangeDoorSettings,
+    pub exchange_v1: ExchangeApiSettings,
 }
 
 impl Default for Settings {
@@ -49,20 +49,20 @@ impl Default for Settings {
             allowed_hosts: Vec::new(),
             max_body_bytes: 128 << 10,
             body_deadline: Duration::from_secs(5),
-            exchange_v1: ExchangeDoorSettings::default(),
+            exchange_v1: ExchangeApiSettings::default(),
         }
     }
 }
 
-/// What the doors work with.
+/// What the endpoints work with.
 #[derive(Debug)]
-pub struct Doors {
+pub struct AppState {
     /// The way to the exchange.
     pub gateway: Arc<Gateway>,
-    /// How the doors behave.
+    /// How the endpoints behave.
     pub settings: Settings,
     /// What the exchange-shaped door remembers.
-    pub exchange_v1: ExchangeDoor,
+    pub exchange_v1: ExchangeApi,
     /// Counts what is refused before a caller is known.
     pub tally: Arc<Tally>,
     /// Names requests.
@@ -70,7 +70,7 @@ pub struct Doors {
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
     /// Diagnoses, and keeps the last diagnosis.
-    pub examination: Arc<Examiner>,
+    pub examination: Arc<DiagnosisRunner>,
     /// The last hints.
     pub hints: Arc<LastHints>,
     /// What the status page is made from.

@@ -16,10 +16,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::http::{Front, Refused, Source, Tally};
+use crate::http::{Front, Peer, Refused, Tally};
 
 mod connection;
-mod linger;
+mod lingering_close;
 mod listener;
 
 use connection::Mode;
@@ -172,7 +172,7 @@ async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
 }
 
 /// Gives a connection a place, one in the reserve, or a 503.
-fn admit(stream: Stream, source: Source, shared: &Arc<Shared>) {
+fn admit(stream: Stream, source: Peer, shared: &Arc<Shared>) {
     let normal = Arc::clone(&shared.room)
         .try_acquire_owned()
         .map(|place| (place, Mode::Normal));
@@ -191,7 +191,7 @@ fn admit(stream: Stream, source: Source, shared: &Arc<Shared>) {
             shared.tally.count(&source, Refused::Connections);
             drop(shared.connections.spawn(async move {
                 let patience = task.turned_away.try_acquire();
-                let answer = turn_away(stream, patience.is_ok());
+                let answer = reject_connection(stream, patience.is_ok());
                 let _ = tokio::time::timeout(TURN_AWAY_DEADLINE, answer).await;
             }));
         }
@@ -200,7 +200,7 @@ fn admit(stream: Stream, source: Source, shared: &Arc<Shared>) {
 
 /// Says why, and closes. HTTP clients take an answer that comes before their request for an error, and closing on
 /// unread bytes resets the connection and the answer with it: where there is `patience`, the request is read first.
-async fn turn_away(mut stream: Stream, patience: bool) -> io::Result<()> {
+async fn reject_connection(mut stream: Stream, patience: bool) -> io::Result<()> {
     let mut request = [0; 4096];
     if patience && stream.read(&mut request).await? == 0 {
         return Ok(());

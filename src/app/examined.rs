@@ -9,10 +9,10 @@ use tokio::runtime::Handle;
 use super::Plan;
 use diagnosis::{
     causes::Past,
-    examination::Recall,
     history::History,
+    history_summary::recollect,
     probes::{self, LiveUse, Ready, Scope},
-    recollection::recollect,
+    runner::Recall,
 };
 use gateway::clock::Clock;
 

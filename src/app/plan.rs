@@ -5,14 +5,13 @@
 use std::path::PathBuf;
 
 use crate::{http, server};
-use diagnosis::{egress, examination, history, probes::CredentialFacts, reach};
+use diagnosis::{egress, history, probes::CredentialFacts, reach, runner};
 use gateway::{
-    caller::Callers,
+    auth::Callers,
     clock::Clock,
     observed::Expected,
-    pipeline,
     secret::Credentials,
-    session::{self, StreamBase},
+    stream::{self, StreamBase},
     upstream::{self, BaseUrl, Resolver},
 };
 
@@ -28,9 +27,9 @@ pub struct Plan {
     /// How the exchange is reached.
     pub upstream: upstream::Settings,
     /// How streams behave.
-    pub streams: session::Settings,
+    pub streams: stream::Settings,
     /// How calls are carried out.
-    pub pipeline: pipeline::Settings,
+    pub pipeline: gateway::Settings,
     /// How the doors behave.
     pub http: http::Settings,
     /// How the listener behaves.
@@ -42,7 +41,7 @@ pub struct Plan {
     /// The operator's statement about the whitelist.
     pub expected: Expected,
     /// How often and how long it is diagnosed.
-    pub examination: examination::Settings,
+    pub examination: runner::Settings,
     /// Where the daemon may keep state.
     pub state_dir: Option<PathBuf>,
     /// How much of what happened is kept.
@@ -69,15 +68,15 @@ impl Plan {
                 ..CredentialFacts::default()
             },
             callers,
-            streams: session::Settings::new(StreamBase::beside(&base)),
+            streams: stream::Settings::new(StreamBase::beside(&base)),
             upstream: upstream::Settings::new(base),
-            pipeline: pipeline::Settings::default(),
+            pipeline: gateway::Settings::default(),
             http: http::Settings::default(),
             server: server::Settings::default(),
             egress: egress::Settings::off(),
             reach: reach::Settings::off(),
             expected: Expected::Unstated,
-            examination: examination::Settings::default(),
+            examination: runner::Settings::default(),
             state_dir: None,
             history: history::Settings::default(),
             configuration: String::new(),

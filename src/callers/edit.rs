@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    CallerText, Entry, FileText, GenerationText, Mark, Marks, Master, Places, Problem,
+    CallerText, Entry, FileText, GenerationText, Master, Places, Problem, Revocation, Revocations,
     TOKEN_PREFIX,
     disk::{self, Lock},
 };
@@ -28,7 +28,7 @@ const FILE_MODE: u32 = 0o644;
 pub struct Edit<'a> {
     places: &'a Places,
     text: FileText,
-    marks: Marks,
+    marks: Revocations,
     now_ms: u64,
     _lock: Lock,
 }
@@ -73,7 +73,7 @@ impl<'a> Edit<'a> {
     pub fn begin(places: &'a Places, now_ms: u64) -> Result<Self, Problem> {
         let lock = hold(&places.file)?;
         let (text, _) = read(places)?;
-        let marks = Marks::read(places)?;
+        let marks = Revocations::read(places)?;
         Ok(Self {
             places,
             text,
@@ -184,10 +184,10 @@ impl<'a> Edit<'a> {
         if let Some(id) = id {
             self.marks.note(
                 id,
-                Mark {
+                Revocation {
                     newest: number,
                     lowest: number,
-                    ..Mark::default()
+                    ..Revocation::default()
                 },
             );
         }
@@ -224,11 +224,11 @@ impl<'a> Edit<'a> {
             Ok((text, entries)) => (text, Some(entries.len())),
             Err(_) => (FileText::empty(), None),
         };
-        let mut marks = match Marks::read(places) {
+        let mut marks = match Revocations::read(places) {
             Ok(marks) => marks,
-            Err(Problem::Marks(..)) => {
+            Err(Problem::Revocations(..)) => {
                 disk::set_aside(&places.marks()?)?;
-                Marks::default()
+                Revocations::default()
             }
             Err(problem) => return Err(problem),
         };
@@ -273,10 +273,10 @@ impl<'a> Edit<'a> {
         if let Some(id) = CallerId::parse(&caller.id) {
             self.marks.note(
                 id,
-                Mark {
+                Revocation {
                     newest: lowest,
                     lowest,
-                    ..Mark::default()
+                    ..Revocation::default()
                 },
             );
         }

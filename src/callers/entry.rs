@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use super::CallerText;
 use catalogue::methods::{self, Class};
 use gateway::{
+    access::{AccessRules, OVERFLOW_UID},
     policy::{Instruments, Pattern, Policy, Preset, Written},
     secret::TokenDigest,
     virtual_key::CallerId,
-    whence::{Limits, OVERFLOW_UID},
 };
 use protocol::call::Method;
 
@@ -51,7 +51,7 @@ pub enum Rights {
     /// Make calls.
     Call(Box<Policy>),
     /// Diagnose, and nothing else.
-    Diagnose(Limits),
+    Diagnose(AccessRules),
 }
 
 /// One token and virtual key of a caller.
@@ -207,7 +207,7 @@ impl Judge<'_> {
         }
     }
 
-    fn policy(&mut self, limits: Limits) -> Policy {
+    fn policy(&mut self, limits: AccessRules) -> Policy {
         let mut policy = Policy {
             limits,
             written: Written::CallersFile,
@@ -248,7 +248,7 @@ impl Judge<'_> {
         policy
     }
 
-    fn diagnosing(&mut self, limits: Limits) -> Rights {
+    fn diagnosing(&mut self, limits: AccessRules) -> Rights {
         let caller = self.caller;
         let policy = caller.preset.is_some() || caller.orders_by_id || caller.instruments.is_some();
         if policy || !caller.allow.is_empty() || !caller.deny.is_empty() {

@@ -43,7 +43,7 @@ impl Desk {
     /// The generations of a caller that are valid at a time, as the daemon would see them.
     fn valid(&self, name: &str, now_ms: u64) -> Vec<u32> {
         let (_, entries) = self.places.read().unwrap();
-        let mut marks = Marks::read(&self.places).unwrap();
+        let mut marks = Revocations::read(&self.places).unwrap();
         entries.iter().for_each(|entry| marks.note_entry(entry));
         let of_name = entries.iter().filter(|entry| entry.name == name);
         let all = of_name.flat_map(|entry| {

@@ -16,11 +16,11 @@ use crate::{
 use gateway::clock::Clock;
 
 mod add;
-mod handing_over;
-mod look;
+mod handover;
+mod show;
 mod when;
 
-use self::handing_over::Way;
+use self::handover::Way;
 
 /// What it is told.
 #[derive(Debug, Args)]
@@ -101,7 +101,7 @@ const fn code_of(problem: &Problem) -> u8 {
         Problem::Unreadable(..) | Problem::Unwritable(..) | Problem::Faulty(..) => {
             super::CONFIGURATION
         }
-        Problem::Marks(..) | Problem::MasterOpen(..) | Problem::MasterMalformed(_) => {
+        Problem::Revocations(..) | Problem::MasterOpen(..) | Problem::MasterMalformed(_) => {
             super::CONFIGURATION
         }
         Problem::MasterMissing(_) | Problem::MasterOther(_) | Problem::MasterElsewhere(_) => {
@@ -134,7 +134,7 @@ fn act(arguments: Arguments) -> Result<(), Ended> {
             "{text} (see crypto-proxy check)"
         )));
     }
-    let base = handing_over::base_url(&examined.report);
+    let base = handover::base_url(&examined.report);
     match arguments.command {
         Command::Add(order) => {
             let out = order.out.clone();
@@ -160,8 +160,8 @@ fn act(arguments: Arguments) -> Result<(), Ended> {
             hand_over(way, issued, &base)
         }
         Command::Revoke { name, .. } => revoke(places, now_ms, name.as_deref()),
-        Command::List => look::list(places, now_ms).map_err(Ended::from),
-        Command::Show { name } => look::show(places, now_ms, &name).map_err(Ended::from),
+        Command::List => show::list(places, now_ms).map_err(Ended::from),
+        Command::Show { name } => show::show(places, now_ms, &name).map_err(Ended::from),
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 
 use crate::{
-    config::{self, Examined, FilePair, Origin, Problem, Row, Severity, Sources},
+    config::{self, FilePair, Inspection, Origin, Problem, Row, Severity, Sources},
     telemetry,
 };
 
@@ -83,7 +83,7 @@ pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
 
 /// Writes what was examined; several environment files are compared.
 pub(super) fn tell(
-    examined: &Examined,
+    examined: &Inspection,
     env_files: &[PathBuf],
     out: &mut impl Write,
 ) -> io::Result<Verdict> {
@@ -182,7 +182,7 @@ fn difference(pair: &FilePair, first: &FilePair) -> &'static str {
 fn problems(
     out: &mut impl Write,
     title: &str,
-    examined: &Examined,
+    examined: &Inspection,
     severity: Severity,
 ) -> io::Result<()> {
     let found: Vec<&Problem> = examined
@@ -213,7 +213,7 @@ fn problems(
     writeln!(out)
 }
 
-fn conclude(out: &mut impl Write, examined: &Examined) -> io::Result<Verdict> {
+fn conclude(out: &mut impl Write, examined: &Inspection) -> io::Result<Verdict> {
     let (errors, warnings) = (
         examined.problems.errors().count(),
         examined.problems.warnings().count(),

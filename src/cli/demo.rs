@@ -17,12 +17,12 @@ use crate::{
     telemetry,
 };
 use gateway::{
-    caller::{Caller, Callers},
+    auth::{Caller, Callers},
     policy::Policy,
     secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
     upstream::BaseUrl,
 };
-use sandbox::{Running, Settings, StandIn};
+use sandbox::{FakeExchange, Running, Settings};
 
 mod steps;
 
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 async fn demonstrate(exit: bool, lines: &telemetry::Captured) -> anyhow::Result<bool> {
     let pair = Pair::invented();
-    let exchange = StandIn::new(Settings::with_key(&pair.key, &pair.secret))
+    let exchange = FakeExchange::new(Settings::with_key(&pair.key, &pair.secret))
         .start()
         .await?;
     let daemon = Daemon::bind(plan(&pair, &exchange)?).await?;

@@ -16,12 +16,12 @@ use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::config::{self, Examined, Severity, Sources};
+use crate::config::{self, Inspection, Severity, Sources};
 use diagnosis::{
-    causes::{self, Conclusion, Past, Told},
+    causes::{self, Conclusion, Past, Symptom},
     history::{Problem, Questions},
+    history_summary::recollect,
     probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
-    recollection::recollect,
     report::{Diagnosis, Paint, Sheet},
 };
 use gateway::{clock::Clock, observed::Expected, upstream::Resolver};
@@ -32,9 +32,9 @@ mod html;
 const WHOSE: &str =
     "those of the sources below, read by this command; a running daemon may use others";
 
-mod asking;
+mod daemon;
 
-use asking::Place;
+use daemon::Place;
 
 /// What to look at.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     alone: bool,
     /// Where the running daemon is, as http://127.0.0.1:9000 or unix:/run/…, where its settings do not tell
-    #[arg(long, value_name = "URL", value_parser = asking::parse_url, conflicts_with = "alone")]
+    #[arg(long, value_name = "URL", value_parser = daemon::parse_url, conflicts_with = "alone")]
     url: Option<Place>,
     /// Print JSON
     #[arg(long)]
@@ -71,7 +71,7 @@ pub(super) struct Arguments {
     /// invented-headers (a program sends X-CAPI-… and the like), fails-elsewhere (a program fails, its calls are not in
     /// the record); may be given several times
     #[arg(long, value_name = "WORD", value_parser = symptom)]
-    symptom: Vec<Told>,
+    symptom: Vec<Symptom>,
     /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]. With --alone only
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
@@ -93,15 +93,15 @@ fn time(text: &str) -> Result<u64, String> {
     at.ok_or_else(|| "write it as 2026-01-31T09:30:00Z".to_owned())
 }
 
-fn symptom(word: &str) -> Result<Told, String> {
-    let words = || Told::ALL.map(Told::word).join(", ");
-    Told::of_word(word).ok_or_else(|| format!("one of {}", words()))
+fn symptom(word: &str) -> Result<Symptom, String> {
+    let words = || Symptom::ALL.map(Symptom::word).join(", ");
+    Symptom::of_word(word).ok_or_else(|| format!("one of {}", words()))
 }
 
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     if !arguments.alone {
-        return asking::run(arguments);
+        return daemon::run(arguments);
     }
     let scope = if arguments.probe_trade {
         Scope::WithCancel
@@ -158,7 +158,7 @@ fn conclude(conclusion: Conclusion) -> ExitCode {
 
 /// What was found with the sources of this process.
 pub(super) struct Looked {
-    pub(super) examined: Examined,
+    pub(super) examined: Inspection,
     pub(super) findings: Findings,
 }
 

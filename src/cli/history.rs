@@ -14,9 +14,9 @@ use clap::Args;
 use diagnosis::history::{self, Filter, Questions, breaks};
 use gateway::clock::Clock;
 
+mod incidents;
 mod moment;
 mod rows;
-mod tale;
 #[cfg(test)]
 mod tests;
 
@@ -138,11 +138,11 @@ fn answer(
     let questions = Questions::open(path)?;
     let begins_ms = questions.begins_ms()?;
     if form == Form::Text {
-        tale::beginning(out, begins_ms, filter.since_ms)?;
+        incidents::beginning(out, begins_ms, filter.since_ms)?;
     }
     if arguments.between {
         let all = breaks(&questions, filter.method.as_deref())?;
-        tale::breaks(out, form, &all)?;
+        incidents::breaks(out, form, &all)?;
         return Ok(u8::from(
             all.iter().any(|broken| broken.recovered.is_none()),
         ));

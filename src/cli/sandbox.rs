@@ -15,7 +15,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 
 use super::stop::Stop;
-use sandbox::{Settings, StandIn};
+use sandbox::{FakeExchange, Settings};
 
 /// What it is told.
 #[derive(Debug, clap::Args)]
@@ -65,7 +65,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
             "stand-in exchange on http://{address}; its invented pair:\n\n{environment}"
         );
     }
-    let stand_in = StandIn::new(Settings::with_key(&key, &secret));
+    let stand_in = FakeExchange::new(Settings::with_key(&key, &secret));
     sandbox::run(&stand_in, listener, signal.asked()).await?;
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::{
     server::Address,
     systemd, telemetry,
 };
-use diagnosis::examination;
+use diagnosis::runner;
 use gateway::{clock::Clock, upstream::Resolver};
 
 /// What lines that still wait may take at the end.
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
 /// Runs it.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     telemetry::install_panic_hook();
-    withhold_memory();
+    disable_core_dumps();
     let config = match config::load(&Sources::from_process(arguments.config.clone())) {
         Ok(config) => config,
         Err(problems) => {
@@ -150,7 +150,7 @@ fn plan(config: Config) -> Plan {
         egress: config.egress,
         reach: config.reach,
         expected: config.expected,
-        examination: examination::Settings::default(),
+        examination: runner::Settings::default(),
         state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
         clock: Clock::system(),
         resolver: Resolver::system(),
@@ -185,7 +185,7 @@ async fn answer_hangups(mut hangup: Signal) {
 }
 
 /// No core file, and no reading of our memory by other processes of this user: it holds the keys.
-fn withhold_memory() {
+fn disable_core_dumps() {
     let no_core = setrlimit(
         Resource::Core,
         Rlimit {

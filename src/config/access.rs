@@ -8,7 +8,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use super::{
     problem::{Origin, Problem, Problems},
-    sources::{Looker, Sources},
+    sources::{RunAs, Sources},
 };
 
 const READ_BY_OTHERS: u32 = 0o004;
@@ -21,7 +21,7 @@ pub(super) fn check(sources: &Sources, problems: &mut Problems) {
         .config_file
         .as_ref()
         .is_none_or(|named| named == file);
-    if sources.looker != Looker::Root || !counts {
+    if sources.looker != RunAs::Root || !counts {
         return;
     }
     // Where it is absent, or cannot be looked at even by root, there is nothing to add.

@@ -2,23 +2,23 @@
 //!
 //! Guarantees: a generation that was revoked, or whose end has come, is not known, whatever the file says; where it
 //! cannot be told what was revoked, nobody starts. A generation that a rotation ends is held to that end by the clock.
-//! Does not: write; what has to be remembered is handed to the daemon ([`Keeping`]), because `check` only looks.
+//! Does not: write; what has to be remembered is handed to the daemon ([`PendingRevocations`]), because `check` only looks.
 
 use std::{fs, io, path::Path, sync::Arc};
 
 use super::{
     problem::{Origin, Problem, Problems},
     report::Row,
-    sources::{Looker, Sources},
+    sources::{RunAs, Sources},
 };
-use crate::callers::{self, Entry, Fault, Generation, Marks, Master, Places, Rights};
+use crate::callers::{self, Entry, Fault, Generation, Master, Places, Revocations, Rights};
 use gateway::{
-    caller::{Caller, Callers, Signing},
+    access::AccessRules,
+    auth::{Caller, Callers, Signing},
     clock::Clock,
     policy::Policy,
     secret::{LeakSearch, TokenDigest},
     virtual_key::VirtualKey,
-    whence::Limits,
 };
 
 /// Callers that were issued.
@@ -28,7 +28,7 @@ pub(super) struct Known {
     /// For the report.
     pub(super) rows: Vec<Row>,
     /// What has to be remembered; `None` without callers.
-    pub(super) keeping: Option<Keeping>,
+    pub(super) keeping: Option<PendingRevocations>,
     /// The master key and every secret that is valid, to be looked for in what is about to leave.
     pub(super) leaks: LeakSearch,
 }
@@ -41,17 +41,17 @@ struct Person {
 
 enum May {
     Call(Arc<Caller>, Option<Signing>, VirtualKey),
-    Diagnose(Arc<str>, Limits),
+    Diagnose(Arc<str>, AccessRules),
 }
 
 /// What the callers file says about generations, to be remembered beside it.
 #[derive(Debug)]
-pub struct Keeping {
+pub struct PendingRevocations {
     places: Places,
-    marks: Marks,
+    marks: Revocations,
 }
 
-impl Keeping {
+impl PendingRevocations {
     /// Remembers it.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ pub(super) fn places(sources: &Sources, named: Option<&str>) -> Places {
         .as_ref()
         .unwrap_or(&sources.default_config_file);
     let beside = |name: &str| config.with_file_name(name);
-    let on_behalf = sources.looker != Looker::Daemon;
+    let on_behalf = sources.looker != RunAs::Daemon;
     Places {
         file: named.map_or_else(|| beside(callers::FILE_NAME), Into::into),
         named: named.is_some(),
@@ -93,7 +93,7 @@ pub(super) fn load(places: Places, sources: &Sources, problems: &mut Problems) -
     };
     let (people, rows, marks) = loading.load().unwrap_or_default();
     let leaks = loading.leaks;
-    let keeping = (!rows.is_empty()).then(|| Keeping {
+    let keeping = (!rows.is_empty()).then(|| PendingRevocations {
         marks,
         places: places.clone(),
     });
@@ -137,14 +137,14 @@ impl Known {
 
 struct Loading<'a> {
     places: &'a Places,
-    looker: Looker,
+    looker: RunAs,
     now_ms: u64,
     leaks: LeakSearch,
     problems: &'a mut Problems,
 }
 
 impl Loading<'_> {
-    fn load(&mut self) -> Option<(Vec<Person>, Vec<Row>, Marks)> {
+    fn load(&mut self) -> Option<(Vec<Person>, Vec<Row>, Revocations)> {
         let read = self.places.read();
         let (text, entries) = self.usable(read)?;
         if entries.is_empty() {
@@ -174,7 +174,12 @@ impl Loading<'_> {
         Some((people, rows, marks))
     }
 
-    fn people(&mut self, entry: &Entry, marks: &Marks, master: Option<&Master>) -> Vec<Person> {
+    fn people(
+        &mut self,
+        entry: &Entry,
+        marks: &Revocations,
+        master: Option<&Master>,
+    ) -> Vec<Person> {
         let name: Arc<str> = entry.name.as_str().into();
         let mark = marks.of(entry.id);
         let judged = |generation: &Generation| {
@@ -240,15 +245,15 @@ impl Loading<'_> {
         found
     }
 
-    fn marks(&mut self) -> Option<Marks> {
+    fn marks(&mut self) -> Option<Revocations> {
         if self.places.state_directory.is_none() {
             let text = "there is no state directory to remember in what was revoked, and none is known as revoked";
             let remedy = "run it by the unit (StateDirectory=), or set STATE_DIRECTORY";
             self.problems
                 .push(Problem::warning("callers", &self.origin(), text, remedy));
-            return Some(Marks::default());
+            return Some(Revocations::default());
         }
-        let marks = Marks::read(self.places);
+        let marks = Revocations::read(self.places);
         self.usable(marks)
     }
 
@@ -276,7 +281,7 @@ impl Loading<'_> {
             }),
             // Another user may not look where root and the daemon do; that says nothing about the daemon.
             Err(callers::Problem::Unreadable(path, error))
-                if self.looker == Looker::User
+                if self.looker == RunAs::User
                     && error.kind() == io::ErrorKind::PermissionDenied =>
             {
                 let origin = Origin::File(path);
@@ -307,7 +312,7 @@ impl Loading<'_> {
         else {
             return;
         };
-        if self.looker == Looker::Daemon && !shows_every_uid(Path::new("/proc/self/uid_map")) {
+        if self.looker == RunAs::Daemon && !shows_every_uid(Path::new("/proc/self/uid_map")) {
             let text = "has uids, and the unit's PrivateUsers=yes hides them: it cannot call over a socket";
             let remedy = "set PrivateUsers=no in a drop-in (systemctl edit crypto-proxy)";
             self.doubt(&fault(entry, text, remedy));
@@ -356,7 +361,7 @@ fn fault(entry: &Entry, text: &str, remedy: &str) -> Fault {
     }
 }
 
-fn limits_of(entry: &Entry) -> &Limits {
+fn limits_of(entry: &Entry) -> &AccessRules {
     match &entry.rights {
         Rights::Call(policy) => &policy.limits,
         Rights::Diagnose(limits) => limits,
@@ -364,9 +369,9 @@ fn limits_of(entry: &Entry) -> &Limits {
 }
 
 /// The same, ended at this time at the latest.
-fn ending(limits: &Limits, until_ms: Option<u64>) -> Limits {
+fn ending(limits: &AccessRules, until_ms: Option<u64>) -> AccessRules {
     let expires_ms = [limits.expires_ms, until_ms].into_iter().flatten().min();
-    Limits {
+    AccessRules {
         expires_ms,
         ..limits.clone()
     }

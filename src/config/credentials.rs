@@ -7,13 +7,13 @@
 use zeroize::Zeroizing;
 
 use super::{
-    cleaning, names,
     problem::{Origin, Problem, Problems},
     published::{Published, Use},
     report::Row,
     variables::{Layer, Variable, Variables},
 };
 use crate::callers;
+use crate::config::{normalize, table};
 use diagnosis::probes::Flaw;
 use gateway::{
     secret::{ApiKey, ApiSecret, Credentials},
@@ -45,7 +45,7 @@ pub(super) enum Exchange {
     /// The real one, or one that the operator named.
     Real,
     /// A stand-in on loopback.
-    StandIn,
+    FakeExchange,
 }
 
 /// What credentials are judged by.
@@ -90,7 +90,7 @@ pub(super) fn load(
 fn complete_pairs(layers: &[Layer]) -> Vec<Found<'_>> {
     let all = layers
         .iter()
-        .flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
+        .flat_map(|layer| table::PAIRS.map(|names| (layer, names)));
     all.filter_map(|(layer, names)| {
         Some(Found {
             names,
@@ -112,7 +112,7 @@ fn filled<'a>(layer: &'a Layer, name: &str) -> Option<&'a Variable> {
 fn halves(layers: &[Layer]) -> Vec<(&Variable, &'static str, &'static str)> {
     let all = layers
         .iter()
-        .flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
+        .flat_map(|layer| table::PAIRS.map(|names| (layer, names)));
     all.filter_map(
         |(layer, (key, secret))| match (filled(layer, key), filled(layer, secret)) {
             (Some(variable), None) => Some((variable, key, secret)),
@@ -353,7 +353,7 @@ fn row(name: &str, shown: String, variable: &Variable) -> Row {
 
 /// Cleans a value; what was taken off is a warning, what must not be there an error.
 fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zeroizing<String>> {
-    match cleaning::clean(&variable.value) {
+    match normalize::clean(&variable.value) {
         Ok((text, dirt)) => {
             if !dirt.is_empty() {
                 let (before, after) = (variable.value.chars().count(), text.chars().count());

@@ -4,16 +4,17 @@
 //! do not show. Does not: find anything itself.
 
 use super::{
-    Examined, names,
+    Inspection,
     problem::{Origin, Problem},
     variables::Variables,
 };
+use crate::config::table;
 use diagnosis::probes::{CredentialFacts, Flaw, FlawFound};
 
 /// The quoted halves of a pair: name and place.
 pub(super) fn quoted(variables: &Variables) -> Vec<FlawFound> {
     let of_the_pair = |name: &str| {
-        names::PAIRS
+        table::PAIRS
             .iter()
             .any(|(key, secret)| [*key, *secret].contains(&name))
     };
@@ -33,7 +34,7 @@ pub(super) fn quoted(variables: &Variables) -> Vec<FlawFound> {
 }
 
 /// What the load found out about the pair.
-pub(super) fn gather(examined: &Examined, quoted: Vec<FlawFound>) -> CredentialFacts {
+pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> CredentialFacts {
     let file = examined
         .report
         .sources
@@ -41,7 +42,7 @@ pub(super) fn gather(examined: &Examined, quoted: Vec<FlawFound>) -> CredentialF
         .find(|row| row.key == "configuration file")
         .map(|row| &row.source);
     let of_a_token =
-        |problem: &&Problem| [names::TOKEN, names::DIAG_TOKEN].contains(&&*problem.key);
+        |problem: &&Problem| [table::TOKEN, table::DIAG_TOKEN].contains(&&*problem.key);
     let problems = examined
         .problems
         .iter()
@@ -77,7 +78,7 @@ pub(super) fn gather(examined: &Examined, quoted: Vec<FlawFound>) -> CredentialF
         .report
         .credentials
         .iter()
-        .find(|row| names::PAIRS.iter().any(|(key, _)| row.key == *key));
+        .find(|row| table::PAIRS.iter().any(|(key, _)| row.key == *key));
     let fingerprint = key
         .and_then(|row| row.shown.rsplit_once("fingerprint "))
         .map(|(_, shown)| shown.to_owned());
@@ -85,7 +86,7 @@ pub(super) fn gather(examined: &Examined, quoted: Vec<FlawFound>) -> CredentialF
         .report
         .credentials
         .iter()
-        .find(|row| row.key == names::LABEL);
+        .find(|row| row.key == table::LABEL);
     CredentialFacts {
         looked_at: looked_at.collect(),
         source: key.map(|row| match &row.source {
@@ -100,12 +101,12 @@ pub(super) fn gather(examined: &Examined, quoted: Vec<FlawFound>) -> CredentialF
     }
 }
 
-fn no_pair(examined: &Examined) -> bool {
+fn no_pair(examined: &Inspection) -> bool {
     !examined
         .report
         .credentials
         .iter()
-        .any(|row| names::PAIRS.iter().any(|(key, _)| row.key == *key))
+        .any(|row| table::PAIRS.iter().any(|(key, _)| row.key == *key))
 }
 
 fn place(origin: &Origin) -> String {

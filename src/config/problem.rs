@@ -6,7 +6,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::withhold::Withheld;
+use crate::config::redact::Withheld;
 use diagnosis::probes::Flaw;
 
 /// Longest value that is shown, in characters.

@@ -9,10 +9,13 @@ use std::{ops::RangeInclusive, time::Duration};
 use config::{Value, ValueKind};
 
 use super::{
-    layers::{self, Layers},
-    names, nearest,
+    nearest,
     problem::{Origin, Problem, Problems, one_line},
     report::Row,
+};
+use crate::config::{
+    load::{self, Layers},
+    table,
 };
 
 /// Reads settings, and notes what it finds.
@@ -34,7 +37,7 @@ impl<'a> Reader<'a> {
     /// The rows, in the order of the sample file.
     pub(super) fn into_rows(mut self) -> Vec<Row> {
         self.rows
-            .sort_by_key(|row| names::SETTINGS.iter().position(|(key, _)| *key == row.key));
+            .sort_by_key(|row| table::SETTINGS.iter().position(|(key, _)| *key == row.key));
         self.rows
     }
 
@@ -173,7 +176,7 @@ impl<'a> Reader<'a> {
         let found = self.layers.find(key).map(|(value, _)| items_of(value));
         let items =
             found.unwrap_or_else(|| default.iter().map(|item| (*item).to_owned()).collect());
-        let shown = layers::quoted(&items.iter().map(|item| one_line(item)).collect::<Vec<_>>());
+        let shown = load::quoted(&items.iter().map(|item| one_line(item)).collect::<Vec<_>>());
         self.row(key, shown);
         items
     }

@@ -5,7 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{problem::Origin, withhold::Withheld};
+use super::problem::Origin;
+use crate::config::redact::Withheld;
 
 /// One effective setting.
 #[derive(Clone, Debug, PartialEq, Eq)]

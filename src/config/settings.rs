@@ -10,14 +10,13 @@ use tracing::Level;
 use super::{
     credentials::Exchange,
     reader::Reader,
-    sources::{Looker, Sources},
+    sources::{RunAs, Sources},
 };
 use crate::{http, server, telemetry};
 use diagnosis::{history, reach as way};
 use gateway::{
-    pipeline,
     policy::Policy,
-    session,
+    stream,
     upstream::{self, BaseUrl, BaseUrlProblem, DEFAULT_BASE},
 };
 use protocol::canonical::Dialect;
@@ -34,8 +33,8 @@ pub(super) use listen::reach;
 /// Everything but the credentials.
 pub(super) struct Settings {
     pub(super) upstream: upstream::Settings,
-    pub(super) streams: session::Settings,
-    pub(super) pipeline: pipeline::Settings,
+    pub(super) streams: stream::Settings,
+    pub(super) pipeline: gateway::Settings,
     pub(super) http: http::Settings,
     pub(super) server: server::Settings,
     pub(super) policy: Policy,
@@ -88,7 +87,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
 /// Whether the exchange is a stand-in on this machine.
 pub(super) const fn exchange(base: &BaseUrl) -> Exchange {
     if base.is_loopback() {
-        Exchange::StandIn
+        Exchange::FakeExchange
     } else {
         Exchange::Real
     }
@@ -168,13 +167,13 @@ fn warn_about_base(reader: &mut Reader<'_>, base: &BaseUrl, allowed: Option<&str
     }
 }
 
-fn pipeline(reader: &mut Reader<'_>) -> pipeline::Settings {
-    let default = pipeline::Settings::default();
+fn pipeline(reader: &mut Reader<'_>) -> gateway::Settings {
+    let default = gateway::Settings::default();
     let words = [
         ("refuse", Dialect::Documented),
         ("flat", Dialect::FlatOrderListExecInst),
     ];
-    pipeline::Settings {
+    gateway::Settings {
         deadline: reader.millis("calls.deadline_ms", default.deadline, 500..=60_000),
         max_in_flight: reader.number("calls.max_in_flight", default.max_in_flight, 1..=65_536),
         dialect: reader.choice(
@@ -222,7 +221,7 @@ fn log(reader: &mut Reader<'_>) -> telemetry::Settings {
 fn compare(
     reader: &mut Reader<'_>,
     upstream: &upstream::Settings,
-    pipeline: &pipeline::Settings,
+    pipeline: &gateway::Settings,
     server: &server::Settings,
 ) {
     let key = "calls.deadline_ms";
@@ -303,7 +302,7 @@ pub(super) fn compare_with_process(
         "with calls.max_in_flight and streams.max_sockets this takes up to {needed} open files, and "
     );
     let remedy = "lower it, or raise LimitNOFILE= of the unit (systemctl edit crypto-proxy)";
-    if sources.looker == Looker::Daemon {
+    if sources.looker == RunAs::Daemon {
         reader.warn(key, format!("{needs}this process may have {limit}"), remedy);
     } else if reader.is_set(key) {
         // A shell's limit is mostly below the unit's, whose own defaults fit; only a setting is worth a word.

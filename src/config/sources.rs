@@ -14,10 +14,10 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use zeroize::Zeroizing;
 
 use super::{
-    names,
     problem::Origin,
     report::{READ, Row},
 };
+use crate::config::table;
 
 /// Where the configuration file is looked for when none is named.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/crypto-proxy/config.toml";
@@ -29,7 +29,7 @@ const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/crypto-proxy";
 
 /// Who wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looker {
+pub enum RunAs {
     /// The daemon, for itself.
     Daemon,
     /// Root, on behalf of the daemon, which has a user of its own.
@@ -58,7 +58,7 @@ pub struct Sources {
     /// Variables of ours whose values are not UTF-8.
     pub not_text: Vec<String>,
     /// Who wants to know.
-    pub looker: Looker,
+    pub looker: RunAs,
     /// Files and sockets that this process may have open; `None` where there is no limit to compare with.
     pub open_files: Option<u64>,
 }
@@ -87,7 +87,7 @@ impl Sources {
             };
             match value.into_string() {
                 Ok(value) => drop(env.insert(name, Zeroizing::new(value))),
-                Err(_) if names::is_ours(&name) => not_text.push(name),
+                Err(_) if table::is_ours(&name) => not_text.push(name),
                 Err(_) => {}
             }
         }
@@ -97,15 +97,15 @@ impl Sources {
                 .map(|path| PathBuf::from(path.as_str()))
         };
         Self {
-            config_file: config.or_else(|| path(names::CONFIG)),
+            config_file: config.or_else(|| path(table::CONFIG)),
             default_config_file: DEFAULT_CONFIG_FILE.into(),
-            credentials_directory: path(names::CREDENTIALS_DIRECTORY),
-            state_directory: path(names::STATE_DIRECTORY),
+            credentials_directory: path(table::CREDENTIALS_DIRECTORY),
+            state_directory: path(table::STATE_DIRECTORY),
             env_files: Vec::new(),
             default_env_file: None,
             env,
             not_text,
-            looker: Looker::Daemon,
+            looker: RunAs::Daemon,
             open_files: None,
         }
     }
@@ -115,9 +115,9 @@ impl Sources {
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
         let looker = if geteuid().is_root() {
-            Looker::Root
+            RunAs::Root
         } else {
-            Looker::User
+            RunAs::User
         };
         let state_directory = self
             .state_directory
@@ -158,7 +158,7 @@ impl Sources {
                 .chain(default)
                 .map(|path| describe("environment file", path, absent)),
         );
-        let ours = self.env.keys().filter(|name| names::is_ours(name)).count();
+        let ours = self.env.keys().filter(|name| table::is_ours(name)).count();
         let shown = format!("{ours} variables of ours");
         rows.push(Row {
             key: "process environment".to_owned(),

@@ -9,10 +9,11 @@ use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt, path::Pat
 use zeroize::Zeroizing;
 
 use super::{
-    env_file, names,
+    env_file,
     problem::{Origin, Problem, Problems},
     sources::Sources,
 };
+use crate::config::table;
 use diagnosis::probes::Flaw;
 
 /// The environment file among the unit's credentials.
@@ -99,7 +100,7 @@ pub(super) enum Guard {
 /// The file of the unit; who has the variables from elsewhere does not need it.
 fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems) -> Option<Layer> {
     let elsewhere = sources.credentials_directory.is_some()
-        || sources.env.keys().any(|name| names::is_secret(name));
+        || sources.env.keys().any(|name| table::is_secret(name));
     if !elsewhere {
         return read_env_file(file, Guard::Mode, problems);
     }
@@ -130,7 +131,7 @@ pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) 
     let holds_secrets = file
         .entries
         .iter()
-        .any(|entry| names::is_secret(&entry.name) && !entry.value.is_empty());
+        .any(|entry| table::is_secret(&entry.name) && !entry.value.is_empty());
     if guard == Guard::Mode && holds_secrets {
         check_mode(path, problems);
     }
@@ -163,7 +164,7 @@ fn spare(text: &str) -> Vec<Zeroizing<String>> {
             .trim()
             .rsplit(|char: char| !char.is_ascii_alphanumeric() && char != '_')
             .next();
-        name.is_some_and(|name| names::is_secret(name) || names::seems_secret(name))
+        name.is_some_and(|name| table::is_secret(name) || table::seems_secret(name))
     });
     of_secrets
         .map(|(_, value)| Zeroizing::new(value.to_owned()))
@@ -175,7 +176,7 @@ fn spare(text: &str) -> Vec<Zeroizing<String>> {
 fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
     let missed = file
         .marked()
-        .filter(|entry| names::is_heard(&entry.name) && !entry.value.trim().is_empty());
+        .filter(|entry| table::is_heard(&entry.name) && !entry.value.trim().is_empty());
     if let Some(env_file::Entry { name, line, .. }) = missed {
         let source = Origin::EnvFile {
             path: path.to_owned(),
@@ -192,7 +193,7 @@ fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
 }
 
 fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {
-    let name = finding.name.clone().filter(|name| names::is_ours(name));
+    let name = finding.name.clone().filter(|name| table::is_ours(name));
     let general = matches!(
         finding.kind,
         env_file::Kind::ExportPrefix | env_file::Kind::Duplicate
@@ -216,7 +217,7 @@ fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut 
     if let Err(error) = fs::read_dir(directory) {
         let (text, remedy) = explain(&error);
         let source = Origin::File(directory.to_owned());
-        let problem = Problem::error(names::CREDENTIALS_DIRECTORY, &source, text, remedy);
+        let problem = Problem::error(table::CREDENTIALS_DIRECTORY, &source, text, remedy);
         problems.push(problem.about_the_pair(flaw_of(&error)));
         variables.unreadable = true;
         return;
@@ -231,7 +232,7 @@ fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut 
 /// The single files among the unit's credentials, named like the variables.
 fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer> {
     let mut layer = Layer::default();
-    for name in names::SECRETS.iter().chain([&names::LABEL]) {
+    for name in table::SECRETS.iter().chain([&table::LABEL]) {
         let candidates = [directory.join(name), directory.join(name.to_lowercase())];
         let Some(path) = candidates.into_iter().find(|path| path.exists()) else {
             continue;
@@ -262,7 +263,7 @@ fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
     let variables = sources
         .env
         .iter()
-        .filter(|(name, _)| names::is_candidate(name))
+        .filter(|(name, _)| table::is_candidate(name))
         .map(|(name, value)| {
             let origin = Origin::Variable(name.clone());
             (

@@ -12,17 +12,17 @@ use http::{HeaderValue, Request, header};
 use serde_json::json;
 
 use super::{
-    Doors, private, reply,
+    AppState, reply,
     request::{request_id, source_of},
-    tally::Refused,
 };
-use diagnosis::examination::{Asked, Asker, Statement};
-use gateway::whence::{Source, Whence};
+use crate::http::{proxy_api, rejections::Refused};
+use diagnosis::runner::{Asked, Asker, OperatorInput};
+use gateway::access::{Arrival, Peer};
 
 mod answer;
-mod statement;
+mod operator_input;
 
-use statement::Unreadable;
+use operator_input::Unreadable;
 
 const OFF: &str = "The diagnosis is switched off: set CRYPTO_PROXY_DIAG_TOKEN and restart (a caller issued with \
                    --diagnose opens it, too), or run `sudo crypto-proxy diagnose --alone` on the host";
@@ -37,23 +37,23 @@ enum Refusal {
 }
 
 /// `GET /diag/crypto-auth`: what is known, without asking anybody.
-pub(super) async fn known(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
-    unstored(match authenticate(&doors, &request) {
-        Ok(_) => answer::known(&doors),
-        Err(refusal) => refuse(&doors, &source_of(&request), refusal),
+pub(super) async fn known(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
+    unstored(match authenticate(&app, &request) {
+        Ok(_) => answer::known(&app),
+        Err(refusal) => refuse(&app, &source_of(&request), refusal),
     })
 }
 
 /// `POST /diag/run`: the probes, now.
-pub(super) async fn run(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
-    let (prepared, source) = (prepare(&doors, &request), source_of(&request));
+pub(super) async fn run(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
+    let (prepared, source) = (prepare(&app, &request), source_of(&request));
     let (asker, statement) = match prepared {
         Ok(prepared) => prepared,
-        Err(refusal) => return unstored(refuse(&doors, &source, refusal)),
+        Err(refusal) => return unstored(refuse(&app, &source, refusal)),
     };
-    unstored(match doors.examination.ask(asker, statement).await {
-        Asked::Diagnosed(diagnosis) => answer::diagnosed(&doors, &diagnosis),
-        Asked::TooSoon { wait } => answer::too_soon(&doors, wait),
+    unstored(match app.examination.ask(asker, statement).await {
+        Asked::Diagnosed(diagnosis) => answer::diagnosed(&app, &diagnosis),
+        Asked::TooSoon { wait } => answer::too_soon(&app, wait),
         Asked::Stopping => retry(detail(503, "The proxy is stopping; nothing was probed"), 1),
         Asked::Defect => detail(
             500,
@@ -62,10 +62,10 @@ pub(super) async fn run(State(doors): State<Arc<Doors>>, request: Request<Body>)
     })
 }
 
-fn prepare(doors: &Doors, request: &Request<Body>) -> Result<(Asker, Statement), Refusal> {
-    let name = authenticate(doors, request)?;
+fn prepare(app: &AppState, request: &Request<Body>) -> Result<(Asker, OperatorInput), Refusal> {
+    let name = authenticate(app, request)?;
     let statement =
-        statement::read(request.uri().query().unwrap_or_default()).map_err(Refusal::Query)?;
+        operator_input::read(request.uri().query().unwrap_or_default()).map_err(Refusal::Query)?;
     Ok((
         Asker {
             rid: request_id(request),
@@ -76,27 +76,27 @@ fn prepare(doors: &Doors, request: &Request<Body>) -> Result<(Asker, Statement),
 }
 
 /// The name of whoever may diagnose, by exactly one token header.
-fn authenticate(doors: &Doors, request: &Request<Body>) -> Result<Arc<str>, Refusal> {
+fn authenticate(app: &AppState, request: &Request<Body>) -> Result<Arc<str>, Refusal> {
     if request.headers().contains_key(header::ORIGIN) {
         return Err(Refusal::Origin);
     }
-    let callers = doors.gateway.callers();
+    let callers = app.gateway.callers();
     if !callers.has_diagnosing() {
         return Err(Refusal::Off);
     }
-    let whence = Whence {
+    let arrival = Arrival {
         source: &source_of(request),
-        now_ms: doors.examination.now_ms(),
+        now_ms: app.examination.now_ms(),
     };
-    let shown = private::token(request.headers());
+    let shown = proxy_api::token(request.headers());
     shown
-        .and_then(|token| callers.authenticate_diagnosing(token.as_bytes(), whence))
+        .and_then(|token| callers.authenticate_diagnosing(token.as_bytes(), arrival))
         .ok_or(Refusal::Token)
 }
 
-fn refuse(doors: &Doors, source: &Source, refusal: Refusal) -> Response {
+fn refuse(app: &AppState, source: &Peer, refusal: Refusal) -> Response {
     let counted = |refused, status, text| {
-        doors.tally.count(source, refused);
+        app.tally.count(source, refused);
         detail(status, text)
     };
     match refusal {

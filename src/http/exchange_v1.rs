@@ -5,7 +5,7 @@
 //! the exchange's error shape, with codes by which tested clients raise the right exception, and never repeat a call
 //! that may have been executed. The table is in `answer.rs`. Does not: decide who may call what.
 //!
-//! [`Gateway::relay`]: gateway::pipeline::Gateway::relay
+//! [`Gateway::relay`]: gateway::Gateway::relay
 
 use std::{
     sync::Arc,
@@ -16,21 +16,22 @@ use axum::{body::Body, extract::State, response::Response};
 use http::{Method, Request, header};
 use ipnet::IpNet;
 
-use super::{Doors, request::source_of, tally::Refused};
-use gateway::whence::Source;
+use super::{AppState, request::source_of};
+use crate::http::rejections::Refused;
+use gateway::access::Peer;
 
 mod answer;
-mod budget;
-mod places;
 mod private;
 mod public;
+mod rate_limit;
 mod refusal;
-mod served;
+mod slots;
+mod usage;
 
 pub(super) use self::refusal::of_claim;
 use self::{
-    answer::Asked, budget::Budgets, places::Places, public::Audience, refusal::Refusal,
-    served::Served,
+    answer::Asked, public::Audience, rate_limit::Budgets, refusal::Refusal, slots::Slots,
+    usage::Served,
 };
 
 /// What the paths of this door begin with.
@@ -63,21 +64,21 @@ impl Default for Settings {
 
 /// What this door remembers from one request to the next.
 #[derive(Debug)]
-pub struct ExchangeDoor {
+pub struct ExchangeApi {
     deadline: Duration,
-    places: Places,
+    places: Slots,
     audience: Audience,
     budgets: Budgets,
     served: Served,
 }
 
-impl ExchangeDoor {
+impl ExchangeApi {
     /// The door; `local` says that we listen on this machine alone.
     #[must_use]
     pub fn new(settings: &Settings, local: bool) -> Self {
         Self {
             deadline: settings.deadline,
-            places: Places::default(),
+            places: Slots::default(),
             audience: Audience::new(&settings.public_sources, local),
             budgets: Budgets::new(settings.public_calls_per_s),
             served: Served::default(),
@@ -85,12 +86,12 @@ impl ExchangeDoor {
     }
 
     /// Whether public data is for this source without showing who it is: the one rule, for calls and for streams.
-    pub(super) fn serves_public(&self, source: &Source) -> bool {
+    pub(super) fn serves_public(&self, source: &Peer) -> bool {
         self.audience.has(source)
     }
 
     /// Spends one public call of this source's budget, if there is one left: for calls and for opening a stream.
-    pub(super) fn spend_public(&self, source: &Source) -> bool {
+    pub(super) fn spend_public(&self, source: &Peer) -> bool {
         self.budgets.spend(source, Instant::now())
     }
 
@@ -101,7 +102,7 @@ impl ExchangeDoor {
 }
 
 /// Serves everything below [`PREFIX`].
-pub(super) async fn serve(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+pub(super) async fn serve(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
     let path = request
         .uri()
         .path()
@@ -110,14 +111,14 @@ pub(super) async fn serve(State(doors): State<Arc<Doors>>, request: Request<Body
         .to_owned();
     let asked = Asked::by_path(&path);
     if request.headers().contains_key(header::ORIGIN) {
-        doors.tally.count(&source_of(&request), Refused::Origin);
+        app.tally.count(&source_of(&request), Refused::Origin);
         return answer::refused(&asked, &Refusal::CrossSite);
     }
     if path.starts_with("private/") && request.method() == Method::POST {
-        return private::relay(&doors, &path, asked, request).await;
+        return private::relay(&app, &path, asked, request).await;
     }
     if path.starts_with("public/") && [Method::GET, Method::POST].contains(request.method()) {
-        return public::relay(&doors, asked, request).await;
+        return public::relay(&app, asked, request).await;
     }
     let refusal = match path.split('/').next() {
         Some("private") => Refusal::Verb("POST"),

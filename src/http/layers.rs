@@ -13,13 +13,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
 use super::{
-    Doors, exchange_v1, host,
+    AppState, exchange_v1, host,
     refusal::Refusal,
     reply,
     request::{KnownCaller, Rid, source_of},
     router,
-    tally::Refused,
 };
+use crate::http::rejections::Refused;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,23 +28,23 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The layers are one function instead of a stack of boxed middleware, because every call pays for them.
 #[derive(Debug)]
 pub struct Front {
-    doors: Arc<Doors>,
+    app: Arc<AppState>,
     routes: Router,
 }
 
 impl Front {
-    /// The doors, ready to serve.
+    /// The endpoints, ready to serve.
     #[must_use]
-    pub fn new(doors: Arc<Doors>) -> Self {
-        let routes = router::routes(&doors).layer(CatchPanicLayer::custom(|_| after_panic()));
-        Self { doors, routes }
+    pub fn new(app: Arc<AppState>) -> Self {
+        let routes = router::routes(&app).layer(CatchPanicLayer::custom(|_| after_panic()));
+        Self { app, routes }
     }
 
     /// Answers one request.
     pub async fn answer(&self, mut request: Request<Body>) -> Response {
         let mut buffer = Uuid::encode_buffer();
         let text: &str = self
-            .doors
+            .app
             .request_ids
             .next()
             .simple()
@@ -68,9 +68,9 @@ impl Front {
         if !host::is_served(
             request.headers(),
             request.uri(),
-            &self.doors.settings.allowed_hosts,
+            &self.app.settings.allowed_hosts,
         ) {
-            self.doors.tally.count(&source_of(&request), Refused::Host);
+            self.app.tally.count(&source_of(&request), Refused::Host);
             let path = request.uri().path();
             let of_the_exchange = path.starts_with(exchange_v1::PREFIX);
             let refused = || reply::refused(&Refusal::Misdirected);
@@ -85,7 +85,7 @@ impl Front {
     }
 }
 
-/// For defects outside the doors, where no call can have been sent; the doors catch their own.
+/// For defects outside the endpoints, where no call can have been sent; the endpoints catch their own.
 fn after_panic() -> Response {
     reply::json_response(
         500,

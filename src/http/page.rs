@@ -16,7 +16,7 @@ use diagnosis::{
     reach::Standing,
     report::Report,
 };
-use gateway::observed::{Expected, Observed, Skew};
+use gateway::observed::{ClockSkew, Expected, Observed};
 
 mod chart;
 mod facts;
@@ -66,7 +66,7 @@ pub struct Outside {
     /// The operator's statement about the whitelist.
     pub expected: Expected,
     /// The exchange's clock against ours.
-    pub skew: Option<Skew>,
+    pub skew: Option<ClockSkew>,
     /// Whether the last attempts to reach the exchange all failed.
     pub unreachable: bool,
     /// How the way to the exchange was measured last, where it is watched.
@@ -294,7 +294,7 @@ fn environment(target: &Target) -> (&'static str, Text) {
     let word = match target.environment {
         Environment::Production => "production",
         Environment::Uat => "UAT",
-        Environment::StandIn => "stand-in",
+        Environment::FakeExchange => "stand-in",
         Environment::Other => "other host",
     };
     (word, Text::of(&target.host))

@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::refusal::{Invalid, Refusal};
 use gateway::{
+    Ended, Relayed,
     failure::{Failure, Refusal as GatewayRefusal},
     outcome::Outcome,
-    pipeline::{Ended, Relayed},
     upstream::{Reply, ReplyBody},
 };
-use protocol::envelope;
+use protocol::wire;
 
 const OUTCOME: HeaderName = HeaderName::from_static("x-proxy-outcome");
 const CLIENT_OID: HeaderName = HeaderName::from_static("x-proxy-client-oid");
@@ -35,7 +35,7 @@ pub(super) fn relayed(relayed: &Relayed) -> Response {
     if matches!(
         relayed.result,
         Err(Ended::Refused(
-            GatewayRefusal::NoRoom { .. } | GatewayRefusal::Draining
+            GatewayRefusal::AtCapacity { .. } | GatewayRefusal::Draining
         ))
     ) {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
@@ -102,7 +102,7 @@ fn passed_on(reply: &Reply) -> Vec<u8> {
     out.extend_from_slice(b",\"body\":");
     match &reply.body {
         ReplyBody::Json { bytes, .. } => out.extend_from_slice(bytes),
-        ReplyBody::Text { text, .. } => envelope::push_json_string(&mut out, text),
+        ReplyBody::Text { text, .. } => wire::push_json_string(&mut out, text),
     }
     out.extend_from_slice(b",\"rid\":1}");
     out

@@ -11,15 +11,15 @@ use axum::body::Body;
 use http::Request;
 use uuid::Uuid;
 
-use gateway::{clock::Clock, whence::Source};
+use gateway::{access::Peer, clock::Clock};
 
 /// The source of a request, as the listener noted it; one without is nobody's in particular.
-pub(super) fn source_of(request: &Request<Body>) -> Source {
+pub(super) fn source_of(request: &Request<Body>) -> Peer {
     request
         .extensions()
-        .get::<Source>()
+        .get::<Peer>()
         .cloned()
-        .unwrap_or(Source::Unix { uid: None })
+        .unwrap_or(Peer::Unix { uid: None })
 }
 
 /// A request's id, made by us: one that a caller sends along is not trusted.

@@ -11,27 +11,28 @@ use axum::{
 };
 use http::{Request, header};
 
-use super::{Doors, diag, exchange_v1, operations, private, reply, status_page, stream};
+use super::{AppState, diag, exchange_v1, reply, status_page, stream};
+use crate::http::{health, proxy_api};
 use gateway::outcome::Outcome;
 
 /// Every route; the layers around them are in `layers`.
-pub(super) fn routes(doors: &Arc<Doors>) -> Router {
+pub(super) fn routes(app: &Arc<AppState>) -> Router {
     Router::new()
         .route(
             "/proxy/private",
-            post(private::relay).fallback(wrong_verb_at_the_door),
+            post(proxy_api::relay).fallback(wrong_verb_at_the_door),
         )
         .route("/exchange/v1/user", get(stream::user))
         .route("/exchange/v1/market", get(stream::market))
         .route("/exchange/v1/{*method}", any(exchange_v1::serve))
-        .route("/health", get(operations::health))
-        .route("/ready", get(operations::ready))
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
         .route("/", get(status_page::root))
         .route("/diag/crypto-auth", get(diag::known))
         .route("/diag/run", post(diag::run))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_verb)
-        .with_state(Arc::clone(doors))
+        .with_state(Arc::clone(app))
 }
 
 async fn not_found() -> Response {
@@ -43,10 +44,10 @@ async fn wrong_verb() -> Response {
 }
 
 async fn wrong_verb_at_the_door(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     request: Request<Body>,
 ) -> Response {
-    if let Some(refused) = private::refuse_browser(&doors, &request) {
+    if let Some(refused) = proxy_api::refuse_browser(&app, &request) {
         return refused;
     }
     let mut response = wrong_verb().await;

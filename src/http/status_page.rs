@@ -19,17 +19,18 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 
-use super::{Doors, operations, private, request::source_of, tally::Refused};
+use super::{AppState, request::source_of};
 use crate::http::page::{About, Hinted, Known, Memory, Outside, Place, Recent, StatusPage, Style};
+use crate::http::{health, proxy_api, rejections::Refused};
 use diagnosis::{history::History, report::Diagnosis};
-use gateway::{clock::Clock, whence::Whence};
+use gateway::{access::Arrival, clock::Clock};
 
 mod basic;
-mod brake;
 mod notice;
+mod throttle;
 
-use brake::Brake;
 use notice::Notice;
+use throttle::Throttle;
 
 /// A rendering is shown for so long, and longer where it took long.
 const FRESH: Duration = Duration::from_secs(3);
@@ -43,7 +44,7 @@ pub struct StatusDesk {
     about: About,
     history: History,
     clock: Clock,
-    brake: Brake,
+    brake: Throttle,
     shown: Arc<tokio::sync::Mutex<Option<Shown>>>,
 }
 
@@ -69,17 +70,17 @@ impl StatusDesk {
             about,
             history,
             clock,
-            brake: Brake::default(),
+            brake: Throttle::default(),
             shown: Arc::default(),
         }
     }
 
     /// The page, new or of the last seconds; nothing where it does not come in time.
-    async fn page(&self, doors: &Doors, place: Place) -> Option<Bytes> {
+    async fn page(&self, app: &AppState, place: Place) -> Option<Bytes> {
         // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
-            let diagnosis = doors.examination.last();
+            let diagnosis = app.examination.last();
             if let Some(shown) = shown
                 .as_ref()
                 .filter(|shown| shown.is_current(diagnosis.as_ref()))
@@ -91,14 +92,13 @@ impl StatusDesk {
                 self.history.clone(),
                 self.clock.now_ms(),
             );
-            let hints: Vec<Hinted> = doors
+            let hints: Vec<Hinted> = app
                 .hints
                 .list()
                 .iter()
                 .map(|given| Hinted::of(given, now_ms))
                 .collect();
-            let outside =
-                Outside::of(doors.gateway.observed(), now_ms).reached(doors.reach.standing());
+            let outside = Outside::of(app.gateway.observed(), now_ms).reached(app.reach.standing());
             let began = Instant::now();
             let rendering = tokio::task::spawn_blocking(move || {
                 let (served, copy) = render(
@@ -177,15 +177,15 @@ fn render(
 }
 
 /// `GET /`.
-pub(super) async fn root(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
+pub(super) async fn root(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
     if !wants_html(request.headers()) {
-        return operations::root().await;
+        return health::root().await;
     }
-    if let Some(refused) = private::refuse_browser(&doors, &request) {
+    if let Some(refused) = proxy_api::refuse_browser(&app, &request) {
         return refused;
     }
-    match admit(&doors, &request) {
-        Ok(()) => match doors.status.page(&doors, place(&request)).await {
+    match admit(&app, &request) {
+        Ok(()) => match app.status.page(&app, place(&request)).await {
             Some(page) => html(StatusCode::OK, page),
             None => Notice::slow().into_response(),
         },
@@ -194,31 +194,34 @@ pub(super) async fn root(State(doors): State<Arc<Doors>>, request: Request<Body>
 }
 
 /// Whether whoever asks may see the page; else what they are told.
-fn admit(doors: &Doors, request: &Request<Body>) -> Result<(), Notice> {
-    let callers = doors.gateway.callers();
+fn admit(app: &AppState, request: &Request<Body>) -> Result<(), Notice> {
+    let callers = app.gateway.callers();
     if !callers.has_diagnosing() {
         return Err(Notice::no_token_is_set());
     }
     if !request.headers().contains_key(header::AUTHORIZATION) {
         return Err(Notice::sign_in());
     }
-    let (source, brake) = (source_of(request), &doors.status.brake);
-    let whence = Whence {
+    let (source, brake) = (source_of(request), &app.status.brake);
+    let arrival = Arrival {
         source: &source,
-        now_ms: doors.status.clock.now_ms(),
+        now_ms: app.status.clock.now_ms(),
     };
     if let Err(wait) = brake.check(&source, Instant::now()) {
-        doors.tally.count(&source, Refused::Page);
+        app.tally.count(&source, Refused::Page);
         return Err(Notice::wait(wait));
     }
     let password = basic::password(request.headers());
-    if password.is_some_and(|password| callers.authenticate_diagnosing(&password, whence).is_some())
-    {
+    if password.is_some_and(|password| {
+        callers
+            .authenticate_diagnosing(&password, arrival)
+            .is_some()
+    }) {
         brake.release(&source);
         return Ok(());
     }
     brake.failed(&source, Instant::now());
-    doors.tally.count(&source, Refused::Page);
+    app.tally.count(&source, Refused::Page);
     Err(Notice::wrong_token())
 }
 

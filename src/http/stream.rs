@@ -12,60 +12,60 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
 use super::{
-    Doors, private,
+    AppState,
     refusal::Refusal,
     reply,
     request::{KnownCaller, request_id, source_of},
-    tally::Refused,
 };
-use gateway::{caller::Caller, outcome::Outcome, session::Side, whence::Source};
+use crate::http::{proxy_api, rejections::Refused};
+use gateway::{access::Peer, auth::Caller, outcome::Outcome, stream::Side};
 
 mod answer;
 mod end;
-mod pump;
+mod forward;
 mod socket;
 
 use socket::Socket;
 
 /// `GET /exchange/v1/user`.
-pub(super) async fn user(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
-    open(&doors, Side::User, request)
+pub(super) async fn user(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
+    open(&app, Side::User, request)
 }
 
 /// `GET /exchange/v1/market`.
-pub(super) async fn market(State(doors): State<Arc<Doors>>, request: Request<Body>) -> Response {
-    open(&doors, Side::Market, request)
+pub(super) async fn market(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
+    open(&app, Side::Market, request)
 }
 
-fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response {
-    if let Some(refused) = private::refuse_browser(doors, &request) {
+fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response {
+    if let Some(refused) = proxy_api::refuse_browser(app, &request) {
         return refused;
     }
     let source = source_of(&request);
-    let Ok(caller) = caller_of(doors, &request) else {
-        doors.tally.count(&source, Refused::Token);
+    let Ok(caller) = caller_of(app, &request) else {
+        app.tally.count(&source, Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
     let visits = side == Side::Market && caller.is_none();
-    if visits && let Some(refused) = refuse_visitor(doors, &source) {
+    if visits && let Some(refused) = refuse_visitor(app, &source) {
         return refused;
     }
-    if doors.gateway.streams().base.is_none() {
+    if app.gateway.streams().base.is_none() {
         return refused(
             404,
             "there are no streams beside this upstream.base_url; upstream.stream_url names them",
         );
     }
-    if doors.gateway.is_draining() {
+    if app.gateway.is_draining() {
         return later(503, "the proxy is stopping");
     }
-    let places = doors.gateway.places();
+    let places = app.gateway.slots();
     let Some(place) = (if visits {
         places.take_as_visitor()
     } else {
         places.take()
     }) else {
-        doors.tally.count(&source, Refused::Connections);
+        app.tally.count(&source, Refused::Connections);
         return later(
             503,
             "too many streams (streams.max_sockets; without a token a quarter of it)",
@@ -73,7 +73,7 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
     };
     let stranger = (side == Side::User && caller.is_none()).then(|| places.take_as_stranger());
     let Ok(stranger) = stranger.map_or(Ok(None), |place| place.map(Some).ok_or(())) else {
-        doors.tally.count(&source, Refused::Connections);
+        app.tally.count(&source, Refused::Connections);
         return later(503, "too many streams without a login");
     };
     let Some(mut agreed) = agree(&request) else {
@@ -81,28 +81,28 @@ fn open(doors: &Arc<Doors>, side: Side, mut request: Request<Body>) -> Response 
     };
     let upgrade = hyper::upgrade::on(&mut request);
     let socket = Socket::new(
-        Arc::clone(doors),
+        Arc::clone(app),
         side,
         request_id(&request),
         source,
         caller,
         (place, stranger),
     );
-    drop(doors.gateway.sockets().spawn(socket.run(upgrade)));
+    drop(app.gateway.sockets().spawn(socket.run(upgrade)));
     agreed.extensions_mut().insert(KnownCaller);
     agreed
 }
 
 /// Refuses a market stream to somebody without a token, by the rule and the budget of public calls.
-fn refuse_visitor(doors: &Doors, source: &Source) -> Option<Response> {
-    if !doors.exchange_v1.serves_public(source) {
-        doors.tally.count(source, Refused::PublicClosed);
+fn refuse_visitor(app: &AppState, source: &Peer) -> Option<Response> {
+    if !app.exchange_v1.serves_public(source) {
+        app.tally.count(source, Refused::PublicClosed);
         let detail =
             "market data is for the networks of public.sources, or for callers with a token";
         return Some(refused(403, detail));
     }
-    if !doors.exchange_v1.spend_public(source) {
-        doors.tally.count(source, Refused::PublicBudget);
+    if !app.exchange_v1.spend_public(source) {
+        app.tally.count(source, Refused::PublicBudget);
         return Some(later(
             429,
             "too many public calls and market streams (public.calls_per_s)",
@@ -112,11 +112,11 @@ fn refuse_visitor(doors: &Doors, source: &Source) -> Option<Response> {
 }
 
 /// Who shows a token; nobody has to, but a wrong one opens nothing.
-fn caller_of(doors: &Doors, request: &Request<Body>) -> Result<Option<Arc<Caller>>, ()> {
-    if !request.headers().contains_key(private::TOKEN) {
+fn caller_of(app: &AppState, request: &Request<Body>) -> Result<Option<Arc<Caller>>, ()> {
+    if !request.headers().contains_key(proxy_api::TOKEN) {
         return Ok(None);
     }
-    private::authenticate(doors, request.headers())
+    proxy_api::authenticate(app, request.headers())
         .map(Some)
         .ok_or(())
 }

@@ -17,8 +17,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Settings, Shared, TOO_MANY, linger::Lingering, listener::Stream, request_id};
-use crate::http::{Refused, Source};
+use super::{Settings, Shared, TOO_MANY, listener::Stream, request_id};
+use crate::http::{Peer, Refused};
+use crate::server::lingering_close::Lingering;
 
 /// A reader that takes no byte of an answer for this time is given up.
 const WRITE_STALL: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ impl Mode {
 
 /// Serves a connection until it ends, or until we stop and its request is answered. One that becomes a stream ends here:
 /// the gateway counts it from then on, and closes it when we stop.
-pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &Arc<Shared>) {
+pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc<Shared>) {
     let requested = Arc::new(AtomicBool::new(false));
     let mut guarded = TimeoutStream::new(Lingering::new(stream, shared.stop.clone()));
     guarded.set_write_timeout(Some(WRITE_STALL));
@@ -101,7 +102,7 @@ pub(super) async fn serve(stream: Stream, source: Source, mode: Mode, shared: &A
 
 async fn answer(
     request: Request<Incoming>,
-    source: Source,
+    source: Peer,
     mode: Mode,
     shared: Arc<Shared>,
 ) -> Result<Response, Infallible> {

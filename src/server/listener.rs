@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{Address, Settings};
-use gateway::whence::{OVERFLOW_UID, Source};
+use gateway::access::{OVERFLOW_UID, Peer};
 
 /// Connections that may wait on a socket to be accepted; as many as tokio itself gives TCP.
 const BACKLOG: u32 = 1024;
@@ -150,7 +150,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 async fn bind_unix(path: &Path, group: Option<&str>) -> Result<Listener, BindProblem> {
     let problem = |error| BindProblem::Unix(path.to_owned(), error);
     let id = group.map(group_id).transpose()?;
-    make_way(path).await.map_err(problem)?;
+    remove_stale_socket(path).await.map_err(problem)?;
     let socket = UnixSocket::new_stream()
         .and_then(|socket| socket.bind(path).map(|()| socket))
         .map_err(problem)?;
@@ -180,7 +180,7 @@ fn give(path: &Path, group: Option<(&str, u32)>) -> Result<(), BindProblem> {
 }
 
 /// Removes a socket that nobody listens on any more; everything else that is in the way stays there.
-async fn make_way(path: &Path) -> io::Result<()> {
+async fn remove_stale_socket(path: &Path) -> io::Result<()> {
     let found = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
@@ -210,12 +210,12 @@ fn group_id(name: &str) -> Result<u32, BindProblem> {
 }
 
 impl Listener {
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Source)> {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Source::Ip(peer.ip().to_canonical())))
+                Ok((Stream::Tcp(stream), Peer::Ip(peer.ip().to_canonical())))
             }
             Self::Unix { listener, .. } => {
                 let stream = listener.accept().await?.0;
@@ -225,7 +225,7 @@ impl Listener {
                     .ok()
                     .map(|peer| peer.uid())
                     .filter(|uid| *uid != OVERFLOW_UID);
-                Ok((Stream::Unix(stream), Source::Unix { uid }))
+                Ok((Stream::Unix(stream), Peer::Unix { uid }))
             }
         }
     }

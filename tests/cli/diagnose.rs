@@ -2,7 +2,7 @@
 
 use std::{io::Read as _, net::IpAddr, process::Output};
 
-use sandbox::{ApiKey, Canned, Fault, Refusal, Running, Settings, StandIn};
+use sandbox::{ApiKey, Canned, FakeExchange, Fault, Refusal, Running, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,7 +22,7 @@ struct Place {
 impl Place {
     async fn new() -> Self {
         let canaries = Canaries::random();
-        let exchange = StandIn::new(Settings::with_key(&canaries.key, &canaries.secret))
+        let exchange = FakeExchange::new(Settings::with_key(&canaries.key, &canaries.secret))
             .start()
             .await
             .unwrap();

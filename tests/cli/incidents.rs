@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, net::IpAddr, path::PathBuf};
 
 use rustix::process::Signal;
-use sandbox::{ApiKey, Permission, Running, Settings, StandIn};
+use sandbox::{ApiKey, FakeExchange, Permission, Running, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -35,7 +35,7 @@ struct Serving {
 impl Incident {
     async fn new(title: &str) -> Self {
         let canaries = Canaries::random();
-        let exchange = StandIn::new(Settings::with_key(&canaries.key, &canaries.secret))
+        let exchange = FakeExchange::new(Settings::with_key(&canaries.key, &canaries.secret))
             .start()
             .await
             .unwrap();
@@ -376,7 +376,7 @@ async fn e_a_sell_order_is_40101_after_the_outbound_address_moved() {
             apparent_address: Some(before),
             ..Settings::default()
         };
-        StandIn::new(settings).start().await.unwrap()
+        FakeExchange::new(settings).start().await.unwrap()
     };
     let services = [service().await, service().await];
     let urls: Vec<String> = services.iter().map(|service| service.url("/ip")).collect();

@@ -17,7 +17,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
-use sandbox::{Running, Settings, StandIn};
+use sandbox::{FakeExchange, Running, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -164,7 +164,7 @@ impl Starting {
     pub(crate) async fn by(mut command: Command) -> Self {
         let canaries = Canaries::random();
         let settings = Settings::with_key(&canaries.key, &canaries.secret);
-        let exchange = StandIn::new(settings).start().await.unwrap();
+        let exchange = FakeExchange::new(settings).start().await.unwrap();
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("config.toml");
         std::fs::write(&config, "").unwrap();
@@ -217,7 +217,7 @@ impl Served {
         Starting::new().await.serve().await
     }
 
-    pub(crate) fn exchange(&self) -> &StandIn {
+    pub(crate) fn exchange(&self) -> &FakeExchange {
         self.exchange.stand_in()
     }
 

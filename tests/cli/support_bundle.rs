@@ -10,7 +10,7 @@ use std::{
 
 use base64::Engine as _;
 use rustix::process::Signal;
-use sandbox::{Fault, Running, Settings, StandIn};
+use sandbox::{FakeExchange, Fault, Running, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -43,7 +43,7 @@ struct Ended {
 impl Place {
     async fn new() -> Self {
         let canaries = Canaries::random();
-        let exchange = StandIn::new(Settings::with_key(&canaries.key, &canaries.secret))
+        let exchange = FakeExchange::new(Settings::with_key(&canaries.key, &canaries.secret))
             .start()
             .await
             .unwrap();

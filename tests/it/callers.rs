@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crypto_proxy::{app::Plan, server::Address};
 use gateway::{
-    caller::Caller,
+    access::AccessRules,
+    auth::Caller,
     clock::Clock,
     policy::{Instruments, Policy, Preset, Written},
     secret::TokenDigest,
-    whence::Limits,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -151,9 +151,9 @@ async fn a_list_of_instruments_holds_whatever_the_call_looks_like() {
 #[tokio::test]
 async fn a_valid_token_from_another_address_is_a_403_with_a_record() {
     for (network, served) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
-        let limits = Limits {
+        let limits = AccessRules {
             sources: vec![network.parse().unwrap()],
-            ..Limits::default()
+            ..AccessRules::default()
         };
         let proxy = proxy_with(Policy {
             limits,
@@ -184,9 +184,9 @@ async fn a_valid_token_from_another_address_is_a_403_with_a_record() {
 async fn a_caller_ends_at_its_moment_while_the_daemon_runs() {
     let cell = Arc::new(std::sync::atomic::AtomicU64::new(Clock::system().now_ms()));
     let end = Clock::system().now_ms() + 60_000;
-    let limits = Limits {
+    let limits = AccessRules {
         expires_ms: Some(end),
-        ..Limits::default()
+        ..AccessRules::default()
     };
     let clock = Clock::set_by(Arc::clone(&cell));
     let policy = Policy {
@@ -213,9 +213,9 @@ async fn call_over_socket(uids: Vec<u32>) -> (TestProxy, Answer) {
     let path = directory.path().join("proxy.sock");
     let listen = Address::Unix(path.clone());
     let policy = Policy {
-        limits: Limits {
+        limits: AccessRules {
             uids,
-            ..Limits::default()
+            ..AccessRules::default()
         },
         ..preset(Preset::Read)
     };

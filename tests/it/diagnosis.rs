@@ -9,8 +9,8 @@ use crypto_proxy::config::{self, Sources};
 use diagnosis::{
     causes::{self, Cause, Conclusion, Likelihood, Past, Ranking},
     history::{self, Questions},
+    history_summary::recollect,
     probes::{self, Findings, Plan, Scope, Verdict},
-    recollection::recollect,
     report::{Paint, Report},
 };
 use gateway::{
@@ -18,7 +18,7 @@ use gateway::{
     observed::Expected,
     upstream::{self, BaseUrl, Resolver},
 };
-use sandbox::{Running, Settings, StandIn};
+use sandbox::{FakeExchange, Running, Settings};
 use tempfile::TempDir;
 
 use crate::support::canary::Canaries;
@@ -71,7 +71,7 @@ impl Scenario {
     /// Everything as it should be, seen from HOME, which the operator names.
     async fn healthy() -> Self {
         let canaries = Canaries::random();
-        let exchange = StandIn::new(Settings::with_key(&canaries.key, &canaries.secret))
+        let exchange = FakeExchange::new(Settings::with_key(&canaries.key, &canaries.secret))
             .start()
             .await
             .unwrap();
@@ -118,7 +118,7 @@ impl Scenario {
         self
     }
 
-    fn exchange(self, change: impl FnOnce(&StandIn, &Canaries)) -> Self {
+    fn exchange(self, change: impl FnOnce(&FakeExchange, &Canaries)) -> Self {
         change(self.exchange.stand_in(), &self.canaries);
         self
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crypto_proxy::app::Drained;
-use sandbox::{Canned, Fault, StandIn};
+use sandbox::{Canned, FakeExchange, Fault};
 use serde_json::Value;
 
 use crate::support::{
@@ -14,7 +14,7 @@ use crate::support::{
 const CREATE: &str = "private/create-order";
 
 /// The nonce of the order that the stand-in received last.
-fn nonce_of_last(exchange: &StandIn) -> String {
+fn nonce_of_last(exchange: &FakeExchange) -> String {
     let received = exchange.received();
     let order = received
         .iter()

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crypto_proxy::app::Drained;
 use diagnosis::history::{CallRow, FILE_NAME, Filter, Questions};
-use sandbox::{Fault, Settings, StandIn};
+use sandbox::{FakeExchange, Fault, Settings};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -153,7 +153,7 @@ async fn the_address_that_is_confirmed_is_a_change() {
     let dir = TempDir::new().unwrap();
     let state = dir.path().to_owned();
     // Two origins: one service alone confirms nothing.
-    let exchange = StandIn::new(Settings::with_key("invented-key", "invented-secret"));
+    let exchange = FakeExchange::new(Settings::with_key("invented-key", "invented-secret"));
     let services = [
         exchange.start().await.unwrap(),
         exchange.start().await.unwrap(),

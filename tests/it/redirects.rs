@@ -1,13 +1,16 @@
 //! A redirect is never followed: it would hand a signed call to whoever it names.
 
-use sandbox::{Canned, Settings, StandIn};
+use sandbox::{Canned, FakeExchange, Settings};
 
 use crate::support::{TestProxy, contract::READ};
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_and_its_target_is_not_told() {
     let proxy = TestProxy::start().await;
-    let elsewhere = StandIn::new(Settings::default()).start().await.unwrap();
+    let elsewhere = FakeExchange::new(Settings::default())
+        .start()
+        .await
+        .unwrap();
     for status in [300, 301, 302, 303, 304, 307, 308] {
         let target = elsewhere.url("/exchange/v1/private/leaked-location");
         let answer = proxy

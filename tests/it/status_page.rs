@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crypto_proxy::{app::Plan, http::Refused};
-use gateway::{caller::Callers, secret::TokenDigest};
+use gateway::{auth::Callers, secret::TokenDigest};
 use http::HeaderValue;
 use sandbox::Fault;
 use serde_json::json;

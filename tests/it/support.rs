@@ -13,13 +13,13 @@ use crypto_proxy::{
 };
 use diagnosis::history::History;
 use gateway::{
-    caller::{Caller, Callers},
-    pipeline::Gateway,
+    Gateway,
+    auth::{Caller, Callers},
     policy::Policy,
     secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
     upstream::BaseUrl,
 };
-use sandbox::{Running, Settings, StandIn};
+use sandbox::{FakeExchange, Running, Settings};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -96,7 +96,7 @@ impl Builder {
             .capture
             .unwrap_or_else(|| telemetry::capture(Level::TRACE));
         let guard = tracing::dispatcher::set_default(&dispatch);
-        let exchange = StandIn::new(self.exchange)
+        let exchange = FakeExchange::new(self.exchange)
             .start()
             .await
             .expect("a free port");
@@ -182,7 +182,7 @@ impl TestProxy {
     }
 
     /// The stand-in exchange.
-    pub(crate) fn exchange(&self) -> &StandIn {
+    pub(crate) fn exchange(&self) -> &FakeExchange {
         self.exchange.stand_in()
     }
 

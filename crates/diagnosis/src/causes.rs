@@ -4,9 +4,9 @@
 //! where the exchange does not tell causes apart, all of them stand and the tie is declared; what callers alone can
 //! bring about is never `very likely`. Does not: probe anything, or read a history: both come as values.
 
-mod case;
 mod cause;
-mod claim;
+mod evidence;
+mod hypothesis;
 mod kind;
 mod likelihood;
 mod past;
@@ -16,8 +16,8 @@ mod rules;
 mod tests;
 
 pub use cause::{Cause, Place};
-pub use claim::Standing;
+pub use hypothesis::Standing;
 pub use kind::Kind;
 pub use likelihood::Likelihood;
-pub use past::{Change, Event, MethodPast, Past, Told, What};
+pub use past::{Change, Event, MethodPast, Past, Symptom, What};
 pub use ranking::{Conclusion, Ranked, Ranking, rank};

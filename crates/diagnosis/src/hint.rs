@@ -8,31 +8,32 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, time};
 
-use super::{causes::Kind, egress, pair_memory::PairFacts};
+use super::{causes::Kind, egress};
+use crate::key_pairs::PairFacts;
 use gateway::{
-    observed::{Observed, Skew},
+    observed::{ClockSkew, Observed},
     record::CallReport,
 };
 
 mod correction;
-mod experience;
 mod judgement;
 mod last;
 mod line;
 #[cfg(test)]
 mod tests;
+mod tracker;
 mod whereabouts;
 
-pub use experience::{Accepted, Past, Tally};
 pub use judgement::{Facts, Hint, judge};
 pub use last::{Given, LastHints};
+pub use tracker::{Accepted, Past, Tally};
 
-pub(super) use experience::is_accepted;
 #[cfg(test)]
 pub(super) use judgement::tests::answer;
+pub(super) use tracker::is_accepted;
 
 use correction::Waiting;
-use experience::Experience;
+use tracker::Tracker;
 
 /// The reader of the records that writes hints, to be run as a task of its own.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub struct Hints {
     observed: Arc<Observed>,
     remeasure: egress::Trigger,
     pair: PairFacts,
-    experience: Experience,
+    experience: Tracker,
     waiting: Waiting,
     clock_is_off: bool,
     last: Arc<LastHints>,
@@ -50,7 +51,7 @@ impl Hints {
     /// Prepares to write hints to calls signed with the pair of which `pair` tells.
     #[must_use]
     pub fn new(observed: Arc<Observed>, remeasure: egress::Trigger, pair: PairFacts) -> Self {
-        let (experience, waiting) = (Experience::default(), Waiting::default());
+        let (experience, waiting) = (Tracker::default(), Waiting::default());
         Self {
             observed,
             remeasure,
@@ -117,7 +118,7 @@ impl Hints {
         }
     }
 
-    fn compare_clock(&mut self, skew: Option<Skew>) {
+    fn compare_clock(&mut self, skew: Option<ClockSkew>) {
         let Some(skew) = skew else { return };
         if skew.is_large() == self.clock_is_off {
             return;

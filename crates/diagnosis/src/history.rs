@@ -21,7 +21,7 @@ use std::{
 
 use tokio::sync::{oneshot, watch};
 
-use crate::pair_memory::{self, PairFacts};
+use crate::key_pairs::{self, PairFacts};
 use gateway::{
     clock::Clock,
     observed::Observed,
@@ -31,13 +31,13 @@ use gateway::{
 mod between;
 mod hourly;
 mod mark;
-mod pairs;
 mod reader;
 mod recent;
+mod rotations;
 mod schema;
 mod start;
 mod store;
-mod strip;
+mod timeline;
 mod words;
 mod writer;
 
@@ -46,12 +46,12 @@ mod tests;
 
 pub use between::{Break, breaks};
 pub use hourly::Hour;
-pub use mark::{Mark, Marks, Streak, Trouble};
+pub use mark::{Milestone, Milestones, Streak, Trouble};
 pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
 pub use recent::{LastStart, Recent};
 pub use schema::Problem;
 pub use start::Start;
-pub use strip::{Count, End, Span};
+pub use timeline::{Count, End, Span};
 
 use start::Beginning;
 use store::Store;
@@ -314,6 +314,6 @@ fn first_look(writer: &mut Writer, now_ms: u64) -> Result<PairFacts, Problem> {
     let facts = store.begin(&writer.start, now_ms, Beginning::Process)?;
     writer.beginning = Beginning::FileAgain;
     writer.store = Some(store);
-    pair_memory::announce(facts, &writer.start.credentials.key.fingerprint());
+    key_pairs::announce(facts, &writer.start.credentials.key.fingerprint());
     Ok(facts)
 }

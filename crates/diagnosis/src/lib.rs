@@ -3,7 +3,7 @@
 //! [`egress`] watches the address that the exchange sees, [`reach`] the connection to it. [`history`] keeps what became
 //! of every call and what changed when. [`hint`] writes after each refused call what most likely stands behind it,
 //! [`alarm`] says once when calls begin to be refused. [`causes`] is the table of what can; [`probes`] ask, and
-//! [`examination`] makes them in the running daemon. [`recollection`] tells the causes what the history knows,
+//! [`runner`] makes them in the running daemon. [`history_summary`] tells the causes what the history knows,
 //! [`report`] shows what was found, [`bundle`] packs it for the exchange's support. Nothing here is in the path of a
 //! call.
 
@@ -11,13 +11,13 @@ pub mod alarm;
 pub mod bundle;
 pub mod causes;
 pub mod egress;
-pub mod examination;
 pub mod hint;
 pub mod history;
+pub mod history_summary;
+pub mod key_pairs;
 #[cfg(test)]
 mod lines;
-pub mod pair_memory;
 pub mod probes;
 pub mod reach;
-pub mod recollection;
 pub mod report;
+pub mod runner;

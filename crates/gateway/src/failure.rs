@@ -7,7 +7,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::policy::Denied;
-use protocol::envelope::MalformedAnswer;
+use protocol::wire::MalformedAnswer;
 
 /// Why we chose not to try.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum Refusal {
     #[error(
         "{limit} calls are under way already (calls.max_in_flight); nothing was sent, try again shortly"
     )]
-    NoRoom {
+    AtCapacity {
         /// The limit.
         limit: usize,
     },
@@ -95,7 +95,7 @@ impl Refusal {
         match self {
             Self::Denied(_) => 403,
             Self::IdInUse(_) => 409,
-            Self::NoRoom { .. } | Self::SocketFull { .. } | Self::Draining => 503,
+            Self::AtCapacity { .. } | Self::SocketFull { .. } | Self::Draining => 503,
         }
     }
 
@@ -104,7 +104,7 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Denied(denied) => denied.word(),
-            Self::NoRoom { .. } => "no_room",
+            Self::AtCapacity { .. } => "no_room",
             Self::IdInUse(_) => "id_in_use",
             Self::SocketFull { .. } => "socket_full",
             Self::Draining => "draining",

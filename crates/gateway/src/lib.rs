@@ -1,25 +1,27 @@
 //! The path of a private call, in the order a call meets it.
 //!
-//! Who calls ([`caller`]), may they from there and now ([`whence`], [`policy`]), is there room, a [`nonce`] and a signature ([`signer`]), the exchange
-//! ([`upstream`], and [`session`] for streams), and one [`record`] of it all. [`pipeline`] states that order once. What is known from outside a call
-//! (our address, the clock's skew) is read from [`observed`], which the rooms to the right fill.
+//! Who calls ([`auth`]), may they from there and now ([`access`], [`policy`]), is there room, a [`nonce`] and a signature
+//! ([`signer`]), the exchange ([`upstream`], and [`stream`] for WebSockets), and one [`record`] of it all. [`Gateway`]
+//! states that order once. What is known from outside a call (our address, the clock's skew) is read from [`observed`],
+//! which `diagnosis` fills.
 
-pub mod caller;
-pub mod claim;
+pub mod access;
+pub mod auth;
 pub mod clock;
 pub mod failure;
+mod gateway;
 pub mod nonce;
 pub mod observed;
 pub mod outcome;
-pub mod pipeline;
 pub mod policy;
-pub mod public;
+pub mod public_calls;
 pub mod record;
 pub mod replay;
 pub mod secret;
 pub mod self_test;
-pub mod session;
 pub mod signer;
+pub mod stream;
 pub mod upstream;
 pub mod virtual_key;
-pub mod whence;
+
+pub use self::gateway::{Ended, Gateway, Parts, Relayed, Settings};

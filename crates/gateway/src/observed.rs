@@ -11,9 +11,9 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-mod skew;
+mod clock_skew;
 
-pub use skew::{Skew, SkewWindow};
+pub use clock_skew::{ClockSkew, ClockSkewWindow};
 
 /// Attempts in a row that must fail before the exchange counts as unreachable.
 const UNREACHABLE_AFTER: u32 = 3;
@@ -52,7 +52,7 @@ impl Outbound {
 pub struct Observed {
     outbound: ArcSwapOption<Outbound>,
     expected: Expected,
-    skew: SkewWindow,
+    skew: ClockSkewWindow,
     failed_attempts: AtomicU32,
 }
 
@@ -105,7 +105,7 @@ impl Observed {
 
     /// Our clock against the exchange's.
     #[must_use]
-    pub const fn skew(&self) -> &SkewWindow {
+    pub const fn skew(&self) -> &ClockSkewWindow {
         &self.skew
     }
 

@@ -7,9 +7,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{
-    caller::Caller,
-    whence::{Limits, Whence},
+use crate::{
+    access::{AccessRules, Arrival},
+    auth::Caller,
 };
 use catalogue::methods::Class;
 use protocol::call::Call;
@@ -49,7 +49,7 @@ pub struct Policy {
     /// The instruments it may act on; `None` for all.
     pub instruments: Option<Instruments>,
     /// Where and when it may call.
-    pub limits: Limits,
+    pub limits: AccessRules,
     /// Where all this is written.
     pub written: Written,
 }
@@ -76,7 +76,7 @@ impl Policy {
             allow_patterns: Vec::new(),
             deny_patterns: Vec::new(),
             instruments: None,
-            limits: Limits::default(),
+            limits: AccessRules::default(),
             written: Written::default(),
         }
     }
@@ -107,16 +107,16 @@ enum Way {
 ///
 /// # Errors
 /// [`Denied`] with the rule and the setting that would allow it.
-pub fn authorize(caller: &Caller, whence: Whence<'_>, call: Call) -> Result<Permit, Denied> {
-    judge(caller, whence, &call, Way::Rest)?;
+pub fn authorize(caller: &Caller, arrival: Arrival<'_>, call: Call) -> Result<Permit, Denied> {
+    judge(caller, arrival, &call, Way::Rest)?;
     Ok(Permit { call })
 }
 
 /// Every way's verdict; each order of a batch is judged as if it stood alone.
-fn judge(caller: &Caller, whence: Whence<'_>, call: &Call, way: Way) -> Result<(), Denied> {
+fn judge(caller: &Caller, arrival: Arrival<'_>, call: &Call, way: Way) -> Result<(), Denied> {
     let said_no = |call: &Call, rule| Err(denied(caller, call.method.as_str(), rule));
-    if let Err(outside) = caller.policy.limits.admit(whence) {
-        return said_no(call, Rule::Outside(outside));
+    if let Err(outside) = caller.policy.limits.admit(arrival) {
+        return said_no(call, Rule::Access(outside));
     }
     if let Some(rule) = verdict(&caller.policy, call, way) {
         return said_no(call, rule);
@@ -188,12 +188,12 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::whence::{Outside, Source};
+    use crate::access::{AccessDenied, Peer};
     use catalogue::methods;
     use protocol::{call::RequestId, canonical::Dialect};
 
-    const HERE: Whence<'static> = Whence {
-        source: &Source::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    const HERE: Arrival<'static> = Arrival {
+        source: &Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         now_ms: 1000,
     };
 
@@ -354,11 +354,11 @@ mod tests {
         policy.limits.expires_ms = Some(1000);
         assert_eq!(
             judge(policy.clone(), "private/create-withdrawal"),
-            Some(Rule::Outside(Outside::Expired))
+            Some(Rule::Access(AccessDenied::Expired))
         );
         assert_eq!(
             judge(policy, "public/auth"),
-            Some(Rule::Outside(Outside::Expired))
+            Some(Rule::Access(AccessDenied::Expired))
         );
     }
 
@@ -372,19 +372,19 @@ mod tests {
         };
         for (rule, parts) in [
             (
-                Rule::Outside(Outside::Expired),
+                Rule::Access(AccessDenied::Expired),
                 ["may not call any more", "(expires"],
             ),
             (
-                Rule::Outside(Outside::Address([192, 0, 2, 1].into())),
+                Rule::Access(AccessDenied::Address([192, 0, 2, 1].into())),
                 ["from 192.0.2.1", "(sources)"],
             ),
             (
-                Rule::Outside(Outside::Peer(Some(7))),
+                Rule::Access(AccessDenied::Uid(Some(7))),
                 ["as uid 7", "(uids)"],
             ),
             (
-                Rule::Outside(Outside::Peer(None)),
+                Rule::Access(AccessDenied::Uid(None)),
                 ["does not tell", "PrivateUsers="],
             ),
             (

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    observed::{Observed, Outbound, Skew},
+    observed::{ClockSkew, Observed, Outbound},
     outcome::{Outcome, Progress},
 };
 use catalogue::methods::Class;
@@ -50,7 +50,7 @@ pub struct CallReport {
     /// Our address as last confirmed.
     pub outbound: Option<Outbound>,
     /// The clock's skew as far as known.
-    pub skew: Option<Skew>,
+    pub skew: Option<ClockSkew>,
     /// The exchange's HTTP status, or the status that told the caller why there is no answer.
     pub status: u16,
     /// The exchange's code.

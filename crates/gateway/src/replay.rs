@@ -15,14 +15,14 @@ use std::{
 };
 
 use super::{clock::Clock, virtual_key::VirtualKey};
-use protocol::client_body::SIGNATURE_BYTES;
+use protocol::caller_request::SIGNATURE_BYTES;
 
 mod file;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use file::Marks;
+use file::HighWaterMarks;
 use writer::Writer;
 
 /// How far a client's clock may be from ours, in milliseconds: the exchange's own rule (vendor documents).
@@ -54,7 +54,7 @@ pub enum NotAdmitted {
 pub struct ReplayGuard {
     clock: Clock,
     opened_ms: u64,
-    floor: Marks,
+    floor: HighWaterMarks,
     memory: Mutex<Memory>,
     writer: Option<Writer>,
 }
@@ -100,7 +100,7 @@ impl ReplayGuard {
         }
     }
 
-    fn with(floor: Marks, clock: &Clock, writer: Option<Writer>) -> Self {
+    fn with(floor: HighWaterMarks, clock: &Clock, writer: Option<Writer>) -> Self {
         Self {
             clock: clock.clone(),
             opened_ms: clock.now_ms(),
@@ -142,7 +142,7 @@ impl ReplayGuard {
                 .keys
                 .iter()
                 .map(|(key, remembered)| (*key, remembered.highest));
-            Marks {
+            HighWaterMarks {
                 base_ms: base,
                 ahead: ahead.filter(|(_, highest)| *highest > base).collect(),
             }
@@ -163,7 +163,7 @@ impl ReplayGuard {
         self.credible_floor(self.clock.now_ms()).of(key)
     }
 
-    fn credible_floor(&self, now_ms: u64) -> Cow<'_, Marks> {
+    fn credible_floor(&self, now_ms: u64) -> Cow<'_, HighWaterMarks> {
         let credible = self.floor.highest() <= now_ms.saturating_add(INCREDIBLE_MS);
         if credible {
             Cow::Borrowed(&self.floor)
@@ -231,12 +231,12 @@ impl Remembered {
     }
 }
 
-fn floor_without_mark(clock: &Clock) -> Marks {
-    Marks::at(clock.now_ms().saturating_sub(1))
+fn floor_without_mark(clock: &Clock) -> HighWaterMarks {
+    HighWaterMarks::at(clock.now_ms().saturating_sub(1))
 }
 
 /// The mark that the last run left.
-fn read_floor(directory: &Path, clock: &Clock) -> Marks {
+fn read_floor(directory: &Path, clock: &Clock) -> HighWaterMarks {
     let now_ms = clock.now_ms();
     match file::read(directory) {
         Ok(None) => floor_without_mark(clock),
@@ -255,7 +255,7 @@ fn read_floor(directory: &Path, clock: &Clock) -> Marks {
                 "the mark of the last run cannot be read ({}): signed requests are refused for a minute",
                 file::path(directory).display()
             );
-            Marks::at(now_ms.saturating_add(WINDOW_MS))
+            HighWaterMarks::at(now_ms.saturating_add(WINDOW_MS))
         }
     }
 }

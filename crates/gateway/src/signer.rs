@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{policy::Permit, secret::Credentials};
-use protocol::{canonical, envelope};
+use protocol::{canonical, wire};
 
 /// Credentials, with the HMAC state prepared.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ pub(super) struct LogIn {
 pub(super) const LOGIN: &str = "public/auth";
 
 /// The id of a login; its answer repeats it.
-pub(super) const LOGIN_ID: u64 = envelope::LOGIN_ID;
+pub(super) const LOGIN_ID: u64 = wire::LOGIN_ID;
 
 /// A signature: goes to the exchange, and to the self-test that compares it with the documented ones.
 pub struct Signature(String);
@@ -130,7 +130,7 @@ impl Signer {
             call.params.canonical(),
             nonce,
         );
-        let body = envelope::signed_body(
+        let body = wire::signed_body(
             call,
             self.credentials.key.expose(),
             nonce,
@@ -148,7 +148,7 @@ impl Signer {
     #[must_use]
     pub(super) fn log_in(&self, nonce: u64) -> LogIn {
         let (Signature(signature), string_to_sign_len) = self.signature(LOGIN, LOGIN_ID, "", nonce);
-        let text = envelope::login_frame(self.credentials.key.expose(), nonce, &signature);
+        let text = wire::login_frame(self.credentials.key.expose(), nonce, &signature);
         LogIn {
             text,
             signature,

@@ -23,7 +23,7 @@ use super::{
     outcome::{Phase, Progress},
     signer::{SignedCall, Signer},
 };
-use protocol::envelope;
+use protocol::wire;
 
 mod base;
 mod client;
@@ -170,7 +170,7 @@ impl Upstream {
         let (raw, scrubbed) = self.scrubber.scrub(bytes, signature);
         let media_type = media_type(headers);
         let body = if is_json(&media_type) {
-            let code = envelope::read_answer(&raw)?.code;
+            let code = wire::read_answer(&raw)?.code;
             ReplyBody::Json {
                 bytes: raw.clone(),
                 code,

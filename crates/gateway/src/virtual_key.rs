@@ -3,7 +3,7 @@
 //! A virtual key names a caller and a generation; its secret is derived from the installation's master key by HKDF, so
 //! that nothing reversible is stored for a caller. Guarantees: a virtual secret opens nothing at the exchange; a
 //! signature is compared in constant time; `Debug` shows no secret. Does not: know which callers and generations are
-//! valid; that is for [`super::caller::Callers`].
+//! valid; that is for [`crate::auth::Callers`].
 
 use std::fmt;
 

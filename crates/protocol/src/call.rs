@@ -8,10 +8,8 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use serde_json::value::RawValue;
 
-use super::{
-    canonical::{self, Dialect, Unsignable},
-    envelope::Layout,
-};
+use super::canonical::{self, Dialect, Unsignable};
+use crate::wire::Layout;
 use catalogue::methods::{self, ClientId, MethodInfo};
 
 mod find_out;

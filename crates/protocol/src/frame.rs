@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use super::{
     call::{Ambiguous, Method, RequestId, check_subscription},
     canonical::Members,
-    client_body::{Claim, SIGNATURE_BYTES, Unclaimed, digits},
 };
+use crate::caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing, digits};
 
 /// What a frame asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,14 +55,14 @@ pub struct Frame<'a> {
 /// What an answer to a frame repeats of it: the id and the method as they were sent, or, where there was none, what the
 /// exchange puts in their place (vendor documents).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Echo {
+pub struct ReplyTo {
     /// JSON text.
     pub id: String,
     /// A name of the grammar, or `ERROR`.
     pub method: Cow<'static, str>,
 }
 
-impl Default for Echo {
+impl Default for ReplyTo {
     fn default() -> Self {
         Self {
             id: "-1".to_owned(),
@@ -93,13 +93,13 @@ const MEMBERS: [&str; 6] = ["id", "method", "params", "nonce", "api_key", "sig"]
 
 impl<'a> Frame<'a> {
     /// Parses a frame; the echo is there whatever became of it.
-    pub fn parse(text: &'a str) -> (Echo, Result<Self, InvalidFrame>) {
-        let mut echo = Echo::default();
+    pub fn parse(text: &'a str) -> (ReplyTo, Result<Self, InvalidFrame>) {
+        let mut echo = ReplyTo::default();
         let read = Fields::read(text).and_then(|fields| Self::of(&fields, &mut echo));
         (echo, read)
     }
 
-    fn of(fields: &Fields<'a>, echo: &mut Echo) -> Result<Self, InvalidFrame> {
+    fn of(fields: &Fields<'a>, echo: &mut ReplyTo) -> Result<Self, InvalidFrame> {
         let id_text = fields.get("id");
         let id = id_text
             .map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("id")))
@@ -163,12 +163,13 @@ impl<'a> Frame<'a> {
     /// What a login claims to have signed. It has no params; an empty object is none.
     ///
     /// # Errors
-    /// [`Unclaimed`] where a part of the proof is missing or malformed, or where there are params.
-    pub fn claim(&self) -> Result<Claim<'_>, Unclaimed> {
-        let api_key = self.api_key.clone().ok_or(Unclaimed::Signature)?;
+    /// [`SignatureMissing`] where a part of the proof is missing or malformed, or where there are params.
+    pub fn claim(&self) -> Result<CallerSignature<'_>, SignatureMissing> {
+        let api_key = self.api_key.clone().ok_or(SignatureMissing::Signature)?;
         let mut signature = [0; SIGNATURE_BYTES];
-        let hex_digits = self.sig.as_deref().ok_or(Unclaimed::Signature)?;
-        hex::decode_to_slice(hex_digits, &mut signature).map_err(|_| Unclaimed::Signature)?;
+        let hex_digits = self.sig.as_deref().ok_or(SignatureMissing::Signature)?;
+        hex::decode_to_slice(hex_digits, &mut signature)
+            .map_err(|_| SignatureMissing::Signature)?;
         let has_params = self.params.is_some_and(|params| {
             serde_json::from_str(params.get()).map_or(true, |Members(members)| !members.is_empty())
         });
@@ -176,13 +177,13 @@ impl<'a> Frame<'a> {
             .id_text
             .map(digits)
             .filter(|_| !has_params)
-            .ok_or(Unclaimed::Signature)?;
+            .ok_or(SignatureMissing::Signature)?;
         let (nonce_text, nonce) = self
             .nonce_text
             .map(digits)
             .zip(self.nonce)
-            .ok_or(Unclaimed::Nonce)?;
-        Ok(Claim {
+            .ok_or(SignatureMissing::Nonce)?;
+        Ok(CallerSignature {
             api_key,
             method: &self.name,
             id,

@@ -6,9 +6,9 @@
 pub mod call;
 pub mod canonical;
 
-pub mod client_body;
+pub mod caller_request;
 
-pub mod envelope;
 pub mod frame;
+pub mod wire;
 
-pub mod renderings;
+pub mod client_dialects;

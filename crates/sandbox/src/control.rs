@@ -23,12 +23,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    StandIn,
+    FakeExchange,
     reply::{self, Reply},
 };
 
 /// Carries out the command of `/sandbox/{command}`.
-pub(super) fn handle(stand_in: &StandIn, verb: &Method, command: &str, body: &Bytes) -> Reply {
+pub(super) fn handle(stand_in: &FakeExchange, verb: &Method, command: &str, body: &Bytes) -> Reply {
     let done = match (verb, command) {
         (&Method::POST, "script") => {
             read(body).and_then(|order: script::Order| order.carry_out(stand_in))
@@ -67,7 +67,7 @@ pub(super) fn handle(stand_in: &StandIn, verb: &Method, command: &str, body: &By
     }
 }
 
-fn answer(stand_in: &StandIn, status: StatusCode, body: &Value) -> Reply {
+fn answer(stand_in: &FakeExchange, status: StatusCode, body: &Value) -> Reply {
     reply::json(status, body, stand_in.now_ms())
 }
 
@@ -75,7 +75,7 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
-fn received(stand_in: &StandIn) -> Value {
+fn received(stand_in: &FakeExchange) -> Value {
     json!({
         "total": stand_in.total(),
         "orders_placed": stand_in.orders_placed(),

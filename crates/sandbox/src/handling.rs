@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    StandIn,
+    FakeExchange,
     authentication::{self, Asked, Judged, Request},
     control,
     fault::{Action, Fault, When, WireStep},
@@ -47,7 +47,7 @@ pub(super) enum Answer {
 
 /// Reads a request and answers it.
 pub(super) async fn handle(
-    stand_in: StandIn,
+    stand_in: FakeExchange,
     peer: SocketAddr,
     request: hyper::Request<Incoming>,
 ) -> Answer {
@@ -68,7 +68,7 @@ pub(super) async fn handle(
 
 /// One request that is no control request.
 struct Visit {
-    stand_in: StandIn,
+    stand_in: FakeExchange,
     target: String,
     address: IpAddr,
     peer: SocketAddr,
@@ -82,7 +82,7 @@ struct Visit {
 impl Visit {
     /// Judges the request and enters it in the journal. Who waits for that entry may release at once, so the release
     /// is watched from before it.
-    fn new(stand_in: StandIn, head: Parts, body: Bytes, peer: SocketAddr) -> Self {
+    fn new(stand_in: FakeExchange, head: Parts, body: Bytes, peer: SocketAddr) -> Self {
         let path = head.uri.path();
         let target = path.strip_prefix(BASE_PATH).unwrap_or(path).to_owned();
         let (judged, address) = judge(&stand_in, &head, &target, &body, peer);
@@ -193,7 +193,7 @@ impl Visit {
 }
 
 fn judge(
-    stand_in: &StandIn,
+    stand_in: &FakeExchange,
     head: &Parts,
     target: &str,
     body: &Bytes,

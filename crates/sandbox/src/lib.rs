@@ -8,9 +8,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
-//! use crypto_proxy_sandbox::{Fault, Settings, StandIn};
+//! use crypto_proxy_sandbox::{Fault, Settings, FakeExchange};
 //!
-//! let exchange = StandIn::new(Settings::with_key("key", "secret"));
+//! let exchange = FakeExchange::new(Settings::with_key("key", "secret"));
 //! let running = exchange.start().await?;
 //! exchange.script("private/create-order", Fault::cut_after());
 //! // … send an order to running.base_url() …
@@ -60,7 +60,7 @@ pub use self::{
 
 /// The stand-in exchange. Clones are the same exchange.
 #[derive(Clone)]
-pub struct StandIn {
+pub struct FakeExchange {
     state: Arc<State>,
 }
 
@@ -75,7 +75,7 @@ struct State {
     released: watch::Sender<()>,
 }
 
-impl StandIn {
+impl FakeExchange {
     /// A stand-in that is told to be this; it serves once it is started.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
@@ -209,9 +209,9 @@ impl StandIn {
     }
 }
 
-impl fmt::Debug for StandIn {
+impl fmt::Debug for FakeExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StandIn")
+        f.debug_struct("FakeExchange")
             .field("total", &self.total())
             .finish_non_exhaustive()
     }
@@ -222,7 +222,7 @@ impl fmt::Debug for StandIn {
 /// # Errors
 /// If the listener does not know its own address.
 pub async fn run(
-    stand_in: &StandIn,
+    stand_in: &FakeExchange,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {

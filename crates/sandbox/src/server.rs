@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    StandIn,
+    FakeExchange,
     fault::WireStep,
     handling::{self, Answer, BASE_PATH},
     lock,
@@ -35,14 +35,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A stand-in that serves at an address, until this is dropped.
 pub struct Running {
-    stand_in: StandIn,
+    stand_in: FakeExchange,
     addr: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Running {
-    pub(super) fn start(stand_in: StandIn, listener: TcpListener) -> io::Result<Self> {
+    pub(super) fn start(stand_in: FakeExchange, listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let host = Host {
@@ -61,7 +61,7 @@ impl Running {
 
     /// The exchange that is served.
     #[must_use]
-    pub fn stand_in(&self) -> &StandIn {
+    pub fn stand_in(&self) -> &FakeExchange {
         &self.stand_in
     }
 
@@ -108,7 +108,7 @@ impl fmt::Debug for Running {
 /// What the accept loop and its connections share.
 #[derive(Clone)]
 struct Host {
-    stand_in: StandIn,
+    stand_in: FakeExchange,
     stop: CancellationToken,
     tasks: TaskTracker,
 }

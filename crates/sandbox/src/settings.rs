@@ -1,6 +1,6 @@
 //! What a stand-in is told to be: its keys, its clock, its strictness, its money.
 //!
-//! Guarantees: every field may be changed while it runs, through `StandIn::change`, and counts from the next request;
+//! Guarantees: every field may be changed while it runs, through `FakeExchange::change`, and counts from the next request;
 //! only `balances` are read once, at the start. Debug output names keys but never a secret.
 //! Does not: read files or environments; what it is told comes from the program that starts it.
 

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::opening::Opening;
 use self::{channel::Channel, frame::push};
 use super::{
-    StandIn,
+    FakeExchange,
     account::{Account, Change},
     authentication::Asked,
     lock,
@@ -177,7 +177,7 @@ impl Entry {
     }
 }
 
-impl StandIn {
+impl FakeExchange {
     /// The sockets that are open now.
     #[must_use]
     pub fn streams(&self) -> Vec<OpenStream> {
@@ -235,7 +235,7 @@ impl StandIn {
             .for_each(|entry| entry.cut.cancel());
     }
 
-    /// Lets every socket read nothing more until [`StandIn::release`].
+    /// Lets every socket read nothing more until [`FakeExchange::release`].
     pub fn stall_streams(&self) {
         self.state.streams.tell_all(None, || Told::Stall);
     }
@@ -277,7 +277,7 @@ impl StandIn {
 
 /// A socket's place on the list; it leaves however the socket ends.
 struct Place {
-    stand_in: StandIn,
+    stand_in: FakeExchange,
     id: u64,
 }
 

@@ -17,8 +17,8 @@ use super::*;
 const KEY: &str = "invented-key";
 const SECRET: &str = "invented-secret";
 
-async fn started() -> (StandIn, Running) {
-    let exchange = StandIn::new(Settings::with_key(KEY, SECRET));
+async fn started() -> (FakeExchange, Running) {
+    let exchange = FakeExchange::new(Settings::with_key(KEY, SECRET));
     let running = exchange.start().await.unwrap();
     (exchange, running)
 }

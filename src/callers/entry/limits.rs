@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{IpNet, Judge, Limits, OVERFLOW_UID};
+use super::{AccessRules, IpNet, Judge, OVERFLOW_UID};
 
 impl Judge<'_> {
-    pub(super) fn limits(&mut self) -> Limits {
+    pub(super) fn limits(&mut self) -> AccessRules {
         let sources = self.caller.sources.clone();
         let uids = self.caller.uids.clone();
         if sources.as_ref().is_some_and(Vec::is_empty) {
@@ -34,7 +34,7 @@ impl Judge<'_> {
             );
         }
         let expires = self.caller.expires.clone();
-        Limits {
+        AccessRules {
             sources: sources
                 .unwrap_or_default()
                 .iter()

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{Limits, Policy};
+use super::{AccessRules, Policy};
 
 /// What a caller may do, and from where.
 pub(super) fn policy(policy: &Policy) -> String {
@@ -33,7 +33,7 @@ pub(super) fn policy(policy: &Policy) -> String {
 }
 
 /// Where and when it may call.
-pub(super) fn limits(limits: &Limits) -> String {
+pub(super) fn limits(limits: &AccessRules) -> String {
     let mut line = String::new();
     if !limits.sources.is_empty() {
         let _ = write!(line, ", from {}", sorted(list(&limits.sources)));

@@ -1,10 +1,11 @@
 //! What is printed of rows and breaks.
 
-use super::{rows, tale, *};
-use diagnosis::history::{Break, CallRow, ChangeRow, Mark, Trouble};
+use super::{rows, *};
+use crate::cli::history::incidents;
+use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, Trouble};
 
-fn mark(ms: u64, address: &str, code: i64) -> Mark {
-    Mark {
+fn mark(ms: u64, address: &str, code: i64) -> Milestone {
+    Milestone {
         ms,
         rid: format!("r{ms}"),
         key_fp: "5f3a0000".into(),
@@ -41,7 +42,7 @@ fn what_changed_in_between_is_one_sentence() {
         recovered: None,
         changes: vec![change(5000, "address", Some("203.0.113.7"), "198.51.100.4")],
     };
-    let text = written(|out| tale::breaks(out, Form::Text, std::slice::from_ref(&broken)));
+    let text = written(|out| incidents::breaks(out, Form::Text, std::slice::from_ref(&broken)));
     assert_eq!(
         text,
         "private/create-order: last good 1970-01-01T00:00:01.000Z with key 5f3a0000 from 203.0.113.7; first bad \
@@ -54,13 +55,13 @@ fn what_changed_in_between_is_one_sentence() {
         recovered: Some(mark(9500, "x", 0)),
         ..broken
     };
-    let text = written(|out| tale::breaks(out, Form::Text, &[unknown]));
+    let text = written(|out| incidents::breaks(out, Form::Text, &[unknown]));
     assert!(
         text.contains("never a good call on record;")
             && text.contains("nothing changed here; good again")
     );
     assert_eq!(
-        written(|out| tale::breaks(out, Form::Text, &[])),
+        written(|out| incidents::breaks(out, Form::Text, &[])),
         "no bad call on record\n"
     );
 }
@@ -68,20 +69,20 @@ fn what_changed_in_between_is_one_sentence() {
 #[test]
 fn a_history_says_where_it_begins_unless_all_that_was_asked_for_is_there() {
     assert_eq!(
-        written(|out| tale::beginning(out, None, None)),
+        written(|out| incidents::beginning(out, None, None)),
         "no history yet\n"
     );
     let begins = "no history before 1970-01-01T00:00:05.000Z\n";
     assert_eq!(
-        written(|out| tale::beginning(out, Some(5000), None)),
+        written(|out| incidents::beginning(out, Some(5000), None)),
         begins
     );
     assert_eq!(
-        written(|out| tale::beginning(out, Some(5000), Some(4999))),
+        written(|out| incidents::beginning(out, Some(5000), Some(4999))),
         begins
     );
     assert_eq!(
-        written(|out| tale::beginning(out, Some(5000), Some(5000))),
+        written(|out| incidents::beginning(out, Some(5000), Some(5000))),
         ""
     );
 }

@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 use super::{
     super::{
         callers::Known,
-        names,
         problem::{Origin, Problem, Problems},
         published::Use,
         report::Row,
@@ -20,8 +19,9 @@ use super::{
     },
     Judge, SHORT, clean, facts, row,
 };
+use crate::config::table;
 use gateway::{
-    caller::MAX_TOKEN_BYTES,
+    auth::MAX_TOKEN_BYTES,
     secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
     virtual_key::{KEY_PREFIX, SECRET_PREFIX},
 };
@@ -44,14 +44,14 @@ struct Role {
 }
 
 const CALLER: Role = Role {
-    name: names::TOKEN,
+    name: table::TOKEN,
     remedy: "make a new one, say with openssl rand -hex 32, and give it to the callers too",
     published: "the proxy token was published; replace it",
     short: "the proxy token is too short; replace it",
 };
 
 const DIAGNOSIS: Role = Role {
-    name: names::DIAG_TOKEN,
+    name: table::DIAG_TOKEN,
     remedy: "make a new one for the operators alone, say with openssl rand -hex 32",
     published: "the diagnosis token was published; replace it",
     short: "the diagnosis token is too short; replace it",
@@ -92,7 +92,7 @@ pub(in super::super) fn load(
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<TokenDigest> {
-    let Some(variable) = variables.find(names::TOKEN) else {
+    let Some(variable) = variables.find(table::TOKEN) else {
         if !known.can_call() {
             report_missing(variables, problems);
         }
@@ -112,7 +112,7 @@ pub(in super::super) fn load_diagnosing(
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<Shown> {
-    let variable = variables.find(names::DIAG_TOKEN)?;
+    let variable = variables.find(table::DIAG_TOKEN)?;
     let text = checked(
         &DIAGNOSIS,
         variable,
@@ -123,16 +123,16 @@ pub(in super::super) fn load_diagnosing(
         problems,
     )?;
     let callers = variables
-        .find(names::TOKEN)
-        .and_then(|other| clean(names::TOKEN, other, &mut Problems::default()));
+        .find(table::TOKEN)
+        .and_then(|other| clean(table::TOKEN, other, &mut Problems::default()));
     let digest = TokenDigest::of(text.as_bytes());
     if callers.is_some_and(|callers| TokenDigest::of(callers.as_bytes()).equals(&digest)) {
         let fault = format!(
             "is the same as {}: who may call must not diagnose, and the reverse",
-            names::TOKEN
+            table::TOKEN
         );
         problems.push(Problem::error(
-            names::DIAG_TOKEN,
+            table::DIAG_TOKEN,
             &variable.origin,
             fault,
             DIAGNOSIS.remedy,
@@ -170,7 +170,7 @@ fn checked(
             ));
             false
         }
-        None => bear(
+        None => accept_weak_token(
             role,
             weakness(role, &text, is_published),
             &variable.origin,
@@ -198,7 +198,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
     if variables.unreadable {
         return;
     }
-    let empty = variables.iter().find(|(name, _)| *name == names::TOKEN);
+    let empty = variables.iter().find(|(name, _)| *name == table::TOKEN);
     let (text, origin) = empty.map_or(
         (
             "not configured: without it nobody could call",
@@ -211,7 +211,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
             )
         },
     );
-    problems.push(Problem::error(names::TOKEN, &origin, text, CALLER.remedy));
+    problems.push(Problem::error(table::TOKEN, &origin, text, CALLER.remedy));
 }
 
 /// Why a token cannot be used anywhere.
@@ -251,7 +251,7 @@ fn weakness(role: &Role, text: &str, is_published: bool) -> Option<Weakness> {
 }
 
 /// Whether a token with this weakness can be used where it can be tried from.
-fn bear(
+fn accept_weak_token(
     role: &Role,
     weakness: Option<Weakness>,
     origin: &Origin,

@@ -95,10 +95,10 @@ pub(super) fn http(reader: &mut Reader<'_>) -> http::Settings {
     }
 }
 
-fn exchange_v1(reader: &mut Reader<'_>) -> http::ExchangeDoorSettings {
-    let default = http::ExchangeDoorSettings::default();
+fn exchange_v1(reader: &mut Reader<'_>) -> http::ExchangeApiSettings {
+    let default = http::ExchangeApiSettings::default();
     let calls_per_s = reader.number("public.calls_per_s", default.public_calls_per_s, 1..=10_000);
-    http::ExchangeDoorSettings {
+    http::ExchangeApiSettings {
         deadline: reader.millis("exchange_v1.deadline_ms", default.deadline, 500..=60_000),
         public_sources: reader.parsed("public.sources", &[], network),
         public_calls_per_s: calls_per_s,

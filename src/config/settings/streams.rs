@@ -2,7 +2,7 @@
 
 use super::super::reader::Reader;
 use gateway::{
-    session::{Limits, Settings, StreamBase},
+    stream::{Limits, Settings, StreamBase},
     upstream::BaseUrl,
 };
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::callers::{CallerText, Edit, Issued};
-use gateway::whence::{Source, Whence};
+use gateway::access::{Arrival, Peer};
 
 const NOW: u64 = 1_900_000_000_000;
 
@@ -81,8 +81,8 @@ fn the_default_token_may_be_absent_where_callers_were_issued() {
     case.fails_with(&["CRYPTO_PROXY_TOKEN", "not configured"]);
     case.issue(trader("one"));
     let callers = case.load().callers;
-    let here = Whence {
-        source: &Source::Unix { uid: None },
+    let here = Arrival {
+        source: &Peer::Unix { uid: None },
         now_ms: NOW,
     };
     assert!(callers.authenticate(token.reveal().as_bytes()).is_none());

@@ -1,10 +1,10 @@
 //! Pairs, tokens, and what copying does to them.
 
 use super::*;
-use gateway::whence::{Source, Whence};
+use gateway::access::{Arrival, Peer};
 
-const HERE: Whence<'static> = Whence {
-    source: &Source::Unix { uid: None },
+const HERE: Arrival<'static> = Arrival {
+    source: &Peer::Unix { uid: None },
     now_ms: 0,
 };
 
@@ -25,7 +25,7 @@ fn fingerprint_of(key: &str) -> String {
 
 #[test]
 fn every_alias_gives_a_pair_and_the_report_says_which() {
-    for (key, secret) in names::PAIRS {
+    for (key, secret) in table::PAIRS {
         let config = without_pair().env(key, KEY).env(secret, SECRET).load();
         assert_eq!(fingerprint(&config), fingerprint_of(KEY), "{key}");
         let row = &config.report.credentials[0];
@@ -201,7 +201,7 @@ fn a_token_is_no_number() {
 }
 
 /// Examines a case against a list on which this key, secret and token stand.
-fn against_a_list(case: &Case) -> Examined {
+fn against_a_list(case: &Case) -> Inspection {
     let digest = |text: &str| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(text));
     let list = serde_json::json!({
         "api_keys": [digest(KEY)], "api_secrets": [digest(SECRET)], "proxy_tokens": [digest(TOKEN)],

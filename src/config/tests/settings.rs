@@ -81,7 +81,7 @@ fn the_report_has_every_setting_once() {
         .into_iter()
         .map(|row| row.key)
         .collect();
-    let mut known: Vec<_> = names::SETTINGS
+    let mut known: Vec<_> = table::SETTINGS
         .iter()
         .map(|(key, _)| (*key).to_owned())
         .collect();
@@ -412,10 +412,10 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
     // 1024 connections, 256 calls, two for each of 512 streams, and the reserve.
     let (default, enough) = (Case::good(), 1024 + 256 + 2 * 512 + 64);
     assert_eq!(
-        warnings(&default, Looker::Daemon, enough),
+        warnings(&default, RunAs::Daemon, enough),
         Vec::<String>::new()
     );
-    let [warning] = warnings(&default, Looker::Daemon, enough - 1)
+    let [warning] = warnings(&default, RunAs::Daemon, enough - 1)
         .try_into()
         .unwrap();
     let parts = [
@@ -425,7 +425,7 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
         "LimitNOFILE=",
     ];
     assert!(parts.iter().all(|part| warning.contains(part)), "{warning}");
-    for looker in [Looker::Root, Looker::User] {
+    for looker in [RunAs::Root, RunAs::User] {
         assert_eq!(
             warnings(&default, looker, 1024),
             Vec::<String>::new(),

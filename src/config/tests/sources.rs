@@ -260,25 +260,25 @@ fn root_is_told_of_a_usual_file_that_the_daemons_own_user_cannot_read() {
         load(&sources).unwrap().startup_warnings()
     };
     for mode in [0o600, 0o640] {
-        let [warning] = warnings(Looker::Root, mode, false).try_into().unwrap();
+        let [warning] = warnings(RunAs::Root, mode, false).try_into().unwrap();
         let said = format!("conf/config.toml has mode {mode:04o}");
         assert!(
             warning.contains(&said) && warning.contains("chmod o+r"),
             "{warning}"
         );
     }
-    assert_eq!(warnings(Looker::Root, 0o644, false), Vec::<String>::new());
+    assert_eq!(warnings(RunAs::Root, 0o644, false), Vec::<String>::new());
     assert_eq!(
-        warnings(Looker::Root, 0o600, true),
+        warnings(RunAs::Root, 0o600, true),
         Vec::<String>::new(),
         "a named file is not the unit's"
     );
-    assert_eq!(warnings(Looker::Daemon, 0o600, false), Vec::<String>::new());
+    assert_eq!(warnings(RunAs::Daemon, 0o600, false), Vec::<String>::new());
     let case = Case::good().file("conf/config.toml", "", 0o644);
     fs::set_permissions(case.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let default_config_file = case.folder.path().join("conf/config.toml");
     let sources = Sources {
-        looker: Looker::Root,
+        looker: RunAs::Root,
         default_config_file,
         ..case.sources()
     };

@@ -10,38 +10,38 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::{reply, retry};
-use crate::http::Doors;
+use crate::http::AppState;
 use diagnosis::{
     hint::Given,
     reach::{Phase, Standing, Step, Watched},
     report::{Diagnosis, Sheet, timestamp},
 };
-use gateway::observed::{Expected, Observed, Skew};
+use gateway::observed::{ClockSkew, Expected, Observed};
 
 const NEXT_BEFORE_ANY_RUN: &str =
     "nothing was probed since the start: `sudo crypto-proxy diagnose`, or POST /diag/run";
 
 /// The last diagnosis, or what there is without one.
-pub(super) fn known(doors: &Doors) -> Response {
-    match doors.examination.last() {
-        Some(diagnosis) => diagnosed(doors, &diagnosis),
-        None => ok(doors, not_run(doors), "not_run"),
+pub(super) fn known(app: &AppState) -> Response {
+    match app.examination.last() {
+        Some(diagnosis) => diagnosed(app, &diagnosis),
+        None => ok(app, not_run(app), "not_run"),
     }
 }
 
 /// A diagnosis.
-pub(super) fn diagnosed(doors: &Doors, diagnosis: &Diagnosis) -> Response {
+pub(super) fn diagnosed(app: &AppState, diagnosis: &Diagnosis) -> Response {
     let sheet = diagnosis.report().sheet();
     let result = sheet.conclusion.clone();
-    ok(doors, sheet, &result)
+    ok(app, sheet, &result)
 }
 
 /// The last run is too short a time ago.
-pub(super) fn too_soon(doors: &Doors, wait: Duration) -> Response {
+pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
     // Rounded up: who comes back after so many seconds is not sent away again.
     let seconds = wait.as_millis().div_ceil(1000);
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-    let last = doors
+    let last = app
         .examination
         .last()
         .map(|last| timestamp(last.findings.at_ms));
@@ -55,38 +55,38 @@ pub(super) fn too_soon(doors: &Doors, wait: Duration) -> Response {
     )
 }
 
-fn not_run(doors: &Doors) -> Sheet {
+fn not_run(app: &AppState) -> Sheet {
     Sheet {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        credentials_of: doors.examination.whose().to_owned(),
+        credentials_of: app.examination.whose().to_owned(),
         conclusion: "not_run".to_owned(),
         next_step: NEXT_BEFORE_ANY_RUN.to_owned(),
         ..Sheet::default()
     }
 }
 
-fn ok(doors: &Doors, sheet: Sheet, result: &str) -> Response {
-    let now_ms = doors.examination.now_ms();
+fn ok(app: &AppState, sheet: Sheet, result: &str) -> Response {
+    let now_ms = app.examination.now_ms();
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
-    let observed = doors.gateway.observed();
+    let observed = app.gateway.observed();
     put("timestamp_utc", json!(timestamp(now_ms)));
     put("server_time_epoch", json!(now_ms / 1000));
     put(
         "outbound_ip",
         json!(observed.outbound().map(|seen| seen.address)),
     );
-    put("credentials_status", json!(credentials_status(doors)));
+    put("credentials_status", json!(credentials_status(app)));
     put(
         "key_fingerprint",
-        json!(doors.examination.facts().fingerprint),
+        json!(app.examination.facts().fingerprint),
     );
-    put("key_label", json!(doors.examination.facts().label));
+    put("key_label", json!(app.examination.facts().label));
     put("test_result", json!(result));
-    put("running", json!(doors.examination.is_running()));
-    put("background", background(doors, observed));
-    put("alarms", alarms(doors));
-    put("hints", doors.hints.list().iter().map(hint).collect());
+    put("running", json!(app.examination.is_running()));
+    put("background", background(app, observed));
+    put("alarms", alarms(app));
+    put("hints", app.hints.list().iter().map(hint).collect());
     if let Value::Object(sheet) = sheet.json() {
         body.extend(sheet);
     }
@@ -94,15 +94,15 @@ fn ok(doors: &Doors, sheet: Sheet, result: &str) -> Response {
 }
 
 /// A daemon without a pair does not start.
-fn credentials_status(doors: &Doors) -> &'static str {
-    if doors.examination.facts().flaws.is_empty() {
+fn credentials_status(app: &AppState) -> &'static str {
+    if app.examination.facts().flaws.is_empty() {
         "configured"
     } else {
         "configured, with remarks"
     }
 }
 
-fn background(doors: &Doors, observed: &Observed) -> Value {
+fn background(app: &AppState, observed: &Observed) -> Value {
     let outbound = observed.outbound();
     let expected = match observed.expected() {
         Expected::Unstated => json!("unstated"),
@@ -120,10 +120,10 @@ fn background(doors: &Doors, observed: &Observed) -> Value {
         "clock": {
             "skew_ms": skew.map(|skew| skew.offset_ms),
             "uncertainty_ms": skew.map(|skew| skew.uncertainty_ms),
-            "off": skew.is_some_and(Skew::is_large),
+            "off": skew.is_some_and(ClockSkew::is_large),
         },
         "exchange": { "unreachable": observed.is_unreachable() },
-        "reachability": reachability(&doors.reach, doors.examination.now_ms()),
+        "reachability": reachability(&app.reach, app.examination.now_ms()),
     })
 }
 
@@ -154,12 +154,12 @@ fn phases(standing: &Standing) -> Value {
     Value::Object(standing.last.steps.iter().map(named).collect())
 }
 
-fn alarms(doors: &Doors) -> Value {
+fn alarms(app: &AppState) -> Value {
     json!({
-        "all_private_calls_refused": doors.alarms.all_refused(),
-        "refused_methods": doors.alarms.refused_methods(),
-        "address_drift": doors.gateway.observed().drift().is_some(),
-        "clock_off": doors.gateway.observed().skew().estimate().is_some_and(Skew::is_large),
+        "all_private_calls_refused": app.alarms.all_refused(),
+        "refused_methods": app.alarms.refused_methods(),
+        "address_drift": app.gateway.observed().drift().is_some(),
+        "clock_off": app.gateway.observed().skew().estimate().is_some_and(ClockSkew::is_large),
     })
 }
 

@@ -12,14 +12,14 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::refusal::Refusal;
 use crate::http::reply;
 use gateway::{
+    Ended, Relayed,
     failure::{Failure, Refusal as GatewayRefusal},
     outcome::Outcome,
-    pipeline::{Ended, Relayed},
     upstream::{Reply, ReplyBody},
 };
 use protocol::{
     call::{Method, RequestId},
-    envelope,
+    wire,
 };
 
 /// What stands in the place of a method that is none; the exchange says so in the same case.
@@ -140,7 +140,7 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
         (
             Outcome::Refused,
             Ended::Refused(
-                GatewayRefusal::NoRoom { .. }
+                GatewayRefusal::AtCapacity { .. }
                 | GatewayRefusal::SocketFull { .. }
                 | GatewayRefusal::Draining,
             ),
@@ -190,14 +190,14 @@ fn ours(asked: &Asked, status: u16, code: i64, message: &str) -> Response {
         .map_or_else(|| "-1".to_owned(), |id| id.value().to_string());
     body.extend_from_slice(id.as_bytes());
     body.extend_from_slice(b",\"method\":");
-    envelope::push_json_string(
+    wire::push_json_string(
         &mut body,
         asked.method.as_ref().map_or(NO_METHOD, Method::as_str),
     );
     body.extend_from_slice(b",\"code\":");
     body.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
     body.extend_from_slice(b",\"message\":");
-    envelope::push_json_string(&mut body, message);
+    wire::push_json_string(&mut body, message);
     body.push(b'}');
     let mut response = reply::json_response(status, body);
     if code == RATE_LIMITED {

@@ -22,14 +22,14 @@ use super::{
     refusal::Refusal,
 };
 use crate::http::{
-    Doors,
-    private::{TOKEN, authenticate, is_json, read_body},
+    AppState,
+    proxy_api::{TOKEN, authenticate, is_json, read_body},
     request::{KnownCaller, request_id, source_of},
 };
-use gateway::{caller::Caller, pipeline::Relayed, record::CallRecord, whence::Source};
+use gateway::{Relayed, access::Peer, auth::Caller, record::CallRecord};
 use protocol::{
     call::{Call, RequestId},
-    client_body::ClientBody,
+    caller_request::CallerRequest,
 };
 
 /// The longest body that is read of somebody who is not known yet; ten orders in a list have less than 8 KiB.
@@ -39,41 +39,41 @@ const WITH_ITS_HEAD: Duration = Duration::from_millis(250);
 
 /// Serves one call.
 pub(super) async fn relay(
-    doors: &Arc<Doors>,
+    app: &Arc<AppState>,
     path: &str,
     asked: Asked,
     request: Request<Body>,
 ) -> Response {
     if request.headers().contains_key(TOKEN) {
-        relay_with_token(doors, path, asked, request).await
+        relay_with_token(app, path, asked, request).await
     } else {
-        relay_signed(doors, path, asked, request).await
+        relay_signed(app, path, asked, request).await
     }
 }
 
 /// For whoever shows a token, which is checked before a byte of the body is read.
 async fn relay_with_token(
-    doors: &Arc<Doors>,
+    app: &Arc<AppState>,
     path: &str,
     asked: Asked,
     request: Request<Body>,
 ) -> Response {
     let source = source_of(&request);
-    let Some(caller) = authenticate(doors, request.headers()) else {
-        return refuse(doors, &source, &asked, &Refusal::Token);
+    let Some(caller) = authenticate(app, request.headers()) else {
+        return refuse(app, &source, &asked, &Refusal::Token);
     };
-    let record = open(doors, &request, &caller);
+    let record = open(app, &request, &caller);
     known(&asked.clone(), record, |mut record| async move {
         let is_json = is_json(request.headers());
-        let settings = &doors.settings;
+        let settings = &app.settings;
         let read = read_body(request, settings.max_body_bytes, settings.body_deadline).await;
         let bytes = match read {
             Ok(bytes) if is_json => bytes,
             Ok(_) => return end(&mut record, &asked, &Refusal::NotJson),
             Err(refusal) => return end(&mut record, &asked, &refusal.into()),
         };
-        match ClientBody::parse(&bytes) {
-            Ok(body) => go_on(doors, path, asked, record, &caller, &source, &body).await,
+        match CallerRequest::parse(&bytes) {
+            Ok(body) => go_on(app, path, asked, record, &caller, &source, &body).await,
             Err(problem) => end(&mut record, &asked, &Refusal::Body(problem)),
         }
     })
@@ -82,7 +82,7 @@ async fn relay_with_token(
 
 /// For whoever signs with a virtual key. Its time counts from here: a client that gives up repeats an order by itself.
 async fn relay_signed(
-    doors: &Arc<Doors>,
+    app: &Arc<AppState>,
     path: &str,
     asked: Asked,
     request: Request<Body>,
@@ -90,48 +90,48 @@ async fn relay_signed(
     let arrived = Instant::now();
     let source = source_of(&request);
     let rid = request_id(&request);
-    let bytes = match read_unverified(doors, &source, request).await {
+    let bytes = match read_unverified(app, &source, request).await {
         Ok(bytes) => bytes,
-        Err(refusal) => return refuse(doors, &source, &asked, &refusal),
+        Err(refusal) => return refuse(app, &source, &asked, &refusal),
     };
-    let body = match ClientBody::parse(&bytes) {
+    let body = match CallerRequest::parse(&bytes) {
         Ok(body) => body,
-        Err(problem) => return refuse(doors, &source, &asked, &Refusal::Body(problem)),
+        Err(problem) => return refuse(app, &source, &asked, &Refusal::Body(problem)),
     };
     let asked = asked.with_id(body.id);
     let verified = match body.claim() {
-        Ok(claim) => doors.gateway.verify(&claim).await,
+        Ok(claim) => app.gateway.verify(&claim).await,
         Err(unclaimed) => Err(unclaimed.into()),
     };
     let caller = match verified {
         Ok(caller) => caller,
-        Err(refused) => return refuse(doors, &source, &asked, &Refusal::Claim(refused)),
+        Err(refused) => return refuse(app, &source, &asked, &Refusal::CallerSignature(refused)),
     };
-    let record = doors
+    let record = app
         .gateway
         .recorder()
         .open(rid, Arc::clone(&caller.name))
         .arrived(arrived);
-    let record = record.at_door(doors.exchange_v1.deadline, answer::status);
-    let late = arrived.elapsed() > doors.exchange_v1.deadline / 2;
+    let record = record.at_door(app.exchange_v1.deadline, answer::status);
+    let late = arrived.elapsed() > app.exchange_v1.deadline / 2;
     let (body, caller, source) = (&body, &caller, &source);
     known(&asked.clone(), record, |mut record| async move {
         // What is left would not be enough for an answer in time, and nothing was sent yet.
         if late {
             end(&mut record, &asked, &Refusal::Late)
         } else {
-            go_on(doors, path, asked, record, caller, source, body).await
+            go_on(app, path, asked, record, caller, source, body).await
         }
     })
     .await
 }
 
-fn open(doors: &Doors, request: &Request<Body>, caller: &Caller) -> CallRecord {
-    let record = doors
+fn open(app: &AppState, request: &Request<Body>, caller: &Caller) -> CallRecord {
+    let record = app
         .gateway
         .recorder()
         .open(request_id(request), Arc::clone(&caller.name));
-    record.at_door(doors.exchange_v1.deadline, answer::status)
+    record.at_door(app.exchange_v1.deadline, answer::status)
 }
 
 /// Answers a known caller, also where we have a defect.
@@ -154,18 +154,18 @@ where
 /// Reads a body before anybody is known. One that comes with its head needs no place: slow ones cannot keep it out, and
 /// connections bound what arrives meanwhile.
 async fn read_unverified(
-    doors: &Doors,
-    source: &Source,
+    app: &AppState,
+    source: &Peer,
     request: Request<Body>,
 ) -> Result<bytes::Bytes, Refusal> {
     let is_json = is_json(request.headers());
-    let bytes = doors.settings.max_body_bytes.min(UNVERIFIED_BYTES);
-    let deadline = doors.settings.body_deadline.min(UNVERIFIED_DEADLINE);
+    let bytes = app.settings.max_body_bytes.min(UNVERIFIED_BYTES);
+    let deadline = app.settings.body_deadline.min(UNVERIFIED_DEADLINE);
     let mut reading = pin!(read_body(request, bytes, deadline));
     let body = match tokio::time::timeout(WITH_ITS_HEAD, &mut reading).await {
         Ok(read) => read?,
         Err(_) => {
-            let _place = doors.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
+            let _place = app.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
             reading.await?
         }
     };
@@ -178,31 +178,31 @@ async fn read_unverified(
 
 /// With a caller who is known: what is asked for, and what becomes of it.
 async fn go_on(
-    doors: &Arc<Doors>,
+    app: &Arc<AppState>,
     path: &str,
     asked: Asked,
     mut record: CallRecord,
     caller: &Caller,
-    source: &Source,
-    body: &ClientBody<'_>,
+    source: &Peer,
+    body: &CallerRequest<'_>,
 ) -> Response {
     let asked = asked.with_id(body.id);
-    match read_call(doors, path, body) {
+    match read_call(app, path, body) {
         Ok(call) => answer::relayed(
             &asked,
-            &doors.gateway.relay(record, caller, source, call).await,
+            &app.gateway.relay(record, caller, source, call).await,
         ),
         Err(refusal) => end(&mut record, &asked, &refusal),
     }
 }
 
-fn read_call(doors: &Doors, path: &str, body: &ClientBody<'_>) -> Result<Call, Refusal> {
+fn read_call(app: &AppState, path: &str, body: &CallerRequest<'_>) -> Result<Call, Refusal> {
     if body.method != path {
         return Err(Refusal::Disagree);
     }
     // A client that sends no id cannot miss its own in the answer.
     let id = body.id.unwrap_or(RequestId::BACKEND);
-    let dialect = doors.gateway.settings().dialect;
+    let dialect = app.gateway.settings().dialect;
     let call = Call::parse(id, &body.method, body.params, dialect).map_err(Refusal::Invalid)?;
     Ok(call.written_as(body.layout))
 }
@@ -215,7 +215,7 @@ fn end(record: &mut CallRecord, asked: &Asked, refusal: &Refusal) -> Response {
 }
 
 /// Refuses somebody who is not known, and counts it.
-fn refuse(doors: &Doors, source: &Source, asked: &Asked, refusal: &Refusal) -> Response {
-    doors.tally.count(source, refusal.counted());
+fn refuse(app: &AppState, source: &Peer, asked: &Asked, refusal: &Refusal) -> Response {
+    app.tally.count(source, refusal.counted());
     answer::refused(asked, refusal)
 }

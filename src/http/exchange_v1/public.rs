@@ -18,13 +18,13 @@ use super::{
     refusal::Refusal,
 };
 use crate::http::{
-    Doors,
-    private::{is_json, read_body},
+    AppState,
+    proxy_api::{is_json, read_body},
     request::source_of,
 };
 use catalogue::methods::{Class, MethodInfo, Verb};
-use gateway::{upstream::PublicCall, whence::Source};
-use protocol::client_body::ClientBody;
+use gateway::{access::Peer, upstream::PublicCall};
+use protocol::caller_request::CallerRequest;
 
 /// The longest query; documented ones have some hundred characters.
 const MAX_QUERY_BYTES: usize = 2048;
@@ -50,38 +50,38 @@ impl Audience {
         }
     }
 
-    pub(super) fn has(&self, source: &Source) -> bool {
+    pub(super) fn has(&self, source: &Peer) -> bool {
         match (self, source) {
             (Self::All, _) => true,
-            (Self::Networks(networks), Source::Ip(address)) => {
+            (Self::Networks(networks), Peer::Ip(address)) => {
                 let address = address.to_canonical();
                 networks.iter().any(|network| network.contains(&address))
             }
             // Whoever may open the socket is on this machine, and in its group.
-            (Self::Networks(_), Source::Unix { .. }) => true,
+            (Self::Networks(_), Peer::Unix { .. }) => true,
         }
     }
 }
 
 /// Serves one call.
-pub(super) async fn relay(doors: &Arc<Doors>, asked: Asked, request: Request<Body>) -> Response {
+pub(super) async fn relay(app: &Arc<AppState>, asked: Asked, request: Request<Body>) -> Response {
     let source = source_of(&request);
-    match attempt(doors, &asked, &source, request).await {
+    match attempt(app, &asked, &source, request).await {
         Ok(response) => response,
         Err(refusal) => {
-            doors.tally.count(&source, refusal.counted());
+            app.tally.count(&source, refusal.counted());
             answer::refused(&asked, &refusal)
         }
     }
 }
 
 async fn attempt(
-    doors: &Doors,
+    app: &AppState,
     asked: &Asked,
-    source: &Source,
+    source: &Peer,
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
-    let door = &doors.exchange_v1;
+    let door = &app.exchange_v1;
     if !door.serves_public(source) {
         return Err(Refusal::PublicClosed);
     }
@@ -101,7 +101,7 @@ async fn attempt(
         return Err(Refusal::Query);
     }
     let body = if info.verb == Some(Verb::Post) {
-        Some(read_posted(doors, source, info, request).await?)
+        Some(read_posted(app, source, info, request).await?)
     } else {
         None
     };
@@ -110,7 +110,7 @@ async fn attempt(
         query: query.as_deref(),
         body,
     };
-    let result = doors.gateway.relay_public(call, door.deadline).await;
+    let result = app.gateway.relay_public(call, door.deadline).await;
     door.served.count(source, result.is_err());
     Ok(answer::relayed_public(asked, &result))
 }
@@ -132,24 +132,24 @@ fn may_stand_in_query(byte: u8) -> bool {
 
 /// The body that goes on in place of the client's: its key and signature, should it send any, are nobody's business.
 async fn read_posted(
-    doors: &Doors,
-    source: &Source,
+    app: &AppState,
+    source: &Peer,
     info: &MethodInfo,
     request: Request<Body>,
 ) -> Result<Bytes, Refusal> {
     let is_json = is_json(request.headers());
-    let place = doors.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
+    let place = app.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
     let bytes = read_body(
         request,
         MAX_BODY_BYTES,
-        doors.settings.body_deadline.min(UNVERIFIED_DEADLINE),
+        app.settings.body_deadline.min(UNVERIFIED_DEADLINE),
     )
     .await?;
     drop(place);
     if !is_json {
         return Err(Refusal::NotJson);
     }
-    let body = ClientBody::parse(&bytes).map_err(Refusal::Body)?;
+    let body = CallerRequest::parse(&bytes).map_err(Refusal::Body)?;
     if body.method != info.name {
         return Err(Refusal::Disagree);
     }
@@ -173,9 +173,7 @@ mod tests {
 
     fn has(networks: &[&str], local: bool, source: &str) -> bool {
         let networks: Vec<IpNet> = networks.iter().map(|text| text.parse().unwrap()).collect();
-        let source = source
-            .parse()
-            .map_or(Source::Unix { uid: None }, Source::Ip);
+        let source = source.parse().map_or(Peer::Unix { uid: None }, Peer::Ip);
         Audience::new(&networks, local).has(&source)
     }
 

@@ -3,9 +3,9 @@
 //! Guarantees: one value per row of the wire contract; every status goes with a code for which no tested client takes
 //! the call for executed; texts never echo the input.
 
-use crate::http::{refusal as door, tally::Refused};
-use gateway::claim::ClaimRefused;
-use protocol::{call::InvalidCall, client_body::BodyProblem};
+use crate::http::{refusal as door, rejections::Refused};
+use gateway::auth::signature::SignatureRejected;
+use protocol::{call::InvalidCall, caller_request::InvalidRequest};
 
 /// A request that no call could be made of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub(super) enum Refusal {
     Token,
     /// A signature that is not believed.
     #[error("{0}")]
-    Claim(ClaimRefused),
+    CallerSignature(SignatureRejected),
     /// Too many bodies of unknown senders are being read.
     #[error("too many requests are being read; nothing was sent, try again shortly")]
     Busy,
@@ -52,7 +52,7 @@ pub(super) enum Refusal {
     NotJson,
     /// The body is no request.
     #[error("{0}")]
-    Body(BodyProblem),
+    Body(InvalidRequest),
     /// Path and body name different methods.
     #[error("the method in the body is not the one in the path")]
     Disagree,
@@ -91,12 +91,16 @@ const fn told(status: u16, code: i64, word: &'static str) -> Told {
 }
 
 /// The same for a signature that is not believed, over whichever door it came.
-pub(in crate::http) const fn of_claim(refused: ClaimRefused) -> Told {
+pub(in crate::http) const fn of_claim(refused: SignatureRejected) -> Told {
     match refused {
-        ClaimRefused::Signature | ClaimRefused::Replayed => told(401, 40101, refused.code()),
-        ClaimRefused::Window | ClaimRefused::BeforeStart => told(400, 40102, refused.code()),
-        ClaimRefused::TooMany => told(429, 42901, refused.code()),
-        ClaimRefused::NoMark => told(503, 9_010_001, refused.code()),
+        SignatureRejected::Signature | SignatureRejected::Replayed => {
+            told(401, 40101, refused.code())
+        }
+        SignatureRejected::Window | SignatureRejected::BeforeStart => {
+            told(400, 40102, refused.code())
+        }
+        SignatureRejected::TooMany => told(429, 42901, refused.code()),
+        SignatureRejected::NoMark => told(503, 9_010_001, refused.code()),
     }
 }
 
@@ -109,7 +113,7 @@ impl Refusal {
             Self::NoSuchMethod => told(404, 40002, "no_such_method"),
             Self::Verb(_) => told(405, 40003, "verb"),
             Self::Token => told(401, 40101, "token"),
-            Self::Claim(refused) => of_claim(*refused),
+            Self::CallerSignature(refused) => of_claim(*refused),
             Self::Busy => told(429, 42901, "unverified"),
             Self::Late => told(429, 42901, "late"),
             Self::TooLong => told(413, 40003, "body_too_long"),
@@ -134,7 +138,7 @@ impl Refusal {
             Self::CrossSite => Refused::Origin,
             Self::Misdirected => Refused::Host,
             Self::Token => Refused::Token,
-            Self::Claim(refused) => Refused::Claim(*refused),
+            Self::CallerSignature(refused) => Refused::Signature(*refused),
             Self::Busy => Refused::Unverified,
             Self::PublicClosed => Refused::PublicClosed,
             Self::PublicBudget => Refused::PublicBudget,

@@ -128,7 +128,7 @@ fn exchange(known: &Known<'_>) -> Option<Fact> {
     let environment = match target.environment {
         Environment::Production => "production",
         Environment::Uat => "UAT, the exchange's test environment",
-        Environment::StandIn => "a stand-in on this machine, not the exchange",
+        Environment::FakeExchange => "a stand-in on this machine, not the exchange",
         Environment::Other => "a host that the operator named",
     };
     let fact = Fact::new("Exchange", &target.host).code().note(environment);

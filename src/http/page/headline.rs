@@ -409,7 +409,7 @@ impl<'a> Facts<'a> {
             .known
             .outside
             .skew
-            .is_some_and(gateway::observed::Skew::is_large)
+            .is_some_and(gateway::observed::ClockSkew::is_large)
         {
             return Cause::ClockSkew.next_step(&place);
         }

@@ -11,7 +11,7 @@ use super::{
     text::DAY_MS,
 };
 use diagnosis::{
-    history::{End, Mark, Marks, Trouble},
+    history::{End, Milestone, Milestones, Trouble},
     probes::{Probe, Seen, Verdict},
 };
 
@@ -130,8 +130,8 @@ struct Evidence {
 }
 
 impl Evidence {
-    fn note_marks(&mut self, marks: &Marks) {
-        let told = |mark: &Mark| {
+    fn note_marks(&mut self, marks: &Milestones) {
+        let told = |mark: &Milestone| {
             (
                 mark.ms,
                 said(mark.code, mark.status, mark.why.as_deref()),

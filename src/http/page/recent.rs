@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use super::{Moment, Text};
 use catalogue::codes;
-use diagnosis::history::{CallRow, ChangeRow, Count, End, Filter, Marks, Problem, Questions, Span};
+use diagnosis::history::{
+    CallRow, ChangeRow, Count, End, Filter, Milestones, Problem, Questions, Span,
+};
 
 /// Failures that are shown, and with them so many calls that say nothing of the credentials.
 const FAILURES: usize = 12;
@@ -25,7 +27,7 @@ pub struct Recent {
     pub(super) begins_ms: Option<u64>,
     pub(super) span: Span,
     pub(super) counts: Vec<Count>,
-    pub(super) marks: Vec<(String, Marks)>,
+    pub(super) marks: Vec<(String, Milestones)>,
     /// Newest first.
     pub(super) changes: Vec<ChangeRow>,
     pub(super) failures: Vec<CallRow>,

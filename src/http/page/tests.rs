@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{matrix::State, *};
 use diagnosis::{
     causes::{self, Cause, Past},
-    history::{CallRow, ChangeRow, Count, End, Mark, Marks, Span, Streak},
+    history::{CallRow, ChangeRow, Count, End, Milestone, Milestones, Span, Streak},
     probes::{Answer, CredentialFacts, Finding, Findings, Seen},
     reach::{Fault, Measurement, Phase},
 };
@@ -15,8 +15,8 @@ const MINUTE: u64 = 60_000;
 const READ: &str = "private/user-balance";
 const CREATE: &str = "private/create-order";
 
-fn mark(ms: u64, code: i64) -> Mark {
-    Mark {
+fn mark(ms: u64, code: i64) -> Milestone {
+    Milestone {
         ms,
         rid: "0193545b".into(),
         key_fp: "5f3a09c1".into(),
@@ -28,14 +28,14 @@ fn mark(ms: u64, code: i64) -> Mark {
     }
 }
 
-fn good(ms: u64) -> Marks {
-    Marks {
+fn good(ms: u64) -> Milestones {
+    Milestones {
         good: Some(mark(ms, 0)),
-        ..Marks::default()
+        ..Milestones::default()
     }
 }
 
-fn refused(good_ms: u64, first_ms: u64, last_ms: u64) -> Marks {
+fn refused(good_ms: u64, first_ms: u64, last_ms: u64) -> Milestones {
     let (first, last) = (mark(first_ms, 40101), mark(last_ms, 40101));
     let auth = Streak {
         before: Some(mark(good_ms, 0)),
@@ -43,13 +43,13 @@ fn refused(good_ms: u64, first_ms: u64, last_ms: u64) -> Marks {
         last: Some(last),
         after: None,
     };
-    Marks {
+    Milestones {
         auth,
         ..good(good_ms)
     }
 }
 
-fn recent(marks: Vec<(&str, Marks)>) -> Recent {
+fn recent(marks: Vec<(&str, Milestones)>) -> Recent {
     let marks = marks
         .into_iter()
         .map(|(method, marks)| (method.to_owned(), marks))
@@ -227,13 +227,13 @@ fn the_newest_evidence_of_a_method_decides_and_old_evidence_is_not_called_now() 
             refused(NOW - 3 * day, NOW - 2 * day, NOW - 2 * day),
             State::WasBad,
         ),
-        (Marks::default(), State::Unknown),
+        (Milestones::default(), State::Unknown),
     ];
     for (marks, state) in cases {
         let seen = Case::new(Some(recent(vec![(READ, marks)]))).page(|page| page.rows[0].state);
         assert_eq!(seen, state);
     }
-    let lost = Marks {
+    let lost = Milestones {
         failed: refused(NOW - 9 * MINUTE, NOW - MINUTE, NOW - MINUTE).auth,
         ..good(NOW - 9 * MINUTE)
     };
@@ -241,7 +241,7 @@ fn the_newest_evidence_of_a_method_decides_and_old_evidence_is_not_called_now() 
         Case::new(Some(recent(vec![(READ, lost)]))).page(|page| page.rows[0].state),
         State::Failing
     );
-    let ended = Marks {
+    let ended = Milestones {
         good: Some(mark(NOW, 0)),
         ..refused(NOW - 9 * MINUTE, NOW - MINUTE, NOW - MINUTE)
     };
@@ -403,7 +403,7 @@ fn drift_skew_and_late_refusals_are_warnings_with_a_next_step_while_calls_work()
         "{html}"
     );
     let mut skew = works();
-    skew.outside.skew = Some(Skew {
+    skew.outside.skew = Some(ClockSkew {
         offset_ms: -6150,
         uncertainty_ms: 300,
     });

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
 use zeroize::Zeroizing;
 
-use gateway::caller::MAX_TOKEN_BYTES;
+use gateway::auth::MAX_TOKEN_BYTES;
 
 /// A user's name, the colon and the longest token, in base64.
 const MAX_VALUE_BYTES: usize = 2 * MAX_TOKEN_BYTES;

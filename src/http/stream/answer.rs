@@ -9,12 +9,12 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::http::exchange_v1;
 use gateway::{
-    claim::ClaimRefused,
+    auth::signature::SignatureRejected,
     failure::Refusal,
     outcome::Outcome,
-    session::{Doubt, Unopened, Why},
+    stream::{UnansweredCommand, Unopened, Why},
 };
-use protocol::frame::{Echo, InvalidFrame};
+use protocol::frame::{InvalidFrame, ReplyTo};
 
 /// The request is malformed.
 pub(super) const BAD_REQUEST: i64 = 40001;
@@ -35,7 +35,7 @@ const NOT_NOW: i64 = 42901;
 const UNKNOWN: i64 = 40801;
 
 /// A login that is in order.
-pub(super) fn logged_in(echo: &Echo) -> Utf8Bytes {
+pub(super) fn logged_in(echo: &ReplyTo) -> Utf8Bytes {
     format!(
         r#"{{"id":{},"method":"{}","code":0}}"#,
         echo.id, echo.method
@@ -44,12 +44,12 @@ pub(super) fn logged_in(echo: &Echo) -> Utf8Bytes {
 }
 
 /// Something refused, with this code.
-pub(super) fn refused(echo: &Echo, code: i64, message: &str) -> Utf8Bytes {
+pub(super) fn refused(echo: &ReplyTo, code: i64, message: &str) -> Utf8Bytes {
     frame(echo, code, message, Outcome::Refused, None, None)
 }
 
 /// A frame that is none.
-pub(super) fn invalid(echo: &Echo, invalid: InvalidFrame) -> Utf8Bytes {
+pub(super) fn invalid(echo: &ReplyTo, invalid: InvalidFrame) -> Utf8Bytes {
     let code = match invalid {
         InvalidFrame::NotAnObject => BAD_REQUEST,
         InvalidFrame::Twice(_) | InvalidFrame::Member(_) => INVALID,
@@ -59,12 +59,12 @@ pub(super) fn invalid(echo: &Echo, invalid: InvalidFrame) -> Utf8Bytes {
 }
 
 /// Params that cannot be judged.
-pub(super) fn invalid_params(echo: &Echo, text: &str) -> Utf8Bytes {
+pub(super) fn invalid_params(echo: &ReplyTo, text: &str) -> Utf8Bytes {
     refused(echo, ARGUMENT, &format!("Proxy refused: {text}"))
 }
 
 /// Nothing that this stream offers.
-pub(super) fn not_offered(echo: &Echo) -> Utf8Bytes {
+pub(super) fn not_offered(echo: &ReplyTo) -> Utf8Bytes {
     refused(
         echo,
         NOT_AVAILABLE,
@@ -73,7 +73,7 @@ pub(super) fn not_offered(echo: &Echo) -> Utf8Bytes {
 }
 
 /// A login that is not believed.
-pub(super) fn not_believed(echo: &Echo, refused: ClaimRefused) -> Utf8Bytes {
+pub(super) fn not_believed(echo: &ReplyTo, refused: SignatureRejected) -> Utf8Bytes {
     self::refused(
         echo,
         exchange_v1::of_claim(refused).code,
@@ -82,17 +82,17 @@ pub(super) fn not_believed(echo: &Echo, refused: ClaimRefused) -> Utf8Bytes {
 }
 
 /// The gateway said no.
-pub(super) fn said_no(echo: &Echo, refusal: &Refusal) -> Utf8Bytes {
+pub(super) fn said_no(echo: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
     let code = match refusal {
         Refusal::Denied(_) => NOT_AVAILABLE,
         Refusal::IdInUse(_) => DUPLICATE,
-        Refusal::NoRoom { .. } | Refusal::SocketFull { .. } | Refusal::Draining => NOT_NOW,
+        Refusal::AtCapacity { .. } | Refusal::SocketFull { .. } | Refusal::Draining => NOT_NOW,
     };
     refused(echo, code, &format!("Proxy refused: {refusal}"))
 }
 
 /// There is no upstream socket; the login failed by it.
-pub(super) fn unopened(echo: &Echo, unopened: &Unopened) -> Utf8Bytes {
+pub(super) fn unopened(echo: &ReplyTo, unopened: &Unopened) -> Utf8Bytes {
     let code = match unopened {
         Unopened::LoginRefused(Some(code)) if *code != 0 => *code,
         Unopened::LoginRefused(_) | Unopened::Refused(_) | Unopened::Failed(_) => NOT_NOW,
@@ -108,7 +108,7 @@ pub(super) fn unopened(echo: &Echo, unopened: &Unopened) -> Utf8Bytes {
 }
 
 /// A command that ended without an answer.
-pub(super) fn doubt(doubt: &Doubt) -> Utf8Bytes {
+pub(super) fn doubt(doubt: &UnansweredCommand) -> Utf8Bytes {
     let code = if doubt.may_have_been_executed() {
         UNKNOWN
     } else {
@@ -131,7 +131,7 @@ pub(super) fn doubt(doubt: &Doubt) -> Utf8Bytes {
 }
 
 fn frame(
-    echo: &Echo,
+    echo: &ReplyTo,
     code: i64,
     message: &str,
     outcome: Outcome,

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use gateway::session::{Incoming, may_be_sent};
+use gateway::stream::{Incoming, may_be_sent};
 
 /// The longest reason that a close frame takes (RFC 6455).
 const MAX_REASON: usize = 123;

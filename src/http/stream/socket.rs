@@ -14,22 +14,19 @@ use tokio_tungstenite::{
     tungstenite::{Utf8Bytes, protocol::Role},
 };
 
-use super::{
-    super::{Doors, tally::Refused},
-    answer,
-    end::End,
-    pump::Pump,
-};
+use super::{super::AppState, answer, end::End};
+use crate::http::{rejections::Refused, stream::forward::Forwarder};
 use gateway::{
-    caller::Caller,
-    claim::ClaimRefused,
+    access::Peer,
+    auth::{Caller, signature::SignatureRejected},
     failure::Refusal,
     policy,
     record::CallRecord,
-    session::{self, CallersPlace, Incoming, Pipe, Place, Session, Side, StrangersPlace, Unopened},
-    whence::Source,
+    stream::{
+        self, CallerSlot, Incoming, Pipe, Session, Side, Slot, UnauthenticatedSlot, Unopened,
+    },
 };
-use protocol::frame::{Echo, Frame, Request};
+use protocol::frame::{Frame, ReplyTo, Request};
 
 /// Frames that a client may send before its login is in order.
 const MAX_FRAMES_BEFORE_LOGIN: usize = 8;
@@ -39,36 +36,36 @@ pub(super) type Client = Pipe<TokioIo<Upgraded>, Utf8Bytes>;
 
 /// A socket that was agreed on.
 pub(super) struct Socket {
-    pub(super) doors: Arc<Doors>,
+    pub(super) app: Arc<AppState>,
     pub(super) side: Side,
     /// The request id of its opening.
     pub(super) rid: Arc<str>,
     /// Where the client is.
-    pub(super) source: Source,
+    pub(super) source: Peer,
     caller: Option<Arc<Caller>>,
-    _place: Place,
-    stranger: Option<StrangersPlace>,
+    _place: Slot,
+    stranger: Option<UnauthenticatedSlot>,
 }
 
 /// A client that is known, or needs not be.
 struct Known {
     caller: Option<Arc<Caller>>,
     /// The login that waits for its answer.
-    login: Option<Echo>,
-    _place: Option<CallersPlace>,
+    login: Option<ReplyTo>,
+    _place: Option<CallerSlot>,
 }
 
 impl Socket {
     pub(super) fn new(
-        doors: Arc<Doors>,
+        app: Arc<AppState>,
         side: Side,
         rid: Arc<str>,
-        source: Source,
+        source: Peer,
         caller: Option<Arc<Caller>>,
-        (place, stranger): (Place, Option<StrangersPlace>),
+        (place, stranger): (Slot, Option<UnauthenticatedSlot>),
     ) -> Self {
         Self {
-            doors,
+            app,
             side,
             rid,
             source,
@@ -80,11 +77,11 @@ impl Socket {
 
     /// Serves it to its end.
     pub(super) async fn run(mut self, upgrade: OnUpgrade) {
-        let settings = self.doors.gateway.streams().clone();
+        let settings = self.app.gateway.streams().clone();
         let Ok(Ok(upgraded)) = timeout(settings.login_deadline, upgrade).await else {
             return;
         };
-        let config = session::config(settings.max_frame_bytes, settings.max_upstream_bytes);
+        let config = stream::config(settings.max_frame_bytes, settings.max_upstream_bytes);
         let stream =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
                 .await;
@@ -111,7 +108,7 @@ impl Socket {
                     // The queue is empty but for what was refused before.
                     let _ = client.push(answer::logged_in(echo));
                 }
-                Pump::new(&self, known.caller.clone(), client, session, early)
+                Forwarder::new(&self, known.caller.clone(), client, session, early)
                     .run(opened)
                     .await;
             }
@@ -131,7 +128,7 @@ impl Socket {
         client
             .close(
                 end.code.map(|code| (code, end.reason.to_string())),
-                super::pump::CLOSE_PATIENCE,
+                crate::http::stream::forward::CLOSE_PATIENCE,
             )
             .await;
     }
@@ -171,12 +168,11 @@ impl Socket {
 
     /// Whether the caller may call from here and now.
     pub(super) fn is_within_limits(&self, caller: &Caller) -> Result<(), Refusal> {
-        policy::admit_stream(caller, self.doors.gateway.now_at(&self.source))
-            .map_err(Refusal::Denied)
+        policy::admit_stream(caller, self.app.gateway.now_at(&self.source)).map_err(Refusal::Denied)
     }
 
-    fn with_place(&self, caller: Arc<Caller>, login: Option<Echo>) -> Result<Known, End> {
-        match self.doors.gateway.places().take_of(&caller.name) {
+    fn with_place(&self, caller: Arc<Caller>, login: Option<ReplyTo>) -> Result<Known, End> {
+        match self.app.gateway.slots().take_of(&caller.name) {
             Some(place) => Ok(Known {
                 caller: Some(caller),
                 login,
@@ -194,12 +190,12 @@ impl Socket {
         &self,
         client: &mut Client,
         until: Instant,
-    ) -> Result<(Arc<Caller>, Echo), End> {
+    ) -> Result<(Arc<Caller>, ReplyTo), End> {
         for _ in 0..MAX_FRAMES_BEFORE_LOGIN {
             let incoming = tokio::select! {
                 incoming = poll_fn(|cx| client.poll(cx, true)) => incoming,
                 () = sleep_until(until) => return Err(End::new(1008, "no login in time (streams.login_deadline_ms)")),
-                () = self.doors.gateway.draining() => return Err(End::draining()),
+                () = self.app.gateway.draining() => return Err(End::draining()),
             };
             let Incoming::Text(text) = incoming else {
                 return Err(End::of_client(incoming));
@@ -224,16 +220,16 @@ impl Socket {
     pub(super) async fn verify(
         &self,
         frame: &Frame<'_>,
-        echo: &Echo,
+        echo: &ReplyTo,
     ) -> Result<Arc<Caller>, Utf8Bytes> {
         let verified = match frame.claim() {
-            Ok(claim) => self.doors.gateway.verify(&claim).await,
+            Ok(claim) => self.app.gateway.verify(&claim).await,
             Err(unclaimed) => Err(unclaimed.into()),
         };
         verified.map_err(|refused| {
-            self.doors
+            self.app
                 .tally
-                .count(&self.source, Refused::Claim(refused));
+                .count(&self.source, Refused::Signature(refused));
             answer::not_believed(echo, refused)
         })
     }
@@ -242,7 +238,7 @@ impl Socket {
     pub(super) async fn log_in_again(
         &self,
         frame: &Frame<'_>,
-        echo: &Echo,
+        echo: &ReplyTo,
         caller: &Caller,
     ) -> Utf8Bytes {
         if self.caller.is_some() {
@@ -250,7 +246,7 @@ impl Socket {
         }
         match self.verify(frame, echo).await {
             Ok(again) if again.name == caller.name => answer::logged_in(echo),
-            Ok(_) => answer::not_believed(echo, ClaimRefused::Signature),
+            Ok(_) => answer::not_believed(echo, SignatureRejected::Signature),
             Err(told) => told,
         }
     }
@@ -261,7 +257,7 @@ impl Socket {
         client: &mut Client,
         known: &Known,
     ) -> Result<(Session, Option<Incoming>), End> {
-        let gateway = &self.doors.gateway;
+        let gateway = &self.app.gateway;
         let opening = async {
             match &known.caller {
                 Some(caller) if self.side == Side::User => {
@@ -303,9 +299,9 @@ impl Socket {
 
     /// The record of something that this socket asks for.
     pub(super) fn record(&self, caller: &Arc<str>) -> CallRecord {
-        let rid = self.doors.request_ids.next().simple().to_string();
+        let rid = self.app.request_ids.next().simple().to_string();
         let mut record = self
-            .doors
+            .app
             .gateway
             .recorder()
             .open(rid.into(), Arc::clone(caller));

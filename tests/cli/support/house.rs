@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use hmac::{Hmac, KeyInit, Mac};
-use sandbox::{Running, Settings, StandIn};
+use sandbox::{FakeExchange, Running, Settings};
 use sha2::Sha256;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -35,7 +35,7 @@ impl House {
     pub(crate) async fn new() -> Self {
         let canaries = Canaries::random();
         let settings = Settings::with_key(&canaries.key, &canaries.secret);
-        let exchange = StandIn::new(settings).start().await.unwrap();
+        let exchange = FakeExchange::new(settings).start().await.unwrap();
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("config.toml"), "").unwrap();
         Self {

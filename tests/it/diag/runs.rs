@@ -1,7 +1,7 @@
 //! How runs begin, are shared, and end.
 
 use crypto_proxy::app::Drained;
-use diagnosis::examination;
+use diagnosis::runner;
 use tokio::time::timeout;
 
 use super::*;
@@ -88,7 +88,7 @@ async fn a_caller_who_hangs_up_ends_no_run() {
 
 #[tokio::test]
 async fn an_exchange_that_hangs_does_not_keep_a_run_beyond_its_deadline() {
-    let short = examination::Settings {
+    let short = runner::Settings {
         run_deadline: Duration::from_millis(400),
         ..Default::default()
     };

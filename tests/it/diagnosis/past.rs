@@ -296,7 +296,7 @@ async fn row_19_the_pair_worked_at_another_base_url() {
     );
     starts(&scenario, &[(&key, &secret)]).await;
     // Another exchange, which does not know the key.
-    let other = StandIn::new(Settings::with_key(OTHER_KEY, OTHER_SECRET))
+    let other = FakeExchange::new(Settings::with_key(OTHER_KEY, OTHER_SECRET))
         .start()
         .await
         .unwrap();

@@ -1,7 +1,7 @@
 //! What only the past or a caller can tell, beside probes that are fine; and the operator's manual.
 
 use catalogue::methods::Class;
-use diagnosis::causes::{Cause, Likelihood::Likely, MethodPast, Told};
+use diagnosis::causes::{Cause, Likelihood::Likely, MethodPast, Symptom};
 
 use super::*;
 
@@ -39,22 +39,22 @@ async fn rows_14_15_18_24_25_and_28_from_the_record_and_from_what_is_told() {
     };
     for (past, cause, next) in [
         (
-            told(Told::OnlyFlaggedOrders),
+            told(Symptom::OnlyFlaggedOrders),
             Cause::BooleanCase,
             "through the proxy",
         ),
         (
-            told(Told::OnlyMarginOrders),
+            told(Symptom::OnlyMarginOrders),
             Cause::MarginPermission,
             "margin permission",
         ),
         (
-            told(Told::InventedHeaders),
+            told(Symptom::InventedHeaders),
             Cause::InventedScheme,
             "plain calls",
         ),
         (
-            told(Told::FailsElsewhere),
+            told(Symptom::FailsElsewhere),
             Cause::SignsForItself,
             "USE_CRYPTO_PROXY=true",
         ),

@@ -94,7 +94,7 @@ async fn status_content_type_and_bytes_of_the_exchange_are_passed_on_untouched()
 
 #[tokio::test]
 async fn an_echo_of_the_request_leaves_without_our_key_and_signature() {
-    let wire = Wire::start(vec![Script::plain(vec![Step::Request, Step::Echo])]).await;
+    let wire = Wire::start(vec![Script::plain(vec![Step::Request, Step::ReplyTo])]).await;
     let proxy = TestProxy::builder()
         .base(wire.base())
         .caller("trader", Preset::Trade)
@@ -187,7 +187,7 @@ async fn an_answer_that_leaves_an_order_open_is_told_as_our_own_unknown_because_
 
 #[tokio::test]
 async fn an_answer_comes_before_clients_give_up_and_send_again() {
-    let default = crypto_proxy::http::ExchangeDoorSettings::default();
+    let default = crypto_proxy::http::ExchangeApiSettings::default();
     assert!(
         default.deadline <= Duration::from_millis(4500),
         "cryptocom-exchange waits 5 s"

@@ -120,9 +120,9 @@ async fn unknown_keys_wrong_signatures_and_missing_proofs_are_told_alike() {
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert_eq!(
         (
-            proxy
-                .tally
-                .counted(Refused::Claim(gateway::claim::ClaimRefused::Signature)),
+            proxy.tally.counted(Refused::Signature(
+                gateway::auth::signature::SignatureRejected::Signature
+            )),
             proxy.upstream_requests()
         ),
         (8, 0)

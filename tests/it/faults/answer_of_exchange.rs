@@ -143,7 +143,7 @@ async fn fault_39_a_bad_signature_is_one_line_without_a_secret() {
 
 #[tokio::test]
 async fn fault_39_an_echo_of_the_request_is_scrubbed_before_it_is_passed_on() {
-    let wire = Wire::start([Script::plain([Step::Request, Step::Echo])]).await;
+    let wire = Wire::start([Script::plain([Step::Request, Step::ReplyTo])]).await;
     let proxy = in_front_of(&wire).start().await;
     // The harness searches every answer for the key and the secret.
     let answer = place(&proxy).await;

@@ -1,4 +1,4 @@
-//! Limits of callers over streams: where from, until when, which instruments; and who sees the market.
+//! AccessRules of callers over streams: where from, until when, which instruments; and who sees the market.
 
 use std::{
     sync::{
@@ -10,9 +10,9 @@ use std::{
 
 use crypto_proxy::server::Address;
 use gateway::{
+    access::AccessRules,
     clock::Clock,
     policy::{Instruments, Policy},
-    whence::Limits,
 };
 use serde_json::{Value, json};
 
@@ -24,9 +24,9 @@ use crate::support::{
 
 #[tokio::test]
 async fn who_may_not_call_from_here_gets_no_stream_and_nothing_is_opened_for_them() {
-    let limits = Limits {
+    let limits = AccessRules {
         sources: vec!["192.0.2.0/24".parse().unwrap()],
-        ..Limits::default()
+        ..AccessRules::default()
     };
     let proxy = TestProxy::builder()
         .streams(Policy {
@@ -63,9 +63,9 @@ async fn a_caller_whose_time_ends_is_refused_from_then_on_and_the_stream_ends() 
     let now = Arc::new(AtomicU64::new(now_ms()));
     let end = now.load(Ordering::Relaxed) + 30_000;
     let (limits, clock) = (
-        Limits {
+        AccessRules {
             expires_ms: Some(end),
-            ..Limits::default()
+            ..AccessRules::default()
         },
         Clock::set_by(Arc::clone(&now)),
     );

@@ -8,9 +8,9 @@ use std::{
 
 use crypto_proxy::http::Refused;
 use gateway::{
-    claim::ClaimRefused,
+    auth::signature::SignatureRejected,
     policy::Policy,
-    session::StreamBase,
+    stream::StreamBase,
     upstream::{BaseUrl, Resolver},
 };
 use sandbox::{Fault, Side};
@@ -124,12 +124,12 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
         );
     }
     for (refused, times) in [
-        (ClaimRefused::Replayed, 1),
-        (ClaimRefused::Signature, 2),
-        (ClaimRefused::Window, 1),
+        (SignatureRejected::Replayed, 1),
+        (SignatureRejected::Signature, 2),
+        (SignatureRejected::Window, 1),
     ] {
         assert_eq!(
-            proxy.tally.counted(Refused::Claim(refused)),
+            proxy.tally.counted(Refused::Signature(refused)),
             times,
             "{refused:?}"
         );

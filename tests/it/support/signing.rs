@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use gateway::{
-    caller::{Caller, Signing},
+    auth::{Caller, Signing},
     clock::Clock,
     policy::{Policy, Preset},
     virtual_key::{CallerId, MasterKey, VirtualKey},

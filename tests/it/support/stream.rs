@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use crypto_proxy::app::Plan;
 use futures_util::{SinkExt, StreamExt};
 use gateway::{
-    caller::{Caller, Callers, Signing},
+    auth::{Caller, Callers, Signing},
     policy::Policy,
     virtual_key::{MasterKey, VirtualKey},
 };

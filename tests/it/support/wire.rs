@@ -49,7 +49,7 @@ pub(crate) enum Step {
     /// Reads until the other side closes.
     Drain,
     /// Refuses the last request and repeats it, as the exchange may do in `original`.
-    Echo,
+    ReplyTo,
     /// Says that it will write no more.
     Fin,
     /// Ends the connection in order for TCP, and without a farewell for TLS.
@@ -335,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Play<'_, S> {
                 notify.notified().await;
                 Some(())
             }
-            Step::Echo => {
+            Step::ReplyTo => {
                 let received = Received::parse(&self.shared.lock()[self.index].received);
                 self.write(&reply::echo(&received.requests.last()?.body))
                     .await

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     causes::Past,
     history::{
-        Break, ChangeRow, Filter, Hour, Mark, Marks, Pair, Problem, Questions, Refused, breaks,
-        time,
+        Break, ChangeRow, Filter, Hour, Milestone, Milestones, Pair, Problem, Questions, Refused,
+        breaks, time,
     },
 };
 use catalogue::methods;
@@ -53,7 +53,7 @@ pub struct Kept {
     /// What changed, oldest first.
     pub changes: Vec<ChangeRow>,
     /// The marks of each method of the catalogue.
-    pub marks: Vec<(String, Marks)>,
+    pub marks: Vec<(String, Milestones)>,
     /// When methods of the catalogue went bad.
     pub breaks: Vec<Break>,
     /// Calls per hour.
@@ -220,7 +220,7 @@ fn change_json(row: &ChangeRow) -> Value {
     json!({ "time": time(row.ms), "kind": row.kind, "before": row.before, "after": row.after })
 }
 
-fn mark_json(mark: Option<&Mark>) -> Value {
+fn mark_json(mark: Option<&Milestone>) -> Value {
     let Some(mark) = mark else { return Value::Null };
     json!({
         "time": time(mark.ms), "key_fp": mark.key_fp, "address": mark.address, "http": mark.status, "code": mark.code,
@@ -228,7 +228,7 @@ fn mark_json(mark: Option<&Mark>) -> Value {
     })
 }
 
-fn marks_json((method, marks): &(String, Marks)) -> Value {
+fn marks_json((method, marks): &(String, Milestones)) -> Value {
     let streak = |streak: &crate::history::Streak| {
         json!({
             "before": mark_json(streak.before.as_ref()), "first": mark_json(streak.first.as_ref()),

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     causes::{self, Event, Past, Ranking},
     egress::Reading,
-    history::{Break, ChangeRow, Hour, Mark, Marks, Trouble},
+    history::{Break, ChangeRow, Hour, Milestone, Milestones, Trouble},
     probes::{Answer, CredentialFacts, Environment, Finding, Findings, Probe, Seen, Target},
 };
 use gateway::observed::Expected;
@@ -41,8 +41,8 @@ fn answered(probe: Probe, status: u16, code: i64) -> Finding {
     }
 }
 
-fn mark(ms: u64, code: i64) -> Mark {
-    Mark {
+fn mark(ms: u64, code: i64) -> Milestone {
+    Milestone {
         ms,
         rid: "request-id-of-ours".into(),
         key_fp: "5f3a09c1".into(),
@@ -73,9 +73,9 @@ fn kept() -> Kept {
         ],
         marks: vec![(
             "private/user-balance".into(),
-            Marks {
+            Milestones {
                 good: Some(good.clone()),
-                ..Marks::default()
+                ..Milestones::default()
             },
         )],
         breaks: vec![Break {

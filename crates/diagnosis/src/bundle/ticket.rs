@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::{Material, ask, plain, record::Kept, table};
 use crate::{
     causes::{Conclusion, Standing},
-    history::{ChangeRow, Mark},
+    history::{ChangeRow, Milestone},
     probes::{Environment, Finding, Probe, Seen, Target},
 };
 use gateway::observed::Expected;
@@ -105,7 +105,7 @@ fn environment(target: &Target) -> String {
     let name = match target.environment {
         Environment::Production => "production",
         Environment::Uat => "UAT sandbox",
-        Environment::StandIn => "a stand-in on the same machine, not the exchange",
+        Environment::FakeExchange => "a stand-in on the same machine, not the exchange",
         Environment::Other => "a host that the documents do not name",
     };
     format!("{name}, {}", target.base)
@@ -238,7 +238,7 @@ fn past(page: &mut String, kept: &Kept) {
 }
 
 fn broken_row(broken: &crate::history::Break) -> [String; 5] {
-    let seen = |mark: &Mark| {
+    let seen = |mark: &Milestone| {
         let code = mark
             .code
             .map(|code| format!(", code {code}"))
@@ -284,7 +284,7 @@ fn good_rows(kept: &Kept) -> impl Iterator<Item = [String; 5]> {
 }
 
 /// When, with which key, from where.
-fn place(mark: &Mark) -> String {
+fn place(mark: &Milestone) -> String {
     let from = mark
         .address
         .as_ref()

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::Kind;
 use crate::{
     history::LastStart,
-    pair_memory::{Origin, PairStory},
+    key_pairs::{Origin, PairStory},
 };
 use catalogue::methods::Class;
 
@@ -116,7 +116,7 @@ impl MethodPast {
 
 /// What somebody says of calls that this program did not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Symptom {
     /// Only orders with `reduce_only` or `post_only` fail.
     OnlyFlaggedOrders,
     /// Only margin orders fail.
@@ -127,7 +127,7 @@ pub enum Told {
     FailsElsewhere,
 }
 
-impl Told {
+impl Symptom {
     /// Everything that can be said.
     pub const ALL: [Self; 4] = [
         Self::OnlyFlaggedOrders,
@@ -186,7 +186,7 @@ pub struct Past {
     /// When the key was last updated, as the dashboard shows it, in milliseconds since 1970.
     pub key_updated_ms: Option<u64>,
     /// What somebody says.
-    pub told: Vec<Told>,
+    pub told: Vec<Symptom>,
 }
 
 impl Past {

@@ -2,11 +2,10 @@
 //!
 //! Guarantees: ordered by likelihood, then by the order of the rules; one next step. Does not: know any rule.
 
-use super::{
-    Cause, Likelihood, Past, Place,
-    case::Case,
-    claim::{Claim, Standing},
-    rules,
+use super::{Cause, Likelihood, Past, Place, rules};
+use crate::causes::{
+    evidence::Evidence,
+    hypothesis::{Hypothesis, Standing},
 };
 use crate::probes::{Findings, Probe, Seen, Verdict};
 
@@ -92,8 +91,8 @@ const UNEXPLAINED: &str = "no known cause explains this: run it again in a minut
 /// Ranks what may stand behind the findings.
 #[must_use]
 pub fn rank(findings: &Findings, past: &Past) -> Ranking {
-    let case = Case::new(findings, past);
-    let mut claims: Vec<Claim> = Vec::new();
+    let case = Evidence::new(findings, past);
+    let mut claims: Vec<Hypothesis> = Vec::new();
     for claim in rules::ALL.iter().flat_map(|rule| rule(&case)) {
         match claims.iter_mut().find(|known| known.cause == claim.cause) {
             // Two rules may put the same cause forward: the stronger word counts, with the evidence of both.
@@ -101,12 +100,12 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
             None => claims.push(claim),
         }
     }
-    let (mut standing, ruled_out): (Vec<Claim>, Vec<Claim>) = claims
+    let (mut standing, ruled_out): (Vec<Hypothesis>, Vec<Hypothesis>) = claims
         .into_iter()
         .partition(|claim| matches!(claim.standing, Standing::Stands(_)));
     standing.sort_by_key(|claim| std::cmp::Reverse(claim.likelihood()));
     let tied = standing.first().map_or(0, |first| {
-        let like_first = |claim: &&Claim| {
+        let like_first = |claim: &&Hypothesis| {
             claim.symptom == first.symptom && claim.likelihood() == first.likelihood()
         };
         standing.iter().take_while(like_first).count()
@@ -137,8 +136,8 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
     }
 }
 
-fn weigh(claim: Claim, case: &Case<'_>) -> Ranked {
-    let Claim {
+fn weigh(claim: Hypothesis, case: &Evidence<'_>) -> Ranked {
+    let Hypothesis {
         cause,
         standing,
         pro,
@@ -159,7 +158,7 @@ fn weigh(claim: Claim, case: &Case<'_>) -> Ranked {
     }
 }
 
-fn conclude(findings: &Findings, standing: &[Claim]) -> Conclusion {
+fn conclude(findings: &Findings, standing: &[Hypothesis]) -> Conclusion {
     let bad =
         |finding: &&crate::probes::Finding| finding.verdict(&findings.expected) == Verdict::Bad;
     if findings.target.is_none() {
@@ -177,8 +176,9 @@ fn conclude(findings: &Findings, standing: &[Claim]) -> Conclusion {
     }
     // What one call was refused for, by its content or by our own policy, is worth telling and no trouble of the key.
     let of_a_call = |cause: Cause| matches!(cause, Cause::OrderItself | Cause::RefusedHere);
-    let likely =
-        |claim: &Claim| claim.likelihood() >= Some(Likelihood::Likely) && !of_a_call(claim.cause);
+    let likely = |claim: &Hypothesis| {
+        claim.likelihood() >= Some(Likelihood::Likely) && !of_a_call(claim.cause)
+    };
     let likely = standing.iter().any(likely);
     let trouble = likely || findings.list.iter().any(|finding| bad(&finding));
     if trouble {

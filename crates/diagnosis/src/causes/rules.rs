@@ -2,16 +2,16 @@
 //!
 //! Guarantees: the order of the rules is the order of causes that are equally likely. Does not: sort or count.
 
-use super::{case::Case, claim::Claim};
+use crate::causes::{evidence::Evidence, hypothesis::Hypothesis};
 
 mod calls;
+mod connection;
 mod pair;
 mod refusal;
 mod unexplained;
-mod way;
 
 /// A rule.
-type Rule = fn(&Case<'_>) -> Vec<Claim>;
+type Rule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
 
 /// In order.
 pub(super) const ALL: &[Rule] = &[
@@ -19,9 +19,9 @@ pub(super) const ALL: &[Rule] = &[
     pair::not_there,
     pair::suspicious,
     pair::signing_code,
-    way::not_reached,
-    way::answered_by_others,
-    way::maintenance,
+    connection::not_reached,
+    connection::answered_by_others,
+    connection::maintenance,
     refusal::nonce,
     refusal::address,
     refusal::tier,

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use super::*;
 use crate::{
     egress::Reading,
-    pair_memory::{Half, Origin, PairStory},
+    key_pairs::{Half, Origin, PairStory},
     probes::{
         Answer, CredentialFacts, Environment, Finding, Findings, Flaw, FlawFound, Probe, Seen,
         Target,
@@ -13,7 +13,7 @@ use crate::{
 };
 use Likelihood::{Likely, Possible, VeryLikely};
 use catalogue::methods::Class;
-use gateway::observed::{Expected, Skew};
+use gateway::observed::{ClockSkew, Expected};
 
 mod one_method;
 
@@ -60,7 +60,7 @@ fn healthy() -> Findings {
         (Probe::Public, answered(200, 0)),
         (
             Probe::Clock,
-            Seen::Clock(Some(Skew {
+            Seen::Clock(Some(ClockSkew {
                 offset_ms: 3,
                 uncertainty_ms: 500,
             })),
@@ -508,10 +508,10 @@ fn what_callers_alone_can_bring_about_is_never_very_likely() {
         ));
     }
     for (told, cause) in [
-        (Told::OnlyFlaggedOrders, Cause::BooleanCase),
-        (Told::OnlyMarginOrders, Cause::MarginPermission),
-        (Told::InventedHeaders, Cause::InventedScheme),
-        (Told::FailsElsewhere, Cause::SignsForItself),
+        (Symptom::OnlyFlaggedOrders, Cause::BooleanCase),
+        (Symptom::OnlyMarginOrders, Cause::MarginPermission),
+        (Symptom::InventedHeaders, Cause::InventedScheme),
+        (Symptom::FailsElsewhere, Cause::SignsForItself),
     ] {
         cases.push((
             Past {

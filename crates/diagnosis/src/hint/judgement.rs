@@ -7,13 +7,11 @@
 
 use std::time::Instant;
 
-use super::{
-    experience::{Accepted, Past},
-    whereabouts,
-};
+use super::whereabouts;
+use crate::hint::tracker::{Accepted, Past};
 use crate::{
     causes::{Cause, Kind, Likelihood, Place},
-    pair_memory::PairFacts,
+    key_pairs::PairFacts,
     probes::{certainly_inside, certainly_outside},
 };
 use catalogue::methods;
@@ -60,7 +58,7 @@ struct Finding(Cause, Likelihood, String, Vec<Cause>);
 /// Judges a failed call. `None` where it is no failure that a hint explains.
 #[must_use]
 pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
-    let case = Case { facts, report };
+    let case = Evidence { facts, report };
     let Finding(cause, likelihood, evidence, alternatives) = match Kind::of(report)? {
         Kind::Refused => refusal::judge(&case),
         Kind::Nonce => case.nonce(),
@@ -100,12 +98,12 @@ pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
 }
 
 /// One failed call with what is known of it.
-struct Case<'a> {
+struct Evidence<'a> {
     facts: &'a Facts,
     report: &'a CallReport,
 }
 
-impl Case<'_> {
+impl Evidence<'_> {
     fn nonce(&self) -> Finding {
         match self.report.skew {
             Some(skew) if certainly_outside(skew) => Finding(

@@ -10,7 +10,7 @@ use tracing::Level;
 use super::judgement::Hint;
 use crate::causes::{Cause, Likelihood, Place};
 use gateway::{
-    observed::{Expected, Skew},
+    observed::{ClockSkew, Expected},
     record::{CALL_TAG, CallReport, TARGET},
 };
 
@@ -100,7 +100,7 @@ pub(super) fn write_correction(
 }
 
 /// Writes that the clock went wrong.
-pub(super) fn write_clock_off(skew: Skew) {
+pub(super) fn write_clock_off(skew: ClockSkew) {
     tracing::event!(
         target: TARGET,
         Level::WARN,
@@ -114,7 +114,7 @@ pub(super) fn write_clock_off(skew: Skew) {
 }
 
 /// Writes that the clock is right again.
-pub(super) fn write_clock_fine(skew: Skew) {
+pub(super) fn write_clock_fine(skew: ClockSkew) {
     tracing::event!(
         target: TARGET,
         Level::INFO,

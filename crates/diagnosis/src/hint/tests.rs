@@ -7,8 +7,8 @@ use tokio::sync::{Notify, watch};
 use super::{judgement::tests::answer, *};
 use crate::{
     egress::Trigger,
+    key_pairs::{Change, Half, Origin},
     lines::Lines,
-    pair_memory::{Change, Half, Origin},
 };
 use gateway::observed::{Expected, Outbound};
 
@@ -278,7 +278,7 @@ async fn a_running_reader_corrects_when_the_watch_confirms_and_outlives_the_watc
 async fn the_clock_is_said_to_be_off_once_and_to_be_right_again_once() {
     let mut desk = Desk::new(Expected::Unstated);
     let mut answered_with = |offset_ms| {
-        let skew = Some(Skew {
+        let skew = Some(ClockSkew {
             offset_ms,
             uncertainty_ms: 200,
         });

@@ -4,7 +4,7 @@
 //! fails are told apart. Does not: say that a change is the cause; it only stands between the two.
 
 use super::{
-    mark::{Mark, Trouble},
+    mark::{Milestone, Trouble},
     reader::{ChangeRow, Filter, Questions},
     schema::Problem,
 };
@@ -17,11 +17,11 @@ pub struct Break {
     /// What kind of bad.
     pub trouble: Trouble,
     /// The last good call; none where there was never one.
-    pub good: Option<Mark>,
+    pub good: Option<Milestone>,
     /// The first bad one.
-    pub bad: Mark,
+    pub bad: Milestone,
     /// The first good one since; none while it lasts.
-    pub recovered: Option<Mark>,
+    pub recovered: Option<Milestone>,
     /// What changed between the two, or since the history begins where there was no good call.
     pub changes: Vec<ChangeRow>,
 }

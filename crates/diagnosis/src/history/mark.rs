@@ -1,7 +1,7 @@
 //! Good or bad: what a call says of the credentials and the way to the exchange, and per method the last streak of it.
 //!
 //! Guarantees: good means that the exchange took the call as authentic and judged it on its merits; what we refused
-//! ourselves, a malformed request and a budget say nothing either way. Marks outlive the calls they are taken from.
+//! ourselves, a malformed request and a budget say nothing either way. Milestones outlive the calls they are taken from.
 
 use catalogue::{
     codes::{self, Category},
@@ -72,7 +72,7 @@ pub(super) fn judge(report: &CallReport) -> Verdict {
 
 /// One call that is remembered for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct Milestone {
     /// When it ended, in milliseconds since 1970.
     pub ms: u64,
     /// Its request id.
@@ -91,7 +91,7 @@ pub struct Mark {
     pub why: Option<String>,
 }
 
-impl Mark {
+impl Milestone {
     pub(super) fn of(ms: u64, report: &CallReport) -> Self {
         Self {
             ms,
@@ -113,27 +113,27 @@ impl Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Streak {
     /// The last good call before it.
-    pub before: Option<Mark>,
+    pub before: Option<Milestone>,
     /// The first bad one.
-    pub first: Option<Mark>,
+    pub first: Option<Milestone>,
     /// The last bad one so far.
-    pub last: Option<Mark>,
+    pub last: Option<Milestone>,
     /// The first good one after it; none while it lasts.
-    pub after: Option<Mark>,
+    pub after: Option<Milestone>,
 }
 
 /// What is remembered of one method.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct Milestones {
     /// The last good call.
-    pub good: Option<Mark>,
+    pub good: Option<Milestone>,
     /// The last streak of refused calls.
     pub auth: Streak,
     /// The last streak of calls without a conclusive answer.
     pub failed: Streak,
 }
 
-impl Marks {
+impl Milestones {
     /// The last streak of this kind.
     #[must_use]
     pub const fn streak(&self, trouble: Trouble) -> &Streak {
@@ -144,7 +144,7 @@ impl Marks {
     }
 
     /// Takes a call in.
-    pub(super) fn note(&mut self, verdict: Verdict, mark: impl FnOnce() -> Mark) {
+    pub(super) fn note(&mut self, verdict: Verdict, mark: impl FnOnce() -> Milestone) {
         let trouble = match verdict {
             Verdict::Nothing => return,
             Verdict::Good => {
@@ -175,7 +175,7 @@ impl Marks {
     }
 
     /// Every mark with its name in the file.
-    pub(super) fn named(&self) -> [(&'static str, &Option<Mark>); 9] {
+    pub(super) fn named(&self) -> [(&'static str, &Option<Milestone>); 9] {
         let (auth, failed) = (&self.auth, &self.failed);
         [
             ("good", &self.good),
@@ -191,7 +191,7 @@ impl Marks {
     }
 
     /// Puts a mark of the file in its place; a name of a later version is left out.
-    pub(super) fn restore(&mut self, name: &str, mark: Mark) {
+    pub(super) fn restore(&mut self, name: &str, mark: Milestone) {
         let place = match name {
             "good" => &mut self.good,
             "auth_before" => &mut self.auth.before,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::{
-    mark::{Mark, Marks},
+    mark::{Milestone, Milestones},
     schema::{Problem, VERSION},
     store::signed,
 };
@@ -202,8 +202,8 @@ impl Questions {
     ///
     /// # Errors
     /// [`Problem`].
-    pub fn marks(&self) -> Result<Vec<(String, Marks)>, Problem> {
-        let mut all = std::collections::BTreeMap::<String, Marks>::new();
+    pub fn marks(&self) -> Result<Vec<(String, Milestones)>, Problem> {
+        let mut all = std::collections::BTreeMap::<String, Milestones>::new();
         each_mark(&self.0, |method, name, mark| {
             all.entry(method).or_default().restore(&name, mark)
         })?;
@@ -269,14 +269,14 @@ pub fn time(ms: u64) -> String {
 /// Hands every mark over with its method and its name.
 pub(super) fn each_mark(
     file: &Connection,
-    mut take: impl FnMut(String, String, Mark),
+    mut take: impl FnMut(String, String, Milestone),
 ) -> rusqlite::Result<()> {
     let columns =
         "SELECT method, mark, ms, rid, key_fp, address, status, code, outcome, why FROM mark";
     let mut select = file.prepare(columns)?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let mark = Mark {
+        let mark = Milestone {
             ms: unsigned(row, 2)?,
             rid: row.get(3)?,
             key_fp: row.get(4)?,

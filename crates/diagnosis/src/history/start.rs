@@ -7,11 +7,11 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{
-    pairs,
     schema::Problem,
     store::{self, Store, change, compare, signed},
 };
-use crate::pair_memory::{Change, Origin, PairFacts};
+use crate::history::rotations;
+use crate::key_pairs::{Change, Origin, PairFacts};
 use gateway::secret::Credentials;
 
 /// What this daemon runs with.
@@ -114,7 +114,7 @@ fn note_pair(
          ON CONFLICT DO UPDATE SET last_ms = excluded.last_ms",
         params![key, number, signed(now_ms)],
     )?;
-    let origin = pairs::story_of_now(file)?.map_or(Origin::First, |story| story.origin);
+    let origin = rotations::story_of_now(file)?.map_or(Origin::First, |story| story.origin);
     Ok(PairFacts {
         change: what,
         since: key_since.max(secret_since),

@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use super::{
     Event, Settings,
-    mark::{self, Mark, Marks},
+    mark::{self, Milestone, Milestones},
     schema::{self, Identity, Problem},
     words::Words,
 };
-use gateway::{observed::Skew, record::CallReport};
+use gateway::{observed::ClockSkew, record::CallReport};
 
 /// Methods that marks are kept for; a caller can invent names.
 const MAX_METHODS: usize = 512;
@@ -43,7 +43,7 @@ pub(super) struct Store {
     identity: Identity,
     settings: Settings,
     words: Words,
-    marks: HashMap<String, Marks>,
+    marks: HashMap<String, Milestones>,
     skew: Option<i64>,
 }
 
@@ -159,7 +159,7 @@ impl rusqlite::ToSql for Rid<'_> {
 
 fn note_method(
     file: &Transaction<'_>,
-    marks: &mut HashMap<String, Marks>,
+    marks: &mut HashMap<String, Milestones>,
     touched: &mut HashSet<String>,
     ms: u64,
     report: &CallReport,
@@ -181,7 +181,7 @@ fn note_method(
     marks
         .entry(method.to_owned())
         .or_default()
-        .note(verdict, || Mark::of(ms, report));
+        .note(verdict, || Milestone::of(ms, report));
     touched.insert(method.to_owned());
     Ok(())
 }
@@ -190,7 +190,7 @@ fn note_skew(
     file: &Transaction<'_>,
     known: &mut Option<i64>,
     ms: u64,
-    skew: Option<Skew>,
+    skew: Option<ClockSkew>,
 ) -> rusqlite::Result<()> {
     let Some(skew) = skew else { return Ok(()) };
     let jumped = match *known {
@@ -284,8 +284,8 @@ fn set_state(file: &Transaction<'_>, ms: u64, kind: &str, value: &str) -> rusqli
     .map(drop)
 }
 
-fn load_marks(file: &Connection) -> rusqlite::Result<HashMap<String, Marks>> {
-    let mut all = HashMap::<String, Marks>::new();
+fn load_marks(file: &Connection) -> rusqlite::Result<HashMap<String, Milestones>> {
+    let mut all = HashMap::<String, Milestones>::new();
     super::reader::each_mark(file, |method, name, mark| {
         all.entry(method).or_default().restore(&name, mark)
     })?;
@@ -294,7 +294,7 @@ fn load_marks(file: &Connection) -> rusqlite::Result<HashMap<String, Marks>> {
 
 fn save_marks(
     file: &Transaction<'_>,
-    marks: &HashMap<String, Marks>,
+    marks: &HashMap<String, Milestones>,
     touched: &HashSet<String>,
 ) -> rusqlite::Result<()> {
     let mut insert =
@@ -306,7 +306,7 @@ fn save_marks(
         file.execute("DELETE FROM mark WHERE method = ?1", [method])?;
         for (name, mark) in marks.named() {
             let Some(mark) = mark else { continue };
-            let Mark {
+            let Milestone {
                 ms,
                 rid,
                 key_fp,

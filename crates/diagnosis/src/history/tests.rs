@@ -12,12 +12,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    key_pairs::{Change, Half, Origin},
     lines::Lines,
-    pair_memory::{Change, Half, Origin},
 };
 use catalogue::methods::Class;
 use gateway::{
-    observed::{Outbound, Skew},
+    observed::{ClockSkew, Outbound},
     outcome::Outcome,
     secret::{ApiKey, ApiSecret, Credentials},
 };
@@ -25,7 +25,7 @@ use gateway::{
 mod broken;
 mod kept;
 mod starts;
-mod strip;
+mod timeline;
 
 const READ: &str = "private/user-balance";
 const CREATE: &str = "private/create-order";

@@ -13,15 +13,15 @@ use serde_json::value::RawValue;
 use super::{Answer, Finding, Probe, Ready, Run, Scope, Seen};
 use crate::causes::Kind;
 use gateway::{
-    caller::Caller,
+    access::{Arrival, Peer},
+    auth::Caller,
     failure::Failure,
     nonce::NonceSource,
-    observed::SkewWindow,
+    observed::ClockSkewWindow,
     outcome::Progress,
     policy::{self, Policy},
     signer::Signer,
     upstream::{self, Reply, ReplyBody, Steps, Upstream},
-    whence::{Source, Whence},
 };
 use protocol::{
     call::{Call, RequestId},
@@ -50,7 +50,7 @@ pub(super) async fn ask(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
             signer,
             upstream,
             nonces: NonceSource::default(),
-            skew: SkewWindow::default(),
+            skew: ClockSkewWindow::default(),
         },
         Err(problem) => {
             let seen = Seen::NotPrepared(problem.to_string());
@@ -160,7 +160,7 @@ struct Session<'r> {
     signer: Signer,
     upstream: Upstream,
     nonces: NonceSource,
-    skew: SkewWindow,
+    skew: ClockSkewWindow,
 }
 
 impl Session<'_> {
@@ -246,11 +246,11 @@ impl Session<'_> {
                 .ok()
             });
         // A caller of our own making, without limits.
-        let whence = Whence {
-            source: &Source::Unix { uid: None },
+        let arrival = Arrival {
+            source: &Peer::Unix { uid: None },
             now_ms: self.run.plan.clock.now_ms(),
         };
-        let Some(permit) = call.and_then(|call| policy::authorize(&caller, whence, call).ok())
+        let Some(permit) = call.and_then(|call| policy::authorize(&caller, arrival, call).ok())
         else {
             return self
                 .run

@@ -9,7 +9,7 @@ use super::credentials::CredentialFacts;
 use crate::{causes::Kind, egress::Reading};
 use gateway::{
     failure::Failure,
-    observed::{Expected, Skew},
+    observed::{ClockSkew, Expected},
     upstream::{BaseUrl, Unresolved},
 };
 
@@ -135,7 +135,7 @@ pub enum Seen {
     /// No answer.
     Failed(Failure),
     /// Our clock against the exchange's; `None`: no two answers agree.
-    Clock(Option<Skew>),
+    Clock(Option<ClockSkew>),
     /// The address that services see.
     Outbound(Reading),
     /// Not made, and why.
@@ -172,7 +172,7 @@ pub enum Environment {
     /// The documented host of UAT.
     Uat,
     /// A stand-in on this machine.
-    StandIn,
+    FakeExchange,
     /// A host that the operator named.
     Other,
 }
@@ -197,7 +197,7 @@ impl Target {
         let environment = match base.host() {
             "api.crypto.com" => Environment::Production,
             "uat-api.3ona.co" => Environment::Uat,
-            _ if base.is_loopback() => Environment::StandIn,
+            _ if base.is_loopback() => Environment::FakeExchange,
             _ => Environment::Other,
         };
         let odd_path = base.has_undocumented_path();
@@ -257,7 +257,7 @@ impl Findings {
 
     /// Our clock against the exchange's.
     #[must_use]
-    pub fn skew(&self) -> Option<Skew> {
+    pub fn skew(&self) -> Option<ClockSkew> {
         if let Some(Seen::Clock(skew)) = self.seen(Probe::Clock) {
             *skew
         } else {

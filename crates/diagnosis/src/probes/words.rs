@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::{Finding, Flaw, Probe, Seen};
 use crate::egress::Reading;
 use gateway::{
-    observed::{Expected, Skew},
+    observed::{ClockSkew, Expected},
     upstream::Unresolved,
 };
 
@@ -49,12 +49,12 @@ impl Verdict {
 const NONCE_WINDOW_MS: u64 = 60_000;
 
 /// Whether a skew certainly makes the exchange refuse.
-pub(crate) const fn certainly_outside(skew: Skew) -> bool {
+pub(crate) const fn certainly_outside(skew: ClockSkew) -> bool {
     skew.offset_ms.unsigned_abs() > NONCE_WINDOW_MS + skew.uncertainty_ms
 }
 
 /// Whether a skew certainly does not.
-pub(crate) const fn certainly_inside(skew: Skew) -> bool {
+pub(crate) const fn certainly_inside(skew: ClockSkew) -> bool {
     skew.offset_ms.unsigned_abs() + skew.uncertainty_ms < NONCE_WINDOW_MS
 }
 
@@ -96,7 +96,7 @@ impl Finding {
             Seen::Failed(_) => choose(!only_a_remark, true),
             Seen::Clock(skew) => choose(
                 skew.is_some_and(certainly_outside),
-                skew.is_none_or(Skew::is_large),
+                skew.is_none_or(ClockSkew::is_large),
             ),
             Seen::Outbound(Reading::Confirmed { address, .. }) => {
                 choose(false, is_expected(expected, *address) == Some(false))

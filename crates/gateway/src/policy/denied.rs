@@ -3,14 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use super::instruments::Unlisted;
-use crate::whence::Outside;
+use crate::access::AccessDenied;
 use catalogue::methods::Class;
 
 /// The rule that denied a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// The caller may not call from there, or not any more.
-    Outside(Outside),
+    Access(AccessDenied),
     /// The method is denied by name or pattern.
     MethodDenied,
     /// The class is denied.
@@ -56,7 +56,7 @@ impl Denied {
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self.rule {
-            Rule::Outside(outside) => outside.word(),
+            Rule::Access(outside) => outside.word(),
             Rule::Instrument(_) => "instrument",
             Rule::MethodDenied | Rule::ClassDenied(_) | Rule::ClassNotAllowed(_) => "denied",
             Rule::UnknownMethod | Rule::Public | Rule::WebSocketOnly => "denied",
@@ -68,7 +68,7 @@ impl Denied {
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (method, caller) = (&self.method, &self.caller);
-        if let Rule::Outside(outside) = self.rule {
+        if let Rule::Access(outside) = self.rule {
             write!(f, "caller {caller} may not call ")?;
             return write_outside(f, outside);
         }
@@ -112,7 +112,7 @@ impl fmt::Display for Denied {
                 write!(f, "a channel is none of the account's that are known here")
             }
             Rule::Instrument(unlisted) => f.write_str(words(unlisted)),
-            Rule::Outside(outside) => write_outside(f, outside),
+            Rule::Access(outside) => write_outside(f, outside),
         }
     }
 }
@@ -172,21 +172,21 @@ const fn words(unlisted: Unlisted) -> &'static str {
     }
 }
 
-fn write_outside(f: &mut fmt::Formatter<'_>, outside: Outside) -> fmt::Result {
+fn write_outside(f: &mut fmt::Formatter<'_>, outside: AccessDenied) -> fmt::Result {
     match outside {
-        Outside::Expired => write!(
+        AccessDenied::Expired => write!(
             f,
             "any more: it has expired (expires; or the grace of a rotation is over)"
         ),
-        Outside::Address(address) => write!(
+        AccessDenied::Address(address) => write!(
             f,
             "from {address}: the address is not among its sources (sources)"
         ),
-        Outside::Peer(Some(uid)) => write!(
+        AccessDenied::Uid(Some(uid)) => write!(
             f,
             "over this socket as uid {uid}: it is not among its uids (uids)"
         ),
-        Outside::Peer(None) => {
+        AccessDenied::Uid(None) => {
             write!(
                 f,
                 "over this socket: the kernel does not tell the uid of its process (uids; PrivateUsers= of the unit)"

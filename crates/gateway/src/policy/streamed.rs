@@ -8,7 +8,7 @@
 use serde_json::{json, value::to_raw_value};
 
 use super::{Denied, Rule, Way, denied, judge};
-use crate::{caller::Caller, whence::Whence};
+use crate::{access::Arrival, auth::Caller};
 use catalogue::channels::{self, OfTheAccount};
 use protocol::call::{Call, Method, RequestId};
 
@@ -31,12 +31,12 @@ impl StreamPermit {
 ///
 /// # Errors
 /// [`Denied`].
-pub fn admit_stream(caller: &Caller, whence: Whence<'_>) -> Result<(), Denied> {
+pub fn admit_stream(caller: &Caller, arrival: Arrival<'_>) -> Result<(), Denied> {
     caller
         .policy
         .limits
-        .admit(whence)
-        .map_err(|outside| denied(caller, "public/auth", Rule::Outside(outside)))
+        .admit(arrival)
+        .map_err(|outside| denied(caller, "public/auth", Rule::Access(outside)))
 }
 
 /// Decides whether a caller may send a command on a stream, from there and now.
@@ -45,10 +45,10 @@ pub fn admit_stream(caller: &Caller, whence: Whence<'_>) -> Result<(), Denied> {
 /// [`Denied`] with the rule and the setting that would allow it.
 pub fn authorize_streamed(
     caller: &Caller,
-    whence: Whence<'_>,
+    arrival: Arrival<'_>,
     call: Call,
 ) -> Result<StreamPermit, Denied> {
-    judge(caller, whence, &call, Way::Stream)?;
+    judge(caller, arrival, &call, Way::Stream)?;
     Ok(StreamPermit { call })
 }
 
@@ -70,14 +70,14 @@ impl ChannelPermit {
 /// [`Denied`] of the first that it may not see.
 pub fn authorize_channels<'a>(
     caller: &Caller,
-    whence: Whence<'_>,
+    arrival: Arrival<'_>,
     channels: impl IntoIterator<Item = &'a str>,
 ) -> Result<ChannelPermit, Denied> {
     for channel in channels {
         let Some(call) = channels::of_the_account(channel).and_then(as_a_call) else {
             return Err(denied(caller, "subscribe", Rule::UnknownChannel));
         };
-        judge(caller, whence, &call, Way::Stream)?;
+        judge(caller, arrival, &call, Way::Stream)?;
     }
     Ok(ChannelPermit(()))
 }

@@ -22,14 +22,14 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Nonces up to these may have been admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks {
+pub(super) struct HighWaterMarks {
     /// Of every key, in milliseconds since 1970.
     pub(super) base_ms: u64,
     /// Of single keys, whose clients' clocks run ahead of ours.
     pub(super) ahead: HashMap<VirtualKey, u64>,
 }
 
-impl Marks {
+impl HighWaterMarks {
     pub(super) fn at(base_ms: u64) -> Self {
         Self {
             base_ms,
@@ -87,7 +87,7 @@ pub(super) fn path(directory: &Path) -> PathBuf {
 }
 
 /// Reads the marks, if any were ever written.
-pub(super) fn read(directory: &Path) -> io::Result<Option<Marks>> {
+pub(super) fn read(directory: &Path) -> io::Result<Option<HighWaterMarks>> {
     let path = path(directory);
     match fs::metadata(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -102,14 +102,14 @@ pub(super) fn read(directory: &Path) -> io::Result<Option<Marks>> {
     }
     let mark = |(key, mark): (String, u64)| Some((VirtualKey::parse(&key)?, mark));
     let ahead: Option<HashMap<_, _>> = stored.ahead.into_iter().map(mark).collect();
-    Ok(Some(Marks {
+    Ok(Some(HighWaterMarks {
         base_ms: stored.base_ms,
         ahead: ahead.ok_or_else(|| damaged("it is damaged"))?,
     }))
 }
 
 /// Writes the marks; when this returns, a crash does not undo it.
-pub(super) fn write(directory: &Path, marks: &Marks) -> io::Result<()> {
+pub(super) fn write(directory: &Path, marks: &HighWaterMarks) -> io::Result<()> {
     let ahead = marks
         .ahead
         .iter()
@@ -149,7 +149,7 @@ mod tests {
     fn marks_come_back_as_they_were_written_and_are_for_the_daemon_alone() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(read(directory.path()).unwrap(), None);
-        let mut marks = Marks::at(17);
+        let mut marks = HighWaterMarks::at(17);
         marks.raise(VirtualKey::parse(KEY).unwrap(), 99);
         write(directory.path(), &marks).unwrap();
         assert_eq!(read(directory.path()).unwrap(), Some(marks));
@@ -188,7 +188,7 @@ mod tests {
             VirtualKey::parse(KEY).unwrap(),
             VirtualKey::parse(&KEY.replace("_7", "_8")).unwrap(),
         );
-        let mut marks = Marks::at(50);
+        let mut marks = HighWaterMarks::at(50);
         marks.raise(one, 40);
         assert!(marks.ahead.is_empty());
         marks.raise(one, 70);

@@ -236,7 +236,7 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
     assert_eq!(admit(&guard, NOW + WINDOW_MS + 1, 1).await, Ok(()));
     drop(guard);
     let setup = Setup::new();
-    file::write(setup.directory.path(), &Marks::at(NOW * 2)).unwrap();
+    file::write(setup.directory.path(), &HighWaterMarks::at(NOW * 2)).unwrap();
     let guard = setup.open();
     assert_eq!(
         admit(&guard, NOW + WINDOW_MS, 1).await,
@@ -254,7 +254,7 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
 #[tokio::test]
 async fn a_mark_counts_once_the_clock_of_a_machine_that_began_in_the_past_is_right() {
     let setup = Setup::new();
-    file::write(setup.directory.path(), &Marks::at(NOW + 6000)).unwrap();
+    file::write(setup.directory.path(), &HighWaterMarks::at(NOW + 6000)).unwrap();
     let guard = setup.at(1000).open();
     assert_eq!(admit(&guard, 1000, 1).await, Err(NotAdmitted::BeforeStart));
     setup.at(NOW + 2000);
@@ -271,7 +271,10 @@ async fn without_virtual_keys_nothing_is_written() {
     let setup = Setup::new();
     let guard = ReplayGuard::open(Some(setup.directory.path()), false, &setup.clock);
     assert_eq!(guard.memory.lock().unwrap().keys.len(), 0);
-    assert_eq!(guard.writer.as_ref().unwrap().marks(), Marks::default());
+    assert_eq!(
+        guard.writer.as_ref().unwrap().marks(),
+        HighWaterMarks::default()
+    );
     guard.close().await;
     assert_eq!(fs::read_dir(setup.directory.path()).unwrap().count(), 0);
     let guard = ReplayGuard::open(Some(setup.directory.path()), false, &setup.clock);

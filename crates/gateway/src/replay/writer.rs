@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::file::{self, Marks};
+use super::file::{self, HighWaterMarks};
 use crate::{clock::Clock, virtual_key::VirtualKey};
 
 /// How far ahead marks are written, in milliseconds: also for how long clients may be refused after a crash.
@@ -28,21 +28,26 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 enum Order {
     Cover(VirtualKey, u64),
-    Close(Marks),
+    Close(HighWaterMarks),
 }
 
 /// The thread, as its users see it.
 #[derive(Debug)]
 pub(super) struct Writer {
     orders: mpsc::Sender<Order>,
-    written: watch::Receiver<Marks>,
+    written: watch::Receiver<HighWaterMarks>,
 }
 
 impl Writer {
     /// Starts it. `eager`: it keeps the base ahead before anybody asks.
-    pub(super) fn start(directory: &Path, floor: Marks, eager: bool, clock: Clock) -> Self {
+    pub(super) fn start(
+        directory: &Path,
+        floor: HighWaterMarks,
+        eager: bool,
+        clock: Clock,
+    ) -> Self {
         let (orders, received) = mpsc::channel();
-        let (tell, written) = watch::channel(Marks::default());
+        let (tell, written) = watch::channel(HighWaterMarks::default());
         let task = Task {
             directory: directory.to_owned(),
             marks: floor,
@@ -80,7 +85,7 @@ impl Writer {
     }
 
     /// Writes these marks as the last ones, and returns when the thread is done.
-    pub(super) async fn close(&self, marks: Marks) {
+    pub(super) async fn close(&self, marks: HighWaterMarks) {
         let _ = self.orders.send(Order::Close(marks));
         let mut written = self.written.clone();
         while written.changed().await.is_ok() {}
@@ -90,7 +95,7 @@ impl Writer {
 #[cfg(test)]
 impl Writer {
     /// What the disk has.
-    pub(super) fn marks(&self) -> Marks {
+    pub(super) fn marks(&self) -> HighWaterMarks {
         self.written.borrow().clone()
     }
 }
@@ -98,11 +103,11 @@ impl Writer {
 struct Task {
     directory: PathBuf,
     /// What the disk has, or had when this run began.
-    marks: Marks,
+    marks: HighWaterMarks,
     eager: bool,
     clock: Clock,
     failing: bool,
-    tell: watch::Sender<Marks>,
+    tell: watch::Sender<HighWaterMarks>,
 }
 
 impl Task {
@@ -135,7 +140,7 @@ impl Task {
     }
 
     /// Writes these marks with a base that lies ahead, and without those that the base has passed.
-    fn renew(&mut self, mut wanted: Marks) {
+    fn renew(&mut self, mut wanted: HighWaterMarks) {
         let base = self.clock.now_ms().saturating_add(AHEAD_MS);
         wanted.base_ms = wanted.base_ms.max(base);
         let base = wanted.base_ms;
@@ -145,14 +150,14 @@ impl Task {
         }
     }
 
-    fn write(&mut self, marks: Marks) {
+    fn write(&mut self, marks: HighWaterMarks) {
         match file::write(&self.directory, &marks) {
             Ok(()) => self.written(marks),
             Err(error) => self.failed(&error),
         }
     }
 
-    fn written(&mut self, marks: Marks) {
+    fn written(&mut self, marks: HighWaterMarks) {
         if std::mem::take(&mut self.failing) {
             tracing::warn!("the mark of signed requests can be written again");
         }

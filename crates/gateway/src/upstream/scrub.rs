@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
-use protocol::envelope;
+use protocol::wire;
 
 /// What stands in the place of what was overwritten.
 const FILLER: u8 = b'*';
@@ -77,7 +77,7 @@ impl Scrubber {
 /// A secret as it stands, and as JSON writes it.
 fn spellings(secret: &str) -> [Vec<u8>; 2] {
     let mut json = Vec::new();
-    envelope::push_json_string(&mut json, secret);
+    wire::push_json_string(&mut json, secret);
     let inner = json
         .get(1..json.len().saturating_sub(1))
         .unwrap_or_default()

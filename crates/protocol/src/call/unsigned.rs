@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 
 use super::{Call, InvalidCall, Method, Params, RequestId};
-use crate::{canonical::Members, envelope::Layout};
+use crate::{canonical::Members, wire::Layout};
 
 /// Deeper params than any document shows are refused.
 const MAX_DEPTH: u8 = 8;

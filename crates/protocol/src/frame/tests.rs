@@ -60,7 +60,7 @@ fn what_is_no_frame_is_said_and_echoed_as_the_exchange_does() {
         "\u{feff}{}",
         "[{\"method\":\"subscribe\"}]",
     ] {
-        assert_eq!(Frame::parse(text).0, Echo::default(), "{text}");
+        assert_eq!(Frame::parse(text).0, ReplyTo::default(), "{text}");
         assert_eq!(
             parse(text).unwrap_err(),
             InvalidFrame::NotAnObject,
@@ -175,15 +175,21 @@ fn a_login_claims_its_key_id_and_nonce_and_has_no_params() {
     for (rest, reason) in [
         (
             format!(r#","id":1,"nonce":1,"sig":"{sig}00""#),
-            Unclaimed::Signature,
+            SignatureMissing::Signature,
         ),
-        (r#","id":1,"nonce":1"#.to_owned(), Unclaimed::Signature),
-        (format!(r#","nonce":1,"sig":"{sig}""#), Unclaimed::Signature),
+        (
+            r#","id":1,"nonce":1"#.to_owned(),
+            SignatureMissing::Signature,
+        ),
+        (
+            format!(r#","nonce":1,"sig":"{sig}""#),
+            SignatureMissing::Signature,
+        ),
         (
             format!(r#","id":1,"nonce":1,"params":{{"a":1}},"sig":"{sig}""#),
-            Unclaimed::Signature,
+            SignatureMissing::Signature,
         ),
-        (format!(r#","id":1,"sig":"{sig}""#), Unclaimed::Nonce),
+        (format!(r#","id":1,"sig":"{sig}""#), SignatureMissing::Nonce),
     ] {
         let text = login(&rest);
         assert_eq!(parse(&text).unwrap().claim().err(), Some(reason), "{text}");

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::super::{Canned, Fault, StandIn, WireStep};
+use super::super::{Canned, FakeExchange, Fault, WireStep};
 
 /// The body of the command.
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn carry_out(self, stand_in: &StandIn) -> Result<(), String> {
+    pub(super) fn carry_out(self, stand_in: &FakeExchange) -> Result<(), String> {
         let once: Vec<_> = self
             .once
             .into_iter()
@@ -56,7 +56,7 @@ impl Order {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plan {
-    r#do: Deed,
+    r#do: FaultStep,
     #[serde(default)]
     when: Moment,
     #[serde(default)]
@@ -74,7 +74,7 @@ struct Plan {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Deed {
+enum FaultStep {
     Pass,
     Hang,
     Cut,
@@ -106,13 +106,13 @@ impl Plan {
     fn fault(self) -> Result<Fault, String> {
         let (when, delay) = (self.when, Duration::from_millis(self.delay_ms));
         let fault = match self.r#do {
-            Deed::Pass => Fault::none(),
-            Deed::Hang => Fault::hang_before(),
-            Deed::Cut => Fault::cut_before(),
-            Deed::Reset => Fault::reset_before(),
-            Deed::Code => Fault::code(self.code.ok_or("code is missing")?),
-            Deed::Reply => Fault::reply(self.reply()?),
-            Deed::Wire => Fault::wire(
+            FaultStep::Pass => Fault::none(),
+            FaultStep::Hang => Fault::hang_before(),
+            FaultStep::Cut => Fault::cut_before(),
+            FaultStep::Reset => Fault::reset_before(),
+            FaultStep::Code => Fault::code(self.code.ok_or("code is missing")?),
+            FaultStep::Reply => Fault::reply(self.reply()?),
+            FaultStep::Wire => Fault::wire(
                 self.steps
                     .into_iter()
                     .map(Step::read)

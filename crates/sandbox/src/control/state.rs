@@ -17,7 +17,9 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::super::{ApiKey, Dialect, KeyState, Permission, RateLimits, Refusal, Settings, StandIn};
+use super::super::{
+    ApiKey, Dialect, FakeExchange, KeyState, Permission, RateLimits, Refusal, Settings,
+};
 
 /// The body of the command.
 #[derive(Deserialize)]
@@ -46,7 +48,7 @@ struct KeyChange {
 }
 
 impl Change {
-    pub(super) fn carry_out(self, stand_in: &StandIn) -> Result<(), String> {
+    pub(super) fn carry_out(self, stand_in: &FakeExchange) -> Result<(), String> {
         let mut done = Ok(());
         stand_in.change(|settings| {
             let mut changed = settings.clone();

@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::{Side, StandIn};
+use super::super::{FakeExchange, Side};
 
 /// The body of the command.
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ pub(super) enum Order {
 }
 
 impl Order {
-    pub(super) fn carry_out(self, stand_in: &StandIn) {
+    pub(super) fn carry_out(self, stand_in: &FakeExchange) {
         match self {
             Self::Close { code, reason } => stand_in.close_streams(code, &reason),
             Self::Cut => stand_in.cut_streams(),

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 
 use super::{
     super::{
-        StandIn,
+        FakeExchange,
         reply::{self, Reply},
     },
     Side,
@@ -29,7 +29,7 @@ const READ_BUFFER: usize = 4 << 10;
 
 /// A socket that was agreed on; it serves once the answer to its request is out.
 pub(crate) struct Opening {
-    stand_in: StandIn,
+    stand_in: FakeExchange,
     side: Side,
     peer: SocketAddr,
     address: IpAddr,
@@ -38,7 +38,7 @@ pub(crate) struct Opening {
 impl Opening {
     /// Agrees to a request for a stream, or not; and the answer.
     pub(crate) fn agree(
-        stand_in: &StandIn,
+        stand_in: &FakeExchange,
         side: Side,
         head: &Parts,
         peer: SocketAddr,

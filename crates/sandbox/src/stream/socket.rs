@@ -24,7 +24,7 @@ use tokio_tungstenite::{
 
 use super::{
     super::{
-        StandIn,
+        FakeExchange,
         authentication::{self, Asked},
         fault::{Action, Fault, When, WireStep},
         journal::Received,
@@ -76,7 +76,7 @@ enum Next {
 
 impl Socket {
     pub(super) async fn serve(
-        stand_in: StandIn,
+        stand_in: FakeExchange,
         side: Side,
         peer: SocketAddr,
         address: IpAddr,
@@ -142,7 +142,7 @@ impl Socket {
         }
     }
 
-    fn stand_in(&self) -> &StandIn {
+    fn stand_in(&self) -> &FakeExchange {
         &self.place.stand_in
     }
 

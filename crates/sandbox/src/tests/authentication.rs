@@ -86,7 +86,7 @@ async fn the_date_header_follows_the_clock() {
 
 #[tokio::test]
 async fn a_whitelist_is_held_against_the_apparent_address() {
-    let exchange = StandIn::new(
+    let exchange = FakeExchange::new(
         Settings::default()
             .and_key(ApiKey::new(KEY, SECRET).whitelist(["203.0.113.7".parse().unwrap()])),
     );
@@ -112,7 +112,7 @@ async fn a_whitelist_is_held_against_the_apparent_address() {
 
 #[tokio::test]
 async fn a_method_needs_its_permission() {
-    let exchange = StandIn::new(
+    let exchange = FakeExchange::new(
         Settings::default().and_key(ApiKey::new(KEY, SECRET).permissions([Permission::Read])),
     );
     let running = exchange.start().await.unwrap();

@@ -152,7 +152,7 @@ async fn a_hang_is_released_over_http() {
 
 #[tokio::test]
 async fn run_serves_until_it_is_told_to_stop() {
-    let exchange = StandIn::new(Settings::default());
+    let exchange = FakeExchange::new(Settings::default());
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

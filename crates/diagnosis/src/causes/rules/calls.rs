@@ -6,9 +6,9 @@ use crate::{
     causes::{
         Cause, Kind,
         Likelihood::{Likely, Possible, VeryLikely},
-        MethodPast, Told,
-        case::Case,
-        claim::{Claim, Symptom::Calls},
+        MethodPast, Symptom,
+        evidence::Evidence,
+        hypothesis::{Hypothesis, Topic::Calls},
     },
     probes::{Answer, Probe},
 };
@@ -22,7 +22,7 @@ const API_DISABLED: i64 = 140_001;
 const PATTERN: u32 = 2;
 
 /// Row 23.
-pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn not_restarted(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let here = case
         .findings
         .credentials()
@@ -39,7 +39,7 @@ pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
     let start = case.past.last_start.as_ref().map(|_| start);
     let refused = case.accepted().is_none() && !case.answers().is_empty();
     let claim = |likelihood| {
-        Claim::new(Cause::NotRestarted, Calls, likelihood)
+        Hypothesis::new(Cause::NotRestarted, Calls, likelihood)
             .pro(evidence)
             .maybe_pro(start)
     };
@@ -55,7 +55,7 @@ pub(super) fn not_restarted(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// The methods of a class that fail now, as far as the record and the probes of this run tell.
-fn failing<'a>(case: &'a Case<'_>, class: Class) -> Vec<&'a MethodPast> {
+fn failing<'a>(case: &'a Evidence<'_>, class: Class) -> Vec<&'a MethodPast> {
     let of_class = case
         .past
         .methods
@@ -67,7 +67,7 @@ fn failing<'a>(case: &'a Case<'_>, class: Class) -> Vec<&'a MethodPast> {
 }
 
 /// Whether a trade is accepted now.
-fn trades(case: &Case<'_>) -> bool {
+fn trades(case: &Evidence<'_>) -> bool {
     let mut trades = case
         .past
         .methods
@@ -91,7 +91,7 @@ fn how_often(past: &MethodPast) -> String {
 }
 
 /// Row 7: reads are accepted, and every trade is refused.
-pub(super) fn trades_refused(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn trades_refused(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let refused = failing(case, Class::Trade);
     let (Some(first), Some(reads), false) = (refused.first(), case.acceptance(), trades(case))
     else {
@@ -106,13 +106,14 @@ pub(super) fn trades_refused(case: &Case<'_>) -> Vec<Claim> {
         )
     });
     let worked = refused.iter().find(|past| past.accepted > 0);
-    let changed = worked
-        .map(|past| Claim::new(Cause::ChangedAtExchange, Calls, Possible).pro(how_often(past)));
-    let claim = Claim::new(Cause::NoTradePermission, Calls, Likely)
+    let changed = worked.map(|past| {
+        Hypothesis::new(Cause::ChangedAtExchange, Calls, Possible).pro(how_often(past))
+    });
+    let claim = Hypothesis::new(Cause::NoTradePermission, Calls, Likely)
         .pro(how_often(first))
         .pro(reads)
         .maybe_con(doubt);
-    let alone = Claim::new(Cause::SignsForItself, Calls, Possible)
+    let alone = Hypothesis::new(Cause::SignsForItself, Calls, Possible)
         .pro("a program may sign its orders itself");
     [Some(claim), changed, Some(alone)]
         .into_iter()
@@ -121,7 +122,7 @@ pub(super) fn trades_refused(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// What the cancellation of nothing says stays possible: it is unproven.
-fn probed(case: &Case<'_>) -> Vec<Claim> {
+fn probed(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let Some(cancel) = case.findings.answer(Probe::CancelUnknown) else {
         return Vec::new();
     };
@@ -133,21 +134,21 @@ fn probed(case: &Case<'_>) -> Vec<Claim> {
     };
     let evidence = format!("a cancellation of nothing got {}", cancel.describe());
     vec![
-        Claim::new(Cause::NoTradePermission, Calls, Possible)
+        Hypothesis::new(Cause::NoTradePermission, Calls, Possible)
             .pro(evidence)
             .pro(reads),
     ]
 }
 
 /// Row 27.
-pub(super) fn in_turns(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn in_turns(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let recoveries = case.past.recoveries;
     if recoveries < PATTERN {
         return Vec::new();
     }
     let evidence =
         format!("calls were accepted again {recoveries} times after refusals within an hour");
-    let claim = |cause, likelihood| Claim::new(cause, Calls, likelihood).pro(evidence.clone());
+    let claim = |cause, likelihood| Hypothesis::new(cause, Calls, likelihood).pro(evidence.clone());
     vec![
         claim(Cause::Intermittent, Likely),
         claim(Cause::IpDrift, Possible),
@@ -155,7 +156,7 @@ pub(super) fn in_turns(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Rows 12 and 29: in the record some methods are refused and others are not, and it is no split by class.
-pub(super) fn single_methods(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn single_methods(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let Some(accepted) = case.acceptance() else {
         return Vec::new();
     };
@@ -175,7 +176,7 @@ pub(super) fn single_methods(case: &Case<'_>) -> Vec<Claim> {
         .collect::<Vec<_>>()
         .join("; ");
     let claim = |cause, likelihood| {
-        Claim::new(cause, Calls, likelihood)
+        Hypothesis::new(cause, Calls, likelihood)
             .pro(evidence.clone())
             .pro(accepted.clone())
     };
@@ -191,7 +192,7 @@ pub(super) fn single_methods(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Rows 9, 20, 24 and 25: codes that say it themselves.
-pub(super) fn codes(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn codes(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let claim = |past: &MethodPast| {
         let code = past.last_code?;
         let cause = match (code, past.objection()) {
@@ -210,7 +211,7 @@ pub(super) fn codes(case: &Case<'_>) -> Vec<Claim> {
             format!("{accepted}: the whitelist was mended since, or the address alternates")
         });
         let whereabouts = of_address.then(|| case.whereabouts());
-        let claim = Claim::new(cause, Calls, Likely)
+        let claim = Hypothesis::new(cause, Calls, Likely)
             .pro(evidence)
             .maybe_pro(whereabouts)
             .maybe_con(doubt);
@@ -220,40 +221,40 @@ pub(super) fn codes(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Row 22.
-pub(super) fn refused_here(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn refused_here(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let calls = case.past.refused_here;
     let evidence = format!("{calls} calls were refused by the proxy itself");
     (calls > 0)
-        .then(|| Claim::new(Cause::RefusedHere, Calls, Likely).pro(evidence))
+        .then(|| Hypothesis::new(Cause::RefusedHere, Calls, Likely).pro(evidence))
         .into_iter()
         .collect()
 }
 
 /// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.
-pub(super) fn told(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn told(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let Some(accepted) = case.acceptance() else {
         return Vec::new();
     };
-    let claim = |told: &Told| {
+    let claim = |told: &Symptom| {
         let (cause, said) = match told {
-            Told::OnlyFlaggedOrders => (
+            Symptom::OnlyFlaggedOrders => (
                 Cause::BooleanCase,
                 "only reduce_only or post_only orders are said to fail",
             ),
-            Told::OnlyMarginOrders => (
+            Symptom::OnlyMarginOrders => (
                 Cause::MarginPermission,
                 "only margin orders are said to fail",
             ),
-            Told::InventedHeaders => (
+            Symptom::InventedHeaders => (
                 Cause::InventedScheme,
                 "a program is said to show headers of its own scheme",
             ),
-            Told::FailsElsewhere => (
+            Symptom::FailsElsewhere => (
                 Cause::SignsForItself,
                 "a program fails, and its calls are not in the record",
             ),
         };
-        Claim::new(cause, Calls, Likely)
+        Hypothesis::new(cause, Calls, Likely)
             .pro(said)
             .pro(accepted.clone())
     };

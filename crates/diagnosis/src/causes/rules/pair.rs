@@ -5,10 +5,10 @@ use crate::{
     causes::{
         Cause, Kind,
         Likelihood::{Likely, Possible, VeryLikely},
-        case::Case,
-        claim::{Claim, Symptom::Pair},
+        evidence::Evidence,
+        hypothesis::{Hypothesis, Topic::Pair},
     },
-    pair_memory::Origin,
+    key_pairs::Origin,
     probes::{Flaw, FlawFound, Probe, Seen},
 };
 
@@ -16,7 +16,7 @@ fn says(found: &FlawFound) -> String {
     format!("{} ({}): {}", found.name, found.place, found.text)
 }
 
-fn flaws(case: &Case<'_>, kinds: &[Flaw]) -> Vec<String> {
+fn flaws(case: &Evidence<'_>, kinds: &[Flaw]) -> Vec<String> {
     let facts = case
         .findings
         .credentials()
@@ -33,16 +33,16 @@ fn claim(
     cause: Cause,
     likelihood: crate::causes::Likelihood,
     evidence: Vec<String>,
-) -> Option<Claim> {
+) -> Option<Hypothesis> {
     let none = evidence.is_empty();
     let claim = evidence
         .into_iter()
-        .fold(Claim::new(cause, Pair, likelihood), Claim::pro);
+        .fold(Hypothesis::new(cause, Pair, likelihood), Hypothesis::pro);
     (!none).then_some(claim)
 }
 
 /// Row 31: whatever else is the matter.
-pub(super) fn published(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn published(case: &Evidence<'_>) -> Vec<Hypothesis> {
     claim(
         Cause::Published,
         VeryLikely,
@@ -53,7 +53,7 @@ pub(super) fn published(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Rows 1 and 3: there is no pair to sign with. A file that may not be read by this user says nothing about the pair.
-pub(super) fn not_there(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn not_there(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let missing = claim(
         Cause::NotConfigured,
         VeryLikely,
@@ -68,7 +68,7 @@ pub(super) fn not_there(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Row 3, as a suspicion: excluded by a signed success, now or before; below whatever says more than a length does.
-pub(super) fn suspicious(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn suspicious(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let evidence = flaws(case, &[Flaw::Swapped, Flaw::Short]);
     if evidence.is_empty() || case.target().is_none() {
         return Vec::new();
@@ -79,7 +79,7 @@ pub(super) fn suspicious(case: &Case<'_>) -> Vec<Claim> {
             .map(|good| format!("{} was accepted with this pair before", good.method))
     };
     if let Some(accepted) = case.acceptance().or_else(before) {
-        return vec![Claim::ruled_out(Cause::MalformedPair, Pair, accepted)];
+        return vec![Hypothesis::ruled_out(Cause::MalformedPair, Pair, accepted)];
     }
     let half = matches!(case.past.unproven(), Some(Origin::Half { .. }));
     let alone = all_refused(case) && !half && !points_elsewhere(case);
@@ -93,7 +93,7 @@ pub(super) fn suspicious(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Our own signatures, against the documented ones.
-pub(super) fn signing_code(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn signing_code(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let Some(Seen::SelfTest { right, wrong }) = case.findings.seen(Probe::SelfTest) else {
         return Vec::new();
     };
@@ -102,12 +102,12 @@ pub(super) fn signing_code(case: &Case<'_>) -> Vec<Claim> {
             "{wrong} of {} signing vectors come out otherwise",
             right + wrong
         );
-        return vec![Claim::new(Cause::SigningCode, Pair, VeryLikely).pro(evidence)];
+        return vec![Hypothesis::new(Cause::SigningCode, Pair, VeryLikely).pro(evidence)];
     }
     if case.meeting(Kind::Refused).is_empty() {
         return Vec::new();
     }
-    vec![Claim::ruled_out(
+    vec![Hypothesis::ruled_out(
         Cause::SigningCode,
         Pair,
         format!("all {right} signing vectors come out as documented"),
@@ -115,7 +115,7 @@ pub(super) fn signing_code(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Row 2: already cleaned here; other readers of the same file may not be as careful.
-pub(super) fn dirt(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn dirt(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let claimed = claim(
         Cause::DirtyCredentials,
         Possible,

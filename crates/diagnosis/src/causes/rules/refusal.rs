@@ -7,26 +7,26 @@ use crate::{
     causes::{
         Cause, Kind,
         Likelihood::{Likely, Possible, VeryLikely},
-        case::{Case, list},
-        claim::{Claim, Symptom::Refusal},
+        evidence::{Evidence, list},
+        hypothesis::{Hypothesis, Topic::Refusal},
     },
-    pair_memory::{Half, Origin},
+    key_pairs::{Half, Origin},
     probes::Probe,
 };
 
 /// Row 16: the exchange names the nonce.
-pub(super) fn nonce(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn nonce(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let refused = case.meeting(Kind::Nonce);
     if refused.is_empty() {
         return Vec::new();
     }
-    let claim = |cause, likelihood| Claim::new(cause, Refusal, likelihood).pro(list(&refused));
+    let claim = |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(list(&refused));
     match (case.clock_is_out(), case.clock_is_in()) {
         (Some(skew), _) => vec![claim(Cause::ClockSkew, VeryLikely).pro(clock_words(skew))],
         (_, Some(skew)) => vec![
             claim(Cause::StalledHost, Likely)
                 .pro(format!("{}: the clock itself is fine", clock_words(skew))),
-            Claim::ruled_out(Cause::ClockSkew, Refusal, clock_words(skew)),
+            Hypothesis::ruled_out(Cause::ClockSkew, Refusal, clock_words(skew)),
         ],
         (None, None) => vec![
             claim(Cause::ClockSkew, Likely),
@@ -35,17 +35,17 @@ pub(super) fn nonce(case: &Case<'_>) -> Vec<Claim> {
     }
 }
 
-fn clock_words(skew: gateway::observed::Skew) -> String {
+fn clock_words(skew: gateway::observed::ClockSkew) -> String {
     format!("the exchange's clock minus this host's: {skew} ms; 60000 ms are allowed")
 }
 
 /// Rows 9, 10 and 11: the exchange names the address.
-pub(super) fn address(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn address(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let refused = case.meeting(Kind::Address);
     if refused.is_empty() {
         return Vec::new();
     }
-    let claim = |cause| Claim::new(cause, Refusal, VeryLikely).pro(list(&refused));
+    let claim = |cause| Hypothesis::new(cause, Refusal, VeryLikely).pro(list(&refused));
     let mut claims = Vec::new();
     let ipv4 = case.findings.outbound(Probe::Outbound);
     let ipv4_listed = ipv4.and_then(|ip| crate::probes::is_expected(&case.findings.expected, ip));
@@ -69,17 +69,17 @@ pub(super) fn address(case: &Case<'_>) -> Vec<Claim> {
     if let Some(accepted) = case.acceptance() {
         let evidence =
             format!("{accepted}, others were refused for their address: it may alternate");
-        claims.push(Claim::new(Cause::Intermittent, Refusal, Likely).pro(evidence));
+        claims.push(Hypothesis::new(Cause::Intermittent, Refusal, Likely).pro(evidence));
     }
     claims
 }
 
 /// The exchange names the tier.
-pub(super) fn tier(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn tier(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let refused = case.meeting(Kind::Tier);
     let method = refused.first().and_then(|(probe, _)| probe.method());
     let claim = |method| {
-        Claim::new(Cause::UserTier, Refusal, VeryLikely)
+        Hypothesis::new(Cause::UserTier, Refusal, VeryLikely)
             .pro(list(&refused))
             .of_method(method)
     };
@@ -87,7 +87,7 @@ pub(super) fn tier(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Row 20: the exchange names the budget; who used it up it does not say.
-pub(super) fn budget(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn budget(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let refused = case.meeting(Kind::Budget);
     let Some(method) = refused.first().and_then(|(probe, _)| probe.method()) else {
         return Vec::new();
@@ -100,7 +100,7 @@ pub(super) fn budget(case: &Case<'_>) -> Vec<Claim> {
         )
     });
     vec![
-        Claim::new(Cause::RateLimit, Refusal, Likely)
+        Hypothesis::new(Cause::RateLimit, Refusal, Likely)
             .pro(list(&refused))
             .maybe_pro(limit)
             .of_method(method),
@@ -108,7 +108,7 @@ pub(super) fn budget(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Row 30: seen by the history, above whatever else may be.
-pub(super) fn half_rotated(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn half_rotated(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let Some(pair) = case.past.pair.as_ref().filter(|_| all_refused(case)) else {
         return Vec::new();
     };
@@ -116,7 +116,7 @@ pub(super) fn half_rotated(case: &Case<'_>) -> Vec<Claim> {
     let (likelihood, evidence) = match pair.origin {
         Origin::Proven => {
             let accepted = "a call was accepted with this pair before";
-            return vec![Claim::ruled_out(Cause::HalfRotated, Refusal, accepted)];
+            return vec![Hypothesis::ruled_out(Cause::HalfRotated, Refusal, accepted)];
         }
         Origin::TwoStarts => return at_two_starts(case),
         Origin::First | Origin::Replaced => return Vec::new(),
@@ -155,14 +155,14 @@ pub(super) fn half_rotated(case: &Case<'_>) -> Vec<Claim> {
     let none =
         "the exchange makes key and secret together, and nothing was accepted with these two";
     vec![
-        Claim::new(Cause::HalfRotated, Refusal, likelihood)
+        Hypothesis::new(Cause::HalfRotated, Refusal, likelihood)
             .pro(evidence)
             .pro(none),
     ]
 }
 
 /// Both halves are new, and did not come together: of one creation or not, the exchange answers alike.
-fn at_two_starts(case: &Case<'_>) -> Vec<Claim> {
+fn at_two_starts(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let likelihood = if points_elsewhere(case) {
         Possible
     } else {
@@ -170,7 +170,7 @@ fn at_two_starts(case: &Case<'_>) -> Vec<Claim> {
     };
     let evidence = "key and secret are both other ones than in the last whole pair, since two different starts; nothing \
                     was accepted with them";
-    let claim = |cause, likelihood| Claim::new(cause, Refusal, likelihood).pro(evidence);
+    let claim = |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(evidence);
     vec![
         claim(Cause::KeyMismatch, likelihood),
         claim(Cause::KeyDisabled, likelihood),
@@ -181,36 +181,36 @@ fn at_two_starts(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Whether the address, the base URL or the clock speaks for itself.
-pub(super) fn points_elsewhere(case: &Case<'_>) -> bool {
+pub(super) fn points_elsewhere(case: &Evidence<'_>) -> bool {
     let address = case.moved().is_some() || case.is_listed() == Some(false);
     address || case.asked_elsewhere() || case.clock_is_out().is_some()
 }
 
 /// Row 19, by the history: the pair worked at another base URL, which may be another environment.
-pub(super) fn asked_elsewhere(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn asked_elsewhere(case: &Evidence<'_>) -> Vec<Hypothesis> {
     if !all_refused(case) || !case.asked_elsewhere() {
         return Vec::new();
     }
     let evidence = "the base URL changed since the last accepted call";
-    vec![Claim::new(Cause::WrongEnvironment, Refusal, Likely).pro(evidence)]
+    vec![Hypothesis::new(Cause::WrongEnvironment, Refusal, Likely).pro(evidence)]
 }
 
 /// Row 5 of the probe matrix: on some days a wrong clock is answered with 40101.
-pub(super) fn clock(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn clock(case: &Evidence<'_>) -> Vec<Hypothesis> {
     if !all_refused(case) {
         return Vec::new();
     }
     if let Some(skew) = case.clock_is_out() {
-        return vec![Claim::new(Cause::ClockSkew, Refusal, Likely).pro(clock_words(skew))];
+        return vec![Hypothesis::new(Cause::ClockSkew, Refusal, Likely).pro(clock_words(skew))];
     }
     let fine = case
         .clock_is_in()
-        .map(|skew| Claim::ruled_out(Cause::ClockSkew, Refusal, clock_words(skew)));
+        .map(|skew| Hypothesis::ruled_out(Cause::ClockSkew, Refusal, clock_words(skew)));
     fine.into_iter().collect()
 }
 
 /// Rows 9 and 10, where the exchange answers an unlisted address with 40101.
-pub(super) fn address_unsaid(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn address_unsaid(case: &Evidence<'_>) -> Vec<Hypothesis> {
     if !all_refused(case) {
         return Vec::new();
     }
@@ -218,14 +218,14 @@ pub(super) fn address_unsaid(case: &Case<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
     if let Some(moved) = case.moved() {
         claims.push(
-            Claim::new(Cause::IpDrift, Refusal, Likely)
+            Hypothesis::new(Cause::IpDrift, Refusal, Likely)
                 .pro(moved)
                 .pro(case.whereabouts()),
         );
     }
     if case.is_listed() == Some(false) {
         claims.push(
-            Claim::new(Cause::IpNotListed, Refusal, Likely)
+            Hypothesis::new(Cause::IpNotListed, Refusal, Likely)
                 .pro(case.whereabouts())
                 .pro(refused),
         );
@@ -234,7 +234,7 @@ pub(super) fn address_unsaid(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Rows 5 and 6: what changed since it worked, here or at the exchange.
-pub(super) fn before_and_after(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn before_and_after(case: &Evidence<'_>) -> Vec<Hypothesis> {
     if !all_refused(case) {
         return Vec::new();
     }
@@ -251,23 +251,24 @@ pub(super) fn before_and_after(case: &Case<'_>) -> Vec<Claim> {
             .filter(|updated| *updated > good.at_ms);
         let updated =
             updated.map(|_| "the dashboard shows the key updated after the last accepted call");
-        let claim = |cause, likelihood| Claim::new(cause, Refusal, likelihood).pro(worked.clone());
+        let claim =
+            |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(worked.clone());
         return vec![
             claim(Cause::ChangedAtExchange, likelihood).maybe_pro(updated),
             claim(Cause::KeyDisabled, likelihood),
-            Claim::ruled_out(Cause::KeyMismatch, Refusal, worked),
+            Hypothesis::ruled_out(Cause::KeyMismatch, Refusal, worked),
         ];
     }
     let evidence = "key and secret changed at the same start, and nothing was accepted since";
     let replaced = case.past.unproven() == Some(Origin::Replaced);
     replaced
-        .then(|| Claim::new(Cause::PairChanged, Refusal, Likely).pro(evidence))
+        .then(|| Hypothesis::new(Cause::PairChanged, Refusal, Likely).pro(evidence))
         .into_iter()
         .collect()
 }
 
 /// Rows 12, 13 and 29: some reads are refused and others accepted.
-pub(super) fn some_of_them(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn some_of_them(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let refused = case.meeting(Kind::Refused);
     let (Some(accepted), false) = (case.acceptance(), refused.is_empty()) else {
         return Vec::new();
@@ -289,11 +290,11 @@ pub(super) fn some_of_them(case: &Case<'_>) -> Vec<Claim> {
     let excluded = excluded
         .into_iter()
         .filter(|cause| *cause != Cause::IpNotListed || !named);
-    let mut claims: Vec<Claim> = excluded
-        .map(|cause| Claim::ruled_out(cause, Refusal, accepted.clone()))
+    let mut claims: Vec<Hypothesis> = excluded
+        .map(|cause| Hypothesis::ruled_out(cause, Refusal, accepted.clone()))
         .collect();
     let claim = |cause, likelihood| {
-        Claim::new(cause, Refusal, likelihood)
+        Hypothesis::new(cause, Refusal, likelihood)
             .pro(list(&refused))
             .pro(accepted.clone())
     };

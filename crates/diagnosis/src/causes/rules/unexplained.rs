@@ -7,21 +7,21 @@ use crate::{
     causes::{
         Cause, Kind,
         Likelihood::{self, Likely, Possible},
-        case::{Case, list},
-        claim::{Claim, Symptom::Refusal},
+        evidence::{Evidence, list},
+        hypothesis::{Hypothesis, Topic::Refusal},
     },
-    pair_memory::Origin,
+    key_pairs::Origin,
     probes::{Environment, Flaw},
 };
 
 /// Whether every read was refused without a reason.
-pub(super) fn all_refused(case: &Case<'_>) -> bool {
+pub(super) fn all_refused(case: &Evidence<'_>) -> bool {
     let (refused, answers) = (case.meeting(Kind::Refused), case.answers());
     !refused.is_empty() && refused.len() == answers.len() && case.accepted().is_none()
 }
 
 /// What is left where nothing is known to have worked before.
-pub(super) fn nothing_else_known(case: &Case<'_>) -> Vec<Claim> {
+pub(super) fn nothing_else_known(case: &Evidence<'_>) -> Vec<Hypothesis> {
     if !all_refused(case) {
         return Vec::new();
     }
@@ -43,7 +43,8 @@ pub(super) fn nothing_else_known(case: &Case<'_>) -> Vec<Claim> {
         .credentials()
         .and_then(|facts| facts.flaw(&[Flaw::SecondPair]));
     let second = second.map(|found| format!("{}: {}", found.name, found.text));
-    let claim = |cause, likelihood| Claim::new(cause, Refusal, likelihood).pro(refused.clone());
+    let claim =
+        |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(refused.clone());
     let doubt = listed.then(|| case.whereabouts());
     let mut claims = vec![claim(Cause::IpNotListed, Possible).maybe_con(doubt)];
     if !worked {
@@ -58,7 +59,7 @@ pub(super) fn nothing_else_known(case: &Case<'_>) -> Vec<Claim> {
 }
 
 /// Row 19, by the host alone: production and UAT answer each other's keys like any unknown key.
-fn environment(case: &Case<'_>, refused: &str, likelihood: Likelihood) -> Option<Claim> {
+fn environment(case: &Evidence<'_>, refused: &str, likelihood: Likelihood) -> Option<Hypothesis> {
     let target = case.target()?;
     let (likelihood, evidence) = match target.environment {
         Environment::Uat => (
@@ -69,10 +70,10 @@ fn environment(case: &Case<'_>, refused: &str, likelihood: Likelihood) -> Option
             Possible,
             "calls go to production, where a key of UAT is not known",
         ),
-        Environment::StandIn | Environment::Other => return None,
+        Environment::FakeExchange | Environment::Other => return None,
     };
     Some(
-        Claim::new(Cause::WrongEnvironment, Refusal, likelihood)
+        Hypothesis::new(Cause::WrongEnvironment, Refusal, likelihood)
             .pro(refused)
             .pro(evidence),
     )

@@ -3,13 +3,13 @@
 //! Guarantees: the first rule that applies decides. A call accepted after the failures began rules out key, address and
 //! clock, because the exchange looks at them for every call; one accepted before shows that the pair is right.
 
-use super::{Case, Finding, certainly_outside};
+use super::{Evidence, Finding, certainly_outside};
 use crate::{
     causes::{
         Cause,
         Likelihood::{Likely, Possible},
     },
-    pair_memory::{Half, Origin},
+    key_pairs::{Half, Origin},
 };
 use catalogue::methods::Class;
 use gateway::observed::Expected;
@@ -17,7 +17,7 @@ use gateway::observed::Expected;
 /// So many changes between refused and accepted are a pattern.
 const PATTERN: u32 = 2;
 
-type Rule = fn(&Case<'_>) -> Option<Finding>;
+type Rule = fn(&Evidence<'_>) -> Option<Finding>;
 
 /// In order of precedence.
 const RULES: [Rule; 9] = [
@@ -29,18 +29,18 @@ const RULES: [Rule; 9] = [
     address_moved,
     worked_before,
     pair_changed,
-    came_apart,
+    mixed_pair,
 ];
 
 /// Judges a call that was refused without a reason.
-pub(super) fn judge(case: &Case<'_>) -> Finding {
+pub(super) fn judge(case: &Evidence<'_>) -> Finding {
     RULES
         .iter()
         .find_map(|rule| rule(case))
         .unwrap_or_else(|| nothing_known(case))
 }
 
-fn in_turns(case: &Case<'_>) -> Option<Finding> {
+fn in_turns(case: &Evidence<'_>) -> Option<Finding> {
     let recoveries = case.facts.past.method.recoveries_until(case.facts.now);
     let evidence = || {
         format!(
@@ -57,7 +57,7 @@ fn in_turns(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
-fn this_method_alone(case: &Case<'_>) -> Option<Finding> {
+fn this_method_alone(case: &Evidence<'_>) -> Option<Finding> {
     let past = &case.facts.past;
     if !past.class.accepted_after(past.method.failing_since) {
         return None;
@@ -71,7 +71,7 @@ fn this_method_alone(case: &Case<'_>) -> Option<Finding> {
     ))
 }
 
-fn this_class_alone(case: &Case<'_>) -> Option<Finding> {
+fn this_class_alone(case: &Evidence<'_>) -> Option<Finding> {
     let past = &case.facts.past;
     let cause = missing_permission(case.report.class);
     if past.reads.accepted_after(past.class.failing_since) {
@@ -83,7 +83,7 @@ fn this_class_alone(case: &Case<'_>) -> Option<Finding> {
     others.then(|| Finding(cause, Likely, evidence(), case.params_string()))
 }
 
-fn clock(case: &Case<'_>) -> Option<Finding> {
+fn clock(case: &Evidence<'_>) -> Option<Finding> {
     let skew = case.report.skew.filter(|skew| certainly_outside(*skew))?;
     let evidence = format!("clock {skew} ms");
     Some(Finding(
@@ -95,7 +95,7 @@ fn clock(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// One half of the last whole pair was replaced: it was accepted before, or it is a new key beside the old secret.
-fn half_rotated(case: &Case<'_>) -> Option<Finding> {
+fn half_rotated(case: &Evidence<'_>) -> Option<Finding> {
     let Origin::Half { replaced, worked } = case.facts.pair.origin else {
         return None;
     };
@@ -116,7 +116,7 @@ fn half_rotated(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
-fn address_moved(case: &Case<'_>) -> Option<Finding> {
+fn address_moved(case: &Evidence<'_>) -> Option<Finding> {
     let address = case.outbound()?.address;
     let before = case
         .facts
@@ -147,7 +147,7 @@ fn address_moved(case: &Case<'_>) -> Option<Finding> {
     ))
 }
 
-fn worked_before(case: &Case<'_>) -> Option<Finding> {
+fn worked_before(case: &Evidence<'_>) -> Option<Finding> {
     let past = &case.facts.past;
     let last = past.all.accepted?;
     let Some(same) = past.method.accepted else {
@@ -184,7 +184,7 @@ fn worked_before(case: &Case<'_>) -> Option<Finding> {
     ))
 }
 
-fn pair_changed(case: &Case<'_>) -> Option<Finding> {
+fn pair_changed(case: &Evidence<'_>) -> Option<Finding> {
     let alternatives = [
         vec![Cause::KeyMismatch, Cause::KeyDisabled],
         case.address_and_permission(),
@@ -203,7 +203,7 @@ fn pair_changed(case: &Case<'_>) -> Option<Finding> {
 
 /// Key and secret of different starts: of one creation where the later one mended what the earlier one broke, and not
 /// to be told from here.
-fn came_apart(case: &Case<'_>) -> Option<Finding> {
+fn mixed_pair(case: &Evidence<'_>) -> Option<Finding> {
     let others = |first: [Cause; 2]| [first.to_vec(), case.address_and_permission()].concat();
     match case.facts.pair.origin {
         Origin::Half {
@@ -240,7 +240,7 @@ fn came_apart(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Nothing was accepted in this process, and nothing is known to have changed.
-fn nothing_known(case: &Case<'_>) -> Finding {
+fn nothing_known(case: &Evidence<'_>) -> Finding {
     let listed = case.is_expected() == Some(true);
     let likelihood = if listed { Likely } else { Possible };
     // What the operator stated makes an address cause less likely and never excludes it, so it stays in the list.
@@ -274,7 +274,7 @@ const fn missing_permission(class: Option<Class>) -> Cause {
     }
 }
 
-impl Case<'_> {
+impl Evidence<'_> {
     fn class(&self) -> &'static str {
         self.report.class.map_or("private", Class::name)
     }

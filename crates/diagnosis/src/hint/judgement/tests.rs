@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    hint::experience::Experience,
-    pair_memory::{Change, Half, Origin, PairFacts},
+    hint::tracker::Tracker,
+    key_pairs::{Change, Half, Origin, PairFacts},
 };
 use Likelihood::{Likely, Possible, VeryLikely};
 use catalogue::methods;
 use gateway::{
-    observed::{Outbound, Skew},
+    observed::{ClockSkew, Outbound},
     outcome::Outcome,
 };
 
@@ -53,20 +53,20 @@ pub(crate) fn answer(method: &str, status: u16, code: Option<i64>) -> CallReport
 
 /// A story of calls, one a second, of which the last is judged.
 struct Story {
-    experience: Experience,
+    experience: Tracker,
     now: Instant,
     expected: Expected,
     pair: PairFacts,
     address: Option<&'static str>,
     confirmed_ago: Duration,
-    skew: Option<Skew>,
+    skew: Option<ClockSkew>,
     params: usize,
 }
 
 impl Story {
     fn new() -> Self {
         Self {
-            experience: Experience::default(),
+            experience: Tracker::default(),
             // Hours after the host's start, so that a test may look back.
             now: Instant::now() + Duration::from_secs(7200),
             expected: Expected::Unstated,
@@ -101,7 +101,7 @@ impl Story {
 
     fn skewed(self, offset_ms: i64, uncertainty_ms: u64) -> Self {
         Self {
-            skew: Some(Skew {
+            skew: Some(ClockSkew {
                 offset_ms,
                 uncertainty_ms,
             }),

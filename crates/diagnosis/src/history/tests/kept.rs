@@ -101,8 +101,8 @@ async fn what_changed_between_good_and_bad_is_found() {
 
 #[test]
 fn a_new_streak_begins_only_after_a_good_call() {
-    let mut marks = Marks::default();
-    let mark = |ms| move || Mark::of(ms, &report(READ, 401, Some(40101)));
+    let mut marks = Milestones::default();
+    let mark = |ms| move || Milestone::of(ms, &report(READ, 401, Some(40101)));
     let bad = mark::Verdict::Bad(Trouble::Auth);
     let steps = [
         (1, bad),
@@ -115,7 +115,7 @@ fn a_new_streak_begins_only_after_a_good_call() {
     for (ms, verdict) in steps {
         marks.note(verdict, mark(ms));
     }
-    let at = |mark: &Option<Mark>| mark.as_ref().map(|mark| mark.ms);
+    let at = |mark: &Option<Milestone>| mark.as_ref().map(|mark| mark.ms);
     let Streak {
         before,
         first,

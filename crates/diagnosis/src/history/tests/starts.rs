@@ -153,7 +153,7 @@ async fn addresses_skew_jumps_and_new_methods_are_changes() {
     let here = Installation::new();
     let (history, _) = here.start(Settings::default());
     let skewed = |offset_ms| {
-        Some(Skew {
+        Some(ClockSkew {
             offset_ms,
             uncertainty_ms: 300,
         })

@@ -1,0 +1,205 @@
+//! Findings and past, asked in the words of the rules.
+//!
+//! Guarantees: every answer is drawn from a typed finding. Does not: judge.
+
+use std::net::IpAddr;
+
+use super::{Cause, Kind, Past, Place};
+use crate::probes::{
+    Answer, Findings, Probe, Target, certainly_inside, certainly_outside, is_expected,
+};
+use gateway::observed::{ClockSkew, Expected};
+
+/// One case to be judged.
+pub(super) struct Evidence<'a> {
+    pub(super) findings: &'a Findings,
+    pub(super) past: &'a Past,
+}
+
+impl<'a> Evidence<'a> {
+    pub(super) const fn new(findings: &'a Findings, past: &'a Past) -> Self {
+        Self { findings, past }
+    }
+
+    /// The documented reads that were answered.
+    pub(super) fn answers(&self) -> Vec<(Probe, Answer)> {
+        Probe::READS
+            .iter()
+            .filter_map(|probe| Some((*probe, self.findings.answer(*probe)?)))
+            .collect()
+    }
+
+    /// The reads that met this objection.
+    pub(super) fn meeting(&self, kind: Kind) -> Vec<(Probe, Answer)> {
+        self.answers()
+            .into_iter()
+            .filter(|(_, answer)| answer.objection() == Some(kind))
+            .collect()
+    }
+
+    /// A read that was accepted; a signed success. What the cancellation of nothing says is unproven, and excludes
+    /// nothing.
+    pub(super) fn accepted(&self) -> Option<Probe> {
+        let reads = Probe::ALL
+            .iter()
+            .filter(|probe| (Probe::Balance..=Probe::OrderHistory).contains(*probe));
+        reads.copied().find(|probe| {
+            self.findings
+                .answer(*probe)
+                .is_some_and(Answer::is_acceptance)
+        })
+    }
+
+    /// Whether a read of this method was accepted in this run.
+    pub(super) fn accepts(&self, method: &str) -> bool {
+        let mut reads = Probe::READS
+            .iter()
+            .chain([&Probe::Summary])
+            .filter(|probe| probe.method() == Some(method));
+        reads.any(|probe| {
+            self.findings
+                .answer(*probe)
+                .is_some_and(Answer::is_acceptance)
+        })
+    }
+
+    /// "private/… was accepted in this run", for what that excludes.
+    pub(super) fn acceptance(&self) -> Option<String> {
+        let method = self.accepted()?.method()?;
+        Some(format!("{method} was accepted in this run"))
+    }
+
+    pub(super) fn target(&self) -> Option<&'a Target> {
+        self.findings.target.as_ref()
+    }
+
+    /// The outbound address that calls use.
+    pub(super) fn outbound(&self) -> Option<IpAddr> {
+        let family = if self.leaves_by_ipv6() {
+            Probe::OutboundIpv6
+        } else {
+            Probe::Outbound
+        };
+        self.findings.outbound(family)
+    }
+
+    /// Whether calls to the exchange leave by IPv6.
+    pub(super) fn leaves_by_ipv6(&self) -> bool {
+        self.findings
+            .peer()
+            .is_some_and(|peer| peer.is_ipv6() && !peer.is_loopback())
+    }
+
+    /// Whether the operator names our address; `None` where either is not known.
+    pub(super) fn is_listed(&self) -> Option<bool> {
+        if self.findings.expected == Expected::Any {
+            return Some(true);
+        }
+        self.outbound()
+            .and_then(|address| is_expected(&self.findings.expected, address))
+    }
+
+    pub(super) fn clock_is_out(&self) -> Option<ClockSkew> {
+        self.findings.skew().filter(|skew| certainly_outside(*skew))
+    }
+
+    pub(super) fn clock_is_in(&self) -> Option<ClockSkew> {
+        self.findings.skew().filter(|skew| certainly_inside(*skew))
+    }
+
+    /// The last change of address since the last accepted call, or a last accepted call from elsewhere.
+    pub(super) fn moved(&self) -> Option<String> {
+        let good = self.past.last_good.as_ref()?;
+        let moved = self.past.changes.iter().rev().find(|change| {
+            change.at_ms > good.at_ms && matches!(change.what, super::What::Address { .. })
+        });
+        if let Some(change) = moved {
+            return Some(format!(
+                "{}, after the last accepted call",
+                change.what.describe()
+            ));
+        }
+        let (before, now) = (good.address?, self.outbound()?);
+        // Of two families both may be ours at the same time.
+        let comparable = before.is_ipv4() == now.is_ipv4();
+        (comparable && before != now)
+            .then(|| format!("the last accepted call left from {before}, this one from {now}"))
+    }
+
+    /// Whether the last accepted call went to another base URL.
+    pub(super) fn asked_elsewhere(&self) -> bool {
+        let Some(good) = &self.past.last_good else {
+            return false;
+        };
+        self.past
+            .changes
+            .iter()
+            .any(|change| change.at_ms > good.at_ms && change.what == super::What::Base)
+    }
+
+    /// Where calls leave from, in words.
+    pub(super) fn whereabouts(&self) -> String {
+        let Some(address) = self.outbound() else {
+            return "our address is not confirmed".to_owned();
+        };
+        match (&self.findings.expected, self.is_listed()) {
+            (Expected::Any, _) => {
+                format!("calls leave from {address}, and the key is said to be open to any address")
+            }
+            (_, Some(true)) => {
+                format!("calls leave from {address}, which CRYPTO_EXPECTED_IP names")
+            }
+            (_, Some(false)) => {
+                format!("calls leave from {address}, which CRYPTO_EXPECTED_IP does not name")
+            }
+            (_, None) => format!("calls leave from {address}"),
+        }
+    }
+
+    /// What the next step for this cause may name.
+    pub(super) fn place(&self, cause: Cause) -> Place<'a> {
+        let over_ipv6 = cause == Cause::LeavesByIpv6;
+        let address = if over_ipv6 {
+            self.findings.outbound(Probe::OutboundIpv6)
+        } else {
+            self.outbound()
+        };
+        let default = Place::of_method("private/user-balance");
+        let facts = self.findings.credentials();
+        let flawed = facts.and_then(|facts| {
+            facts
+                .flaws
+                .iter()
+                .find(|found| found.place.starts_with('/'))
+        });
+        let flawed = flawed.map(|found| {
+            found
+                .place
+                .rsplit_once(':')
+                .map_or(&*found.place, |(path, _)| path)
+        });
+        let source = facts.and_then(|facts| facts.source.as_deref()).or(flawed);
+        let named =
+            matches!(self.findings.expected, Expected::Listed(_)) && self.is_listed() == Some(true);
+        Place {
+            address,
+            listed: named && !over_ipv6,
+            host: self.target().map_or(default.host, |target| &target.host),
+            source: source.unwrap_or(default.source),
+            ..default
+        }
+    }
+}
+
+/// "private/a, private/b: HTTP 401, code 40101".
+pub(super) fn list(answers: &[(Probe, Answer)]) -> String {
+    let methods: Vec<&str> = answers
+        .iter()
+        .filter_map(|(probe, _)| probe.method())
+        .collect();
+    let answer = answers
+        .first()
+        .map(|(_, answer)| answer.describe())
+        .unwrap_or_default();
+    format!("{}: {answer}", methods.join(", "))
+}

@@ -1,0 +1,168 @@
+//! The way to the exchange: rows 17, 21 and 26 of the catalogue, and maintenance.
+
+use crate::{
+    causes::{
+        Cause, Kind,
+        Likelihood::{Likely, Possible, VeryLikely},
+        evidence::{Evidence, list},
+        hypothesis::{Hypothesis, Topic::Way},
+    },
+    probes::{Answer, Probe, Seen},
+};
+use gateway::failure::Failure;
+
+/// Row 21: name, connection, TLS, in the order in which they fail.
+pub(super) fn not_reached(case: &Evidence<'_>) -> Vec<Hypothesis> {
+    let seen = |probe| case.findings.seen(probe);
+    let very =
+        |cause, evidence: String| vec![Hypothesis::new(cause, Way, VeryLikely).pro(evidence)];
+    let said = |probe: Probe| {
+        let found = case
+            .findings
+            .list
+            .iter()
+            .find(|finding| finding.probe == probe);
+        found
+            .map(|finding| finding.says(&case.findings.expected))
+            .unwrap_or_default()
+    };
+    if matches!(seen(Probe::Name), Some(Seen::NotResolved(_))) {
+        return very(Cause::NameNotResolved, said(Probe::Name));
+    }
+    if matches!(seen(Probe::Tcp), Some(Seen::NotConnected)) {
+        return very(
+            Cause::NotReached,
+            format!(
+                "the name is resolved, and no TCP connection is made: {}",
+                said(Probe::Name)
+            ),
+        );
+    }
+    if matches!(
+        seen(Probe::Tls),
+        Some(Seen::NotSecured | Seen::NotPrepared(_))
+    ) {
+        return very(
+            Cause::NoTls,
+            format!("TCP connects, TLS: {}", said(Probe::Tls)),
+        );
+    }
+    let Some(Seen::Failed(failure)) = seen(Probe::Public) else {
+        return lost_on_the_way(case);
+    };
+    // A redirect or a page is what a captive network answers, and what the edge answers too.
+    let claim = Hypothesis::new(Cause::NotReached, Way, Likely)
+        .pro(format!("{}: {failure}", Probe::Public.name()));
+    let edge = matches!(failure, Failure::Redirected(_)) || failure.is_about_an_answer();
+    let edge = edge.then(|| {
+        Hypothesis::new(Cause::EdgeBlocked, Way, Likely)
+            .pro("something answers in the exchange's place")
+    });
+    [Some(claim), edge].into_iter().flatten().collect()
+}
+
+/// Public calls are answered, and a private one is not.
+fn lost_on_the_way(case: &Evidence<'_>) -> Vec<Hypothesis> {
+    let failed = Probe::READS
+        .iter()
+        .find_map(|probe| match case.findings.seen(*probe) {
+            Some(Seen::Failed(failure)) => {
+                Some(format!("{}: {failure}", probe.method().unwrap_or_default()))
+            }
+            _ => None,
+        });
+    let Some(failed) = failed else {
+        return Vec::new();
+    };
+    let claim = Hypothesis::new(Cause::NotReached, Way, Likely).pro(failed);
+    vec![claim.con("public calls are answered")]
+}
+
+/// Rows 17 and 26: what answers is not the exchange, or not under this path.
+pub(super) fn answered_by_others(case: &Evidence<'_>) -> Vec<Hypothesis> {
+    let public = case.findings.answer(Probe::Public);
+    let answers: Vec<(Probe, Answer)> = public
+        .map(|answer| (Probe::Public, answer))
+        .into_iter()
+        .chain(case.answers())
+        .collect();
+    let of = |wanted: fn(Answer) -> bool| -> Vec<(Probe, Answer)> {
+        answers
+            .iter()
+            .filter(|(_, answer)| wanted(*answer))
+            .copied()
+            .collect()
+    };
+    let (wrong_base, foreign) = (of(Answer::is_of_a_wrong_base), of(is_foreign));
+    let mut claims = Vec::new();
+    if let Some((probe, accepted)) = of_one_method(case, &wrong_base) {
+        let evidence = format!("{accepted}, so that the base URL is the exchange's");
+        claims.push(Hypothesis::ruled_out(
+            Cause::WrongBase,
+            Way,
+            evidence.clone(),
+        ));
+        let claim = Hypothesis::new(Cause::MethodPermission, Way, Likely)
+            .pro(list(&wrong_base))
+            .pro(evidence);
+        claims.push(claim.of_method(probe.method().unwrap_or_default()));
+    } else if !wrong_base.is_empty() {
+        let odd = case.target().filter(|target| target.odd_path);
+        let odd =
+            odd.map(|target| format!("{} is not the documented path /exchange/v1", target.base));
+        let said = wrong_base.iter().any(|(_, answer)| answer.code.is_some()) || odd.is_some();
+        let likelihood = if said { VeryLikely } else { Likely };
+        claims.push(
+            Hypothesis::new(Cause::WrongBase, Way, likelihood)
+                .pro(list(&wrong_base))
+                .maybe_pro(odd),
+        );
+    } else if !case.meeting(Kind::Refused).is_empty() {
+        claims.push(Hypothesis::ruled_out(
+            Cause::WrongBase,
+            Way,
+            "the exchange answers there in its own envelope",
+        ));
+    }
+    if !foreign.is_empty() {
+        let claim = Hypothesis::new(Cause::EdgeBlocked, Way, Likely).pro(list(&foreign));
+        claims.push(claim.pro("an answer without a code is not the exchange's own"));
+        claims.push(
+            Hypothesis::new(Cause::NotReached, Way, Possible)
+                .pro("a captive page on the way answers like that too"),
+        );
+    }
+    claims
+}
+
+/// The one private method that the exchange does not know, and the acceptance of another under the documented path.
+fn of_one_method(case: &Evidence<'_>, wrong_base: &[(Probe, Answer)]) -> Option<(Probe, String)> {
+    let [(probe, answer)] = wrong_base else {
+        return None;
+    };
+    let documented = case.target().is_some_and(|target| !target.odd_path);
+    let by_the_exchange = *probe != Probe::Public && answer.code.is_some();
+    Some(*probe).zip(case.acceptance().filter(|_| documented && by_the_exchange))
+}
+
+/// Neither the exchange's envelope nor a path that is not known.
+fn is_foreign(answer: Answer) -> bool {
+    answer.code.is_none() && !answer.is_of_a_wrong_base()
+}
+
+/// The exchange says so itself.
+pub(super) fn maintenance(case: &Evidence<'_>) -> Vec<Hypothesis> {
+    let public = case
+        .findings
+        .answer(Probe::Public)
+        .map(|answer| (Probe::Public, answer));
+    let said: Vec<(Probe, Answer)> = public
+        .into_iter()
+        .chain(case.answers())
+        .filter(|(_, answer)| answer.objection() == Some(Kind::Maintenance))
+        .collect();
+    if said.is_empty() {
+        return Vec::new();
+    }
+    vec![Hypothesis::new(Cause::Maintenance, Way, VeryLikely).pro(list(&said))]
+}

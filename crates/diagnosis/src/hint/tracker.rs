@@ -1,0 +1,149 @@
+//! What worked before and since when it does not, in this process, with the pair in use.
+//!
+//! Guarantees: bounded by the catalogue of methods; a call counts as accepted only if the exchange executed or refused
+//! it on its merits, which it does after looking at key, signature and address. Does not: outlive the process, or count
+//! calls that never reached the exchange.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::whereabouts;
+use crate::causes::Kind;
+use catalogue::methods::Class;
+use gateway::{outcome::Outcome, record::CallReport};
+
+/// A call that the exchange took as authentic and permitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// When it ended.
+    pub at: Instant,
+    /// Our address then, as far as it was known and lately confirmed.
+    pub address: Option<IpAddr>,
+}
+
+/// What became of a group of calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The last one that was accepted.
+    pub accepted: Option<Accepted>,
+    /// The first one that was refused since, or since the start.
+    pub failing_since: Option<Instant>,
+    /// How many were refused since then.
+    pub failures: u32,
+    /// When a call was last accepted after refusals.
+    pub recovered: Option<Instant>,
+    /// How often, each time within an hour of the time before.
+    pub recoveries: u32,
+}
+
+/// Changes between refused and accepted that are further apart have causes of their own.
+const BURST: Duration = Duration::from_secs(3600);
+
+impl Tally {
+    fn accept(&mut self, accepted: Accepted) {
+        if self.failures > 0 {
+            self.recoveries = self.recoveries_until(accepted.at).saturating_add(1);
+            self.recovered = Some(accepted.at);
+        }
+        (self.accepted, self.failing_since, self.failures) = (Some(accepted), None, 0);
+    }
+
+    /// How often a call was accepted after refusals, in the hour before `now`.
+    pub(super) fn recoveries_until(&self, now: Instant) -> u32 {
+        let recent = self
+            .recovered
+            .is_some_and(|last| now.saturating_duration_since(last) <= BURST);
+        if recent { self.recoveries } else { 0 }
+    }
+
+    fn refuse(&mut self, at: Instant) {
+        self.failing_since.get_or_insert(at);
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Whether a call of this group was accepted after `start`.
+    #[must_use]
+    pub fn accepted_after(&self, start: Option<Instant>) -> bool {
+        matches!((self.accepted, start), (Some(accepted), Some(start)) if accepted.at > start)
+    }
+}
+
+/// What bears on one call: the groups that it belongs to, itself included, and the reads and trades beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Calls of the same method.
+    pub method: Tally,
+    /// Calls of the same class.
+    pub class: Tally,
+    /// Calls that read.
+    pub reads: Tally,
+    /// All private calls.
+    pub all: Tally,
+}
+
+/// The tallies of the pair in use.
+#[derive(Debug, Default)]
+pub(super) struct Tracker {
+    key_fingerprint: Option<Arc<str>>,
+    methods: HashMap<String, Tally>,
+    classes: HashMap<Class, Tally>,
+    all: Tally,
+}
+
+impl Tracker {
+    /// Takes a report in, read at `now`. A key other than before starts everything over; returns whether it did.
+    pub(super) fn note(&mut self, report: &CallReport, now: Instant) -> bool {
+        let replaced = self
+            .key_fingerprint
+            .as_ref()
+            .is_some_and(|known| *known != report.key_fingerprint);
+        if replaced {
+            *self = Self::default();
+        }
+        self.key_fingerprint = Some(Arc::clone(&report.key_fingerprint));
+        if is_accepted(report) {
+            let address = whereabouts::outbound(report, now).map(|seen| seen.address);
+            self.each(report, |tally| tally.accept(Accepted { at: now, address }));
+        } else if Kind::of(report).is_some_and(Kind::is_refusal) {
+            self.each(report, |tally| tally.refuse(now));
+        }
+        replaced
+    }
+
+    fn each(&mut self, report: &CallReport, change: impl Fn(&mut Tally)) {
+        change(&mut self.all);
+        if let (Some(class), Some(method)) = (report.class, report.method.as_ref()) {
+            change(self.classes.entry(class).or_default());
+            match self.methods.get_mut(&**method) {
+                Some(tally) => change(tally),
+                None => change(self.methods.entry(method.to_string()).or_default()),
+            }
+        }
+    }
+
+    /// What bears on a call.
+    pub(super) fn past_of(&self, report: &CallReport) -> Past {
+        let class = |class: Class| self.classes.get(&class).copied().unwrap_or_default();
+        let method = report
+            .method
+            .as_deref()
+            .and_then(|method| self.methods.get(method));
+        Past {
+            method: method.copied().unwrap_or_default(),
+            class: report.class.map(class).unwrap_or_default(),
+            reads: class(Class::Read),
+            all: self.all,
+        }
+    }
+}
+
+/// Whether the exchange took the call as authentic and permitted, whatever it then said.
+pub(crate) fn is_accepted(report: &CallReport) -> bool {
+    report.outcome == Outcome::Answered
+        && Kind::is_acceptance(report.code)
+        && report.class != Some(Class::Public)
+}

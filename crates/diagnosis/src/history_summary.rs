@@ -1,0 +1,144 @@
+//! What the history remembers, in the words of the causes.
+//!
+//! Guarantees: bounded work, however many calls are kept: marks, changes and the newest calls; counts are of the time
+//! since pair, address and base are as they are, because what was before says nothing about now. Does not: judge, or
+//! write anything.
+
+use super::{
+    causes::{Change, Event, Past},
+    history::{Filter, LastStart, Milestone, Milestones, Problem, Questions, Recent},
+};
+use crate::key_pairs;
+use gateway::secret::Credentials;
+
+mod calls;
+mod changes;
+#[cfg(test)]
+mod tests;
+
+/// The newest calls that are looked at.
+const CALLS: u32 = 20_000;
+/// Calls from before say little about now.
+const WEEK_MS: u64 = 7 * 86_400_000;
+/// What "lately" means.
+const HOUR_MS: u64 = 3_600_000;
+
+/// Why a request without a known caller was refused, where it would have been a call: not what asks for a page or a
+/// diagnosis, not what is no HTTP, and not public calls.
+const WOULD_HAVE_BEEN_CALLS: [&str; 10] = [
+    "token",
+    "origin",
+    "body",
+    "unverified",
+    "signature",
+    "nonce",
+    "replayed",
+    "before_start",
+    "replay_memory",
+    "replay_mark",
+];
+
+/// The past of the pair in use, as a history knows it at `now_ms`, in milliseconds since 1970.
+///
+/// `in_use` is the pair that this program signs with, where it is another program than the daemon; without it, the pair
+/// that the daemon last started with is meant. A pair that the daemon did not start with counts as changed now.
+///
+/// # Errors
+/// [`Problem`] where the history cannot be read.
+pub fn recollect(
+    history: &Questions,
+    now_ms: u64,
+    in_use: Option<&Credentials>,
+) -> Result<Past, Problem> {
+    let marks = history.marks()?;
+    let unlike = in_use.map_or(Ok(key_pairs::Change::Same), |pair| {
+        history.compare_pair(pair)
+    })?;
+    let mut changes = changes::typed(history)?;
+    changes.extend(changes::of_the_pair(unlike).map(|what| Change {
+        at_ms: now_ms,
+        what,
+    }));
+    let last_good = marks
+        .iter()
+        .filter_map(|(method, marks)| Some((method, marks.good.as_ref()?)));
+    let last_good = last_good
+        .max_by_key(|(_, good)| good.ms)
+        .map(|(method, good)| of_mark(method, good));
+    let good_ms = last_good.as_ref().map_or(0, |good| good.at_ms);
+    let pair = history.pair_story(in_use, now_ms)?;
+    let recent = history.recent(now_ms.saturating_sub(WEEK_MS), CALLS)?;
+    let last_start = history.last_start()?.filter(|_| in_use.is_some());
+    let running = last_start.as_ref().filter(|start| !start.stopped);
+    Ok(Past {
+        since_ms: history.begins_ms()?,
+        first_bad: first_bad(history, &marks, good_ms)?,
+        methods: calls::by_method(&recent, &marks, changes::beginning(&changes), now_ms),
+        recoveries: calls::recoveries(
+            &recent,
+            pair.as_ref().map_or(0, |pair| pair.since_ms),
+            now_ms,
+        ),
+        refused_here: refused_here(history, &recent, now_ms)?,
+        daemon_fingerprint: running.map(|start: &LastStart| start.key_fp.clone()),
+        daemon_has_another_secret: running.is_some() && unlike == key_pairs::Change::SecretChanged,
+        changes: changes::told(changes, good_ms),
+        last_start,
+        last_good,
+        pair,
+        ..Past::default()
+    })
+}
+
+fn of_mark(method: &str, mark: &Milestone) -> Event {
+    let address = mark
+        .address
+        .as_ref()
+        .and_then(|address| address.parse().ok());
+    Event {
+        at_ms: mark.ms,
+        method: method.to_owned(),
+        address,
+    }
+}
+
+/// The first refusal since the last accepted call: among the calls after it, or where those are gone, by the marks.
+fn first_bad(
+    history: &Questions,
+    marks: &[(String, Milestones)],
+    good_ms: u64,
+) -> Result<Option<Event>, Problem> {
+    let kept = history.first_refused(good_ms, CALLS)?.map(|call| {
+        let address = call.address.and_then(|address| address.parse().ok());
+        Event {
+            at_ms: call.ms,
+            method: call.method.unwrap_or_default(),
+            address,
+        }
+    });
+    let marked = marks
+        .iter()
+        .filter_map(|(method, marks)| Some(of_mark(method, marks.auth.first.as_ref()?)));
+    let marked = marked.filter(|bad| bad.at_ms > good_ms);
+    Ok(kept.into_iter().chain(marked).min_by_key(|bad| bad.at_ms))
+}
+
+/// Calls that the proxy refused itself within the last hour, with a known caller or without.
+fn refused_here(history: &Questions, recent: &[Recent], now_ms: u64) -> Result<u32, Problem> {
+    let since_ms = now_ms.saturating_sub(HOUR_MS);
+    let lately = recent
+        .iter()
+        .filter(|call| call.ms >= since_ms && call.outcome == "refused")
+        .count();
+    let unknown = history.refused(&Filter {
+        since_ms: Some(since_ms),
+        ..Filter::default()
+    })?;
+    let unknown = unknown
+        .iter()
+        .filter(|row| WOULD_HAVE_BEEN_CALLS.contains(&row.why.as_str()));
+    let all = unknown.fold(u64::try_from(lately).unwrap_or(u64::MAX), |sum, row| {
+        sum.saturating_add(row.count)
+    });
+    Ok(u32::try_from(all).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,271 @@
+//! The diagnosis that the running daemon makes, with the very credentials that it signs with.
+//!
+//! Guarantees: one run at a time, and one a minute at most; whoever asks while one is under way gets the result of that
+//! one, ranked with what they say themselves; a run outlives whoever asked for it, ends within its deadline, and ends at
+//! once where the daemon does. It has a thread, connections and a signer of its own: no live call waits for it, none of
+//! its probes leaves a record, and none tells readiness anything. Does not: trade, cancel, or start by itself.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{sync::watch, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    causes::{self, Past, Symptom},
+    probes::{self, CredentialFacts, Findings, RUN_DEADLINE},
+    report::{Diagnosis, timestamp},
+};
+
+mod line;
+mod look;
+
+use look::DiagnosisRun;
+
+/// How often, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// A run ends within this.
+    pub run_deadline: Duration,
+    /// Beginnings of runs are at least this far apart.
+    pub apart: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            run_deadline: RUN_DEADLINE,
+            apart: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What is known from before; may read the disk.
+pub type Recall = Box<dyn Fn() -> Past + Send + Sync>;
+
+/// Who asks for a run.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The request's id.
+    pub rid: Arc<str>,
+    /// The name of whoever's token was shown.
+    pub name: Arc<str>,
+}
+
+/// What whoever asks knows beside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorInput {
+    /// When the key was last updated, as the dashboard shows it, in milliseconds since 1970.
+    pub key_updated_ms: Option<u64>,
+    /// The fingerprint of the key in the file that the daemon would read if it were restarted.
+    pub file_fingerprint: Option<String>,
+    /// What they say of calls that did not come through here.
+    pub told: Vec<Symptom>,
+}
+
+/// What asking comes to.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// The run's result.
+    Diagnosed(Arc<Diagnosis>),
+    /// The last run is too short a time ago.
+    TooSoon {
+        /// When the next one may begin.
+        wait: Duration,
+    },
+    /// The daemon is stopping.
+    Stopping,
+    /// A defect of ours ended the run; the log names the place.
+    Defect,
+}
+
+/// What a run under way tells when it has ended; gone without a word where it came to nothing.
+type Waiting = watch::Receiver<Option<Arc<DiagnosisRun>>>;
+
+#[derive(Default)]
+struct State {
+    began: Option<Instant>,
+    running: Option<Waiting>,
+}
+
+/// Makes diagnoses, and keeps the last one.
+pub struct DiagnosisRunner {
+    plan: probes::Plan,
+    apart: Duration,
+    whose: String,
+    recall: Arc<Recall>,
+    state: Mutex<State>,
+    last: ArcSwapOption<Diagnosis>,
+    stop: CancellationToken,
+    runs: TaskTracker,
+}
+
+impl fmt::Debug for DiagnosisRunner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiagnosisRunner")
+            .field("whose", &self.whose)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DiagnosisRunner {
+    /// Prepares to probe by this plan, whose deadline `settings` replace, from now on as the daemon's start.
+    #[must_use]
+    pub fn new(mut plan: probes::Plan, settings: Settings, recall: Recall) -> Arc<Self> {
+        plan.deadline = settings.run_deadline;
+        let (started, fingerprint) = (
+            timestamp(plan.clock.now_ms()),
+            plan.facts.fingerprint.as_deref(),
+        );
+        let fingerprint = fingerprint.unwrap_or("unknown");
+        let whose = format!(
+            "those of the running daemon (started {started}, key fingerprint {fingerprint})"
+        );
+        let (state, last, runs) = (Mutex::default(), ArcSwapOption::empty(), TaskTracker::new());
+        let stop = CancellationToken::new();
+        Arc::new(Self {
+            plan,
+            apart: settings.apart,
+            whose,
+            recall: Arc::new(recall),
+            state,
+            last,
+            stop,
+            runs,
+        })
+    }
+
+    /// What the last run came to; the statements of whoever asked for it are part of it.
+    #[must_use]
+    pub fn last(&self) -> Option<Arc<Diagnosis>> {
+        self.last.load_full()
+    }
+
+    /// Whether a run is under way.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.lock().running.is_some()
+    }
+
+    /// Whose credentials are examined, in words.
+    #[must_use]
+    pub fn whose(&self) -> &str {
+        &self.whose
+    }
+
+    /// What the loader says of them.
+    #[must_use]
+    pub const fn facts(&self) -> &CredentialFacts {
+        &self.plan.facts
+    }
+
+    /// This host's time, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.plan.clock.now_ms()
+    }
+
+    /// Ends a run that is under way, and begins none any more.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        self.runs.close();
+    }
+
+    /// Waits until no run is under way; only after [`DiagnosisRunner::stop`].
+    pub async fn ended(&self) {
+        self.runs.wait().await;
+    }
+
+    /// Makes a run, or waits for the one under way. Dropping this ends no run.
+    pub async fn ask(self: &Arc<Self>, asker: Asker, statement: OperatorInput) -> Asked {
+        let mut result = match self.join_or_begin(asker, &statement) {
+            Ok(result) => result,
+            Err(asked) => return asked,
+        };
+        let look = result
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|look| look.clone());
+        match look {
+            Some(look) if look.statement == statement => {
+                Asked::Diagnosed(Arc::clone(&look.diagnosis))
+            }
+            Some(look) => Asked::Diagnosed(Arc::new(self.conclude(
+                look.findings.clone(),
+                look.past.clone(),
+                &statement,
+            ))),
+            None if self.stop.is_cancelled() => Asked::Stopping,
+            None => Asked::Defect,
+        }
+    }
+
+    fn join_or_begin(
+        self: &Arc<Self>,
+        asker: Asker,
+        statement: &OperatorInput,
+    ) -> Result<Waiting, Asked> {
+        if self.stop.is_cancelled() {
+            return Err(Asked::Stopping);
+        }
+        let mut state = self.lock();
+        if let Some(running) = &state.running {
+            return Ok(running.clone());
+        }
+        let now = Instant::now();
+        let wait = state
+            .began
+            .map(|began| (began + self.apart).saturating_duration_since(now));
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            return Err(Asked::TooSoon { wait });
+        }
+        let (sender, result) = watch::channel(None);
+        *state = State {
+            began: Some(now),
+            running: Some(result.clone()),
+        };
+        drop(state);
+        self.runs.spawn(look::run(
+            Arc::clone(self),
+            asker,
+            statement.clone(),
+            sender,
+        ));
+        Ok(result)
+    }
+
+    /// The one place where findings become a diagnosis of this daemon.
+    fn conclude(&self, findings: Findings, mut past: Past, statement: &OperatorInput) -> Diagnosis {
+        past.key_updated_ms = statement.key_updated_ms;
+        past.told.clone_from(&statement.told);
+        past.daemon_fingerprint
+            .clone_from(&self.plan.facts.fingerprint);
+        past.probed_by_the_daemon = true;
+        // The rule compares the file's key with the daemon's: for it alone, the key that was found is the file's.
+        let mut case = findings.clone();
+        let credentials = case
+            .list
+            .iter_mut()
+            .find_map(|finding| finding.credentials_mut());
+        if let (Some(facts), Some(file)) = (credentials, &statement.file_fingerprint) {
+            facts.fingerprint = Some(file.clone());
+        }
+        let ranking = causes::rank(&case, &past);
+        Diagnosis {
+            findings,
+            ranking,
+            past,
+            whose: self.whose.clone(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

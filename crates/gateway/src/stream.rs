@@ -1,0 +1,323 @@
+//! The authenticated WebSocket: one upstream socket for one client's, opened after it and ended with it.
+//!
+//! Guarantees: the login is signed here and never shown; a command goes out only for a
+//! [`StreamPermit`], once, and leaves one record, whatever becomes of it: its answer, its
+//! deadline, or the end of the socket. What was not handed to the socket before its call ended is never sent. Nothing is
+//! sent again, and no socket is opened again. Frames of the exchange, its close reason too, are searched for our secrets before
+//! anybody sees them. Everything that waits is bounded. Does not: speak with the client, or answer the exchange's heartbeats once the
+//! client can: a dead client must look dead to the exchange, because its orders may depend on that.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    failure::{Failure, Refusal},
+    outcome::{Outcome, Phase, Progress},
+    policy::{ChannelPermit, StreamPermit},
+    record::CallRecord,
+    upstream::Scrubber,
+};
+use crate::{access::Peer, auth::Caller, gateway::Gateway};
+use protocol::{
+    call::Call,
+    frame::{Frame, Heading, ReplyTo},
+};
+
+mod base;
+mod dial;
+mod login;
+mod pending;
+mod settings;
+mod slots;
+mod websocket;
+
+pub use base::{StreamBase, StreamBaseProblem};
+pub use dial::Dialer;
+use dial::Transport;
+pub use dial::config;
+pub use login::Unopened;
+use pending::{Command, Commands};
+pub use pending::{UnansweredCommand, Why};
+pub use settings::Settings;
+pub use slots::{CallerSlot, Slot, Slots, UnauthenticatedSlot};
+pub use websocket::{Incoming, Limits, Overflow, Pipe, Waiting, may_be_sent};
+
+/// Which of the two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The account: after a login.
+    User,
+    /// The market: nothing of an account.
+    Market,
+}
+
+impl Side {
+    /// Its name, which is also the last part of its URL.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Market => "market",
+        }
+    }
+}
+
+/// A frame on its way out; a command's is sent only while its call is alive.
+#[derive(Debug)]
+struct Outgoing {
+    text: Utf8Bytes,
+    progress: Option<Arc<Progress>>,
+}
+
+impl Waiting for Outgoing {
+    fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    fn into_text(self) -> Option<Utf8Bytes> {
+        self.progress
+            .is_none_or(|progress| progress.reach(Phase::Sent))
+            .then_some(self.text)
+    }
+}
+
+/// Nothing was signed, so there is nothing that a frame could echo; no text frame holds this.
+const NO_SIGNATURE: &str = "\0 no signature \0";
+
+/// What an open session tells.
+#[derive(Debug)]
+pub enum Event {
+    /// A frame to be passed on.
+    Frame(Utf8Bytes),
+    /// The same, and it is the answer to a command.
+    Answer(Utf8Bytes),
+    /// A command that ended without an answer; the client has to be told.
+    Overdue(UnansweredCommand),
+    /// The exchange closed the socket, with this code and reason where it gave one.
+    Closed(Option<(u16, String)>),
+    /// The socket is lost: what the exchange did about it cannot be told.
+    Lost(&'static str),
+}
+
+/// An open upstream socket.
+#[derive(Debug)]
+pub struct Session {
+    gateway: Arc<Gateway>,
+    pipe: Pipe<Transport, Outgoing>,
+    commands: Commands,
+    scrubber: Scrubber,
+    login_signature: String,
+}
+
+impl Session {
+    /// Frames that may wait for the exchange before no more are taken from the client.
+    const MAX_OUTGOING: usize = 16;
+
+    /// Opens the market stream.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn open_market(gateway: &Arc<Gateway>) -> Result<Self, Failure> {
+        let pipe = gateway.connect_stream(Side::Market).await?;
+        Ok(Self::new(gateway, pipe, NO_SIGNATURE.to_owned()))
+    }
+
+    /// Opens the user stream and logs in with the key of the exchange; the record is the login's.
+    ///
+    /// # Errors
+    /// [`Unopened`].
+    pub async fn open_user(gateway: &Arc<Gateway>, record: CallRecord) -> Result<Self, Unopened> {
+        let (pipe, signature) = login::open(gateway, record).await?;
+        Ok(Self::new(gateway, pipe, signature))
+    }
+
+    fn new(
+        gateway: &Arc<Gateway>,
+        pipe: Pipe<Transport, Outgoing>,
+        login_signature: String,
+    ) -> Self {
+        let scrubber = gateway.scrubber();
+        let commands = Commands::new(gateway.settings().deadline, gateway.streams().max_commands);
+        Self {
+            gateway: Arc::clone(gateway),
+            pipe,
+            commands,
+            scrubber,
+            login_signature,
+        }
+    }
+
+    /// Whether another frame may be handed over; otherwise the client is not read.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.pipe.waiting() < Self::MAX_OUTGOING
+    }
+
+    /// Commands that wait for their answers.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether so many commands stayed without an answer that their ids cannot be remembered: the socket has to end.
+    #[must_use]
+    pub fn has_lost_count(&self) -> bool {
+        self.commands.are_beyond_memory()
+    }
+
+    /// Carries out a private command: decides, sends, and keeps the record until its end.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the record is concluded.
+    pub fn command(
+        &mut self,
+        caller: &Caller,
+        source: &Peer,
+        call: Call,
+        frame: &Frame<'_>,
+        echo: &ReplyTo,
+        mut record: CallRecord,
+    ) -> Result<(), Refusal> {
+        record.describe(&call);
+        record.report.nonce = frame.nonce;
+        let (orders, find_out) = (call.order_ids(), call.find_out());
+        record.report.client_oid = frame
+            .nonce
+            .map_or_else(|| orders.describe_named(), |nonce| orders.describe(nonce));
+        match self.admit(caller, source, call) {
+            Ok((permit, room)) => {
+                let counted = self.gateway.count_one();
+                let command = Command::new(record, echo.clone(), find_out, room, counted);
+                self.send(permit, frame.to_be_sent(), command);
+                Ok(())
+            }
+            Err(refusal) => {
+                record.ended(refusal.status(), refusal.code());
+                Err(refusal)
+            }
+        }
+    }
+
+    fn admit(
+        &self,
+        caller: &Caller,
+        source: &Peer,
+        call: Call,
+    ) -> Result<(StreamPermit, OwnedSemaphorePermit), Refusal> {
+        let id = call.id.value();
+        let admitted = self.gateway.admit_streamed(caller, source, call)?;
+        let limit = self.gateway.streams().max_commands;
+        if self.commands.holds(id) {
+            return Err(Refusal::IdInUse(id));
+        }
+        if self.commands.len() >= limit {
+            return Err(Refusal::SocketFull { limit });
+        }
+        Ok(admitted)
+    }
+
+    /// The permit is spent: what was allowed is what is sent.
+    fn send(&mut self, permit: StreamPermit, text: String, mut command: Command) {
+        let progress = command.begin();
+        progress.reach(Phase::Connecting);
+        self.commands.enter(permit.into_call().id.value(), command);
+        self.pipe.push_within_room(Outgoing {
+            text: text.into(),
+            progress: Some(progress),
+        });
+    }
+
+    /// Subscribes to channels of the account, or leaves them.
+    pub fn subscribe(&mut self, permit: ChannelPermit, frame: &Frame<'_>) {
+        permit.spend();
+        self.pass(frame);
+    }
+
+    /// Passes the client's sign of life on.
+    pub fn respond_heartbeat(&mut self, frame: &Frame<'_>) {
+        self.pass(frame);
+    }
+
+    fn pass(&mut self, frame: &Frame<'_>) {
+        self.pipe.push_within_room(Outgoing {
+            text: frame.to_be_sent().into(),
+            progress: None,
+        });
+    }
+
+    /// What happens next. Cancel-safe: nothing is lost between two calls.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Poll::Ready(doubt) = self.commands.poll_overdue(cx) {
+            return Poll::Ready(Event::Overdue(doubt));
+        }
+        self.pipe.poll(cx, true).map(|incoming| match incoming {
+            Incoming::Text(text) => self.received(text),
+            Incoming::Closed(closed) => Event::Closed(
+                closed
+                    .map(|(code, reason)| (code, self.clean(reason.into()).0.as_str().to_owned())),
+            ),
+            Incoming::Lost => Event::Lost("lost"),
+            Incoming::Stalled => Event::Lost("stalled"),
+            Incoming::Binary | Incoming::Broken(_) => Event::Lost("malformed"),
+        })
+    }
+
+    /// Scrubs a frame, and concludes the command that it answers.
+    fn received(&mut self, text: Utf8Bytes) -> Event {
+        let (text, scrubbed) = self.clean(text);
+        if self.commands.await_answers() && self.commands.answered(&Heading::read(&text), scrubbed)
+        {
+            return Event::Answer(text);
+        }
+        Event::Frame(text)
+    }
+
+    /// What the exchange said, without our secrets, and whether there was one in it.
+    fn clean(&self, text: Utf8Bytes) -> (Utf8Bytes, bool) {
+        let (bytes, scrubbed) = self.scrubber.scrub(text.into(), &self.login_signature);
+        if scrubbed {
+            tracing::warn!(
+                "event=stream a frame of the exchange held our key, secret or signature; they were overwritten"
+            );
+        }
+        // Whole texts were overwritten by ASCII, so it is UTF-8 as before.
+        (Utf8Bytes::try_from(bytes).unwrap_or_default(), scrubbed)
+    }
+
+    /// Ends every command that has no answer yet; what the client has to be told of each.
+    pub fn give_up(&mut self, status: u16, why: &'static str) -> Vec<UnansweredCommand> {
+        self.commands.give_up(status, why)
+    }
+
+    /// How long nothing was heard from the exchange.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        self.pipe.silent_for()
+    }
+
+    /// Closes the socket with this code, within a moment; commands without an answer end as what they are, with this
+    /// word for why.
+    pub async fn close(self, code: u16, reason: &'static str, why: &'static str) {
+        let Self {
+            mut commands, pipe, ..
+        } = self;
+        drop(commands.give_up(499, why));
+        pipe.close(Some((code, reason.to_owned())), dial::CLOSE_PATIENCE)
+            .await;
+    }
+}
+
+/// Whether an outcome leaves a client in doubt.
+impl UnansweredCommand {
+    /// Whether the exchange may have executed it.
+    #[must_use]
+    pub fn may_have_been_executed(&self) -> bool {
+        self.outcome == Outcome::Unknown
+    }
+}

@@ -1,0 +1,238 @@
+//! Commands of one socket that wait for their answers.
+//!
+//! Guarantees: each has one record, concluded once: by the answer that repeats its id, by its deadline, or by the end of the
+//! socket. An id is in use once at a time, for an overdue command until its late answer came: the exchange repeats the id
+//! and nothing else that would tell two commands apart. How many are overdue is bounded; beyond that the socket has to end.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::{
+    outcome::{Outcome, Progress},
+    record::CallRecord,
+};
+use catalogue::codes;
+use protocol::frame::{Heading, ReplyTo};
+
+/// Why a command has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its deadline passed.
+    Deadline(Duration),
+    /// The socket ended.
+    SocketEnded,
+}
+
+/// A command that ended without an answer.
+#[derive(Clone, Debug)]
+pub struct UnansweredCommand {
+    /// What an answer would repeat.
+    pub echo: ReplyTo,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why.
+    pub why: Why,
+    /// The names of its orders.
+    pub client_oid: Option<String>,
+    /// How to find out what became of it.
+    pub find_out: Option<&'static str>,
+}
+
+/// A command that was admitted.
+#[derive(Debug)]
+pub(super) struct Command {
+    record: CallRecord,
+    echo: ReplyTo,
+    find_out: Option<&'static str>,
+    handed_over: Instant,
+    deadline: Instant,
+    _room: OwnedSemaphorePermit,
+    _counted: TaskTrackerToken,
+}
+
+impl Command {
+    pub(super) fn new(
+        record: CallRecord,
+        echo: ReplyTo,
+        find_out: Option<&'static str>,
+        room: OwnedSemaphorePermit,
+        counted: TaskTrackerToken,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            record,
+            echo,
+            find_out,
+            handed_over: now,
+            deadline: now,
+            _room: room,
+            _counted: counted,
+        }
+    }
+
+    /// It is about to be sent.
+    pub(super) fn begin(&mut self) -> Arc<Progress> {
+        self.handed_over = Instant::now();
+        self.record.report.waited = self.record.opened().elapsed();
+        self.record.progress()
+    }
+
+    fn method(&self) -> &Cow<'static, str> {
+        &self.echo.method
+    }
+
+    /// Concludes it with an answer.
+    fn answered(mut self, code: Option<i64>, scrubbed: bool) {
+        let conclusive = code.is_some_and(codes::is_conclusive);
+        self.record.report.exchange = self.handed_over.elapsed();
+        self.record.report.scrubbed = scrubbed;
+        self.record.answered(
+            200,
+            code,
+            if conclusive {
+                Outcome::Answered
+            } else {
+                Outcome::Unknown
+            },
+        );
+    }
+
+    /// Concludes it without one; the phase gives the outcome, and from now on it is not sent any more.
+    fn ended(mut self, status: u16, code: &'static str, why: Why) -> UnansweredCommand {
+        self.record.report.exchange = self.handed_over.elapsed();
+        self.record.ended(status, code);
+        let outcome = self.record.report.outcome;
+        let in_doubt = outcome == Outcome::Unknown;
+        UnansweredCommand {
+            echo: self.echo,
+            outcome,
+            why,
+            client_oid: self.record.report.client_oid.clone().filter(|_| in_doubt),
+            find_out: self.find_out.filter(|_| in_doubt),
+        }
+    }
+}
+
+/// The commands of a socket, by id.
+#[derive(Debug)]
+pub(super) struct Commands {
+    deadline: Duration,
+    by_id: HashMap<u64, Command>,
+    by_deadline: BTreeSet<(Instant, u64)>,
+    /// The methods of commands that were sent and are concluded, and whose answers may still come.
+    overdue: HashMap<u64, Cow<'static, str>>,
+    max_overdue: usize,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Commands {
+    pub(super) fn new(deadline: Duration, max_overdue: usize) -> Self {
+        let (by_id, by_deadline, overdue) = (HashMap::new(), BTreeSet::new(), HashMap::new());
+        Self {
+            deadline,
+            by_id,
+            by_deadline,
+            overdue,
+            max_overdue,
+            alarm: None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn holds(&self, id: u64) -> bool {
+        self.by_id.contains_key(&id) || self.overdue.contains_key(&id)
+    }
+
+    /// Whether a frame of the exchange may be an answer.
+    pub(super) fn await_answers(&self) -> bool {
+        !(self.by_id.is_empty() && self.overdue.is_empty())
+    }
+
+    /// Whether more commands stayed without an answer than are remembered.
+    pub(super) fn are_beyond_memory(&self) -> bool {
+        self.overdue.len() > self.max_overdue
+    }
+
+    pub(super) fn enter(&mut self, id: u64, mut command: Command) {
+        command.deadline = Instant::from_std(command.record.opened()) + self.deadline;
+        self.by_deadline.insert((command.deadline, id));
+        self.by_id.insert(id, command);
+    }
+
+    /// Concludes the command that a frame answers, and says whether it answers one. A frame that names another method
+    /// answers another one. A late answer concludes nothing: what became of its command is on the record.
+    pub(super) fn answered(&mut self, heading: &Heading, scrubbed: bool) -> bool {
+        let Some(id) = heading.id else { return false };
+        let fits = |method: &Cow<'static, str>| {
+            heading.method.as_ref().is_none_or(|named| named == method)
+        };
+        if self.overdue.get(&id).is_some_and(fits) {
+            return self.overdue.remove(&id).is_some();
+        }
+        if !self
+            .by_id
+            .get(&id)
+            .is_some_and(|command| fits(command.method()))
+        {
+            return false;
+        }
+        let Some(command) = self.take(id) else {
+            return false;
+        };
+        command.answered(heading.code, scrubbed);
+        true
+    }
+
+    /// The next command whose deadline has passed.
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<UnansweredCommand> {
+        let Some((deadline, id)) = self.by_deadline.first().copied() else {
+            return Poll::Pending;
+        };
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if alarm.deadline() != deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        ready!(alarm.as_mut().poll(cx));
+        let why = Why::Deadline(self.deadline);
+        let Some(command) = self.take(id) else {
+            return Poll::Pending;
+        };
+        let doubt = command.ended(504, "deadline", why);
+        if doubt.outcome == Outcome::Unknown {
+            self.overdue.insert(id, doubt.echo.method.clone());
+        }
+        Poll::Ready(doubt)
+    }
+
+    /// Ends all of them.
+    pub(super) fn give_up(&mut self, status: u16, why: &'static str) -> Vec<UnansweredCommand> {
+        self.by_deadline.clear();
+        self.by_id
+            .drain()
+            .map(|(_, command)| command.ended(status, why, Why::SocketEnded))
+            .collect()
+    }
+
+    fn take(&mut self, id: u64) -> Option<Command> {
+        let command = self.by_id.remove(&id)?;
+        self.by_deadline.remove(&(command.deadline, id));
+        Some(command)
+    }
+}

@@ -1,0 +1,377 @@
+//! What goes over the wire to and from the exchange.
+//!
+//! Guarantees: the params of a request are the caller's bytes; an answer is read for its `code` only, whatever else it
+//! holds. Does not: decide what an answer means for the call; that is `codes` and the gateway.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::call::Call;
+
+/// Answers nested deeper than this break common JSON parsers of callers, and are not passed on.
+const MAX_ANSWER_DEPTH: u32 = 128;
+
+/// A member of a signed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// `id`.
+    Id,
+    /// `method`.
+    Method,
+    /// `api_key`.
+    ApiKey,
+    /// `params`.
+    Params,
+    /// `nonce`.
+    Nonce,
+    /// `sig`.
+    Sig,
+}
+
+impl Member {
+    /// Every member, in the order of the vendor's documents.
+    pub const ALL: [Self; 6] = [
+        Self::Id,
+        Self::Method,
+        Self::ApiKey,
+        Self::Params,
+        Self::Nonce,
+        Self::Sig,
+    ];
+
+    /// Its name in the request.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Method => "method",
+            Self::ApiKey => "api_key",
+            Self::Params => "params",
+            Self::Nonce => "nonce",
+            Self::Sig => "sig",
+        }
+    }
+}
+
+/// How a request is written: as the client wrote its own, where it had one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    order: [Member; 6],
+    has_params: bool,
+    quoted_id: bool,
+}
+
+impl Default for Layout {
+    /// As documented.
+    fn default() -> Self {
+        Self {
+            order: Member::ALL,
+            has_params: true,
+            quoted_id: false,
+        }
+    }
+}
+
+impl Layout {
+    /// The members in the order in which a client wrote them, each at most once; those that must be there and are not
+    /// follow.
+    #[must_use]
+    pub fn new(written: &[Member], quoted_id: bool) -> Self {
+        let mut order = Member::ALL;
+        let missing = Member::ALL
+            .into_iter()
+            .filter(|member| !written.contains(member));
+        order
+            .iter_mut()
+            .zip(written.iter().copied().chain(missing))
+            .for_each(|(slot, member)| *slot = member);
+        Self {
+            order,
+            has_params: written.contains(&Member::Params),
+            quoted_id,
+        }
+    }
+}
+
+/// The body of a signed request.
+///
+/// `{"id","method","api_key","params","nonce","sig"}` (vendor documents), in the call's own layout. `api_key` is
+/// JSON-escaped here; the method is safe by its grammar and the params are the caller's own JSON text.
+#[must_use]
+pub fn signed_body(call: &Call, api_key: &str, nonce: u64, signature: &str) -> Vec<u8> {
+    let mut body =
+        Vec::with_capacity(call.params.text().len() + api_key.len() + signature.len() + 160);
+    let Layout {
+        order,
+        has_params,
+        quoted_id,
+    } = call.layout;
+    for member in order
+        .into_iter()
+        .filter(|member| has_params || *member != Member::Params)
+    {
+        body.extend_from_slice(if body.is_empty() { b"{\"" } else { b",\"" });
+        body.extend_from_slice(member.name().as_bytes());
+        body.extend_from_slice(b"\":");
+        match member {
+            Member::Id if quoted_id => {
+                push_quoted(&mut body, itoa::Buffer::new().format(call.id.value()))
+            }
+            Member::Id => {
+                body.extend_from_slice(itoa::Buffer::new().format(call.id.value()).as_bytes())
+            }
+            Member::Method => push_quoted(&mut body, call.method.as_str()),
+            Member::ApiKey => push_json_string(&mut body, api_key),
+            Member::Params => body.extend_from_slice(call.params.text().as_bytes()),
+            Member::Nonce => body.extend_from_slice(itoa::Buffer::new().format(nonce).as_bytes()),
+            Member::Sig => push_quoted(&mut body, signature),
+        }
+    }
+    body.push(b'}');
+    body
+}
+
+/// Appends a text that needs no escapes.
+fn push_quoted(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// The id of a login frame: the first on its socket.
+pub const LOGIN_ID: u64 = 1;
+
+/// The frame that logs a stream in: `{"id","method","api_key","nonce","sig"}` (vendor documents).
+#[must_use]
+pub fn login_frame(api_key: &str, nonce: u64, signature: &str) -> String {
+    let mut key = Vec::with_capacity(api_key.len() + 2);
+    push_json_string(&mut key, api_key);
+    let key = String::from_utf8_lossy(&key);
+    format!(
+        r#"{{"id":{LOGIN_ID},"method":"public/auth","api_key":{key},"nonce":{nonce},"sig":"{signature}"}}"#
+    )
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    // A string always serialises, and a Vec takes every byte.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// What an answer's JSON says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// The exchange's `code`; `None` where there is none, it is no number, or several contradict each other.
+    pub code: Option<i64>,
+}
+
+/// JSON by its type, but nothing that may be passed on as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedAnswer {
+    /// Not UTF-8.
+    #[error("the answer is not UTF-8")]
+    NotUtf8,
+    /// Not JSON: cut short, NaN, a byte order mark, anything after the end.
+    #[error("the answer is not valid JSON")]
+    NotJson,
+    /// Nested beyond what callers can parse.
+    #[error("the answer is nested too deeply")]
+    TooDeep,
+}
+
+/// Checks that bytes are JSON which may be passed on as they are, and reads the `code`.
+///
+/// # Errors
+/// [`MalformedAnswer`] where they are not.
+pub fn read_answer(bytes: &[u8]) -> Result<AnswerHead, MalformedAnswer> {
+    let text = std::str::from_utf8(bytes).map_err(|_| MalformedAnswer::NotUtf8)?;
+    if depth(bytes) > MAX_ANSWER_DEPTH {
+        return Err(MalformedAnswer::TooDeep);
+    }
+    if text.trim_start().starts_with('{') {
+        let codes: Codes = serde_json::from_str(text).map_err(|_| MalformedAnswer::NotJson)?;
+        return Ok(AnswerHead { code: codes.0 });
+    }
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| MalformedAnswer::NotJson)?;
+    Ok(AnswerHead { code: None })
+}
+
+/// The deepest nesting of brackets outside strings. Exact for valid JSON, and bounded work for anything else.
+fn depth(bytes: &[u8]) -> u32 {
+    let (mut depth, mut deepest) = (0_u32, 0);
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut rest),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+fn skip_string(rest: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(rest.next()),
+            _ => {}
+        }
+    }
+}
+
+/// The `code` of an object; the exchange sends it as a number or as a string of digits (vendor documents).
+struct Codes(Option<i64>);
+
+impl<'de> Deserialize<'de> for Codes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(CodesVisitor)
+    }
+}
+
+struct CodesVisitor;
+
+impl<'de> Visitor<'de> for CodesVisitor {
+    type Value = Codes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Codes, A::Error> {
+        let mut code = None;
+        let mut contradicted = false;
+        while let Some(name) = map.next_key::<Name>()? {
+            if matches!(name, Name::Code) {
+                let value = number(map.next_value::<&RawValue>()?);
+                contradicted |= code.is_some_and(|earlier| earlier != value);
+                code = Some(value);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Codes(code.flatten().filter(|_| !contradicted)))
+    }
+}
+
+fn number(raw: &RawValue) -> Option<i64> {
+    raw.get().trim_matches('"').parse().ok()
+}
+
+/// Whether a member is the `code`; lone surrogates and the like in other names are the exchange's business.
+enum Name {
+    Code,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = Name;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member name")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Name, E> {
+                Ok(if name == b"code" {
+                    Name::Code
+                } else {
+                    Name::Other
+                })
+            }
+        }
+        // As bytes, because as text a lone surrogate would be an error.
+        deserializer.deserialize_bytes(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{call::RequestId, canonical::Dialect};
+
+    fn code(text: &str) -> Option<i64> {
+        read_answer(text.as_bytes()).unwrap().code
+    }
+
+    #[test]
+    fn the_request_carries_the_callers_params_untouched() {
+        let params: Box<RawValue> = serde_json::from_str("{ \"b\":\"\\u0041\", \"a\":1 }").unwrap();
+        let call = Call::parse(
+            RequestId::BACKEND,
+            "private/x",
+            Some(&params),
+            Dialect::Documented,
+        )
+        .unwrap();
+        let body = signed_body(&call, "key\"invented", 17, "00ff");
+        let expected = r#"{"id":1,"method":"private/x","api_key":"key\"invented","params":{ "b":"\u0041", "a":1 },"nonce":17,"sig":"00ff"}"#;
+        assert_eq!(String::from_utf8(body).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_request_is_written_in_the_clients_own_layout() {
+        use Member::{ApiKey, Id, Method, Nonce, Params, Sig};
+        let call = Call::parse(RequestId::BACKEND, "private/x", None, Dialect::Documented).unwrap();
+        let written = |layout| {
+            let body = signed_body(&call.clone().written_as(layout), "key-invented", 17, "00ff");
+            String::from_utf8(body).unwrap()
+        };
+        assert_eq!(
+            written(Layout::new(&[Sig, Nonce, Params, ApiKey, Method, Id], true)),
+            r#"{"sig":"00ff","nonce":17,"params":{},"api_key":"key-invented","method":"private/x","id":"1"}"#
+        );
+        assert_eq!(
+            written(Layout::new(&[Method, Nonce], false)),
+            r#"{"method":"private/x","nonce":17,"id":1,"api_key":"key-invented","sig":"00ff"}"#
+        );
+    }
+
+    #[test]
+    fn a_code_may_be_a_number_or_a_digit_string_and_stand_twice_if_alike() {
+        assert_eq!(code(r#"{"code":0,"result":{"code":7}}"#), Some(0));
+        assert_eq!(code(r#"{"result":[],"code":"40101"}"#), Some(40101));
+        assert_eq!(code(r#"{"code":0,"code":0}"#), Some(0));
+    }
+
+    #[test]
+    fn no_code_or_a_doubtful_one_is_none() {
+        for text in [
+            r#"{"id":1}"#,
+            r#"{"code":0,"code":306}"#,
+            r#"{"code":null}"#,
+            r#"{"code":1.5}"#,
+            "[]",
+            "\"x\"",
+        ] {
+            assert_eq!(code(text), None, "{text}");
+        }
+        assert_eq!(code(r#"{"code":null,"code":0}"#), None);
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_from_what_is_too_deep() {
+        let malformed = |bytes: &[u8]| read_answer(bytes).unwrap_err();
+        for bytes in [
+            &b""[..],
+            b"{\"code\":0",
+            b"{\"a\":NaN}",
+            b"\xef\xbb\xbf{}",
+            b"{}x",
+            b"{\"code\":0}{}",
+        ] {
+            assert_eq!(malformed(bytes), MalformedAnswer::NotJson, "{bytes:?}");
+        }
+        assert_eq!(malformed(b"{\"a\":\"\xff\"}"), MalformedAnswer::NotUtf8);
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(malformed(deep.as_bytes()), MalformedAnswer::TooDeep);
+        assert!(read_answer(br#"{"a":"[[[[\"[[[[","code":0}"#).is_ok());
+    }
+}

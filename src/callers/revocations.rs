@@ -1,0 +1,242 @@
+//! What is remembered of every caller beside the callers file, so that an older copy of it brings nothing back.
+//!
+//! Guarantees: marks only ever become stricter: the newest generation only rises, so does the lowest valid one, an end
+//! only comes nearer. Does not: take a caller that somebody deleted from the file by hand for revoked.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Places, Problem, disk};
+use gateway::virtual_key::CallerId;
+
+/// The lowest valid generation of a caller that is revoked.
+const NONE_VALID: u32 = u32::MAX;
+const HEAD: &str = "# Which generations of callers were revoked. Written by crypto-proxy; keep it with the master key.\n";
+
+/// What is remembered of one caller.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// The newest generation that was ever issued.
+    pub newest: u32,
+    /// The lowest one that is valid.
+    pub lowest: u32,
+    /// A rotation: generations below this one end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<u32>,
+    /// When they do, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+/// Every caller that there ever was, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revocations(BTreeMap<String, Revocation>);
+
+impl Revocation {
+    /// The same, or what is stricter.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        let (mine, theirs) = (self.ending(), other.ending());
+        // Of two rotations the later one counts; of one rotation the earlier end.
+        let ending = match (mine, theirs) {
+            (Some((below, until)), Some((other_below, other_until))) if below == other_below => {
+                Some((below, until.min(other_until)))
+            }
+            (mine, theirs) => mine.max(theirs),
+        };
+        Self {
+            newest: self.newest.max(other.newest),
+            lowest: self.lowest.max(other.lowest),
+            below: ending.map(|(below, _)| below),
+            until_ms: ending.map(|(_, until)| until),
+        }
+    }
+
+    /// Until when a generation is valid: `Err` where it is not any more, `Ok(None)` where no end is set.
+    ///
+    /// # Errors
+    /// The generation was revoked, or its end has come.
+    pub fn judge(self, generation: u32, now_ms: u64) -> Result<Option<u64>, Over> {
+        if generation < self.lowest {
+            return Err(Over);
+        }
+        match self.ending() {
+            Some((below, until)) if generation < below && until <= now_ms => Err(Over),
+            Some((below, until)) if generation < below => Ok(Some(until)),
+            _ => Ok(None),
+        }
+    }
+
+    fn ending(self) -> Option<(u32, u64)> {
+        self.below.zip(self.until_ms)
+    }
+}
+
+/// A generation that is not valid any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over;
+
+impl Revocations {
+    /// Reads them; none where there is no file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not understood: then nobody knows what was revoked.
+    pub fn read(places: &Places) -> Result<Self, Problem> {
+        let path = places.marks()?;
+        let text = disk::read(&path)?.unwrap_or_default();
+        Self::parse(&text).map_err(|error| Problem::Revocations(path, error))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let marks: BTreeMap<String, Revocation> =
+            toml::from_str(text).map_err(|error| error.message().replace('\n', ", "))?;
+        match marks.keys().find(|id| CallerId::parse(id).is_none()) {
+            Some(id) => Err(format!("{id} is no id")),
+            None => Ok(Self(marks)),
+        }
+    }
+
+    /// Merges these into the file, and gives what stands there then. A directory that is not there is made.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn keep(&self, places: &Places) -> Result<Self, Problem> {
+        let path = places.marks()?;
+        path.parent()
+            .map_or(Ok(()), |directory| disk::make_directory(directory, 0o700))?;
+        let _lock = disk::lock(&path)?;
+        let before = Self::read(places)?;
+        let mut merged = before.clone();
+        merged.merge(self);
+        if merged != before {
+            let text = toml::to_string(&merged.0)
+                .map_err(|error| Problem::Revocations(path.clone(), error.to_string()))?;
+            disk::replace(&path, &format!("{HEAD}{text}"), 0o600)?;
+        }
+        Ok(merged)
+    }
+
+    /// What is remembered of a caller.
+    #[must_use]
+    pub fn of(&self, id: CallerId) -> Revocation {
+        self.0.get(&id.to_string()).copied().unwrap_or_default()
+    }
+
+    /// Remembers of a caller what is stricter.
+    pub fn note(&mut self, id: CallerId, mark: Revocation) {
+        let known = self.0.entry(id.to_string()).or_default();
+        *known = known.stricter(mark);
+    }
+
+    /// Remembers that a caller is revoked for good.
+    pub fn revoke(&mut self, id: CallerId) {
+        self.note(
+            id,
+            Revocation {
+                lowest: NONE_VALID,
+                ..Revocation::default()
+            },
+        );
+    }
+
+    /// Remembers what the entry of a caller says.
+    pub fn note_entry(&mut self, entry: &Entry) {
+        let numbers = || entry.generations.iter().map(|generation| generation.number);
+        let (Some(lowest), Some(newest)) = (numbers().min(), numbers().max()) else {
+            return;
+        };
+        let until_ms = entry
+            .generations
+            .iter()
+            .filter_map(|generation| generation.until_ms)
+            .max();
+        self.note(
+            entry.id,
+            Revocation {
+                newest,
+                lowest,
+                below: until_ms.map(|_| newest),
+                until_ms,
+            },
+        );
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (id, mark) in &other.0 {
+            let known = self.0.entry(id.clone()).or_default();
+            *known = known.stricter(*mark);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(newest: u32, lowest: u32, ending: Option<(u32, u64)>) -> Revocation {
+        Revocation {
+            newest,
+            lowest,
+            below: ending.map(|(below, _)| below),
+            until_ms: ending.map(|(_, until)| until),
+        }
+    }
+
+    #[test]
+    fn of_two_marks_the_stricter_holds_whichever_comes_first() {
+        for (one, other, expected) in [
+            (mark(1, 1, None), mark(3, 2, None), mark(3, 2, None)),
+            (
+                mark(3, 1, None),
+                mark(1, NONE_VALID, None),
+                mark(3, NONE_VALID, None),
+            ),
+            (
+                mark(2, 1, Some((2, 500))),
+                mark(1, 1, None),
+                mark(2, 1, Some((2, 500))),
+            ),
+            (
+                mark(2, 1, Some((2, 500))),
+                mark(2, 1, Some((2, 900))),
+                mark(2, 1, Some((2, 500))),
+            ),
+            (
+                mark(2, 1, Some((2, 500))),
+                mark(3, 2, Some((3, 900))),
+                mark(3, 2, Some((3, 900))),
+            ),
+        ] {
+            assert_eq!(
+                (one.stricter(other), other.stricter(one)),
+                (expected, expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_generation_ends_with_its_rotation_and_with_its_revocation() {
+        let rotating = mark(3, 2, Some((3, 500)));
+        assert_eq!(rotating.judge(1, 100), Err(Over));
+        assert_eq!(rotating.judge(2, 499), Ok(Some(500)));
+        assert_eq!(rotating.judge(2, 500), Err(Over));
+        assert_eq!(rotating.judge(3, 900), Ok(None));
+        assert_eq!(mark(3, NONE_VALID, None).judge(3, 0), Err(Over));
+        assert_eq!(Revocation::default().judge(1, 0), Ok(None));
+    }
+
+    #[test]
+    fn marks_that_are_not_understood_are_no_marks() {
+        assert_eq!(Revocations::parse(""), Ok(Revocations::default()));
+        for text in [
+            "x",
+            "[000102030405060708090a0b]\nnewest = 1",
+            "[abc]\nnewest = 1\nlowest = 1",
+            "a = 1",
+        ] {
+            assert!(Revocations::parse(text).is_err(), "{text}");
+        }
+    }
+}

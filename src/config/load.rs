@@ -1,0 +1,308 @@
+//! The raw settings: defaults left out, file below environment below the variables with names of their own.
+//!
+//! Guarantees: the `config` crate merges, this file remembers which layer set what; every key of the file is known, or
+//! reported with the nearest known one and its line; no value is guessed at (`007` stays `007`). Secrets are refused
+//! here: they have no place in this file. Does not: know bounds or types beyond number, flag, text and list.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::{Path, PathBuf},
+};
+
+use config::{Environment, FileFormat, Value};
+use serde_json::json;
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    nearest,
+    problem::{Origin, Problem, Problems},
+    sources::Sources,
+    variables::{self, Variables},
+};
+use crate::config::table::{self, Kind};
+
+const NO_SECRETS: &str =
+    "put it into /etc/crypto.env (mode 0600) or the unit's credentials, and take it out here";
+const SECRET_KEYS: [&str; 5] = ["api_key", "api_secret", "secret", "token", "proxy_token"];
+
+/// What was set, and where.
+pub(super) struct Layers {
+    merged: config::Config,
+    origins: HashMap<String, Origin>,
+    /// Keys whose values are known to be unusable, and reported.
+    unusable: HashSet<String>,
+}
+
+impl Layers {
+    /// The value of a setting and where it was set; nothing where nobody set it, or it is unusable.
+    pub(super) fn find(&self, key: &str) -> Option<(Value, Origin)> {
+        let origin = self
+            .origins
+            .get(key)
+            .filter(|_| !self.unusable.contains(key))?;
+        self.merged
+            .get::<Value>(key)
+            .ok()
+            .map(|value| (value, origin.clone()))
+    }
+
+    /// Where a setting was set.
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+}
+
+/// Reads and merges all layers.
+pub(super) fn read(sources: &Sources, variables: &Variables, problems: &mut Problems) -> Layers {
+    let mut file = File::read(sources, problems);
+    let (of_settings, origins) = environment(variables);
+    file.origins.extend(origins);
+    let named = named(variables, problems);
+    let environment = Environment::with_prefix("CRYPTO_PROXY")
+        .prefix_separator("__")
+        .separator("__");
+    let mut builder = config::Config::builder()
+        .add_source(config::File::from_str(&file.text, FileFormat::Toml))
+        .add_source(
+            environment
+                .ignore_empty(true)
+                .source(Some(of_settings.into_iter().collect())),
+        );
+    for (key, (value, origin)) in named {
+        file.unusable.remove(key);
+        file.origins.insert(key.to_owned(), origin);
+        // A constant key cannot fail to parse.
+        builder = match builder.clone().set_override(key, value) {
+            Ok(builder) => builder,
+            Err(_) => builder,
+        };
+    }
+    let merged = builder.build().unwrap_or_else(|_| {
+        problems.push(file.cannot_be_merged());
+        config::Config::default()
+    });
+    Layers {
+        merged,
+        origins: file.origins,
+        unusable: file.unusable,
+    }
+}
+
+/// The variables that stand for settings, and where each was set.
+fn environment(variables: &Variables) -> (BTreeMap<String, String>, Vec<(String, Origin)>) {
+    let mut values = BTreeMap::new();
+    let mut origins = Vec::new();
+    for (key, _) in table::SETTINGS {
+        let name = table::variable_of(key);
+        if let Some(variable) = variables.find(&name) {
+            values.insert(name, variable.value.trim().to_owned());
+            origins.push((key.to_owned(), variable.origin.clone()));
+        }
+    }
+    (values, origins)
+}
+
+/// The variables with names of their own; of two for one setting the first wins, and a difference is said.
+fn named(
+    variables: &Variables,
+    problems: &mut Problems,
+) -> BTreeMap<&'static str, (String, Origin)> {
+    let mut found: BTreeMap<&str, (String, Origin)> = BTreeMap::new();
+    for (name, key) in table::NAMED {
+        let Some(variable) = variables.find(name) else {
+            continue;
+        };
+        let value = variable.value.trim().to_owned();
+        match found.get(key) {
+            Some((first, origin)) if *first != value => {
+                let text = format!("says otherwise than {origin}, which counts");
+                problems.push(
+                    Problem::warning(name, &variable.origin, text, "set one of them").shown(&value),
+                );
+            }
+            Some(_) => {}
+            None => drop(found.insert(key, (value, variable.origin.clone()))),
+        }
+    }
+    found
+}
+
+/// The configuration file, checked key by key.
+#[derive(Default)]
+struct File {
+    path: PathBuf,
+    text: String,
+    origins: HashMap<String, Origin>,
+    unusable: HashSet<String>,
+}
+
+impl File {
+    /// Nothing where there is no file to read; an unusable file is reported and then counts as empty.
+    fn read(sources: &Sources, problems: &mut Problems) -> Self {
+        let path = sources
+            .config_file
+            .as_deref()
+            .unwrap_or(&sources.default_config_file);
+        if sources.config_file.is_none() && is_absent(path) {
+            return Self::default();
+        }
+        let Some(text) = variables::read_text(path, problems) else {
+            return Self::default();
+        };
+        let mut file = Self {
+            path: path.to_owned(),
+            text: text.to_string(),
+            ..Self::default()
+        };
+        match DeTable::parse(&text) {
+            Ok(table) => file.walk("", table.get_ref(), problems),
+            Err(error) => {
+                let source = file.place(error.span().map_or(0, |span| span.start));
+                let text = format!("is not TOML: {}", error.message().replace('\n', ", "));
+                problems.push(Problem::error(
+                    "configuration file",
+                    &source,
+                    text,
+                    "put this line right",
+                ));
+                file.text.clear();
+            }
+        }
+        file
+    }
+
+    fn walk(&mut self, prefix: &str, table: &DeTable<'_>, problems: &mut Problems) {
+        for (name, value) in table {
+            let key = if prefix.is_empty() {
+                name.get_ref().to_string()
+            } else {
+                format!("{prefix}.{}", name.get_ref())
+            };
+            let source = self.place(name.span().start);
+            match (table::kind_of(&key), value.get_ref()) {
+                (Some(kind), value) => self.setting(&key, kind, value, source, problems),
+                (None, DeValue::Table(table)) if is_section(&key) => {
+                    self.walk(&key, table, problems)
+                }
+                (None, _) => problems.push(unknown(&key, name.get_ref(), &source)),
+            }
+        }
+    }
+
+    fn setting(
+        &mut self,
+        key: &str,
+        kind: Kind,
+        value: &DeValue<'_>,
+        source: Origin,
+        problems: &mut Problems,
+    ) {
+        if !fits(kind, value) {
+            let text = format!("is of the wrong type ({})", value.type_str());
+            problems.push(Problem::error(
+                key,
+                &source,
+                text,
+                format!("write {}", kind.describe()),
+            ));
+            self.unusable.insert(key.to_owned());
+        }
+        self.origins.insert(key.to_owned(), source);
+    }
+
+    /// Line and column of a byte of the file.
+    fn place(&self, offset: usize) -> Origin {
+        let before = self.text.get(..offset).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        let column = 1 + before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count();
+        Origin::Line {
+            path: self.path.clone(),
+            line,
+            column,
+        }
+    }
+
+    fn cannot_be_merged(&self) -> Problem {
+        let source = Origin::File(self.path.clone());
+        Problem::error(
+            "configuration file",
+            &source,
+            "cannot be merged with the environment",
+            "report this as a defect",
+        )
+    }
+}
+
+/// Only a file that is certainly not there counts as absent: one that cannot be looked at must be reported.
+fn is_absent(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
+}
+
+fn is_section(key: &str) -> bool {
+    table::SETTINGS.iter().any(|(known, _)| {
+        known
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
+    match kind {
+        Kind::Number => value.is_integer(),
+        Kind::Flag => value.is_bool(),
+        Kind::Text => value.is_str(),
+        Kind::List => {
+            value.is_str()
+                || value
+                    .as_array()
+                    .is_some_and(|items| items.iter().all(|item| item.get_ref().is_str()))
+        }
+    }
+}
+
+fn unknown(key: &str, name: &str, source: &Origin) -> Problem {
+    let lower = name.to_lowercase();
+    if SECRET_KEYS.contains(&lower.as_str()) || table::is_secret(&name.to_uppercase()) {
+        return Problem::error(
+            key,
+            source,
+            "secrets do not belong into this file",
+            NO_SECRETS,
+        );
+    }
+    let keys = table::SETTINGS.iter().map(|(known, _)| *known);
+    let by_end = keys
+        .clone()
+        .find(|known| known.rsplit('.').next() == Some(lower.as_str()));
+    let remedy = match by_end {
+        Some(known) => format!("did you mean {known}?"),
+        None => nearest::suggestion(
+            key,
+            keys.chain(SECTIONS),
+            "take it out; deploy/config.toml shows every setting",
+        ),
+    };
+    Problem::error(key, source, "no setting of this name", remedy)
+}
+
+const SECTIONS: [&str; 10] = [
+    "upstream", "streams", "calls", "listener", "policy", "callers", "egress", "reach", "history",
+    "log",
+];
+
+/// A value as the configuration file would show it.
+pub(super) fn quoted(items: &[String]) -> String {
+    format!(
+        "[{}]",
+        items
+            .iter()
+            .map(|item| json!(item).to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    )
+}

@@ -1,0 +1,251 @@
+//! The last look at every text before it leaves: does it show a part of a credential?
+//!
+//! Guarantees: no text that went through here holds eight characters in a row of a credential variable's value, in
+//! whatever case and however they got there (a secret pasted into the wrong setting, as a name, or as a host); nor what
+//! looks like a secret of the exchange or a random text, whether it was loaded as a credential or not, because the
+//! variable that it was meant for may then be empty. Does not: replace care; texts about credentials show lengths only
+//! to begin with. A name that looks random (a hash in a path) is withheld as well: that costs a word, not a key.
+
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::{problem::Origin, variables::Variables};
+use crate::callers;
+use crate::config::{normalize, table};
+use gateway::{secret::LeakSearch, virtual_key};
+
+/// Characters in a row that count as a part.
+const PART: usize = 8;
+/// What secrets begin with: the exchange's, and those that we issue (a virtual key is none, and looks like one).
+const SECRET_PREFIXES: [&str; 4] = [
+    "cxakp_",
+    virtual_key::SECRET_PREFIX,
+    virtual_key::KEY_PREFIX,
+    callers::TOKEN_PREFIX,
+];
+/// Letters and digits in a row that count as random where they look so; no key, secret or token has fewer.
+const RANDOM: usize = 16;
+/// Hexadecimal digits and dashes in a row that count as an identifier such as a UUID.
+const IDENTIFIER: usize = 32;
+const INSTEAD: &str = "(withheld: would show a part of a credential)";
+
+/// What must not be shown.
+#[derive(Default)]
+pub(super) struct Withheld(Vec<Zeroizing<Vec<char>>>);
+
+impl Withheld {
+    pub(super) fn add(&mut self, secret: &str) {
+        let chars: Vec<char> = secret.trim().to_lowercase().chars().collect();
+        if chars.len() >= PART {
+            self.0.push(Zeroizing::new(chars));
+        }
+    }
+
+    /// Replaces the text if it shows a part, or what looks like one.
+    pub(super) fn apply(&self, text: &mut String) {
+        if self.is_shown_by(text) {
+            INSTEAD.clone_into(text);
+        }
+    }
+
+    /// Replaces the path or the name of an origin.
+    pub(super) fn apply_to(&self, origin: &mut Origin) {
+        match origin {
+            Origin::Default => {}
+            Origin::File(path) | Origin::Line { path, .. } => self.apply_to_path(path),
+            Origin::Variable(name) => self.apply(name),
+            Origin::EnvFile { path, name, .. } => {
+                self.apply_to_path(path);
+                name.iter_mut().for_each(|name| self.apply(name));
+            }
+        }
+    }
+
+    fn apply_to_path(&self, path: &mut PathBuf) {
+        if self.is_shown_by(&path.to_string_lossy()) {
+            *path = INSTEAD.into();
+        }
+    }
+
+    fn is_shown_by(&self, text: &str) -> bool {
+        let lower = Zeroizing::new(text.to_lowercase());
+        let parts = self.0.iter().flat_map(|secret| secret.windows(PART));
+        let mut parts = parts.map(|part| Zeroizing::new(part.iter().collect::<String>()));
+        parts.any(|part| lower.contains(part.as_str()))
+            || holds_a_secret(&lower)
+            || holds_random_text(text)
+    }
+}
+
+/// Every secret of every source, for the search in what is about to leave: pairs that are not used and halves, as they
+/// stand and as they are after cleaning; of lines that count for nothing and of what other programs keep in the same
+/// file only what is long enough, because comments and placeholders are words.
+pub(super) fn leaks(variables: &Variables) -> LeakSearch {
+    let mut search = LeakSearch::default();
+    let cleaned = |value: &str| normalize::clean(value).ok().map(|(text, _)| text);
+    for (_, variable) in variables.iter().filter(|(name, _)| table::is_secret(name)) {
+        search.add(variable.value.trim());
+        cleaned(&variable.value)
+            .iter()
+            .for_each(|text| search.add(text));
+        // Two values in one variable: each is a secret by itself.
+        let words = variable
+            .value
+            .split_whitespace()
+            .filter(|word| word.len() >= RANDOM);
+        words.for_each(|word| search.add(word));
+    }
+    let others = variables
+        .iter()
+        .filter(|(name, _)| table::seems_secret(name))
+        .map(|(_, variable)| &variable.value);
+    let spare = variables.layers.iter().flat_map(|layer| &layer.spare);
+    let others = others.chain(spare).filter_map(|value| cleaned(value));
+    // A path says where a secret is.
+    others
+        .filter(|text| text.len() >= RANDOM && !text.starts_with('/'))
+        .for_each(|text| search.add(&text));
+    search
+}
+
+/// Whether a prefix is followed by anything; alone it is a word of ours.
+fn holds_a_secret(lower: &str) -> bool {
+    let mut after = SECRET_PREFIXES
+        .iter()
+        .flat_map(|prefix| lower.split(prefix).skip(1));
+    after.any(|rest| {
+        rest.chars()
+            .next()
+            .is_some_and(|next| !next.is_whitespace())
+    })
+}
+
+fn holds_random_text(text: &str) -> bool {
+    let mut identifiers = text.split(|char: char| !char.is_ascii_hexdigit() && char != '-');
+    let mut words = text.split(|char: char| !char.is_ascii_alphanumeric());
+    identifiers.any(|run| run.len() >= IDENTIFIER && run.contains(|char: char| char != '-'))
+        || words.any(is_random)
+}
+
+/// Letters and digits mixed, or capitals strewn in otherwise than at the beginnings of words.
+fn is_random(word: &str) -> bool {
+    let kinds: Vec<u8> = word.bytes().map(kind_of).collect();
+    let changes = kinds
+        .iter()
+        .zip(kinds.iter().skip(1))
+        .filter(|(one, next)| one != next)
+        .count();
+    let digits = kinds.contains(&DIGIT) && kinds.iter().any(|kind| *kind != DIGIT);
+    word.len() >= RANDOM && (digits || changes * 5 >= word.len() * 2)
+}
+
+const DIGIT: u8 = 0;
+
+const fn kind_of(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => DIGIT,
+        b'a'..=b'z' => 1,
+        _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(text: &str) -> String {
+        let mut withheld = Withheld::default();
+        withheld.add("invented-secret");
+        withheld.add("short");
+        let mut text = text.to_owned();
+        withheld.apply(&mut text);
+        text
+    }
+
+    #[test]
+    fn eight_characters_in_a_row_are_too_many() {
+        for text in [
+            "see invented-secret",
+            "nted-sec",
+            "INVENTED",
+            "https://invented/",
+        ] {
+            assert_eq!(after(text), INSTEAD, "{text}");
+        }
+        for text in ["invente", "nted-se cret", "short"] {
+            assert_eq!(after(text), text);
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_one() {
+        for text in [
+            "cxakp_x",
+            "CXAKP_Tn8",
+            "cpvs_x",
+            "cpt_x",
+            "see cpvk_x",
+            "https://cxakp_tn8.example/",
+            "Hj4wQz8LmN2pRt6VxB9c",
+            "private/hj4wqz8lmn2prt6vxb9c",
+            "hJkwQzLmNpRtVxBc",
+            "0123456789abcdef0123456789abcdef",
+            "01234567-89ab-cdef-0123-456789abcdef",
+        ] {
+            assert_eq!(after(text), INSTEAD, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_settings_hold_is_none() {
+        for text in [
+            "begins with cxakp_ as a secret does",
+            "begins with cpt_ as what this proxy issues does",
+            "CRYPTO_PROXY__LISTENER__FIRST_REQUEST_DEADLINE_MS",
+            "https://uat-api.3ona.co/exchange/v1",
+            "ec2-203-0-113-7.eu-central-1.compute.amazonaws.com",
+            "2001:db8:1234:5678:9abc:def0:1234:5678",
+            "unix:/run/crypto-proxy/backend.sock",
+            "/run/credentials/crypto-proxy.service/crypto.env:12",
+            "MyTradingAccountProduction",
+            "present, 39 characters, fingerprint 1e97c182",
+            "--------------------------------",
+            "12345678901234567890",
+        ] {
+            assert_eq!(after(text), text);
+        }
+    }
+
+    #[test]
+    fn origins_show_neither_names_nor_paths_that_do() {
+        for origin in [
+            Origin::Variable("CRYPTO_PROXY__nted-sec".into()),
+            Origin::File("/x/cxakp_x".into()),
+            Origin::Line {
+                path: "cxakp_x".into(),
+                line: 1,
+                column: 1,
+            },
+            Origin::EnvFile {
+                path: "cxakp_x".into(),
+                line: 1,
+                name: None,
+            },
+            Origin::EnvFile {
+                path: "x".into(),
+                line: 1,
+                name: Some("cxakp_x".into()),
+            },
+        ] {
+            let mut withheld = Withheld::default();
+            withheld.add("invented-secret");
+            let mut shown = origin.clone();
+            withheld.apply_to(&mut shown);
+            assert!(
+                shown != origin && shown.to_string().contains(INSTEAD),
+                "{origin}"
+            );
+        }
+    }
+}

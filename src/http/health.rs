@@ -1,0 +1,60 @@
+//! `/health`, `/ready` and, for programs, `/`: for supervisors and people, without a token.
+//!
+//! Guarantees: nothing secret, no times, no amounts; `/health` depends on nothing but this process; `/ready` is 503 only
+//! when draining or when the last attempts to reach the exchange all failed. Drift and skew are warnings under 200.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use serde_json::json;
+
+use super::{AppState, reply};
+use gateway::observed::ClockSkew;
+
+/// `GET /health`.
+pub(super) async fn health() -> Response {
+    reply::json_response(
+        200,
+        br#"{"status":"healthy","service":"crypto-proxy"}"#.to_vec(),
+    )
+}
+
+/// `GET /` for programs.
+pub(super) async fn root() -> Response {
+    let body =
+        json!({ "message": "Crypto.com Signer Proxy", "version": env!("CARGO_PKG_VERSION") });
+    reply::json_response(200, body.to_string().into_bytes())
+}
+
+/// `GET /ready`.
+pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
+    let observed = app.gateway.observed();
+    let mut because = Vec::new();
+    if app.gateway.is_draining() {
+        because.push("draining");
+    }
+    if observed.is_unreachable() {
+        because.push("the last attempts to reach the exchange failed");
+    }
+    let mut warnings = app.standing_warnings.clone();
+    if let Some(address) = observed.drift() {
+        warnings.push(format!(
+            "outbound address {address} is not among CRYPTO_EXPECTED_IP"
+        ));
+    }
+    if observed.skew().estimate().is_some_and(ClockSkew::is_large) {
+        warnings.push("the clock differs from the exchange's by 5 s or more".to_owned());
+    }
+    if app.alarms.all_refused() {
+        warnings.push("the exchange refuses every private call".to_owned());
+    }
+    let (status, mut body) = if because.is_empty() {
+        (200, json!({ "ready": true }))
+    } else {
+        (503, json!({ "ready": false, "because": because }))
+    };
+    if let (false, Some(body)) = (warnings.is_empty(), body.as_object_mut()) {
+        body.insert("warnings".to_owned(), json!(warnings));
+    }
+    reply::json_response(status, body.to_string().into_bytes())
+}

@@ -1,0 +1,177 @@
+//! Wrong tokens slow down where they come from, on the status page only.
+//!
+//! Guarantees: after three wrong tokens each further one closes the page to its source for 1, 2, 4 … 30 seconds, and a
+//! try within that time is answered at once, compared with nothing and does not prolong it; other sources are not
+//! touched; memory is bounded, and a table full of attackers forgets the one that would be free first, so that it never
+//! shuts out somebody new. Does not: hold a connection, or know of any other door.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use gateway::access::Peer;
+
+/// Slips that cost nothing.
+const FREE: u32 = 3;
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(30);
+/// A source that was quiet for so long starts over.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+/// Sources that are told apart.
+const MAX_SOURCES: usize = 1024;
+
+/// The sources that showed wrong tokens.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<HashMap<Peer, Tries>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Tries {
+    wrong: u32,
+    until: Instant,
+}
+
+impl Throttle {
+    /// Whether this source may try now; else how long it has to wait.
+    pub(super) fn check(&self, source: &Peer, now: Instant) -> Result<(), Duration> {
+        let tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tries) = tries.get(&network(source)) else {
+            return Ok(());
+        };
+        match tries
+            .until
+            .checked_duration_since(now)
+            .filter(|wait| !wait.is_zero())
+        {
+            Some(wait) => Err(wait),
+            None => Ok(()),
+        }
+    }
+
+    /// One more wrong token.
+    pub(super) fn failed(&self, source: &Peer, now: Instant) {
+        let source = network(source);
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tries.contains_key(&source) && tries.len() >= MAX_SOURCES {
+            tries.retain(|_, tries| now < tries.until + FORGOTTEN);
+            let first = tries
+                .iter()
+                .min_by_key(|(_, tries)| tries.until)
+                .map(|(source, _)| source.clone());
+            if let Some(first) = first.filter(|_| tries.len() >= MAX_SOURCES) {
+                tries.remove(&first);
+            }
+        }
+        let entry = tries.entry(source).or_insert(Tries {
+            wrong: 0,
+            until: now,
+        });
+        if now >= entry.until + FORGOTTEN {
+            entry.wrong = 0;
+        }
+        entry.wrong = entry.wrong.saturating_add(1);
+        entry.until = now + wait_after(entry.wrong);
+    }
+
+    /// The right token: what was wrong before is forgotten.
+    pub(super) fn release(&self, source: &Peer) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&network(source));
+    }
+}
+
+fn wait_after(wrong: u32) -> Duration {
+    match wrong.checked_sub(FREE) {
+        None | Some(0) => Duration::ZERO,
+        Some(over) => Duration::from_secs(1 << (over - 1).min(5)).min(LONGEST),
+    }
+}
+
+/// Whoever has one address of IPv6 has 2⁶⁴ of them.
+fn network(source: &Peer) -> Peer {
+    match source {
+        Peer::Ip(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+            Some(address) => Peer::Ip(IpAddr::V4(address)),
+            None => Peer::Ip(IpAddr::V6(Ipv6Addr::from_bits(
+                address.to_bits() >> 64 << 64,
+            ))),
+        },
+        Peer::Ip(IpAddr::V4(_)) | Peer::Unix { .. } => source.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn ip(text: &str) -> Peer {
+        Peer::Ip(text.parse().unwrap())
+    }
+
+    #[test]
+    fn waits_double_from_the_fourth_wrong_token_on_and_end_at_30_s() {
+        let (brake, mut now) = (Throttle::default(), Instant::now());
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            brake.failed(&ip("203.0.113.7"), now);
+            let wait = brake
+                .check(&ip("203.0.113.7"), now)
+                .err()
+                .unwrap_or_default();
+            waits.push(wait.as_secs());
+            now += wait;
+            assert_eq!(brake.check(&ip("203.0.113.7"), now), Ok(()));
+        }
+        assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30, 30]);
+        brake.failed(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST);
+        assert_eq!(
+            brake.check(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_source_waits_alone_and_the_right_token_ends_it() {
+        let (brake, now) = (Throttle::default(), Instant::now());
+        (0..6).for_each(|_| brake.failed(&ip("203.0.113.7"), now));
+        assert!(brake.check(&ip("203.0.113.7"), now).is_err());
+        assert!(brake.check(&ip("::ffff:203.0.113.7"), now).is_err());
+        assert_eq!(
+            (
+                brake.check(&ip("203.0.113.8"), now),
+                brake.check(&Peer::Unix { uid: None }, now)
+            ),
+            (Ok(()), Ok(()))
+        );
+        brake.release(&ip("203.0.113.7"));
+        assert_eq!(brake.check(&ip("203.0.113.7"), now), Ok(()));
+        (0..6).for_each(|_| brake.failed(&ip("2001:db8::1"), now));
+        assert!(brake.check(&ip("2001:db8::ffff:1"), now).is_err());
+        assert_eq!(brake.check(&ip("2001:db8:0:1::1"), now), Ok(()));
+    }
+
+    #[test]
+    fn a_table_full_of_attackers_stays_bounded_and_shuts_out_nobody_new() {
+        let (brake, now) = (Throttle::default(), Instant::now());
+        for number in 0..3000_u32 {
+            let source = Peer::Ip(Ipv4Addr::from_bits(number).into());
+            (0..5).for_each(|_| brake.failed(&source, now + Duration::from_millis(number.into())));
+        }
+        assert_eq!(brake.0.lock().unwrap().len(), MAX_SOURCES);
+        assert_eq!(brake.check(&ip("203.0.113.9"), now), Ok(()));
+        brake.failed(&ip("203.0.113.9"), now);
+        assert_eq!(
+            (
+                brake.check(&ip("203.0.113.9"), now),
+                brake.0.lock().unwrap().len()
+            ),
+            (Ok(()), MAX_SOURCES)
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! Frames in both directions, until one side ends.
+//!
+//! Guarantees: every frame of the client is parsed and judged before anything goes on; what the client sends while the
+//! exchange takes nothing is left unread; what the exchange sends while the client takes nothing is bounded, and then the
+//! client is closed, not buffered; but what became of its commands is said before whatever end. Heartbeats of the exchange
+//! go to the client, whose answer goes back: a dead client must look dead to the exchange. When the daemon stops, commands
+//! under way get their answers, then the client is told 1012.
+//! Does not: send anything twice, or open anything again; reconnecting is the client's business.
+
+use std::{borrow::Cow, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use tokio::time::{Instant, interval_at};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    answer,
+    end::End,
+    socket::{Client, Socket},
+};
+use gateway::{
+    auth::Caller,
+    stream::{Event, Incoming, Session},
+};
+
+mod frames;
+
+/// After our close frame a client has this time for its own.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+const TOO_SLOW: &str = "the client reads too slowly (streams.max_waiting_bytes)";
+
+enum Next {
+    Client(Incoming),
+    Exchange(Event),
+}
+
+/// What went through, for the line at the end.
+#[derive(Debug, Default)]
+struct Counts {
+    from_client: u64,
+    commands: u64,
+    refused: u64,
+    from_exchange: u64,
+    unanswered: usize,
+}
+
+pub(super) struct Forwarder<'s> {
+    socket: &'s Socket,
+    caller: Option<Arc<Caller>>,
+    client: Client,
+    session: Session,
+    early: Option<Incoming>,
+    counts: Counts,
+    /// Whose turn it is first, so that neither side can starve the other.
+    exchange_first: bool,
+}
+
+impl<'s> Forwarder<'s> {
+    pub(super) fn new(
+        socket: &'s Socket,
+        caller: Option<Arc<Caller>>,
+        client: Client,
+        session: Session,
+        early: Option<Incoming>,
+    ) -> Self {
+        Self {
+            socket,
+            caller,
+            client,
+            session,
+            early,
+            counts: Counts::default(),
+            exchange_first: false,
+        }
+    }
+
+    pub(super) async fn run(mut self, opened: Instant) {
+        let end = match self.early.take() {
+            Some(incoming) => self.on_incoming(incoming).await.err(),
+            None => None,
+        };
+        let end = match end {
+            Some(end) => end,
+            None => self.pump().await,
+        };
+        if end.by == "proxy" {
+            self.give_up(499, "closed");
+        }
+        self.tell(&end, opened);
+        self.finish(end).await;
+    }
+
+    async fn pump(&mut self) -> End {
+        let gateway = Arc::clone(&self.socket.app.gateway);
+        let every = gateway.streams().ping_every;
+        let mut ticks = interval_at(Instant::now() + every, every);
+        let mut draining = false;
+        loop {
+            if draining && self.session.in_flight() == 0 {
+                return End::draining();
+            }
+            let done = tokio::select! {
+                next = self.next() => match next {
+                    Next::Client(incoming) => self.on_incoming(incoming).await,
+                    Next::Exchange(event) => self.on_event(event),
+                },
+                _ = ticks.tick() => self.tick(),
+                () = gateway.draining(), if !draining => {
+                    draining = true;
+                    Ok(())
+                }
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Next {
+        self.exchange_first = !self.exchange_first;
+        let Self {
+            client,
+            session,
+            exchange_first,
+            ..
+        } = self;
+        poll_fn(|cx| {
+            if *exchange_first && let Poll::Ready(event) = session.poll_event(cx) {
+                return Poll::Ready(Next::Exchange(event));
+            }
+            if let Poll::Ready(incoming) = client.poll(cx, session.has_room()) {
+                return Poll::Ready(Next::Client(incoming));
+            }
+            if *exchange_first {
+                Poll::Pending
+            } else {
+                session.poll_event(cx).map(Next::Exchange)
+            }
+        })
+        .await
+    }
+
+    fn tick(&mut self) -> Result<(), End> {
+        let silence = self.socket.app.gateway.streams().silence;
+        if self.client.silent_for() > silence {
+            return Err(End::new(1008, "nothing was heard from the client"));
+        }
+        if self.session.silent_for() > silence {
+            return self.on_event(Event::Lost("silent"));
+        }
+        // Its frames are refused from then on; what the exchange sends by itself ends here.
+        let outside = self
+            .caller
+            .as_ref()
+            .is_some_and(|caller| self.socket.is_within_limits(caller).is_err());
+        if outside && self.session.in_flight() == 0 {
+            return Err(End::outside());
+        }
+        self.client.ping();
+        Ok(())
+    }
+
+    fn push(&mut self, text: Utf8Bytes) -> Result<(), End> {
+        self.client.push(text).map_err(|_| End::new(1008, TOO_SLOW))
+    }
+
+    /// What became of a command is let through beyond the limits, once: the client is closed by it.
+    fn push_last(&mut self, text: Utf8Bytes) -> Result<(), End> {
+        self.client.push(text.clone()).map_err(|_| {
+            self.client.push_within_room(text);
+            End::new(1008, TOO_SLOW)
+        })
+    }
+
+    fn on_event(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Frame(text) => {
+                self.counts.from_exchange += 1;
+                self.push(text)
+            }
+            Event::Answer(text) => {
+                self.counts.from_exchange += 1;
+                self.push_last(text)
+            }
+            Event::Overdue(doubt) => {
+                self.push_last(answer::doubt(&doubt))?;
+                let lost = "too many commands were never answered (streams.max_commands)";
+                if self.session.has_lost_count() {
+                    Err(End::new(1011, lost))
+                } else {
+                    Ok(())
+                }
+            }
+            Event::Closed(closed) => {
+                self.give_up(502, "closed");
+                Err(End::of_exchange(closed))
+            }
+            Event::Lost(why) => {
+                self.give_up(502, why);
+                let reason = Cow::Owned(format!("the connection to the exchange is lost ({why})"));
+                Err(End {
+                    code: Some(1011),
+                    by: "exchange",
+                    reason,
+                })
+            }
+        }
+    }
+
+    /// Tells the client of every command that will have no answer: beyond the limits of what waits, because they are few
+    /// and the last that is said.
+    fn give_up(&mut self, status: u16, why: &'static str) {
+        for doubt in self.session.give_up(status, why) {
+            self.counts.unanswered += 1;
+            self.client.push_within_room(answer::doubt(&doubt));
+        }
+    }
+
+    fn tell(&self, end: &End, opened: Instant) {
+        let Counts {
+            from_client,
+            commands,
+            refused,
+            from_exchange,
+            unanswered,
+        } = self.counts;
+        let name: &str = self.caller.as_ref().map_or("none", |caller| &caller.name);
+        let code = end
+            .code
+            .map_or_else(|| "none".to_owned(), |code| code.to_string());
+        tracing::info!(
+            "event=stream what=closed side={} stream={} caller={name} by={} close_code={code} from_client={from_client} \
+             commands={commands} refused={refused} from_exchange={from_exchange} unanswered={} open_s={} why={:?}",
+            self.socket.side.name(),
+            self.socket.rid,
+            end.by,
+            unanswered + self.session.in_flight(),
+            opened.elapsed().as_secs(),
+            end.reason,
+        );
+    }
+
+    /// Closes both; the exchange at once, because orders may depend on the end of its connection.
+    async fn finish(self, end: End) {
+        let (upstream, reason, why) = match end.by {
+            "client" => (
+                end.code.unwrap_or(1000),
+                "the client is gone",
+                "caller_gone",
+            ),
+            _ => (1001, "the proxy ends this", "closed"),
+        };
+        let told = end.code.map(|code| (code, end.reason.into_owned()));
+        tokio::join!(
+            self.session.close(upstream, reason, why),
+            self.client.close(told, CLOSE_PATIENCE)
+        );
+    }
+}
