@@ -157,7 +157,7 @@ async fn the_page_is_a_private_file_beside_the_report_or_stdout_alone() {
     let place = Place::new().await;
     place
         .exchange
-        .stand_in()
+        .exchange()
         .script_always("private/get-open-orders", Fault::code(40101));
     let file = place.folder.path().join("page.html");
     let arguments = ["diagnose", "--alone", "--html"];
@@ -200,7 +200,7 @@ async fn a_wrong_secret_exits_1_and_declares_the_tie() {
     let other = ApiKey::new(&place.canaries.key, "an-invented-other-secret");
     place
         .exchange
-        .stand_in()
+        .exchange()
         .change(|settings| settings.put_key(other));
     let tie = [
         "CP-KEY-MISMATCH",
@@ -247,7 +247,7 @@ async fn an_unlisted_address_is_named_as_40103_and_stands_in_the_tie_as_40101() 
         let place = Place::new().await;
         let key = ApiKey::new(&place.canaries.key, &place.canaries.secret)
             .whitelist([IpAddr::from([8, 8, 4, 4])]);
-        place.exchange.stand_in().change(|settings| {
+        place.exchange.exchange().change(|settings| {
             settings.put_key(key);
             settings.unlisted = Refusal::code(refusal);
         });
@@ -262,15 +262,15 @@ async fn an_address_that_the_operator_does_not_name_stands_alone_as_40101() {
     let place = Place::new().await;
     let key = ApiKey::new(&place.canaries.key, &place.canaries.secret)
         .whitelist([IpAddr::from([8, 8, 4, 4])]);
-    place.exchange.stand_in().change(|settings| {
+    place.exchange.exchange().change(|settings| {
         settings.put_key(key);
         settings.unlisted = Refusal::code(40101);
     });
     place
         .exchange
-        .stand_in()
+        .exchange()
         .set_apparent_address(IpAddr::from([1, 1, 1, 1]));
-    let second = place.exchange.stand_in().start().await.unwrap();
+    let second = place.exchange.exchange().start().await.unwrap();
     let services = format!(
         "CRYPTO_PROXY__EGRESS__SERVICES={},{}",
         place.exchange.url("/ip"),
@@ -293,7 +293,7 @@ async fn an_address_that_the_operator_does_not_name_stands_alone_as_40101() {
 #[tokio::test]
 async fn a_clock_a_base_an_edge_a_budget_and_quotes_each_have_their_cause() {
     let place = Place::new().await;
-    let exchange = place.exchange.stand_in();
+    let exchange = place.exchange.exchange();
     for offset_ms in [90_000, -90_000] {
         exchange.change(|settings| settings.clock_offset_ms = offset_ms);
         place
@@ -398,7 +398,7 @@ async fn half_a_pair_exits_78_and_says_what_can_be_said() {
         "{json:#}"
     );
     assert_eq!(
-        place.exchange.stand_in().total().received,
+        place.exchange.exchange().total().received,
         0,
         "nothing was asked"
     );

@@ -223,7 +223,7 @@ async fn a_every_private_call_is_40101_and_the_secret_stood_beside_another_key_b
     let key = Canaries::random().key;
     incident
         .exchange
-        .stand_in()
+        .exchange()
         .change(|settings| settings.put_key(ApiKey::new(&key, "an-invented-new-secret")));
     incident.set("CRYPTO_API_KEY", &key);
     let serving = incident.serve().await;
@@ -299,7 +299,7 @@ async fn c_reads_are_fine_and_orders_are_40101() {
     let reads = ApiKey::new(&key, &secret).permissions([Permission::Read]);
     incident
         .exchange
-        .stand_in()
+        .exchange()
         .change(|settings| settings.put_key(reads));
     let serving = incident.serve().await;
     assert_eq!(incident.call(&serving, BALANCE, json!({})).await, 200);
@@ -350,7 +350,7 @@ async fn d_it_worked_yesterday_nothing_changed_here_and_another_program_invents_
     let Canaries { key, secret, .. } = incident.canaries.clone();
     incident
         .exchange
-        .stand_in()
+        .exchange()
         .change(|settings| settings.put_key(ApiKey::new(&key, &secret).disabled()));
     let (code, text, diagnosis) = incident.diagnose(&[]).await;
     assert_eq!(
@@ -387,7 +387,7 @@ async fn e_a_sell_order_is_40101_after_the_outbound_address_moved() {
     .unwrap();
     incident.set("CRYPTO_EXPECTED_IP", &before.to_string());
     let Canaries { key, secret, .. } = incident.canaries.clone();
-    let exchange = incident.exchange.stand_in().clone();
+    let exchange = incident.exchange.exchange().clone();
     exchange.change(|settings| {
         settings.put_key(ApiKey::new(&key, &secret).whitelist([before]));
         settings.apparent_address = Some(before);
@@ -400,7 +400,7 @@ async fn e_a_sell_order_is_40101_after_the_outbound_address_moved() {
         .wait(&["event=address", &before.to_string()])
         .await;
     assert_eq!(incident.call(&serving, BALANCE, json!({})).await, 200);
-    for place in services.iter().map(Running::stand_in).chain([&exchange]) {
+    for place in services.iter().map(Running::exchange).chain([&exchange]) {
         place.change(|settings| settings.apparent_address = Some(after));
     }
     let mut sell = order("incident-e");

@@ -87,7 +87,7 @@ async fn a_captured_login_is_refused_after_kill_9() {
             .await["code"],
         0
     );
-    assert_eq!(house.exchange.stand_in().count("public/auth"), 2);
+    assert_eq!(house.exchange.exchange().count("public/auth"), 2);
     second.signal(Signal::TERM);
     let (status, lines) = second.ended().await;
     assert_eq!(status.code(), Some(0), "{lines:#?}");
@@ -124,7 +124,7 @@ async fn callers_that_the_command_issued_trade_and_read_over_streams_within_thei
     process.written.wait(&parts).await;
 
     let mut socket = Socket::logged_in(address, &reader).await;
-    let before = house.exchange.stand_in().total().received;
+    let before = house.exchange.exchange().total().received;
     for refused in [
         order(8),
         json!({ "id": 8, "method": "private/batch-order-request", "params": { "creates": [order(8)["params"]] } }),
@@ -139,7 +139,7 @@ async fn callers_that_the_command_issued_trade_and_read_over_streams_within_thei
         );
     }
     assert_eq!(
-        house.exchange.stand_in().total().received,
+        house.exchange.exchange().total().received,
         before,
         "nothing of it went on"
     );
@@ -149,7 +149,7 @@ async fn callers_that_the_command_issued_trade_and_read_over_streams_within_thei
             .await["code"],
         0
     );
-    assert_eq!(house.exchange.stand_in().orders_placed(), 1);
+    assert_eq!(house.exchange.exchange().orders_placed(), 1);
 
     drop(socket);
     process.signal(Signal::TERM);

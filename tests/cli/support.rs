@@ -218,7 +218,7 @@ impl Served {
     }
 
     pub(crate) fn exchange(&self) -> &FakeExchange {
-        self.exchange.stand_in()
+        self.exchange.exchange()
     }
 
     /// A call as the backend makes it: HTTP status, and the answer's body.

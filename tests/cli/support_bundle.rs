@@ -155,7 +155,7 @@ async fn a_bundle_lists_its_files_and_says_what_to_do_next() {
     let place = Place::new().await;
     place
         .exchange
-        .stand_in()
+        .exchange()
         .script_always("private/get-open-orders", Fault::code(40101));
     // The comments and placeholders of the shipped file are no secrets.
     place.environment(
@@ -614,7 +614,7 @@ async fn a_broken_configuration_is_a_bundle_too_and_asks_nobody() {
         "{}",
         files["configuration.txt"]
     );
-    assert_eq!(place.exchange.stand_in().total().received, 0);
+    assert_eq!(place.exchange.exchange().total().received, 0);
 }
 
 #[tokio::test]

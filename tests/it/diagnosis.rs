@@ -75,9 +75,9 @@ impl Scenario {
             .start()
             .await
             .unwrap();
-        exchange.stand_in().set_apparent_address(IpAddr::from(HOME));
+        exchange.exchange().set_apparent_address(IpAddr::from(HOME));
         // The same stand-in at two addresses: two services, because one origin has one voice.
-        let second = exchange.stand_in().start().await.unwrap();
+        let second = exchange.exchange().start().await.unwrap();
         let services = format!(
             "CRYPTO_PROXY__EGRESS__SERVICES={},{}",
             exchange.url("/ip"),
@@ -119,7 +119,7 @@ impl Scenario {
     }
 
     fn exchange(self, change: impl FnOnce(&FakeExchange, &Canaries)) -> Self {
-        change(self.exchange.stand_in(), &self.canaries);
+        change(self.exchange.exchange(), &self.canaries);
         self
     }
 
@@ -287,7 +287,7 @@ async fn a_healthy_exchange_has_no_cause_and_every_probe_has_a_finding() {
 #[tokio::test]
 async fn nothing_trades_unless_asked_and_then_only_a_cancellation_of_nothing() {
     let mut scenario = Scenario::healthy().await;
-    let exchange = scenario.exchange.stand_in().clone();
+    let exchange = scenario.exchange.exchange().clone();
     scenario.scope = Scope::WithCancel;
     scenario.run().await.concludes(Conclusion::Healthy);
     let counts = exchange.all_counts();

@@ -31,7 +31,7 @@ async fn a_redirect_is_not_followed_and_its_target_is_not_told() {
             answer.head_and_body()
         );
     }
-    assert_eq!(elsewhere.stand_in().total().received, 0);
+    assert_eq!(elsewhere.exchange().total().received, 0);
     assert_eq!(
         (proxy.exchange().count(READ), proxy.upstream_requests()),
         (7, 7)

@@ -183,7 +183,7 @@ impl TestProxy {
 
     /// The stand-in exchange.
     pub(crate) fn exchange(&self) -> &FakeExchange {
-        self.exchange.stand_in()
+        self.exchange.exchange()
     }
 
     /// Where the stand-in exchange listens.

@@ -2,10 +2,9 @@
 //!
 //! Guarantees: limit and trigger orders rest until cancelled; market orders, and limit orders that may not rest, fill
 //! at once at their price and move balances or positions; nothing costs a fee. A `client_oid` is taken once for good.
+//! Every order that was placed, changed or cancelled is told once as a [`Change`], as it stood then; trades likewise.
 //! Does not: match, trigger, expire or reserve anything; several keys share the account.
 
-mod amend;
-mod changes;
 mod list;
 mod order;
 mod query;
@@ -14,9 +13,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde_json::{Value, json};
 
+pub(super) use self::order::Family;
 use self::order::{Order, Side, Status, required, side_name};
-pub(super) use self::{changes::Change, order::Family};
-use super::{amount::Amount, authentication::Asked, json::Json, market, settings::Refusal};
+use super::{amount::Amount, authentication::ParsedCall, json::Json, market, settings::Refusal};
 
 /// Beyond this many, the oldest order or trade is forgotten.
 const MAX_KEPT: usize = 100_000;
@@ -35,6 +34,56 @@ pub(super) struct Account {
     placed: u64,
     /// What happened since it was last asked for: the streams tell it on.
     changes: Vec<Change>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// An order, as the queries show it, and whether it is new.
+    Order {
+        id: u64,
+        is_new: bool,
+        family: Family,
+        shown: Value,
+    },
+    /// A trade, as the queries show it.
+    Trade(Value),
+    /// Money moved without a trade.
+    Balance,
+}
+
+impl Change {
+    fn placed(order: &Order) -> Self {
+        Self::order(order, true)
+    }
+
+    fn changed(order: &Order) -> Self {
+        Self::order(order, false)
+    }
+
+    fn order(order: &Order, is_new: bool) -> Self {
+        Self::Order {
+            id: order.id,
+            is_new,
+            family: order.family,
+            shown: order.describe(ACCOUNT_ID),
+        }
+    }
+
+    /// The order that is new by it.
+    pub(crate) fn placed_id(&self) -> Option<u64> {
+        match self {
+            Self::Order {
+                id, is_new: true, ..
+            } => Some(*id),
+            Self::Order { .. } | Self::Trade(_) | Self::Balance => None,
+        }
+    }
+
+    /// Whether it moved money or positions.
+    pub(crate) fn moves_money(&self) -> bool {
+        matches!(self, Self::Trade(_) | Self::Balance)
+    }
 }
 
 impl Account {
@@ -70,7 +119,7 @@ impl Account {
     }
 
     /// Executes a call that was found in order. A method without behaviour here succeeds with an empty list.
-    pub(super) fn execute(&mut self, asked: &Asked, now_ms: i64) -> Result<Value, Refusal> {
+    pub(super) fn execute(&mut self, asked: &ParsedCall, now_ms: i64) -> Result<Value, Refusal> {
         let params = &asked.params;
         let family = Family::of(&asked.method);
         match asked.method.as_str() {
@@ -78,19 +127,19 @@ impl Account {
                 self.create(asked, family, now_ms)
             }
             "private/create-order-list" | "private/advanced/create-order-list" => {
-                self.create_list(asked, now_ms)
+                list::create(self, asked, now_ms)
             }
             "private/advanced/create-oco" | "private/advanced/create-oto" => {
-                self.create_group(asked, 2, now_ms)
+                list::create_group(self, asked, 2, now_ms)
             }
-            "private/advanced/create-otoco" => self.create_group(asked, 3, now_ms),
+            "private/advanced/create-otoco" => list::create_group(self, asked, 3, now_ms),
             "private/amend-order" | "private/advanced/amend-order" => {
                 self.amend(params, family, now_ms)
             }
             "private/cancel-order-list" | "private/advanced/cancel-order-list" => {
-                Ok(self.cancel_list(list::legs(params)?, family, now_ms))
+                Ok(list::cancel(self, list::legs(params)?, family, now_ms))
             }
-            "private/batch-order-request" => self.batch(asked, now_ms),
+            "private/batch-order-request" => list::batch(self, asked, now_ms),
             "private/cancel-order" | "private/advanced/cancel-order" => {
                 self.cancel(params, family, now_ms)
             }
@@ -99,11 +148,16 @@ impl Account {
             }
             "private/create-withdrawal" => self.withdraw(params, now_ms),
             method if method.starts_with("public/") => market::answer(method, params, now_ms),
-            _ => self.query(asked, family, now_ms),
+            _ => query::answer(self, asked, family, now_ms),
         }
     }
 
-    fn create(&mut self, asked: &Asked, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+    fn create(
+        &mut self,
+        asked: &ParsedCall,
+        family: Family,
+        now_ms: i64,
+    ) -> Result<Value, Refusal> {
         let order = Order::read(&asked.params, family, asked.nonce.to_string(), now_ms)?;
         let client_oid = order.client_oid.clone();
         let id = self.place(order)?;
@@ -253,6 +307,80 @@ impl Account {
             "address": address,
             "create_time": now_ms,
         }))
+    }
+
+    /// Price and quantity change together or not at all. The order keeps its id, though the exchange cancels and creates
+    /// behind the scenes [documents].
+    fn amend(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+        let id = self.named_by(params, family)?.ok_or(Refusal::code(212))?;
+        let price = Amount::positive(required(params, "new_price")?).ok_or(Refusal::code(308))?;
+        let quantity =
+            Amount::positive(required(params, "new_quantity")?).ok_or(Refusal::code(213))?;
+        let order = self
+            .orders
+            .get_mut(&id)
+            .filter(|order| order.status == Status::Active);
+        let order = order.ok_or(Refusal::code(316))?;
+        (order.price, order.quantity, order.updated_ms) = (price, quantity, now_ms);
+        self.changes.push(Change::changed(order));
+        Ok(json!({ "order_id": id.to_string(), "client_oid": order.client_oid }))
+    }
+
+    /// As for a cancellation; here `client_oid` may be the new name and `orig_client_oid` the one that is meant.
+    fn named_by(&self, params: &Json, family: Family) -> Result<Option<u64>, Refusal> {
+        match params.text("orig_client_oid") {
+            Some(name) => Ok(self.by_client_oid.get(name).copied()),
+            None => self.named(params, family),
+        }
+    }
+
+    /// What happened since the last time.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Cancels these orders as far as they are open: a connection that asked for it was lost.
+    pub(crate) fn cancel_these(&mut self, ids: &[u64], now_ms: i64) {
+        for id in ids {
+            if let Some(order) = self
+                .orders
+                .get_mut(id)
+                .filter(|order| order.status == Status::Active)
+            {
+                (order.status, order.updated_ms) = (Status::Canceled, now_ms);
+                self.changes.push(Change::changed(order));
+            }
+        }
+    }
+
+    /// The open orders of a family and, where one is named, of one instrument: the first thing a subscriber gets.
+    pub(crate) fn open_now(&self, family: Family, instrument: Option<&str>) -> Value {
+        let is_meant = |order: &&Order| {
+            order.family == family
+                && order.status == Status::Active
+                && instrument.is_none_or(|name| order.instrument.name == name)
+        };
+        self.orders
+            .values()
+            .filter(is_meant)
+            .map(|order| order.describe(ACCOUNT_ID))
+            .collect()
+    }
+
+    /// The `data` of the balance query.
+    pub(crate) fn balance_now(&self) -> Value {
+        query::user_balance(self)
+            .get_mut("data")
+            .map(Value::take)
+            .unwrap_or_default()
+    }
+
+    /// The `data` of the position query.
+    pub(crate) fn positions_now(&self, now_ms: i64) -> Value {
+        query::position_list(self, now_ms)
+            .get_mut("data")
+            .map(Value::take)
+            .unwrap_or_default()
     }
 }
 

@@ -5,36 +5,28 @@
 
 use std::fmt;
 
-const DECIMALS: usize = 12;
-const SCALE: i128 = 1_000_000_000_000;
+use rust_decimal::{Decimal, RoundingStrategy};
+
+/// Places behind the point.
+const DECIMALS: u32 = 12;
 
 /// A decimal with twelve places.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Amount(i128);
+pub(super) struct Amount(Decimal);
 
 impl Amount {
-    pub(super) const ZERO: Self = Self(0);
+    pub(super) const ZERO: Self = Self(Decimal::ZERO);
 
-    /// Reads plain decimal text: no exponent, at most twelve decimals.
+    /// Reads plain decimal text: no exponent, at most 18 digits before the point and twelve behind it.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
+        let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
         let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty()
-            || whole.len() > 18
-            || decimals.len() > DECIMALS
-            || !all_digits(whole)
-            || !all_digits(decimals)
-        {
+        let is_plain = !whole.is_empty() && all_digits(whole) && all_digits(decimals);
+        if !is_plain || whole.len() > 18 || decimals.len() > DECIMALS as usize {
             return None;
         }
-        let units = format!("{whole}{decimals:0<DECIMALS$}")
-            .parse::<i128>()
-            .ok()?;
-        Some(Self(if negative { -units } else { units }))
+        text.parse().ok().map(Self)
     }
 
     /// Reads text that must be above zero.
@@ -51,28 +43,21 @@ impl Amount {
     }
 
     pub(super) fn times(self, other: Self) -> Option<Self> {
-        self.0
-            .checked_mul(other.0)
-            .map(|product| Self(product / SCALE))
+        self.0.checked_mul(other.0).map(Self::cut)
     }
 
     pub(super) fn over(self, other: Self) -> Option<Self> {
-        self.0.checked_mul(SCALE)?.checked_div(other.0).map(Self)
+        self.0.checked_div(other.0).map(Self::cut)
+    }
+
+    fn cut(exact: Decimal) -> Self {
+        Self(exact.round_dp_with_strategy(DECIMALS, RoundingStrategy::ToZero))
     }
 }
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let (whole, decimals) = (
-            self.0.unsigned_abs() / SCALE.unsigned_abs(),
-            self.0.unsigned_abs() % SCALE.unsigned_abs(),
-        );
-        let decimals = format!("{decimals:0>DECIMALS$}");
-        match decimals.trim_end_matches('0') {
-            "" => write!(f, "{sign}{whole}"),
-            decimals => write!(f, "{sign}{whole}.{decimals}"),
-        }
+        self.0.normalize().fmt(f)
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Request<'a> {
 
 /// What was asked, as far as it could be read.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct ParsedCall {
     /// The id as JSON text, to be echoed as it was sent; `-1` where there is none (public GETs).
     pub(super) id: String,
     pub(super) method: String,
@@ -42,7 +42,7 @@ pub(super) struct Asked {
 
 /// What was asked, and whether it may be done.
 pub(super) struct Judged {
-    pub(super) asked: Asked,
+    pub(super) asked: ParsedCall,
     pub(super) verdict: Result<&'static MethodInfo, Refusal>,
 }
 
@@ -55,14 +55,14 @@ impl Judged {
 
 /// Reads and checks a request.
 pub(super) fn judge(request: &Request<'_>, settings: &Settings, now_ms: i64) -> Judged {
-    let mut asked = Asked::unsigned(request);
+    let mut asked = ParsedCall::unsigned(request);
     let verdict = check(request, &mut asked, settings, now_ms);
     Judged { asked, verdict }
 }
 
 fn check(
     request: &Request<'_>,
-    asked: &mut Asked,
+    asked: &mut ParsedCall,
     settings: &Settings,
     now_ms: i64,
 ) -> Result<&'static MethodInfo, Refusal> {
@@ -105,7 +105,7 @@ fn envelope(request: &Request<'_>) -> Result<Json, Refusal> {
     envelope.ok_or(Refusal::code(40001))
 }
 
-impl Asked {
+impl ParsedCall {
     fn unsigned(request: &Request<'_>) -> Self {
         let query = url::form_urlencoded::parse(request.query.as_bytes());
         let params = query
@@ -196,7 +196,7 @@ fn integer(value: &Json) -> Option<i64> {
 
 /// Whether a login on the user stream is in order: as any call, but nothing is permitted by it yet.
 pub(super) fn log_in(
-    asked: &Asked,
+    asked: &ParsedCall,
     sig: &str,
     settings: &Settings,
     address: IpAddr,
@@ -208,7 +208,7 @@ pub(super) fn log_in(
 
 /// Whether a frame of a socket that logged in with `api_key` may be carried out; it bears no signature.
 pub(super) fn command(
-    asked: &Asked,
+    asked: &ParsedCall,
     api_key: Option<&str>,
     settings: &Settings,
 ) -> Result<(), Refusal> {
@@ -226,7 +226,7 @@ pub(super) fn command(
     }
 }
 
-fn is_listed(asked: &Asked, settings: &Settings, address: IpAddr) -> Result<(), Refusal> {
+fn is_listed(asked: &ParsedCall, settings: &Settings, address: IpAddr) -> Result<(), Refusal> {
     let key = settings.key(&asked.api_key).ok_or(Refusal::code(40101))?;
     let listed = key.whitelist.is_empty() || key.whitelist.contains(&address);
     if listed {
@@ -237,7 +237,7 @@ fn is_listed(asked: &Asked, settings: &Settings, address: IpAddr) -> Result<(), 
 }
 
 fn authenticate(
-    asked: &Asked,
+    asked: &ParsedCall,
     params: Option<&Json>,
     sig: &str,
     settings: &Settings,
@@ -248,7 +248,7 @@ fn authenticate(
         .trim_matches('"')
         .parse()
         .map_err(|_| Refusal::code(40003))?;
-    let Asked {
+    let ParsedCall {
         method,
         api_key,
         nonce,
@@ -276,7 +276,7 @@ fn authenticate(
 }
 
 fn authorize(
-    asked: &Asked,
+    asked: &ParsedCall,
     info: &MethodInfo,
     settings: &Settings,
     address: IpAddr,

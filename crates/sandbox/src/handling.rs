@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     FakeExchange,
-    authentication::{self, Asked, Judged, Request},
+    authentication::{self, Judged, ParsedCall, Request},
     control,
     fault::{Action, Fault, When, WireStep},
     journal::Received,
@@ -47,7 +47,7 @@ pub(super) enum Answer {
 
 /// Reads a request and answers it.
 pub(super) async fn handle(
-    stand_in: FakeExchange,
+    exchange: FakeExchange,
     peer: SocketAddr,
     request: hyper::Request<Incoming>,
 ) -> Answer {
@@ -56,19 +56,19 @@ pub(super) async fn handle(
         return Answer::Http(reply::text(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body too long\n",
-            stand_in.now_ms(),
+            exchange.now_ms(),
         ));
     };
     let body = body.to_bytes();
     if let Some(command) = head.uri.path().strip_prefix(CONTROL_PATH) {
-        return Answer::Http(control::handle(&stand_in, &head.method, command, &body));
+        return Answer::Http(control::handle(&exchange, &head.method, command, &body));
     }
-    Visit::new(stand_in, head, body, peer).answer().await
+    Visit::new(exchange, head, body, peer).answer().await
 }
 
 /// One request that is no control request.
 struct Visit {
-    stand_in: FakeExchange,
+    exchange: FakeExchange,
     target: String,
     address: IpAddr,
     peer: SocketAddr,
@@ -82,15 +82,15 @@ struct Visit {
 impl Visit {
     /// Judges the request and enters it in the journal. Who waits for that entry may release at once, so the release
     /// is watched from before it.
-    fn new(stand_in: FakeExchange, head: Parts, body: Bytes, peer: SocketAddr) -> Self {
+    fn new(exchange: FakeExchange, head: Parts, body: Bytes, peer: SocketAddr) -> Self {
         let path = head.uri.path();
         let target = path.strip_prefix(BASE_PATH).unwrap_or(path).to_owned();
-        let (judged, address) = judge(&stand_in, &head, &target, &body, peer);
-        let released = stand_in.state.released.subscribe();
-        let fault = lock(&stand_in.state.script)
+        let (judged, address) = judge(&exchange, &head, &target, &body, peer);
+        let released = exchange.state.released.subscribe();
+        let fault = lock(&exchange.state.script)
             .take(&target)
             .unwrap_or_else(Fault::none);
-        let sequence = stand_in.state.journal.enter(Received {
+        let sequence = exchange.state.journal.enter(Received {
             sequence: 0,
             method: target.clone(),
             verb: head.method.to_string(),
@@ -101,7 +101,7 @@ impl Visit {
             executed: false,
         });
         Self {
-            stand_in,
+            exchange,
             target,
             address,
             peer,
@@ -120,7 +120,7 @@ impl Visit {
             return answer;
         }
         if let Some(side) = Side::of(&self.target) {
-            return match Opening::agree(&self.stand_in, side, &self.head, self.peer, self.address) {
+            return match Opening::agree(&self.exchange, side, &self.head, self.peer, self.address) {
                 (Some(opening), reply) => Answer::Stream(reply, opening),
                 (None, reply) => Answer::Http(reply),
             };
@@ -139,7 +139,7 @@ impl Visit {
         if !self.fault.delay.is_zero() {
             tokio::time::sleep(self.fault.delay).await;
         }
-        let now_ms = self.stand_in.now_ms();
+        let now_ms = self.exchange.now_ms();
         match &self.fault.action {
             Action::Pass => None,
             Action::Hang => {
@@ -158,7 +158,7 @@ impl Visit {
     }
 
     fn execute(&self) -> Reply {
-        let now_ms = self.stand_in.now_ms();
+        let now_ms = self.exchange.now_ms();
         if ECHOES.contains(&self.target.as_str()) {
             return reply::text(StatusCode::OK, format!("{}\n", self.address), now_ms);
         }
@@ -171,7 +171,7 @@ impl Visit {
         }
         let outcome = self.perform(now_ms);
         if outcome.is_ok() {
-            self.stand_in
+            self.exchange
                 .state
                 .journal
                 .mark_executed(self.sequence, &self.target);
@@ -181,26 +181,26 @@ impl Visit {
 
     fn perform(&self, now_ms: i64) -> Result<Value, Refusal> {
         let info = self.judged.verdict?;
-        let Asked { api_key, .. } = &self.judged.asked;
-        let enforced = lock(&self.stand_in.state.settings).rate_limits == RateLimits::On;
-        let mut limits = lock(&self.stand_in.state.limits);
+        let ParsedCall { api_key, .. } = &self.judged.asked;
+        let enforced = lock(&self.exchange.state.settings).rate_limits == RateLimits::On;
+        let mut limits = lock(&self.exchange.state.limits);
         if enforced && !limits.admit(info, api_key, &self.address.to_string(), Instant::now()) {
             return Err(Refusal::code(42901));
         }
         drop(limits);
-        self.stand_in.execute(&self.judged.asked, now_ms).0
+        self.exchange.execute(&self.judged.asked, now_ms).0
     }
 }
 
 fn judge(
-    stand_in: &FakeExchange,
+    exchange: &FakeExchange,
     head: &Parts,
     target: &str,
     body: &Bytes,
     peer: SocketAddr,
 ) -> (Judged, IpAddr) {
-    let now_ms = stand_in.now_ms();
-    let settings = lock(&stand_in.state.settings);
+    let now_ms = exchange.now_ms();
+    let settings = lock(&exchange.state.settings);
     let address = settings
         .apparent_address
         .unwrap_or_else(|| peer.ip().to_canonical());

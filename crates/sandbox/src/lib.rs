@@ -222,11 +222,11 @@ impl fmt::Debug for FakeExchange {
 /// # Errors
 /// If the listener does not know its own address.
 pub async fn run(
-    stand_in: &FakeExchange,
+    exchange: &FakeExchange,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let running = stand_in.serve(listener)?;
+    let running = exchange.serve(listener)?;
     shutdown.await;
     running.shutdown().await;
     Ok(())

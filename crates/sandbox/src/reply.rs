@@ -14,7 +14,7 @@ use http_body_util::Full;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{authentication::Asked, clock, fault::Canned, settings::Refusal};
+use super::{authentication::ParsedCall, clock, fault::Canned, settings::Refusal};
 use catalogue::codes::{self, Category};
 
 /// An HTTP answer of the stand-in.
@@ -34,7 +34,7 @@ struct Envelope<'a> {
 }
 
 /// What a call came to, as the exchange would answer it. A result of `null` is left out.
-pub(super) fn outcome(asked: &Asked, outcome: &Result<Value, Refusal>, now_ms: i64) -> Reply {
+pub(super) fn outcome(asked: &ParsedCall, outcome: &Result<Value, Refusal>, now_ms: i64) -> Reply {
     match outcome {
         Ok(result) => {
             let envelope = Envelope {
@@ -51,7 +51,7 @@ pub(super) fn outcome(asked: &Asked, outcome: &Result<Value, Refusal>, now_ms: i
 }
 
 /// A refusal or a scripted code.
-pub(super) fn refused(asked: &Asked, refusal: Refusal, now_ms: i64) -> Reply {
+pub(super) fn refused(asked: &ParsedCall, refusal: Refusal, now_ms: i64) -> Reply {
     let is_bare = matches!(refusal.code, 40101 | 9_010_001);
     let envelope = Envelope {
         id: RawValue::from_string(asked.id.clone())

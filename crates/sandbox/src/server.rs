@@ -35,24 +35,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A stand-in that serves at an address, until this is dropped.
 pub struct Running {
-    stand_in: FakeExchange,
+    exchange: FakeExchange,
     addr: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Running {
-    pub(super) fn start(stand_in: FakeExchange, listener: TcpListener) -> io::Result<Self> {
+    pub(super) fn start(exchange: FakeExchange, listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let host = Host {
-            stand_in: stand_in.clone(),
+            exchange: exchange.clone(),
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
         tasks.spawn(host.accept(listener));
         Ok(Self {
-            stand_in,
+            exchange,
             addr,
             stop,
             tasks,
@@ -61,8 +61,8 @@ impl Running {
 
     /// The exchange that is served.
     #[must_use]
-    pub fn stand_in(&self) -> &FakeExchange {
-        &self.stand_in
+    pub fn exchange(&self) -> &FakeExchange {
+        &self.exchange
     }
 
     /// Where it listens.
@@ -108,7 +108,7 @@ impl fmt::Debug for Running {
 /// What the accept loop and its connections share.
 #[derive(Clone)]
 struct Host {
-    stand_in: FakeExchange,
+    exchange: FakeExchange,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -182,7 +182,7 @@ impl Host {
     ) -> Pin<Box<dyn Future<Output = Result<Reply, CutShort>> + Send>> {
         Box::pin(async move {
             let stop = self.stop.clone();
-            let handling = handling::handle(self.stand_in, peer, request);
+            let handling = handling::handle(self.exchange, peer, request);
             let task = self
                 .tasks
                 .spawn(async move { stop.run_until_cancelled(handling).await });

@@ -6,38 +6,54 @@
 //! orders cancelled when it ends, however it ends. A reader that does not keep up is cut off, nothing waits for it.
 //! Does not: move prices: a market channel gives one snapshot and then what is published by hand.
 
-mod budget;
 mod channel;
 mod frame;
-mod opening;
 mod socket;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use bytes::Bytes;
+use http::{Request, StatusCode, request::Parts};
+use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Utf8Bytes,
+        handshake::server::create_response,
+        protocol::{Role, WebSocketConfig},
+    },
+};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::opening::Opening;
-use self::{channel::Channel, frame::push};
+use self::{channel::Channel, frame::push, socket::Socket};
 use super::{
     FakeExchange,
     account::{Account, Change},
-    authentication::Asked,
+    authentication::ParsedCall,
     lock,
+    reply::{self, Reply},
     settings::Refusal,
 };
 
 /// Frames that may wait for a reader; beyond it the socket is cut off.
 const MAX_WAITING: usize = 10_000;
+
+/// The longest frame that is taken, in bytes.
+const MAX_FRAME: usize = 1 << 20;
+const READ_BUFFER: usize = 4 << 10;
 
 /// Which of the two streams a socket is on.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -79,7 +95,7 @@ pub struct OpenStream {
 
 /// What a socket is told to do.
 #[derive(Debug)]
-enum Told {
+enum Instruction {
     Send(Utf8Bytes),
     Heartbeat,
     Close(u16, String),
@@ -90,14 +106,14 @@ enum Told {
 /// The open sockets.
 pub(super) struct Streams {
     next: AtomicU64,
-    open: Mutex<BTreeMap<u64, Entry>>,
+    open: Mutex<BTreeMap<u64, OpenSocket>>,
     changed: watch::Sender<()>,
 }
 
-struct Entry {
+struct OpenSocket {
     seen: OpenStream,
     channels: BTreeMap<String, Channel>,
-    tell: mpsc::Sender<Told>,
+    tell: mpsc::Sender<Instruction>,
     cut: CancellationToken,
     /// The orders that were placed through it.
     orders: Vec<u64>,
@@ -112,7 +128,7 @@ impl Streams {
         }
     }
 
-    fn enter(&self, side: Side) -> (u64, mpsc::Receiver<Told>, CancellationToken) {
+    fn enter(&self, side: Side) -> (u64, mpsc::Receiver<Instruction>, CancellationToken) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let ((tell, told), cut) = (mpsc::channel(MAX_WAITING), CancellationToken::new());
         let channels = BTreeSet::new();
@@ -124,7 +140,7 @@ impl Streams {
             cancels_on_disconnect: false,
             frames: 0,
         };
-        let entry = Entry {
+        let entry = OpenSocket {
             seen,
             channels: BTreeMap::new(),
             tell,
@@ -136,19 +152,19 @@ impl Streams {
         (id, told, cut)
     }
 
-    fn leave(&self, id: u64) -> Option<Entry> {
+    fn leave(&self, id: u64) -> Option<OpenSocket> {
         let entry = lock(&self.open).remove(&id);
         self.changed.send_replace(());
         entry
     }
 
-    fn with<T>(&self, id: u64, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+    fn with<T>(&self, id: u64, change: impl FnOnce(&mut OpenSocket) -> T) -> Option<T> {
         let done = lock(&self.open).get_mut(&id).map(change);
         self.changed.send_replace(());
         done
     }
 
-    fn tell_all(&self, side: Option<Side>, told: impl Fn() -> Told) {
+    fn tell_all(&self, side: Option<Side>, told: impl Fn() -> Instruction) {
         for entry in lock(&self.open)
             .values()
             .filter(|entry| side.is_none_or(|side| entry.seen.side == side))
@@ -162,15 +178,15 @@ impl Streams {
         for entry in lock(&self.open).values() {
             for (name, channel) in &entry.channels {
                 for data in channel.updates(changes, account, now_ms) {
-                    entry.tell(Told::Send(push("-1", name, channel, &data)));
+                    entry.tell(Instruction::Send(push("-1", name, channel, &data)));
                 }
             }
         }
     }
 }
 
-impl Entry {
-    fn tell(&self, told: Told) {
+impl OpenSocket {
+    fn tell(&self, told: Instruction) {
         if self.tell.try_send(told).is_err() {
             self.cut.cancel();
         }
@@ -202,7 +218,7 @@ impl FakeExchange {
         let mut told = 0;
         for entry in lock(&self.state.streams.open).values() {
             if let Some(known) = entry.channels.get(channel) {
-                entry.tell(Told::Send(push("-1", channel, known, data)));
+                entry.tell(Instruction::Send(push("-1", channel, known, data)));
                 told += 1;
             }
         }
@@ -213,19 +229,19 @@ impl FakeExchange {
     pub fn send_text(&self, side: Side, text: &str) {
         self.state
             .streams
-            .tell_all(Some(side), || Told::Send(text.into()));
+            .tell_all(Some(side), || Instruction::Send(text.into()));
     }
 
     /// Asks every socket for a sign of life now.
     pub fn send_heartbeats(&self) {
-        self.state.streams.tell_all(None, || Told::Heartbeat);
+        self.state.streams.tell_all(None, || Instruction::Heartbeat);
     }
 
     /// Closes every socket with this code.
     pub fn close_streams(&self, code: u16, reason: &str) {
         self.state
             .streams
-            .tell_all(None, || Told::Close(code, reason.to_owned()));
+            .tell_all(None, || Instruction::Close(code, reason.to_owned()));
     }
 
     /// Ends every connection without a word.
@@ -237,11 +253,15 @@ impl FakeExchange {
 
     /// Lets every socket read nothing more until [`FakeExchange::release`].
     pub fn stall_streams(&self) {
-        self.state.streams.tell_all(None, || Told::Stall);
+        self.state.streams.tell_all(None, || Instruction::Stall);
     }
 
     /// Executes a call, tells the streams, and says which orders it placed.
-    pub(super) fn execute(&self, asked: &Asked, now_ms: i64) -> (Result<Value, Refusal>, Vec<u64>) {
+    pub(super) fn execute(
+        &self,
+        asked: &ParsedCall,
+        now_ms: i64,
+    ) -> (Result<Value, Refusal>, Vec<u64>) {
         let mut account = lock(&self.state.account);
         let outcome = account.execute(asked, now_ms);
         let placed = self.tell_changes(&mut account, now_ms);
@@ -276,22 +296,85 @@ impl FakeExchange {
 }
 
 /// A socket's place on the list; it leaves however the socket ends.
-struct Place {
-    stand_in: FakeExchange,
+struct Registration {
+    exchange: FakeExchange,
     id: u64,
 }
 
-impl Place {
-    fn with<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        self.stand_in.state.streams.with(self.id, change)
+impl Registration {
+    fn with<T>(&self, change: impl FnOnce(&mut OpenSocket) -> T) -> Option<T> {
+        self.exchange.state.streams.with(self.id, change)
     }
 }
 
-impl Drop for Place {
+impl Drop for Registration {
     fn drop(&mut self) {
-        self.stand_in.lost(self.id);
+        self.exchange.lost(self.id);
     }
 }
 
 /// Shared by a socket and those who watch it.
-type Shared = Arc<Place>;
+type Shared = Arc<Registration>;
+
+/// A socket that was agreed on; it serves once the answer to its request is out.
+pub(super) struct Opening {
+    exchange: FakeExchange,
+    side: Side,
+    peer: SocketAddr,
+    address: IpAddr,
+}
+
+impl Opening {
+    /// Agrees to a request for a stream, or not; and the answer.
+    pub(super) fn agree(
+        exchange: &FakeExchange,
+        side: Side,
+        head: &Parts,
+        peer: SocketAddr,
+        address: IpAddr,
+    ) -> (Option<Box<Self>>, Reply) {
+        let mut request = Request::new(());
+        *request.method_mut() = head.method.clone();
+        *request.version_mut() = head.version;
+        *request.headers_mut() = head.headers.clone();
+        match create_response(&request) {
+            Ok(agreed) => {
+                let opening = Self {
+                    exchange: exchange.clone(),
+                    side,
+                    peer,
+                    address,
+                };
+                (
+                    Some(Box::new(opening)),
+                    agreed.map(|()| Full::new(Bytes::new())),
+                )
+            }
+            Err(problem) => (
+                None,
+                reply::text(
+                    StatusCode::BAD_REQUEST,
+                    format!("{problem}\n"),
+                    exchange.now_ms(),
+                ),
+            ),
+        }
+    }
+
+    /// Serves the socket to its end.
+    pub(super) async fn serve(self, stream: TcpStream, read_already: Bytes) {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_FRAME))
+            .max_frame_size(Some(MAX_FRAME));
+        let stream = WebSocketStream::from_partially_read(
+            stream,
+            read_already.to_vec(),
+            Role::Server,
+            Some(config),
+        )
+        .await;
+        Socket::serve(self.exchange, self.side, self.peer, self.address, stream).await;
+    }
+}

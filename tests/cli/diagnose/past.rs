@@ -104,7 +104,7 @@ async fn orders_that_were_refused_beside_reads_that_work_want_the_trade_permissi
     let key_of_reads = ApiKey::new(key, secret).permissions([Permission::Read]);
     place
         .exchange
-        .stand_in()
+        .exchange()
         .change(|settings| settings.put_key(key_of_reads));
     let daemon = place.serve(key, secret).await;
     daemon.call(READ, json!({})).await;
@@ -162,7 +162,7 @@ async fn a_key_that_was_rotated_on_one_side_only() {
     // There: the pair that worked is no longer taken, and nothing changed here.
     let place = Place::new().await;
     place.runs(&[place.own()]).await;
-    place.exchange.stand_in().change(|settings| {
+    place.exchange.exchange().change(|settings| {
         settings.key_mut(&place.canaries.key).unwrap().state = KeyState::Disabled;
         settings.put_key(ApiKey::new(OTHER_KEY, OTHER_SECRET));
     });
@@ -181,7 +181,7 @@ async fn a_daemon_that_was_not_restarted_after_the_file_changed() {
     let place = Place::new().await;
     place
         .exchange
-        .stand_in()
+        .exchange()
         .change(|settings| settings.put_key(ApiKey::new(OTHER_KEY, OTHER_SECRET)));
     let (key, secret) = place.own();
     let daemon = place.serve(key, secret).await;

@@ -272,7 +272,7 @@ async fn what_failed_for_all_methods_and_is_over_is_no_cause() {
     let scenario = Scenario::healthy().await;
     scenario
         .exchange
-        .stand_in()
+        .exchange()
         .script_always("*", Fault::code(40101));
     let proxy = serve(&scenario).await;
     for method in [TRADES, READS[0]] {
@@ -280,7 +280,7 @@ async fn what_failed_for_all_methods_and_is_over_is_no_cause() {
     }
     proxy.call(CREATE, order("past-over")).await;
     proxy.stop().await;
-    scenario.exchange.stand_in().clear_script("*");
+    scenario.exchange.exchange().clear_script("*");
     let outcome = scenario.run().await;
     // The codes are of the last hour, and say nothing by themselves.
     outcome.concludes(Conclusion::Healthy);
@@ -300,7 +300,7 @@ async fn row_19_the_pair_worked_at_another_base_url() {
         .start()
         .await
         .unwrap();
-    other.stand_in().set_apparent_address(IpAddr::from(HOME));
+    other.exchange().set_apparent_address(IpAddr::from(HOME));
     let scenario = scenario.line(&format!("CRYPTO_REST_BASE={}", other.base_url()));
     let proxy = serve_at(&scenario, &other.base_url(), &key, &secret).await;
     read(&proxy).await;
@@ -407,7 +407,7 @@ async fn of_an_order(params: serde_json::Value) -> Outcome {
     read(&proxy).await;
     proxy.call(CREATE, params).await;
     proxy.stop().await;
-    assert_eq!(scenario.exchange.stand_in().orders_placed(), 0);
+    assert_eq!(scenario.exchange.exchange().orders_placed(), 0);
     scenario.run().await
 }
 
@@ -456,7 +456,7 @@ async fn row_27_refused_and_accepted_in_turns() {
     for _ in 0..2 {
         scenario
             .exchange
-            .stand_in()
+            .exchange()
             .script(READS[0], Fault::code(40101));
         read(&proxy).await;
         read(&proxy).await;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    super::{authentication::Asked, json::Json, reply, settings::Refusal},
+    super::{authentication::ParsedCall, json::Json, reply, settings::Refusal},
     Account, Family,
     order::Order,
 };
@@ -17,93 +17,99 @@ use super::{
 /// Most orders in one list [documents].
 const MAX_LIST: usize = 10;
 
-impl Account {
-    pub(super) fn create_list(&mut self, asked: &Asked, now_ms: i64) -> Result<Value, Refusal> {
-        let legs = read_legs(asked, now_ms)?;
-        let results = legs
-            .into_iter()
-            .enumerate()
-            .map(|(index, leg)| self.list_entry(index, leg));
-        Ok(results.collect())
-    }
+pub(super) fn create(
+    account: &mut Account,
+    asked: &ParsedCall,
+    now_ms: i64,
+) -> Result<Value, Refusal> {
+    let legs = read_legs(asked, now_ms)?;
+    let results = legs
+        .into_iter()
+        .enumerate()
+        .map(|(index, leg)| entry(account, index, leg));
+    Ok(results.collect())
+}
 
-    fn list_entry(&mut self, index: usize, leg: Result<Order, Refusal>) -> Value {
-        let client_oid = leg
-            .as_ref()
-            .map(|order| order.client_oid.clone())
-            .unwrap_or_default();
-        match leg.and_then(|order| self.place(order)) {
-            Ok(id) => {
-                json!({ "code": 0, "index": index, "client_oid": client_oid, "order_id": id.to_string() })
-            }
-            Err(Refusal { code, .. }) => {
-                json!({ "code": code, "index": index, "client_oid": client_oid, "message": reply::message(code) })
-            }
+fn entry(account: &mut Account, index: usize, leg: Result<Order, Refusal>) -> Value {
+    let client_oid = leg
+        .as_ref()
+        .map(|order| order.client_oid.clone())
+        .unwrap_or_default();
+    match leg.and_then(|order| account.place(order)) {
+        Ok(id) => {
+            json!({ "code": 0, "index": index, "client_oid": client_oid, "order_id": id.to_string() })
         }
-    }
-
-    /// Cancels each of these orders for itself.
-    pub(super) fn cancel_list(&mut self, named: &[Json], family: Family, now_ms: i64) -> Value {
-        let cancel = |(index, params): (usize, &Json)| match self.cancel(params, family, now_ms) {
-            Ok(mut done) => {
-                if let Some(members) = done.as_object_mut() {
-                    members.extend([
-                        ("code".to_owned(), json!(0)),
-                        ("index".to_owned(), json!(index)),
-                    ]);
-                }
-                done
-            }
-            Err(Refusal { code, .. }) => {
-                json!({ "code": code, "index": index, "message": reply::message(code) })
-            }
-        };
-        named.iter().enumerate().map(cancel).collect()
-    }
-
-    /// Cancellations, then creations; not atomic [documents].
-    pub(super) fn batch(&mut self, asked: &Asked, now_ms: i64) -> Result<Value, Refusal> {
-        let (cancels, creates) = (asked.params.items("cancels"), asked.params.items("creates"));
-        if cancels.is_empty() && creates.is_empty() || creates.len() > MAX_LIST {
-            return Err(Refusal::code(40004));
+        Err(Refusal { code, .. }) => {
+            json!({ "code": code, "index": index, "client_oid": client_oid, "message": reply::message(code) })
         }
-        let cancelled = self.cancel_list(cancels, Family::Plain, now_ms);
-        let legs = read_each(creates, Family::Plain, asked, now_ms);
-        let created: Value = legs
-            .into_iter()
-            .enumerate()
-            .map(|(index, leg)| self.list_entry(index, leg))
-            .collect();
-        Ok(json!({ "cancels": cancelled, "creates": created }))
-    }
-
-    pub(super) fn create_group(
-        &mut self,
-        asked: &Asked,
-        size: usize,
-        now_ms: i64,
-    ) -> Result<Value, Refusal> {
-        let legs: Vec<_> = read_legs(asked, now_ms)?
-            .into_iter()
-            .collect::<Result<_, _>>()?;
-        let names: BTreeSet<_> = legs.iter().map(|leg| leg.client_oid.as_str()).collect();
-        if legs.len() != size {
-            return Err(Refusal::code(40004));
-        }
-        if names.len() != size {
-            return Err(Refusal::code(204));
-        }
-        legs.iter().try_for_each(|leg| self.check(leg))?;
-        let list_id = self.fresh_id();
-        for mut leg in legs {
-            leg.list_id = Some(list_id);
-            self.place(leg)?;
-        }
-        Ok(json!({ "list_id": list_id.to_string() }))
     }
 }
 
-fn read_legs(asked: &Asked, now_ms: i64) -> Result<Vec<Result<Order, Refusal>>, Refusal> {
+/// Cancels each of these orders for itaccount.
+pub(super) fn cancel(account: &mut Account, named: &[Json], family: Family, now_ms: i64) -> Value {
+    let one = |(index, params): (usize, &Json)| match account.cancel(params, family, now_ms) {
+        Ok(mut done) => {
+            if let Some(members) = done.as_object_mut() {
+                members.extend([
+                    ("code".to_owned(), json!(0)),
+                    ("index".to_owned(), json!(index)),
+                ]);
+            }
+            done
+        }
+        Err(Refusal { code, .. }) => {
+            json!({ "code": code, "index": index, "message": reply::message(code) })
+        }
+    };
+    named.iter().enumerate().map(one).collect()
+}
+
+/// Cancellations, then creations; not atomic [documents].
+pub(super) fn batch(
+    account: &mut Account,
+    asked: &ParsedCall,
+    now_ms: i64,
+) -> Result<Value, Refusal> {
+    let (cancels, creates) = (asked.params.items("cancels"), asked.params.items("creates"));
+    if cancels.is_empty() && creates.is_empty() || creates.len() > MAX_LIST {
+        return Err(Refusal::code(40004));
+    }
+    let cancelled = cancel(account, cancels, Family::Plain, now_ms);
+    let legs = read_each(creates, Family::Plain, asked, now_ms);
+    let created: Value = legs
+        .into_iter()
+        .enumerate()
+        .map(|(index, leg)| entry(account, index, leg))
+        .collect();
+    Ok(json!({ "cancels": cancelled, "creates": created }))
+}
+
+pub(super) fn create_group(
+    account: &mut Account,
+    asked: &ParsedCall,
+    size: usize,
+    now_ms: i64,
+) -> Result<Value, Refusal> {
+    let legs: Vec<_> = read_legs(asked, now_ms)?
+        .into_iter()
+        .collect::<Result<_, _>>()?;
+    let names: BTreeSet<_> = legs.iter().map(|leg| leg.client_oid.as_str()).collect();
+    if legs.len() != size {
+        return Err(Refusal::code(40004));
+    }
+    if names.len() != size {
+        return Err(Refusal::code(204));
+    }
+    legs.iter().try_for_each(|leg| account.check(leg))?;
+    let list_id = account.fresh_id();
+    for mut leg in legs {
+        leg.list_id = Some(list_id);
+        account.place(leg)?;
+    }
+    Ok(json!({ "list_id": list_id.to_string() }))
+}
+
+fn read_legs(asked: &ParsedCall, now_ms: i64) -> Result<Vec<Result<Order, Refusal>>, Refusal> {
     let legs = legs(&asked.params)?;
     Ok(read_each(legs, Family::of(&asked.method), asked, now_ms))
 }
@@ -111,7 +117,7 @@ fn read_legs(asked: &Asked, now_ms: i64) -> Result<Vec<Result<Order, Refusal>>, 
 fn read_each(
     legs: &[Json],
     family: Family,
-    asked: &Asked,
+    asked: &ParsedCall,
     now_ms: i64,
 ) -> Vec<Result<Order, Refusal>> {
     let read = |(index, leg)| Order::read(leg, family, format!("{}_{index}", asked.nonce), now_ms);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    super::{amount::Amount, authentication::Asked, json::Json, market, settings::Refusal},
+    super::{amount::Amount, authentication::ParsedCall, json::Json, market, settings::Refusal},
     ACCOUNT_ID, Account, Family, Status,
     order::{Order, required},
 };
@@ -16,149 +16,153 @@ use super::{
 /// Entries in an answer when no `limit` is given [documents].
 const DEFAULT_LIMIT: usize = 100;
 
-impl Account {
-    pub(super) fn query(
-        &self,
-        asked: &Asked,
-        family: Family,
-        now_ms: i64,
-    ) -> Result<Value, Refusal> {
-        let params = &asked.params;
-        Ok(match asked.method.as_str() {
-            "private/get-open-orders" | "private/advanced/get-open-orders" => {
-                self.open_orders(params, family)
-            }
-            "private/get-trigger-orders" => self.trigger_orders(params),
-            "private/get-order-history" | "private/advanced/get-order-history" => {
-                self.history(params, family)
-            }
-            "private/get-order-detail" | "private/advanced/get-order-detail" => {
-                self.detail(params, family)?
-            }
-            "private/get-trades" => data(
-                self.trades
-                    .iter()
-                    .filter(|trade| of_instrument(trade, params))
-                    .cloned(),
-                params,
-            ),
-            "private/user-balance" => self.user_balance(),
-            "private/get-account-summary" => self.summary(),
-            "private/get-positions" => self.position_list(now_ms),
-            "private/get-accounts" => accounts(now_ms),
-            "private/get-currency-networks" => self.networks(now_ms),
-            "private/get-fee-rate" => fee_rate(),
-            "private/get-instrument-fee-rate" => instrument_fee_rate(params)?,
-            "private/get-deposit-history" => json!({ "deposit_list": [] }),
-            "private/get-withdrawal-history" => json!({ "withdrawal_list": self.withdrawals }),
-            _ => json!({ "data": [] }),
+/// The result of a method that only looks.
+pub(super) fn answer(
+    account: &Account,
+    asked: &ParsedCall,
+    family: Family,
+    now_ms: i64,
+) -> Result<Value, Refusal> {
+    let params = &asked.params;
+    Ok(match asked.method.as_str() {
+        "private/get-open-orders" | "private/advanced/get-open-orders" => {
+            open_orders(account, params, family)
+        }
+        "private/get-trigger-orders" => trigger_orders(account, params),
+        "private/get-order-history" | "private/advanced/get-order-history" => {
+            history(account, params, family)
+        }
+        "private/get-order-detail" | "private/advanced/get-order-detail" => {
+            detail(account, params, family)?
+        }
+        "private/get-trades" => data(
+            account
+                .trades
+                .iter()
+                .filter(|trade| of_instrument(trade, params))
+                .cloned(),
+            params,
+        ),
+        "private/user-balance" => user_balance(account),
+        "private/get-account-summary" => summary(account),
+        "private/get-positions" => position_list(account, now_ms),
+        "private/get-accounts" => accounts(now_ms),
+        "private/get-currency-networks" => networks(account, now_ms),
+        "private/get-fee-rate" => fee_rate(),
+        "private/get-instrument-fee-rate" => instrument_fee_rate(params)?,
+        "private/get-deposit-history" => json!({ "deposit_list": [] }),
+        "private/get-withdrawal-history" => json!({ "withdrawal_list": account.withdrawals }),
+        _ => json!({ "data": [] }),
+    })
+}
+
+fn open_orders(account: &Account, params: &Json, family: Family) -> Value {
+    list(account, params, |order| {
+        order.family == family && order.status == Status::Active
+    })
+}
+
+fn trigger_orders(account: &Account, params: &Json) -> Value {
+    list(account, params, |order| {
+        order.status == Status::Active && !matches!(order.kind.as_str(), "LIMIT" | "MARKET")
+    })
+}
+
+fn history(account: &Account, params: &Json, family: Family) -> Value {
+    list(account, params, |order| {
+        order.family == family && order.status != Status::Active
+    })
+}
+
+fn list(account: &Account, params: &Json, is_meant: impl Fn(&Order) -> bool) -> Value {
+    let orders = account
+        .orders
+        .values()
+        .rev()
+        .filter(|order| is_meant(order));
+    let shown = orders
+        .map(|order| order.describe(ACCOUNT_ID))
+        .filter(|order| of_instrument(order, params));
+    data(shown, params)
+}
+
+fn detail(account: &Account, params: &Json, family: Family) -> Result<Value, Refusal> {
+    let order = account
+        .named(params, family)?
+        .and_then(|id| account.orders.get(&id));
+    order
+        .map(|order| order.describe(ACCOUNT_ID))
+        .ok_or(Refusal::code(40401))
+}
+
+pub(super) fn user_balance(account: &Account) -> Value {
+    let total = worth(account).to_string();
+    let balances: Vec<_> = account
+        .balances
+        .iter()
+        .map(|(currency, amount)| position_balance(currency, *amount))
+        .collect();
+    json!({ "data": [{
+        "instrument_name": "USD",
+        "total_available_balance": total,
+        "total_margin_balance": total,
+        "total_initial_margin": "0",
+        "total_position_im": "0",
+        "total_haircut": "0",
+        "total_maintenance_margin": "0",
+        "total_position_cost": "0",
+        "total_cash_balance": total,
+        "total_collateral_value": total,
+        "total_session_unrealized_pnl": "0",
+        "total_session_realized_pnl": "0",
+        "total_effective_leverage": "0",
+        "is_liquidating": false,
+        "position_limit": "3000000",
+        "used_position_limit": "0",
+        "position_balances": balances,
+    }]})
+}
+
+fn worth(account: &Account) -> Amount {
+    let values = account
+        .balances
+        .iter()
+        .map(|(currency, amount)| in_usd(currency, *amount));
+    values.fold(Amount::ZERO, Amount::plus)
+}
+
+fn summary(account: &Account) -> Value {
+    let entry = |(currency, amount): (&String, &Amount)| {
+        let amount = amount.to_string();
+        json!({ "balance": amount, "available": amount, "order": "0", "stake": "0", "currency": currency })
+    };
+    json!({ "accounts": account.balances.iter().map(entry).collect::<Vec<_>>() })
+}
+
+pub(super) fn position_list(account: &Account, now_ms: i64) -> Value {
+    let open = account
+        .positions
+        .iter()
+        .filter(|(_, quantity)| **quantity != Amount::ZERO);
+    let entry = |(name, quantity): (&&str, &Amount)| {
+        json!({
+            "account_id": ACCOUNT_ID,
+            "instrument_name": name,
+            "type": "PERPETUAL_SWAP",
+            "quantity": quantity.to_string(),
+            "cost": market::find(name).and_then(|it| it.price().times(*quantity)).unwrap_or_default().to_string(),
+            "open_position_pnl": "0",
+            "session_pnl": "0",
+            "update_timestamp_ms": now_ms,
         })
-    }
+    };
+    json!({ "data": open.map(entry).collect::<Vec<_>>() })
+}
 
-    fn open_orders(&self, params: &Json, family: Family) -> Value {
-        self.list(params, |order| {
-            order.family == family && order.status == Status::Active
-        })
-    }
-
-    fn trigger_orders(&self, params: &Json) -> Value {
-        self.list(params, |order| {
-            order.status == Status::Active && !matches!(order.kind.as_str(), "LIMIT" | "MARKET")
-        })
-    }
-
-    fn history(&self, params: &Json, family: Family) -> Value {
-        self.list(params, |order| {
-            order.family == family && order.status != Status::Active
-        })
-    }
-
-    fn list(&self, params: &Json, is_meant: impl Fn(&Order) -> bool) -> Value {
-        let orders = self.orders.values().rev().filter(|order| is_meant(order));
-        let shown = orders
-            .map(|order| order.describe(ACCOUNT_ID))
-            .filter(|order| of_instrument(order, params));
-        data(shown, params)
-    }
-
-    fn detail(&self, params: &Json, family: Family) -> Result<Value, Refusal> {
-        let order = self
-            .named(params, family)?
-            .and_then(|id| self.orders.get(&id));
-        order
-            .map(|order| order.describe(ACCOUNT_ID))
-            .ok_or(Refusal::code(40401))
-    }
-
-    pub(super) fn user_balance(&self) -> Value {
-        let total = self.worth().to_string();
-        let balances: Vec<_> = self
-            .balances
-            .iter()
-            .map(|(currency, amount)| position_balance(currency, *amount))
-            .collect();
-        json!({ "data": [{
-            "instrument_name": "USD",
-            "total_available_balance": total,
-            "total_margin_balance": total,
-            "total_initial_margin": "0",
-            "total_position_im": "0",
-            "total_haircut": "0",
-            "total_maintenance_margin": "0",
-            "total_position_cost": "0",
-            "total_cash_balance": total,
-            "total_collateral_value": total,
-            "total_session_unrealized_pnl": "0",
-            "total_session_realized_pnl": "0",
-            "total_effective_leverage": "0",
-            "is_liquidating": false,
-            "position_limit": "3000000",
-            "used_position_limit": "0",
-            "position_balances": balances,
-        }]})
-    }
-
-    fn worth(&self) -> Amount {
-        let values = self
-            .balances
-            .iter()
-            .map(|(currency, amount)| in_usd(currency, *amount));
-        values.fold(Amount::ZERO, Amount::plus)
-    }
-
-    fn summary(&self) -> Value {
-        let entry = |(currency, amount): (&String, &Amount)| {
-            let amount = amount.to_string();
-            json!({ "balance": amount, "available": amount, "order": "0", "stake": "0", "currency": currency })
-        };
-        json!({ "accounts": self.balances.iter().map(entry).collect::<Vec<_>>() })
-    }
-
-    pub(super) fn position_list(&self, now_ms: i64) -> Value {
-        let open = self
-            .positions
-            .iter()
-            .filter(|(_, quantity)| **quantity != Amount::ZERO);
-        let entry = |(name, quantity): (&&str, &Amount)| {
-            json!({
-                "account_id": ACCOUNT_ID,
-                "instrument_name": name,
-                "type": "PERPETUAL_SWAP",
-                "quantity": quantity.to_string(),
-                "cost": market::find(name).and_then(|it| it.price().times(*quantity)).unwrap_or_default().to_string(),
-                "open_position_pnl": "0",
-                "session_pnl": "0",
-                "update_timestamp_ms": now_ms,
-            })
-        };
-        json!({ "data": open.map(entry).collect::<Vec<_>>() })
-    }
-
-    fn networks(&self, now_ms: i64) -> Value {
-        let entry = |currency: &String| (currency.clone(), network(currency));
-        let map: BTreeMap<_, _> = self.balances.keys().map(entry).collect();
-        json!({ "update_time": now_ms, "currency_map": map })
-    }
+fn networks(account: &Account, now_ms: i64) -> Value {
+    let entry = |currency: &String| (currency.clone(), network(currency));
+    let map: BTreeMap<_, _> = account.balances.keys().map(entry).collect();
+    json!({ "update_time": now_ms, "currency_map": map })
 }
 
 fn position_balance(currency: &str, amount: Amount) -> Value {

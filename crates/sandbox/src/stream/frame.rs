@@ -8,7 +8,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
-    super::{authentication::Asked, reply, settings::Refusal},
+    super::{authentication::ParsedCall, reply, settings::Refusal},
     channel::Channel,
 };
 
@@ -30,7 +30,7 @@ struct Frame<'a> {
 }
 
 /// The answer to a frame. A result of `null` is left out.
-pub(super) fn answer(asked: &Asked, outcome: &Result<Value, Refusal>) -> Utf8Bytes {
+pub(super) fn answer(asked: &ParsedCall, outcome: &Result<Value, Refusal>) -> Utf8Bytes {
     let (code, result) = match outcome {
         Ok(result) => (0, Some(result).filter(|result| !result.is_null())),
         Err(refusal) => (refusal.code, None),

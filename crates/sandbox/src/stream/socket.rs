@@ -1,4 +1,6 @@
 //! One socket, from its opening to its end.
+//!
+//! Guarantees: orders placed by a connection are entered with it, so that they can be cancelled with it [documents].
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -8,7 +10,7 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
@@ -25,20 +27,17 @@ use tokio_tungstenite::{
 use super::{
     super::{
         FakeExchange,
-        authentication::{self, Asked},
+        authentication::{self, ParsedCall},
         fault::{Action, Fault, When, WireStep},
         journal::Received,
         json::Json,
         lock,
         settings::{RateLimits, Refusal},
     },
-    Place, Shared, Side, Told,
-    budget::Budget,
+    Instruction, Registration, Shared, Side,
     channel::Channel,
     frame::{self, NO_ID, NO_METHOD},
 };
-
-mod commands;
 
 /// After our close frame the other side has this time for its own.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -46,20 +45,20 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 type Stream = WebSocketStream<TcpStream>;
 
 /// A sign of life that was asked for.
-struct Asking {
+struct PendingHeartbeat {
     id: i64,
     until: Instant,
 }
 
 pub(super) struct Socket {
-    place: Shared,
+    registration: Shared,
     side: Side,
     peer: SocketAddr,
     address: IpAddr,
     api_key: Option<String>,
     budget: Budget,
     stream: Stream,
-    asking: Option<Asking>,
+    asking: Option<PendingHeartbeat>,
     released: watch::Receiver<()>,
 }
 
@@ -76,18 +75,18 @@ enum Next {
 
 impl Socket {
     pub(super) async fn serve(
-        stand_in: FakeExchange,
+        exchange: FakeExchange,
         side: Side,
         peer: SocketAddr,
         address: IpAddr,
         stream: Stream,
     ) {
-        let (id, told, cut) = stand_in.state.streams.enter(side);
-        let released = stand_in.state.released.subscribe();
-        let budget = Budget::new(side, stand_in.now_ms());
-        let place = Arc::new(Place { stand_in, id });
+        let (id, told, cut) = exchange.state.streams.enter(side);
+        let released = exchange.state.released.subscribe();
+        let budget = Budget::new(side, exchange.now_ms());
+        let registration = Arc::new(Registration { exchange, id });
         let socket = Self {
-            place,
+            registration,
             side,
             peer,
             address,
@@ -100,7 +99,7 @@ impl Socket {
         let _ = cut.run_until_cancelled(socket.run(told)).await;
     }
 
-    async fn run(mut self, mut told: mpsc::Receiver<Told>) {
+    async fn run(mut self, mut told: mpsc::Receiver<Instruction>) {
         let mut beat = Instant::now() + self.heartbeat_every();
         loop {
             let deadline = self
@@ -142,20 +141,20 @@ impl Socket {
         }
     }
 
-    fn stand_in(&self) -> &FakeExchange {
-        &self.place.stand_in
+    fn exchange(&self) -> &FakeExchange {
+        &self.registration.exchange
     }
 
     fn heartbeat_every(&self) -> Duration {
-        Duration::from_millis(lock(&self.stand_in().state.settings).heartbeat_ms.max(1))
+        Duration::from_millis(lock(&self.exchange().state.settings).heartbeat_ms.max(1))
     }
 
-    async fn obey(&mut self, told: Told) -> Next {
+    async fn obey(&mut self, told: Instruction) -> Next {
         match told {
-            Told::Send(text) => self.send(text).await,
-            Told::Heartbeat => self.ask().await,
-            Told::Close(code, reason) => Next::Close(code, reason),
-            Told::Stall => Next::Stall,
+            Instruction::Send(text) => self.send(text).await,
+            Instruction::Heartbeat => self.ask().await,
+            Instruction::Close(code, reason) => Next::Close(code, reason),
+            Instruction::Stall => Next::Stall,
         }
     }
 
@@ -171,9 +170,9 @@ impl Socket {
             return Next::On;
         }
         let patience =
-            Duration::from_millis(lock(&self.stand_in().state.settings).heartbeat_answer_ms);
-        let id = self.stand_in().now_ms();
-        self.asking = Some(Asking {
+            Duration::from_millis(lock(&self.exchange().state.settings).heartbeat_answer_ms);
+        let id = self.exchange().now_ms();
+        self.asking = Some(PendingHeartbeat {
             id,
             until: Instant::now() + patience,
         });
@@ -196,7 +195,7 @@ impl Socket {
     async fn text(&mut self, text: Utf8Bytes) -> Next {
         let json = Json::parse(text.as_bytes()).filter(|json| matches!(json, Json::Object(_)));
         let (asked, verdict) = self.judge(json.as_ref());
-        let fault = lock(&self.stand_in().state.script)
+        let fault = lock(&self.exchange().state.script)
             .take(&asked.method)
             .unwrap_or_else(Fault::none);
         let sequence = self.enter(&asked, &text, verdict.is_ok());
@@ -207,7 +206,7 @@ impl Socket {
         }
         let outcome = verdict.and_then(|()| self.perform(&asked));
         if outcome.is_ok() {
-            self.stand_in()
+            self.exchange()
                 .state
                 .journal
                 .mark_executed(sequence, &asked.method);
@@ -220,9 +219,9 @@ impl Socket {
         self.answer(&asked, outcome).await
     }
 
-    fn enter(&self, asked: &Asked, text: &Utf8Bytes, authenticated: bool) -> u64 {
-        self.place.with(|entry| entry.seen.frames += 1);
-        self.stand_in().state.journal.enter(Received {
+    fn enter(&self, asked: &ParsedCall, text: &Utf8Bytes, authenticated: bool) -> u64 {
+        self.registration.with(|entry| entry.seen.frames += 1);
+        self.exchange().state.journal.enter(Received {
             sequence: 0,
             method: asked.method.clone(),
             verb: "WS".to_owned(),
@@ -236,14 +235,14 @@ impl Socket {
     }
 
     /// What a frame asks for, and whether it may.
-    fn judge(&mut self, json: Option<&Json>) -> (Asked, Result<(), Refusal>) {
-        let mut asked = Asked::nothing(NO_ID, NO_METHOD);
+    fn judge(&mut self, json: Option<&Json>) -> (ParsedCall, Result<(), Refusal>) {
+        let mut asked = ParsedCall::nothing(NO_ID, NO_METHOD);
         let Some(json) = json else {
             return (asked, Err(Refusal::code(40001)));
         };
         let read = asked.read_frame(json);
-        let now_ms = self.stand_in().now_ms();
-        let settings = lock(&self.place.stand_in.state.settings);
+        let now_ms = self.exchange().now_ms();
+        let settings = lock(&self.registration.exchange.state.settings);
         let verdict = read.and_then(|sig| {
             if settings.rate_limits == RateLimits::On && !self.budget.admit(now_ms) {
                 return Err(Refusal::code(42901));
@@ -267,7 +266,7 @@ impl Socket {
     }
 
     /// Sends the answer; after a subscription also the first data of each channel.
-    async fn answer(&mut self, asked: &Asked, outcome: Result<Value, Refusal>) -> Next {
+    async fn answer(&mut self, asked: &ParsedCall, outcome: Result<Value, Refusal>) -> Next {
         if asked.method == "public/respond-heartbeat" {
             return Next::On;
         }
@@ -281,19 +280,19 @@ impl Socket {
     }
 
     /// Enters the channels and takes their snapshots at one moment, so that no update is missed or comes twice.
-    fn begin(&self, asked: &Asked) -> Vec<Utf8Bytes> {
+    fn begin(&self, asked: &ParsedCall) -> Vec<Utf8Bytes> {
         let Ok(named) = self.named(asked) else {
             return Vec::new();
         };
-        let now_ms = self.stand_in().now_ms();
-        let account = lock(&self.place.stand_in.state.account);
+        let now_ms = self.exchange().now_ms();
+        let account = lock(&self.registration.exchange.state.account);
         let first = |(name, channel): &(String, Channel)| {
             channel
                 .snapshot(&account, now_ms)
                 .map(|data| frame::push(&asked.id, name, channel, &data))
         };
         let snapshots = named.iter().filter_map(first).collect();
-        self.place.with(|entry| {
+        self.registration.with(|entry| {
             entry
                 .seen
                 .channels
@@ -304,7 +303,7 @@ impl Socket {
     }
 
     /// Carries out a fault; `None` if it lets the frame go its usual way.
-    async fn misbehave(&mut self, fault: &Fault, asked: &Asked) -> Option<Next> {
+    async fn misbehave(&mut self, fault: &Fault, asked: &ParsedCall) -> Option<Next> {
         if !fault.delay.is_zero() {
             tokio::time::sleep(fault.delay).await;
         }
@@ -324,5 +323,125 @@ impl Socket {
                 Some(Next::Cut { reset })
             }
         }
+    }
+
+    fn perform(&mut self, asked: &ParsedCall) -> Result<Value, Refusal> {
+        match asked.method.as_str() {
+            "public/auth" => {
+                self.api_key = Some(asked.api_key.clone());
+                self.registration
+                    .with(|entry| entry.seen.api_key = Some(asked.api_key.clone()));
+                Ok(Value::Null)
+            }
+            "public/respond-heartbeat" => {
+                self.asking
+                    .take_if(|asking| asking.id.to_string() == asked.id.trim_matches('"'));
+                Ok(Value::Null)
+            }
+            "subscribe" => self.named(asked).map(|_| Value::Null),
+            "unsubscribe" => self.unsubscribe(asked),
+            "private/set-cancel-on-disconnect" => {
+                self.registration
+                    .with(|entry| entry.seen.cancels_on_disconnect = true);
+                Ok(json!({ "scope": "CONNECTION" }))
+            }
+            "private/get-cancel-on-disconnect" => Ok(self
+                .registration
+                .with(|entry| entry.seen.cancels_on_disconnect)
+                .filter(|is_set| *is_set)
+                .map_or_else(|| json!({}), |_| json!({ "scope": "CONNECTION" }))),
+            _ => {
+                let (outcome, placed) = self.exchange().execute(asked, self.exchange().now_ms());
+                self.registration.with(|entry| entry.orders.extend(placed));
+                outcome
+            }
+        }
+    }
+
+    /// Every channel that is named, or the refusal of all.
+    fn named(&self, asked: &ParsedCall) -> Result<Vec<(String, Channel)>, Refusal> {
+        let named = asked
+            .params
+            .items("channels")
+            .iter()
+            .map(|name| match name {
+                Json::Text(name) => {
+                    Channel::parse(name, self.side).map(|channel| (name.clone(), channel))
+                }
+                Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => {
+                    None
+                }
+            });
+        let channels: Option<Vec<_>> = named.collect();
+        channels
+            .filter(|channels| !channels.is_empty())
+            .ok_or(Refusal::code(10004))
+    }
+
+    /// With cancel-on-disconnect, leaving a channel of the user's counts as a loss of the connection [documents].
+    fn unsubscribe(&self, asked: &ParsedCall) -> Result<Value, Refusal> {
+        let named = self.named(asked)?;
+        let orders = self.registration.with(|entry| {
+            for (name, _) in &named {
+                entry.channels.remove(name);
+                entry.seen.channels.remove(name);
+            }
+            entry
+                .seen
+                .cancels_on_disconnect
+                .then(|| std::mem::take(&mut entry.orders))
+        });
+        if let Some(orders) = orders.flatten() {
+            self.exchange().cancel_orders(&orders);
+        }
+        Ok(Value::Null)
+    }
+}
+
+/// The exchange's budget for the frames of one socket: 150 a second on the user stream, 100 on the market stream, by
+/// calendar second, and of the first second only the share that is left when the socket opens [documents].
+struct Budget {
+    per_second: u64,
+    second: i64,
+    left: u64,
+}
+
+impl Budget {
+    fn new(side: Side, now_ms: i64) -> Self {
+        let per_second = match side {
+            Side::User => 150,
+            Side::Market => 100,
+        };
+        let rest_ms = u64::try_from(1000 - now_ms.rem_euclid(1000)).unwrap_or_default();
+        Self {
+            per_second,
+            second: now_ms.div_euclid(1000),
+            left: per_second * rest_ms / 1000,
+        }
+    }
+
+    /// Uses one frame; `false` when the second is spent.
+    fn admit(&mut self, now_ms: i64) -> bool {
+        let second = now_ms.div_euclid(1000);
+        if second != self.second {
+            (self.second, self.left) = (second, self.per_second);
+        }
+        let admitted = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_second_is_shared_out_and_later_ones_are_whole() {
+        let mut budget = Budget::new(Side::User, 10_900);
+        assert_eq!((0..200).filter(|_| budget.admit(10_950)).count(), 15);
+        assert_eq!((0..200).filter(|_| budget.admit(11_000)).count(), 150);
+        let mut market = Budget::new(Side::Market, 10_000);
+        assert_eq!((0..200).filter(|_| market.admit(10_999)).count(), 100);
     }
 }
