@@ -8,15 +8,14 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use serde_json::value::RawValue;
 
-use super::canonical::{self, Dialect, Unsignable};
+use super::canonical::{self, Dialect, Members, Unsignable};
 use crate::wire::Layout;
 use catalogue::methods::{self, ClientId, MethodInfo};
 
 mod find_out;
-mod order_id;
 mod unsigned;
 
-pub use order_id::OrderIds;
+pub use find_out::OrderIds;
 pub use unsigned::Ambiguous;
 pub(super) use unsigned::check_subscription;
 
@@ -249,6 +248,74 @@ impl Call {
             .info()
             .map_or(ClientId::None, |info| info.client_id);
         OrderIds::read(client_id, &self.params.text)
+    }
+
+    /// Parses a command of a stream. It has no params string: a signature over it would be none that the exchange takes.
+    ///
+    /// # Errors
+    /// [`InvalidCall`], with the reason in its text.
+    pub fn parse_unsigned(
+        id: RequestId,
+        method: Method,
+        params: Option<&RawValue>,
+    ) -> Result<Self, InvalidCall> {
+        let text = params.unwrap_or(&EMPTY_OBJECT).to_owned();
+        unsigned::check(&text)?;
+        Ok(Self {
+            id,
+            method,
+            params: Params {
+                text,
+                canonical: String::new(),
+            },
+            layout: Layout::default(),
+        })
+    }
+
+    /// Whether it asks the exchange to cancel this connection's own orders when the connection ends, and for nothing else
+    /// (vendor documents: `scope` is CONNECTION).
+    #[must_use]
+    pub fn guards_its_connection(&self) -> bool {
+        let is_scope = |(name, value): &(Cow<'_, str>, &RawValue)| {
+            name == "scope"
+                && serde_json::from_str::<String>(value.get())
+                    .is_ok_and(|scope| scope == "CONNECTION")
+        };
+        self.method.as_str() == "private/set-cancel-on-disconnect"
+            && serde_json::from_str(self.params.text())
+                .is_ok_and(|Members(members)| !members.is_empty() && members.iter().all(is_scope))
+    }
+
+    /// The orders that a batch creates and cancels, each as the call that would do it alone; none for other methods.
+    ///
+    /// # Errors
+    /// [`Ambiguous::Batch`] where the batch is not of the documented shape.
+    pub fn parts(&self) -> Result<Vec<Self>, InvalidCall> {
+        if self.method.as_str() != "private/batch-order-request" {
+            return Ok(Vec::new());
+        }
+        let wrong = InvalidCall::Ambiguous(Ambiguous::Batch);
+        let Members(members) =
+            serde_json::from_str(self.params.text()).map_err(|_| wrong.clone())?;
+        let mut parts = Vec::new();
+        for (name, raw) in members {
+            let method = match &*name {
+                "instrument_name" => continue,
+                "creates" => "private/create-order",
+                "cancels" => "private/cancel-order",
+                _ => return Err(wrong),
+            };
+            let items: Vec<&RawValue> =
+                serde_json::from_str(raw.get()).map_err(|_| wrong.clone())?;
+            for item in items {
+                parts.push(Self::parse_unsigned(
+                    self.id,
+                    Method::parse(method)?,
+                    Some(item),
+                )?);
+            }
+        }
+        Ok(parts)
     }
 }
 

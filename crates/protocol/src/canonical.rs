@@ -13,7 +13,6 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-mod number;
 mod refusal;
 
 pub use refusal::{Reason, Unsignable};
@@ -134,7 +133,7 @@ impl Writer<'_> {
             }
             Kind::List => self.list(value, deeper(level)?, key),
             Kind::Object => self.object(value, deeper(level)?, ""),
-            Kind::Number => self.number(value, number::Place::Member),
+            Kind::Number => self.number(value, Place::Member),
             Kind::Null => {
                 self.out.push_str("null");
                 Ok(())
@@ -155,7 +154,7 @@ impl Writer<'_> {
         match Kind::of(element) {
             Kind::Object => self.object(element, deeper(level)?, key),
             Kind::List => self.list(element, deeper(level)?, ""),
-            Kind::Number => self.number(element, number::Place::Element),
+            Kind::Number => self.number(element, Place::Element),
             Kind::Null => Err(Reason::NullInList.into()),
             Kind::String | Kind::Boolean => self.text(element),
         }
@@ -174,8 +173,8 @@ impl Writer<'_> {
             .try_for_each(|element| self.text(element))
     }
 
-    fn number(&mut self, raw: &RawValue, place: number::Place) -> Result<(), Unsignable> {
-        number::check(raw.get(), place)?;
+    fn number(&mut self, raw: &RawValue, place: Place) -> Result<(), Unsignable> {
+        check_number(raw.get(), place)?;
         self.out.push_str(raw.get());
         Ok(())
     }
@@ -267,6 +266,66 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
             .deserialize_str(KeyVisitor)
             .map_err(D::Error::custom)
     }
+}
+
+/// Where a number stands: decimals in lists are printed differently by the documented sample.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The value of a member of an object.
+    Member,
+    /// An element of a list.
+    Element,
+}
+
+/// Decimals beyond this many significant digits do not survive a double.
+const EXACT_DIGITS: usize = 15;
+
+/// Checks the text of a JSON number.
+///
+/// Only texts pass that Java, JavaScript and Python print back unchanged (`crates/catalogue/data/vectors.json`), so that
+/// the text can be signed as it stands. No number is converted, rounded or rewritten.
+fn check_number(text: &str, place: Place) -> Result<(), Unsignable> {
+    if text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-')
+    {
+        return integer(text);
+    }
+    match place {
+        Place::Element => Err(Reason::DecimalInList.into()),
+        Place::Member if is_canonical_decimal(text) => Ok(()),
+        Place::Member => Err(Reason::DecimalNotCanonical.into()),
+    }
+}
+
+fn integer(text: &str) -> Result<(), Unsignable> {
+    if text == "-0" {
+        return Err(Reason::NegativeZero.into());
+    }
+    text.parse::<i64>()
+        .map(drop)
+        .map_err(|_| Reason::IntegerBeyondI64.into())
+}
+
+/// `-?(0|[1-9]\d*)\.\d*[1-9]`, at most 15 significant digits, no exponent, at least 0.0001 from zero.
+fn is_canonical_decimal(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let Some((whole, fraction)) = unsigned.split_once('.') else {
+        return false;
+    };
+    let digits_only = unsigned
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let significant = whole.trim_start_matches('0').len()
+        + if whole == "0" {
+            fraction.trim_start_matches('0').len()
+        } else {
+            fraction.len()
+        };
+    digits_only
+        && !fraction.ends_with('0')
+        && significant <= EXACT_DIGITS
+        && unsigned.parse::<f64>().is_ok_and(|value| value >= 0.0001)
 }
 
 #[cfg(test)]

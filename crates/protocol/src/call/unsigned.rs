@@ -5,8 +5,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{Call, InvalidCall, Method, Params, RequestId};
-use crate::{canonical::Members, wire::Layout};
+use crate::canonical::Members;
 
 /// Deeper params than any document shows are refused.
 const MAX_DEPTH: u8 = 8;
@@ -41,76 +40,6 @@ pub enum Ambiguous {
     Subscription,
 }
 
-impl Call {
-    /// Parses a command of a stream. It has no params string: a signature over it would be none that the exchange takes.
-    ///
-    /// # Errors
-    /// [`InvalidCall`], with the reason in its text.
-    pub fn parse_unsigned(
-        id: RequestId,
-        method: Method,
-        params: Option<&RawValue>,
-    ) -> Result<Self, InvalidCall> {
-        let text = params.unwrap_or(&super::EMPTY_OBJECT).to_owned();
-        check(&text)?;
-        Ok(Self {
-            id,
-            method,
-            params: Params {
-                text,
-                canonical: String::new(),
-            },
-            layout: Layout::default(),
-        })
-    }
-
-    /// Whether it asks the exchange to cancel this connection's own orders when the connection ends, and for nothing else
-    /// (vendor documents: `scope` is CONNECTION).
-    #[must_use]
-    pub fn guards_its_connection(&self) -> bool {
-        let is_scope = |(name, value): &(std::borrow::Cow<'_, str>, &RawValue)| {
-            name == "scope"
-                && serde_json::from_str::<String>(value.get())
-                    .is_ok_and(|scope| scope == "CONNECTION")
-        };
-        self.method.as_str() == "private/set-cancel-on-disconnect"
-            && serde_json::from_str(self.params.text())
-                .is_ok_and(|Members(members)| !members.is_empty() && members.iter().all(is_scope))
-    }
-
-    /// The orders that a batch creates and cancels, each as the call that would do it alone; none for other methods.
-    ///
-    /// # Errors
-    /// [`Ambiguous::Batch`] where the batch is not of the documented shape.
-    pub fn parts(&self) -> Result<Vec<Self>, InvalidCall> {
-        if self.method.as_str() != "private/batch-order-request" {
-            return Ok(Vec::new());
-        }
-        let wrong = InvalidCall::Ambiguous(Ambiguous::Batch);
-        let Members(members) =
-            serde_json::from_str(self.params.text()).map_err(|_| wrong.clone())?;
-        let mut parts = Vec::new();
-        for (name, raw) in members {
-            let method = match &*name {
-                "instrument_name" => continue,
-                "creates" => "private/create-order",
-                "cancels" => "private/cancel-order",
-                _ => return Err(wrong),
-            };
-            let items: Vec<&RawValue> =
-                serde_json::from_str(raw.get()).map_err(|_| wrong.clone())?;
-            for item in items {
-                parts.push(Self::parse_unsigned(
-                    self.id,
-                    Method::parse(method)?,
-                    Some(item),
-                )?);
-            }
-        }
-        Ok(parts)
-    }
-}
-
 /// Members of a subscription: the documented ones (vendor documents), and how ccxt spells them.
 const OF_SUBSCRIPTIONS: [&str; 5] = [
     "channels",
@@ -136,7 +65,7 @@ pub(crate) fn check_subscription(params: &RawValue) -> Result<(), Ambiguous> {
     }
 }
 
-fn check(params: &RawValue) -> Result<(), Ambiguous> {
+pub(super) fn check(params: &RawValue) -> Result<(), Ambiguous> {
     if params.get().starts_with('{') {
         object(params, MAX_DEPTH)
     } else {
@@ -187,6 +116,7 @@ fn any(raw: &RawValue, depth: u8) -> Result<(), Ambiguous> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::{Call, InvalidCall, Method, RequestId};
 
     fn call(method: &str, params: &str) -> Result<Call, InvalidCall> {
         let raw: Box<RawValue> = serde_json::from_str(params).unwrap();

@@ -144,3 +144,46 @@ proptest! {
         prop_assert_eq!(documented(&text).unwrap(), expected);
     }
 }
+
+#[test]
+fn decimals_that_every_language_prints_alike_pass() {
+    for text in [
+        "0.1",
+        "0.01",
+        "-5.25",
+        "0.0001",
+        "50000.5",
+        "123456789012.345",
+        "-0.5",
+    ] {
+        assert!(check_number(text, Place::Member).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn decimals_that_some_language_rewrites_are_refused() {
+    for text in [
+        "50000.00",
+        "1.0",
+        "1e5",
+        "1E-7",
+        "1.5e3",
+        "0.00001",
+        "0.00009",
+        "1234567890123.4567",
+        "-0.0",
+    ] {
+        assert!(check_number(text, Place::Member).is_err(), "{text}");
+    }
+    assert!(check_number("0.1", Place::Element).is_err());
+}
+
+#[test]
+fn integers_pass_within_i64_only() {
+    for text in ["0", "-5", "9223372036854775807", "-9223372036854775808"] {
+        assert!(check_number(text, Place::Element).is_ok(), "{text}");
+    }
+    for text in ["-0", "9223372036854775808", "18446744073709551616"] {
+        assert!(check_number(text, Place::Member).is_err(), "{text}");
+    }
+}
