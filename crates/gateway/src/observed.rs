@@ -4,16 +4,16 @@
 //! them. Does not: measure anything itself beyond what an answer already carries, or refuse a call.
 
 use std::{
+    fmt,
     net::IpAddr,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
-
-mod clock_skew;
-
-pub use clock_skew::{ClockSkew, ClockSkewWindow};
 
 /// Attempts in a row that must fail before the exchange counts as unreachable.
 const UNREACHABLE_AFTER: u32 = 3;
@@ -125,6 +125,105 @@ impl Observed {
     }
 }
 
+/// Bounds older than this are not narrowed further, and an estimate older than this is none.
+const MAX_AGE: Duration = Duration::from_secs(600);
+/// `Date` has whole seconds.
+const DATE_STEP_MS: i64 = 1000;
+/// From this skew on, in milliseconds, it is worth a warning; the exchange's window is ±60 s.
+const WARN_FROM_MS: u64 = 5000;
+
+/// How far the exchange's clock is ahead of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSkew {
+    /// The exchange's clock minus ours, in milliseconds; positive means that ours is behind.
+    pub offset_ms: i64,
+    /// Half the width of what is possible, in milliseconds.
+    pub uncertainty_ms: u64,
+}
+
+impl ClockSkew {
+    /// Whether it is certainly large enough to warn of.
+    #[must_use]
+    pub const fn is_large(self) -> bool {
+        self.offset_ms.unsigned_abs() >= WARN_FROM_MS + self.uncertainty_ms
+    }
+}
+
+impl fmt::Display for ClockSkew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:+}±{}", self.offset_ms, self.uncertainty_ms)
+    }
+}
+
+/// Our clock against the exchange's, from the `Date` of its answers.
+///
+/// Each answer bounds the offset: its `Date` is a second in which the exchange's clock stood while the call was under way.
+/// The intersection of several such bounds is narrow after a few calls. An estimate needs two answers that agree. Bounds
+/// that contradict each other (a clock stepped) start over from the newest. An estimate is forgotten ten minutes after the
+/// last answer.
+#[derive(Debug, Default)]
+pub struct ClockSkewWindow(Mutex<Bounds>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Bounds {
+    low: i64,
+    high: i64,
+    answers: u32,
+    since: Option<Instant>,
+    latest: Option<Instant>,
+}
+
+impl ClockSkewWindow {
+    /// Notes an answer: the exchange's `Date` in milliseconds, and our clock when the call was sent and answered.
+    pub fn note(&self, date_ms: u64, sent_ms: u64, answered_ms: u64) {
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let low = signed(date_ms).saturating_sub(signed(answered_ms));
+        let high = signed(date_ms)
+            .saturating_add(DATE_STEP_MS)
+            .saturating_sub(signed(sent_ms));
+        if low > high {
+            return; // our clock stepped back during the call
+        }
+        let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let agrees = bounds.answers > 0 && low <= bounds.high && bounds.low <= high;
+        *bounds = if agrees && is_recent(bounds.since, now) {
+            let answers = bounds.answers.saturating_add(1);
+            let (low, high) = (low.max(bounds.low), high.min(bounds.high));
+            Bounds {
+                low,
+                high,
+                answers,
+                latest: Some(now),
+                ..*bounds
+            }
+        } else {
+            // What is old no longer narrows, but where it agrees it is still a second voice.
+            Bounds {
+                low,
+                high,
+                answers: if agrees { 2 } else { 1 },
+                since: Some(now),
+                latest: Some(now),
+            }
+        };
+    }
+
+    /// The estimate, where at least two answers agree.
+    #[must_use]
+    pub fn estimate(&self) -> Option<ClockSkew> {
+        let bounds = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (bounds.answers >= 2 && is_recent(bounds.latest, Instant::now())).then(|| ClockSkew {
+            offset_ms: bounds.low.midpoint(bounds.high),
+            uncertainty_ms: bounds.low.abs_diff(bounds.high).div_ceil(2),
+        })
+    }
+}
+
+fn is_recent(then: Option<Instant>, now: Instant) -> bool {
+    then.is_some_and(|then| now.saturating_duration_since(then) <= MAX_AGE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,5 +256,54 @@ mod tests {
         assert!(observed.is_unreachable());
         observed.note_attempt(true);
         assert!(!observed.is_unreachable());
+    }
+
+    #[test]
+    fn one_answer_is_no_estimate_and_two_narrow_it() {
+        let window = ClockSkewWindow::default();
+        window.note(100_000, 100_400, 100_420);
+        assert_eq!(window.estimate(), None);
+        // 600 ms later the same second still shows: our clock is at least 20 ms ahead.
+        window.note(100_000, 101_000, 101_020);
+        assert_eq!(
+            window.estimate(),
+            Some(ClockSkew {
+                offset_ms: -210,
+                uncertainty_ms: 210
+            })
+        );
+    }
+
+    #[test]
+    fn a_step_of_the_clock_starts_over() {
+        let window = ClockSkewWindow::default();
+        window.note(100_000, 100_400, 100_420);
+        window.note(101_000, 101_400, 101_420);
+        window.note(102_000, 192_000, 192_020);
+        assert_eq!(window.estimate(), None);
+        window.note(103_000, 193_500, 193_520);
+        let skew = window.estimate().unwrap();
+        assert!(
+            skew.is_large() && (-90_100..=-89_400).contains(&skew.offset_ms),
+            "{skew}"
+        );
+    }
+
+    #[test]
+    fn small_or_uncertain_skew_is_not_worth_a_warning() {
+        assert!(
+            !ClockSkew {
+                offset_ms: 5200,
+                uncertainty_ms: 300
+            }
+            .is_large()
+        );
+        assert!(
+            ClockSkew {
+                offset_ms: -5300,
+                uncertainty_ms: 300
+            }
+            .is_large()
+        );
     }
 }

@@ -7,28 +7,28 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use serde_json::{json, value::to_raw_value};
+
 use crate::{
     access::{AccessRules, Arrival},
     auth::Caller,
 };
-use catalogue::methods::Class;
-use protocol::call::Call;
+use catalogue::{
+    channels::{self, OfTheAccount},
+    methods::Class,
+};
+use protocol::call::{Call, Method, RequestId};
 
 mod denied;
 mod instruments;
-mod pattern;
-mod preset;
-mod streamed;
+mod lists;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     denied::{Denied, Rule, Written},
     instruments::{Instruments, Unlisted},
-    pattern::Pattern,
-    preset::Preset,
-    streamed::{
-        ChannelPermit, StreamPermit, admit_stream, authorize_channels, authorize_streamed,
-        of_the_market,
-    },
+    lists::{Pattern, Preset},
 };
 
 /// What a caller may do, and from where.
@@ -112,6 +112,95 @@ pub fn authorize(caller: &Caller, arrival: Arrival<'_>, call: Call) -> Result<Pe
     Ok(Permit { call })
 }
 
+/// The proof that a caller may send a command on a stream; made here only, spent by the session. It bears no signature
+/// and cannot be signed.
+#[derive(Debug)]
+pub struct StreamPermit {
+    call: Call,
+}
+
+impl StreamPermit {
+    /// What was allowed.
+    #[must_use]
+    pub(crate) fn into_call(self) -> Call {
+        self.call
+    }
+}
+
+/// Decides whether a caller may have a stream at all, from there and now; what goes over it is judged frame by frame.
+///
+/// # Errors
+/// [`Denied`].
+pub fn admit_stream(caller: &Caller, arrival: Arrival<'_>) -> Result<(), Denied> {
+    caller
+        .policy
+        .limits
+        .admit(arrival)
+        .map_err(|outside| denied(caller, "public/auth", Rule::Access(outside)))
+}
+
+/// Decides whether a caller may send a command on a stream, from there and now.
+///
+/// # Errors
+/// [`Denied`] with the rule and the setting that would allow it.
+pub fn authorize_streamed(
+    caller: &Caller,
+    arrival: Arrival<'_>,
+    call: Call,
+) -> Result<StreamPermit, Denied> {
+    judge(caller, arrival, &call, Way::Stream)?;
+    Ok(StreamPermit { call })
+}
+
+/// The proof that a caller may see these channels; made here only, spent by the session.
+#[derive(Debug)]
+pub struct ChannelPermit(());
+
+impl ChannelPermit {
+    /// It is used up.
+    pub(crate) fn spend(self) {
+        let Self(()) = self;
+    }
+}
+
+/// Decides whether a caller may see channels of the account, from there and now: each is judged as the method that shows
+/// the same.
+///
+/// # Errors
+/// [`Denied`] of the first that it may not see.
+pub fn authorize_channels<'a>(
+    caller: &Caller,
+    arrival: Arrival<'_>,
+    channels: impl IntoIterator<Item = &'a str>,
+) -> Result<ChannelPermit, Denied> {
+    for channel in channels {
+        let Some(call) = channels::of_the_account(channel).and_then(as_a_call) else {
+            return Err(denied(caller, "subscribe", Rule::UnknownChannel));
+        };
+        judge(caller, arrival, &call, Way::Stream)?;
+    }
+    Ok(ChannelPermit(()))
+}
+
+/// Market channels need no right: nothing of an account is in them.
+#[must_use]
+pub fn of_the_market<'a>(channels: impl IntoIterator<Item = &'a str>) -> Option<ChannelPermit> {
+    channels
+        .into_iter()
+        .all(channels::is_of_the_market)
+        .then_some(ChannelPermit(()))
+}
+
+/// The read that amounts to a channel.
+fn as_a_call(channel: OfTheAccount<'_>) -> Option<Call> {
+    let method = Method::parse(channel.method).ok()?;
+    let params = channel
+        .instrument
+        .map(|name| to_raw_value(&json!({ "instrument_name": name })));
+    let params = params.transpose().ok()?;
+    Call::parse_unsigned(RequestId::BACKEND, method, params.as_deref()).ok()
+}
+
 /// Every way's verdict; each order of a batch is judged as if it stood alone.
 fn judge(caller: &Caller, arrival: Arrival<'_>, call: &Call, way: Way) -> Result<(), Denied> {
     let said_no = |call: &Call, rule| Err(denied(caller, call.method.as_str(), rule));
@@ -179,240 +268,6 @@ fn verdict_on_method(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
                 false if allowed || by_pattern(&policy.allow_patterns) => None,
                 false => Some(Rule::ClassNotAllowed(class)),
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
-    use super::*;
-    use crate::access::{AccessDenied, Peer};
-    use catalogue::methods;
-    use protocol::{call::RequestId, canonical::Dialect};
-
-    const HERE: Arrival<'static> = Arrival {
-        source: &Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        now_ms: 1000,
-    };
-
-    fn judge(policy: Policy, method: &str) -> Option<Rule> {
-        let caller = Caller {
-            name: "default".into(),
-            policy,
-        };
-        let call = Call::parse(RequestId::BACKEND, method, None, Dialect::Documented).unwrap();
-        authorize(&caller, HERE, call)
-            .err()
-            .map(|denied| denied.rule)
-    }
-
-    #[test]
-    fn the_default_caller_reads_and_trades_over_rest_and_nothing_else() {
-        for method in methods::all() {
-            let expected = match (method.class, method.verb) {
-                (Class::Public, _) => Some(Rule::Public),
-                (_, None) => Some(Rule::WebSocketOnly),
-                (Class::Read | Class::Trade, _) => None,
-                (class, _) => Some(Rule::ClassNotAllowed(class)),
-            };
-            assert_eq!(
-                judge(Policy::default(), method.name),
-                expected,
-                "{}",
-                method.name
-            );
-        }
-        assert_eq!(
-            judge(Policy::default(), "private/new-thing"),
-            Some(Rule::UnknownMethod)
-        );
-        assert_eq!(judge(Policy::default(), "public/auth"), Some(Rule::Public));
-    }
-
-    #[test]
-    fn denial_by_name_or_class_beats_every_allowance() {
-        let mut policy = Policy::default();
-        policy.allow_methods.insert("private/create-order".into());
-        policy.deny_classes.insert(Class::Trade);
-        assert_eq!(
-            judge(policy.clone(), "private/create-order"),
-            Some(Rule::ClassDenied(Class::Trade))
-        );
-        policy.deny_methods.insert("private/user-balance".into());
-        assert_eq!(
-            judge(policy, "private/user-balance"),
-            Some(Rule::MethodDenied)
-        );
-    }
-
-    #[test]
-    fn a_method_allowed_by_name_brings_no_other_of_its_class() {
-        let mut policy = Policy::default();
-        policy.allow_methods.extend([
-            "private/create-withdrawal".into(),
-            "private/new-thing".into(),
-        ]);
-        assert_eq!(judge(policy.clone(), "private/create-withdrawal"), None);
-        assert_eq!(judge(policy.clone(), "private/new-thing"), None);
-        let other = judge(policy, "private/create-subaccount-transfer");
-        assert_eq!(other, Some(Rule::ClassNotAllowed(Class::Transfer)));
-    }
-
-    #[test]
-    fn a_denial_names_the_method_the_rule_and_the_setting() {
-        let caller = Caller {
-            name: "default".into(),
-            policy: Policy::default(),
-        };
-        let call = Call::parse(
-            RequestId::BACKEND,
-            "private/create-withdrawal",
-            None,
-            Dialect::Documented,
-        )
-        .unwrap();
-        let text = authorize(&caller, HERE, call).unwrap_err().to_string();
-        for part in [
-            "private/create-withdrawal",
-            "class transfer",
-            "policy.allow_methods",
-        ] {
-            assert!(text.contains(part), "{text}");
-        }
-    }
-
-    #[test]
-    fn presets_allow_their_classes_and_no_unknown_method() {
-        for preset in Preset::ALL {
-            let policy = Policy {
-                allow_classes: preset.classes().iter().copied().collect(),
-                ..Policy::nothing()
-            };
-            for method in methods::all()
-                .filter(|method| method.verb.is_some() && method.class != Class::Public)
-            {
-                let expected = !preset.classes().contains(&method.class);
-                assert_eq!(
-                    judge(policy.clone(), method.name).is_some(),
-                    expected,
-                    "{preset:?} {}",
-                    method.name
-                );
-            }
-            assert_eq!(
-                judge(policy, "private/new-thing"),
-                Some(Rule::UnknownMethod)
-            );
-            assert_eq!(Preset::from_name(preset.name()), Some(preset));
-        }
-    }
-
-    #[test]
-    fn patterns_allow_what_the_catalogue_knows_and_deny_what_it_does_not() {
-        let pattern = |text: &str| Pattern::parse(text).unwrap();
-        let mut policy = Policy {
-            allow_patterns: vec![pattern("private/*")],
-            ..Policy::nothing()
-        };
-        assert_eq!(judge(policy.clone(), "private/create-withdrawal"), None);
-        assert_eq!(
-            judge(policy.clone(), "private/new-thing"),
-            Some(Rule::UnknownMethod)
-        );
-        policy.deny_patterns.push(pattern("private/create-*"));
-        policy
-            .allow_methods
-            .extend(["private/create-order".into(), "private/create-thing".into()]);
-        assert_eq!(
-            judge(policy.clone(), "private/create-order"),
-            Some(Rule::MethodDenied)
-        );
-        assert_eq!(
-            judge(policy.clone(), "private/create-thing"),
-            Some(Rule::MethodDenied)
-        );
-        assert_eq!(judge(policy, "private/user-balance"), None);
-    }
-
-    #[test]
-    fn limits_come_before_everything_and_instruments_last() {
-        let mut policy = Policy {
-            instruments: Some(Instruments::new(["BTC_USD".to_owned()])),
-            ..Policy::default()
-        };
-        assert_eq!(
-            judge(policy.clone(), "private/create-withdrawal"),
-            Some(Rule::ClassNotAllowed(Class::Transfer))
-        );
-        assert_eq!(
-            judge(policy.clone(), "private/create-order"),
-            Some(Rule::Instrument(Unlisted::Unnamed))
-        );
-        assert_eq!(judge(policy.clone(), "private/user-balance"), None);
-        policy.limits.expires_ms = Some(1000);
-        assert_eq!(
-            judge(policy.clone(), "private/create-withdrawal"),
-            Some(Rule::Access(AccessDenied::Expired))
-        );
-        assert_eq!(
-            judge(policy, "public/auth"),
-            Some(Rule::Access(AccessDenied::Expired))
-        );
-    }
-
-    #[test]
-    fn every_denial_reads_as_one_sentence_and_names_its_setting() {
-        let denied = |rule, written| Denied {
-            caller: "two".into(),
-            method: "private/create-order".into(),
-            written,
-            rule,
-        };
-        for (rule, parts) in [
-            (
-                Rule::Access(AccessDenied::Expired),
-                ["may not call any more", "(expires"],
-            ),
-            (
-                Rule::Access(AccessDenied::Address([192, 0, 2, 1].into())),
-                ["from 192.0.2.1", "(sources)"],
-            ),
-            (
-                Rule::Access(AccessDenied::Uid(Some(7))),
-                ["as uid 7", "(uids)"],
-            ),
-            (
-                Rule::Access(AccessDenied::Uid(None)),
-                ["does not tell", "PrivateUsers="],
-            ),
-            (
-                Rule::Instrument(Unlisted::Named),
-                ["for caller two: it names an instrument", "(instruments)"],
-            ),
-            (
-                Rule::Instrument(Unlisted::Unnamed),
-                ["has to name one", "instrument_name"],
-            ),
-            (
-                Rule::Instrument(Unlisted::ById),
-                ["by its id", "orders_by_id"],
-            ),
-            (
-                Rule::Instrument(Unlisted::Unbound),
-                ["nothing binds", "(instruments)"],
-            ),
-            (
-                Rule::ClassNotAllowed(Class::Trade),
-                [
-                    "; allow = [\"private/create-order\"]",
-                    "allow = [\"trade\"]",
-                ],
-            ),
-        ] {
-            let text = denied(rule, Written::CallersFile).to_string();
-            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         }
     }
 }

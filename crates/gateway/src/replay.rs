@@ -17,13 +17,11 @@ use std::{
 use super::{clock::Clock, virtual_key::VirtualKey};
 use protocol::caller_request::SIGNATURE_BYTES;
 
-mod file;
+mod marks;
 #[cfg(test)]
 mod tests;
-mod writer;
 
-use file::HighWaterMarks;
-use writer::Writer;
+use marks::{HighWaterMarks, Writer};
 
 /// How far a client's clock may be from ours, in milliseconds: the exchange's own rule (vendor documents).
 pub const WINDOW_MS: u64 = 60_000;
@@ -32,7 +30,7 @@ const REMEMBERED: usize = 1 << 16;
 /// Signatures of one key that are remembered though the window has passed them, should the clock step back.
 const KEPT: usize = 1 << 14;
 /// A mark further ahead of the clock than any run writes it: one of the two was or is wrong.
-const INCREDIBLE_MS: u64 = WINDOW_MS + writer::AHEAD_MS;
+const INCREDIBLE_MS: u64 = WINDOW_MS + marks::AHEAD_MS;
 
 type Signature = [u8; SIGNATURE_BYTES];
 
@@ -212,9 +210,7 @@ impl Remembered {
         self.highest = self.highest.max(nonce);
         Ok(())
     }
-}
 
-impl Remembered {
     /// Forgets what the window has passed, as far as there is not room to keep it.
     fn forget(&mut self, now_ms: u64) {
         while self.seen.len() > KEPT {
@@ -238,7 +234,7 @@ fn floor_without_mark(clock: &Clock) -> HighWaterMarks {
 /// The mark that the last run left.
 fn read_floor(directory: &Path, clock: &Clock) -> HighWaterMarks {
     let now_ms = clock.now_ms();
-    match file::read(directory) {
+    match marks::read(directory) {
         Ok(None) => floor_without_mark(clock),
         Ok(Some(marks)) => {
             if marks.highest() > now_ms.saturating_add(INCREDIBLE_MS) {
@@ -253,7 +249,7 @@ fn read_floor(directory: &Path, clock: &Clock) -> HighWaterMarks {
             tracing::warn!(
                 %error,
                 "the mark of the last run cannot be read ({}): signed requests are refused for a minute",
-                file::path(directory).display()
+                marks::path(directory).display()
             );
             HighWaterMarks::at(now_ms.saturating_add(WINDOW_MS))
         }

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     failure::{Failure, Refusal},
-    outcome::{Outcome, Phase, Progress},
+    outcome::{Phase, Progress},
     policy::{ChannelPermit, StreamPermit},
     record::CallRecord,
     upstream::Scrubber,
@@ -33,7 +33,6 @@ mod base;
 mod dial;
 mod login;
 mod pending;
-mod settings;
 mod slots;
 mod websocket;
 
@@ -44,7 +43,6 @@ pub use dial::config;
 pub use login::Unopened;
 use pending::{Command, Commands};
 pub use pending::{UnansweredCommand, Why};
-pub use settings::Settings;
 pub use slots::{CallerSlot, Slot, Slots, UnauthenticatedSlot};
 pub use websocket::{Incoming, Limits, Overflow, Pipe, Waiting, may_be_sent};
 
@@ -64,6 +62,66 @@ impl Side {
         match self {
             Self::User => "user",
             Self::Market => "market",
+        }
+    }
+}
+
+/// How streams behave.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the exchange's streams are; `None`: there are none beside this base URL.
+    pub base: Option<StreamBase>,
+    /// After connecting, the exchange asks for this time before the first frame (vendor documents: 1 s).
+    pub settle: Duration,
+    /// The longest frame of the exchange that is passed on, in bytes.
+    pub max_upstream_bytes: usize,
+    /// The longest frame of a client that is read, in bytes.
+    pub max_frame_bytes: usize,
+    /// Frames that may wait for a client that reads slowly, and their bytes; beyond either it is closed.
+    pub max_waiting: Limits,
+    /// Commands of one socket that may wait for their answers.
+    pub max_commands: usize,
+    /// Sockets at once.
+    pub max_sockets: usize,
+    /// Sockets of one caller at once.
+    pub max_per_caller: usize,
+    /// Sockets at once whose caller is not known yet.
+    pub max_strangers: usize,
+    /// A socket without a valid login is closed after this time.
+    pub login_deadline: Duration,
+    /// How often a client is asked by a ping whether it is there.
+    pub ping_every: Duration,
+    /// A client or an exchange that was not heard for this time is given up; three heartbeats of the exchange.
+    pub silence: Duration,
+}
+
+impl Settings {
+    /// Market sockets at once whose caller is not known: a quarter of all, so that callers always find places.
+    #[must_use]
+    pub const fn max_anonymous(&self) -> usize {
+        self.max_sockets.div_ceil(4)
+    }
+
+    /// The defaults, for streams at this place.
+    #[must_use]
+    pub const fn new(base: Option<StreamBase>) -> Self {
+        Self {
+            base,
+            settle: Duration::from_secs(1),
+            max_upstream_bytes: 1 << 20,
+            max_frame_bytes: 128 << 10,
+            max_waiting: Limits {
+                frames: 1024,
+                bytes: 512 << 10,
+                stall: Duration::from_secs(10),
+            },
+            max_commands: 64,
+            max_sockets: 512,
+            max_per_caller: 64,
+            max_strangers: 64,
+            login_deadline: Duration::from_secs(10),
+            ping_every: Duration::from_secs(20),
+            silence: Duration::from_secs(90),
         }
     }
 }
@@ -310,14 +368,5 @@ impl Session {
         drop(commands.give_up(499, why));
         pipe.close(Some((code, reason.to_owned())), dial::CLOSE_PATIENCE)
             .await;
-    }
-}
-
-/// Whether an outcome leaves a client in doubt.
-impl UnansweredCommand {
-    /// Whether the exchange may have executed it.
-    #[must_use]
-    pub fn may_have_been_executed(&self) -> bool {
-        self.outcome == Outcome::Unknown
     }
 }

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -29,7 +29,6 @@ mod base;
 mod client;
 mod connecting;
 mod errors;
-mod public;
 mod resolver;
 mod roots;
 mod scrub;
@@ -38,7 +37,6 @@ pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
 pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
 pub(super) use connecting::connector;
 pub use connecting::{Step, Steps};
-pub use public::PublicCall;
 pub use resolver::{Lookup, Resolver, Unresolved, is_public};
 pub use roots::RootsProblem;
 pub(super) use scrub::Scrubber;
@@ -90,7 +88,33 @@ impl Reply {
     }
 }
 
-/// The way to the exchange.
+/// Answers with a few hundred bytes.
+const METHOD: &str = "public/get-tickers";
+const QUERY: &str = "instrument_name=BTC_USD";
+/// One price.
+const PRICE: PublicCall<'_> = PublicCall {
+    method: METHOD,
+    query: Some(QUERY),
+    body: None,
+};
+/// The list of all instruments has half a megabyte, and grows; nothing else of the exchange is as long.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// A call that needs no signature.
+#[derive(Clone, Debug)]
+pub struct PublicCall<'a> {
+    /// The method.
+    pub method: &'static str,
+    /// The query, as it goes into the URL.
+    pub query: Option<&'a str>,
+    /// The body, for a method that is posted.
+    pub body: Option<Bytes>,
+}
+
+/// Nothing was signed, so there is nothing that an answer could echo; no answer holds this.
+const NO_SIGNATURE: &str = "\0 no signature \0";
+
+/// The connection to the exchange.
 #[derive(Debug)]
 pub struct Upstream {
     client: reqwest::Client,
@@ -151,6 +175,65 @@ impl Upstream {
             bytes,
             call.signature.as_str(),
         )
+    }
+
+    /// The method that [`Upstream::ask_public`] asks.
+    pub const PUBLIC_METHOD: &str = METHOD;
+
+    /// Asks the exchange for one price, to see that it answers.
+    ///
+    /// # Errors
+    /// [`Failure`], as a signed call would meet it.
+    pub async fn ask_public(&self) -> Result<Reply, Failure> {
+        self.send_public(PRICE).await
+    }
+
+    /// The same, and how long the answer's head took: its first byte, where the connection was open already.
+    ///
+    /// # Errors
+    /// [`Failure`], as a signed call would meet it.
+    pub async fn time_public(&self) -> Result<(Reply, Duration), Failure> {
+        let began = Instant::now();
+        let response = self.open_public(PRICE).await?;
+        let first_byte = began.elapsed();
+        Ok((self.read_public(response).await?, first_byte))
+    }
+
+    /// Sends a call that needs no signature.
+    ///
+    /// # Errors
+    /// [`Failure`], as a signed call would meet it.
+    pub async fn send_public(&self, call: PublicCall<'_>) -> Result<Reply, Failure> {
+        self.read_public(self.open_public(call).await?).await
+    }
+
+    async fn open_public(&self, call: PublicCall<'_>) -> Result<reqwest::Response, Failure> {
+        let mut url = self.url_of(call.method);
+        url.set_query(call.query);
+        let request = match call.body {
+            None => self.client.get(url),
+            Some(body) => {
+                let json = HeaderValue::from_static("application/json");
+                self.client
+                    .post(url)
+                    .header(header::CONTENT_TYPE, json)
+                    .body(body)
+            }
+        };
+        let progress = Arc::new(Progress::default());
+        progress.reach(Phase::Connecting);
+        request.send().await.map_err(|error| {
+            if !error.is_connect() {
+                progress.reach(Phase::Sent);
+            }
+            errors::classify(&error, &progress, self.connect_deadline)
+        })
+    }
+
+    async fn read_public(&self, mut response: reqwest::Response) -> Result<Reply, Failure> {
+        check_head(response.status(), response.headers())?;
+        let bytes = read_capped(&mut response, self.max_reply_bytes.max(MAX_ANSWER_BYTES)).await?;
+        self.finish(response.status(), response.headers(), bytes, NO_SIGNATURE)
     }
 
     fn url_of(&self, method: &str) -> Url {

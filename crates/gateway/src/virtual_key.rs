@@ -94,9 +94,7 @@ impl MasterKey {
         text.push_str(&Zeroizing::new(hex::encode(bytes.as_ref())));
         VirtualSecret(text)
     }
-}
 
-impl MasterKey {
     /// Looks for this key, as its file has it, in what is about to leave.
     pub fn add_to(&self, search: &mut LeakSearch) {
         search.add(&Zeroizing::new(hex::encode(self.0.as_ref())));

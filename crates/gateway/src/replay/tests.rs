@@ -226,7 +226,7 @@ async fn a_disk_that_takes_no_mark_closes_the_door_for_signed_requests() {
 #[tokio::test]
 async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_not_for_ever() {
     let setup = Setup::new();
-    fs::write(file::path(setup.directory.path()), "nonsense").unwrap();
+    fs::write(marks::path(setup.directory.path()), "nonsense").unwrap();
     let guard = setup.open();
     assert_eq!(
         admit(&guard, NOW + WINDOW_MS, 1).await,
@@ -236,7 +236,7 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
     assert_eq!(admit(&guard, NOW + WINDOW_MS + 1, 1).await, Ok(()));
     drop(guard);
     let setup = Setup::new();
-    file::write(setup.directory.path(), &HighWaterMarks::at(NOW * 2)).unwrap();
+    marks::write(setup.directory.path(), &HighWaterMarks::at(NOW * 2)).unwrap();
     let guard = setup.open();
     assert_eq!(
         admit(&guard, NOW + WINDOW_MS, 1).await,
@@ -244,7 +244,7 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
     );
     assert_eq!(admit(&guard, NOW + WINDOW_MS + 1, 1).await, Ok(()));
     guard.close().await;
-    let kept = file::read(setup.directory.path()).unwrap().unwrap();
+    let kept = marks::read(setup.directory.path()).unwrap().unwrap();
     assert!(
         kept.base_ms < NOW * 2,
         "it does not stand in the way of the next start"
@@ -254,7 +254,7 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
 #[tokio::test]
 async fn a_mark_counts_once_the_clock_of_a_machine_that_began_in_the_past_is_right() {
     let setup = Setup::new();
-    file::write(setup.directory.path(), &HighWaterMarks::at(NOW + 6000)).unwrap();
+    marks::write(setup.directory.path(), &HighWaterMarks::at(NOW + 6000)).unwrap();
     let guard = setup.at(1000).open();
     assert_eq!(admit(&guard, 1000, 1).await, Err(NotAdmitted::BeforeStart));
     setup.at(NOW + 2000);

@@ -50,6 +50,14 @@ pub struct UnansweredCommand {
     pub find_out: Option<&'static str>,
 }
 
+impl UnansweredCommand {
+    /// Whether the exchange may have executed it.
+    #[must_use]
+    pub fn may_have_been_executed(&self) -> bool {
+        self.outcome == Outcome::Unknown
+    }
+}
+
 /// A command that was admitted.
 #[derive(Debug)]
 pub(super) struct Command {

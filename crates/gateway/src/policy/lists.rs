@@ -1,11 +1,63 @@
-//! Several methods by the beginning of their names: `private/advanced/*`.
+//! What the lists of a policy may hold beside classes and names: three words for what callers are commonly given, and
+//! several methods by the beginning of their names (`private/advanced/*`).
 //!
-//! Guarantees: the grammar is closed: characters of method names, and one `*` at the end. Does not: stand for a method
-//! that the catalogue does not know where it allows; such a one has to be named itself.
+//! Guarantees: the `diagnose` right is in no preset, nor is a method that the catalogue does not know. The grammar of
+//! patterns is closed: characters of method names, and one `*` at the end. A pattern that allows does not stand for a method
+//! that the catalogue does not know; such a method has to be named itself.
 
 use std::fmt;
 
+use catalogue::methods::Class;
+
 const BEGINNING: &str = "private/";
+
+/// What callers are commonly given, by one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// Reads.
+    Read,
+    /// Reads and orders.
+    Trade,
+    /// Every private method of the catalogue: products, transfers, withdrawals and account settings as well.
+    Full,
+}
+
+impl Preset {
+    /// Every preset, from little to much.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Trade, Self::Full];
+
+    /// The word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Trade => "trade",
+            Self::Full => "full",
+        }
+    }
+
+    /// The preset of this word.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|preset| preset.name() == name)
+    }
+
+    /// The classes that it allows.
+    #[must_use]
+    pub const fn classes(self) -> &'static [Class] {
+        match self {
+            Self::Read => &[Class::Read],
+            Self::Trade => &[Class::Read, Class::Trade],
+            Self::Full => &[
+                Class::Read,
+                Class::Trade,
+                Class::Products,
+                Class::Transfer,
+                Class::AccountAdmin,
+            ],
+        }
+    }
+}
 
 /// The beginning of the names of private methods.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
