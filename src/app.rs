@@ -259,7 +259,7 @@ impl Daemon {
             left => Drained::Left(left),
         };
         background.cancel();
-        if tokio::time::timeout(LAST_MARK, gateway.replay().close())
+        if tokio::time::timeout(LAST_MARK, gateway.authenticator().replay().close())
             .await
             .is_err()
         {

@@ -80,7 +80,7 @@ fn authenticate(app: &AppState, request: &Request<Body>) -> Result<Arc<str>, Ref
     if request.headers().contains_key(header::ORIGIN) {
         return Err(Refusal::Origin);
     }
-    let callers = app.gateway.callers();
+    let callers = app.gateway.authenticator().callers();
     if !callers.has_diagnosing() {
         return Err(Refusal::Off);
     }

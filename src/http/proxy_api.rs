@@ -77,6 +77,7 @@ async fn serve(
 /// Exactly one token header of bearable length, and one that we know.
 pub(super) fn authenticate(app: &AppState, headers: &HeaderMap) -> Option<Arc<Caller>> {
     app.gateway
+        .authenticator()
         .callers()
         .authenticate(token(headers)?.as_bytes())
 }

@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use gateway::{access::Peer, auth::signature::SignatureRejected};
+use gateway::{access::Peer, auth::SignatureRejected};
 
 /// Sources that are told apart in one period.
 const MAX_SOURCES: usize = 1024;

@@ -195,7 +195,7 @@ pub(super) async fn root(State(app): State<Arc<AppState>>, request: Request<Body
 
 /// Whether whoever asks may see the page; else what they are told.
 fn admit(app: &AppState, request: &Request<Body>) -> Result<(), Notice> {
-    let callers = app.gateway.callers();
+    let callers = app.gateway.authenticator().callers();
     if !callers.has_diagnosing() {
         return Err(Notice::no_token_is_set());
     }

@@ -50,7 +50,7 @@ fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response
     if visits && let Some(refused) = refuse_visitor(app, &source) {
         return refused;
     }
-    if app.gateway.streams().base.is_none() {
+    if app.gateway.streams().settings().base.is_none() {
         return refused(
             404,
             "there are no streams beside this upstream.base_url; upstream.stream_url names them",
@@ -59,7 +59,7 @@ fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response
     if app.gateway.is_draining() {
         return later(503, "the proxy is stopping");
     }
-    let places = app.gateway.slots();
+    let places = app.gateway.streams().slots();
     let Some(place) = (if visits {
         places.take_as_visitor()
     } else {

@@ -1,44 +1,36 @@
-//! [`Gateway::relay`]: the stages of a call, in order, recorded once.
+//! [`Gateway::relay`]: the story of a call: authenticate, permit, sign, send, record.
 //!
-//! Guarantees: policy, room, nonce, signature, exchange, in that order and nowhere else; the relay runs in a task of its
-//! own, so that a caller who hangs up does not cancel an order half way, and a panic in it ends in an outcome by phase;
-//! the total deadline lives here, because only here the phase is known. Does not: give an answer its HTTP shape.
+//! Guarantees: the stages come in that order and nowhere else. The relay runs in a task of its own, so that a caller who
+//! hangs up does not cancel an order half way, and a panic in it ends in an outcome by phase. The total deadline lives here,
+//! because only here the phase is known. Does not: give an answer its HTTP shape.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
-use super::{
+use crate::{
+    access::{Arrival, Peer},
+    admission::Admission,
+    auth::{Authenticator, Caller, Callers},
     clock::Clock,
     failure::{Failure, Refusal},
-    nonce::NonceSource,
     observed::Observed,
     outcome::Outcome,
-    policy::{self, Permit},
+    policy::Permit,
+    public_calls::PublicCalls,
     record::{self, CallRecord, Recorder},
     replay::ReplayGuard,
     signer::Signer,
+    stream::{Dialer, StreamOpener},
     upstream::{Reply, ReplyBody, Upstream},
 };
-use crate::{
-    access::{Arrival, Peer},
-    auth::{Caller, Callers},
-    public_calls,
-    stream::{Dialer, Slots},
-};
-use catalogue::codes;
 use protocol::{call::Call, canonical::Dialect};
-
-mod streamed;
 
 /// How calls are carried out.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// From the door to the answer; callers of the old proxy give up after 15 s.
+    /// From arrival to answer; callers of the old proxy give up after 15 s.
     pub deadline: Duration,
     /// Calls under way at once; further ones are refused.
     pub max_in_flight: usize,
@@ -82,20 +74,22 @@ pub struct Parts {
     pub clock: Clock,
 }
 
-/// Every door's way to the exchange.
+/// The stages of a call, shared by every endpoint.
 #[derive(Debug)]
 pub struct Gateway {
-    parts: Parts,
-    nonces: NonceSource,
-    room: Arc<Semaphore>,
-    public_room: Semaphore,
-    relays: TaskTracker,
-    sockets: TaskTracker,
-    slots: Slots,
-    draining: CancellationToken,
+    settings: Settings,
+    authenticator: Authenticator,
+    admission: Arc<Admission>,
+    signer: Arc<Signer>,
+    upstream: Arc<Upstream>,
+    recorder: Arc<Recorder>,
+    public_calls: PublicCalls,
+    streams: StreamOpener,
+    observed: Arc<Observed>,
+    clock: Clock,
 }
 
-/// What became of a call, for a door to put into its shape.
+/// What became of a call, for an endpoint to put into its shape.
 #[derive(Debug)]
 pub struct Relayed {
     /// One word.
@@ -164,94 +158,40 @@ impl Gateway {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts {
+            settings,
+            callers,
+            signer,
+            upstream,
+            dialer,
+            observed,
+            recorder,
+            replay,
+            clock,
+        } = parts;
+        let admission = Arc::new(Admission::new(settings.max_in_flight, clock.clone()));
+        let (signer, upstream) = (Arc::new(signer), Arc::new(upstream));
         Arc::new(Self {
-            room: Arc::new(Semaphore::new(parts.settings.max_in_flight)),
-            public_room: Semaphore::new(public_calls::MAX_IN_FLIGHT),
-            nonces: NonceSource::default(),
-            relays: TaskTracker::new(),
-            sockets: TaskTracker::new(),
-            slots: Slots::new(parts.dialer.settings()),
-            draining: CancellationToken::new(),
-            parts,
+            authenticator: Authenticator::new(callers, replay, clock.clone()),
+            public_calls: PublicCalls::new(Arc::clone(&admission), Arc::clone(&upstream)),
+            streams: StreamOpener::new(
+                dialer,
+                Arc::clone(&signer),
+                Arc::clone(&admission),
+                Arc::clone(&observed),
+                settings.deadline,
+            ),
+            settings,
+            admission,
+            signer,
+            upstream,
+            recorder,
+            observed,
+            clock,
         })
     }
 
-    /// Who may call.
-    #[must_use]
-    pub const fn callers(&self) -> &Callers {
-        &self.parts.callers
-    }
-
-    /// Opens records.
-    #[must_use]
-    pub const fn recorder(&self) -> &Arc<Recorder> {
-        &self.parts.recorder
-    }
-
-    /// What is known from outside.
-    #[must_use]
-    pub const fn observed(&self) -> &Arc<Observed> {
-        &self.parts.observed
-    }
-
-    /// Remembers which signed requests were seen.
-    #[must_use]
-    pub const fn replay(&self) -> &ReplayGuard {
-        &self.parts.replay
-    }
-
-    /// The way to the exchange.
-    pub(super) const fn upstream(&self) -> &Upstream {
-        &self.parts.upstream
-    }
-
-    /// Room for public calls.
-    pub(super) const fn public_room(&self) -> &Semaphore {
-        &self.public_room
-    }
-
-    /// The time.
-    pub(super) const fn clock(&self) -> &Clock {
-        &self.parts.clock
-    }
-
-    /// How calls are carried out.
-    #[must_use]
-    pub const fn settings(&self) -> &Settings {
-        &self.parts.settings
-    }
-
-    /// From now on new calls are refused; those under way go on.
-    pub fn drain(&self) {
-        self.draining.cancel();
-        self.relays.close();
-        self.sockets.close();
-    }
-
-    /// Resolves once [`Gateway::drain`] was called.
-    pub async fn draining(&self) {
-        self.draining.cancelled().await;
-    }
-
-    /// Whether [`Gateway::drain`] was called.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
-    }
-
-    /// Waits until no call is under way and every stream is closed; only after [`Gateway::drain`].
-    pub async fn drained(&self) {
-        self.relays.wait().await;
-        self.sockets.wait().await;
-    }
-
-    /// Calls under way.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.relays.len()
-    }
-
-    /// Carries out a call that came from there: decides, signs, sends, records.
+    /// Carries out a call of an authenticated caller that came from there: decides, signs, sends, records.
     pub async fn relay(
         self: &Arc<Self>,
         mut record: CallRecord,
@@ -263,19 +203,19 @@ impl Gateway {
         let (orders, find_out) = (call.order_ids(), call.find_out());
         record.report.client_oid = orders.describe_named();
         let progress = record.progress();
-        // Counted before the door to draining is looked at, so that whoever awaits the drain cannot miss this call.
-        let counted = self.relays.token();
-        let (permit, room) = match self.admit(caller, source, call) {
+        // Counted before we look whether the gateway drains, so that whoever awaits the drain cannot miss this call.
+        let counted = self.admission.count_call();
+        let (permit, room) = match self.admission.admit(caller, source, call) {
             Ok(admitted) => admitted,
             Err(refusal) => return refuse(record, refusal),
         };
-        let nonce = self.next_nonce();
+        let nonce = self.signer.next_nonce(self.clock.now_ms());
         record.report.nonce = Some(nonce);
         record.report.client_oid = orders.describe(nonce);
         let named = record.report.client_oid.clone();
         let gateway = Arc::clone(self);
         // Boxed, because the future is large and spawning moves it.
-        let task = self.relays.spawn(Box::pin(async move {
+        let task = self.admission.calls().spawn(Box::pin(async move {
             let relayed = gateway.carry_out(record, permit, nonce, find_out).await;
             drop(room);
             relayed
@@ -287,36 +227,6 @@ impl Gateway {
         })
     }
 
-    fn admit(
-        &self,
-        caller: &Caller,
-        source: &Peer,
-        call: Call,
-    ) -> Result<(Permit, OwnedSemaphorePermit), Refusal> {
-        let permit =
-            policy::authorize(caller, self.now_at(source), call).map_err(Refusal::Denied)?;
-        Ok((permit, self.make_room()?))
-    }
-
-    /// Where something arrives, and that it does so now.
-    #[must_use]
-    pub fn now_at<'a>(&self, source: &'a Peer) -> Arrival<'a> {
-        Arrival {
-            source,
-            now_ms: self.parts.clock.now_ms(),
-        }
-    }
-
-    fn make_room(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        if self.is_draining() {
-            return Err(Refusal::Draining);
-        }
-        let limit = self.parts.settings.max_in_flight;
-        Arc::clone(&self.room)
-            .try_acquire_owned()
-            .map_err(|_| Refusal::AtCapacity { limit })
-    }
-
     async fn carry_out(
         &self,
         mut record: CallRecord,
@@ -324,42 +234,29 @@ impl Gateway {
         nonce: u64,
         find_out: Option<&'static str>,
     ) -> Relayed {
-        let signed = self.parts.signer.sign(permit, nonce);
+        let signed = self.signer.sign(permit, nonce);
         record.report.string_to_sign_len = Some(signed.string_to_sign_len);
-        if self.parts.settings.signing_lines {
+        if self.settings.signing_lines {
             record::write_signing(&record.report, signed.body_len());
         }
-        let limit = record.limit(self.parts.settings.deadline);
+        let limit = record.limit(self.settings.deadline);
         let deadline = Instant::from_std(record.opened()) + limit;
-        let (sent, sent_ms) = (Instant::now(), self.parts.clock.now_ms());
+        let (sent, sent_ms) = (Instant::now(), self.clock.now_ms());
         record.report.waited = record.opened().elapsed();
         let progress = record.progress();
-        let result =
-            tokio::time::timeout_at(deadline, self.parts.upstream.send(signed, &progress)).await;
+        let result = tokio::time::timeout_at(deadline, self.upstream.send(signed, &progress)).await;
         let result = result.unwrap_or(Err(Failure::Deadline(limit)));
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
         conclude(record, result, find_out)
     }
 
-    pub(super) fn next_nonce(&self) -> u64 {
-        let nonce = self.nonces.next(self.parts.clock.now_ms());
-        if let Some(step_ms) = nonce.restarted_after_step_ms {
-            tracing::warn!(
-                step_ms,
-                "the clock stepped back: the nonce restarts from the clock; check the host's time service"
-            );
-        }
-        nonce.value
-    }
-
     fn observe(&self, result: &Result<Reply, Failure>, sent_ms: u64) {
-        let observed = &self.parts.observed;
-        observed.note_attempt(
-            result
-                .as_ref()
-                .map_or_else(Failure::is_about_an_answer, |_| true),
-        );
+        let reached = match result {
+            Ok(_) => true,
+            Err(failure) => failure.is_about_an_answer(),
+        };
+        self.observed.note_attempt(reached);
         // Only answers in the exchange's own envelope tell the exchange's time; an edge may answer from a cache.
         if let Ok(Reply {
             date_ms: Some(date_ms),
@@ -367,10 +264,84 @@ impl Gateway {
             ..
         }) = result
         {
-            observed
-                .skew()
-                .note(*date_ms, sent_ms, self.parts.clock.now_ms());
+            let now_ms = self.clock.now_ms();
+            self.observed.skew().note(*date_ms, sent_ms, now_ms);
         }
+    }
+
+    /// Finds out who calls.
+    #[must_use]
+    pub const fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// Opens records.
+    #[must_use]
+    pub const fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    /// Relays public calls.
+    #[must_use]
+    pub const fn public_calls(&self) -> &PublicCalls {
+        &self.public_calls
+    }
+
+    /// Opens streams.
+    #[must_use]
+    pub const fn streams(&self) -> &StreamOpener {
+        &self.streams
+    }
+
+    /// What is known from outside.
+    #[must_use]
+    pub const fn observed(&self) -> &Arc<Observed> {
+        &self.observed
+    }
+
+    /// How calls are carried out.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Something that arrives now, from there.
+    #[must_use]
+    pub fn arrival<'a>(&self, source: &'a Peer) -> Arrival<'a> {
+        self.admission.arrival(source)
+    }
+
+    /// Where the tasks of streams run, so that the drain waits for them.
+    #[must_use]
+    pub fn sockets(&self) -> &TaskTracker {
+        self.admission.sockets()
+    }
+
+    /// From now on new calls are refused; those under way go on.
+    pub fn drain(&self) {
+        self.admission.drain();
+    }
+
+    /// Resolves once [`Gateway::drain`] was called.
+    pub async fn draining(&self) {
+        self.admission.draining().await;
+    }
+
+    /// Whether [`Gateway::drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.admission.is_draining()
+    }
+
+    /// Waits until no call is under way and every stream is closed; only after [`Gateway::drain`].
+    pub async fn drained(&self) {
+        self.admission.drained().await;
+    }
+
+    /// Calls under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.admission.calls().len()
     }
 }
 
@@ -391,17 +362,12 @@ fn conclude(
 ) -> Relayed {
     match &result {
         Ok(reply) => {
-            let conclusive = reply.code().is_some_and(codes::is_conclusive);
-            let outcome = if conclusive {
-                Outcome::Answered
-            } else {
-                Outcome::Unknown
-            };
             record.report.scrubbed = reply.scrubbed;
             if let ReplyBody::Text { media_type, .. } = &reply.body {
                 record.report.media_type.clone_from(media_type);
             }
-            record.answered(reply.status, reply.code(), outcome);
+            let code = reply.code();
+            record.answered(reply.status, code, Outcome::of_code(code));
         }
         Err(failure) => record.ended(failure.status(), failure.code()),
     }

@@ -1,11 +1,12 @@
 //! The path of a private call, in the order a call meets it.
 //!
-//! Who calls ([`auth`]), may they from there and now ([`access`], [`policy`]), is there room, a [`nonce`] and a signature
-//! ([`signer`]), the exchange ([`upstream`], and [`stream`] for WebSockets), and one [`record`] of it all. [`Gateway`]
-//! states that order once. What is known from outside a call (our address, the clock's skew) is read from [`observed`],
-//! which `diagnosis` fills.
+//! Who calls ([`auth`]); may they, from there and now ([`access`], [`policy`]); is there room; a [`nonce`] and a signature
+//! ([`signer`]); the exchange ([`upstream`], and [`stream`] for WebSockets); one [`record`] of it all. [`Gateway`] states
+//! that order once. What is known from outside a call (our address, the clock's skew) stands in [`observed`], which
+//! `diagnosis` fills.
 
 pub mod access;
+mod admission;
 pub mod auth;
 pub mod clock;
 pub mod failure;

@@ -8,6 +8,8 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
+use catalogue::codes;
+
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -22,6 +24,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The outcome of a call that the exchange answered with this code.
+    #[must_use]
+    pub fn of_code(code: Option<i64>) -> Self {
+        if code.is_some_and(codes::is_conclusive) {
+            Self::Answered
+        } else {
+            Self::Unknown
+        }
+    }
+
     /// The word used on every channel.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -1,37 +1,49 @@
-//! Public calls: relayed for whoever the door lets in, unsigned.
+//! Public calls: relayed unsigned for everyone whom the endpoint admits.
 //!
-//! Guarantees: refused while draining, like any call; given up after a deadline; a bounded number at once, apart from
-//! private calls, whose room they never take. Does not: leave a record, because there is no caller; the door counts.
+//! Guarantees: refused while draining, like any call; given up after a deadline; a bounded number at once, apart from private
+//! calls, whose room they never take. Does not: leave a record, because there is no caller; the endpoint counts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
 
 use super::{
+    admission::Admission,
     failure::{Failure, Refusal},
-    upstream::{PublicCall, Reply},
+    upstream::{PublicCall, Reply, Upstream},
 };
-use crate::gateway::{Ended, Gateway};
+use crate::gateway::Ended;
 
 /// Public calls under way at once; each may hold an answer of some megabytes.
-pub(super) const MAX_IN_FLIGHT: usize = 16;
+const MAX_IN_FLIGHT: usize = 16;
 
-impl Gateway {
+/// The stage that relays public calls.
+#[derive(Debug)]
+pub struct PublicCalls {
+    admission: Arc<Admission>,
+    upstream: Arc<Upstream>,
+    room: Semaphore,
+}
+
+impl PublicCalls {
+    pub(crate) fn new(admission: Arc<Admission>, upstream: Arc<Upstream>) -> Self {
+        Self {
+            admission,
+            upstream,
+            room: Semaphore::new(MAX_IN_FLIGHT),
+        }
+    }
+
     /// Relays a public call.
     ///
     /// # Errors
     /// [`Ended`]: refused, or failed on the way. Public calls only read, so each may be repeated.
-    pub async fn relay_public(
-        &self,
-        call: PublicCall<'_>,
-        deadline: Duration,
-    ) -> Result<Reply, Ended> {
-        if self.is_draining() {
-            return Err(Refusal::Draining.into());
-        }
-        let room = self.public_room().try_acquire();
-        let _room = room.map_err(|_| Refusal::AtCapacity {
+    pub async fn relay(&self, call: PublicCall<'_>, deadline: Duration) -> Result<Reply, Ended> {
+        self.admission.refuse_while_draining()?;
+        let _room = self.room.try_acquire().map_err(|_| Refusal::AtCapacity {
             limit: MAX_IN_FLIGHT,
         })?;
-        let sent = tokio::time::timeout(deadline, self.upstream().send_public(call)).await;
+        let sent = tokio::time::timeout(deadline, self.upstream.send_public(call)).await;
         Ok(sent.unwrap_or(Err(Failure::Deadline(deadline)))?)
     }
 }

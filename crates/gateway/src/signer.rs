@@ -10,15 +10,15 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{policy::Permit, secret::Credentials};
+use super::{nonce::NonceSource, policy::Permit, secret::Credentials};
 use protocol::{canonical, wire};
 
-/// Credentials, with the HMAC state prepared.
-#[derive(Clone)]
+/// Credentials with their nonces, and the HMAC state prepared.
 pub struct Signer {
     credentials: Credentials,
     fingerprint: String,
     mac: Hmac<Sha256>,
+    nonces: NonceSource,
 }
 
 /// A call that was permitted and signed, ready to be sent once.
@@ -103,7 +103,20 @@ impl Signer {
             fingerprint: credentials.key.fingerprint(),
             credentials,
             mac,
+            nonces: NonceSource::default(),
         }
+    }
+
+    /// The next nonce of this key at clock time `now_ms`.
+    pub(crate) fn next_nonce(&self, now_ms: u64) -> u64 {
+        let nonce = self.nonces.next(now_ms);
+        if let Some(step_ms) = nonce.restarted_after_step_ms {
+            tracing::warn!(
+                step_ms,
+                "the clock stepped back: the nonce restarts from the clock; check the host's time service"
+            );
+        }
+        nonce.value
     }
 
     /// The API key's fingerprint.

@@ -17,34 +17,31 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
-    failure::{Failure, Refusal},
+    failure::Refusal,
     outcome::{Phase, Progress},
     policy::{ChannelPermit, StreamPermit},
     record::CallRecord,
     upstream::Scrubber,
 };
-use crate::{access::Peer, auth::Caller, gateway::Gateway};
+use crate::{access::Peer, admission::Admission, auth::Caller};
 use protocol::{
     call::Call,
     frame::{Frame, Heading, ReplyTo},
 };
 
 mod base;
-mod dial;
-mod login;
+mod open;
 mod pending;
 mod slots;
 mod websocket;
 
 pub use base::{StreamBase, StreamBaseProblem};
-pub use dial::Dialer;
-use dial::Transport;
-pub use dial::config;
-pub use login::Unopened;
+use open::Upstream;
+pub use open::{Dialer, StreamOpener, Unopened, config};
 use pending::{Command, Commands};
 pub use pending::{UnansweredCommand, Why};
 pub use slots::{CallerSlot, Slot, Slots, UnauthenticatedSlot};
-pub use websocket::{Incoming, Limits, Overflow, Pipe, Waiting, may_be_sent};
+pub use websocket::{Incoming, Limits, Overflow, Queued, WebSocket, may_be_sent};
 
 /// Which of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +130,7 @@ struct Outgoing {
     progress: Option<Arc<Progress>>,
 }
 
-impl Waiting for Outgoing {
+impl Queued for Outgoing {
     fn size(&self) -> usize {
         self.text.len()
     }
@@ -163,12 +160,13 @@ pub enum Event {
     Lost(&'static str),
 }
 
-/// An open upstream socket.
+/// An open socket to the exchange, with the commands that wait for their answers.
 #[derive(Debug)]
 pub struct Session {
-    gateway: Arc<Gateway>,
-    pipe: Pipe<Transport, Outgoing>,
+    admission: Arc<Admission>,
+    socket: Upstream,
     commands: Commands,
+    max_commands: usize,
     scrubber: Scrubber,
     login_signature: String,
 }
@@ -177,44 +175,10 @@ impl Session {
     /// Frames that may wait for the exchange before no more are taken from the client.
     const MAX_OUTGOING: usize = 16;
 
-    /// Opens the market stream.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub async fn open_market(gateway: &Arc<Gateway>) -> Result<Self, Failure> {
-        let pipe = gateway.connect_stream(Side::Market).await?;
-        Ok(Self::new(gateway, pipe, NO_SIGNATURE.to_owned()))
-    }
-
-    /// Opens the user stream and logs in with the key of the exchange; the record is the login's.
-    ///
-    /// # Errors
-    /// [`Unopened`].
-    pub async fn open_user(gateway: &Arc<Gateway>, record: CallRecord) -> Result<Self, Unopened> {
-        let (pipe, signature) = login::open(gateway, record).await?;
-        Ok(Self::new(gateway, pipe, signature))
-    }
-
-    fn new(
-        gateway: &Arc<Gateway>,
-        pipe: Pipe<Transport, Outgoing>,
-        login_signature: String,
-    ) -> Self {
-        let scrubber = gateway.scrubber();
-        let commands = Commands::new(gateway.settings().deadline, gateway.streams().max_commands);
-        Self {
-            gateway: Arc::clone(gateway),
-            pipe,
-            commands,
-            scrubber,
-            login_signature,
-        }
-    }
-
     /// Whether another frame may be handed over; otherwise the client is not read.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.pipe.waiting() < Self::MAX_OUTGOING
+        self.socket.waiting() < Self::MAX_OUTGOING
     }
 
     /// Commands that wait for their answers.
@@ -250,7 +214,7 @@ impl Session {
             .map_or_else(|| orders.describe_named(), |nonce| orders.describe(nonce));
         match self.admit(caller, source, call) {
             Ok((permit, room)) => {
-                let counted = self.gateway.count_one();
+                let counted = self.admission.count_call();
                 let command = Command::new(record, echo.clone(), find_out, room, counted);
                 self.send(permit, frame.to_be_sent(), command);
                 Ok(())
@@ -269,8 +233,8 @@ impl Session {
         call: Call,
     ) -> Result<(StreamPermit, OwnedSemaphorePermit), Refusal> {
         let id = call.id.value();
-        let admitted = self.gateway.admit_streamed(caller, source, call)?;
-        let limit = self.gateway.streams().max_commands;
+        let admitted = self.admission.admit_streamed(caller, source, call)?;
+        let limit = self.max_commands;
         if self.commands.holds(id) {
             return Err(Refusal::IdInUse(id));
         }
@@ -285,7 +249,7 @@ impl Session {
         let progress = command.begin();
         progress.reach(Phase::Connecting);
         self.commands.enter(permit.into_call().id.value(), command);
-        self.pipe.push_within_room(Outgoing {
+        self.socket.push_within_room(Outgoing {
             text: text.into(),
             progress: Some(progress),
         });
@@ -303,7 +267,7 @@ impl Session {
     }
 
     fn pass(&mut self, frame: &Frame<'_>) {
-        self.pipe.push_within_room(Outgoing {
+        self.socket.push_within_room(Outgoing {
             text: frame.to_be_sent().into(),
             progress: None,
         });
@@ -314,7 +278,7 @@ impl Session {
         if let Poll::Ready(doubt) = self.commands.poll_overdue(cx) {
             return Poll::Ready(Event::Overdue(doubt));
         }
-        self.pipe.poll(cx, true).map(|incoming| match incoming {
+        self.socket.poll(cx, true).map(|incoming| match incoming {
             Incoming::Text(text) => self.received(text),
             Incoming::Closed(closed) => Event::Closed(
                 closed
@@ -356,17 +320,20 @@ impl Session {
     /// How long nothing was heard from the exchange.
     #[must_use]
     pub fn silent_for(&self) -> Duration {
-        self.pipe.silent_for()
+        self.socket.silent_for()
     }
 
     /// Closes the socket with this code, within a moment; commands without an answer end as what they are, with this
     /// word for why.
     pub async fn close(self, code: u16, reason: &'static str, why: &'static str) {
         let Self {
-            mut commands, pipe, ..
+            mut commands,
+            socket,
+            ..
         } = self;
         drop(commands.give_up(499, why));
-        pipe.close(Some((code, reason.to_owned())), dial::CLOSE_PATIENCE)
+        socket
+            .close(Some((code, reason.to_owned())), open::CLOSE_PATIENCE)
             .await;
     }
 }

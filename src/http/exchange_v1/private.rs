@@ -100,7 +100,7 @@ async fn relay_signed(
     };
     let asked = asked.with_id(body.id);
     let verified = match body.claim() {
-        Ok(claim) => app.gateway.verify(&claim).await,
+        Ok(claim) => app.gateway.authenticator().verify(&claim).await,
         Err(unclaimed) => Err(unclaimed.into()),
     };
     let caller = match verified {

@@ -110,7 +110,7 @@ async fn attempt(
         query: query.as_deref(),
         body,
     };
-    let result = app.gateway.relay_public(call, door.deadline).await;
+    let result = app.gateway.public_calls().relay(call, door.deadline).await;
     door.served.count(source, result.is_err());
     Ok(answer::relayed_public(asked, &result))
 }

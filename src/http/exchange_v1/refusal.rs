@@ -4,7 +4,7 @@
 //! the call for executed; texts never echo the input.
 
 use crate::http::{refusal as door, rejections::Refused};
-use gateway::auth::signature::SignatureRejected;
+use gateway::auth::SignatureRejected;
 use protocol::{call::InvalidCall, caller_request::InvalidRequest};
 
 /// A request that no call could be made of.

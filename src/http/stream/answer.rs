@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::http::exchange_v1;
 use gateway::{
-    auth::signature::SignatureRejected,
+    auth::SignatureRejected,
     failure::Refusal,
     outcome::Outcome,
     stream::{UnansweredCommand, Unopened, Why},

@@ -91,7 +91,7 @@ impl<'s> Forwarder<'s> {
 
     async fn pump(&mut self) -> End {
         let gateway = Arc::clone(&self.socket.app.gateway);
-        let every = gateway.streams().ping_every;
+        let every = gateway.streams().settings().ping_every;
         let mut ticks = interval_at(Instant::now() + every, every);
         let mut draining = false;
         loop {
@@ -140,7 +140,7 @@ impl<'s> Forwarder<'s> {
     }
 
     fn tick(&mut self) -> Result<(), End> {
-        let silence = self.socket.app.gateway.streams().silence;
+        let silence = self.socket.app.gateway.streams().settings().silence;
         if self.client.silent_for() > silence {
             return Err(End::new(1008, "nothing was heard from the client"));
         }

@@ -18,12 +18,12 @@ use super::{super::AppState, answer, end::End};
 use crate::http::{rejections::Refused, stream::forward::Forwarder};
 use gateway::{
     access::Peer,
-    auth::{Caller, signature::SignatureRejected},
+    auth::{Caller, SignatureRejected},
     failure::Refusal,
     policy,
     record::CallRecord,
     stream::{
-        self, CallerSlot, Incoming, Pipe, Session, Side, Slot, UnauthenticatedSlot, Unopened,
+        self, CallerSlot, Incoming, Session, Side, Slot, UnauthenticatedSlot, Unopened, WebSocket,
     },
 };
 use protocol::frame::{Frame, ReplyTo, Request};
@@ -32,7 +32,7 @@ use protocol::frame::{Frame, ReplyTo, Request};
 const MAX_FRAMES_BEFORE_LOGIN: usize = 8;
 
 /// The client's end.
-pub(super) type Client = Pipe<TokioIo<Upgraded>, Utf8Bytes>;
+pub(super) type Client = WebSocket<TokioIo<Upgraded>, Utf8Bytes>;
 
 /// A socket that was agreed on.
 pub(super) struct Socket {
@@ -77,7 +77,7 @@ impl Socket {
 
     /// Serves it to its end.
     pub(super) async fn run(mut self, upgrade: OnUpgrade) {
-        let settings = self.app.gateway.streams().clone();
+        let settings = self.app.gateway.streams().settings().clone();
         let Ok(Ok(upgraded)) = timeout(settings.login_deadline, upgrade).await else {
             return;
         };
@@ -85,7 +85,7 @@ impl Socket {
         let stream =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
                 .await;
-        let mut client = Pipe::new(stream, settings.max_waiting);
+        let mut client = WebSocket::new(stream, settings.max_waiting);
         let opened = Instant::now();
         let known = match self
             .who(&mut client, opened + settings.login_deadline)
@@ -168,11 +168,12 @@ impl Socket {
 
     /// Whether the caller may call from here and now.
     pub(super) fn is_within_limits(&self, caller: &Caller) -> Result<(), Refusal> {
-        policy::admit_stream(caller, self.app.gateway.now_at(&self.source)).map_err(Refusal::Denied)
+        policy::admit_stream(caller, self.app.gateway.arrival(&self.source))
+            .map_err(Refusal::Denied)
     }
 
     fn with_place(&self, caller: Arc<Caller>, login: Option<ReplyTo>) -> Result<Known, End> {
-        match self.app.gateway.slots().take_of(&caller.name) {
+        match self.app.gateway.streams().slots().take_of(&caller.name) {
             Some(place) => Ok(Known {
                 caller: Some(caller),
                 login,
@@ -223,7 +224,7 @@ impl Socket {
         echo: &ReplyTo,
     ) -> Result<Arc<Caller>, Utf8Bytes> {
         let verified = match frame.claim() {
-            Ok(claim) => self.app.gateway.verify(&claim).await,
+            Ok(claim) => self.app.gateway.authenticator().verify(&claim).await,
             Err(unclaimed) => Err(unclaimed.into()),
         };
         verified.map_err(|refused| {
@@ -261,9 +262,13 @@ impl Socket {
         let opening = async {
             match &known.caller {
                 Some(caller) if self.side == Side::User => {
-                    Session::open_user(gateway, self.record(&caller.name)).await
+                    gateway.streams().open_user(self.record(&caller.name)).await
                 }
-                _ => Session::open_market(gateway).await.map_err(Unopened::from),
+                _ => gateway
+                    .streams()
+                    .open_market()
+                    .await
+                    .map_err(Unopened::from),
             }
         };
         let mut opening = std::pin::pin!(opening);

@@ -121,7 +121,7 @@ async fn unknown_keys_wrong_signatures_and_missing_proofs_are_told_alike() {
     assert_eq!(
         (
             proxy.tally.counted(Refused::Signature(
-                gateway::auth::signature::SignatureRejected::Signature
+                gateway::auth::SignatureRejected::Signature
             )),
             proxy.upstream_requests()
         ),

@@ -8,7 +8,7 @@ use std::{
 
 use crypto_proxy::http::Refused;
 use gateway::{
-    auth::signature::SignatureRejected,
+    auth::SignatureRejected,
     policy::Policy,
     stream::StreamBase,
     upstream::{BaseUrl, Resolver},

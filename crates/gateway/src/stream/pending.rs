@@ -23,7 +23,6 @@ use crate::{
     outcome::{Outcome, Progress},
     record::CallRecord,
 };
-use catalogue::codes;
 use protocol::frame::{Heading, ReplyTo};
 
 /// Why a command has no answer.
@@ -103,18 +102,9 @@ impl Command {
 
     /// Concludes it with an answer.
     fn answered(mut self, code: Option<i64>, scrubbed: bool) {
-        let conclusive = code.is_some_and(codes::is_conclusive);
         self.record.report.exchange = self.handed_over.elapsed();
         self.record.report.scrubbed = scrubbed;
-        self.record.answered(
-            200,
-            code,
-            if conclusive {
-                Outcome::Answered
-            } else {
-                Outcome::Unknown
-            },
-        );
+        self.record.answered(200, code, Outcome::of_code(code));
     }
 
     /// Concludes it without one; the phase gives the outcome, and from now on it is not sent any more.

@@ -38,7 +38,7 @@ pub struct Limits {
 }
 
 /// Something that waits to be written.
-pub trait Waiting {
+pub trait Queued {
     /// Its length in bytes.
     fn size(&self) -> usize;
 
@@ -46,7 +46,7 @@ pub trait Waiting {
     fn into_text(self) -> Option<Utf8Bytes>;
 }
 
-impl Waiting for Utf8Bytes {
+impl Queued for Utf8Bytes {
     fn size(&self) -> usize {
         self.as_str().len()
     }
@@ -79,7 +79,7 @@ pub enum Incoming {
 
 /// A WebSocket, and what waits for it.
 #[derive(Debug)]
-pub struct Pipe<S, W> {
+pub struct WebSocket<S, W> {
     stream: WebSocketStream<S>,
     waiting: VecDeque<W>,
     bytes: usize,
@@ -90,7 +90,7 @@ pub struct Pipe<S, W> {
     heard: Instant,
 }
 
-enum Written {
+enum Write {
     /// Nothing is left to write.
     All,
     /// The peer does not take more now.
@@ -100,7 +100,7 @@ enum Written {
     Lost,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
     /// Around an open socket.
     #[must_use]
     pub fn new(stream: WebSocketStream<S>, limits: Limits) -> Self {
@@ -161,9 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
     /// Writes what can be written, and, where `reads`, reads the next frame. Cancel-safe.
     pub fn poll(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Incoming> {
         match self.poll_write(cx) {
-            Written::All => self.stalled = None,
-            Written::Lost => return Poll::Ready(Incoming::Lost),
-            Written::Blocked { moved } => {
+            Write::All => self.stalled = None,
+            Write::Lost => return Poll::Ready(Incoming::Lost),
+            Write::Blocked { moved } => {
                 if moved {
                     self.stalled = None;
                 }
@@ -181,12 +181,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Written {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Write {
         let mut moved = false;
         loop {
             match Pin::new(&mut self.stream).poll_ready(cx) {
-                Poll::Pending => return Written::Blocked { moved },
-                Poll::Ready(Err(_)) => return Written::Lost,
+                Poll::Pending => return Write::Blocked { moved },
+                Poll::Ready(Err(_)) => return Write::Lost,
                 Poll::Ready(Ok(())) => {}
             }
             let Some(message) = self.next_message() else {
@@ -196,18 +196,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Waiting> Pipe<S, W> {
             let Some(message) = message else { continue };
             self.flushed = false;
             if self.stream.start_send_unpin(message).is_err() {
-                return Written::Lost;
+                return Write::Lost;
             }
         }
         if self.flushed {
-            return Written::All;
+            return Write::All;
         }
         match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Pending => Written::Blocked { moved },
-            Poll::Ready(Err(_)) => Written::Lost,
+            Poll::Pending => Write::Blocked { moved },
+            Poll::Ready(Err(_)) => Write::Lost,
             Poll::Ready(Ok(())) => {
                 self.flushed = true;
-                Written::All
+                Write::All
             }
         }
     }

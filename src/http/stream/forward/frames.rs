@@ -107,7 +107,7 @@ impl Forwarder<'_> {
         caller: &Caller,
         channels: impl Iterator<Item = &'a str>,
     ) -> Result<ChannelPermit, Refusal> {
-        let arrival = self.socket.app.gateway.now_at(&self.socket.source);
+        let arrival = self.socket.app.gateway.arrival(&self.socket.source);
         policy::authorize_channels(caller, arrival, channels).map_err(Refusal::Denied)
     }
 

@@ -1,0 +1,380 @@
+//! Opening a socket to the exchange's streams: name, TCP, TLS, handshake, and the login with the key of the exchange.
+//!
+//! Guarantees: the same name service, the same choice of addresses and the same trust roots as for calls; no redirect is
+//! followed; one deadline for all of it. The login comes after the wait that the exchange asks for, and leaves one record,
+//! like any call that shows the key: if the exchange refuses us here for the address or the clock, it refuses calls too. The
+//! answer to the login goes no further. Does not: try twice.
+
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{HeaderValue, header};
+use rustix::net::sockopt;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Error, client::IntoClientRequest, protocol::WebSocketConfig},
+};
+
+use super::{
+    Commands, Incoming, Limits, NO_SIGNATURE, Outgoing, Session, Settings, Side, Slots, StreamBase,
+    WebSocket,
+};
+use crate::{
+    admission::Admission,
+    failure::{Failure, Refusal},
+    observed::Observed,
+    outcome::{Outcome, Phase},
+    record::CallRecord,
+    signer::{LOGIN, LOGIN_ID, Signer},
+    upstream::{self, ClientProblem, Resolver, Scrubber, Unresolved, connector},
+};
+use protocol::frame::Heading;
+
+/// After our close frame the exchange has this time for its own; orders may depend on the end of the connection.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+/// Unacknowledged data of a peer that vanished is given up after this time.
+const PEER_GONE_AFTER: Duration = Duration::from_secs(15);
+/// Buffers of one socket: many sockets, small messages.
+const READ_BUFFER: usize = 8 << 10;
+const WRITE_BUFFER: usize = 8 << 10;
+/// What a frame needs beside its payload.
+const FRAME_OVERHEAD: usize = 1 << 10;
+
+/// The stage that opens sockets to the exchange's streams, and logs them in.
+#[derive(Debug)]
+pub struct StreamOpener {
+    dialer: Dialer,
+    signer: Arc<Signer>,
+    admission: Arc<Admission>,
+    observed: Arc<Observed>,
+    slots: Slots,
+    deadline: Duration,
+}
+
+impl StreamOpener {
+    pub(crate) fn new(
+        dialer: Dialer,
+        signer: Arc<Signer>,
+        admission: Arc<Admission>,
+        observed: Arc<Observed>,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            slots: Slots::new(dialer.settings()),
+            dialer,
+            signer,
+            admission,
+            observed,
+            deadline,
+        }
+    }
+
+    /// How streams behave.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        self.dialer.settings()
+    }
+
+    /// How many sockets are open, and whose.
+    #[must_use]
+    pub const fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// Opens the market stream.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn open_market(&self) -> Result<Session, Failure> {
+        let socket = self.connect(Side::Market).await?;
+        Ok(self.session(socket, NO_SIGNATURE.to_owned()))
+    }
+
+    /// Opens the user stream and logs in with the key of the exchange; the record is the login's.
+    ///
+    /// # Errors
+    /// [`Unopened`].
+    pub async fn open_user(&self, record: CallRecord) -> Result<Session, Unopened> {
+        let (socket, signature) = self.log_in(record).await?;
+        Ok(self.session(socket, signature))
+    }
+
+    fn session(&self, socket: Upstream, login_signature: String) -> Session {
+        Session {
+            admission: Arc::clone(&self.admission),
+            socket,
+            commands: Commands::new(self.deadline, self.settings().max_commands),
+            max_commands: self.settings().max_commands,
+            scrubber: Scrubber::new(self.signer.never_to_be_passed_on()),
+            login_signature,
+        }
+    }
+
+    /// Connects, and waits as the exchange asks.
+    async fn connect(&self, side: Side) -> Result<Upstream, Failure> {
+        let dialled = self.dialer.dial(side).await;
+        self.observed.note_attempt(dialled.is_ok());
+        let socket = dialled?;
+        sleep(self.settings().settle).await;
+        Ok(socket)
+    }
+
+    /// Connects, waits, logs in: the socket, and the signature that must not come back.
+    async fn log_in(&self, mut record: CallRecord) -> Result<(Upstream, String), Unopened> {
+        record.report.method = Some(LOGIN.into());
+        let progress = record.progress();
+        progress.reach(Phase::Connecting);
+        let deadline = self.deadline;
+        let until = Instant::from_std(record.opened())
+            + deadline.max(self.settings().settle + deadline / 2);
+        let mut socket = match self.connect(Side::User).await {
+            Ok(socket) => socket,
+            Err(failure) => return Err(failed(record, failure)),
+        };
+        let nonce = self.signer.next_nonce(self.admission.now_ms());
+        let login = self.signer.log_in(nonce);
+        record.report.nonce = Some(nonce);
+        record.report.string_to_sign_len = Some(login.string_to_sign_len);
+        record.report.waited = record.opened().elapsed();
+        let sent = Instant::now();
+        socket.push_within_room(Outgoing {
+            text: login.text.into(),
+            progress: Some(progress),
+        });
+        let answer = timeout_at(until, answer(&mut socket))
+            .await
+            .unwrap_or(Err(Failure::Deadline(deadline)));
+        record.report.exchange = sent.elapsed();
+        let code = match answer {
+            Ok(code) => code,
+            Err(failure) => return Err(failed(record, failure)),
+        };
+        record.answered(200, code, Outcome::of_code(code));
+        if code == Some(0) {
+            Ok((socket, login.signature))
+        } else {
+            Err(Unopened::LoginRefused(code))
+        }
+    }
+}
+
+/// Why there is no upstream socket.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unopened {
+    /// We chose not to try.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The way to it failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// The exchange refused our login.
+    #[error(
+        "the exchange refused the login of the proxy (code {0:?}); its log has the likeliest cause"
+    )]
+    LoginRefused(Option<i64>),
+}
+
+fn failed(mut record: CallRecord, failure: Failure) -> Unopened {
+    record.ended(failure.status(), failure.code());
+    failure.into()
+}
+
+/// The code of the answer, which repeats the id of the login; other frames are none, and are skipped. Until the client is
+/// wired through, heartbeats are answered here.
+async fn answer(socket: &mut Upstream) -> Result<Option<i64>, Failure> {
+    loop {
+        match poll_fn(|cx| socket.poll(cx, true)).await {
+            Incoming::Text(text) => {
+                let heading = Heading::read(&text);
+                match (heading.method.as_deref(), heading.id) {
+                    (Some("public/heartbeat"), Some(id)) => {
+                        let text =
+                            format!("{{\"id\":{id},\"method\":\"public/respond-heartbeat\"}}");
+                        socket.push_within_room(Outgoing {
+                            text: text.into(),
+                            progress: None,
+                        });
+                    }
+                    (None | Some(LOGIN), Some(LOGIN_ID)) => return Ok(heading.code),
+                    _ => {}
+                }
+            }
+            Incoming::Closed(_)
+            | Incoming::Lost
+            | Incoming::Stalled
+            | Incoming::Binary
+            | Incoming::Broken(_) => {
+                return Err(Failure::Lost);
+            }
+        }
+    }
+}
+
+/// A connection of either kind.
+type Transport = Box<dyn Io>;
+
+/// An open socket to the exchange.
+pub(super) type Upstream = WebSocket<Transport, Outgoing>;
+
+/// What a WebSocket can be spoken over.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+impl std::fmt::Debug for dyn Io {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Io")
+    }
+}
+
+/// The connection to the exchange's streams.
+pub struct Dialer {
+    settings: Settings,
+    connector: Option<TlsConnector>,
+    resolver: Resolver,
+    connect_deadline: Duration,
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dialer {
+    /// Prepares to dial.
+    ///
+    /// # Errors
+    /// [`ClientProblem`] where the trust roots cannot be read.
+    pub fn new(
+        settings: Settings,
+        upstream: &upstream::Settings,
+        resolver: Resolver,
+    ) -> Result<Self, ClientProblem> {
+        let encrypted = settings.base.as_ref().is_some_and(StreamBase::is_wss);
+        let connector = encrypted.then(|| connector(upstream)).transpose()?;
+        Ok(Self {
+            settings,
+            connector,
+            resolver,
+            connect_deadline: upstream.connect_deadline,
+        })
+    }
+
+    /// How streams behave.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Opens a socket on which nothing was said yet.
+    pub(super) async fn dial(&self, side: Side) -> Result<Upstream, Failure> {
+        let base = self.settings.base.as_ref().ok_or(Failure::Connect)?;
+        let deadline = self.connect_deadline;
+        let stream = timeout(deadline, self.connect(base, side))
+            .await
+            .map_err(|_| Failure::ConnectDeadline(deadline))??;
+        let limits = Limits {
+            frames: usize::MAX,
+            bytes: usize::MAX,
+            stall: self.settings.max_waiting.stall,
+        };
+        Ok(WebSocket::new(stream, limits))
+    }
+
+    async fn connect(
+        &self,
+        base: &StreamBase,
+        side: Side,
+    ) -> Result<WebSocketStream<Transport>, Failure> {
+        let found = self
+            .resolver
+            .addresses(base.host())
+            .await
+            .map_err(|unresolved| match unresolved {
+                Unresolved::Nothing => Failure::Dns,
+                Unresolved::Refused(address) => Failure::AddressRefused(address),
+            })?;
+        let mut connected = Err(Failure::Connect);
+        for address in found {
+            connected = TcpStream::connect(SocketAddr::new(address, base.port()))
+                .await
+                .map_err(|_| Failure::Connect);
+            if connected.is_ok() {
+                break;
+            }
+        }
+        let stream = prepared(connected?);
+        let transport: Transport = match &self.connector {
+            Some(connector) => {
+                let name = base.host().trim_matches(['[', ']']).to_owned();
+                let name = ServerName::try_from(name).map_err(|_| Failure::Tls)?;
+                Box::new(
+                    connector
+                        .connect(name, stream)
+                        .await
+                        .map_err(|_| Failure::Tls)?,
+                )
+            }
+            None => Box::new(stream),
+        };
+        let mut request = base
+            .url_of(side)
+            .into_client_request()
+            .map_err(|_| Failure::Connect)?;
+        let agent = HeaderValue::from_static(concat!("crypto-proxy/", env!("CARGO_PKG_VERSION")));
+        request.headers_mut().insert(header::USER_AGENT, agent);
+        let config = config(
+            self.settings.max_upstream_bytes,
+            self.settings.max_frame_bytes,
+        );
+        let agreed = client_async_with_config(request, transport, Some(config)).await;
+        agreed
+            .map(|(stream, _)| stream)
+            .map_err(|error| not_agreed(&error))
+    }
+}
+
+/// The limits of one socket: what it may read in one message, and what it may have to write in one.
+#[must_use]
+pub fn config(max_read: usize, max_written: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(WRITE_BUFFER + max_written + FRAME_OVERHEAD)
+        .max_message_size(Some(max_read))
+        .max_frame_size(Some(max_read))
+}
+
+/// A peer that vanished is noticed; where the kernel knows no such option the exchange's heartbeats do it.
+fn prepared(stream: TcpStream) -> TcpStream {
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_socket_keepalive(&stream, true);
+    let _ = sockopt::set_tcp_keepidle(&stream, PEER_GONE_AFTER);
+    let _ = sockopt::set_tcp_user_timeout(
+        &stream,
+        u32::try_from(PEER_GONE_AFTER.as_millis()).unwrap_or(u32::MAX),
+    );
+    stream
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the library's errors; all others end the connection alike"
+)]
+fn not_agreed(error: &Error) -> Failure {
+    match error {
+        Error::Http(response) if response.status().is_redirection() => {
+            Failure::Redirected(response.status().as_u16())
+        }
+        Error::Http(response) => Failure::NotUpgraded(response.status().as_u16()),
+        _ => Failure::Connect,
+    }
+}
