@@ -132,7 +132,7 @@ impl Daemon {
         let clock = plan.clock.clone();
         let replay = ReplayGuard::open(
             plan.state_dir.as_deref(),
-            plan.callers.has_signing(),
+            plan.callers.has_virtual_keys(),
             &clock,
         );
         let parts = Parts {

@@ -209,7 +209,7 @@ impl Judge<'_> {
 
     fn policy(&mut self, limits: AccessRules) -> Policy {
         let mut policy = Policy {
-            limits,
+            access: limits,
             written: Written::CallersFile,
             ..Policy::nothing()
         };

@@ -14,7 +14,7 @@ use super::{
 use crate::callers::{self, Entry, Fault, Generation, Master, Places, Revocations, Rights};
 use gateway::{
     access::AccessRules,
-    auth::{Caller, Callers, Signing},
+    auth::{Caller, Callers, KeyHolder},
     clock::Clock,
     policy::Policy,
     secret::{LeakSearch, TokenDigest},
@@ -40,7 +40,7 @@ struct Person {
 }
 
 enum May {
-    Call(Arc<Caller>, Option<Signing>, VirtualKey),
+    Call(Arc<Caller>, Option<KeyHolder>, VirtualKey),
     Diagnose(Arc<str>, AccessRules),
 }
 
@@ -126,7 +126,7 @@ impl Known {
                 May::Call(caller, signing, key) => {
                     let callers = callers.with_token(token, caller);
                     match signing {
-                        Some(signing) => callers.with_signing(key, signing),
+                        Some(signing) => callers.with_virtual_key(key, signing),
                         None => callers,
                     }
                 }
@@ -194,7 +194,7 @@ impl Loading<'_> {
                 }
                 Rights::Call(policy) => {
                     let policy = Policy {
-                        limits: ending(&policy.limits, until_ms),
+                        access: ending(&policy.access, until_ms),
                         ..Policy::clone(policy)
                     };
                     let caller = Arc::new(Caller {
@@ -206,7 +206,7 @@ impl Loading<'_> {
                         .iter()
                         .for_each(|secret| secret.add_to(&mut self.leaks));
                     let verifier = secret.map(|secret| secret.verifier());
-                    let signing = verifier.map(|verifier| Signing {
+                    let signing = verifier.map(|verifier| KeyHolder {
                         caller: Arc::clone(&caller),
                         verifier,
                     });
@@ -363,7 +363,7 @@ fn fault(entry: &Entry, text: &str, remedy: &str) -> Fault {
 
 fn limits_of(entry: &Entry) -> &AccessRules {
     match &entry.rights {
-        Rights::Call(policy) => &policy.limits,
+        Rights::Call(policy) => &policy.access,
         Rights::Diagnose(limits) => limits,
     }
 }

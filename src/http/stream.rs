@@ -61,7 +61,7 @@ fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response
     }
     let places = app.gateway.streams().slots();
     let Some(place) = (if visits {
-        places.take_as_visitor()
+        places.take_anonymous()
     } else {
         places.take()
     }) else {
@@ -71,7 +71,7 @@ fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response
             "too many streams (streams.max_sockets; without a token a quarter of it)",
         );
     };
-    let stranger = (side == Side::User && caller.is_none()).then(|| places.take_as_stranger());
+    let stranger = (side == Side::User && caller.is_none()).then(|| places.take_unauthenticated());
     let Ok(stranger) = stranger.map_or(Ok(None), |place| place.map(Some).ok_or(())) else {
         app.tally.count(&source, Refused::Connections);
         return later(503, "too many streams without a login");

@@ -156,7 +156,7 @@ async fn a_valid_token_from_another_address_is_a_403_with_a_record() {
             ..AccessRules::default()
         };
         let proxy = proxy_with(Policy {
-            limits,
+            access: limits,
             ..preset(Preset::Read)
         })
         .await;
@@ -190,7 +190,7 @@ async fn a_caller_ends_at_its_moment_while_the_daemon_runs() {
     };
     let clock = Clock::set_by(Arc::clone(&cell));
     let policy = Policy {
-        limits,
+        access: limits,
         ..preset(Preset::Read)
     };
     let proxy = TestProxy::builder()
@@ -213,7 +213,7 @@ async fn call_over_socket(uids: Vec<u32>) -> (TestProxy, Answer) {
     let path = directory.path().join("proxy.sock");
     let listen = Address::Unix(path.clone());
     let policy = Policy {
-        limits: AccessRules {
+        access: AccessRules {
             uids,
             ..AccessRules::default()
         },

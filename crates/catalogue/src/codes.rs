@@ -54,7 +54,7 @@ pub fn is_conclusive(code: i64) -> bool {
 }
 
 #[derive(Deserialize)]
-struct File {
+struct CodesFile {
     errors: Vec<CodeInfo>,
 }
 
@@ -63,7 +63,7 @@ fn load() -> HashMap<i64, CodeInfo> {
         clippy::expect_used,
         reason = "the file is compiled in and read by a test"
     )]
-    let file: File = serde_json::from_str(include_str!("../data/errors.json"))
+    let file: CodesFile = serde_json::from_str(include_str!("../data/errors.json"))
         .expect("data/errors.json has the table's shape");
     file.errors
         .into_iter()

@@ -12,7 +12,7 @@ use std::{
 
 use serde::Deserialize;
 
-static FILE: LazyLock<File> = LazyLock::new(read);
+static FILE: LazyLock<MethodsFile> = LazyLock::new(read);
 static CATALOGUE: LazyLock<HashMap<&'static str, MethodInfo>> = LazyLock::new(|| {
     FILE.methods
         .iter()
@@ -167,7 +167,7 @@ pub fn is_documented_param(name: &str) -> bool {
 }
 
 #[derive(Deserialize)]
-struct File {
+struct MethodsFile {
     methods: Vec<Row>,
 }
 
@@ -182,7 +182,7 @@ struct Row {
     example_params: Vec<String>,
 }
 
-fn read() -> File {
+fn read() -> MethodsFile {
     #[expect(
         clippy::expect_used,
         reason = "the file is compiled in and read by a test"

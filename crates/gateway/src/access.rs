@@ -1,8 +1,8 @@
-//! Where a request came from, and the limits of where and when a caller may call.
+//! Where a request comes from, and the rules about where and when a caller may call.
 //!
-//! Guarantees: a limit that is set closes every other way in: a caller with source addresses cannot come over a socket,
-//! one with uids not over TCP, unless both are listed; an address is compared in its canonical form, so that no other
-//! spelling of it (`::ffff:192.0.2.1`) escapes; a uid that the kernel does not tell is none of the listed. Does not: see
+//! Guarantees: a rule that is set excludes everything else. A caller with source addresses cannot use a unix socket, and a
+//! caller with uids cannot use TCP, unless both are listed. An address is compared in its canonical form, so that no other
+//! spelling of it (`::ffff:192.0.2.1`) escapes. A uid that the kernel does not tell matches none of the listed. Does not: see
 //! through NAT, containers or tunnels: the address is that of the connection.
 
 use std::{fmt, net::IpAddr};
@@ -44,7 +44,7 @@ pub struct AccessRules {
     pub expires_ms: Option<u64>,
 }
 
-/// The limit that a request is outside of.
+/// The rule that excludes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessDenied {
     /// Its time is over.
@@ -66,10 +66,10 @@ impl fmt::Display for Peer {
 }
 
 impl AccessRules {
-    /// Whether a request may come in: the one place that looks at these limits.
+    /// Whether a request is admitted: the only code that applies these rules.
     ///
     /// # Errors
-    /// [`AccessDenied`] names the first limit that it is outside of.
+    /// [`AccessDenied`] names the first rule that excludes it.
     pub fn admit(&self, arrival: Arrival<'_>) -> Result<(), AccessDenied> {
         if self.expires_ms.is_some_and(|end| arrival.now_ms >= end) {
             return Err(AccessDenied::Expired);
@@ -117,7 +117,7 @@ impl AccessDenied {
 mod tests {
     use super::*;
 
-    fn limits(sources: &[&str], uids: &[u32], expires_ms: Option<u64>) -> AccessRules {
+    fn rules(sources: &[&str], uids: &[u32], expires_ms: Option<u64>) -> AccessRules {
         let sources = sources.iter().map(|text| text.parse().unwrap()).collect();
         AccessRules {
             sources,
@@ -126,14 +126,14 @@ mod tests {
         }
     }
 
-    fn admit(limits: &AccessRules, source: &str) -> Result<(), AccessDenied> {
+    fn admit(rules: &AccessRules, source: &str) -> Result<(), AccessDenied> {
         let source = match source.strip_prefix("uid ") {
             Some(uid) => Peer::Unix {
                 uid: uid.parse().ok(),
             },
             None => Peer::Ip(source.parse().unwrap()),
         };
-        limits.admit(Arrival {
+        rules.admit(Arrival {
             source: &source,
             now_ms: 1000,
         })
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn addresses_are_compared_by_network_in_canonical_form() {
-        let limits = limits(
+        let rules = rules(
             &["192.0.2.0/25", "2001:db8::/32", "127.0.0.1/32"],
             &[],
             None,
@@ -160,7 +160,7 @@ mod tests {
             "2001:db8::1",
             "127.0.0.1",
         ] {
-            assert_eq!(admit(&limits, inside), Ok(()), "{inside}");
+            assert_eq!(admit(&rules, inside), Ok(()), "{inside}");
         }
         for outside in [
             "192.0.2.128",
@@ -171,28 +171,28 @@ mod tests {
             "uid 0",
             "uid unknown",
         ] {
-            assert!(admit(&limits, outside).is_err(), "{outside}");
+            assert!(admit(&rules, outside).is_err(), "{outside}");
         }
     }
 
     #[test]
     fn a_uid_that_nobody_tells_or_that_stands_for_many_is_not_listed() {
-        let limits = limits(&[], &[1000, OVERFLOW_UID], None);
-        assert_eq!(admit(&limits, "uid 1000"), Ok(()));
+        let rules = rules(&[], &[1000, OVERFLOW_UID], None);
+        assert_eq!(admit(&rules, "uid 1000"), Ok(()));
         for outside in ["uid 1001", "uid 65534", "uid unknown", "127.0.0.1"] {
-            assert!(admit(&limits, outside).is_err(), "{outside}");
+            assert!(admit(&rules, outside).is_err(), "{outside}");
         }
     }
 
     #[test]
     fn the_last_moment_is_the_one_before_the_end() {
-        assert_eq!(admit(&limits(&[], &[], Some(1001)), "127.0.0.1"), Ok(()));
+        assert_eq!(admit(&rules(&[], &[], Some(1001)), "127.0.0.1"), Ok(()));
         assert_eq!(
-            admit(&limits(&[], &[], Some(1000)), "127.0.0.1"),
+            admit(&rules(&[], &[], Some(1000)), "127.0.0.1"),
             Err(AccessDenied::Expired)
         );
         assert_eq!(
-            admit(&limits(&["192.0.2.0/24"], &[], Some(1)), "127.0.0.1"),
+            admit(&rules(&["192.0.2.0/24"], &[], Some(1)), "127.0.0.1"),
             Err(AccessDenied::Expired)
         );
     }

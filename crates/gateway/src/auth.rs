@@ -43,27 +43,27 @@ pub struct Caller {
     pub policy: Policy,
 }
 
-/// Whoever signs with a virtual key.
+/// The holder of a virtual key.
 #[derive(Clone, Debug)]
-pub struct Signing {
+pub struct KeyHolder {
     /// The caller that it was issued to.
     pub caller: Arc<Caller>,
     /// Verifies its signatures.
     pub verifier: Verifier,
 }
 
-/// Whoever may diagnose.
+/// Someone who may diagnose.
 #[derive(Debug)]
 struct Diagnosing {
     name: Arc<str>,
-    limits: AccessRules,
+    access: AccessRules,
 }
 
 /// Everyone we know, by what they show.
 #[derive(Debug, Default)]
 pub struct Callers {
     tokens: Vec<(TokenDigest, Arc<Caller>)>,
-    signing: HashMap<VirtualKey, Signing>,
+    holders: HashMap<VirtualKey, KeyHolder>,
     diagnosing: Vec<(TokenDigest, Arc<Diagnosing>)>,
 }
 
@@ -79,8 +79,8 @@ impl Callers {
 
     /// With one more virtual key.
     #[must_use]
-    pub fn with_signing(mut self, key: VirtualKey, signing: Signing) -> Self {
-        self.signing.insert(key, signing);
+    pub fn with_virtual_key(mut self, key: VirtualKey, holder: KeyHolder) -> Self {
+        self.holders.insert(key, holder);
         self
     }
 
@@ -97,11 +97,11 @@ impl Callers {
         self.with_diagnosing_within(AccessRules::default(), token, name)
     }
 
-    /// The same, within limits of time and place.
+    /// The same, within these rules about time and source.
     #[must_use]
     pub fn with_diagnosing_within(
         mut self,
-        limits: AccessRules,
+        access: AccessRules,
         token: TokenDigest,
         name: impl Into<Arc<str>>,
     ) -> Self {
@@ -109,7 +109,7 @@ impl Callers {
             token,
             Arc::new(Diagnosing {
                 name: name.into(),
-                limits,
+                access,
             }),
         ));
         self
@@ -121,12 +121,12 @@ impl Callers {
         find(&self.tokens, token)
     }
 
-    /// The name of whoever may diagnose with this token, from there and now.
+    /// The name of the owner of a token that may diagnose, from there and now.
     #[must_use]
     pub fn authenticate_diagnosing(&self, token: &[u8], arrival: Arrival<'_>) -> Option<Arc<str>> {
         let found = find(&self.diagnosing, token)?;
         found
-            .limits
+            .access
             .admit(arrival)
             .is_ok()
             .then(|| Arc::clone(&found.name))
@@ -140,14 +140,14 @@ impl Callers {
 
     /// Whether anybody has a virtual key at all.
     #[must_use]
-    pub fn has_signing(&self) -> bool {
-        !self.signing.is_empty()
+    pub fn has_virtual_keys(&self) -> bool {
+        !self.holders.is_empty()
     }
 
-    /// Who signs with this virtual key. A key is no secret: its signature has to be verified.
+    /// The holder of this virtual key. A key is no secret: the signature must be verified.
     #[must_use]
-    pub fn signing(&self, key: &VirtualKey) -> Option<&Signing> {
-        self.signing.get(key)
+    pub fn holder(&self, key: &VirtualKey) -> Option<&KeyHolder> {
+        self.holders.get(key)
     }
 }
 
@@ -210,16 +210,16 @@ impl Authenticator {
             return Err(SignatureRejected::Window);
         }
         let key = VirtualKey::parse(&shown.api_key);
-        let signing = key.as_ref().and_then(|key| self.callers.signing(key));
-        let verifier = signing.map_or(&*DECOY, |signing| &signing.verifier);
+        let holder = key.as_ref().and_then(|key| self.callers.holder(key));
+        let verifier = holder.map_or(&*DECOY, |holder| &holder.verifier);
         let genuine = is_genuine(shown, verifier);
-        let (Some(key), Some(signing), true) = (key, signing, genuine) else {
+        let (Some(key), Some(holder), true) = (key, holder, genuine) else {
             return Err(SignatureRejected::Signature);
         };
         self.replay
             .admit(&key, shown.nonce, &shown.signature)
             .await?;
-        Ok(Arc::clone(&signing.caller))
+        Ok(Arc::clone(&holder.caller))
     }
 }
 
@@ -314,7 +314,7 @@ fn is_genuine(shown: &CallerSignature<'_>, verifier: &Verifier) -> bool {
     genuine
 }
 
-/// Verifies for keys that nobody has; made of random bytes that nobody knows, so that nothing fits it.
+/// Verifies for unknown keys; made of random bytes that are not kept, so that no signature fits it.
 static DECOY: LazyLock<Verifier> = LazyLock::new(|| {
     let mut bytes = Zeroizing::new([0; MASTER_BYTES]);
     // Without randomness it would still be a decoy: whatever fits it is refused for want of a caller.

@@ -1,4 +1,4 @@
-//! What can end a call without an answer that is passed on: our refusals, and failures on the way.
+//! What can end a call without an answer that is passed on: our refusals, and failures after we tried.
 //!
 //! Guarantees: every value says which HTTP status tells the caller and has a stable word for records; whether the exchange may have
 //! seen the call is not a property of the failure but of the phase (`outcome`), so it cannot be contradicted here.
@@ -12,7 +12,7 @@ use protocol::wire::MalformedAnswer;
 /// Why we chose not to try.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Policy said no.
+    /// The policy denies it.
     #[error("{0}")]
     Denied(Denied),
     /// As many calls are under way as the limit allows.
@@ -139,7 +139,7 @@ impl Failure {
             | Self::Connect
             | Self::ConnectDeadline(_)
             | Self::Tls => false,
-            // A redirect or another protocol is what a portal on the way would answer.
+            // A redirect or another protocol is what a captive portal would answer.
             Self::Lost
             | Self::Deadline(_)
             | Self::Redirected(_)

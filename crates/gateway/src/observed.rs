@@ -1,7 +1,7 @@
 //! What is known from outside a call: our address, the clock's skew, whether the exchange can be reached.
 //!
-//! Guarantees: reading is cheap and never waits; rooms to the right fill the cells, the gateway and the doors read
-//! them. Does not: measure anything itself beyond what an answer already carries, or refuse a call.
+//! Guarantees: reading is cheap and never waits. `diagnosis` fills the cells; the gateway and the endpoints read them. Does
+//! not: measure anything itself beyond what an answer already carries, or refuse a call.
 
 use std::{
     fmt,
@@ -21,10 +21,10 @@ const UNREACHABLE_AFTER: u32 = 3;
 /// The addresses that the operator says are on the key's whitelist (`CRYPTO_EXPECTED_IP`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Expected {
-    /// Nothing was said.
+    /// The operator says nothing.
     #[default]
     Unstated,
-    /// The key is said to be open to any address.
+    /// The operator says that the key is open to any address.
     Any,
     /// These addresses.
     Listed(Vec<IpAddr>),

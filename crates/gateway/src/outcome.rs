@@ -64,9 +64,9 @@ pub enum Phase {
     Sent,
 }
 
-/// The phase of one call, shared by its relay, its record and its door.
+/// The phase of one call, shared by its relay, its record and its endpoint.
 ///
-/// Once the call has ended it can no longer be sent: whoever would hand its bytes to a connection asks first, so that
+/// Once the call has ended it can no longer be sent: the code that hands its bytes to a connection asks first, so that
 /// "not sent" stays true whatever threads do.
 #[derive(Debug, Default)]
 pub struct Progress(AtomicU8);

@@ -1,8 +1,8 @@
-//! `Caller` + `Call` → [`Permit`], or [`Denied`] with the rule that said no.
+//! `Caller` + `Call` → [`Permit`], or [`Denied`] with the rule that denies it.
 //!
 //! Guarantees: judged on the parsed call, never on the signed string (which is not injective); what is in no list is
 //! denied; a [`Permit`] can be made here only, and is consumed by the signer, so that skipping policy, or a caller's
-//! limits of time and place, does not compile. Order of the rules: time and place, denied method, denied class, allowed
+//! access rules, does not compile. Order of the rules: time and source, denied method, denied class, allowed
 //! method, allowed class, denial; then instruments. Denial beats allowance, whichever is the more exact.
 
 use std::{collections::HashSet, sync::Arc};
@@ -49,7 +49,7 @@ pub struct Policy {
     /// The instruments it may act on; `None` for all.
     pub instruments: Option<Instruments>,
     /// Where and when it may call.
-    pub limits: AccessRules,
+    pub access: AccessRules,
     /// Where all this is written.
     pub written: Written,
 }
@@ -76,7 +76,7 @@ impl Policy {
             allow_patterns: Vec::new(),
             deny_patterns: Vec::new(),
             instruments: None,
-            limits: AccessRules::default(),
+            access: AccessRules::default(),
             written: Written::default(),
         }
     }
@@ -96,9 +96,9 @@ impl Permit {
     }
 }
 
-/// Which way a call takes to the exchange.
+/// How a call reaches the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Transport {
     Rest,
     Stream,
 }
@@ -108,11 +108,11 @@ enum Way {
 /// # Errors
 /// [`Denied`] with the rule and the setting that would allow it.
 pub fn authorize(caller: &Caller, arrival: Arrival<'_>, call: Call) -> Result<Permit, Denied> {
-    judge(caller, arrival, &call, Way::Rest)?;
+    judge(caller, arrival, &call, Transport::Rest)?;
     Ok(Permit { call })
 }
 
-/// The proof that a caller may send a command on a stream; made here only, spent by the session. It bears no signature
+/// The proof that a caller may send a command on a stream; made here only, spent by the stream. It bears no signature
 /// and cannot be signed.
 #[derive(Debug)]
 pub struct StreamPermit {
@@ -134,7 +134,7 @@ impl StreamPermit {
 pub fn admit_stream(caller: &Caller, arrival: Arrival<'_>) -> Result<(), Denied> {
     caller
         .policy
-        .limits
+        .access
         .admit(arrival)
         .map_err(|outside| denied(caller, "public/auth", Rule::Access(outside)))
 }
@@ -148,11 +148,11 @@ pub fn authorize_streamed(
     arrival: Arrival<'_>,
     call: Call,
 ) -> Result<StreamPermit, Denied> {
-    judge(caller, arrival, &call, Way::Stream)?;
+    judge(caller, arrival, &call, Transport::Stream)?;
     Ok(StreamPermit { call })
 }
 
-/// The proof that a caller may see these channels; made here only, spent by the session.
+/// The proof that a caller may see these channels; made here only, spent by the stream.
 #[derive(Debug)]
 pub struct ChannelPermit(());
 
@@ -177,7 +177,7 @@ pub fn authorize_channels<'a>(
         let Some(call) = channels::of_the_account(channel).and_then(as_a_call) else {
             return Err(denied(caller, "subscribe", Rule::UnknownChannel));
         };
-        judge(caller, arrival, &call, Way::Stream)?;
+        judge(caller, arrival, &call, Transport::Stream)?;
     }
     Ok(ChannelPermit(()))
 }
@@ -201,20 +201,26 @@ fn as_a_call(channel: OfTheAccount<'_>) -> Option<Call> {
     Call::parse_unsigned(RequestId::BACKEND, method, params.as_deref()).ok()
 }
 
-/// Every way's verdict; each order of a batch is judged as if it stood alone.
-fn judge(caller: &Caller, arrival: Arrival<'_>, call: &Call, way: Way) -> Result<(), Denied> {
-    let said_no = |call: &Call, rule| Err(denied(caller, call.method.as_str(), rule));
-    if let Err(outside) = caller.policy.limits.admit(arrival) {
-        return said_no(call, Rule::Access(outside));
+/// The verdict, over either transport; each order of a batch is judged as if it stood alone.
+fn judge(
+    caller: &Caller,
+    arrival: Arrival<'_>,
+    call: &Call,
+    transport: Transport,
+) -> Result<(), Denied> {
+    let deny = |call: &Call, rule| Err(denied(caller, call.method.as_str(), rule));
+    if let Err(outside) = caller.policy.access.admit(arrival) {
+        return deny(call, Rule::Access(outside));
     }
-    if let Some(rule) = verdict(&caller.policy, call, way) {
-        return said_no(call, rule);
+    if let Some(rule) = verdict(&caller.policy, call, transport) {
+        return deny(call, rule);
     }
     let Ok(parts) = call.parts() else {
-        return said_no(call, Rule::UnreadableBatch);
+        return deny(call, Rule::UnreadableBatch);
     };
-    let of_part =
-        |part: &Call| verdict(&caller.policy, part, way).map_or(Ok(()), |rule| said_no(part, rule));
+    let of_part = |part: &Call| {
+        verdict(&caller.policy, part, transport).map_or(Ok(()), |rule| deny(part, rule))
+    };
     parts.iter().try_for_each(of_part)
 }
 
@@ -227,7 +233,7 @@ fn denied(caller: &Caller, method: &str, rule: Rule) -> Denied {
     }
 }
 
-fn verdict(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
+fn verdict(policy: &Policy, call: &Call, transport: Transport) -> Option<Rule> {
     let of_instruments = || {
         policy
             .instruments
@@ -235,10 +241,10 @@ fn verdict(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
             .and_then(|list| list.judge(call))
             .map(Rule::Instrument)
     };
-    verdict_on_method(policy, call, way).or_else(of_instruments)
+    verdict_on_method(policy, call, transport).or_else(of_instruments)
 }
 
-fn verdict_on_method(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
+fn verdict_on_method(policy: &Policy, call: &Call, transport: Transport) -> Option<Rule> {
     let name = call.method.as_str();
     let allowed_by_name = policy.allow_methods.contains(name);
     let by_pattern = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
@@ -251,7 +257,9 @@ fn verdict_on_method(policy: &Policy, call: &Call, way: Way) -> Option<Rule> {
     match call.method.info() {
         None if allowed_by_name => None,
         None => Some(Rule::UnknownMethod),
-        Some(info) if info.verb.is_none() && way == Way::Rest => Some(Rule::WebSocketOnly),
+        Some(info) if info.verb.is_none() && transport == Transport::Rest => {
+            Some(Rule::WebSocketOnly)
+        }
         Some(info) if policy.deny_classes.contains(&info.class) => {
             Some(Rule::ClassDenied(info.class))
         }

@@ -37,7 +37,7 @@ impl PublicCalls {
     /// Relays a public call.
     ///
     /// # Errors
-    /// [`Ended`]: refused, or failed on the way. Public calls only read, so each may be repeated.
+    /// [`Ended`]: refused, or failed. Public calls only read, so each may be repeated.
     pub async fn relay(&self, call: PublicCall<'_>, deadline: Duration) -> Result<Reply, Ended> {
         self.admission.refuse_while_draining()?;
         let _room = self.room.try_acquire().map_err(|_| Refusal::AtCapacity {

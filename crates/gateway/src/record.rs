@@ -1,9 +1,9 @@
-//! The one diagnostic line per call: opened when a door knows the caller, written exactly once by its drop guard.
+//! The one diagnostic line per call: opened when an endpoint knows the caller, written exactly once by its drop guard.
 //!
-//! Guarantees: whatever happens to the call (a panic, the caller hanging up, the daemon stopping), its line is written
-//! with the outcome that its phase allows. Redacted by construction: a report has no field that could hold a key, a
-//! secret, a token, a signature, params or an answer. Does not: wait for anything; those who read along (hints, the
-//! history) are handed one shared copy, and drop it where they have no room.
+//! Guarantees: whatever happens to the call (a panic, the caller hangs up, the daemon stops), its line is written with the
+//! outcome that its phase allows. Redacted by construction: a report has no field that could hold a key, a secret, a token, a
+//! signature, params or an answer. Does not: wait for anything. Record sinks (hints, the history) get one shared copy, and
+//! drop it where they have no room.
 
 use std::{
     borrow::Cow,
@@ -24,7 +24,7 @@ mod line;
 pub(crate) use line::write_signing;
 pub use line::{CALL_TAG, TARGET};
 
-/// What is known of a call when it ends; also what those who read along get.
+/// What is known of a call when it ends; also what record sinks get.
 #[derive(Clone, Debug)]
 pub struct CallReport {
     /// The request id, as in `X-Request-Id`.
@@ -51,7 +51,7 @@ pub struct CallReport {
     pub outbound: Option<Outbound>,
     /// The clock's skew as far as known.
     pub skew: Option<ClockSkew>,
-    /// The exchange's HTTP status, or the status that told the caller why there is no answer.
+    /// The exchange's HTTP status, or ours where there is no answer of the exchange.
     pub status: u16,
     /// The exchange's code.
     pub code: Option<i64>,
@@ -65,11 +65,11 @@ pub struct CallReport {
     pub media_type: Option<String>,
     /// Whether a secret was overwritten in the answer.
     pub scrubbed: bool,
-    /// From the door to the moment of sending.
+    /// From arrival to the moment of sending.
     pub waited: Duration,
     /// From sending to the complete answer.
     pub exchange: Duration,
-    /// From the door to the end.
+    /// From arrival to the end.
     pub total: Duration,
 }
 
@@ -144,14 +144,14 @@ impl Recorder {
             opened: Instant::now(),
             concluded: false,
             limit: None,
-            told: |status, _| status,
+            status_of: |status, _| status,
             report,
         }
     }
 }
 
-/// The status that a door tells in place of the gateway's own, by the outcome.
-pub type Told = fn(u16, Outcome) -> u16;
+/// The status that an endpoint answers with in place of the gateway's own, by the outcome.
+pub type StatusByOutcome = fn(u16, Outcome) -> u16;
 
 /// The open record of one call.
 #[derive(Debug)]
@@ -161,7 +161,7 @@ pub struct CallRecord {
     opened: Instant,
     concluded: bool,
     limit: Option<Duration>,
-    told: Told,
+    status_of: StatusByOutcome,
     /// What is known so far.
     pub report: CallReport,
 }
@@ -173,27 +173,27 @@ impl CallRecord {
         Arc::clone(&self.progress)
     }
 
-    /// For a door whose callers wait for this long at most, and are told of failures by these statuses.
+    /// For an endpoint whose callers wait this long at most, and that answers failures with these statuses.
     #[must_use]
-    pub fn at_door(mut self, limit: Duration, told: Told) -> Self {
-        (self.limit, self.told) = (Some(limit), told);
+    pub fn at_endpoint(mut self, limit: Duration, status: StatusByOutcome) -> Self {
+        (self.limit, self.status_of) = (Some(limit), status);
         self
     }
 
-    /// For a door that can open the record only some time after the call arrived.
+    /// For an endpoint that opens the record some time after the call arrived.
     #[must_use]
     pub fn arrived(mut self, at: Instant) -> Self {
         self.opened = at;
         self
     }
 
-    /// The time that the call has, from the door to the answer.
+    /// The time that the call has, from arrival to answer.
     #[must_use]
     pub fn limit(&self, longest: Duration) -> Duration {
         self.limit.map_or(longest, |limit| limit.min(longest))
     }
 
-    /// When the door accepted the call.
+    /// When the call arrived.
     #[must_use]
     pub const fn opened(&self) -> Instant {
         self.opened
@@ -220,7 +220,7 @@ impl CallRecord {
     /// Concludes without one; the phase gives the outcome.
     pub fn ended(&mut self, status: u16, why: &'static str) {
         let outcome = self.progress.end();
-        self.conclude((self.told)(status, outcome), outcome, Some(why));
+        self.conclude((self.status_of)(status, outcome), outcome, Some(why));
     }
 
     fn conclude(&mut self, status: u16, outcome: Outcome, why: Option<&'static str>) {

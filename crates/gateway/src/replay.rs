@@ -32,7 +32,7 @@ const KEPT: usize = 1 << 14;
 /// A mark further ahead of the clock than any run writes it: one of the two was or is wrong.
 const INCREDIBLE_MS: u64 = WINDOW_MS + marks::AHEAD_MS;
 
-type Signature = [u8; SIGNATURE_BYTES];
+type SignatureBytes = [u8; SIGNATURE_BYTES];
 
 /// Why a request with a good signature is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,8 @@ struct Memory {
 /// What was seen of one key.
 #[derive(Debug, Default)]
 struct Remembered {
-    seen: HashSet<Signature>,
-    by_nonce: BTreeSet<(u64, Signature)>,
+    seen: HashSet<SignatureBytes>,
+    by_nonce: BTreeSet<(u64, SignatureBytes)>,
     /// The highest nonce whose signature was forgotten, which the window had passed.
     forgotten: u64,
     highest: u64,
@@ -89,7 +89,7 @@ impl ReplayGuard {
         };
         let floor = read_floor(directory, clock);
         let guard = Self::with(floor, clock, None);
-        // What is no credible mark is not carried on: it would stand in the way of every later start.
+        // What is no credible mark is not carried on: it would block every later start.
         let carried_on = guard.credible_floor(guard.opened_ms).into_owned();
         let writer = Writer::start(directory, carried_on, signing, clock.clone());
         Self {
@@ -116,7 +116,7 @@ impl ReplayGuard {
         &self,
         key: &VirtualKey,
         nonce: u64,
-        signature: &Signature,
+        signature: &SignatureBytes,
     ) -> Result<(), NotAdmitted> {
         if nonce <= self.mark_of_the_last_run(key) {
             return Err(NotAdmitted::BeforeStart);
@@ -178,7 +178,7 @@ impl ReplayGuard {
         &self,
         key: &VirtualKey,
         nonce: u64,
-        signature: &Signature,
+        signature: &SignatureBytes,
     ) -> Result<(), NotAdmitted> {
         let now_ms = self.clock.now_ms();
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,7 +194,12 @@ impl ReplayGuard {
 }
 
 impl Remembered {
-    fn admit(&mut self, nonce: u64, signature: &Signature, now_ms: u64) -> Result<(), NotAdmitted> {
+    fn admit(
+        &mut self,
+        nonce: u64,
+        signature: &SignatureBytes,
+        now_ms: u64,
+    ) -> Result<(), NotAdmitted> {
         self.forget(now_ms);
         if self.seen.contains(signature) {
             return Err(NotAdmitted::Seen);

@@ -21,7 +21,7 @@ use protocol::{
 /// What must happen to a vector.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum Expected {
+pub enum Expectation {
     /// Signed: every implementation agrees.
     Sign,
     /// Signed: a number in the one form that all agree on.
@@ -50,7 +50,7 @@ pub struct Vector {
     params_string: Option<String>,
     signature: Option<String>,
     /// What must happen to it.
-    pub proxy: Expected,
+    pub proxy: Expectation,
 }
 
 /// The vectors of this binary.
@@ -102,8 +102,8 @@ pub fn run() -> Summary {
     let mut summary = Summary::default();
     for vector in vectors().vectors {
         match (check(&vector), vector.proxy) {
-            (Ok(()), Expected::Sign | Expected::SignIfCanonical) => summary.signed += 1,
-            (Ok(()), Expected::Refuse | Expected::RefuseAmbiguous) => summary.refused += 1,
+            (Ok(()), Expectation::Sign | Expectation::SignIfCanonical) => summary.signed += 1,
+            (Ok(()), Expectation::Refuse | Expectation::RefuseAmbiguous) => summary.refused += 1,
             (Err(wrong), _) => summary.wrong.push(format!("{}: {wrong}", vector.name)),
         }
     }
@@ -116,7 +116,7 @@ pub fn run() -> Summary {
 /// What was wrong, without any secret.
 pub fn check(vector: &Vector) -> Result<(), String> {
     match (signed(vector), vector.proxy) {
-        (Ok(signed), Expected::Sign | Expected::SignIfCanonical) => {
+        (Ok(signed), Expectation::Sign | Expectation::SignIfCanonical) => {
             let expected = (
                 vector.params_string.clone().unwrap_or_default(),
                 vector.signature.clone().unwrap_or_default(),
@@ -127,13 +127,13 @@ pub fn check(vector: &Vector) -> Result<(), String> {
                 Err("signed otherwise than the exchange's documents".to_owned())
             }
         }
-        (Err(refusal), Expected::Sign | Expected::SignIfCanonical) => {
+        (Err(refusal), Expectation::Sign | Expectation::SignIfCanonical) => {
             Err(format!("refused, but is safe: {refusal}"))
         }
-        (Ok(_), Expected::Refuse | Expected::RefuseAmbiguous) => {
+        (Ok(_), Expectation::Refuse | Expectation::RefuseAmbiguous) => {
             Err("signed, but is not safe to sign".to_owned())
         }
-        (Err(_), Expected::Refuse | Expected::RefuseAmbiguous) => Ok(()),
+        (Err(_), Expectation::Refuse | Expectation::RefuseAmbiguous) => Ok(()),
     }
 }
 
@@ -175,11 +175,11 @@ mod tests {
         let mut vector = vectors()
             .vectors
             .into_iter()
-            .find(|vector| vector.proxy == Expected::Sign)
+            .find(|vector| vector.proxy == Expectation::Sign)
             .unwrap();
         vector.signature = Some("0".repeat(64));
         assert!(check(&vector).is_err());
-        vector.proxy = Expected::Refuse;
+        vector.proxy = Expectation::Refuse;
         assert_eq!(
             check(&vector),
             Err("signed, but is not safe to sign".to_owned())

@@ -33,7 +33,7 @@ pub struct SignedCall {
     pub string_to_sign_len: usize,
 }
 
-/// A login of a stream, ready to be sent once. It opens the whole power of the key, so it is made for sessions only.
+/// A login of a stream, ready to be sent once. It gives access to everything that the key may do, so it is made for streams only.
 pub(super) struct LogIn {
     /// The frame.
     pub(super) text: String,

@@ -1,11 +1,11 @@
-//! The authenticated WebSocket: one upstream socket for one client's, opened after it and ended with it.
+//! The authenticated WebSocket: one socket to the exchange for each client's socket, opened after it and ended with it.
 //!
-//! Guarantees: the login is signed here and never shown; a command goes out only for a
-//! [`StreamPermit`], once, and leaves one record, whatever becomes of it: its answer, its
-//! deadline, or the end of the socket. What was not handed to the socket before its call ended is never sent. Nothing is
-//! sent again, and no socket is opened again. Frames of the exchange, its close reason too, are searched for our secrets before
-//! anybody sees them. Everything that waits is bounded. Does not: speak with the client, or answer the exchange's heartbeats once the
-//! client can: a dead client must look dead to the exchange, because its orders may depend on that.
+//! Guarantees: the login is signed here and never shown. A command goes out only for a [`StreamPermit`], once, and leaves one
+//! record, however it ends: by its answer, by its deadline, or with the socket. What was not handed to the socket before its
+//! call ended is never sent. Nothing is sent again, and no socket is opened again. Frames of the exchange, its close reason
+//! too, are searched for our secrets before anybody sees them. Everything that waits is bounded. Does not: talk to the
+//! client, or answer the exchange's heartbeats once the client can. A dead client must look dead to the exchange, because its
+//! orders may depend on that.
 
 use std::{
     sync::Arc,
@@ -83,7 +83,7 @@ pub struct Settings {
     /// Sockets of one caller at once.
     pub max_per_caller: usize,
     /// Sockets at once whose caller is not known yet.
-    pub max_strangers: usize,
+    pub max_unauthenticated: usize,
     /// A socket without a valid login is closed after this time.
     pub login_deadline: Duration,
     /// How often a client is asked by a ping whether it is there.
@@ -93,13 +93,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Market sockets at once whose caller is not known: a quarter of all, so that callers always find places.
+    /// Market sockets at once whose caller is not known: a quarter of all, so that callers always find slots.
     #[must_use]
     pub const fn max_anonymous(&self) -> usize {
         self.max_sockets.div_ceil(4)
     }
 
-    /// The defaults, for streams at this place.
+    /// The defaults, for streams at this base.
     #[must_use]
     pub const fn new(base: Option<StreamBase>) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Settings {
             max_commands: 64,
             max_sockets: 512,
             max_per_caller: 64,
-            max_strangers: 64,
+            max_unauthenticated: 64,
             login_deadline: Duration::from_secs(10),
             ping_every: Duration::from_secs(20),
             silence: Duration::from_secs(90),
@@ -145,18 +145,18 @@ impl Queued for Outgoing {
 /// Nothing was signed, so there is nothing that a frame could echo; no text frame holds this.
 const NO_SIGNATURE: &str = "\0 no signature \0";
 
-/// What an open session tells.
+/// What happens on an open session.
 #[derive(Debug)]
 pub enum Event {
     /// A frame to be passed on.
     Frame(Utf8Bytes),
     /// The same, and it is the answer to a command.
     Answer(Utf8Bytes),
-    /// A command that ended without an answer; the client has to be told.
+    /// A command that ended without an answer; the client must learn of it.
     Overdue(UnansweredCommand),
     /// The exchange closed the socket, with this code and reason where it gave one.
     Closed(Option<(u16, String)>),
-    /// The socket is lost: what the exchange did about it cannot be told.
+    /// The socket is lost; nobody knows what the exchange did about it.
     Lost(&'static str),
 }
 
@@ -187,7 +187,7 @@ impl Session {
         self.commands.len()
     }
 
-    /// Whether so many commands stayed without an answer that their ids cannot be remembered: the socket has to end.
+    /// Whether more commands stayed without an answer than ids can be remembered: the socket must end.
     #[must_use]
     pub fn has_lost_count(&self) -> bool {
         self.commands.are_beyond_memory()
@@ -203,7 +203,7 @@ impl Session {
         source: &Peer,
         call: Call,
         frame: &Frame<'_>,
-        echo: &ReplyTo,
+        reply_to: &ReplyTo,
         mut record: CallRecord,
     ) -> Result<(), Refusal> {
         record.describe(&call);
@@ -215,7 +215,7 @@ impl Session {
         match self.admit(caller, source, call) {
             Ok((permit, room)) => {
                 let counted = self.admission.count_call();
-                let command = Command::new(record, echo.clone(), find_out, room, counted);
+                let command = Command::new(record, reply_to.clone(), find_out, room, counted);
                 self.send(permit, frame.to_be_sent(), command);
                 Ok(())
             }
@@ -244,7 +244,7 @@ impl Session {
         Ok(admitted)
     }
 
-    /// The permit is spent: what was allowed is what is sent.
+    /// Spends the permit: what was allowed is what is sent.
     fn send(&mut self, permit: StreamPermit, text: String, mut command: Command) {
         let progress = command.begin();
         progress.reach(Phase::Connecting);
@@ -261,7 +261,7 @@ impl Session {
         self.pass(frame);
     }
 
-    /// Passes the client's sign of life on.
+    /// Passes the client's heartbeat answer on.
     pub fn respond_heartbeat(&mut self, frame: &Frame<'_>) {
         self.pass(frame);
     }
@@ -275,8 +275,8 @@ impl Session {
 
     /// What happens next. Cancel-safe: nothing is lost between two calls.
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if let Poll::Ready(doubt) = self.commands.poll_overdue(cx) {
-            return Poll::Ready(Event::Overdue(doubt));
+        if let Poll::Ready(unanswered) = self.commands.poll_overdue(cx) {
+            return Poll::Ready(Event::Overdue(unanswered));
         }
         self.socket.poll(cx, true).map(|incoming| match incoming {
             Incoming::Text(text) => self.received(text),
@@ -312,7 +312,7 @@ impl Session {
         (Utf8Bytes::try_from(bytes).unwrap_or_default(), scrubbed)
     }
 
-    /// Ends every command that has no answer yet; what the client has to be told of each.
+    /// Ends every command that has no answer yet, and returns what the client must learn of each.
     pub fn give_up(&mut self, status: u16, why: &'static str) -> Vec<UnansweredCommand> {
         self.commands.give_up(status, why)
     }
@@ -323,8 +323,8 @@ impl Session {
         self.socket.silent_for()
     }
 
-    /// Closes the socket with this code, within a moment; commands without an answer end as what they are, with this
-    /// word for why.
+    /// Closes the socket with this code, within half a second. Commands without an answer end by their phase, with this
+    /// word for the reason.
     pub async fn close(self, code: u16, reason: &'static str, why: &'static str) {
         let Self {
             mut commands,

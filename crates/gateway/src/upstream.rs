@@ -3,7 +3,7 @@
 //! Guarantees: one transmission per call: HTTP/1.1, no retries, no redirects, no proxy variables, and a body that can
 //! be read once only. The phase turns to `Sent` at the moment the body is handed to a connection, so that a failure
 //! before it is certain not to have been sent. Answers are capped, checked and scrubbed before anybody sees them.
-//! Does not: know deadlines other than that for connecting; the total one is the pipeline's.
+//! Does not: know deadlines other than that for connecting; the total one is the gateway's.
 
 use std::{
     collections::HashMap,
@@ -52,7 +52,7 @@ pub struct Reply {
     pub raw: Bytes,
     /// Its body, read.
     pub body: ReplyBody,
-    /// Its `Date`, in milliseconds since 1970, where it is there and the answer was not cached on the way.
+    /// Its `Date`, in milliseconds since 1970, where the answer has one and did not come from a cache.
     pub date_ms: Option<u64>,
     /// Whether a secret of ours was overwritten in it.
     pub scrubbed: bool,
@@ -359,7 +359,7 @@ fn date_ms(headers: &HeaderMap) -> Option<u64> {
     u64::try_from(since.as_millis()).ok()
 }
 
-/// The deadline passed, and was told to the caller, before a connection took the call.
+/// The deadline passed, and the caller was answered, before a connection took the call.
 #[derive(Debug, thiserror::Error)]
 #[error("the call ended before it was sent")]
 struct CallEnded;

@@ -136,7 +136,7 @@ fn is_segment(segment: &str) -> bool {
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// The id of every call through the backend's door (wire contract).
+    /// The id of every call through the proxy API (wire contract).
     pub const BACKEND: Self = Self(1);
 
     /// Parses an integer or a canonical digit string (`"42"`, not `"007"`).
@@ -209,7 +209,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Parses a call; the one place where everything about it is checked.
+    /// Parses a call; the only code that checks everything about it.
     ///
     /// # Errors
     /// [`InvalidCall`], with the reason and the remedy in its text.

@@ -126,11 +126,11 @@ impl<'a> CallerRequest<'a> {
         })
     }
 
-    /// What the client claims to have signed.
+    /// What the client signed, and its signature; nothing is verified yet.
     ///
     /// # Errors
     /// [`SignatureMissing`] where a part of the proof is missing or malformed.
-    pub fn claim(&self) -> Result<CallerSignature<'_>, SignatureMissing> {
+    pub fn signature(&self) -> Result<CallerSignature<'_>, SignatureMissing> {
         let api_key = self
             .api_key
             .and_then(string)
@@ -281,7 +281,7 @@ mod tests {
             SIG.to_uppercase()
         );
         let body = CallerRequest::parse(body.as_bytes()).unwrap();
-        let claim = body.claim().unwrap();
+        let claim = body.signature().unwrap();
         assert_eq!(
             body.id.map(RequestId::value),
             Some(9_223_372_036_854_775_807)
@@ -334,20 +334,20 @@ mod tests {
 
     #[test]
     fn a_proof_that_is_missing_or_malformed_is_told_from_one_that_is_there() {
-        let claim = |rest: &str| {
+        let shown = |rest: &str| {
             let body = format!(r#"{{"method":"m"{rest}}}"#);
             CallerRequest::parse(body.as_bytes())
                 .unwrap()
-                .claim()
-                .map(|claim| claim.nonce)
+                .signature()
+                .map(|shown| shown.nonce)
         };
-        assert_eq!(claim(""), Err(SignatureMissing::Signature));
+        assert_eq!(shown(""), Err(SignatureMissing::Signature));
         assert_eq!(
-            claim(&format!(r#","sig":"{SIG}","nonce":1"#)),
+            shown(&format!(r#","sig":"{SIG}","nonce":1"#)),
             Err(SignatureMissing::Signature)
         );
         for sig in ["", "00", &SIG.replace("00", "0x"), &format!("{SIG}00")] {
-            let refused = claim(&format!(r#","api_key":"k","nonce":1,"sig":"{sig}""#));
+            let refused = shown(&format!(r#","api_key":"k","nonce":1,"sig":"{sig}""#));
             assert_eq!(refused, Err(SignatureMissing::Signature), "{sig}");
         }
         for nonce in [
@@ -362,11 +362,11 @@ mod tests {
             "\"+1\"",
             "[1]",
         ] {
-            let refused = claim(&format!(r#","api_key":"k","nonce":{nonce},"sig":"{SIG}""#));
+            let refused = shown(&format!(r#","api_key":"k","nonce":{nonce},"sig":"{SIG}""#));
             assert_eq!(refused, Err(SignatureMissing::Nonce), "{nonce}");
         }
         assert_eq!(
-            claim(&format!(r#","api_key":"k","nonce":17,"sig":"{SIG}""#)),
+            shown(&format!(r#","api_key":"k","nonce":17,"sig":"{SIG}""#)),
             Ok(17)
         );
     }
@@ -377,7 +377,7 @@ mod tests {
             r#"{{"method":"m","params":{{"a":"marker"}},"api_key":"marker","nonce":1,"sig":"{SIG}"}}"#
         );
         let body = CallerRequest::parse(body.as_bytes()).unwrap();
-        let shown = format!("{body:?} {:?}", body.claim().unwrap());
+        let shown = format!("{body:?} {:?}", body.signature().unwrap());
         assert!(
             !shown.contains("marker") && !shown.contains("00ff"),
             "{shown}"

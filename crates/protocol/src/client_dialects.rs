@@ -2,7 +2,7 @@
 //!
 //! For verifying a *client's* signature only, where all that is at stake is whether the client knows the secret that we
 //! issued; what goes to the exchange is signed by `canonical`, which refuses whatever implementations disagree about.
-//! Guarantees: pure; at most three renderings; bounded depth. Source: the vendor's samples, and the code of
+//! Guarantees: pure; at most three dialects; bounded depth. Source: the vendor's samples, and the code of
 //! cryptocom-exchange 2.8.0 and ccxt 4.5.90, whose own signatures are the tests. Does not: judge params.
 
 use std::{borrow::Cow, fmt::Write as _};
@@ -34,9 +34,9 @@ impl ClientDialect {
 
 /// Params as they are signed in this way; `None` where they cannot be rendered, so that no signature fits them.
 #[must_use]
-pub fn params_string(params: &RawValue, rendering: ClientDialect) -> Option<String> {
+pub fn params_string(params: &RawValue, dialect: ClientDialect) -> Option<String> {
     let mut out = String::with_capacity(params.get().len());
-    match rendering {
+    match dialect {
         ClientDialect::Documented => documented(params, 0, &mut out)?,
         ClientDialect::Python => in_python(params, 0, "null", &mut out)?,
         ClientDialect::PythonNone => in_python(params, 0, "None", &mut out)?,

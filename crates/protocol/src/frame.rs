@@ -20,7 +20,7 @@ use crate::caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing, 
 pub enum Request {
     /// `public/auth`: the login.
     LogIn,
-    /// `public/respond-heartbeat`: a sign of life.
+    /// `public/respond-heartbeat`: the client answers a heartbeat.
     RespondHeartbeat,
     /// `subscribe`.
     Subscribe,
@@ -92,26 +92,26 @@ pub enum InvalidFrame {
 const MEMBERS: [&str; 6] = ["id", "method", "params", "nonce", "api_key", "sig"];
 
 impl<'a> Frame<'a> {
-    /// Parses a frame; the echo is there whatever became of it.
+    /// Parses a frame. There is something to reply to even where the frame is invalid.
     pub fn parse(text: &'a str) -> (ReplyTo, Result<Self, InvalidFrame>) {
-        let mut echo = ReplyTo::default();
-        let read = Fields::read(text).and_then(|fields| Self::of(&fields, &mut echo));
-        (echo, read)
+        let mut reply_to = ReplyTo::default();
+        let read = Fields::read(text).and_then(|fields| Self::of(&fields, &mut reply_to));
+        (reply_to, read)
     }
 
-    fn of(fields: &Fields<'a>, echo: &mut ReplyTo) -> Result<Self, InvalidFrame> {
+    fn of(fields: &Fields<'a>, reply_to: &mut ReplyTo) -> Result<Self, InvalidFrame> {
         let id_text = fields.get("id");
         let id = id_text
             .map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("id")))
             .transpose()?;
         if let Some(raw) = id_text {
-            raw.get().clone_into(&mut echo.id);
+            raw.get().clone_into(&mut reply_to.id);
         }
         let method = fields
             .text("method")?
             .ok_or(InvalidFrame::Member("method"))?;
         let (request, name) = read_method(&method)?;
-        echo.method = name.clone();
+        reply_to.method = name.clone();
         let params = fields.get("params");
         if params.is_some_and(|params| !params.get().starts_with('{')) {
             return Err(InvalidFrame::Member("params"));
@@ -160,11 +160,11 @@ impl<'a> Frame<'a> {
         out
     }
 
-    /// What a login claims to have signed. It has no params; an empty object is none.
+    /// What a login signed, and its signature; nothing is verified yet. A login has no params; an empty object is none.
     ///
     /// # Errors
     /// [`SignatureMissing`] where a part of the proof is missing or malformed, or where there are params.
-    pub fn claim(&self) -> Result<CallerSignature<'_>, SignatureMissing> {
+    pub fn signature(&self) -> Result<CallerSignature<'_>, SignatureMissing> {
         let api_key = self.api_key.clone().ok_or(SignatureMissing::Signature)?;
         let mut signature = [0; SIGNATURE_BYTES];
         let hex_digits = self.sig.as_deref().ok_or(SignatureMissing::Signature)?;

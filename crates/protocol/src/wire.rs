@@ -248,8 +248,8 @@ impl<'de> Visitor<'de> for CodesVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Codes, A::Error> {
         let mut code = None;
         let mut contradicted = false;
-        while let Some(name) = map.next_key::<Name>()? {
-            if matches!(name, Name::Code) {
+        while let Some(name) = map.next_key::<AnswerMember>()? {
+            if matches!(name, AnswerMember::Code) {
                 let value = number(map.next_value::<&RawValue>()?);
                 contradicted |= code.is_some_and(|earlier| earlier != value);
                 code = Some(value);
@@ -266,24 +266,24 @@ fn number(raw: &RawValue) -> Option<i64> {
 }
 
 /// Whether a member is the `code`; lone surrogates and the like in other names are the exchange's business.
-enum Name {
+enum AnswerMember {
     Code,
     Other,
 }
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for AnswerMember {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NameVisitor;
         impl Visitor<'_> for NameVisitor {
-            type Value = Name;
+            type Value = AnswerMember;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a member name")
             }
-            fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Name, E> {
+            fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<AnswerMember, E> {
                 Ok(if name == b"code" {
-                    Name::Code
+                    AnswerMember::Code
                 } else {
-                    Name::Other
+                    AnswerMember::Other
                 })
             }
         }

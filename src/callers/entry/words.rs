@@ -29,7 +29,7 @@ pub(super) fn policy(policy: &Policy) -> String {
         };
         let _ = write!(line, ", on {}{ids}", sorted(list(&instruments.names)));
     }
-    line + &limits(&policy.limits)
+    line + &limits(&policy.access)
 }
 
 /// Where and when it may call.

@@ -49,7 +49,7 @@ fn an_issued_caller_shows_its_token_or_signs_with_its_virtual_key() {
         (&*caller.name, &caller.policy.allow_classes),
         ("one", &[Class::Read, Class::Trade].into())
     );
-    let signing = config.callers.signing(key).unwrap();
+    let signing = config.callers.holder(key).unwrap();
     assert_eq!(&*signing.caller.name, "one");
     assert_eq!(
         format!("{:?}", secret.verifier()),
@@ -107,7 +107,7 @@ fn an_older_copy_of_the_file_loads_without_what_was_revoked_and_says_so() {
             .authenticate(issued.token.reveal().as_bytes())
             .is_none()
     );
-    assert!(callers.signing(&issued.signing.unwrap().0).is_none());
+    assert!(callers.holder(&issued.signing.unwrap().0).is_none());
     case.warns_of(&["caller one", "was revoked and stays so"]);
 }
 
@@ -124,7 +124,7 @@ fn what_the_daemon_remembers_at_its_start_holds_against_a_file_from_before() {
     let token = issued.token.reveal().as_bytes();
     let caller = case.load().callers.authenticate(token);
     assert!(
-        caller.is_none_or(|caller| caller.policy.limits.expires_ms == Some(NOW)),
+        caller.is_none_or(|caller| caller.policy.access.expires_ms == Some(NOW)),
         "its end is remembered"
     );
 }
@@ -138,16 +138,10 @@ fn a_rotations_end_is_held_by_the_clock() {
     let caller = callers
         .authenticate(issued.token.reveal().as_bytes())
         .unwrap();
-    assert_eq!(caller.policy.limits.expires_ms, Some(NOW + 86_400_000));
+    assert_eq!(caller.policy.access.expires_ms, Some(NOW + 86_400_000));
     let key = &issued.signing.unwrap().0;
     assert_eq!(
-        callers
-            .signing(key)
-            .unwrap()
-            .caller
-            .policy
-            .limits
-            .expires_ms,
+        callers.holder(key).unwrap().caller.policy.access.expires_ms,
         Some(NOW + 86_400_000)
     );
 }
@@ -208,7 +202,7 @@ fn the_units_credential_counts_before_the_state_directory() {
     assert!(
         case.load()
             .callers
-            .signing(&issued.signing.unwrap().0)
+            .holder(&issued.signing.unwrap().0)
             .is_some()
     );
     let case = case.credential("callers.master", &"ab".repeat(32));

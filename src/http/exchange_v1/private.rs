@@ -99,7 +99,7 @@ async fn relay_signed(
         Err(problem) => return refuse(app, &source, &asked, &Refusal::Body(problem)),
     };
     let asked = asked.with_id(body.id);
-    let verified = match body.claim() {
+    let verified = match body.signature() {
         Ok(claim) => app.gateway.authenticator().verify(&claim).await,
         Err(unclaimed) => Err(unclaimed.into()),
     };
@@ -112,7 +112,7 @@ async fn relay_signed(
         .recorder()
         .open(rid, Arc::clone(&caller.name))
         .arrived(arrived);
-    let record = record.at_door(app.exchange_v1.deadline, answer::status);
+    let record = record.at_endpoint(app.exchange_v1.deadline, answer::status);
     let late = arrived.elapsed() > app.exchange_v1.deadline / 2;
     let (body, caller, source) = (&body, &caller, &source);
     known(&asked.clone(), record, |mut record| async move {
@@ -131,7 +131,7 @@ fn open(app: &AppState, request: &Request<Body>, caller: &Caller) -> CallRecord 
         .gateway
         .recorder()
         .open(request_id(request), Arc::clone(&caller.name));
-    record.at_door(app.exchange_v1.deadline, answer::status)
+    record.at_endpoint(app.exchange_v1.deadline, answer::status)
 }
 
 /// Answers a known caller, also where we have a defect.

@@ -121,7 +121,7 @@ pub(super) fn doubt(doubt: &UnansweredCommand) -> Utf8Bytes {
         }
     };
     frame(
-        &doubt.echo,
+        &doubt.reply_to,
         code,
         &message,
         doubt.outcome,

@@ -173,7 +173,7 @@ impl Socket {
     }
 
     fn with_place(&self, caller: Arc<Caller>, login: Option<ReplyTo>) -> Result<Known, End> {
-        match self.app.gateway.streams().slots().take_of(&caller.name) {
+        match self.app.gateway.streams().slots().take_for(&caller.name) {
             Some(place) => Ok(Known {
                 caller: Some(caller),
                 login,
@@ -223,7 +223,7 @@ impl Socket {
         frame: &Frame<'_>,
         echo: &ReplyTo,
     ) -> Result<Arc<Caller>, Utf8Bytes> {
-        let verified = match frame.claim() {
+        let verified = match frame.signature() {
             Ok(claim) => self.app.gateway.authenticator().verify(&claim).await,
             Err(unclaimed) => Err(unclaimed.into()),
         };

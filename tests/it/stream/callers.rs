@@ -30,7 +30,7 @@ async fn who_may_not_call_from_here_gets_no_stream_and_nothing_is_opened_for_the
     };
     let proxy = TestProxy::builder()
         .streams(Policy {
-            limits,
+            access: limits,
             ..Policy::default()
         })
         .start()
@@ -71,7 +71,7 @@ async fn a_caller_whose_time_ends_is_refused_from_then_on_and_the_stream_ends() 
     );
     let proxy = TestProxy::builder()
         .streams(Policy {
-            limits,
+            access: limits,
             ..Policy::default()
         })
         .plan(|plan| {

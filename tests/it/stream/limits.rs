@@ -19,7 +19,7 @@ use crate::support::{
 async fn sockets_are_limited_in_total_by_caller_and_for_strangers() {
     let proxy = streaming(|plan| {
         plan.streams.max_per_caller = 2;
-        plan.streams.max_strangers = 1;
+        plan.streams.max_unauthenticated = 1;
         plan.streams.max_sockets = 5;
     })
     .await;

@@ -36,7 +36,7 @@ fn setting(name: &str, default: u64) -> u64 {
 fn roomy(plan: &mut Plan, clients: usize) {
     plan.streams.max_per_caller = clients + 1;
     plan.streams.max_sockets = clients + 1;
-    plan.streams.max_strangers = clients + 1;
+    plan.streams.max_unauthenticated = clients + 1;
     plan.streams.max_commands = 4;
     plan.pipeline.max_in_flight = clients;
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use gateway::{
-    auth::{Caller, Signing},
+    auth::{Caller, KeyHolder},
     clock::Clock,
     policy::{Policy, Preset},
     virtual_key::{CallerId, MasterKey, VirtualKey},
@@ -172,8 +172,8 @@ impl Builder {
         );
         self.plan(move |plan| {
             let verifier = master().secret_of(&key).verifier();
-            plan.callers =
-                std::mem::take(&mut plan.callers).with_signing(key, Signing { caller, verifier });
+            plan.callers = std::mem::take(&mut plan.callers)
+                .with_virtual_key(key, KeyHolder { caller, verifier });
         })
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use crypto_proxy::app::Plan;
 use futures_util::{SinkExt, StreamExt};
 use gateway::{
-    auth::{Caller, Callers, Signing},
+    auth::{Caller, Callers, KeyHolder},
     policy::Policy,
     virtual_key::{MasterKey, VirtualKey},
 };
@@ -61,9 +61,9 @@ fn signing(callers: Callers, name: &str, key: &str, policy: Policy) -> Callers {
         name: name.into(),
         policy,
     });
-    callers.with_signing(
+    callers.with_virtual_key(
         key,
-        Signing {
+        KeyHolder {
             caller,
             verifier: master().secret_of(&key).verifier(),
         },

@@ -19,11 +19,11 @@ pub enum Rule {
     ClassNotAllowed(Class),
     /// The catalogue does not know the method.
     UnknownMethod,
-    /// A public method: it needs no key, and this door signs.
+    /// A public method: it needs no key, and this API signs.
     Public,
     /// The exchange offers it on WebSockets only.
     WebSocketOnly,
-    /// A batch whose orders cannot be told.
+    /// A batch whose orders cannot be read.
     UnreadableBatch,
     /// A channel that no method of the catalogue amounts to.
     UnknownChannel,

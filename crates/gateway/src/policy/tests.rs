@@ -164,7 +164,7 @@ fn limits_come_before_everything_and_instruments_last() {
         Some(Rule::Instrument(Unlisted::Unnamed))
     );
     assert_eq!(judge(policy.clone(), "private/user-balance"), None);
-    policy.limits.expires_ms = Some(1000);
+    policy.access.expires_ms = Some(1000);
     assert_eq!(
         judge(policy.clone(), "private/create-withdrawal"),
         Some(Rule::Access(AccessDenied::Expired))

@@ -24,7 +24,7 @@ use crate::{clock::Clock, virtual_key::VirtualKey};
 
 const NAME: &str = "replay.json";
 const VERSION: u32 = 1;
-/// Far more than a mark for every key of a large house.
+/// Far more than a mark for every key of a large installation.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Nonces up to these may have been admitted.
@@ -153,7 +153,7 @@ const RENEWED_EVERY: Duration = Duration::from_secs(2);
 /// What a request whose nonce is not covered may wait for the disk.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-enum Order {
+enum Request {
     Cover(VirtualKey, u64),
     Close(HighWaterMarks),
 }
@@ -161,7 +161,7 @@ enum Order {
 /// The thread, as its users see it.
 #[derive(Debug)]
 pub(super) struct Writer {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Request>,
     written: watch::Receiver<HighWaterMarks>,
 }
 
@@ -199,7 +199,7 @@ impl Writer {
     pub(super) async fn cover(&self, key: &VirtualKey, nonce: u64) -> bool {
         let mark = self.written.borrow().of(key);
         if mark < nonce.saturating_add(NEAR_MS)
-            && self.orders.send(Order::Cover(*key, nonce)).is_err()
+            && self.orders.send(Request::Cover(*key, nonce)).is_err()
         {
             return false;
         }
@@ -213,7 +213,7 @@ impl Writer {
 
     /// Writes these marks as the last ones, and returns when the thread is done.
     pub(super) async fn close(&self, marks: HighWaterMarks) {
-        let _ = self.orders.send(Order::Close(marks));
+        let _ = self.orders.send(Request::Close(marks));
         let mut written = self.written.clone();
         while written.changed().await.is_ok() {}
     }
@@ -238,7 +238,7 @@ struct Task {
 }
 
 impl Task {
-    fn run(mut self, orders: &mpsc::Receiver<Order>) {
+    fn run(mut self, orders: &mpsc::Receiver<Request>) {
         if self.eager {
             self.renew(self.marks.clone());
         }
@@ -251,13 +251,13 @@ impl Task {
             let mut wanted = self.marks.clone();
             for order in next.into_iter().chain(orders.try_iter()) {
                 match order {
-                    Order::Cover(key, nonce) => {
+                    Request::Cover(key, nonce) => {
                         self.eager = true;
                         wanted.raise(key, nonce.saturating_add(AHEAD_MS));
                     }
-                    // Where nobody ever signed there is nothing to say.
-                    Order::Close(last) if self.eager => return self.write(last),
-                    Order::Close(_) => return,
+                    // Where nobody ever signed there is nothing to write.
+                    Request::Close(last) if self.eager => return self.write(last),
+                    Request::Close(_) => return,
                 }
             }
             if self.eager {

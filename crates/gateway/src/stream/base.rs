@@ -1,7 +1,7 @@
 //! Where the exchange's streams are.
 //!
 //! Guarantees: the documented pair of a documented base URL, the same host and port for a stand-in on loopback, or one that
-//! the operator named under the same rules as the base URL: the login that is sent there could be used by whoever gets it.
+//! the operator named under the same rules as the base URL: whoever receives the login could use it.
 //! wss, or ws on loopback. Source: the vendor's WebSocket pages.
 
 use std::fmt;
@@ -99,7 +99,7 @@ impl StreamBase {
         self.0.host_str().unwrap_or_default()
     }
 
-    /// The port, the scheme's own where none is said.
+    /// The port; the scheme's own where the URL has none.
     #[must_use]
     pub(super) fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(443)

@@ -170,7 +170,7 @@ pub enum Unopened {
     /// We chose not to try.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The way to it failed.
+    /// The connection failed.
     #[error(transparent)]
     Failed(#[from] Failure),
     /// The exchange refused our login.
@@ -274,7 +274,7 @@ impl Dialer {
         &self.settings
     }
 
-    /// Opens a socket on which nothing was said yet.
+    /// Opens a socket on which no frame was sent yet.
     pub(super) async fn dial(&self, side: Side) -> Result<Upstream, Failure> {
         let base = self.settings.base.as_ref().ok_or(Failure::Connect)?;
         let deadline = self.connect_deadline;

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: each has one record, concluded once: by the answer that repeats its id, by its deadline, or by the end of the
 //! socket. An id is in use once at a time, for an overdue command until its late answer came: the exchange repeats the id
-//! and nothing else that would tell two commands apart. How many are overdue is bounded; beyond that the socket has to end.
+//! and nothing else that tells two commands apart. The number of overdue commands is bounded; beyond it the socket must end.
 
 use std::{
     borrow::Cow,
@@ -38,12 +38,12 @@ pub enum Why {
 #[derive(Clone, Debug)]
 pub struct UnansweredCommand {
     /// What an answer would repeat.
-    pub echo: ReplyTo,
+    pub reply_to: ReplyTo,
     /// What became of it.
     pub outcome: Outcome,
     /// Why.
     pub why: Why,
-    /// The names of its orders.
+    /// The names of its orders, where they may have been executed.
     pub client_oid: Option<String>,
     /// How to find out what became of it.
     pub find_out: Option<&'static str>,
@@ -61,7 +61,7 @@ impl UnansweredCommand {
 #[derive(Debug)]
 pub(super) struct Command {
     record: CallRecord,
-    echo: ReplyTo,
+    reply_to: ReplyTo,
     find_out: Option<&'static str>,
     handed_over: Instant,
     deadline: Instant,
@@ -72,7 +72,7 @@ pub(super) struct Command {
 impl Command {
     pub(super) fn new(
         record: CallRecord,
-        echo: ReplyTo,
+        reply_to: ReplyTo,
         find_out: Option<&'static str>,
         room: OwnedSemaphorePermit,
         counted: TaskTrackerToken,
@@ -80,7 +80,7 @@ impl Command {
         let now = Instant::now();
         Self {
             record,
-            echo,
+            reply_to,
             find_out,
             handed_over: now,
             deadline: now,
@@ -97,7 +97,7 @@ impl Command {
     }
 
     fn method(&self) -> &Cow<'static, str> {
-        &self.echo.method
+        &self.reply_to.method
     }
 
     /// Concludes it with an answer.
@@ -112,13 +112,18 @@ impl Command {
         self.record.report.exchange = self.handed_over.elapsed();
         self.record.ended(status, code);
         let outcome = self.record.report.outcome;
-        let in_doubt = outcome == Outcome::Unknown;
+        let may_have_been_executed = outcome == Outcome::Unknown;
         UnansweredCommand {
-            echo: self.echo,
+            reply_to: self.reply_to,
             outcome,
             why,
-            client_oid: self.record.report.client_oid.clone().filter(|_| in_doubt),
-            find_out: self.find_out.filter(|_| in_doubt),
+            client_oid: self
+                .record
+                .report
+                .client_oid
+                .clone()
+                .filter(|_| may_have_been_executed),
+            find_out: self.find_out.filter(|_| may_have_been_executed),
         }
     }
 }
@@ -212,11 +217,11 @@ impl Commands {
         let Some(command) = self.take(id) else {
             return Poll::Pending;
         };
-        let doubt = command.ended(504, "deadline", why);
-        if doubt.outcome == Outcome::Unknown {
-            self.overdue.insert(id, doubt.echo.method.clone());
+        let unanswered = command.ended(504, "deadline", why);
+        if unanswered.outcome == Outcome::Unknown {
+            self.overdue.insert(id, unanswered.reply_to.method.clone());
         }
-        Poll::Ready(doubt)
+        Poll::Ready(unanswered)
     }
 
     /// Ends all of them.

@@ -1,7 +1,8 @@
 //! How many sockets are open, and whose.
 //!
-//! Guarantees: a place is given back however its socket ends; strangers cannot take the places of callers, because their own
-//! are few: before a login for as long as that takes, on the market stream for as long as they stay. Does not: queue; a place is there or is not.
+//! Guarantees: a slot is given back however its socket ends. Sockets without a known caller have few slots, so that they
+//! cannot take those of callers: before a login for as long as the login takes, on the market stream for as long as they
+//! stay. Does not: queue; a slot is free or it is not.
 
 use std::{
     collections::HashMap,
@@ -16,26 +17,26 @@ use super::Settings;
 #[derive(Debug)]
 pub struct Slots {
     all: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
-    visitors: Arc<Semaphore>,
+    unauthenticated: Arc<Semaphore>,
+    anonymous: Arc<Semaphore>,
     per_caller: usize,
     callers: Arc<Mutex<HashMap<Arc<str>, usize>>>,
 }
 
-/// One place for a socket; given back when it is dropped.
+/// One slot for a socket; given back when it is dropped.
 #[derive(Debug)]
 pub struct Slot {
     _all: OwnedSemaphorePermit,
-    _visitor: Option<OwnedSemaphorePermit>,
+    _anonymous: Option<OwnedSemaphorePermit>,
 }
 
-/// A place among those whose caller is not known.
+/// A slot of a socket whose caller is not known yet.
 #[derive(Debug)]
 pub struct UnauthenticatedSlot {
     _one: OwnedSemaphorePermit,
 }
 
-/// One of a caller's places.
+/// One of a caller's slots.
 #[derive(Debug)]
 pub struct CallerSlot {
     name: Arc<str>,
@@ -46,43 +47,43 @@ impl Slots {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             all: Arc::new(Semaphore::new(settings.max_sockets)),
-            strangers: Arc::new(Semaphore::new(settings.max_strangers)),
-            visitors: Arc::new(Semaphore::new(settings.max_anonymous())),
+            unauthenticated: Arc::new(Semaphore::new(settings.max_unauthenticated)),
+            anonymous: Arc::new(Semaphore::new(settings.max_anonymous())),
             per_caller: settings.max_per_caller,
             callers: Arc::default(),
         }
     }
 
-    /// A place among all.
+    /// A slot among all.
     #[must_use]
     pub fn take(&self) -> Option<Slot> {
         Some(Slot {
             _all: Arc::clone(&self.all).try_acquire_owned().ok()?,
-            _visitor: None,
+            _anonymous: None,
         })
     }
 
-    /// A place among all for somebody who will not say who it is; they have a few of them only, to the socket's end.
+    /// A slot among all for a socket that stays without a caller; there are a few of them only.
     #[must_use]
-    pub fn take_as_visitor(&self) -> Option<Slot> {
-        let visitor = Arc::clone(&self.visitors).try_acquire_owned().ok()?;
+    pub fn take_anonymous(&self) -> Option<Slot> {
+        let anonymous = Arc::clone(&self.anonymous).try_acquire_owned().ok()?;
         Some(Slot {
-            _visitor: Some(visitor),
+            _anonymous: Some(anonymous),
             ..self.take()?
         })
     }
 
-    /// A place among the strangers.
+    /// A slot for a socket whose login is still to come.
     #[must_use]
-    pub fn take_as_stranger(&self) -> Option<UnauthenticatedSlot> {
+    pub fn take_unauthenticated(&self) -> Option<UnauthenticatedSlot> {
         Some(UnauthenticatedSlot {
-            _one: Arc::clone(&self.strangers).try_acquire_owned().ok()?,
+            _one: Arc::clone(&self.unauthenticated).try_acquire_owned().ok()?,
         })
     }
 
-    /// A place among the caller's own.
+    /// A slot among the caller's own.
     #[must_use]
-    pub fn take_of(&self, name: &Arc<str>) -> Option<CallerSlot> {
+    pub fn take_for(&self, name: &Arc<str>) -> Option<CallerSlot> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let open = callers.entry(Arc::clone(name)).or_default();
         (*open < self.per_caller).then(|| {

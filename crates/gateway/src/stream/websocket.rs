@@ -65,7 +65,7 @@ pub struct Overflow;
 pub enum Incoming {
     /// A text frame.
     Text(Utf8Bytes),
-    /// A binary frame, which nobody speaks here.
+    /// A binary frame, which neither side uses.
     Binary,
     /// A close frame, with its code and reason where it had them.
     Closed(Option<(u16, String)>),
@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
         Ok(())
     }
 
-    /// The same, for whoever asked before whether there is room.
+    /// The same, for callers that asked before whether there is room.
     pub fn push_within_room(&mut self, item: W) {
         self.bytes = self.bytes.saturating_add(item.size());
         self.waiting.push_back(item);

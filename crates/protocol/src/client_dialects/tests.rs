@@ -24,22 +24,22 @@ fn bodies() -> File {
     serde_json::from_str(include_str!("../../data/client_bodies.json")).unwrap()
 }
 
-fn fits(secret: &str, claim: &CallerSignature<'_>, rendering: ClientDialect) -> bool {
-    let params = claim.params.map_or(Some(String::new()), |params| {
+fn fits(secret: &str, shown: &CallerSignature<'_>, rendering: ClientDialect) -> bool {
+    let params = shown.params.map_or(Some(String::new()), |params| {
         params_string(params, rendering)
     });
     let Some(params) = params else { return false };
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     for part in [
-        claim.method,
-        claim.id,
-        &claim.api_key,
+        shown.method,
+        shown.id,
+        &shown.api_key,
         &params,
-        claim.nonce_text,
+        shown.nonce_text,
     ] {
         mac.update(part.as_bytes());
     }
-    mac.verify_slice(&claim.signature).is_ok()
+    mac.verify_slice(&shown.signature).is_ok()
 }
 
 fn render(params: &str) -> [Option<String>; 3] {
@@ -53,16 +53,16 @@ fn every_body_of_a_real_client_fits_one_rendering() {
     assert!(bodies.len() > 20);
     for Signed { name, body } in bodies {
         let body = CallerRequest::parse(body.as_bytes()).unwrap();
-        let claim = body.claim().unwrap();
+        let shown = body.signature().unwrap();
         let fitting: Vec<_> = ClientDialect::ALL
             .into_iter()
-            .filter(|way| fits(&secret, &claim, *way))
+            .filter(|way| fits(&secret, &shown, *way))
             .collect();
         assert!(!fitting.is_empty(), "{name}");
         assert!(
             ClientDialect::ALL
                 .into_iter()
-                .all(|way| !fits("another invented secret", &claim, way)),
+                .all(|way| !fits("another invented secret", &shown, way)),
             "{name}"
         );
     }
@@ -79,8 +79,8 @@ fn each_rendering_is_needed_by_some_client() {
         };
         let alone = bodies.iter().any(|signed| {
             let body = CallerRequest::parse(signed.body.as_bytes()).unwrap();
-            let claim = body.claim().unwrap();
-            fits(&secret, &claim, rendering) && others().all(|other| !fits(&secret, &claim, other))
+            let shown = body.signature().unwrap();
+            fits(&secret, &shown, rendering) && others().all(|other| !fits(&secret, &shown, other))
         });
         // What the Python clients sign is for the most part what is documented; the documented one has other clients.
         assert!(

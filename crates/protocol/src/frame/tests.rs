@@ -162,7 +162,7 @@ fn a_login_claims_its_key_id_and_nonce_and_has_no_params() {
         r#","id":"11","nonce":"17","params":{{ }},"sig":"{sig}""#
     ));
     let frame = parse(&text).unwrap();
-    let claim = frame.claim().unwrap();
+    let claim = frame.signature().unwrap();
     assert_eq!(
         (claim.method, claim.id, &*claim.api_key),
         ("public/auth", "11", "k")
@@ -192,6 +192,10 @@ fn a_login_claims_its_key_id_and_nonce_and_has_no_params() {
         (format!(r#","id":1,"sig":"{sig}""#), SignatureMissing::Nonce),
     ] {
         let text = login(&rest);
-        assert_eq!(parse(&text).unwrap().claim().err(), Some(reason), "{text}");
+        assert_eq!(
+            parse(&text).unwrap().signature().err(),
+            Some(reason),
+            "{text}"
+        );
     }
 }
