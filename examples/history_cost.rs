@@ -5,7 +5,7 @@
 
 use std::{error::Error, sync::Arc, time::Instant};
 
-use diagnosis::history::{Filter, History, Questions, Settings, Start, breaks};
+use diagnosis::history::{Filter, History, Questions, Settings, Start};
 use gateway::{
     clock::Clock,
     observed::Observed,
@@ -162,7 +162,7 @@ fn ask(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
             .len())
     })?;
     timed("changes", &|| Ok(questions.changes(&last())?.len()))?;
-    timed("between", &|| Ok(breaks(&questions, None)?.len()))?;
+    timed("between", &|| Ok(questions.breaks(None)?.len()))?;
     say(&format!("{} MB on disk", bytes / 1_000_000));
     Ok(())
 }

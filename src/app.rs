@@ -11,7 +11,9 @@ use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
-use crate::http::{AppState, ExchangeApi, Front, RequestIds, StatusDesk, Tally, page::About};
+use crate::http::{
+    AppState, ExchangeApi, Front, RequestIds, StatusPages, Tally, page::DaemonFacts,
+};
 use diagnosis::{
     alarm::Alarms,
     egress,
@@ -146,7 +148,7 @@ impl Daemon {
             replay,
             clock: plan.clock,
         };
-        let about = About {
+        let about = DaemonFacts {
             fingerprint: Some(parts.signer.fingerprint().to_string()),
             label: examination.facts().label.clone(),
             source: examination.facts().source.clone(),
@@ -163,7 +165,7 @@ impl Daemon {
             ),
             settings: plan.http,
             tally: Arc::default(),
-            status: StatusDesk::new(about, history.clone(), clock.clone()),
+            status: StatusPages::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
             examination,

@@ -28,7 +28,7 @@ pub use exchange_v1::{ExchangeApi, Settings as ExchangeApiSettings};
 pub use layers::Front;
 pub use rejections::{Refused, Tally};
 pub use request::RequestIds;
-pub use status_page::StatusDesk;
+pub use status_page::StatusPages;
 
 /// How the endpoints behave.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ pub struct AppState {
     /// The last hints.
     pub hints: Arc<LastHints>,
     /// What the status page is made from.
-    pub status: StatusDesk,
+    pub status: StatusPages,
     /// The alarms that stand.
     pub alarms: Arc<Standing>,
     /// How the way to the exchange was measured last.

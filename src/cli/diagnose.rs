@@ -26,19 +26,20 @@ use diagnosis::{
 };
 use gateway::{clock::Clock, observed::Expected, upstream::Resolver};
 
+mod daemon;
+mod endpoint;
 mod html;
+mod request;
+
+use endpoint::DaemonEndpoint;
 
 /// Whose credentials a run of this command uses.
 const WHOSE: &str =
     "those of the sources below, read by this command; a running daemon may use others";
 
-mod daemon;
-
-use daemon::Place;
-
 /// What to look at.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(super) struct Where {
+pub(super) struct SourceArguments {
     /// The configuration file, instead of /etc/crypto-proxy/config.toml
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -51,13 +52,13 @@ pub(super) struct Where {
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: Where,
+    sources: SourceArguments,
     /// Read the sources itself instead of asking the running daemon
     #[arg(long)]
     alone: bool,
     /// Where the running daemon is, as http://127.0.0.1:9000 or unix:/run/…, where its settings do not tell
-    #[arg(long, value_name = "URL", value_parser = daemon::parse_url, conflicts_with = "alone")]
-    url: Option<Place>,
+    #[arg(long, value_name = "URL", value_parser = endpoint::parse, conflicts_with = "alone")]
+    url: Option<DaemonEndpoint>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -108,7 +109,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     } else {
         Scope::Full
     };
-    let looked = match Looked::at(arguments.place, scope) {
+    let looked = match Looked::at(arguments.sources, scope) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
@@ -164,8 +165,8 @@ pub(super) struct Looked {
 
 impl Looked {
     /// Loads the sources and makes the probes.
-    pub(super) fn at(place: Where, scope: Scope) -> anyhow::Result<Self> {
-        let sources = Sources::from_process(place.config).with_env_files(place.env_file);
+    pub(super) fn at(sources: SourceArguments, scope: Scope) -> anyhow::Result<Self> {
+        let sources = Sources::from_process(sources.config).with_env_files(sources.env_file);
         let examined = config::examine(&sources);
         let probing = examined.probing.as_ref();
         let plan = Plan {

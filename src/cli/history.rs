@@ -9,14 +9,14 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::{Context, bail};
 use clap::Args;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use diagnosis::history::{self, Filter, Questions, breaks};
+use diagnosis::history::{self, Filter, Questions};
 use gateway::clock::Clock;
 
-mod incidents;
-mod moment;
-mod rows;
+mod output;
 #[cfg(test)]
 mod tests;
 
@@ -100,19 +100,59 @@ enum Unanswered {
 }
 
 fn filter(arguments: &Arguments, now_ms: u64) -> anyhow::Result<Filter> {
-    let moment = |text: &Option<String>| {
-        text.as_deref()
-            .map(|text| moment::parse(text, now_ms))
-            .transpose()
-    };
+    let given =
+        |text: &Option<String>| text.as_deref().map(|text| moment(text, now_ms)).transpose();
     Ok(Filter {
-        since_ms: moment(&arguments.since)?,
-        until_ms: moment(&arguments.until)?,
+        since_ms: given(&arguments.since)?,
+        until_ms: given(&arguments.until)?,
         method: arguments.method.clone(),
         caller: arguments.caller.clone(),
         outcome: arguments.outcome.clone(),
         limit: Some(arguments.limit),
     })
+}
+
+/// A time as an operator writes it: RFC 3339, a day (its beginning in UTC), or so long before now; in milliseconds since 1970.
+fn moment(text: &str, now_ms: u64) -> anyhow::Result<u64> {
+    if let Some(ms) = ago(text) {
+        return Ok(now_ms.saturating_sub(ms));
+    }
+    let at = match text.parse::<Timestamp>() {
+        Ok(at) => at,
+        Err(_) if text.len() == 10 => text
+            .parse::<Date>()
+            .ok()
+            .and_then(of_day)
+            .with_context(|| forms(text))?,
+        Err(_) => bail!(forms(text)),
+    };
+    u64::try_from(at.as_millisecond()).with_context(|| forms(text))
+}
+
+fn of_day(day: Date) -> Option<Timestamp> {
+    day.to_zoned(TimeZone::UTC)
+        .ok()
+        .map(|zoned| zoned.timestamp())
+}
+
+fn ago(text: &str) -> Option<u64> {
+    let units = [
+        ('s', 1000),
+        ('m', 60_000),
+        ('h', 3_600_000),
+        ('d', 86_400_000),
+    ];
+    let (unit, ms) = units.into_iter().find(|(unit, _)| text.ends_with(*unit))?;
+    text.strip_suffix(unit)?
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(ms)
+}
+
+fn forms(text: &str) -> String {
+    format!(
+        "{text} is no time: write 2026-01-31T22:10:00Z, 2026-01-31, or so long ago: 90s, 30m, 12h, 7d"
+    )
 }
 
 /// Where the daemon keeps it.
@@ -138,11 +178,11 @@ fn answer(
     let questions = Questions::open(path)?;
     let begins_ms = questions.begins_ms()?;
     if form == Form::Text {
-        incidents::beginning(out, begins_ms, filter.since_ms)?;
+        output::beginning(out, begins_ms, filter.since_ms)?;
     }
     if arguments.between {
-        let all = breaks(&questions, filter.method.as_deref())?;
-        incidents::breaks(out, form, &all)?;
+        let all = questions.breaks(filter.method.as_deref())?;
+        output::breaks(out, form, &all)?;
         return Ok(u8::from(
             all.iter().any(|broken| broken.recovered.is_none()),
         ));
@@ -167,6 +207,6 @@ fn answer(
     } else {
         questions.changes(&of_changes)?
     };
-    rows::table(out, form, &calls, &changes)?;
+    output::table(out, form, &calls, &changes)?;
     Ok(0)
 }

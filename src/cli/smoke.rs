@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::diagnose::{Looked, Where};
+use super::diagnose::{Looked, SourceArguments};
 use diagnosis::{
     causes::{self, Conclusion, Past},
     probes::{Probe, Scope, Verdict},
@@ -18,7 +18,7 @@ use diagnosis::{
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: Where,
+    sources: SourceArguments,
 }
 
 const PROBES: [Probe; 4] = [
@@ -30,7 +30,7 @@ const PROBES: [Probe; 4] = [
 
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let looked = match Looked::at(arguments.place, Scope::Quick) {
+    let looked = match Looked::at(arguments.sources, Scope::Quick) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };

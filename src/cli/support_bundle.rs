@@ -14,25 +14,25 @@ use uuid::Uuid;
 
 use super::{
     check,
-    diagnose::{Looked, Where},
+    diagnose::{Looked, SourceArguments},
     history,
 };
 use diagnosis::{
-    bundle::{self, Bundle, CallerNames, Material, Record, Refusal, System},
+    bundle::{self, Bundle, BundleInput, CallerNames, HistoryExtract, PackError, System},
     history::FILE_NAME,
     probes::Scope,
 };
 use gateway::clock::Clock;
 
-mod place;
+mod output;
 
-use place::{Place, Wanted};
+use output::{OutputDirectory, OutputPath};
 
 /// What it is told.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: Where,
+    sources: SourceArguments,
     /// A directory, or a new file ending in .tar [default: the current directory]
     #[arg(long, value_name = "DIR|FILE.tar")]
     out: Option<PathBuf>,
@@ -62,17 +62,17 @@ impl Arguments {
 
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let wanted = match Wanted::of(arguments.out.as_deref()) {
-        Ok(wanted) => wanted,
+    let path = match OutputPath::of(arguments.out.as_deref()) {
+        Ok(path) => path,
         Err(problem) => return super::fail(super::USAGE, &problem),
     };
     // Before the exchange is asked anything.
-    let place = match wanted.open() {
-        Ok(place) => place,
+    let directory = match path.open() {
+        Ok(directory) => directory,
         Err(problem) => return super::fail(1, &problem.context("no bundle is written")),
     };
-    let record = Record::read(&arguments.history(), Clock::system().now_ms());
-    let mut looked = match Looked::at(arguments.place.clone(), Scope::Full) {
+    let extract = HistoryExtract::read(&arguments.history(), Clock::system().now_ms());
+    let mut looked = match Looked::at(arguments.sources.clone(), Scope::Full) {
         Ok(looked) => looked,
         Err(problem) => return super::fail(1, &problem),
     };
@@ -80,16 +80,16 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     if !arguments.with_caller_names {
         looked.examined.forget_caller_names();
     }
-    if looked.examined.found_nothing && record.kept.is_err() {
+    if looked.examined.found_nothing && extract.contents.is_err() {
         let problem = anyhow::anyhow!(
             "nothing could be read: no configuration, no credentials, no history; where they are for root alone: sudo \
              crypto-proxy support-bundle"
         );
         return super::fail(super::CONFIGURATION, &problem);
     }
-    match make(&arguments, &looked, &record, &place) {
+    match make(&arguments, &looked, &extract, &directory) {
         Ok((path, bundle)) => {
-            remarks(&looked, &record);
+            remarks(&looked, &extract);
             // It is written, whoever reads of it.
             let _ = tell(&path, &bundle, &mut io::stdout().lock());
             ExitCode::SUCCESS
@@ -101,8 +101,8 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 fn make(
     arguments: &Arguments,
     looked: &Looked,
-    record: &Record,
-    place: &Place,
+    extract: &HistoryExtract,
+    directory: &OutputDirectory,
 ) -> anyhow::Result<(PathBuf, Bundle)> {
     let diagnosis = looked.diagnosis(bundle::without_unknown_methods(
         looked.past(&arguments.history()),
@@ -110,13 +110,13 @@ fn make(
     let mut configuration = Vec::new();
     check::tell(
         &looked.examined,
-        &arguments.place.env_file,
+        &arguments.sources.env_file,
         &mut configuration,
     )?;
-    let material = Material {
+    let input = BundleInput {
         issue: Uuid::new_v4(),
         report: diagnosis.report(),
-        record,
+        history: extract,
         caller_names: if arguments.with_caller_names {
             CallerNames::Shown
         } else {
@@ -125,25 +125,25 @@ fn make(
         system: &System::of_this_machine(),
         configuration: &String::from_utf8(configuration)?,
     };
-    let bundle = bundle::pack(&material, &looked.examined.leaks).map_err(explain)?;
-    let path = place.write(&bundle.name, &bundle.tar)?;
+    let bundle = bundle::pack(&input, &looked.examined.leaks).map_err(explain)?;
+    let path = directory.write(&bundle.name, &bundle.tar)?;
     Ok((path, bundle))
 }
 
-fn explain(refusal: Refusal) -> anyhow::Error {
-    let hint = match refusal {
-        Refusal::Leak(_) => {
+fn explain(error: PackError) -> anyhow::Error {
+    let hint = match error {
+        PackError::Leak(_) => {
             "a path, a label, a name or a setting holds a key, a secret or a token, whole or in part: take it out there"
         }
-        Refusal::Archive(_) => "this is a defect",
+        PackError::Archive(_) => "this is a defect",
     };
-    anyhow::anyhow!("{refusal}: {hint}")
+    anyhow::anyhow!("{error}: {hint}")
 }
 
 /// What should be known of a bundle that was written.
-fn remarks(looked: &Looked, record: &Record) {
-    if let Err(why) = &record.kept {
-        anstream::eprintln!("crypto-proxy: without a history ({}: {why})", record.file);
+fn remarks(looked: &Looked, extract: &HistoryExtract) {
+    if let Err(why) = &extract.contents {
+        anstream::eprintln!("crypto-proxy: without a history ({}: {why})", extract.file);
     }
     if looked.examined.config.is_none() {
         anstream::eprintln!(

@@ -16,17 +16,20 @@ use super::{
     request::{request_id, source_of},
 };
 use crate::http::{proxy_api, rejections::Refused};
-use diagnosis::runner::{Asked, Asker, OperatorInput};
+use diagnosis::{
+    causes::Symptom,
+    runner::{Asked, Asker, OperatorInput},
+};
 use gateway::access::{Arrival, Peer};
 
 mod answer;
-mod operator_input;
-
-use operator_input::Unreadable;
 
 const OFF: &str = "The diagnosis is switched off: set CRYPTO_PROXY_DIAG_TOKEN and restart (a caller issued with \
                    --diagnose opens it, too), or run `sudo crypto-proxy diagnose --alone` on the host";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Characters of a fingerprint.
+const FINGERPRINT: usize = 8;
 
 /// Why nothing is told.
 enum Refusal {
@@ -47,11 +50,11 @@ pub(super) async fn known(State(app): State<Arc<AppState>>, request: Request<Bod
 /// `POST /diag/run`: the probes, now.
 pub(super) async fn run(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
     let (prepared, source) = (prepare(&app, &request), source_of(&request));
-    let (asker, statement) = match prepared {
+    let (asker, input) = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => return unstored(refuse(&app, &source, refusal)),
     };
-    unstored(match app.examination.ask(asker, statement).await {
+    unstored(match app.examination.ask(asker, input).await {
         Asked::Diagnosed(diagnosis) => answer::diagnosed(&app, &diagnosis),
         Asked::TooSoon { wait } => answer::too_soon(&app, wait),
         Asked::Stopping => retry(detail(503, "The proxy is stopping; nothing was probed"), 1),
@@ -64,14 +67,14 @@ pub(super) async fn run(State(app): State<Arc<AppState>>, request: Request<Body>
 
 fn prepare(app: &AppState, request: &Request<Body>) -> Result<(Asker, OperatorInput), Refusal> {
     let name = authenticate(app, request)?;
-    let statement =
-        operator_input::read(request.uri().query().unwrap_or_default()).map_err(Refusal::Query)?;
+    let input =
+        operator_input(request.uri().query().unwrap_or_default()).map_err(Refusal::Query)?;
     Ok((
         Asker {
             rid: request_id(request),
             name,
         },
-        statement,
+        input,
     ))
 }
 
@@ -131,4 +134,97 @@ fn unstored(mut response: Response) -> Response {
         .headers_mut()
         .insert(header::CACHE_CONTROL, NO_STORE);
     response
+}
+
+/// What cannot be used, and what to write instead.
+#[derive(Debug, PartialEq, Eq)]
+struct Unreadable {
+    name: &'static str,
+    message: &'static str,
+}
+
+/// What whoever asks for a run says beside, in the query: `key_updated`, `file_key_fp` and `symptom`.
+///
+/// Each thing at most once and in one form only; others are refused, and nothing is repeated in a refusal. Nothing secret
+/// is taken: a fingerprint is none.
+fn operator_input(query: &str) -> Result<OperatorInput, Unreadable> {
+    let mut input = OperatorInput::default();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "key_updated" if input.key_updated_ms.is_none() => {
+                input.key_updated_ms =
+                    Some(time(&value).ok_or_else(|| invalid("key_updated", TIME))?);
+            }
+            "file_key_fp" if input.file_fingerprint.is_none() => {
+                let usable = value.len() == FINGERPRINT
+                    && value
+                        .bytes()
+                        .all(|byte| b"0123456789abcdef".contains(&byte));
+                let value = usable.then(|| value.into_owned());
+                input.file_fingerprint = Some(value.ok_or_else(|| invalid("file_key_fp", PRINT))?);
+            }
+            "symptom" => {
+                let told = Symptom::of_word(&value).filter(|told| !input.told.contains(told));
+                input
+                    .told
+                    .push(told.ok_or_else(|| invalid("symptom", SYMPTOM))?);
+            }
+            _ => return Err(invalid("", KNOWN)),
+        }
+    }
+    Ok(input)
+}
+
+const KNOWN: &str = "only key_updated and file_key_fp are known, each once, and symptom";
+const TIME: &str = "write it as 2026-01-31T09:30:00Z";
+const SYMPTOM: &str = "each of only-flagged-orders, only-margin-orders, invented-headers and fails-elsewhere may be said once";
+const PRINT: &str = "the first 8 hex digits of the SHA-256 of a key, in lower case";
+
+const fn invalid(name: &'static str, message: &'static str) -> Unreadable {
+    Unreadable { name, message }
+}
+
+fn time(text: &str) -> Option<u64> {
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .and_then(|at| u64::try_from(at.as_millisecond()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_a_fingerprint_and_symptoms_are_operator_input() {
+        let query =
+            "key_updated=2026-01-31T09%3A30%3A00Z&file_key_fp=0a1b2c3d&symptom=fails-elsewhere";
+        let input = operator_input(query).unwrap();
+        let expected = OperatorInput {
+            key_updated_ms: Some(1_769_851_800_000),
+            file_fingerprint: Some("0a1b2c3d".into()),
+            told: vec![Symptom::FailsElsewhere],
+        };
+        assert_eq!(input, expected);
+        assert_eq!(operator_input("").unwrap(), OperatorInput::default());
+    }
+
+    #[test]
+    fn anything_else_is_refused_without_being_repeated() {
+        for query in [
+            "key_updated=yesterday-marker",
+            "key_updated=2026-01-31",
+            "key_updated=1960-01-31T09:30:00Z",
+            "file_key_fp=0A1B2C3D",
+            "file_key_fp=marker",
+            "file_key_fp=0a1b2c3d0a",
+            "file_key_fp=0a1b2c3d&file_key_fp=0a1b2c3d",
+            "symptom=marker",
+            "symptom=fails-elsewhere&symptom=fails-elsewhere",
+            "probe_trade=marker",
+            "marker",
+        ] {
+            let refused = operator_input(query).unwrap_err();
+            assert!(!refused.message.contains("marker"), "{query}: {refused:?}");
+        }
+    }
 }

@@ -3,11 +3,16 @@
 //! Guarantees: made of typed values that were gathered before; every text from outside loses its control characters and
 //! is escaped by the template; no params, no amounts, no order ids, nothing secret; its style is its own and named by a
 //! digest in the [`policy`](Style::policy), and nothing else may load. Does not: read a file or ask anybody, except in
-//! [`Recent::read`]; decide who may see it.
+//! [`RecentHistory::read`]; decide who may see it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use askama::Template;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sha2::{Digest, Sha256};
 
 use diagnosis::{
     causes::{Cause, Conclusion, Likelihood},
@@ -24,26 +29,26 @@ mod findings;
 mod headline;
 mod matrix;
 mod recent;
-mod style;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use headline::Health;
-pub use recent::Recent;
-pub use style::Style;
-pub use text::{Moment, Piece, Text};
+pub use recent::RecentHistory;
+pub use text::{Moment, Text, TextPart};
 
 use chart::Chart;
 use facts::Fact;
-use findings::{CauseShown, FindingShown};
+use findings::DiagnosisShown;
 use headline::Headline;
-use matrix::Row;
+use matrix::MethodRow;
 use recent::{ChangeShown, FailureShown};
+
+static STYLE: LazyLock<Style> = LazyLock::new(|| Style::new(include_str!("templates/status.css")));
 
 /// What does not change while a daemon runs, and whether it is stopping.
 #[derive(Clone, Debug, Default)]
-pub struct About {
+pub struct DaemonFacts {
     /// The fingerprint of the API key in use.
     pub fingerprint: Option<String>,
     /// The key's name on the dashboard, as the operator gave it.
@@ -60,7 +65,7 @@ pub struct About {
 
 /// What is known from outside, at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Outside {
+pub struct Observations {
     /// The confirmed outbound address, and when it was confirmed, in milliseconds since 1970.
     pub address: Option<(IpAddr, u64)>,
     /// The operator's statement about the whitelist.
@@ -73,7 +78,7 @@ pub struct Outside {
     pub reach: Option<Arc<Standing>>,
 }
 
-impl Outside {
+impl Observations {
     /// What the cells hold now.
     #[must_use]
     pub fn of(observed: &Observed, now_ms: u64) -> Self {
@@ -121,7 +126,7 @@ impl Outside {
 
 /// What was said of a call that failed lately.
 #[derive(Clone, Debug)]
-pub struct Hinted {
+pub struct HintShown {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// The method of the call.
@@ -136,7 +141,7 @@ pub struct Hinted {
     pub next: String,
 }
 
-impl Hinted {
+impl HintShown {
     /// A hint, seen from now.
     #[must_use]
     pub fn of(given: &Given, now_ms: u64) -> Self {
@@ -154,17 +159,17 @@ impl Hinted {
 
 /// What the history says, or why it says nothing.
 #[derive(Clone, Copy, Debug)]
-pub enum Memory<'a> {
+pub enum HistoryState<'a> {
     /// None is kept.
     Off,
     /// It cannot be read, and why.
     Unread(&'a str),
     /// This.
-    Read(&'a Recent),
+    Read(&'a RecentHistory),
 }
 
-impl<'a> Memory<'a> {
-    const fn recent(self) -> Option<&'a Recent> {
+impl<'a> HistoryState<'a> {
+    const fn recent(self) -> Option<&'a RecentHistory> {
         if let Self::Read(recent) = self {
             Some(recent)
         } else {
@@ -175,24 +180,24 @@ impl<'a> Memory<'a> {
 
 /// Everything the page is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct PageInput<'a> {
     /// The daemon and its key.
-    pub about: &'a About,
+    pub about: &'a DaemonFacts,
     /// The last diagnosis.
     pub report: Option<Report<'a>>,
     /// The last hints, newest first.
-    pub hints: &'a [Hinted],
+    pub hints: &'a [HintShown],
     /// What is known from outside.
-    pub outside: &'a Outside,
+    pub outside: &'a Observations,
     /// What the history says.
-    pub memory: Memory<'a>,
+    pub memory: HistoryState<'a>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
 
 /// Where the page is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PageForm {
     /// In a browser, from the daemon: it asks again by itself.
     Served,
     /// In a file: it stays as it is, and carries its policy with it.
@@ -203,37 +208,25 @@ pub enum Place {
 #[derive(Debug, Template)]
 #[template(path = "status.html")]
 pub struct StatusPage {
-    place: Place,
+    place: PageForm,
     version: &'static str,
     made: Moment,
     environment: Option<(&'static str, Text)>,
     headline: Headline,
-    rows: Vec<Row>,
+    rows: Vec<MethodRow>,
     more_methods: usize,
     charts: Vec<Chart>,
     facts: Vec<Fact>,
-    diagnosed: Option<Diagnosed>,
+    diagnosed: Option<DiagnosisShown>,
     changes: Vec<ChangeShown>,
     failures: Vec<FailureShown>,
     memory: Text,
 }
 
-/// What the page shows of the last diagnosis.
-#[derive(Debug)]
-struct Diagnosed {
-    at: Moment,
-    whose: Text,
-    problems: Vec<Text>,
-    findings: Vec<FindingShown>,
-    causes: Vec<CauseShown>,
-    tied: Vec<&'static str>,
-    ruled_out: Vec<(&'static str, Text)>,
-}
-
 impl StatusPage {
     /// Puts together what is known.
     #[must_use]
-    pub fn of(known: &Known<'_>, place: Place) -> Self {
+    pub fn of(known: &PageInput<'_>, place: PageForm) -> Self {
         let now_ms = known.now_ms;
         let recent = known.memory.recent();
         let (rows, more_methods) = matrix::rows(known);
@@ -278,7 +271,7 @@ impl StatusPage {
     }
 
     fn is_served(&self) -> bool {
-        self.place == Place::Served
+        self.place == PageForm::Served
     }
 
     fn policy(&self) -> &'static str {
@@ -300,16 +293,68 @@ fn environment(target: &Target) -> (&'static str, Text) {
     (word, Text::of(&target.host))
 }
 
-fn memory(known: &Known<'_>) -> Text {
+fn memory(known: &PageInput<'_>) -> Text {
     match known.memory {
-        Memory::Off => Text::of("No history is kept: what happened before is not known here."),
-        Memory::Unread(why) => Text::of(format!("The history cannot be read: {why}.")),
-        Memory::Read(recent) => match recent.begins_ms {
+        HistoryState::Off => {
+            Text::of("No history is kept: what happened before is not known here.")
+        }
+        HistoryState::Unread(why) => Text::of(format!("The history cannot be read: {why}.")),
+        HistoryState::Read(recent) => match recent.begins_ms {
             Some(begins_ms) => Text::of(format!(
                 "No history before {}.",
                 Moment::at(begins_ms, known.now_ms).whole()
             )),
             None => Text::of("The history is empty."),
         },
+    }
+}
+
+/// A style sheet, and the policy that lets a browser load it and nothing else.
+///
+/// The digest in the policy is that of the sheet as it stands in the page. No script, no font, no frame and no form is
+/// allowed, and no image but the one in the browser's tab, which stands in the page itself.
+#[derive(Debug)]
+pub struct Style {
+    sheet: &'static str,
+    policy: String,
+    policy_of_a_file: String,
+}
+
+impl Style {
+    /// That of the page.
+    #[must_use]
+    pub fn own() -> &'static Self {
+        &STYLE
+    }
+
+    fn new(sheet: &'static str) -> Self {
+        let digest = STANDARD.encode(Sha256::digest(sheet));
+        let policy_of_a_file = format!(
+            "default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+        );
+        let policy = format!("{policy_of_a_file}; frame-ancestors 'none'");
+        Self {
+            sheet,
+            policy,
+            policy_of_a_file,
+        }
+    }
+
+    /// The sheet, as it stands between the tags.
+    #[must_use]
+    pub const fn sheet(&self) -> &'static str {
+        self.sheet
+    }
+
+    /// The `Content-Security-Policy` of an answer.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// The same for a file; who may frame it can only be said in a header.
+    #[must_use]
+    pub fn policy_of_a_file(&self) -> &str {
+        &self.policy_of_a_file
     }
 }

@@ -16,16 +16,20 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use zeroize::Zeroizing;
 
 use super::{AppState, request::source_of};
-use crate::http::page::{About, Hinted, Known, Memory, Outside, Place, Recent, StatusPage, Style};
+use crate::http::page::{
+    DaemonFacts, HintShown, HistoryState, Observations, PageForm, PageInput, RecentHistory,
+    StatusPage, Style,
+};
 use crate::http::{health, proxy_api, rejections::Refused};
 use diagnosis::{history::History, report::Diagnosis};
-use gateway::{access::Arrival, clock::Clock};
+use gateway::{access::Arrival, auth::MAX_TOKEN_BYTES, clock::Clock};
 
-mod basic;
 mod notice;
 mod throttle;
 
@@ -36,21 +40,23 @@ use throttle::Throttle;
 const FRESH: Duration = Duration::from_secs(3);
 /// A rendering takes at most one part in so many of the time.
 const SHARE: u32 = 20;
+/// A user's name, the colon and the longest token, in base64.
+const MAX_BASIC_BYTES: usize = 2 * MAX_TOKEN_BYTES;
 /// Who asks for a page waits at most so long for it; the disk may not answer.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What the page is made from, and what keeps it cheap.
-pub struct StatusDesk {
-    about: About,
+pub struct StatusPages {
+    about: DaemonFacts,
     history: History,
     clock: Clock,
-    brake: Throttle,
+    throttle: Throttle,
     shown: Arc<tokio::sync::Mutex<Option<Shown>>>,
 }
 
-impl fmt::Debug for StatusDesk {
+impl fmt::Debug for StatusPages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatusDesk").finish_non_exhaustive()
+        f.debug_struct("StatusPages").finish_non_exhaustive()
     }
 }
 
@@ -62,21 +68,21 @@ struct Shown {
     diagnosis: Option<Arc<Diagnosis>>,
 }
 
-impl StatusDesk {
+impl StatusPages {
     /// A page about this daemon.
     #[must_use]
-    pub fn new(about: About, history: History, clock: Clock) -> Self {
+    pub fn new(about: DaemonFacts, history: History, clock: Clock) -> Self {
         Self {
             about,
             history,
             clock,
-            brake: Throttle::default(),
+            throttle: Throttle::default(),
             shown: Arc::default(),
         }
     }
 
     /// The page, new or of the last seconds; nothing where it does not come in time.
-    async fn page(&self, app: &AppState, place: Place) -> Option<Bytes> {
+    async fn page(&self, app: &AppState, place: PageForm) -> Option<Bytes> {
         // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
@@ -92,13 +98,14 @@ impl StatusDesk {
                 self.history.clone(),
                 self.clock.now_ms(),
             );
-            let hints: Vec<Hinted> = app
+            let hints: Vec<HintShown> = app
                 .hints
                 .list()
                 .iter()
-                .map(|given| Hinted::of(given, now_ms))
+                .map(|given| HintShown::of(given, now_ms))
                 .collect();
-            let outside = Outside::of(app.gateway.observed(), now_ms).reached(app.reach.standing());
+            let outside =
+                Observations::of(app.gateway.observed(), now_ms).reached(app.reach.standing());
             let began = Instant::now();
             let rendering = tokio::task::spawn_blocking(move || {
                 let (served, copy) = render(
@@ -128,10 +135,10 @@ impl StatusDesk {
 }
 
 impl Shown {
-    fn at(&self, place: Place) -> Bytes {
+    fn at(&self, place: PageForm) -> Bytes {
         match place {
-            Place::Served => self.served.clone(),
-            Place::File => self.copy.clone(),
+            PageForm::Served => self.served.clone(),
+            PageForm::File => self.copy.clone(),
         }
     }
 
@@ -146,25 +153,25 @@ impl Shown {
 }
 
 fn render(
-    about: &About,
+    about: &DaemonFacts,
     history: &History,
     diagnosis: Option<&Diagnosis>,
-    (outside, hints): (&Outside, &[Hinted]),
+    (outside, hints): (&Observations, &[HintShown]),
     now_ms: u64,
 ) -> (Bytes, Bytes) {
     let read = history.questions().and_then(|questions| {
         questions
-            .map(|questions| Recent::read(&questions, now_ms))
+            .map(|questions| RecentHistory::read(&questions, now_ms))
             .transpose()
     });
     let read = read.map_err(|problem| problem.to_string());
     let memory = match &read {
-        Ok(None) => Memory::Off,
-        Ok(Some(recent)) => Memory::Read(recent),
-        Err(problem) => Memory::Unread(problem),
+        Ok(None) => HistoryState::Off,
+        Ok(Some(recent)) => HistoryState::Read(recent),
+        Err(problem) => HistoryState::Unread(problem),
     };
     let report = diagnosis.map(Diagnosis::report);
-    let known = Known {
+    let known = PageInput {
         about,
         report,
         hints,
@@ -173,7 +180,7 @@ fn render(
         now_ms,
     };
     let page = |place| Bytes::from(StatusPage::of(&known, place).html());
-    (page(Place::Served), page(Place::File))
+    (page(PageForm::Served), page(PageForm::File))
 }
 
 /// `GET /`.
@@ -202,35 +209,58 @@ fn admit(app: &AppState, request: &Request<Body>) -> Result<(), Notice> {
     if !request.headers().contains_key(header::AUTHORIZATION) {
         return Err(Notice::sign_in());
     }
-    let (source, brake) = (source_of(request), &app.status.brake);
+    let (source, throttle) = (source_of(request), &app.status.throttle);
     let arrival = Arrival {
         source: &source,
         now_ms: app.status.clock.now_ms(),
     };
-    if let Err(wait) = brake.check(&source, Instant::now()) {
+    if let Err(wait) = throttle.check(&source, Instant::now()) {
         app.tally.count(&source, Refused::Page);
         return Err(Notice::wait(wait));
     }
-    let password = basic::password(request.headers());
+    let password = basic_password(request.headers());
     if password.is_some_and(|password| {
         callers
             .authenticate_diagnosing(&password, arrival)
             .is_some()
     }) {
-        brake.release(&source);
+        throttle.release(&source);
         return Ok(());
     }
-    brake.failed(&source, Instant::now());
+    throttle.failed(&source, Instant::now());
     app.tally.count(&source, Refused::Page);
     Err(Notice::wrong_token())
 }
 
+/// The password of HTTP Basic: what stands behind the first colon.
+///
+/// Exactly one header of bearable length counts, and what was decoded is wiped. The user's name does not matter, and a
+/// token is bytes, not UTF-8.
+fn basic_password(headers: &HeaderMap) -> Option<Zeroizing<Vec<u8>>> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let value = value.as_bytes();
+    if value.len() > MAX_BASIC_BYTES {
+        return None;
+    }
+    let (scheme, encoded) = value.split_at_checked(value.iter().position(|byte| *byte == b' ')?)?;
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return None;
+    }
+    let pair = Zeroizing::new(STANDARD.decode(encoded.trim_ascii()).ok()?);
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    pair.get(colon + 1..)
+        .map(|password| Zeroizing::new(password.to_vec()))
+}
+
 /// `/?copy` stands still: to be read for longer than half a minute, or to be kept.
-fn place(request: &Request<Body>) -> Place {
+fn place(request: &Request<Body>) -> PageForm {
     if request.uri().query() == Some("copy") {
-        Place::File
+        PageForm::File
     } else {
-        Place::Served
+        PageForm::Served
     }
 }
 
@@ -301,6 +331,58 @@ mod tests {
             &["text/html; q=0.000"],
         ] {
             assert!(!wants(none), "{none:?}");
+        }
+    }
+
+    fn password_of(values: &[&[u8]]) -> Option<Vec<u8>> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(
+                header::AUTHORIZATION,
+                HeaderValue::from_bytes(value).unwrap(),
+            );
+        }
+        basic_password(&headers).map(|password| password.to_vec())
+    }
+
+    fn basic(pair: &[u8]) -> Vec<u8> {
+        format!("Basic {}", STANDARD.encode(pair)).into_bytes()
+    }
+
+    #[test]
+    fn the_password_is_everything_behind_the_first_colon_in_any_bytes() {
+        for (pair, expected) in [
+            (&b"op:invented"[..], &b"invented"[..]),
+            (b":in:vented:", b"in:vented:"),
+            (b"x:\xff\x00\xfe", b"\xff\x00\xfe"),
+        ] {
+            assert_eq!(password_of(&[&basic(pair)]).as_deref(), Some(expected));
+        }
+        let lower = String::from_utf8(basic(b"op:invented"))
+            .unwrap()
+            .replace("Basic", "bAsIc ");
+        assert_eq!(
+            password_of(&[lower.as_bytes()]).as_deref(),
+            Some(&b"invented"[..])
+        );
+    }
+
+    #[test]
+    fn everything_else_is_no_password() {
+        let good = basic(b"op:invented");
+        let long = basic(&[b'x'; 4000]);
+        let cases: [&[&[u8]]; 8] = [
+            &[],
+            &[&good, &good],
+            &[b"Bearer invented"],
+            &[b"Basic"],
+            &[b"Basic %%%"],
+            &[&basic(b"no colon")],
+            &[&long],
+            &[b"\xff\xfe"],
+        ];
+        for case in cases {
+            assert_eq!(password_of(case), None);
         }
     }
 }

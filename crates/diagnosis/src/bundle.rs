@@ -6,34 +6,36 @@
 //! file and the finished archive are searched for every secret, and on a hit there is no archive. Does not: write
 //! anything to disk, or send it.
 
+use std::{
+    fs,
+    io::{self, Read},
+};
+
 use serde_json::Value;
+use tar::{Builder, EntryType, Header};
 use uuid::Uuid;
 
 use super::report::{Paint, Report};
 use gateway::secret::LeakSearch;
 
-mod archive;
-mod ask;
-mod plain;
-mod record;
-mod system;
-mod table;
+mod history_extract;
+mod markdown;
+mod questions;
 #[cfg(test)]
 mod tests;
 mod ticket;
 
-pub use record::{CallerNames, Kept, Record, without_unknown_methods};
-pub use system::System;
+pub use history_extract::{CallerNames, HistoryContents, HistoryExtract, without_unknown_methods};
 
 /// What a bundle is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Material<'a> {
+pub struct BundleInput<'a> {
     /// The number that this side gives the issue.
     pub issue: Uuid,
     /// The diagnosis that was made for it.
     pub report: Report<'a>,
     /// What was kept of the past.
-    pub record: &'a Record,
+    pub history: &'a HistoryExtract,
     /// Whether callers are named.
     pub caller_names: CallerNames,
     /// What this runs on.
@@ -44,7 +46,7 @@ pub struct Material<'a> {
 
 /// One file of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct BundleFile {
     /// Its name.
     pub name: &'static str,
     /// What it is.
@@ -59,65 +61,69 @@ pub struct Bundle {
     /// Its name, without `.tar`; the folder that its files are in.
     pub name: String,
     /// What is in it.
-    pub files: Vec<File>,
+    pub files: Vec<BundleFile>,
     /// The archive.
     pub tar: Vec<u8>,
 }
 
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum PackError {
     /// A secret stands in a file.
     #[error("a secret stands in its file {0}")]
     Leak(&'static str),
     /// The archive could not be made.
     #[error("the archive cannot be made: {0}")]
-    Archive(#[from] std::io::Error),
+    Archive(#[from] io::Error),
 }
 
+/// Bytes of `os-release` that are read at most.
+const MAX_BYTES: u64 = 16 * 1024;
+const MAX_CHARS: usize = 120;
 const ARCHIVE: &str = "(the archive itself)";
 
 /// Makes the bundle, and looks for these secrets in it.
 ///
 /// # Errors
-/// [`Refusal`].
-pub fn pack(material: &Material<'_>, leaks: &LeakSearch) -> Result<Bundle, Refusal> {
-    let files = files(material)?;
+/// [`PackError`].
+pub fn pack(input: &BundleInput<'_>, leaks: &LeakSearch) -> Result<Bundle, PackError> {
+    let files = files(input)?;
     if let Some(file) = files
         .iter()
         .find(|file| leaks.occurs_in(file.text.as_bytes()))
     {
-        return Err(Refusal::Leak(file.name));
+        return Err(PackError::Leak(file.name));
     }
-    let at_ms = material.report.findings.at_ms;
-    let name = format!("crypto-proxy-support-{}", plain::compact_time(at_ms));
-    let tar = archive::tar(&name, &files, at_ms / 1000)?;
+    let at_ms = input.report.findings.at_ms;
+    let name = format!("crypto-proxy-support-{}", markdown::compact_time(at_ms));
+    let tar = tar(&name, &files, at_ms / 1000)?;
     if leaks.occurs_in(&tar) {
-        Err(Refusal::Leak(ARCHIVE))
+        Err(PackError::Leak(ARCHIVE))
     } else {
         Ok(Bundle { name, files, tar })
     }
 }
 
-fn files(material: &Material<'_>) -> Result<Vec<File>, std::io::Error> {
-    let Material {
+fn files(input: &BundleInput<'_>) -> Result<Vec<BundleFile>, io::Error> {
+    let BundleInput {
         report,
-        record,
+        history,
         configuration,
         ..
-    } = material;
-    let file = |name, about, text: String| File {
+    } = input;
+    let file = |name, about, text: String| BundleFile {
         name,
         about,
-        text: plain::lines(&text),
+        text: markdown::lines(&text),
     };
-    let json =
-        |value: Value| serde_json::to_string_pretty(&plain::value(value)).map(|text| text + "\n");
+    let json = |value: Value| {
+        serde_json::to_string_pretty(&markdown::value(value)).map(|text| text + "\n")
+    };
     let mut files = vec![
         file(
             "ticket.md",
             "the ticket: read it, complete it, send it",
-            ticket::write(material),
+            ticket::write(input),
         ),
         file(
             "diagnosis.json",
@@ -132,7 +138,7 @@ fn files(material: &Material<'_>) -> Result<Vec<File>, std::io::Error> {
         file(
             "history.json",
             "what changed and when, the last good and the first bad call of each method, calls per hour",
-            json(record.json(report.findings.at_ms, material.caller_names))?,
+            json(history.json(report.findings.at_ms, input.caller_names))?,
         ),
         file(
             "configuration.txt",
@@ -140,16 +146,16 @@ fn files(material: &Material<'_>) -> Result<Vec<File>, std::io::Error> {
             (*configuration).to_owned(),
         ),
     ];
-    files.push(file("README.txt", "this list", readme(material, &files)));
+    files.push(file("README.txt", "this list", readme(input, &files)));
     Ok(files)
 }
 
-fn readme(material: &Material<'_>, files: &[File]) -> String {
+fn readme(input: &BundleInput<'_>, files: &[BundleFile]) -> String {
     let list: String = files
         .iter()
         .map(|file| format!("{:<18} {}\n", file.name, file.about))
         .collect();
-    let callers = match material.caller_names {
+    let callers = match input.caller_names {
         CallerNames::Counted => "How many callers there are is in it, not their names.",
         CallerNames::Shown => "The names of the callers are in it, as was asked for.",
     };
@@ -161,6 +167,85 @@ fn readme(material: &Material<'_>, files: &[File]) -> String {
          8 hexadecimal characters of its\nSHA-256. A secret is a number that means nothing elsewhere.\n{callers}\nTimes are \
          UTC.\n",
         env!("CARGO_PKG_VERSION"),
-        material.issue,
+        input.issue,
     )
+}
+
+/// One ustar archive in memory: regular files of mode 0600 in one folder, owned by 0:0, all with the same time, so that it
+/// tells nothing of this machine but the contents. Not compressed: a support desk opens it with anything.
+fn tar(folder: &str, files: &[BundleFile], mtime_s: u64) -> io::Result<Vec<u8>> {
+    let mut builder = Builder::new(Vec::new());
+    let header = |kind: EntryType, mode: u32, size: usize| {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(mtime_s);
+        header.set_size(size as u64);
+        header
+    };
+    builder.append_data(
+        &mut header(EntryType::Directory, 0o700, 0),
+        format!("{folder}/"),
+        io::empty(),
+    )?;
+    for BundleFile { name, text, .. } in files {
+        let mut header = header(EntryType::Regular, 0o600, text.len());
+        builder.append_data(&mut header, format!("{folder}/{name}"), text.as_bytes())?;
+    }
+    builder.into_inner()
+}
+
+/// The operating system, as far as a support desk asks; not the name of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct System {
+    /// Its name and version, as it calls itself.
+    pub os: String,
+    /// Its kernel and the machine's architecture.
+    pub kernel: String,
+}
+
+impl System {
+    /// This one.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        let release = ["/etc/os-release", "/usr/lib/os-release"]
+            .into_iter()
+            .find_map(read);
+        let os = release
+            .as_deref()
+            .and_then(pretty_name)
+            .unwrap_or_else(|| "not known".to_owned());
+        let uname = rustix::system::uname();
+        let parts = [uname.sysname(), uname.release(), uname.machine()]
+            .map(|part| part.to_string_lossy().into_owned());
+        Self {
+            os,
+            kernel: parts.join(" "),
+        }
+    }
+}
+
+fn read(path: &str) -> Option<String> {
+    let mut text = String::new();
+    fs::File::open(path)
+        .ok()?
+        .take(MAX_BYTES)
+        .read_to_string(&mut text)
+        .ok()?;
+    Some(text)
+}
+
+fn pretty_name(release: &str) -> Option<String> {
+    let value = release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    let name: String = value
+        .trim()
+        .trim_matches(['"', '\''])
+        .chars()
+        .take(MAX_CHARS)
+        .collect();
+    (!name.is_empty()).then_some(name)
 }

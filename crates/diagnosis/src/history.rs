@@ -28,34 +28,30 @@ use gateway::{
     record::{CallReport, Reader},
 };
 
-mod between;
-mod hourly;
-mod mark;
-mod reader;
-mod recent;
+mod milestone;
+mod questions;
 mod rotations;
 mod schema;
 mod start;
 mod store;
 mod timeline;
-mod words;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use between::{Break, breaks};
-pub use hourly::Hour;
-pub use mark::{Milestone, Milestones, Streak, Trouble};
-pub use reader::{CallRow, ChangeRow, Filter, Pair, Questions, Refused, time};
-pub use recent::{LastStart, Recent};
+pub use milestone::{Milestone, Milestones, Streak, Trouble};
+pub use questions::{
+    Break, CallRow, ChangeRow, Filter, HourRow, LastStart, PairRow, Questions, RecentCall,
+    RefusedRow, time,
+};
 pub use schema::Problem;
 pub use start::Start;
-pub use timeline::{Count, End, Span};
+pub use timeline::{Count, End, Span, Timeline};
 
 use start::Beginning;
 use store::Store;
-use writer::{Ask, Writer};
+use writer::{Writer, WriterCommand};
 
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "history.db";
@@ -85,7 +81,7 @@ impl Default for Settings {
 
 /// What happened, beside calls.
 #[derive(Clone, Debug)]
-enum Event {
+enum HistoryEvent {
     /// Our outbound address was confirmed.
     Address(IpAddr),
     /// Requests were refused before a caller was known.
@@ -99,7 +95,7 @@ enum Event {
 /// What is handed to the writer; times in milliseconds since 1970.
 enum Entry {
     Call(u64, Arc<CallReport>),
-    Event(u64, Event),
+    Event(u64, HistoryEvent),
     Wake,
 }
 
@@ -116,12 +112,12 @@ struct Shared {
 
 /// Where calls and changes are handed over. Cheap to clone; switched off, it takes everything and keeps nothing.
 #[derive(Clone)]
-pub struct History(Option<Arc<Desk>>);
+pub struct History(Option<Arc<QueueHandle>>);
 
-struct Desk {
+struct QueueHandle {
     path: PathBuf,
     entries: SyncSender<Entry>,
-    asks: Mutex<mpsc::Sender<Ask>>,
+    asks: Mutex<mpsc::Sender<WriterCommand>>,
     writer: Thread,
     shared: Arc<Shared>,
     clock: Clock,
@@ -208,7 +204,7 @@ impl History {
                 tracing::dispatcher::with_default(&dispatch, || writer.run(&receiver, &asked));
             })?;
         let writer = thread.thread().clone();
-        Ok(Self(Some(Arc::new(Desk {
+        Ok(Self(Some(Arc::new(QueueHandle {
             path,
             entries,
             asks: Mutex::new(asks),
@@ -225,22 +221,22 @@ impl History {
     pub fn questions(&self) -> Result<Option<Questions>, Problem> {
         self.0
             .as_ref()
-            .map(|desk| Questions::open(&desk.path))
+            .map(|queue| Questions::open(&queue.path))
             .transpose()
     }
 
     /// Reads along with the records.
     #[must_use]
     pub fn reader(&self) -> Option<Reader> {
-        let desk = Arc::clone(self.0.as_ref()?);
+        let queue = Arc::clone(self.0.as_ref()?);
         Some(Box::new(move |report| {
-            desk.hand_over(Entry::Call(desk.clock.now_ms(), Arc::clone(report)))
+            queue.hand_over(Entry::Call(queue.clock.now_ms(), Arc::clone(report)))
         }))
     }
 
     /// Notes requests that were refused before a caller was known, by a stable word for why.
     pub fn refused(&self, why: &'static str, count: u64) {
-        self.note(Event::Refused { why, count });
+        self.note(HistoryEvent::Refused { why, count });
     }
 
     /// Notes every confirmed address until the watch ends; for a task of its own.
@@ -251,45 +247,45 @@ impl History {
     ) {
         while self.0.is_some() && confirmed.changed().await.is_ok() {
             if let Some(outbound) = observed.outbound() {
-                self.note(Event::Address(outbound.address));
+                self.note(HistoryEvent::Address(outbound.address));
             }
         }
     }
 
     /// Waits until everything handed over so far is written, or lost.
     pub async fn flush(&self) {
-        self.ask(Ask::Flush).await;
+        self.ask(WriterCommand::Flush).await;
     }
 
     /// Writes what is left and the stop; what is handed over later is not kept.
     pub async fn close(&self) {
-        self.ask(Ask::Close).await;
+        self.ask(WriterCommand::Close).await;
     }
 
-    fn note(&self, event: Event) {
-        if let Some(desk) = &self.0 {
-            desk.hand_over(Entry::Event(desk.clock.now_ms(), event));
+    fn note(&self, event: HistoryEvent) {
+        if let Some(queue) = &self.0 {
+            queue.hand_over(Entry::Event(queue.clock.now_ms(), event));
         }
     }
 
-    async fn ask(&self, ask: impl FnOnce(oneshot::Sender<()>) -> Ask) {
-        let Some(desk) = &self.0 else { return };
+    async fn ask(&self, ask: impl FnOnce(oneshot::Sender<()>) -> WriterCommand) {
+        let Some(queue) = &self.0 else { return };
         let (done, wait) = oneshot::channel();
-        let sent = desk
+        let sent = queue
             .asks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .send(ask(done));
         if sent.is_ok() {
-            desk.hurry();
+            queue.hurry();
             // Where there is no room, the writer is not waiting for anything.
-            let _ = desk.entries.try_send(Entry::Wake);
+            let _ = queue.entries.try_send(Entry::Wake);
             let _ = wait.await;
         }
     }
 }
 
-impl Desk {
+impl QueueHandle {
     /// Never waits: where there is no room, one more is lost. Most calls wake nobody: the writer sleeps by the clock.
     fn hand_over(&self, entry: Entry) {
         match self.entries.try_send(entry) {
@@ -311,7 +307,7 @@ impl Desk {
 
 fn first_look(writer: &mut Writer, now_ms: u64) -> Result<PairFacts, Problem> {
     let mut store = Store::open(&writer.path, writer.settings)?;
-    let facts = store.begin(&writer.start, now_ms, Beginning::Process)?;
+    let facts = start::begin(&mut store, &writer.start, now_ms, Beginning::Process)?;
     writer.beginning = Beginning::FileAgain;
     writer.store = Some(store);
     key_pairs::announce(facts, &writer.start.credentials.key.fingerprint());

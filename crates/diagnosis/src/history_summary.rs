@@ -6,7 +6,7 @@
 
 use super::{
     causes::{Change, Event, Past},
-    history::{Filter, LastStart, Milestone, Milestones, Problem, Questions, Recent},
+    history::{Filter, LastStart, Milestone, Milestones, Problem, Questions, RecentCall},
 };
 use crate::key_pairs;
 use gateway::secret::Credentials;
@@ -124,7 +124,7 @@ fn first_bad(
 }
 
 /// Calls that the proxy refused itself within the last hour, with a known caller or without.
-fn refused_here(history: &Questions, recent: &[Recent], now_ms: u64) -> Result<u32, Problem> {
+fn refused_here(history: &Questions, recent: &[RecentCall], now_ms: u64) -> Result<u32, Problem> {
     let since_ms = now_ms.saturating_sub(HOUR_MS);
     let lately = recent
         .iter()

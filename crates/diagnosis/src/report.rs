@@ -12,12 +12,11 @@ use super::{
     probes::Findings,
 };
 
-mod layout;
 mod sheet;
-mod text;
+mod terminal;
 
-pub use layout::Paint;
 pub use sheet::{CauseLine, ChangeLine, EventLine, FlawLine, Line, Sheet, StartLine};
+pub use terminal::Paint;
 
 /// What is reported.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +118,7 @@ impl Sheet {
     /// As text, in lines.
     #[must_use]
     pub fn text(&self, paint: Paint) -> String {
-        text::render(self, paint)
+        terminal::render(self, paint)
     }
 
     /// As JSON.

@@ -21,10 +21,9 @@ use super::{
     report::{Diagnosis, timestamp},
 };
 
-mod line;
-mod look;
+mod run;
 
-use look::DiagnosisRun;
+use run::DiagnosisRun;
 
 /// How often, and how long.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +86,7 @@ pub enum Asked {
 type Waiting = watch::Receiver<Option<Arc<DiagnosisRun>>>;
 
 #[derive(Default)]
-struct State {
+struct RunState {
     began: Option<Instant>,
     running: Option<Waiting>,
 }
@@ -98,7 +97,7 @@ pub struct DiagnosisRunner {
     apart: Duration,
     whose: String,
     recall: Arc<Recall>,
-    state: Mutex<State>,
+    state: Mutex<RunState>,
     last: ArcSwapOption<Diagnosis>,
     stop: CancellationToken,
     runs: TaskTracker,
@@ -139,7 +138,7 @@ impl DiagnosisRunner {
         })
     }
 
-    /// What the last run came to; the statements of whoever asked for it are part of it.
+    /// What the last run came to; the inputs of whoever asked for it are part of it.
     #[must_use]
     pub fn last(&self) -> Option<Arc<Diagnosis>> {
         self.last.load_full()
@@ -181,8 +180,8 @@ impl DiagnosisRunner {
     }
 
     /// Makes a run, or waits for the one under way. Dropping this ends no run.
-    pub async fn ask(self: &Arc<Self>, asker: Asker, statement: OperatorInput) -> Asked {
-        let mut result = match self.join_or_begin(asker, &statement) {
+    pub async fn ask(self: &Arc<Self>, asker: Asker, input: OperatorInput) -> Asked {
+        let mut result = match self.join_or_begin(asker, &input) {
             Ok(result) => result,
             Err(asked) => return asked,
         };
@@ -192,13 +191,11 @@ impl DiagnosisRunner {
             .ok()
             .and_then(|look| look.clone());
         match look {
-            Some(look) if look.statement == statement => {
-                Asked::Diagnosed(Arc::clone(&look.diagnosis))
-            }
+            Some(look) if look.input == input => Asked::Diagnosed(Arc::clone(&look.diagnosis)),
             Some(look) => Asked::Diagnosed(Arc::new(self.conclude(
                 look.findings.clone(),
                 look.past.clone(),
-                &statement,
+                &input,
             ))),
             None if self.stop.is_cancelled() => Asked::Stopping,
             None => Asked::Defect,
@@ -208,7 +205,7 @@ impl DiagnosisRunner {
     fn join_or_begin(
         self: &Arc<Self>,
         asker: Asker,
-        statement: &OperatorInput,
+        input: &OperatorInput,
     ) -> Result<Waiting, Asked> {
         if self.stop.is_cancelled() {
             return Err(Asked::Stopping);
@@ -225,24 +222,20 @@ impl DiagnosisRunner {
             return Err(Asked::TooSoon { wait });
         }
         let (sender, result) = watch::channel(None);
-        *state = State {
+        *state = RunState {
             began: Some(now),
             running: Some(result.clone()),
         };
         drop(state);
-        self.runs.spawn(look::run(
-            Arc::clone(self),
-            asker,
-            statement.clone(),
-            sender,
-        ));
+        self.runs
+            .spawn(run::run(Arc::clone(self), asker, input.clone(), sender));
         Ok(result)
     }
 
     /// The one place where findings become a diagnosis of this daemon.
-    fn conclude(&self, findings: Findings, mut past: Past, statement: &OperatorInput) -> Diagnosis {
-        past.key_updated_ms = statement.key_updated_ms;
-        past.told.clone_from(&statement.told);
+    fn conclude(&self, findings: Findings, mut past: Past, input: &OperatorInput) -> Diagnosis {
+        past.key_updated_ms = input.key_updated_ms;
+        past.told.clone_from(&input.told);
         past.daemon_fingerprint
             .clone_from(&self.plan.facts.fingerprint);
         past.probed_by_the_daemon = true;
@@ -252,7 +245,7 @@ impl DiagnosisRunner {
             .list
             .iter_mut()
             .find_map(|finding| finding.credentials_mut());
-        if let (Some(facts), Some(file)) = (credentials, &statement.file_fingerprint) {
+        if let (Some(facts), Some(file)) = (credentials, &input.file_fingerprint) {
             facts.fingerprint = Some(file.clone());
         }
         let ranking = causes::rank(&case, &past);
@@ -265,7 +258,7 @@ impl DiagnosisRunner {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RunState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,7 +16,13 @@ use anyhow::Context;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Arguments, conclude, html, show};
+use super::{
+    Arguments, conclude,
+    endpoint::{self, DaemonEndpoint},
+    html,
+    request::{self, Answer},
+    show,
+};
 use crate::{
     cli::{CONFIGURATION, USAGE},
     config::{self, Inspection, Severity, Sources},
@@ -25,12 +31,6 @@ use diagnosis::{
     causes::Conclusion,
     report::{Sheet, timestamp},
 };
-
-mod endpoint;
-mod request;
-
-pub(super) use endpoint::{Place, parse as parse_url};
-use request::Answer;
 
 /// From the first connection to the whole answer: a run's 10 s, a slow disk's 2 s, and time to spare.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -93,8 +93,8 @@ fn tell(arguments: &Arguments, told: &Told) -> ExitCode {
 
 fn ask(arguments: &Arguments) -> Result<Told, Failed> {
     refuse_what_needs_a_look(arguments)?;
-    let sources = Sources::from_process(arguments.place.config.clone())
-        .with_env_files(arguments.place.env_file.clone());
+    let sources = Sources::from_process(arguments.sources.config.clone())
+        .with_env_files(arguments.sources.env_file.clone());
     let examined = config::examine(&sources);
     let token = examined
         .asking
@@ -102,11 +102,11 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
         .as_ref()
         .and_then(config::Shown::header)
         .ok_or_else(|| no_token(&examined))?;
-    let places = match &arguments.url {
-        Some(place) => vec![place.clone()],
+    let endpoints = match &arguments.url {
+        Some(endpoint) => vec![endpoint.clone()],
         None => endpoint::of(&examined.asking.listen),
     };
-    if places.is_empty() {
+    if endpoints.is_empty() {
         return Err(Failed::new(
             CONFIGURATION,
             "`listen` does not tell where the daemon is (port 0): name it with --url",
@@ -128,14 +128,14 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
         )
     };
     let asked = runtime.block_on(async {
-        let asked = ask_first(&places, &target, &token);
+        let asked = ask_first(&endpoints, &target, &token);
         tokio::time::timeout(DEADLINE, asked).await.map_err(late)?
     });
-    let (answer, place) = asked?;
+    let (answer, endpoint) = asked?;
     let (json, sheet) = read(answer)?;
     let page = arguments.html.is_some().then(|| {
         runtime.block_on(async {
-            tokio::time::timeout(DEADLINE, page(place, &token))
+            tokio::time::timeout(DEADLINE, page(endpoint, &token))
                 .await
                 .map_err(late)?
         })
@@ -148,12 +148,12 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
 }
 
 /// The daemon's own page of what it has just found.
-async fn page(place: &Place, token: &http::HeaderValue) -> Result<Bytes, Failed> {
+async fn page(endpoint: &DaemonEndpoint, token: &http::HeaderValue) -> Result<Bytes, Failed> {
     let failed = |problem: &dyn std::fmt::Display| {
-        Failed::new(1, format!("no page from {place}: {problem}; {ALONE}"))
+        Failed::new(1, format!("no page from {endpoint}: {problem}; {ALONE}"))
     };
-    let stream = place.connect().await.map_err(|error| failed(&error))?;
-    let answer = request::page(stream, place, token)
+    let stream = endpoint.connect().await.map_err(|error| failed(&error))?;
+    let answer = request::page(stream, endpoint, token)
         .await
         .map_err(|problem| failed(&problem))?;
     if answer.status == 200 && answer.body.starts_with(b"<!DOCTYPE html>") {
@@ -178,21 +178,21 @@ fn refuse_what_needs_a_look(arguments: &Arguments) -> Result<(), Failed> {
     given.map_or(Ok(()), |(_, why)| Err(Failed::new(USAGE, why)))
 }
 
-/// The first of these places where somebody takes the connection.
-async fn ask_first<'p>(
-    places: &'p [Place],
+/// The first of these endpoints where somebody takes the connection.
+async fn ask_first<'e>(
+    endpoints: &'e [DaemonEndpoint],
     target: &str,
     token: &http::HeaderValue,
-) -> Result<(Answer, &'p Place), Failed> {
+) -> Result<(Answer, &'e DaemonEndpoint), Failed> {
     let shown = io::stderr().is_terminal();
     let mut problems = Vec::new();
-    for place in places {
+    for endpoint in endpoints {
         if shown {
-            anstream::eprint!("\r\u{1b}[Kasking the daemon at {place} …");
+            anstream::eprint!("\r\u{1b}[Kasking the daemon at {endpoint} …");
         }
-        let connected = place.connect().await;
+        let connected = endpoint.connect().await;
         let asked = match connected {
-            Ok(stream) => Ok(request::post(stream, place, target, token).await),
+            Ok(stream) => Ok(request::post(stream, endpoint, target, token).await),
             Err(error) => Err(error),
         };
         if shown {
@@ -200,14 +200,14 @@ async fn ask_first<'p>(
         }
         match asked {
             Ok(answer) => {
-                return answer.map(|answer| (answer, place)).map_err(|problem| {
+                return answer.map(|answer| (answer, endpoint)).map_err(|problem| {
                     Failed::new(
                         1,
-                        format!("what listens at {place} gave no answer ({problem}); {ALONE}"),
+                        format!("what listens at {endpoint} gave no answer ({problem}); {ALONE}"),
                     )
                 });
             }
-            Err(error) => problems.push(format!("{place}: {error}")),
+            Err(error) => problems.push(format!("{endpoint}: {error}")),
         }
     }
     let why = format!(

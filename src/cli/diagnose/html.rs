@@ -12,7 +12,9 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::http::page::{About, Known, Memory, Outside, Place, Recent, StatusPage};
+use crate::http::page::{
+    DaemonFacts, HistoryState, Observations, PageForm, PageInput, RecentHistory, StatusPage,
+};
 use diagnosis::{
     history::{Problem, Questions},
     report::Report,
@@ -40,12 +42,12 @@ fn render(report: &Report<'_>, history: &Path) -> String {
     let now_ms = Clock::system().now_ms();
     let read = read(history, now_ms).map_err(|problem| problem.to_string());
     let memory = match &read {
-        Ok(None) => Memory::Off,
-        Ok(Some(recent)) => Memory::Read(recent),
-        Err(problem) => Memory::Unread(problem),
+        Ok(None) => HistoryState::Off,
+        Ok(Some(recent)) => HistoryState::Read(recent),
+        Err(problem) => HistoryState::Unread(problem),
     };
     let pair = report.findings.credentials();
-    let about = About {
+    let about = DaemonFacts {
         fingerprint: pair.and_then(|pair| pair.fingerprint.clone()),
         label: pair.and_then(|pair| pair.label.clone()),
         source: pair.and_then(|pair| pair.source.clone()),
@@ -53,9 +55,9 @@ fn render(report: &Report<'_>, history: &Path) -> String {
         up_since_ms: None,
         warnings: Vec::new(),
     };
-    let outside = Outside::of_report(report);
+    let outside = Observations::of_report(report);
     StatusPage::of(
-        &Known {
+        &PageInput {
             about: &about,
             report: Some(*report),
             hints: &[],
@@ -63,15 +65,15 @@ fn render(report: &Report<'_>, history: &Path) -> String {
             memory,
             now_ms,
         },
-        Place::File,
+        PageForm::File,
     )
     .html()
 }
 
-fn read(history: &Path, now_ms: u64) -> Result<Option<Recent>, Problem> {
+fn read(history: &Path, now_ms: u64) -> Result<Option<RecentHistory>, Problem> {
     match Questions::open(history) {
         Err(Problem::File(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => Recent::read(&opened?, now_ms).map(Some),
+        opened => RecentHistory::read(&opened?, now_ms).map(Some),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What is printed of rows and breaks.
 
-use super::{rows, *};
-use crate::cli::history::incidents;
+use super::*;
 use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, Trouble};
 
 fn mark(ms: u64, address: &str, code: i64) -> Milestone {
@@ -42,7 +41,7 @@ fn what_changed_in_between_is_one_sentence() {
         recovered: None,
         changes: vec![change(5000, "address", Some("203.0.113.7"), "198.51.100.4")],
     };
-    let text = written(|out| incidents::breaks(out, Form::Text, std::slice::from_ref(&broken)));
+    let text = written(|out| output::breaks(out, Form::Text, std::slice::from_ref(&broken)));
     assert_eq!(
         text,
         "private/create-order: last good 1970-01-01T00:00:01.000Z with key 5f3a0000 from 203.0.113.7; first bad \
@@ -55,13 +54,13 @@ fn what_changed_in_between_is_one_sentence() {
         recovered: Some(mark(9500, "x", 0)),
         ..broken
     };
-    let text = written(|out| incidents::breaks(out, Form::Text, &[unknown]));
+    let text = written(|out| output::breaks(out, Form::Text, &[unknown]));
     assert!(
         text.contains("never a good call on record;")
             && text.contains("nothing changed here; good again")
     );
     assert_eq!(
-        written(|out| incidents::breaks(out, Form::Text, &[])),
+        written(|out| output::breaks(out, Form::Text, &[])),
         "no bad call on record\n"
     );
 }
@@ -69,20 +68,20 @@ fn what_changed_in_between_is_one_sentence() {
 #[test]
 fn a_history_says_where_it_begins_unless_all_that_was_asked_for_is_there() {
     assert_eq!(
-        written(|out| incidents::beginning(out, None, None)),
+        written(|out| output::beginning(out, None, None)),
         "no history yet\n"
     );
     let begins = "no history before 1970-01-01T00:00:05.000Z\n";
     assert_eq!(
-        written(|out| incidents::beginning(out, Some(5000), None)),
+        written(|out| output::beginning(out, Some(5000), None)),
         begins
     );
     assert_eq!(
-        written(|out| incidents::beginning(out, Some(5000), Some(4999))),
+        written(|out| output::beginning(out, Some(5000), Some(4999))),
         begins
     );
     assert_eq!(
-        written(|out| incidents::beginning(out, Some(5000), Some(5000))),
+        written(|out| output::beginning(out, Some(5000), Some(5000))),
         ""
     );
 }
@@ -108,7 +107,7 @@ fn calls_and_changes_come_in_the_order_of_time() {
         change(1000, "secret", Some("1"), "2"),
         change(3000, "skew", None, "-5300"),
     ];
-    let text = written(|out| rows::table(out, Form::Text, std::slice::from_ref(&call), &changes));
+    let text = written(|out| output::table(out, Form::Text, std::slice::from_ref(&call), &changes));
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[0],
@@ -119,14 +118,41 @@ fn calls_and_changes_come_in_the_order_of_time() {
         "{text}"
     );
     assert_eq!(lines[2], "1970-01-01T00:00:03.000Z  -- skew -5300 ms");
-    let json = written(|out| rows::table(out, Form::Json, &[call], &changes));
+    let json = written(|out| output::table(out, Form::Json, &[call], &changes));
     assert!(
         json.lines()
             .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
         "{json}"
     );
     assert_eq!(
-        written(|out| rows::table(out, Form::Text, &[], &[])),
+        written(|out| output::table(out, Form::Text, &[], &[])),
         "nothing on record\n"
     );
+}
+
+#[test]
+fn times_are_moments_days_or_so_long_ago() {
+    let now = 1_000_000_000_000;
+    assert_eq!(moment("1970-01-01T00:00:01Z", now).unwrap(), 1000);
+    assert_eq!(moment("1970-01-02", now).unwrap(), 86_400_000);
+    assert_eq!(moment("1970-01-01T02:00:00+02:00", now).unwrap(), 0);
+    for (text, ms) in [
+        ("90s", 90_000),
+        ("30m", 1_800_000),
+        ("12h", 43_200_000),
+        ("7d", 604_800_000),
+    ] {
+        assert_eq!(moment(text, now).unwrap(), now - ms);
+    }
+    for wrong in [
+        "",
+        "yesterday",
+        "22:10",
+        "2026-13-01",
+        "-1h",
+        "1969-12-31",
+        "99999999999999999999d",
+    ] {
+        assert!(moment(wrong, now).is_err(), "{wrong}");
+    }
 }

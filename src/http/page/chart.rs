@@ -1,4 +1,4 @@
-//! The last 24 hours as bars: good calls above the line, everything else below it, changes as marks above them.
+//! The last 24 hours as bars: good calls above the line, everything else below it, changes as flags above them.
 //!
 //! Drawn twice, for wide and for narrow screens, because text in a picture that shrinks cannot be read. Guarantees: a
 //! single bad call beside ten thousand good ones can be seen; each bar says in words what it shows; what lies before the
@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Recent,
+    RecentHistory,
     recent::{class, words},
 };
 use diagnosis::history::{self, End};
 
-/// Rows of the picture, from the top: marks, good calls, the line, the others, hours.
+/// Rows of the picture, from the top: flags, good calls, the line, the others, hours.
 const TOP: f64 = 26.0;
 const LINE: f64 = 106.0;
 const BOTTOM: f64 = 156.0;
@@ -24,7 +24,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// A rectangle of a bar.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct BarPart {
     pub(super) y: String,
     pub(super) height: String,
     pub(super) class: &'static str,
@@ -34,20 +34,20 @@ pub(super) struct Block {
 #[derive(Debug)]
 pub(super) struct Bar {
     pub(super) x: String,
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<BarPart>,
     pub(super) tells: String,
 }
 
 /// A word below the axis.
 #[derive(Debug)]
-pub(super) struct Hour {
+pub(super) struct HourLabel {
     pub(super) x: String,
     pub(super) word: String,
 }
 
 /// One change, or several that are close together.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct ChangeFlag {
     pub(super) x: String,
     pub(super) word: String,
     pub(super) left: String,
@@ -57,7 +57,7 @@ pub(super) struct Mark {
 
 /// What stands in the legend.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct LegendEntry {
     pub(super) class: &'static str,
     pub(super) word: &'static str,
     pub(super) calls: u64,
@@ -70,11 +70,11 @@ pub(super) struct Chart {
     pub(super) width: u64,
     pub(super) bar_width: String,
     pub(super) bars: Vec<Bar>,
-    pub(super) hours: Vec<Hour>,
-    pub(super) marks: Vec<Mark>,
+    pub(super) hours: Vec<HourLabel>,
+    pub(super) flags: Vec<ChangeFlag>,
     /// Width of the time before the history begins, where that is within the picture.
     pub(super) unknown: Option<String>,
-    pub(super) keys: Vec<Key>,
+    pub(super) legend: Vec<LegendEntry>,
     /// The tallest bar.
     pub(super) most: u64,
     /// The whole in one sentence.
@@ -83,18 +83,18 @@ pub(super) struct Chart {
 
 /// How a picture is laid out.
 #[derive(Clone, Copy)]
-struct Layout {
+struct ChartLayout {
     class: &'static str,
     width: u64,
     hours: u64,
 }
 
-const WIDE: Layout = Layout {
+const WIDE: ChartLayout = ChartLayout {
     class: "wide",
     width: 1056,
     hours: 2,
 };
-const NARROW: Layout = Layout {
+const NARROW: ChartLayout = ChartLayout {
     class: "narrow",
     width: 336,
     hours: 6,
@@ -102,15 +102,15 @@ const NARROW: Layout = Layout {
 
 impl Chart {
     /// The picture for wide screens and the one for narrow ones.
-    pub(super) fn both(recent: &Recent, now_ms: u64) -> Vec<Self> {
+    pub(super) fn both(recent: &RecentHistory, now_ms: u64) -> Vec<Self> {
         [WIDE, NARROW]
             .map(|layout| Self::new(recent, now_ms, layout))
             .into()
     }
 
-    fn new(recent: &Recent, now_ms: u64, layout: Layout) -> Self {
+    fn new(recent: &RecentHistory, now_ms: u64, layout: ChartLayout) -> Self {
         let mut buckets = BTreeMap::<u64, BTreeMap<End, u64>>::new();
-        for count in &recent.counts {
+        for count in &recent.timeline.counts {
             *buckets
                 .entry(count.bucket)
                 .or_default()
@@ -121,18 +121,18 @@ impl Chart {
         let sides =
             |ends: &BTreeMap<End, u64>| good(ends).max(ends.values().sum::<u64>() - good(ends));
         let most = buckets.values().map(sides).max().unwrap_or_default();
-        let step = layout.width as f64 / recent.span.buckets as f64;
+        let step = layout.width as f64 / recent.timeline.span.buckets as f64;
         let bar = |(bucket, ends): (&u64, &BTreeMap<End, u64>)| Bar {
             x: number(*bucket as f64 * step),
             blocks: blocks(ends, most),
             tells: tells(recent, *bucket, ends),
         };
-        let keys = End::ALL.map(|end| Key {
+        let legend = End::ALL.map(|end| LegendEntry {
             class: class(end),
             word: words(end),
-            calls: recent.total(end),
+            calls: recent.timeline.total(end),
         });
-        let axis = Axis {
+        let axis = TimeAxis {
             recent,
             width: layout.width as f64,
         };
@@ -142,41 +142,41 @@ impl Chart {
             bar_width: number(step - 1.0),
             bars: buckets.iter().map(bar).collect(),
             hours: axis.hours(layout.hours),
-            marks: axis.marks(),
+            flags: axis.flags(),
             unknown: axis.unknown(now_ms).map(number),
             tells: sentence(recent),
-            keys: keys.into(),
+            legend: legend.into(),
             most,
         }
     }
 }
 
-fn sentence(recent: &Recent) -> String {
-    let all = End::ALL.map(|end| format!("{} {}", recent.total(end), words(end)));
+fn sentence(recent: &RecentHistory) -> String {
+    let all = End::ALL.map(|end| format!("{} {}", recent.timeline.total(end), words(end)));
     format!(
         "Calls of the last 24 hours by quarter of an hour: {}",
         all.join(", ")
     )
 }
 
-fn tells(recent: &Recent, bucket: u64, ends: &BTreeMap<End, u64>) -> String {
+fn tells(recent: &RecentHistory, bucket: u64, ends: &BTreeMap<End, u64>) -> String {
     let clock = |ms: u64| history::time(ms).get(11..16).unwrap_or_default().to_owned();
     let all: Vec<String> = ends
         .iter()
         .map(|(end, calls)| format!("{calls} {}", words(*end)))
         .collect();
     let (from, until) = (
-        recent.span.start_ms(bucket),
-        recent.span.start_ms(bucket + 1),
+        recent.timeline.span.start_ms(bucket),
+        recent.timeline.span.start_ms(bucket + 1),
     );
     format!("{}–{} UTC: {}", clock(from), clock(until), all.join(", "))
 }
 
 /// Good ones up from the line, the others down from it, worst first.
-fn blocks(ends: &BTreeMap<End, u64>, most: u64) -> Vec<Block> {
+fn blocks(ends: &BTreeMap<End, u64>, most: u64) -> Vec<BarPart> {
     let height =
         |calls: u64, room: f64| (room * (calls as f64 / most.max(1) as f64).sqrt()).max(LEAST);
-    let block = |y: f64, height: f64, end: End| Block {
+    let block = |y: f64, height: f64, end: End| BarPart {
         y: number(y),
         height: number(height),
         class: class(end),
@@ -203,21 +203,21 @@ fn blocks(ends: &BTreeMap<End, u64>, most: u64) -> Vec<Block> {
     blocks
 }
 
-struct Axis<'a> {
-    recent: &'a Recent,
+struct TimeAxis<'a> {
+    recent: &'a RecentHistory,
     width: f64,
 }
 
-impl Axis<'_> {
+impl TimeAxis<'_> {
     fn x(&self, ms: u64) -> f64 {
-        let span = self.recent.span;
+        let span = self.recent.timeline.span;
         let all = span.until_ms().saturating_sub(span.from_ms).max(1);
         self.width * ms.saturating_sub(span.from_ms).min(all) as f64 / all as f64
     }
 
     /// A word for every so many hours of the day; midnight has its date.
-    fn hours(&self, every: u64) -> Vec<Hour> {
-        let (span, step) = (self.recent.span, every * HOUR_MS);
+    fn hours(&self, every: u64) -> Vec<HourLabel> {
+        let (span, step) = (self.recent.timeline.span, every * HOUR_MS);
         let first = span.from_ms.div_ceil(step) * step;
         let times = (0..=24 / every).map(|number| first + number * step);
         let word = |ms: u64| {
@@ -237,17 +237,19 @@ impl Axis<'_> {
         let hours = times
             .map(|ms| (self.x(ms), word(ms)))
             .filter(|(x, _)| inside(*x));
-        hours.map(|(x, word)| Hour { x: number(x), word }).collect()
+        hours
+            .map(|(x, word)| HourLabel { x: number(x), word })
+            .collect()
     }
 
-    /// Changes, newest first, as they are numbered in the table; neighbours share a mark.
-    fn marks(&self) -> Vec<Mark> {
+    /// Changes, newest first, as they are numbered in the table; neighbours share a flag.
+    fn flags(&self) -> Vec<ChangeFlag> {
         let changes = self
             .recent
             .changes
             .iter()
             .enumerate()
-            .filter(|(_, row)| row.ms >= self.recent.span.from_ms);
+            .filter(|(_, row)| row.ms >= self.recent.timeline.span.from_ms);
         let mut groups: Vec<(f64, usize, usize)> = Vec::new();
         for (position, row) in changes {
             let (x, number) = (self.x(row.ms), position + 1);
@@ -258,11 +260,11 @@ impl Axis<'_> {
         }
         groups
             .into_iter()
-            .map(|(x, first, last)| self.mark(x, first, last))
+            .map(|(x, first, last)| self.flag(x, first, last))
             .collect()
     }
 
-    fn mark(&self, x: f64, first: usize, last: usize) -> Mark {
+    fn flag(&self, x: f64, first: usize, last: usize) -> ChangeFlag {
         let word = if first == last {
             first.to_string()
         } else {
@@ -270,7 +272,7 @@ impl Axis<'_> {
         };
         let width = 8.0f64.mul_add(word.chars().count() as f64, 8.0);
         let left = (x - width / 2.0).clamp(0.0, self.width - width);
-        Mark {
+        ChangeFlag {
             x: number(x),
             left: number(left),
             text_x: number(left + width / 2.0),
@@ -281,7 +283,7 @@ impl Axis<'_> {
 
     fn unknown(&self, now_ms: u64) -> Option<f64> {
         let begins_ms = self.recent.begins_ms.unwrap_or(now_ms);
-        (begins_ms > self.recent.span.from_ms).then(|| self.x(begins_ms))
+        (begins_ms > self.recent.timeline.span.from_ms).then(|| self.x(begins_ms))
     }
 }
 

@@ -4,7 +4,7 @@
 //! whitelist is called the operator's, because only the exchange knows its list.
 
 use super::{
-    Known, Memory, Moment, Text,
+    HistoryState, Moment, PageInput, Text,
     text::{ago, span},
 };
 use diagnosis::{probes::Environment, reach::Standing};
@@ -52,7 +52,7 @@ impl Fact {
     }
 }
 
-pub(super) fn list(known: &Known<'_>) -> Vec<Fact> {
+pub(super) fn list(known: &PageInput<'_>) -> Vec<Fact> {
     let mut facts = vec![key(known), address(known), skew(known)];
     facts.extend(exchange(known));
     facts.push(daemon(known));
@@ -60,7 +60,7 @@ pub(super) fn list(known: &Known<'_>) -> Vec<Fact> {
     facts
 }
 
-fn key(known: &Known<'_>) -> Fact {
+fn key(known: &PageInput<'_>) -> Fact {
     let about = known.about;
     let Some(fingerprint) = &about.fingerprint else {
         return Fact::new("API key", "none that can be used").marked("is-bad");
@@ -80,7 +80,7 @@ fn key(known: &Known<'_>) -> Fact {
         .note("fingerprint: first 8 of its SHA-256")
 }
 
-fn address(known: &Known<'_>) -> Fact {
+fn address(known: &PageInput<'_>) -> Fact {
     const NAME: &str = "Address the exchange sees";
     let stated = match &known.outside.expected {
         Expected::Unstated => "not compared: CRYPTO_EXPECTED_IP is not set".to_owned(),
@@ -104,7 +104,7 @@ fn address(known: &Known<'_>) -> Fact {
     }
 }
 
-fn skew(known: &Known<'_>) -> Fact {
+fn skew(known: &PageInput<'_>) -> Fact {
     const NAME: &str = "Clock, exchange minus ours";
     match known.outside.skew {
         None => Fact::new(NAME, "not known: two recent answers that agree are needed"),
@@ -123,7 +123,7 @@ fn skew(known: &Known<'_>) -> Fact {
     }
 }
 
-fn exchange(known: &Known<'_>) -> Option<Fact> {
+fn exchange(known: &PageInput<'_>) -> Option<Fact> {
     let target = known.about.target.as_ref()?;
     let environment = match target.environment {
         Environment::Production => "production",
@@ -167,7 +167,7 @@ fn way(fact: Fact, standing: &Standing, now_ms: u64) -> Fact {
     fact.note(failed).note(timings).marked("is-bad")
 }
 
-fn daemon(known: &Known<'_>) -> Fact {
+fn daemon(known: &PageInput<'_>) -> Fact {
     let version = concat!("crypto-proxy ", env!("CARGO_PKG_VERSION"));
     match known.about.up_since_ms {
         Some(ms) => {
@@ -182,12 +182,14 @@ fn daemon(known: &Known<'_>) -> Fact {
     }
 }
 
-fn history(known: &Known<'_>) -> Fact {
+fn history(known: &PageInput<'_>) -> Fact {
     const NAME: &str = "History";
     let recent = match known.memory {
-        Memory::Off => return Fact::new(NAME, "none is kept"),
-        Memory::Unread(why) => return Fact::new(NAME, "cannot be read").note(why).marked("is-bad"),
-        Memory::Read(recent) => recent,
+        HistoryState::Off => return Fact::new(NAME, "none is kept"),
+        HistoryState::Unread(why) => {
+            return Fact::new(NAME, "cannot be read").note(why).marked("is-bad");
+        }
+        HistoryState::Read(recent) => recent,
     };
     let begins = recent.begins_ms.map_or_else(
         || "empty".to_owned(),

@@ -2,12 +2,24 @@
 //!
 //! Guarantees: the words are those of the report. Does not: rank or leave out anything.
 
-use super::{Diagnosed, Moment, Piece, Text};
+use super::{Moment, Text, TextPart};
 use diagnosis::{
     causes::{Likelihood, Ranked, Standing},
     probes::{Finding, Verdict},
     report::Report,
 };
+
+/// What the page shows of the last diagnosis.
+#[derive(Debug)]
+pub(super) struct DiagnosisShown {
+    pub(super) at: Moment,
+    pub(super) whose: Text,
+    pub(super) problems: Vec<Text>,
+    pub(super) findings: Vec<FindingShown>,
+    pub(super) causes: Vec<CauseShown>,
+    pub(super) tied: Vec<&'static str>,
+    pub(super) ruled_out: Vec<(&'static str, Text)>,
+}
 
 /// A finding.
 #[derive(Debug)]
@@ -30,11 +42,11 @@ pub(super) struct CauseShown {
     pub(super) class: &'static str,
     pub(super) pro: Vec<Text>,
     pub(super) con: Vec<Text>,
-    pub(super) step: Vec<Piece>,
+    pub(super) step: Vec<TextPart>,
     pub(super) manual: String,
 }
 
-pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> Diagnosed {
+pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> DiagnosisShown {
     let (ranking, findings) = (report.ranking, report.findings);
     let tied = if ranking.tied > 1 {
         ranking.top()
@@ -48,7 +60,7 @@ pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> Diagnosed {
             Standing::RuledOut(by) => Some((ranked.cause.code(), Text::of(by))),
             Standing::Stands(_) => None,
         });
-    Diagnosed {
+    DiagnosisShown {
         at: Moment::at(findings.at_ms, now_ms),
         whose: Text::of(report.whose),
         problems: report.problems.iter().map(Text::of).collect(),
@@ -97,7 +109,7 @@ fn cause(ranked: &Ranked) -> CauseShown {
         },
         pro: ranked.pro.iter().map(Text::of).collect(),
         con: ranked.con.iter().map(Text::of).collect(),
-        step: Piece::all(&ranked.next_step),
+        step: TextPart::all(&ranked.next_step),
         manual: ranked.cause.link(),
     }
 }

@@ -5,9 +5,9 @@
 //! find a cause by itself, where nothing was diagnosed; it says how to.
 
 use super::{
-    Hinted, Known, Memory, Piece, Text,
+    HintShown, HistoryState, PageInput, Text, TextPart,
     findings::anchor,
-    matrix::Row,
+    matrix::MethodRow,
     text::{DAY_MS, ago},
 };
 use diagnosis::{
@@ -94,7 +94,7 @@ impl Health {
 
 /// The likeliest cause.
 #[derive(Debug)]
-pub(super) struct Likeliest {
+pub(super) struct LikeliestCause {
     pub(super) code: &'static str,
     /// Where on the page it is explained; nothing where it is not.
     pub(super) anchor: Option<String>,
@@ -111,38 +111,38 @@ pub(super) struct Likeliest {
 pub(super) struct Headline {
     pub(super) health: Health,
     pub(super) sentence: Text,
-    pub(super) cause: Option<Likeliest>,
-    pub(super) step: Vec<Piece>,
+    pub(super) cause: Option<LikeliestCause>,
+    pub(super) step: Vec<TextPart>,
     pub(super) notes: Vec<Text>,
 }
 
 impl Headline {
-    pub(super) fn of(known: &Known<'_>, rows: &[Row]) -> Self {
-        let facts = Facts { known, rows };
-        let notes: Vec<String> = facts.warnings();
-        let health = match (facts.is_trouble(), facts.is_good()) {
+    pub(super) fn of(known: &PageInput<'_>, rows: &[MethodRow]) -> Self {
+        let assessment = Assessment { known, rows };
+        let notes: Vec<String> = assessment.warnings();
+        let health = match (assessment.is_trouble(), assessment.is_good()) {
             (true, _) => Health::Trouble,
             (false, false) => Health::Unknown,
             (false, true) if notes.is_empty() => Health::Works,
             (false, true) => Health::Warning,
         };
-        let cause = facts.cause(health);
+        let cause = assessment.cause(health);
         Self {
             health,
-            sentence: Text::of(facts.sentence(health)),
-            step: Piece::all(&facts.step(health)),
+            sentence: Text::of(assessment.sentence(health)),
+            step: TextPart::all(&assessment.step(health)),
             cause,
             notes: notes.iter().map(Text::of).collect(),
         }
     }
 }
 
-struct Facts<'a> {
-    known: &'a Known<'a>,
-    rows: &'a [Row],
+struct Assessment<'a> {
+    known: &'a PageInput<'a>,
+    rows: &'a [MethodRow],
 }
 
-impl<'a> Facts<'a> {
+impl<'a> Assessment<'a> {
     /// The diagnosis, while it is young and nothing newer speaks against it.
     fn report(&self) -> Option<Report<'a>> {
         let report = self
@@ -198,7 +198,7 @@ impl<'a> Facts<'a> {
     fn good(&self) -> usize {
         self.rows
             .iter()
-            .filter(|row| row.state == super::matrix::State::Works)
+            .filter(|row| row.state == super::matrix::MethodState::Works)
             .count()
     }
 
@@ -278,7 +278,7 @@ impl<'a> Facts<'a> {
     }
 
     /// By the diagnosis; where that knows none, by the hint at a method that is bad.
-    fn cause(&self, health: Health) -> Option<Likeliest> {
+    fn cause(&self, health: Health) -> Option<LikeliestCause> {
         let diagnosed = self
             .diagnosed(health)
             .map(|(report, first)| self.by_diagnosis(&report, first));
@@ -294,13 +294,13 @@ impl<'a> Facts<'a> {
         Some((report, report.ranking.causes.first()?)).filter(|_| stands)
     }
 
-    fn hint(&self, health: Health) -> Option<&'a Hinted> {
-        let is_bad = |hint: &&Hinted| {
+    fn hint(&self, health: Health) -> Option<&'a HintShown> {
+        let is_bad = |hint: &&HintShown| {
             self.rows
                 .iter()
                 .any(|row| row.state.is_bad() && row.method.to_string() == hint.method)
         };
-        let young = |hint: &&Hinted| self.age_ms(hint.at_ms) <= DAY_MS;
+        let young = |hint: &&HintShown| self.age_ms(hint.at_ms) <= DAY_MS;
         self.known
             .hints
             .iter()
@@ -309,8 +309,8 @@ impl<'a> Facts<'a> {
             .find(is_bad)
     }
 
-    fn by_hint(&self, hint: &Hinted) -> Likeliest {
-        Likeliest {
+    fn by_hint(&self, hint: &HintShown) -> LikeliestCause {
+        LikeliestCause {
             code: hint.cause.code(),
             anchor: None,
             sentence: hint.cause.sentence(),
@@ -328,14 +328,14 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn by_fault(&self, fault: &Fault) -> Likeliest {
+    fn by_fault(&self, fault: &Fault) -> LikeliestCause {
         let at_ms = self
             .known
             .outside
             .reach
             .as_deref()
             .map_or(self.known.now_ms, |standing| standing.last.at_ms);
-        Likeliest {
+        LikeliestCause {
             code: fault.cause.code(),
             anchor: None,
             sentence: fault.cause.sentence(),
@@ -349,9 +349,9 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn by_diagnosis(&self, report: &Report<'_>, first: &Ranked) -> Likeliest {
+    fn by_diagnosis(&self, report: &Report<'_>, first: &Ranked) -> LikeliestCause {
         let rest = report.ranking.top().into_iter().skip(1);
-        Likeliest {
+        LikeliestCause {
             code: first.cause.code(),
             anchor: Some(anchor(first.cause.code())),
             sentence: first.cause.sentence(),
@@ -431,7 +431,7 @@ impl<'a> Facts<'a> {
             warnings.push(format!("the clock differs from the exchange's: {skew} ms"));
         }
         warnings.extend(self.lately_bad());
-        if let Memory::Unread(why) = self.known.memory {
+        if let HistoryState::Unread(why) = self.known.memory {
             warnings.push(format!("the history cannot be read: {why}"));
         }
         warnings.extend(self.known.about.warnings.iter().cloned());
@@ -440,8 +440,9 @@ impl<'a> Facts<'a> {
 
     fn lately_bad(&self) -> Option<String> {
         let recent = self.known.memory.recent()?;
-        let from = recent.span.buckets.saturating_sub(LATELY);
+        let from = recent.timeline.span.buckets.saturating_sub(LATELY);
         let late = recent
+            .timeline
             .counts
             .iter()
             .filter(|count| count.end.is_bad() && count.bucket >= from);

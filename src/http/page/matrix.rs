@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    Known, Moment, Recent, Text,
+    Moment, PageInput, RecentHistory, Text,
     recent::{class, said, words},
     text::DAY_MS,
 };
@@ -23,7 +23,7 @@ const CELLS: u64 = 24;
 
 /// Whether a method works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
+pub(super) enum MethodState {
     /// The exchange refuses it: key, signature, nonce, address or permission.
     Refused,
     /// Nobody knows what became of it, or nothing was sent.
@@ -38,7 +38,7 @@ pub(super) enum State {
     Unknown,
 }
 
-impl State {
+impl MethodState {
     pub(super) const fn is_bad(self) -> bool {
         matches!(self, Self::Refused | Self::Failing)
     }
@@ -68,7 +68,7 @@ impl State {
 
 /// A good or bad moment of a method.
 #[derive(Clone, Debug)]
-pub(super) struct Sight {
+pub(super) struct Sighting {
     pub(super) at: Moment,
     pub(super) said: Text,
     pub(super) by_probe: bool,
@@ -76,7 +76,7 @@ pub(super) struct Sight {
 
 /// One hour of a method.
 #[derive(Debug)]
-pub(super) struct Cell {
+pub(super) struct HourCell {
     pub(super) x: u64,
     pub(super) y: u64,
     pub(super) height: u64,
@@ -86,22 +86,25 @@ pub(super) struct Cell {
 
 /// One method.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct MethodRow {
     pub(super) method: Text,
-    pub(super) state: State,
-    pub(super) good: Option<Sight>,
-    pub(super) bad: Option<Sight>,
+    pub(super) state: MethodState,
+    pub(super) good: Option<Sighting>,
+    pub(super) bad: Option<Sighting>,
     /// Since when it is as bad as it is.
     pub(super) since: Option<Moment>,
-    pub(super) cells: Vec<Cell>,
+    pub(super) cells: Vec<HourCell>,
 }
 
 /// The rows, the bad ones first, and how many more there are.
-pub(super) fn rows(known: &Known<'_>) -> (Vec<Row>, usize) {
+pub(super) fn rows(known: &PageInput<'_>) -> (Vec<MethodRow>, usize) {
     let mut evidence = BTreeMap::<&str, Evidence>::new();
     let recent = known.memory.recent();
-    for (method, marks) in recent.into_iter().flat_map(|recent| &recent.marks) {
-        evidence.entry(method).or_default().note_marks(marks);
+    for (method, milestones) in recent.into_iter().flat_map(|recent| &recent.milestones) {
+        evidence
+            .entry(method)
+            .or_default()
+            .note_milestones(milestones);
     }
     note_probes(known, &mut evidence);
     let mut cells = recent
@@ -110,10 +113,10 @@ pub(super) fn rows(known: &Known<'_>) -> (Vec<Row>, usize) {
     let row = |(method, evidence): (&str, Evidence)| {
         let cells = cells
             .remove(method)
-            .unwrap_or_else(|| (0..CELLS).map(Cell::empty).collect());
+            .unwrap_or_else(|| (0..CELLS).map(HourCell::empty).collect());
         evidence.row(method, cells, known.now_ms)
     };
-    let mut rows: Vec<Row> = evidence.into_iter().map(row).collect();
+    let mut rows: Vec<MethodRow> = evidence.into_iter().map(row).collect();
     rows.sort_by_key(|row| row.state);
     let more = rows.len().saturating_sub(MAX_ROWS);
     rows.truncate(MAX_ROWS);
@@ -130,17 +133,17 @@ struct Evidence {
 }
 
 impl Evidence {
-    fn note_marks(&mut self, marks: &Milestones) {
-        let told = |mark: &Milestone| {
+    fn note_milestones(&mut self, milestones: &Milestones) {
+        let told = |milestone: &Milestone| {
             (
-                mark.ms,
-                said(mark.code, mark.status, mark.why.as_deref()),
+                milestone.ms,
+                said(milestone.code, milestone.status, milestone.why.as_deref()),
                 false,
             )
         };
-        self.good = marks.good.as_ref().map(told);
+        self.good = milestones.good.as_ref().map(told);
         for trouble in Trouble::ALL {
-            let streak = marks.streak(trouble);
+            let streak = milestones.streak(trouble);
             let Some(last) = &streak.last else { continue };
             if self.bad.as_ref().is_none_or(|(ms, ..)| *ms < last.ms) {
                 self.bad = Some(told(last));
@@ -154,7 +157,7 @@ impl Evidence {
         }
     }
 
-    fn row(self, method: &str, cells: Vec<Cell>, now_ms: u64) -> Row {
+    fn row(self, method: &str, cells: Vec<HourCell>, now_ms: u64) -> MethodRow {
         let at = |seen: &Option<(u64, String, bool)>| seen.as_ref().map(|(ms, ..)| *ms);
         let (good_ms, bad_ms) = (at(&self.good), at(&self.bad));
         let is_old = |ms: Option<u64>| ms.is_none_or(|ms| now_ms.saturating_sub(ms) > DAY_MS);
@@ -162,14 +165,14 @@ impl Evidence {
         let is_bad =
             bad_ms.is_some() && (bad_ms > good_ms || bad_ms == good_ms && self.since_ms.is_some());
         let state = match (is_bad, self.kind) {
-            (true, _) if is_old(bad_ms) => State::WasBad,
-            (true, Some(Trouble::Failed)) => State::Failing,
-            (true, Some(Trouble::Auth) | None) => State::Refused,
-            (false, _) if good_ms.is_none() => State::Unknown,
-            (false, _) if is_old(good_ms) => State::Worked,
-            (false, _) => State::Works,
+            (true, _) if is_old(bad_ms) => MethodState::WasBad,
+            (true, Some(Trouble::Failed)) => MethodState::Failing,
+            (true, Some(Trouble::Auth) | None) => MethodState::Refused,
+            (false, _) if good_ms.is_none() => MethodState::Unknown,
+            (false, _) if is_old(good_ms) => MethodState::Worked,
+            (false, _) => MethodState::Works,
         };
-        let sight = |(ms, said, by_probe): (u64, String, bool)| Sight {
+        let sight = |(ms, said, by_probe): (u64, String, bool)| Sighting {
             at: Moment::at(ms, now_ms),
             said: Text::of(said),
             by_probe,
@@ -178,7 +181,7 @@ impl Evidence {
             .since_ms
             .filter(|_| is_bad)
             .map(|ms| Moment::at(ms, now_ms));
-        Row {
+        MethodRow {
             method: Text::of(method),
             state,
             good: self.good.map(sight),
@@ -189,7 +192,7 @@ impl Evidence {
     }
 }
 
-fn note_probes<'a>(known: &Known<'a>, evidence: &mut BTreeMap<&'a str, Evidence>) {
+fn note_probes<'a>(known: &PageInput<'a>, evidence: &mut BTreeMap<&'a str, Evidence>) {
     let Some(report) = known.report else { return };
     for finding in report
         .findings
@@ -223,7 +226,7 @@ fn note_probes<'a>(known: &Known<'a>, evidence: &mut BTreeMap<&'a str, Evidence>
     }
 }
 
-impl Cell {
+impl HourCell {
     const fn empty(hour: u64) -> Self {
         Self {
             x: hour * 10,
@@ -270,9 +273,9 @@ impl Cell {
 }
 
 /// The cells of every method.
-fn cells(recent: &Recent, now_ms: u64) -> HashMap<String, Vec<Cell>> {
+fn cells(recent: &RecentHistory, now_ms: u64) -> HashMap<String, Vec<HourCell>> {
     let mut ends = HashMap::<&str, BTreeMap<u64, BTreeMap<End, u64>>>::new();
-    for count in &recent.counts {
+    for count in &recent.timeline.counts {
         let Some(method) = count.method.as_deref() else {
             continue;
         };
@@ -283,15 +286,15 @@ fn cells(recent: &Recent, now_ms: u64) -> HashMap<String, Vec<Cell>> {
             .entry(count.end)
             .or_default() += count.calls;
     }
-    let span = recent.span;
+    let span = recent.timeline.span;
     let cell = |hour: u64, hours: &BTreeMap<u64, BTreeMap<End, u64>>| match hours.get(&hour) {
-        None => Cell::empty(hour),
+        None => HourCell::empty(hour),
         Some(ends) => {
             let bounds = (
                 span.start_ms(hour * PER_CELL),
                 span.start_ms((hour + 1) * PER_CELL),
             );
-            Cell::of(hour, ends, bounds, now_ms)
+            HourCell::of(hour, ends, bounds, now_ms)
         }
     };
     let row = |(method, hours): (&str, BTreeMap<u64, BTreeMap<End, u64>>)| {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{Moment, Text};
 use catalogue::codes;
 use diagnosis::history::{
-    CallRow, ChangeRow, Count, End, Filter, Milestones, Problem, Questions, Span,
+    CallRow, ChangeRow, End, Filter, Milestones, Problem, Questions, Span, Timeline,
 };
 
 /// Failures that are shown, and with them so many calls that say nothing of the credentials.
@@ -23,32 +23,26 @@ const EVENTS: [&str; 4] = ["start", "stop", "gap", "lost"];
 
 /// What the history says of the last day.
 #[derive(Clone, Debug)]
-pub struct Recent {
+pub struct RecentHistory {
     pub(super) begins_ms: Option<u64>,
-    pub(super) span: Span,
-    pub(super) counts: Vec<Count>,
-    pub(super) marks: Vec<(String, Milestones)>,
+    pub(super) timeline: Timeline,
+    pub(super) milestones: Vec<(String, Milestones)>,
     /// Newest first.
     pub(super) changes: Vec<ChangeRow>,
     pub(super) failures: Vec<CallRow>,
     pub(super) refused: BTreeMap<String, u64>,
 }
 
-impl Recent {
+impl RecentHistory {
     /// Reads it. Up to a million calls are counted: not for a thread that serves.
     ///
     /// # Errors
     /// [`Problem`].
     pub fn read(history: &Questions, now_ms: u64) -> Result<Self, Problem> {
-        let span = Span::last_day(now_ms);
-        let counts = history.counts(span)?;
-        let mut failures = history.newest(span, &counts, &[End::Auth, End::Failed], FAILURES)?;
-        failures.extend(history.newest(
-            span,
-            &counts,
-            &[End::Limited, End::RefusedHere],
-            OTHERS,
-        )?);
+        let timeline = Timeline::read(history, Span::last_day(now_ms))?;
+        let mut failures = timeline.newest(history, &[End::Auth, End::Failed], FAILURES)?;
+        let others = [End::Limited, End::RefusedHere];
+        failures.extend(timeline.newest(history, &others, OTHERS)?);
         failures.sort_by_key(|call| std::cmp::Reverse(call.ms));
         let mut changes = history.changes(&Filter {
             limit: Some(CHANGE_ROWS),
@@ -59,29 +53,19 @@ impl Recent {
         changes.truncate(CHANGES);
         let mut refused = BTreeMap::new();
         for row in history.refused(&Filter {
-            since_ms: Some(span.from_ms),
+            since_ms: Some(timeline.span.from_ms),
             ..Filter::default()
         })? {
             *refused.entry(row.why).or_default() += row.count;
         }
         Ok(Self {
             begins_ms: history.begins_ms()?,
-            span,
-            counts,
-            marks: history.marks()?,
+            timeline,
+            milestones: history.marks()?,
             changes,
             failures,
             refused,
         })
-    }
-
-    /// How often calls ended so.
-    pub(super) fn total(&self, end: End) -> u64 {
-        self.counts
-            .iter()
-            .filter(|count| count.end == end)
-            .map(|count| count.calls)
-            .sum()
     }
 
     pub(super) fn changes_shown(&self, now_ms: u64) -> Vec<ChangeShown> {
@@ -93,7 +77,7 @@ impl Recent {
                 number: position + 1,
                 at: Moment::at(row.ms, now_ms),
                 what: Text::of(describe(row)),
-                is_marked: row.ms >= self.span.from_ms,
+                is_marked: row.ms >= self.timeline.span.from_ms,
             });
         shown.collect()
     }

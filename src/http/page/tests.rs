@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{matrix::State, *};
+use super::{matrix::MethodState, *};
 use diagnosis::{
     causes::{self, Cause, Past},
-    history::{CallRow, ChangeRow, Count, End, Milestone, Milestones, Span, Streak},
+    history::{CallRow, ChangeRow, Count, End, Milestone, Milestones, Span, Streak, Timeline},
     probes::{Answer, CredentialFacts, Finding, Findings, Seen},
     reach::{Fault, Measurement, Phase},
 };
@@ -49,24 +49,26 @@ fn refused(good_ms: u64, first_ms: u64, last_ms: u64) -> Milestones {
     }
 }
 
-fn recent(marks: Vec<(&str, Milestones)>) -> Recent {
-    let marks = marks
+fn recent(marks: Vec<(&str, Milestones)>) -> RecentHistory {
+    let milestones = marks
         .into_iter()
         .map(|(method, marks)| (method.to_owned(), marks))
         .collect();
-    Recent {
-        marks,
-        ..Recent::empty(NOW)
+    RecentHistory {
+        milestones,
+        ..RecentHistory::empty(NOW)
     }
 }
 
-impl Recent {
+impl RecentHistory {
     fn empty(now_ms: u64) -> Self {
         Self {
             begins_ms: Some(now_ms - 3_600_000),
-            span: Span::last_day(now_ms),
-            counts: Vec::new(),
-            marks: Vec::new(),
+            timeline: Timeline {
+                span: Span::last_day(now_ms),
+                counts: Vec::new(),
+            },
+            milestones: Vec::new(),
             changes: Vec::new(),
             failures: Vec::new(),
             refused: std::collections::BTreeMap::default(),
@@ -131,24 +133,24 @@ fn findings(at_ms: u64, status: u16, code: i64) -> Findings {
 
 /// What the page is made of, to be changed by a test.
 struct Case {
-    about: About,
-    outside: Outside,
-    recent: Option<Recent>,
+    about: DaemonFacts,
+    outside: Observations,
+    recent: Option<RecentHistory>,
     findings: Option<Findings>,
-    hints: Vec<Hinted>,
-    place: Place,
+    hints: Vec<HintShown>,
+    place: PageForm,
 }
 
 impl Case {
-    fn new(recent: Option<Recent>) -> Self {
-        let (about, outside) = (About::default(), Outside::default());
+    fn new(recent: Option<RecentHistory>) -> Self {
+        let (about, outside) = (DaemonFacts::default(), Observations::default());
         Self {
             about,
             outside,
             recent,
             findings: None,
             hints: Vec::new(),
-            place: Place::Served,
+            place: PageForm::Served,
         }
     }
 
@@ -170,8 +172,11 @@ impl Case {
             whose: "those of a test",
             problems: &[],
         });
-        let memory = self.recent.as_ref().map_or(Memory::Off, Memory::Read);
-        let known = Known {
+        let memory = self
+            .recent
+            .as_ref()
+            .map_or(HistoryState::Off, HistoryState::Read);
+        let known = PageInput {
             about: &self.about,
             report,
             hints: &self.hints,
@@ -193,7 +198,7 @@ impl Case {
 
 #[test]
 fn nothing_is_known_until_a_call_or_a_probe_tells() {
-    for case in [Case::new(None), Case::new(Some(Recent::empty(NOW)))] {
+    for case in [Case::new(None), Case::new(Some(RecentHistory::empty(NOW)))] {
         assert_eq!(case.health(), Health::Unknown);
         let html = case.html();
         assert!(
@@ -207,7 +212,7 @@ fn nothing_is_known_until_a_call_or_a_probe_tells() {
     }
     assert!(Case::new(None).html().contains("No history is kept"));
     assert!(
-        Case::new(Some(Recent::empty(NOW)))
+        Case::new(Some(RecentHistory::empty(NOW)))
             .html()
             .contains("No history before 2026-01-31 06:12:11 UTC")
     );
@@ -217,17 +222,17 @@ fn nothing_is_known_until_a_call_or_a_probe_tells() {
 fn the_newest_evidence_of_a_method_decides_and_old_evidence_is_not_called_now() {
     let day = 24 * 60 * MINUTE;
     let cases = [
-        (good(NOW - MINUTE), State::Works),
-        (good(NOW - 2 * day), State::Worked),
+        (good(NOW - MINUTE), MethodState::Works),
+        (good(NOW - 2 * day), MethodState::Worked),
         (
             refused(NOW - 9 * MINUTE, NOW - 5 * MINUTE, NOW - MINUTE),
-            State::Refused,
+            MethodState::Refused,
         ),
         (
             refused(NOW - 3 * day, NOW - 2 * day, NOW - 2 * day),
-            State::WasBad,
+            MethodState::WasBad,
         ),
-        (Milestones::default(), State::Unknown),
+        (Milestones::default(), MethodState::Unknown),
     ];
     for (marks, state) in cases {
         let seen = Case::new(Some(recent(vec![(READ, marks)]))).page(|page| page.rows[0].state);
@@ -239,7 +244,7 @@ fn the_newest_evidence_of_a_method_decides_and_old_evidence_is_not_called_now() 
     };
     assert_eq!(
         Case::new(Some(recent(vec![(READ, lost)]))).page(|page| page.rows[0].state),
-        State::Failing
+        MethodState::Failing
     );
     let ended = Milestones {
         good: Some(mark(NOW, 0)),
@@ -247,7 +252,7 @@ fn the_newest_evidence_of_a_method_decides_and_old_evidence_is_not_called_now() 
     };
     assert_eq!(
         Case::new(Some(recent(vec![(READ, ended)]))).page(|page| page.rows[0].state),
-        State::Works
+        MethodState::Works
     );
 }
 
@@ -297,7 +302,7 @@ fn without_a_diagnosis_the_hint_at_a_method_that_is_bad_gives_the_cause_and_the_
         ),
     ];
     let mut case = Case::new(Some(recent(marks)));
-    let hint = |method: &str, cause, next: &str| Hinted {
+    let hint = |method: &str, cause, next: &str| HintShown {
         at_ms: NOW - MINUTE,
         method: method.into(),
         cause,
@@ -377,7 +382,7 @@ fn a_diagnosis_that_later_calls_contradict_or_that_is_a_day_old_does_not_stand_a
         later.page(|page| page
             .rows
             .iter()
-            .filter(|row| row.state == State::Works)
+            .filter(|row| row.state == MethodState::Works)
             .count()),
         2
     );
@@ -414,7 +419,7 @@ fn drift_skew_and_late_refusals_are_warnings_with_a_next_step_while_calls_work()
     );
     let mut shaky = works();
     let recent = shaky.recent.as_mut().unwrap();
-    recent.counts = vec![Count {
+    recent.timeline.counts = vec![Count {
         bucket: 95,
         method: Some(READ.into()),
         end: End::Auth,
@@ -474,7 +479,7 @@ fn a_single_bad_call_beside_a_million_good_ones_is_drawn_and_told() {
         end,
         calls,
     };
-    recent.counts = vec![count(End::Good, 1_000_000), count(End::Failed, 1)];
+    recent.timeline.counts = vec![count(End::Good, 1_000_000), count(End::Failed, 1)];
     recent.changes = vec![
         change(NOW - MINUTE, "key", "5f3a09c1"),
         change(NOW - 2 * MINUTE, "address", "203.0.113.7"),
@@ -499,18 +504,18 @@ fn a_single_bad_call_beside_a_million_good_ones_is_drawn_and_told() {
                 "{}",
                 bar.tells
             );
-            let marks: Vec<_> = chart.marks.iter().map(|mark| mark.word.as_str()).collect();
+            let flags: Vec<_> = chart.flags.iter().map(|flag| flag.word.as_str()).collect();
             assert_eq!(
-                marks,
+                flags,
                 ["1–2", "3"],
-                "neighbours share a mark, and what is older than the picture has none"
+                "neighbours share a flag, and what is older than the picture has none"
             );
             assert!(chart.unknown.is_some() && chart.bars.len() < 96);
             assert!(
                 chart
-                    .marks
+                    .flags
                     .iter()
-                    .all(|mark| mark.left.parse::<f64>().unwrap() >= 0.0)
+                    .all(|flag| flag.left.parse::<f64>().unwrap() >= 0.0)
             );
         }
         let cells = &page.rows[0].cells;
@@ -537,7 +542,7 @@ fn hostile_names_stay_text_and_lose_what_hides() {
         hostile,
         refused(NOW - 9 * MINUTE, NOW - MINUTE, NOW - MINUTE),
     )]);
-    recent.counts = vec![Count {
+    recent.timeline.counts = vec![Count {
         bucket: 95,
         method: Some(hostile.into()),
         end: End::Auth,
@@ -564,7 +569,7 @@ fn hostile_names_stay_text_and_lose_what_hides() {
         address: Some(hostile.into()),
     }];
     let mut case = Case::new(Some(recent)).diagnosed(NOW, 401, 40101);
-    case.about = About {
+    case.about = DaemonFacts {
         fingerprint: Some(hostile.into()),
         label: Some(hostile.into()),
         source: Some(hostile.into()),
@@ -577,7 +582,7 @@ fn hostile_names_stay_text_and_lose_what_hides() {
         up_since_ms: Some(NOW + 5),
         warnings: vec![hostile.into()],
     };
-    for place in [Place::Served, Place::File] {
+    for place in [PageForm::Served, PageForm::File] {
         case.place = place;
         let html = case.html();
         let body = html.split_once("</style>").expect("a style").1;
@@ -605,7 +610,7 @@ fn the_served_page_asks_again_and_the_file_carries_its_policy() {
         served.contains(r#"<meta http-equiv="refresh" content="30">"#)
             && !served.contains("Content-Security")
     );
-    case.place = Place::File;
+    case.place = PageForm::File;
     let file = case.html();
     assert!(file.contains(
         r#"http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src"#
@@ -626,7 +631,7 @@ fn the_served_page_asks_again_and_the_file_carries_its_policy() {
 #[test]
 fn long_texts_end_and_commands_are_set_apart() {
     assert_eq!(Text::of("x".repeat(5000)).to_string().chars().count(), 601);
-    let pieces = Piece::all("run `a b`, then `c`");
+    let pieces = TextPart::all("run `a b`, then `c`");
     let seen: Vec<_> = pieces
         .iter()
         .map(|piece| (piece.text.to_string(), piece.is_code))

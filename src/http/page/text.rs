@@ -56,14 +56,14 @@ fn is_hidden(char: char) -> bool {
 
 /// A part of a next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct TextPart {
     /// Its words.
     pub text: Text,
     /// Whether it is to be typed as it stands.
     pub is_code: bool,
 }
 
-impl Piece {
+impl TextPart {
     /// The pieces of a text in which commands stand between backticks.
     #[must_use]
     pub fn all(text: &str) -> Vec<Self> {

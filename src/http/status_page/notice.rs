@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use super::html;
-use crate::http::page::{Piece, Style};
+use crate::http::page::{Style, TextPart};
 
 /// Any user name, and bytes of UTF-8 where a browser has to choose.
 const CHALLENGE: HeaderValue =
@@ -24,12 +24,12 @@ pub(super) struct Notice {
     prompts: bool,
     wait: Option<Duration>,
     title: &'static str,
-    lines: Vec<Vec<Piece>>,
+    lines: Vec<Vec<TextPart>>,
 }
 
 impl Notice {
     fn new(status: StatusCode, title: &'static str, lines: &[&str]) -> Self {
-        let lines = lines.iter().map(|line| Piece::all(line)).collect();
+        let lines = lines.iter().map(|line| TextPart::all(line)).collect();
         Self {
             status,
             prompts: false,

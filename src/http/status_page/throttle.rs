@@ -116,60 +116,61 @@ mod tests {
 
     #[test]
     fn waits_double_from_the_fourth_wrong_token_on_and_end_at_30_s() {
-        let (brake, mut now) = (Throttle::default(), Instant::now());
+        let (throttle, mut now) = (Throttle::default(), Instant::now());
         let mut waits = Vec::new();
         for _ in 0..12 {
-            brake.failed(&ip("203.0.113.7"), now);
-            let wait = brake
+            throttle.failed(&ip("203.0.113.7"), now);
+            let wait = throttle
                 .check(&ip("203.0.113.7"), now)
                 .err()
                 .unwrap_or_default();
             waits.push(wait.as_secs());
             now += wait;
-            assert_eq!(brake.check(&ip("203.0.113.7"), now), Ok(()));
+            assert_eq!(throttle.check(&ip("203.0.113.7"), now), Ok(()));
         }
         assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30, 30]);
-        brake.failed(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST);
+        throttle.failed(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST);
         assert_eq!(
-            brake.check(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST),
+            throttle.check(&ip("203.0.113.7"), now + FORGOTTEN + LONGEST),
             Ok(())
         );
     }
 
     #[test]
     fn a_source_waits_alone_and_the_right_token_ends_it() {
-        let (brake, now) = (Throttle::default(), Instant::now());
-        (0..6).for_each(|_| brake.failed(&ip("203.0.113.7"), now));
-        assert!(brake.check(&ip("203.0.113.7"), now).is_err());
-        assert!(brake.check(&ip("::ffff:203.0.113.7"), now).is_err());
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        (0..6).for_each(|_| throttle.failed(&ip("203.0.113.7"), now));
+        assert!(throttle.check(&ip("203.0.113.7"), now).is_err());
+        assert!(throttle.check(&ip("::ffff:203.0.113.7"), now).is_err());
         assert_eq!(
             (
-                brake.check(&ip("203.0.113.8"), now),
-                brake.check(&Peer::Unix { uid: None }, now)
+                throttle.check(&ip("203.0.113.8"), now),
+                throttle.check(&Peer::Unix { uid: None }, now)
             ),
             (Ok(()), Ok(()))
         );
-        brake.release(&ip("203.0.113.7"));
-        assert_eq!(brake.check(&ip("203.0.113.7"), now), Ok(()));
-        (0..6).for_each(|_| brake.failed(&ip("2001:db8::1"), now));
-        assert!(brake.check(&ip("2001:db8::ffff:1"), now).is_err());
-        assert_eq!(brake.check(&ip("2001:db8:0:1::1"), now), Ok(()));
+        throttle.release(&ip("203.0.113.7"));
+        assert_eq!(throttle.check(&ip("203.0.113.7"), now), Ok(()));
+        (0..6).for_each(|_| throttle.failed(&ip("2001:db8::1"), now));
+        assert!(throttle.check(&ip("2001:db8::ffff:1"), now).is_err());
+        assert_eq!(throttle.check(&ip("2001:db8:0:1::1"), now), Ok(()));
     }
 
     #[test]
     fn a_table_full_of_attackers_stays_bounded_and_shuts_out_nobody_new() {
-        let (brake, now) = (Throttle::default(), Instant::now());
+        let (throttle, now) = (Throttle::default(), Instant::now());
         for number in 0..3000_u32 {
             let source = Peer::Ip(Ipv4Addr::from_bits(number).into());
-            (0..5).for_each(|_| brake.failed(&source, now + Duration::from_millis(number.into())));
+            (0..5)
+                .for_each(|_| throttle.failed(&source, now + Duration::from_millis(number.into())));
         }
-        assert_eq!(brake.0.lock().unwrap().len(), MAX_SOURCES);
-        assert_eq!(brake.check(&ip("203.0.113.9"), now), Ok(()));
-        brake.failed(&ip("203.0.113.9"), now);
+        assert_eq!(throttle.0.lock().unwrap().len(), MAX_SOURCES);
+        assert_eq!(throttle.check(&ip("203.0.113.9"), now), Ok(()));
+        throttle.failed(&ip("203.0.113.9"), now);
         assert_eq!(
             (
-                brake.check(&ip("203.0.113.9"), now),
-                brake.0.lock().unwrap().len()
+                throttle.check(&ip("203.0.113.9"), now),
+                throttle.0.lock().unwrap().len()
             ),
             (Ok(()), MAX_SOURCES)
         );

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     causes::{self, Event, Past, Ranking},
     egress::Reading,
-    history::{Break, ChangeRow, Hour, Milestone, Milestones, Trouble},
+    history::{Break, ChangeRow, HourRow, Milestone, Milestones, Trouble},
     probes::{Answer, CredentialFacts, Environment, Finding, Findings, Probe, Seen, Target},
 };
 use gateway::observed::Expected;
@@ -22,7 +22,7 @@ type Plant = fn(&mut Case, String);
 /// Everything that a bundle is made of, to be changed by a test.
 struct Case {
     findings: Findings,
-    record: Record,
+    history: HistoryExtract,
     caller_names: CallerNames,
     system: System,
     configuration: String,
@@ -63,9 +63,9 @@ fn change(ms: u64, kind: &str, before: &str, after: &str) -> ChangeRow {
     }
 }
 
-fn kept() -> Kept {
+fn contents() -> HistoryContents {
     let (good, bad) = (mark(1000, 0), mark(9000, 40101));
-    Kept {
+    HistoryContents {
         begins_ms: Some(500),
         changes: vec![
             change(5000, "address", "203.0.113.7", "198.51.100.4"),
@@ -86,7 +86,7 @@ fn kept() -> Kept {
             recovered: None,
             changes: Vec::new(),
         }],
-        hours: vec![Hour {
+        hours: vec![HourRow {
             ms: 0,
             method: Some(ORDERS.into()),
             outcome: "answered".into(),
@@ -94,7 +94,7 @@ fn kept() -> Kept {
             calls: 7,
         }],
         callers: vec![("the-invented-desk".into(), 7)],
-        ..Kept::default()
+        ..HistoryContents::default()
     }
 }
 
@@ -148,9 +148,9 @@ impl Case {
                 expected,
                 list,
             },
-            record: Record {
+            history: HistoryExtract {
                 file: "/var/lib/crypto-proxy/history.db".into(),
-                kept: Ok(kept()),
+                contents: Ok(contents()),
             },
             caller_names: CallerNames::Counted,
             system: System {
@@ -168,7 +168,7 @@ impl Case {
         facts.label = Some(label.into());
     }
 
-    fn pack(&self) -> Result<Bundle, Refusal> {
+    fn pack(&self) -> Result<Bundle, PackError> {
         let past = Past::default();
         let ranking: Ranking = causes::rank(&self.findings, &past);
         let mut leaks = LeakSearch::default();
@@ -180,10 +180,10 @@ impl Case {
             whose: "ours",
             problems: &[],
         };
-        let material = Material {
+        let material = BundleInput {
             issue: Uuid::nil(),
             report,
-            record: &self.record,
+            history: &self.history,
             caller_names: self.caller_names,
             system: &self.system,
             configuration: &self.configuration,
@@ -246,7 +246,7 @@ fn what_is_asked_follows_from_what_was_found() {
         ),
         "{ticket}"
     );
-    case.record.kept = Err("there is none".into());
+    case.history.contents = Err("there is none".into());
     let ticket = case.file("ticket.md");
     assert!(
         ticket.contains("No history could be read (there is none).")
@@ -313,7 +313,7 @@ fn nothing_from_outside_moves_a_cursor_or_leaves_its_cell() {
     case.label("de\u{1b}[31msk\u{202e}|\n# <b>");
     case.system.os = "An\u{7} OS\r\n".into();
     case.configuration = "a\u{1b}]0;x\u{7}\n".into();
-    case.record.file = "/x\u{1b}[2J".into();
+    case.history.file = "/x\u{1b}[2J".into();
     for file in case.pack().unwrap().files {
         let hostile = |char: char| char != '\n' && (char.is_control() || char == '\u{202e}');
         assert!(
@@ -344,10 +344,10 @@ fn a_secret_in_any_spelling_in_any_place_is_refused_with_the_name_of_the_file() 
         let places: [(&str, Plant); 5] = [
             ("ticket.md", |case, text| case.label(&text)),
             ("ticket.md", |case, text| case.system.os = text),
-            ("history.json", |case, text| case.record.file = text),
+            ("history.json", |case, text| case.history.file = text),
             ("configuration.txt", |case, text| case.configuration = text),
             ("history.json", |case, text| {
-                case.record.kept.as_mut().unwrap().callers = vec![(text, 1)];
+                case.history.contents.as_mut().unwrap().callers = vec![(text, 1)];
                 case.caller_names = CallerNames::Shown;
             }),
         ];
@@ -356,7 +356,7 @@ fn a_secret_in_any_spelling_in_any_place_is_refused_with_the_name_of_the_file() 
             plant(&mut case, format!("x {planted} y"));
             let refused = case.pack().unwrap_err();
             assert!(
-                matches!(refused, Refusal::Leak(file) if file == name),
+                matches!(refused, PackError::Leak(file) if file == name),
                 "{name}: {refused}"
             );
             assert!(!refused.to_string().contains(planted));
@@ -401,5 +401,22 @@ fn an_archive_holds_the_files_and_nothing_of_this_machine() {
         Case::new().pack().unwrap().tar,
         bundle.tar,
         "the same facts, the same bytes"
+    );
+}
+
+#[test]
+fn a_system_has_a_name_and_a_kernel() {
+    assert_eq!(
+        pretty_name("ID=x\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n").unwrap(),
+        "Debian GNU/Linux 12 (bookworm)"
+    );
+    assert_eq!(
+        (pretty_name("ID=x\n"), pretty_name("PRETTY_NAME=\n")),
+        (None, None)
+    );
+    let here = System::of_this_machine();
+    assert!(
+        here.kernel.contains("Linux ") && !here.os.is_empty(),
+        "{here:?}"
     );
 }

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Material, ask, plain, record::Kept, table};
+use super::{BundleInput, history_extract::HistoryContents, markdown, questions};
 use crate::{
     causes::{Conclusion, Standing},
     history::{ChangeRow, Milestone},
@@ -18,27 +18,27 @@ use gateway::observed::Expected;
 const MAX_CHANGES: usize = 40;
 
 /// Writes it.
-pub(super) fn write(material: &Material<'_>) -> String {
+pub(super) fn write(input: &BundleInput<'_>) -> String {
     let mut page = format!(
         "# {}\n\n",
-        plain::markdown(&ask::title(&material.report, material.record))
+        markdown::escaped(&questions::title(&input.report, input.history))
     );
-    table::write(&mut page, ["what", "value"], &facts(material));
-    to_be_added(&mut page, material);
-    tested(&mut page, material);
-    match &material.record.kept {
-        Ok(kept) => past(&mut page, kept),
+    markdown::table(&mut page, ["what", "value"], &facts(input));
+    to_be_added(&mut page, input);
+    tested(&mut page, input);
+    match &input.history.contents {
+        Ok(contents) => past(&mut page, contents),
         Err(why) => section(
             &mut page,
             "Before this",
             &[format!(
                 "No history could be read ({}).",
-                plain::markdown(why)
+                markdown::escaped(why)
             )],
         ),
     }
-    ruled_out(&mut page, material);
-    asked(&mut page, material);
+    ruled_out(&mut page, input);
+    asked(&mut page, input);
     page
 }
 
@@ -50,8 +50,8 @@ fn section(page: &mut String, title: &str, lines: &[String]) {
     page.push('\n');
 }
 
-fn facts(material: &Material<'_>) -> Vec<[String; 2]> {
-    let findings = material.report.findings;
+fn facts(input: &BundleInput<'_>) -> Vec<[String; 2]> {
+    let findings = input.report.findings;
     let facts = findings.credentials();
     let says = |probe| {
         let finding = findings.list.iter().find(|finding| finding.probe == probe);
@@ -69,10 +69,14 @@ fn facts(material: &Material<'_>) -> Vec<[String; 2]> {
         .unwrap_or_else(|| "not set".to_owned());
     let end = findings.at_ms + u64::try_from(findings.took.as_millis()).unwrap_or_default();
     let rows = [
-        ("issue", material.issue.to_string()),
+        ("issue", input.issue.to_string()),
         (
             "tested (UTC)",
-            format!("{} to {}", plain::time(findings.at_ms), plain::time(end)),
+            format!(
+                "{} to {}",
+                markdown::time(findings.at_ms),
+                markdown::time(end)
+            ),
         ),
         (
             "environment",
@@ -93,7 +97,7 @@ fn facts(material: &Material<'_>) -> Vec<[String; 2]> {
         ),
         (
             "system",
-            format!("{}; {}", material.system.os, material.system.kernel),
+            format!("{}; {}", input.system.os, input.system.kernel),
         ),
     ];
     rows.into_iter()
@@ -123,9 +127,9 @@ fn whitelist(expected: &Expected) -> String {
     }
 }
 
-fn to_be_added(page: &mut String, material: &Material<'_>) {
+fn to_be_added(page: &mut String, input: &BundleInput<'_>) {
     let mut lines = vec!["- the account (its UID or e-mail address, as you know it)".to_owned()];
-    if material
+    if input
         .report
         .findings
         .credentials()
@@ -133,7 +137,7 @@ fn to_be_added(page: &mut String, material: &Material<'_>) {
     {
         lines.push("- the label of the key, as the dashboard shows it".to_owned());
     }
-    if material.report.ranking.conclusion == Conclusion::Healthy {
+    if input.report.ranking.conclusion == Conclusion::Healthy {
         lines.push(
             "- what was seen to fail, and when: the probes below found no failure".to_owned(),
         );
@@ -141,8 +145,8 @@ fn to_be_added(page: &mut String, material: &Material<'_>) {
     section(page, "To be added by the sender", &lines);
 }
 
-fn tested(page: &mut String, material: &Material<'_>) {
-    let findings = material.report.findings;
+fn tested(page: &mut String, input: &BundleInput<'_>) {
+    let findings = input.report.findings;
     let _ = writeln!(
         page,
         "## What was tested\n\nNothing here trades or moves funds; each private call was sent once.\n"
@@ -152,7 +156,7 @@ fn tested(page: &mut String, material: &Material<'_>) {
         .iter()
         .map(|finding| row(finding, &findings.expected))
         .collect();
-    table::write(
+    markdown::table(
         page,
         [
             "probe", "method", "result", "HTTP", "code", "ms", "in words",
@@ -202,20 +206,20 @@ fn in_words(finding: &Finding, expected: &Expected) -> String {
     format!("remarks: {flaws}")
 }
 
-fn past(page: &mut String, kept: &Kept) {
-    let begins = kept.begins_ms.map_or_else(
+fn past(page: &mut String, contents: &HistoryContents) {
+    let begins = contents.begins_ms.map_or_else(
         || "No call is on record.".to_owned(),
-        |begins| format!("On record since {} UTC.", plain::time(begins)),
+        |begins| format!("On record since {} UTC.", markdown::time(begins)),
     );
     section(page, "Last good, first bad", &[begins]);
-    let rows: Vec<[String; 5]> = kept
+    let rows: Vec<[String; 5]> = contents
         .breaks
         .iter()
         .map(broken_row)
-        .chain(good_rows(kept))
+        .chain(good_rows(contents))
         .collect();
     if !rows.is_empty() {
-        table::write(
+        markdown::table(
             page,
             [
                 "method",
@@ -228,12 +232,17 @@ fn past(page: &mut String, kept: &Kept) {
         );
     }
     let _ = writeln!(page, "## What changed on our side, and when\n");
-    let skipped = kept.changes.len().saturating_sub(MAX_CHANGES);
-    let rows: Vec<[String; 4]> = kept.changes.iter().skip(skipped).map(change_row).collect();
+    let skipped = contents.changes.len().saturating_sub(MAX_CHANGES);
+    let rows: Vec<[String; 4]> = contents
+        .changes
+        .iter()
+        .skip(skipped)
+        .map(change_row)
+        .collect();
     if rows.is_empty() {
         let _ = writeln!(page, "Nothing on record.\n");
     } else {
-        table::write(page, ["when (UTC)", "what", "before", "after"], &rows);
+        markdown::table(page, ["when (UTC)", "what", "before", "after"], &rows);
     }
 }
 
@@ -266,9 +275,10 @@ fn broken_row(broken: &crate::history::Break) -> [String; 5] {
 }
 
 /// Methods that never went bad.
-fn good_rows(kept: &Kept) -> impl Iterator<Item = [String; 5]> {
-    let never = |method: &str| !kept.breaks.iter().any(|broken| broken.method == method);
-    kept.marks
+fn good_rows(contents: &HistoryContents) -> impl Iterator<Item = [String; 5]> {
+    let never = |method: &str| !contents.breaks.iter().any(|broken| broken.method == method);
+    contents
+        .marks
         .iter()
         .filter(move |(method, _)| never(method))
         .filter_map(|(method, marks)| {
@@ -290,7 +300,7 @@ fn place(mark: &Milestone) -> String {
         .as_ref()
         .map(|address| format!(" from {address}"))
         .unwrap_or_default();
-    format!("{}, key {}{from}", plain::time(mark.ms), mark.key_fp)
+    format!("{}, key {}{from}", markdown::time(mark.ms), mark.key_fp)
 }
 
 fn change_row(row: &ChangeRow) -> [String; 4] {
@@ -300,28 +310,27 @@ fn change_row(row: &ChangeRow) -> [String; 4] {
         (value, _) => value.clone().unwrap_or_default(),
     };
     [
-        plain::time(row.ms),
+        markdown::time(row.ms),
         row.kind.clone(),
         value(&row.before),
         value(&row.after),
     ]
 }
 
-fn ruled_out(page: &mut String, material: &Material<'_>) {
-    let ranking = material.report.ranking;
+fn ruled_out(page: &mut String, input: &BundleInput<'_>) {
+    let ranking = input.report.ranking;
     let mut lines: Vec<String> = Vec::new();
     for ranked in &ranking.ruled_out {
         if let Standing::RuledOut(by) = &ranked.standing {
             let (sentence, code) = (ranked.cause.sentence(), ranked.cause.code());
             lines.push(format!(
                 "- not that {}: {} ({code})",
-                plain::markdown(sentence),
-                plain::markdown(by)
+                markdown::escaped(sentence),
+                markdown::escaped(by)
             ));
         }
     }
-    if let Some(Seen::SelfTest { right, wrong: 0 }) = material.report.findings.seen(Probe::SelfTest)
-    {
+    if let Some(Seen::SelfTest { right, wrong: 0 }) = input.report.findings.seen(Probe::SelfTest) {
         lines.push(format!(
             "- not the signing code: all {right} signing vectors come out as they must"
         ));
@@ -334,7 +343,7 @@ fn ruled_out(page: &mut String, material: &Material<'_>) {
             .unwrap_or_default();
         format!(
             "- {likelihood}: {} ({})",
-            plain::markdown(ranked.cause.sentence()),
+            markdown::escaped(ranked.cause.sentence()),
             ranked.cause.code()
         )
     });
@@ -348,12 +357,12 @@ fn ruled_out(page: &mut String, material: &Material<'_>) {
     }
 }
 
-fn asked(page: &mut String, material: &Material<'_>) {
-    let questions = ask::questions(&material.report, material.record);
+fn asked(page: &mut String, input: &BundleInput<'_>) {
+    let questions = questions::questions(&input.report, input.history);
     let numbered = questions
         .iter()
         .enumerate()
-        .map(|(at, text)| format!("{}. {}", at + 1, plain::markdown(text)));
+        .map(|(at, text)| format!("{}. {}", at + 1, markdown::escaped(text)));
     let lines: Vec<String> = numbered.collect();
     let none = "Nothing follows from what was found: say what you would like to know.".to_owned();
     section(

@@ -6,11 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{
-    reader::Questions,
-    schema::Problem,
-    store::{self, signed},
-};
+use super::{schema::signed, store};
 use crate::key_pairs::{Change, Half, Origin, PairStory};
 use gateway::secret::Credentials;
 
@@ -45,37 +41,29 @@ impl Stretch {
     }
 }
 
-impl Questions {
-    /// How the pair in use came about: this one, seen at `now_ms`, or the one that the daemon last started with.
-    ///
-    /// # Errors
-    /// [`Problem`].
-    pub fn pair_story(
-        &self,
-        in_use: Option<&Credentials>,
-        now_ms: u64,
-    ) -> Result<Option<PairStory>, Problem> {
-        let mut stretches = stretches(&self.0)?;
-        if let Some(credentials) = in_use {
-            let seen = seen(&self.0, credentials, now_ms)?;
-            if !stretches.last().is_some_and(|last| last.same_pair(&seen)) {
-                stretches.push(seen);
-            }
+/// How the pair in use came about: this one, seen at `now_ms`, or the one that the daemon last started with.
+pub(super) fn story_of(
+    file: &Connection,
+    in_use: Option<&Credentials>,
+    now_ms: u64,
+) -> rusqlite::Result<Option<PairStory>> {
+    let mut stretches = stretches(file)?;
+    if let Some(credentials) = in_use {
+        let seen = seen(file, credentials, now_ms)?;
+        if !stretches.last().is_some_and(|last| last.same_pair(&seen)) {
+            stretches.push(seen);
         }
-        Ok(story(&stretches, &accepted(&self.0)?))
     }
+    Ok(story(&stretches, &accepted(file)?))
+}
 
-    /// What a start with this pair would change.
-    ///
-    /// # Errors
-    /// [`Problem`].
-    pub fn compare_pair(&self, credentials: &Credentials) -> Result<Change, Problem> {
-        let seen = seen(&self.0, credentials, 0)?;
-        let stretches = stretches(&self.0)?;
-        Ok(stretches.last().map_or(Change::First, |last| {
-            Change::of(last.same_key(&seen), last.same_secret(&seen))
-        }))
-    }
+/// What a start with this pair would change.
+pub(super) fn compare(file: &Connection, credentials: &Credentials) -> rusqlite::Result<Change> {
+    let seen = seen(file, credentials, 0)?;
+    let stretches = stretches(file)?;
+    Ok(stretches.last().map_or(Change::First, |last| {
+        Change::of(last.same_key(&seen), last.same_secret(&seen))
+    }))
 }
 
 fn seen(file: &Connection, credentials: &Credentials, since_ms: u64) -> rusqlite::Result<Stretch> {
@@ -85,11 +73,6 @@ fn seen(file: &Connection, credentials: &Credentials, since_ms: u64) -> rusqlite
         key_fp: credentials.key.fingerprint(),
         secret,
     })
-}
-
-/// How the pair of the last start came about, for the start itself.
-pub(super) fn story_of_now(file: &Connection) -> rusqlite::Result<Option<PairStory>> {
-    Ok(story(&stretches(file)?, &accepted(file)?))
 }
 
 /// Times at which calls were accepted, as far as marks tell: bounded by the methods.

@@ -7,10 +7,10 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{
-    schema::Problem,
-    store::{self, Store, change, compare, signed},
+    rotations,
+    schema::{Problem, signed},
+    store::{self, Store, change, compare},
 };
-use crate::history::rotations;
 use crate::key_pairs::{Change, Origin, PairFacts};
 use gateway::secret::Credentials;
 
@@ -32,32 +32,30 @@ pub(super) enum Beginning {
     FileAgain,
 }
 
-impl Store {
-    /// Takes in what this daemon runs with.
-    pub(super) fn begin(
-        &mut self,
-        start: &Start,
-        now_ms: u64,
-        beginning: Beginning,
-    ) -> Result<PairFacts, Problem> {
-        let transaction = self.connection.transaction()?;
-        if beginning == Beginning::Process {
-            note_gap(&transaction, now_ms)?;
-            change(
-                &transaction,
-                now_ms,
-                "start",
-                None,
-                Some(env!("CARGO_PKG_VERSION")),
-            )?;
-        }
-        compare(&transaction, now_ms, "version", env!("CARGO_PKG_VERSION"))?;
-        compare(&transaction, now_ms, "base_url", &start.base_url)?;
-        compare(&transaction, now_ms, "configuration", &start.configuration)?;
-        let facts = note_pair(&transaction, &start.credentials, now_ms)?;
-        transaction.commit()?;
-        Ok(facts)
+/// Takes in what this daemon runs with.
+pub(super) fn begin(
+    store: &mut Store,
+    start: &Start,
+    now_ms: u64,
+    beginning: Beginning,
+) -> Result<PairFacts, Problem> {
+    let transaction = store.connection.transaction()?;
+    if beginning == Beginning::Process {
+        note_gap(&transaction, now_ms)?;
+        change(
+            &transaction,
+            now_ms,
+            "start",
+            None,
+            Some(env!("CARGO_PKG_VERSION")),
+        )?;
     }
+    compare(&transaction, now_ms, "version", env!("CARGO_PKG_VERSION"))?;
+    compare(&transaction, now_ms, "base_url", &start.base_url)?;
+    compare(&transaction, now_ms, "configuration", &start.configuration)?;
+    let facts = note_pair(&transaction, &start.credentials, now_ms)?;
+    transaction.commit()?;
+    Ok(facts)
 }
 
 fn note_gap(file: &Transaction<'_>, now_ms: u64) -> rusqlite::Result<()> {
@@ -68,7 +66,7 @@ fn note_gap(file: &Transaction<'_>, now_ms: u64) -> rusqlite::Result<()> {
     }
     let known = "SELECT max((SELECT coalesce(max(ms), 0) FROM call), (SELECT coalesce(max(ms), 0) FROM change))";
     let known: i64 = file.query_row(known, [], |row| row.get(0))?;
-    let since = super::reader::time(known.unsigned_abs());
+    let since = super::time(known.unsigned_abs());
     change(
         file,
         now_ms,
@@ -114,7 +112,8 @@ fn note_pair(
          ON CONFLICT DO UPDATE SET last_ms = excluded.last_ms",
         params![key, number, signed(now_ms)],
     )?;
-    let origin = rotations::story_of_now(file)?.map_or(Origin::First, |story| story.origin);
+    let origin =
+        rotations::story_of(file, None, now_ms)?.map_or(Origin::First, |story| story.origin);
     Ok(PairFacts {
         change: what,
         since: key_since.max(secret_since),

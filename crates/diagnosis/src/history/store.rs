@@ -14,10 +14,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::{
-    Event, Settings,
-    mark::{self, Milestone, Milestones},
-    schema::{self, Identity, Problem},
-    words::Words,
+    HistoryEvent, Settings,
+    milestone::{self, Milestone, Milestones},
+    schema::{self, Identity, Problem, signed},
 };
 use gateway::{observed::ClockSkew, record::CallReport};
 
@@ -30,11 +29,18 @@ const TRIMMED_AT_ONCE: i64 = 4000;
 /// A skew that moved by more than this, beyond its uncertainty, is a jump; in milliseconds.
 const SKEW_JUMP_MS: u64 = 5000;
 
+/// Words that are told apart.
+const MAX_WORDS: usize = 4096;
+/// From so many on it is worth looking for those that are no longer used.
+const MANY: usize = MAX_WORDS / 2;
+/// What stands for every further one.
+const OTHER: &str = "(other)";
+
 /// What is written together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) calls: Vec<(u64, Arc<CallReport>)>,
-    pub(super) events: Vec<(u64, Event)>,
+    pub(super) events: Vec<(u64, HistoryEvent)>,
 }
 
 /// The file, open.
@@ -65,7 +71,7 @@ impl Store {
     fn attempt(path: &Path, settings: Settings) -> Result<Self, Problem> {
         let connection = schema::open(path)?;
         let identity = schema::identity(path)?;
-        let marks = load_marks(&connection)?;
+        let marks = milestone::load(&connection)?;
         let words = Words::load(&connection)?;
         let skew = state(&connection, "skew")?.and_then(|(value, _)| value.parse().ok());
         Ok(Self {
@@ -130,7 +136,7 @@ fn write_calls(
         let class = word(report.class.map(catalogue::methods::Class::name))?;
         let outcome = word(Some(report.outcome.word()))?;
         let why = word(report.why)?;
-        let verdict = word(mark::judge(report).word())?;
+        let verdict = word(milestone::judge(report).word())?;
         let key = word(Some(&report.key_fingerprint))?;
         let address = word(address.as_deref())?;
         let millis =
@@ -164,11 +170,11 @@ fn note_method(
     ms: u64,
     report: &CallReport,
 ) -> rusqlite::Result<()> {
-    let verdict = mark::judge(report);
+    let verdict = milestone::judge(report);
     let Some(method) = report
         .method
         .as_deref()
-        .filter(|_| verdict != mark::Verdict::Nothing)
+        .filter(|_| verdict != milestone::Verdict::Nothing)
     else {
         return Ok(());
     };
@@ -211,12 +217,14 @@ fn note_skew(
     Ok(())
 }
 
-fn write_event(file: &Transaction<'_>, ms: u64, event: &Event) -> rusqlite::Result<()> {
+fn write_event(file: &Transaction<'_>, ms: u64, event: &HistoryEvent) -> rusqlite::Result<()> {
     match event {
-        Event::Address(address) => compare(file, ms, "address", &address.to_string()).map(drop),
-        Event::Stop => change(file, ms, "stop", None, Some(env!("CARGO_PKG_VERSION"))),
-        Event::Lost(calls) => change(file, ms, "lost", None, Some(&calls.to_string())),
-        Event::Refused { why, count } => file
+        HistoryEvent::Address(address) => {
+            compare(file, ms, "address", &address.to_string()).map(drop)
+        }
+        HistoryEvent::Stop => change(file, ms, "stop", None, Some(env!("CARGO_PKG_VERSION"))),
+        HistoryEvent::Lost(calls) => change(file, ms, "lost", None, Some(&calls.to_string())),
+        HistoryEvent::Refused { why, count } => file
             .execute(
                 "INSERT INTO refused (minute_ms, why, count) VALUES (?1, ?2, ?3) \
                  ON CONFLICT DO UPDATE SET count = count + excluded.count",
@@ -282,14 +290,6 @@ fn set_state(file: &Transaction<'_>, ms: u64, kind: &str, value: &str) -> rusqli
         row,
     )
     .map(drop)
-}
-
-fn load_marks(file: &Connection) -> rusqlite::Result<HashMap<String, Milestones>> {
-    let mut all = HashMap::<String, Milestones>::new();
-    super::reader::each_mark(file, |method, name, mark| {
-        all.entry(method).or_default().restore(&name, mark)
-    })?;
-    Ok(all)
 }
 
 fn save_marks(
@@ -360,7 +360,47 @@ fn trim(
     .map(drop)
 }
 
-/// SQLite's integers have a sign.
-pub(super) fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
+/// The texts that calls repeat, each stored once and named by a number.
+///
+/// Bounded, in the file and in memory: a caller can invent method names, and beyond the bound they share one word. Words
+/// that no call uses any more go when the file is opened, once there are many.
+struct Words(HashMap<String, i64>);
+
+impl Words {
+    /// The words of the file.
+    fn load(file: &Connection) -> rusqlite::Result<Self> {
+        let all = read_words(file)?;
+        if all.len() < MANY {
+            return Ok(Self(all));
+        }
+        file.execute_batch(
+            "DELETE FROM word WHERE id NOT IN (
+                SELECT caller FROM call UNION SELECT method FROM call WHERE method NOT NULL
+                UNION SELECT class FROM call WHERE class NOT NULL UNION SELECT outcome FROM call
+                UNION SELECT why FROM call WHERE why NOT NULL UNION SELECT verdict FROM call WHERE verdict NOT NULL
+                UNION SELECT key_fp FROM call UNION SELECT address FROM call WHERE address NOT NULL)",
+        )?;
+        read_words(file).map(Self)
+    }
+
+    /// The number of a word, new or known.
+    fn number(&mut self, file: &Connection, word: &str) -> rusqlite::Result<i64> {
+        if let Some(number) = self.0.get(word) {
+            return Ok(*number);
+        }
+        if self.0.len() >= MAX_WORDS && word != OTHER {
+            return self.number(file, OTHER);
+        }
+        file.execute("INSERT INTO word (word) VALUES (?1)", params![word])?;
+        let number = file.last_insert_rowid();
+        self.0.insert(word.to_owned(), number);
+        Ok(number)
+    }
+}
+
+fn read_words(file: &Connection) -> rusqlite::Result<HashMap<String, i64>> {
+    let mut select = file.prepare("SELECT word, id FROM word")?;
+    select
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }

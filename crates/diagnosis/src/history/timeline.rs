@@ -1,4 +1,4 @@
-//! The strip: how the calls of a span of time ended, counted in buckets and by method, and the newest of those that
+//! How the calls of a span of time ended, counted in buckets and by method, and the newest of those that
 //! ended badly.
 //!
 //! Guarantees: one pass over the span by the index of the time, without sorting; the bad calls are looked for only in
@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 
 use super::{
-    reader::{CallRow, Questions, call_row, unsigned},
-    schema::Problem,
-    store::signed,
+    questions::{CallRow, Questions, call_row},
+    schema::{Problem, signed, unsigned},
 };
 
 /// A quarter of an hour, in milliseconds.
@@ -17,7 +16,7 @@ const QUARTER_MS: u64 = 15 * 60 * 1000;
 /// Quarters of a day.
 const QUARTERS: u64 = 96;
 
-/// How a call ended, as the strip shows it.
+/// How a call ended, as the timeline shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum End {
     /// The exchange took it as authentic and judged it on its merits.
@@ -110,24 +109,28 @@ pub struct Count {
     pub calls: u64,
 }
 
-/// Bucket, and the numbers of method, verdict and outcome.
-type Key = (u64, Option<i64>, Option<i64>, i64);
+/// The calls of a span, counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// The time that is counted.
+    pub span: Span,
+    /// In the order of buckets, methods and ends.
+    pub counts: Vec<Count>,
+}
 
-impl Questions {
-    /// The calls of a span, counted; in the order of buckets, methods and ends.
+/// Bucket, and the numbers of method, verdict and outcome.
+type WordNumbers = (u64, Option<i64>, Option<i64>, i64);
+
+impl Timeline {
+    /// Counts the calls of a span.
     ///
     /// # Errors
     /// [`Problem`].
-    pub fn counts(&self, span: Span) -> Result<Vec<Count>, Problem> {
-        let words: HashMap<i64, String> = self
-            .rows("SELECT id, word FROM word", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?
-            .into_iter()
-            .collect();
-        let mut counts = HashMap::<Key, u64>::new();
+    pub fn read(questions: &Questions, span: Span) -> Result<Self, Problem> {
+        let words = questions.words()?;
+        let mut counts = HashMap::<WordNumbers, u64>::new();
         let select = "SELECT ms, method, verdict, outcome FROM call WHERE ms >= ?1 AND ms < ?2";
-        self.rows(
+        questions.rows(
             select,
             [signed(span.from_ms), signed(span.until_ms())],
             |row| {
@@ -145,7 +148,7 @@ impl Questions {
             *all.entry((bucket, method.and_then(word).map(str::to_owned), end))
                 .or_default() += calls;
         }
-        let mut all: Vec<_> = all
+        let mut counts: Vec<_> = all
             .into_iter()
             .map(|((bucket, method, end), calls)| Count {
                 bucket,
@@ -154,22 +157,29 @@ impl Questions {
                 calls,
             })
             .collect();
-        all.sort_by(|a, b| (a.bucket, &a.method, a.end).cmp(&(b.bucket, &b.method, b.end)));
-        Ok(all)
+        counts.sort_by(|a, b| (a.bucket, &a.method, a.end).cmp(&(b.bucket, &b.method, b.end)));
+        Ok(Self { span, counts })
     }
 
-    /// The newest calls of a span that ended in one of these ways, newest first; `counts` are those of the span.
+    /// How many calls ended so.
+    #[must_use]
+    pub fn total(&self, end: End) -> u64 {
+        let ended_so = self.counts.iter().filter(|count| count.end == end);
+        ended_so.map(|count| count.calls).sum()
+    }
+
+    /// The newest calls that ended in one of these ways, newest first.
     ///
     /// # Errors
     /// [`Problem`].
     pub fn newest(
         &self,
-        span: Span,
-        counts: &[Count],
+        questions: &Questions,
         ends: &[End],
         limit: usize,
     ) -> Result<Vec<CallRow>, Problem> {
-        let mut buckets: Vec<u64> = counts
+        let mut buckets: Vec<u64> = self
+            .counts
             .iter()
             .filter(|count| ends.contains(&count.end))
             .map(|count| count.bucket)
@@ -181,40 +191,33 @@ impl Questions {
             if left == 0 {
                 break;
             }
-            found.extend(self.newest_of(
-                span.start_ms(bucket),
-                span.start_ms(bucket + 1),
-                ends,
-                left,
-            )?);
+            let (from_ms, until_ms) = (self.span.start_ms(bucket), self.span.start_ms(bucket + 1));
+            found.extend(newest_between(questions, from_ms, until_ms, ends, left)?);
         }
         Ok(found)
     }
+}
 
-    fn newest_of(
-        &self,
-        from_ms: u64,
-        until_ms: u64,
-        ends: &[End],
-        limit: usize,
-    ) -> Result<Vec<CallRow>, Problem> {
-        let clauses: Vec<&str> = ends.iter().map(|end| clause(*end)).collect();
-        let select = format!(
-            "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, address \
-             FROM calls WHERE id IN (SELECT id FROM call WHERE ms >= ?1 AND ms < ?2 AND ({}) \
-             ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms DESC, id DESC",
-            clauses.join(" OR ")
-        );
-        self.rows(
-            &select,
-            [
-                signed(from_ms),
-                signed(until_ms),
-                i64::try_from(limit).unwrap_or(i64::MAX),
-            ],
-            call_row,
-        )
-    }
+fn newest_between(
+    questions: &Questions,
+    from_ms: u64,
+    until_ms: u64,
+    ends: &[End],
+    limit: usize,
+) -> Result<Vec<CallRow>, Problem> {
+    let clauses: Vec<&str> = ends.iter().map(|end| clause(*end)).collect();
+    let select = format!(
+        "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, address \
+         FROM calls WHERE id IN (SELECT id FROM call WHERE ms >= ?1 AND ms < ?2 AND ({}) \
+         ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms DESC, id DESC",
+        clauses.join(" OR ")
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    questions.rows(
+        &select,
+        [signed(from_ms), signed(until_ms), limit],
+        call_row,
+    )
 }
 
 /// The rows of `call` that end so; the words are looked up once, as constants of the statement.

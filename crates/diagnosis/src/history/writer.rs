@@ -14,9 +14,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Entry, Event, Settings, Shared,
+    Entry, HistoryEvent, Settings, Shared,
     schema::Problem,
-    start::{Beginning, Start},
+    start::{self, Beginning, Start},
     store::{Batch, Store},
 };
 use gateway::clock::Clock;
@@ -29,7 +29,7 @@ const MAX_BATCH: usize = 20_000;
 const MAX_KEPT_BACK: usize = 256;
 
 /// What somebody waits for.
-pub(super) enum Ask {
+pub(super) enum WriterCommand {
     /// Everything handed over so far is written, or lost.
     Flush(oneshot::Sender<()>),
     /// The same, and the daemon stops.
@@ -46,19 +46,21 @@ pub(super) struct Writer {
     pub(super) store: Option<Store>,
     /// Whether the start of this process is in the file.
     pub(super) beginning: Beginning,
-    pub(super) kept_back: Vec<(u64, Event)>,
+    pub(super) kept_back: Vec<(u64, HistoryEvent)>,
     /// Calls lost since it was said that calls are lost.
     pub(super) losing: Option<u64>,
 }
 
 impl Writer {
     /// Writes until everybody who could hand something over is gone, or somebody closes.
-    pub(super) fn run(mut self, entries: &Receiver<Entry>, asks: &Receiver<Ask>) {
+    pub(super) fn run(mut self, entries: &Receiver<Entry>, asks: &Receiver<WriterCommand>) {
         while let Ok(first) = entries.recv() {
             self.gather();
             self.shared.waiting.store(0, Ordering::Relaxed);
-            let asked: Vec<Ask> = asks.try_iter().collect();
-            let closing = asked.iter().any(|ask| matches!(ask, Ask::Close(_)));
+            let asked: Vec<WriterCommand> = asks.try_iter().collect();
+            let closing = asked
+                .iter()
+                .any(|ask| matches!(ask, WriterCommand::Close(_)));
             let mut first = Some(first);
             loop {
                 let batch = self.batch(
@@ -78,7 +80,7 @@ impl Writer {
                 self.stop();
                 self.store = None;
             }
-            for Ask::Flush(done) | Ask::Close(done) in asked {
+            for WriterCommand::Flush(done) | WriterCommand::Close(done) in asked {
                 let _ = done.send(());
             }
             if closing {
@@ -120,9 +122,9 @@ impl Writer {
         let mut batch = self.batch(std::iter::empty());
         let now_ms = self.clock.now_ms();
         if let Some(lost) = self.losing.filter(|lost| *lost > 0) {
-            batch.events.push((now_ms, Event::Lost(lost)));
+            batch.events.push((now_ms, HistoryEvent::Lost(lost)));
         }
-        batch.events.push((now_ms, Event::Stop));
+        batch.events.push((now_ms, HistoryEvent::Stop));
         self.write(batch);
     }
 
@@ -141,7 +143,7 @@ impl Writer {
                 self.kept_back = batch.events;
                 // A refused token more or less is not worth keeping back for.
                 self.kept_back
-                    .retain(|(_, event)| !matches!(event, Event::Refused { .. }));
+                    .retain(|(_, event)| !matches!(event, HistoryEvent::Refused { .. }));
                 self.kept_back.truncate(MAX_KEPT_BACK);
             }
         }
@@ -161,7 +163,7 @@ impl Writer {
             Some(store) => store,
             None => {
                 let mut store = Store::open(&self.path, self.settings)?;
-                store.begin(&self.start, now_ms, self.beginning)?;
+                start::begin(&mut store, &self.start, now_ms, self.beginning)?;
                 self.beginning = Beginning::FileAgain;
                 store
             }
@@ -190,7 +192,7 @@ impl Writer {
         tracing::info!("the history is written again; calls that are missing in it: {lost}");
         let batch = Batch {
             calls: Vec::new(),
-            events: vec![(self.clock.now_ms(), Event::Lost(lost))],
+            events: vec![(self.clock.now_ms(), HistoryEvent::Lost(lost))],
         };
         if lost > 0
             && let Err(problem) = self.attempt(&batch)

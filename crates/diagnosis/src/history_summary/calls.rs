@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{HOUR_MS, WEEK_MS};
 use crate::{
     causes::{Kind, MethodPast},
-    history::{Milestones, Recent},
+    history::{Milestones, RecentCall},
 };
 use catalogue::methods::{self, Class};
 
@@ -22,7 +22,7 @@ enum Said {
     Nothing,
 }
 
-fn said(call: &Recent) -> Said {
+fn said(call: &RecentCall) -> Said {
     match call.verdict.as_deref() {
         Some("good") => Said::Accepted,
         Some("auth") => refusal(call.status, call.code),
@@ -41,7 +41,7 @@ fn refusal(status: u16, code: Option<i64>) -> Said {
 
 /// What became of the calls of each method since `since_ms`.
 pub(super) fn by_method(
-    recent: &[Recent],
+    recent: &[RecentCall],
     marks: &[(String, Milestones)],
     since_ms: u64,
     now_ms: u64,
@@ -160,7 +160,7 @@ impl Tally {
 
 /// How often calls of one method were accepted again after refusals, each time within an hour of the time before, up to
 /// now: of the method with the most, because methods fail and recover together.
-pub(super) fn recoveries(recent: &[Recent], since_ms: u64, now_ms: u64) -> u32 {
+pub(super) fn recoveries(recent: &[RecentCall], since_ms: u64, now_ms: u64) -> u32 {
     let mut turns: BTreeMap<&str, Turns> = BTreeMap::new();
     for call in recent.iter().filter(|call| call.ms >= since_ms) {
         let Some(method) = call.method.as_deref() else {

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Report, millis, text, timestamp};
+use super::{Report, millis, terminal, timestamp};
 use crate::{
     causes::{Change, Event, Ranked, Standing},
     history::LastStart,
@@ -191,7 +191,7 @@ impl Sheet {
             first_bad: past.first_bad.as_ref().map(event_line),
             changes: past.changes.iter().map(change_line).collect(),
             daemon_last_start: past.last_start.as_ref().map(start_line),
-            history: text::history(report),
+            history: terminal::history(report),
             next_step: ranking.next_step.clone(),
         }
     }

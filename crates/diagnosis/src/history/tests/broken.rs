@@ -145,9 +145,10 @@ fn a_directory_that_is_taken_away_loses_calls_and_one_that_is_back_has_them_agai
     fs::rename(here.dir.path(), &gone).unwrap();
     for _ in 0..3 {
         let mut batch = calls(2);
-        batch
-            .events
-            .push((1_000_000, Event::Address("203.0.113.7".parse().unwrap())));
+        batch.events.push((
+            1_000_000,
+            HistoryEvent::Address("203.0.113.7".parse().unwrap()),
+        ));
         writer.write(batch);
     }
     assert_eq!(
@@ -174,9 +175,9 @@ fn a_directory_that_is_taken_away_loses_calls_and_one_that_is_back_has_them_agai
 fn calls_beyond_the_queue_are_counted_and_nobody_waits() {
     let here = Installation::new();
     let (mut writer, lines) = heard(&here);
-    let (entries, queue) = mpsc::sync_channel(2);
+    let (entries, waiting) = mpsc::sync_channel(2);
     let shared = Arc::clone(&writer.shared);
-    let desk = Desk {
+    let queue = QueueHandle {
         path: here.file(),
         entries,
         asks: Mutex::new(mpsc::channel().0),
@@ -185,10 +186,10 @@ fn calls_beyond_the_queue_are_counted_and_nobody_waits() {
         clock: here.clock(),
     };
     for _ in 0..5 {
-        desk.hand_over(Entry::Call(1, Arc::new(report(READ, 200, Some(0)))));
+        queue.hand_over(Entry::Call(1, Arc::new(report(READ, 200, Some(0)))));
     }
     assert_eq!(
-        (queue.try_iter().count(), shared.lost.load(Relaxed)),
+        (waiting.try_iter().count(), shared.lost.load(Relaxed)),
         (2, 3)
     );
     writer.write(calls(2));
@@ -206,7 +207,7 @@ fn a_writer_is_called_when_the_queue_is_half_full() {
         thread::current(),
         Arc::<Shared>::default(),
     );
-    let desk = Desk {
+    let queue = QueueHandle {
         path: here.file(),
         entries,
         asks,
@@ -215,7 +216,7 @@ fn a_writer_is_called_when_the_queue_is_half_full() {
         clock: here.clock(),
     };
     let report = Arc::new(report(READ, 200, Some(0)));
-    let call = || desk.hand_over(Entry::Call(1, Arc::clone(&report)));
+    let call = || queue.hand_over(Entry::Call(1, Arc::clone(&report)));
     (0..QUEUE / 2).for_each(|_| call());
     assert!(!shared.hurry.load(Relaxed));
     call();

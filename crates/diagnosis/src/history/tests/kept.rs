@@ -25,7 +25,7 @@ async fn old_calls_go_by_number_and_by_age_and_changes_and_marks_stay() {
     history.flush().await;
     assert_eq!(here.questions().calls(&Filter::default()).unwrap().len(), 1);
     history.close().await;
-    let [broken] = breaks(&here.questions(), None).unwrap().try_into().unwrap();
+    let [broken] = here.questions().breaks(None).unwrap().try_into().unwrap();
     assert_eq!(
         (broken.good.unwrap().ms, broken.bad.ms),
         (1_000_000, 1_000_000)
@@ -35,7 +35,9 @@ async fn old_calls_go_by_number_and_by_age_and_changes_and_marks_stay() {
     let (history, _) = here.start(settings);
     history.call(report(READ, 200, Some(306)));
     history.flush().await;
-    let [broken] = breaks(&here.questions(), Some(READ))
+    let [broken] = here
+        .questions()
+        .breaks(Some(READ))
         .unwrap()
         .try_into()
         .unwrap();
@@ -55,13 +57,13 @@ async fn what_changed_between_good_and_bad_is_found() {
         what();
     };
     at(1_100_000, &|| {
-        history.note(Event::Address("203.0.113.7".parse().unwrap()))
+        history.note(HistoryEvent::Address("203.0.113.7".parse().unwrap()))
     });
     at(1_200_000, &|| {
         history.call(from("203.0.113.7", report(CREATE, 200, Some(0))))
     });
     at(1_300_000, &|| {
-        history.note(Event::Address("198.51.100.4".parse().unwrap()))
+        history.note(HistoryEvent::Address("198.51.100.4".parse().unwrap()))
     });
     at(1_400_000, &|| {
         history.call(from("198.51.100.4", report(CREATE, 401, Some(40103))))
@@ -78,7 +80,7 @@ async fn what_changed_between_good_and_bad_is_found() {
     at(1_700_000, &|| history.call(report(READ, 200, Some(0))));
     history.flush().await;
     let questions = history.questions().unwrap().unwrap();
-    let [orders, reads] = breaks(&questions, None).unwrap().try_into().unwrap();
+    let [orders, reads] = questions.breaks(None).unwrap().try_into().unwrap();
     assert_eq!(
         (orders.method.as_str(), orders.trouble),
         (CREATE, Trouble::Auth)
@@ -103,13 +105,13 @@ async fn what_changed_between_good_and_bad_is_found() {
 fn a_new_streak_begins_only_after_a_good_call() {
     let mut marks = Milestones::default();
     let mark = |ms| move || Milestone::of(ms, &report(READ, 401, Some(40101)));
-    let bad = mark::Verdict::Bad(Trouble::Auth);
+    let bad = milestone::Verdict::Bad(Trouble::Auth);
     let steps = [
         (1, bad),
         (2, bad),
-        (3, mark::Verdict::Good),
+        (3, milestone::Verdict::Good),
         (4, bad),
-        (5, mark::Verdict::Nothing),
+        (5, milestone::Verdict::Nothing),
         (6, bad),
     ];
     for (ms, verdict) in steps {
@@ -131,7 +133,7 @@ fn a_new_streak_begins_only_after_a_good_call() {
 
 #[test]
 fn what_says_nothing_about_the_credentials_is_neither_good_nor_bad() {
-    let judged = |report: &CallReport| mark::judge(report).word();
+    let judged = |report: &CallReport| milestone::judge(report).word();
     assert_eq!(judged(&report(READ, 200, Some(0))), Some("good"));
     assert_eq!(judged(&report(READ, 500, Some(306))), Some("good"));
     assert_eq!(judged(&report(READ, 401, Some(40101))), Some("auth"));

@@ -163,7 +163,7 @@ async fn addresses_skew_jumps_and_new_methods_are_changes() {
         ("203.0.113.7", 400),
         ("198.51.100.4", -90_000),
     ] {
-        history.note(Event::Address(address.parse().unwrap()));
+        history.note(HistoryEvent::Address(address.parse().unwrap()));
         history.call(CallReport {
             skew: skewed(offset_ms),
             ..report(READ, 200, Some(0))

@@ -55,8 +55,9 @@ async fn calls_are_counted_by_bucket_method_and_end_and_the_newest_bad_ones_foun
     history.call(refused_here("private/create-withdrawal"));
     history.flush().await;
     let (questions, span) = (place.questions(), Span::last_day(now));
-    let counts = questions.counts(span).unwrap();
-    let seen: Vec<_> = counts
+    let timeline = Timeline::read(&questions, span).unwrap();
+    let seen: Vec<_> = timeline
+        .counts
         .iter()
         .map(|count| {
             (
@@ -78,8 +79,8 @@ async fn calls_are_counted_by_bucket_method_and_end_and_the_newest_bad_ones_foun
     ];
     assert_eq!(seen, expected);
     let codes = |ends: &[End], limit| -> Vec<_> {
-        questions
-            .newest(span, &counts, ends, limit)
+        timeline
+            .newest(&questions, ends, limit)
             .unwrap()
             .into_iter()
             .map(|call| call.code)
@@ -98,7 +99,7 @@ async fn calls_are_counted_by_bucket_method_and_end_and_the_newest_bad_ones_foun
 }
 
 #[test]
-fn the_questions_of_the_strip_go_by_the_index_of_the_time() {
+fn the_questions_of_the_timeline_go_by_the_index_of_the_time() {
     let place = Installation::new();
     let _started = place.start(Settings::default());
     let mut plan = Vec::new();

@@ -3,6 +3,8 @@
 //! Guarantees: no control character and no invisible one that reorders text survives; in a table of Markdown a cell stays
 //! one cell, and nothing in it becomes a link, a picture or HTML. Does not: shorten anything.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -34,15 +36,29 @@ pub(super) fn value(value: Value) -> Value {
 }
 
 /// A line that Markdown shows as it is, in a table too.
-pub(super) fn markdown(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
+pub(super) fn escaped(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len());
     for char in line(text).chars() {
         if matches!(char, '|' | '<' | '>' | '`' | '[' | ']' | '\\' | '*' | '&') {
-            escaped.push('\\');
+            whole.push('\\');
         }
-        escaped.push(char);
+        whole.push(char);
     }
-    escaped
+    whole
+}
+
+/// Writes a table of Markdown; every cell is escaped.
+pub(super) fn table<const N: usize>(page: &mut String, head: [&str; N], rows: &[[String; N]]) {
+    let mut line = |cells: [&str; N]| {
+        let cells = cells.map(escaped);
+        let _ = writeln!(page, "| {} |", cells.join(" | "));
+    };
+    line(head);
+    line(["---"; N]);
+    for row in rows {
+        line(row.each_ref().map(String::as_str));
+    }
+    page.push('\n');
 }
 
 /// A time in UTC, to the second.
@@ -83,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_cell_stays_a_cell() {
-        assert_eq!(markdown("a|b\n<img> ![x](y)"), "a\\|b\\<img\\> !\\[x\\](y)");
+        assert_eq!(escaped("a|b\n<img> ![x](y)"), "a\\|b\\<img\\> !\\[x\\](y)");
     }
 
     #[test]
@@ -95,5 +111,16 @@ mod tests {
                 "19700101T000001Z".to_owned()
             )
         );
+    }
+
+    #[test]
+    fn a_row_is_a_line_whatever_its_cells_hold() {
+        let mut page = String::new();
+        table(
+            &mut page,
+            ["a", "b"],
+            &[["1\n2".to_owned(), "x|y".to_owned()]],
+        );
+        assert_eq!(page, "| a | b |\n| --- | --- |\n| 12 | x\\|y |\n\n");
     }
 }

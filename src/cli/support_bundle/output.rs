@@ -22,12 +22,12 @@ const OURS_ALONE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// What the operator said: a directory, or a file in one.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct OutputPath {
     directory: PathBuf,
     name: Option<OsString>,
 }
 
-impl Wanted {
+impl OutputPath {
     /// A directory that is there, or a name that ends in `.tar`.
     pub(super) fn of(out: Option<&Path>) -> anyhow::Result<Self> {
         let here = Self {
@@ -58,7 +58,7 @@ impl Wanted {
     }
 
     /// Opens the directory.
-    pub(super) fn open(self) -> anyhow::Result<Place> {
+    pub(super) fn open(self) -> anyhow::Result<OutputDirectory> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = openat(CWD, &self.directory, flags, Mode::empty());
         let is_link = self.directory.is_symlink();
@@ -73,29 +73,26 @@ impl Wanted {
                 self.directory.display()
             )
         })?;
-        Ok(Place {
-            opened,
-            wanted: self,
-        })
+        Ok(OutputDirectory { opened, path: self })
     }
 }
 
 /// An open directory.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct OutputDirectory {
     opened: OwnedFd,
-    wanted: Wanted,
+    path: OutputPath,
 }
 
-impl Place {
+impl OutputDirectory {
     /// Writes a new file, named by the operator or so; its path.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
         let name = self
-            .wanted
+            .path
             .name
             .clone()
             .unwrap_or_else(|| format!("{name}.tar").into());
-        let path = self.wanted.directory.join(&name);
+        let path = self.path.directory.join(&name);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match openat(&self.opened, &name, flags, OURS_ALONE) {
@@ -131,27 +128,27 @@ mod tests {
     #[test]
     fn a_place_is_a_directory_or_a_name_ending_in_tar() {
         let directory = tempfile::tempdir().unwrap();
-        let wanted = |directory: &Path, name: Option<&str>| Wanted {
+        let wanted = |directory: &Path, name: Option<&str>| OutputPath {
             directory: directory.into(),
             name: name.map(Into::into),
         };
-        assert_eq!(Wanted::of(None).unwrap(), wanted(Path::new("."), None));
+        assert_eq!(OutputPath::of(None).unwrap(), wanted(Path::new("."), None));
         assert_eq!(
-            Wanted::of(Some(directory.path())).unwrap(),
+            OutputPath::of(Some(directory.path())).unwrap(),
             wanted(directory.path(), None)
         );
         assert_eq!(
-            Wanted::of(Some(Path::new("x.tar"))).unwrap(),
+            OutputPath::of(Some(Path::new("x.tar"))).unwrap(),
             wanted(Path::new("."), Some("x.tar"))
         );
         let file = directory.path().join("x.tar");
         assert_eq!(
-            Wanted::of(Some(&file)).unwrap(),
+            OutputPath::of(Some(&file)).unwrap(),
             wanted(directory.path(), Some("x.tar"))
         );
         for wrong in ["absent", "x.tgz", ".tar"] {
             assert!(
-                Wanted::of(Some(&directory.path().join(wrong))).is_err(),
+                OutputPath::of(Some(&directory.path().join(wrong))).is_err(),
                 "{wrong}"
             );
         }
@@ -160,8 +157,11 @@ mod tests {
     #[test]
     fn a_file_is_new_private_and_whole() {
         let directory = tempfile::tempdir().unwrap();
-        let place = Wanted::of(Some(directory.path())).unwrap().open().unwrap();
-        let path = place.write("x", b"whole").unwrap();
+        let output = OutputPath::of(Some(directory.path()))
+            .unwrap()
+            .open()
+            .unwrap();
+        let path = output.write("x", b"whole").unwrap();
         assert_eq!(
             (path.as_path(), std::fs::read(&path).unwrap().as_slice()),
             (&*directory.path().join("x.tar"), &b"whole"[..])
@@ -171,7 +171,7 @@ mod tests {
             0o600
         );
         assert!(
-            place
+            output
                 .write("x", b"other")
                 .unwrap_err()
                 .to_string()
@@ -190,7 +190,7 @@ mod tests {
         std::fs::create_dir(&target).unwrap();
         symlink(&target, &link).unwrap();
         assert!(
-            Wanted::of(Some(&link))
+            OutputPath::of(Some(&link))
                 .unwrap()
                 .open()
                 .unwrap_err()
@@ -198,8 +198,8 @@ mod tests {
                 .contains("symbolic link")
         );
         symlink(directory.path().join("elsewhere"), target.join("x.tar")).unwrap();
-        let place = Wanted::of(Some(&target)).unwrap().open().unwrap();
-        place.write("x", b"never").unwrap_err();
+        let output = OutputPath::of(Some(&target)).unwrap().open().unwrap();
+        output.write("x", b"never").unwrap_err();
         assert!(!directory.path().join("elsewhere").exists());
     }
 }

@@ -11,7 +11,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use zeroize::Zeroizing;
 
-use crate::cli::diagnose::daemon::endpoint::{Place, Stream};
+use super::endpoint::{DaemonEndpoint, Stream};
 
 /// A full diagnosis is some 10 KiB.
 const MAX_ANSWER: usize = 4 << 20;
@@ -25,12 +25,12 @@ pub(super) struct Answer {
 /// Asks, and reads the whole answer.
 pub(super) async fn post(
     stream: Box<dyn Stream>,
-    place: &Place,
+    endpoint: &DaemonEndpoint,
     target: &str,
     token: &HeaderValue,
 ) -> anyhow::Result<Answer> {
     let request = Request::post(target)
-        .header(header::HOST, place.host())
+        .header(header::HOST, endpoint.host())
         .header("x-proxy-token", token);
     exchange(
         stream,
@@ -44,7 +44,7 @@ pub(super) async fn post(
 /// Asks for the status page that stands still, as a browser does.
 pub(super) async fn page(
     stream: Box<dyn Stream>,
-    place: &Place,
+    endpoint: &DaemonEndpoint,
     token: &HeaderValue,
 ) -> anyhow::Result<Answer> {
     let pair = Zeroizing::new([b"diagnose:", token.as_bytes()].concat());
@@ -52,7 +52,7 @@ pub(super) async fn page(
     let mut value = HeaderValue::from_str(&value)?;
     value.set_sensitive(true);
     let request = Request::get("/?copy")
-        .header(header::HOST, place.host())
+        .header(header::HOST, endpoint.host())
         .header(header::ACCEPT, "text/html");
     exchange(
         stream,

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     causes::Past,
     history::{
-        Break, ChangeRow, Filter, Hour, Milestone, Milestones, Pair, Problem, Questions, Refused,
-        breaks, time,
+        Break, ChangeRow, Filter, HourRow, Milestone, Milestones, PairRow, Problem, Questions,
+        RefusedRow, time,
     },
 };
 use catalogue::methods;
@@ -38,16 +38,16 @@ pub enum CallerNames {
 
 /// The history's file, and what was read of it.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct HistoryExtract {
     /// The file.
     pub file: String,
     /// What it holds, or why it could not be read.
-    pub kept: Result<Kept, String>,
+    pub contents: Result<HistoryContents, String>,
 }
 
 /// What a history holds.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub struct HistoryContents {
     /// When it begins, in milliseconds since 1970.
     pub begins_ms: Option<u64>,
     /// What changed, oldest first.
@@ -57,38 +57,39 @@ pub struct Kept {
     /// When methods of the catalogue went bad.
     pub breaks: Vec<Break>,
     /// Calls per hour.
-    pub hours: Vec<Hour>,
+    pub hours: Vec<HourRow>,
     /// Keys and secrets that stood together.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<PairRow>,
     /// Requests without a known caller, by the hour.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedRow>,
     /// Callers and how often they called.
     pub callers: Vec<(String, u64)>,
 }
 
-impl Record {
+impl HistoryExtract {
     /// Reads the history, as it is now.
     #[must_use]
     pub fn read(file: &Path, now_ms: u64) -> Self {
-        let kept = Questions::open(file).and_then(|questions| Kept::ask(&questions, now_ms));
+        let contents =
+            Questions::open(file).and_then(|questions| HistoryContents::ask(&questions, now_ms));
         Self {
             file: file.display().to_string(),
-            kept: kept.map_err(|problem| problem.to_string()),
+            contents: contents.map_err(|problem| problem.to_string()),
         }
     }
 
     /// All of it.
     pub(super) fn json(&self, now_ms: u64, names: CallerNames) -> Value {
-        match &self.kept {
-            Ok(kept) => {
-                json!({ "file": self.file, "read": true, "history": kept.json(now_ms, names) })
+        match &self.contents {
+            Ok(contents) => {
+                json!({ "file": self.file, "read": true, "history": contents.json(now_ms, names) })
             }
             Err(why) => json!({ "file": self.file, "read": false, "why": why }),
         }
     }
 }
 
-impl Kept {
+impl HistoryContents {
     fn ask(questions: &Questions, now_ms: u64) -> Result<Self, Problem> {
         let lately = Filter {
             since_ms: Some(now_ms.saturating_sub(COUNTED_MS)),
@@ -102,7 +103,7 @@ impl Kept {
         changes.iter_mut().for_each(hide_unknown);
         let mut marks = questions.marks()?;
         marks.retain(|(method, _)| is_known(method));
-        let mut breaks = breaks(questions, None)?;
+        let mut breaks = questions.breaks(None)?;
         breaks.retain(|broken| is_known(&broken.method));
         for Break { changes, .. } in &mut breaks {
             changes.drain(..changes.len().saturating_sub(MAX_BETWEEN));
@@ -168,8 +169,8 @@ fn hide_unknown(change: &mut ChangeRow) {
 }
 
 /// Unknown methods under one word; the rows of an hour stand beside each other.
-fn merged(hours: Vec<Hour>) -> Vec<Hour> {
-    let mut kept: Vec<Hour> = Vec::new();
+fn merged(hours: Vec<HourRow>) -> Vec<HourRow> {
+    let mut kept: Vec<HourRow> = Vec::new();
     for mut hour in hours {
         hour.method = hour.method.map(|method| {
             if is_known(&method) {
@@ -194,9 +195,9 @@ fn merged(hours: Vec<Hour>) -> Vec<Hour> {
 }
 
 /// Minutes to hours: a flood of refusals fills every minute.
-fn hourly(minutes: Vec<Refused>) -> Vec<Refused> {
+fn hourly(minutes: Vec<RefusedRow>) -> Vec<RefusedRow> {
     let mut hours: BTreeMap<(u64, String), u64> = BTreeMap::new();
-    for Refused {
+    for RefusedRow {
         minute_ms,
         why,
         count,
@@ -208,7 +209,7 @@ fn hourly(minutes: Vec<Refused>) -> Vec<Refused> {
     }
     hours
         .into_iter()
-        .map(|((minute_ms, why), count)| Refused {
+        .map(|((minute_ms, why), count)| RefusedRow {
             minute_ms,
             why,
             count,
@@ -249,20 +250,20 @@ fn break_json(broken: &Break) -> Value {
     })
 }
 
-fn hour_json(hour: &Hour) -> Value {
+fn hour_json(hour: &HourRow) -> Value {
     json!({
         "hour": time(hour.ms), "method": hour.method, "outcome": hour.outcome, "code": hour.code, "calls": hour.calls,
     })
 }
 
-fn pair_json(pair: &Pair) -> Value {
+fn pair_json(pair: &PairRow) -> Value {
     json!({
         "key_fp": pair.key_fp, "secret": format!("no. {}", pair.secret), "first": time(pair.first_ms),
         "last": time(pair.last_ms),
     })
 }
 
-fn refused_json(refused: &Refused) -> Value {
+fn refused_json(refused: &RefusedRow) -> Value {
     json!({ "hour": time(refused.minute_ms), "why": refused.why, "count": refused.count })
 }
 
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn refusals_are_summed_by_the_hour() {
-        let refused = |minute_ms, count| Refused {
+        let refused = |minute_ms, count| RefusedRow {
             minute_ms,
             why: "token".into(),
             count,
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     fn methods_that_nobody_knows_are_counted_together() {
-        let hour = |method: &str, calls| Hour {
+        let hour = |method: &str, calls| HourRow {
             ms: 0,
             method: Some(method.into()),
             outcome: "refused".into(),

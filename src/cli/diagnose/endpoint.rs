@@ -25,14 +25,14 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Where a daemon may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli::diagnose) enum Place {
+pub(super) enum DaemonEndpoint {
     /// Host and port; an IPv6 address in brackets.
     Tcp(String),
     /// A unix socket.
     Unix(PathBuf),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DaemonEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(authority) => f.write_str(authority),
@@ -45,7 +45,7 @@ impl fmt::Display for Place {
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-impl Place {
+impl DaemonEndpoint {
     /// Connects.
     pub(super) async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         let connected = async {
@@ -68,15 +68,15 @@ impl Place {
     }
 }
 
-/// The places of these addresses; one without a port of its own is none.
-pub(super) fn of(listen: &[Address]) -> Vec<Place> {
+/// The endpoints of these addresses; one without a port of its own is none.
+pub(super) fn of(listen: &[Address]) -> Vec<DaemonEndpoint> {
     let unix = listen.iter().filter_map(|address| match address {
-        Address::Unix(path) => Some(Place::Unix(path.clone())),
+        Address::Unix(path) => Some(DaemonEndpoint::Unix(path.clone())),
         Address::Tcp(_) => None,
     });
     let tcp = listen.iter().filter_map(|address| match address {
         Address::Tcp(address) if address.port() != 0 => {
-            Some(Place::Tcp(reachable(*address).to_string()))
+            Some(DaemonEndpoint::Tcp(reachable(*address).to_string()))
         }
         Address::Tcp(_) | Address::Unix(_) => None,
     });
@@ -100,11 +100,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// What `--url` names: `http://host:port` or `unix:/path`.
-pub(in crate::cli::diagnose) fn parse(text: &str) -> Result<Place, String> {
+pub(super) fn parse(text: &str) -> Result<DaemonEndpoint, String> {
     let form = || "write http://127.0.0.1:9000 or unix:/run/crypto-proxy/example.sock".to_owned();
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.starts_with('/') {
-            Ok(Place::Unix(path.into()))
+            Ok(DaemonEndpoint::Unix(path.into()))
         } else {
             Err(form())
         };
@@ -114,7 +114,7 @@ pub(in crate::cli::diagnose) fn parse(text: &str) -> Result<Place, String> {
     let nobody = url.username().is_empty() && url.password().is_none();
     match (url.host_str(), url.port_or_known_default()) {
         (Some(host), Some(port)) if url.scheme() == "http" && bare && nobody => {
-            Ok(Place::Tcp(format!("{host}:{port}")))
+            Ok(DaemonEndpoint::Tcp(format!("{host}:{port}")))
         }
         _ => Err(form()),
     }
@@ -133,8 +133,11 @@ mod tests {
             tcp("127.0.0.1:0"),
             Address::Unix("/run/x.sock".into()),
         ];
-        let places: Vec<String> = of(&listen).iter().map(ToString::to_string).collect();
-        assert_eq!(places, ["unix:/run/x.sock", "127.0.0.1:9000", "[::1]:9001"]);
+        let endpoints: Vec<String> = of(&listen).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            endpoints,
+            ["unix:/run/x.sock", "127.0.0.1:9000", "[::1]:9001"]
+        );
     }
 
     #[test]

@@ -3,6 +3,11 @@
 //! Guarantees: good means that the exchange took the call as authentic and judged it on its merits; what we refused
 //! ourselves, a malformed request and a budget say nothing either way. Milestones outlive the calls they are taken from.
 
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use super::schema::unsigned;
 use catalogue::{
     codes::{self, Category},
     methods::Class,
@@ -206,4 +211,28 @@ impl Milestones {
         };
         *place = Some(mark);
     }
+}
+
+/// The milestones of every method in the file.
+pub(super) fn load(file: &Connection) -> rusqlite::Result<HashMap<String, Milestones>> {
+    let columns =
+        "SELECT method, mark, ms, rid, key_fp, address, status, code, outcome, why FROM mark";
+    let mut select = file.prepare(columns)?;
+    let mut rows = select.query([])?;
+    let mut all = HashMap::<String, Milestones>::new();
+    while let Some(row) = rows.next()? {
+        let milestone = Milestone {
+            ms: unsigned(row, 2)?,
+            rid: row.get(3)?,
+            key_fp: row.get(4)?,
+            address: row.get(5)?,
+            status: row.get(6)?,
+            code: row.get(7)?,
+            outcome: row.get(8)?,
+            why: row.get(9)?,
+        };
+        let (method, name): (String, String) = (row.get(0)?, row.get(1)?);
+        all.entry(method).or_default().restore(&name, milestone);
+    }
+    Ok(all)
 }

@@ -3,7 +3,7 @@
 //! Guarantees: only questions that the findings raise, and none that this side can answer; where several things look
 //! alike from here, the question names them all. Does not: accuse.
 
-use super::{Record, plain};
+use super::{HistoryExtract, markdown};
 use crate::{
     causes::{Conclusion, Kind},
     probes::{Answer, Findings, Probe, Seen},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The ticket's title.
-pub(super) fn title(report: &Report<'_>, record: &Record) -> String {
+pub(super) fn title(report: &Report<'_>, history: &HistoryExtract) -> String {
     match report.ranking.conclusion {
         Conclusion::Unreachable => "The API cannot be reached from here".to_owned(),
         Conclusion::Unusable => {
@@ -27,7 +27,7 @@ pub(super) fn title(report: &Report<'_>, record: &Record) -> String {
             }
             None => "API calls fail".to_owned(),
         },
-        Conclusion::Healthy if still_bad(record).next().is_some() => {
+        Conclusion::Healthy if still_bad(history).next().is_some() => {
             "API calls were refused; the probes made now are answered".to_owned()
         }
         Conclusion::Healthy => "API calls: no failure is found now".to_owned(),
@@ -35,13 +35,13 @@ pub(super) fn title(report: &Report<'_>, record: &Record) -> String {
 }
 
 /// The questions, each a sentence or two.
-pub(super) fn questions(report: &Report<'_>, record: &Record) -> Vec<String> {
+pub(super) fn questions(report: &Report<'_>, history: &HistoryExtract) -> Vec<String> {
     let findings = report.findings;
     match report.ranking.conclusion {
         Conclusion::Unusable => Vec::new(),
         Conclusion::Unreachable => unreachable(findings),
         Conclusion::Trouble => refusals(findings),
-        Conclusion::Healthy => past(record),
+        Conclusion::Healthy => past(history),
     }
 }
 
@@ -119,20 +119,20 @@ fn refusals(findings: &Findings) -> Vec<String> {
     asked
 }
 
-fn past(record: &Record) -> Vec<String> {
-    let bad = still_bad(record).map(|broken| {
+fn past(history: &HistoryExtract) -> Vec<String> {
+    let bad = still_bad(history).map(|broken| {
         let code = broken.bad.code.map_or_else(|| format!("HTTP {}", broken.bad.status), |code| format!("code {code}"));
-        let (method, time) = (&broken.method, plain::time(broken.bad.ms));
+        let (method, time) = (&broken.method, markdown::time(broken.bad.ms));
         format!("Why was {method} answered with {code} from {time} UTC on, when a call like it is accepted now?")
     });
     bad.collect()
 }
 
-fn still_bad(record: &Record) -> impl Iterator<Item = &crate::history::Break> {
-    record
-        .kept
+fn still_bad(history: &HistoryExtract) -> impl Iterator<Item = &crate::history::Break> {
+    history
+        .contents
         .iter()
-        .flat_map(|kept| &kept.breaks)
+        .flat_map(|contents| &contents.breaks)
         .filter(|broken| broken.recovered.is_none())
 }
 

@@ -1,0 +1,590 @@
+//! Questions to a history, on a read-only connection of their own: for the command line, the diagnosis, the page.
+//!
+//! Guarantees: the file is not changed, and a daemon that writes is not held up; answers are in the order of time, and
+//! the newest where there are more than asked for; counts are made by SQLite, so that a full history costs no memory
+//! here. A copy of the file alone, in a directory that cannot be written, can be asked too. Does not: judge, or print; a
+//! change between a good call and a bad one only stands between the two.
+
+use std::{collections::HashMap, path::Path};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+
+use super::{
+    milestone::{self, Milestone, Milestones, Trouble},
+    rotations,
+    schema::{Problem, VERSION, signed, unsigned},
+    store,
+};
+use crate::key_pairs::{Change, PairStory};
+use gateway::secret::Credentials;
+
+const HOUR_MS: u64 = 3_600_000;
+const NEWEST: &str = "SELECT ms, method, code, status, outcome, verdict, address FROM call WHERE ms >= ?1 \
+                      ORDER BY ms DESC, id DESC LIMIT ?2";
+const FIRST_REFUSED: &str = "SELECT ms, method, code, status, outcome, verdict, address FROM \
+                             (SELECT * FROM call WHERE ms > ?1 ORDER BY ms, id LIMIT ?2) \
+                             WHERE code NOT NULL AND verdict = (SELECT id FROM word WHERE word = 'auth') \
+                             ORDER BY ms, id LIMIT 1";
+/// What has no value before and is a change all the same; anything else that has none was only seen for the first time.
+const EVENTS: [&str; 3] = ["start", "stop", "gap"];
+
+/// Which rows are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Not before, in milliseconds since 1970.
+    pub since_ms: Option<u64>,
+    /// Not after.
+    pub until_ms: Option<u64>,
+    /// This method only.
+    pub method: Option<String>,
+    /// This caller only.
+    pub caller: Option<String>,
+    /// This outcome only.
+    pub outcome: Option<String>,
+    /// At most so many, the newest; `None` for all.
+    pub limit: Option<u64>,
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRow {
+    /// When it ended, in milliseconds since 1970.
+    pub ms: u64,
+    /// Its request id.
+    pub rid: String,
+    /// Who made it.
+    pub caller: String,
+    /// The method, where the body was understood.
+    pub method: Option<String>,
+    /// The exchange's code.
+    pub code: Option<i64>,
+    /// The HTTP status.
+    pub status: u16,
+    /// What became of it.
+    pub outcome: String,
+    /// Why there was no conclusive answer.
+    pub why: Option<String>,
+    /// `good`, `auth`, `failed`, or nothing where it says nothing.
+    pub verdict: Option<String>,
+    /// From sending to the answer, in milliseconds.
+    pub exchange_ms: u64,
+    /// From the door to the end, in milliseconds.
+    pub total_ms: u64,
+    /// The fingerprint of the key.
+    pub key_fp: String,
+    /// Our outbound address then.
+    pub address: Option<String>,
+}
+
+/// A change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeRow {
+    /// When it was noticed, in milliseconds since 1970.
+    pub ms: u64,
+    /// What changed: `start`, `stop`, `gap`, `version`, `base_url`, `configuration`, `key`, `secret`, `address`,
+    /// `skew`, `method`, `lost`.
+    pub kind: String,
+    /// What it was.
+    pub before: Option<String>,
+    /// What it is.
+    pub after: Option<String>,
+}
+
+/// A key beside a secret, which is known by its number alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairRow {
+    /// The key's fingerprint.
+    pub key_fp: String,
+    /// The secret's number on this installation.
+    pub secret: i64,
+    /// The first start with them, in milliseconds since 1970.
+    pub first_ms: u64,
+    /// The last start with them.
+    pub last_ms: u64,
+}
+
+/// Requests refused before a caller was known, in one minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// The minute's beginning, in milliseconds since 1970.
+    pub minute_ms: u64,
+    /// Why.
+    pub why: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// The calls of one hour that have method, outcome and code in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HourRow {
+    /// The hour's beginning, in milliseconds since 1970.
+    pub ms: u64,
+    /// The method, where the body was understood.
+    pub method: Option<String>,
+    /// What became of them.
+    pub outcome: String,
+    /// The exchange's code.
+    pub code: Option<i64>,
+    /// How many.
+    pub calls: u64,
+}
+
+/// A call, as far as it tells anything about the credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecentCall {
+    /// When it ended, in milliseconds since 1970.
+    pub ms: u64,
+    /// The method, where the body was understood.
+    pub method: Option<String>,
+    /// The exchange's code.
+    pub code: Option<i64>,
+    /// The HTTP status.
+    pub status: u16,
+    /// What became of it.
+    pub outcome: String,
+    /// `good`, `auth`, `failed`, or nothing where it says nothing.
+    pub verdict: Option<String>,
+    /// Our outbound address then.
+    pub address: Option<String>,
+}
+
+/// The daemon's last start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastStart {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Whether it stopped since; where not, it runs, or was killed.
+    pub stopped: bool,
+    /// The fingerprint of the key that it started with.
+    pub key_fp: String,
+}
+
+/// The last time that a method went from good to bad.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// The method.
+    pub method: String,
+    /// What kind of bad.
+    pub trouble: Trouble,
+    /// The last good call; none where there was never one.
+    pub good: Option<Milestone>,
+    /// The first bad one.
+    pub bad: Milestone,
+    /// The first good one since; none while it lasts.
+    pub recovered: Option<Milestone>,
+    /// What changed between the two, or since the history begins where there was no good call.
+    pub changes: Vec<ChangeRow>,
+}
+
+/// An open history.
+#[derive(Debug)]
+pub struct Questions(pub(super) Connection);
+
+impl Questions {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// [`Problem`] where there is none, it cannot be read, or it is not a history.
+    pub fn open(path: &Path) -> Result<Self, Problem> {
+        std::fs::File::open(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(path, flags).and_then(checked);
+        // A copy in a place where SQLite may put nothing beside it.
+        let opened = opened.or_else(|error| {
+            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(immutable(path), flags)
+                .and_then(checked)
+                .map_err(|_| error)
+        });
+        let (connection, version) = opened?;
+        if version == VERSION {
+            Ok(Self(connection))
+        } else {
+            Err(Problem::Newer(version))
+        }
+    }
+
+    /// When this history begins, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn begins_ms(&self) -> Result<Option<u64>, Problem> {
+        let begins = self
+            .0
+            .query_row("SELECT since_ms FROM installation", [], |row| {
+                unsigned(row, 0)
+            });
+        Ok(begins.optional()?)
+    }
+
+    /// The calls asked for.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn calls(&self, filter: &Filter) -> Result<Vec<CallRow>, Problem> {
+        let mut wanted = String::from("SELECT id FROM call WHERE ms >= ?1 AND ms <= ?2");
+        let (since, until) = bounds(filter);
+        let limit = filter.limit.map_or(-1, signed);
+        let mut values = vec![since, until, limit];
+        for (column, word) in [
+            ("method", &filter.method),
+            ("caller", &filter.caller),
+            ("outcome", &filter.outcome),
+        ] {
+            let Some(word) = word else { continue };
+            let number = self
+                .0
+                .query_row("SELECT id FROM word WHERE word = ?1", [word], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            let Some(number) = number else {
+                return Ok(Vec::new());
+            };
+            values.push(number);
+            wanted.push_str(&format!(" AND {column} = ?{}", values.len()));
+        }
+        let select = format!(
+            "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, address \
+             FROM calls WHERE id IN ({wanted} ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms, id"
+        );
+        self.rows(&select, rusqlite::params_from_iter(values), call_row)
+    }
+
+    /// The changes in the time asked for.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn changes(&self, filter: &Filter) -> Result<Vec<ChangeRow>, Problem> {
+        let (since, until) = bounds(filter);
+        let select = "SELECT ms, kind, before, after FROM (SELECT * FROM change WHERE ms >= ?1 AND ms <= ?2 \
+                      ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms, id";
+        self.rows(
+            select,
+            [since, until, filter.limit.map_or(-1, signed)],
+            |row| {
+                Ok(ChangeRow {
+                    ms: unsigned(row, 0)?,
+                    kind: row.get(1)?,
+                    before: row.get(2)?,
+                    after: row.get(3)?,
+                })
+            },
+        )
+    }
+
+    /// Every method with its marks.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn marks(&self) -> Result<Vec<(String, Milestones)>, Problem> {
+        let mut all: Vec<_> = milestone::load(&self.0)?.into_iter().collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(all)
+    }
+
+    /// Every key and secret that stood together, oldest first.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn pairs(&self) -> Result<Vec<PairRow>, Problem> {
+        self.rows(
+            "SELECT key_fp, secret, first_ms, last_ms FROM pair ORDER BY first_ms",
+            [],
+            |row| {
+                Ok(PairRow {
+                    key_fp: row.get(0)?,
+                    secret: row.get(1)?,
+                    first_ms: unsigned(row, 2)?,
+                    last_ms: unsigned(row, 3)?,
+                })
+            },
+        )
+    }
+
+    /// Requests refused before a caller was known.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn refused(&self, filter: &Filter) -> Result<Vec<RefusedRow>, Problem> {
+        let (since, until) = bounds(filter);
+        let select = "SELECT minute_ms, why, count FROM refused WHERE minute_ms >= ?1 AND minute_ms <= ?2 ORDER BY 1, 2";
+        self.rows(select, [since, until], |row| {
+            Ok(RefusedRow {
+                minute_ms: unsigned(row, 0)?,
+                why: row.get(1)?,
+                count: unsigned(row, 2)?,
+            })
+        })
+    }
+
+    /// The calls of each hour in the time asked for; of the filter only the times count.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn hours(&self, filter: &Filter) -> Result<Vec<HourRow>, Problem> {
+        let (since, until) = bounds(filter);
+        let select = format!(
+            "SELECT ms / {HOUR_MS} * {HOUR_MS} AS hour, method, outcome, code, count(*) FROM calls \
+             WHERE ms >= ?1 AND ms <= ?2 GROUP BY hour, method, outcome, code ORDER BY hour, method, outcome, code"
+        );
+        self.rows(&select, [since, until], |row| {
+            let (method, outcome, code) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok(HourRow {
+                ms: unsigned(row, 0)?,
+                method,
+                outcome,
+                code,
+                calls: unsigned(row, 4)?,
+            })
+        })
+    }
+
+    /// Who called in the time asked for, and how often; of the filter only the times count.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn callers(&self, filter: &Filter) -> Result<Vec<(String, u64)>, Problem> {
+        let (since, until) = bounds(filter);
+        let select = "SELECT caller, count(*) FROM calls WHERE ms >= ?1 AND ms <= ?2 GROUP BY caller ORDER BY 2 DESC, 1";
+        self.rows(select, [since, until], |row| {
+            Ok((row.get(0)?, unsigned(row, 1)?))
+        })
+    }
+
+    /// The last break of every method, or of one: those that last first, and among them authentication first and then the
+    /// oldest.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn breaks(&self, method: Option<&str>) -> Result<Vec<Break>, Problem> {
+        let mut all = Vec::new();
+        for (name, marks) in self.marks()? {
+            if method.is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            for trouble in Trouble::ALL {
+                let streak = marks.streak(trouble);
+                let Some(bad) = streak.first.clone() else {
+                    continue;
+                };
+                let since_ms = streak.before.as_ref().map(|good| good.ms);
+                let filter = Filter {
+                    since_ms,
+                    until_ms: Some(bad.ms),
+                    ..Filter::default()
+                };
+                let mut changes = self.changes(&filter)?;
+                changes.retain(|change| {
+                    change.before.is_some() || EVENTS.contains(&change.kind.as_str())
+                });
+                let (method, good, recovered) =
+                    (name.clone(), streak.before.clone(), streak.after.clone());
+                all.push(Break {
+                    method,
+                    trouble,
+                    good,
+                    bad,
+                    recovered,
+                    changes,
+                });
+            }
+        }
+        all.sort_by_key(|broken| (broken.recovered.is_some(), broken.trouble, broken.bad.ms));
+        Ok(all)
+    }
+
+    /// The newest calls since a time, at most `limit`, oldest first.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn recent(&self, since_ms: u64, limit: u32) -> Result<Vec<RecentCall>, Problem> {
+        let mut newest = self.told(NEWEST, (signed(since_ms), limit))?;
+        newest.reverse();
+        Ok(newest)
+    }
+
+    /// The first call after a time that the exchange refused, by a code of its own, for who or where we are; among the
+    /// first `limit` after it.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn first_refused(&self, after_ms: u64, limit: u32) -> Result<Option<RecentCall>, Problem> {
+        Ok(self.told(FIRST_REFUSED, (signed(after_ms), limit))?.pop())
+    }
+
+    /// The daemon's last start, where there was one.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn last_start(&self) -> Result<Option<LastStart>, Problem> {
+        let last = |kinds: &str| {
+            let select = format!(
+                "SELECT ms, kind FROM change WHERE kind IN ({kinds}) ORDER BY id DESC LIMIT 1"
+            );
+            let row = |row: &Row<'_>| {
+                Ok((
+                    row.get::<_, i64>(0)?.unsigned_abs(),
+                    row.get::<_, String>(1)?,
+                ))
+            };
+            self.0.query_row(&select, [], row).optional()
+        };
+        let (Some((at_ms, _)), Some((_, event))) = (last("'start'")?, last("'start', 'stop'")?)
+        else {
+            return Ok(None);
+        };
+        let key = store::state(&self.0, "key")?;
+        Ok(key.map(|(key_fp, _)| LastStart {
+            at_ms,
+            stopped: event == "stop",
+            key_fp,
+        }))
+    }
+
+    fn told(
+        &self,
+        select: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<RecentCall>, Problem> {
+        // Bounded as the table is; one look-up for each of a row's words takes longer.
+        let words = self.words()?;
+        let word = |number: Option<i64>| number.and_then(|number| words.get(&number)).cloned();
+        self.rows(select, values, |row| {
+            Ok(RecentCall {
+                ms: row.get::<_, i64>(0)?.unsigned_abs(),
+                method: word(row.get(1)?),
+                code: row.get(2)?,
+                status: row.get(3)?,
+                outcome: word(row.get(4)?).unwrap_or_default(),
+                verdict: word(row.get(5)?),
+                address: word(row.get(6)?),
+            })
+        })
+    }
+
+    /// How the pair in use came about: this one, seen at `now_ms`, or the one that the daemon last started with.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn pair_story(
+        &self,
+        in_use: Option<&Credentials>,
+        now_ms: u64,
+    ) -> Result<Option<PairStory>, Problem> {
+        Ok(rotations::story_of(&self.0, in_use, now_ms)?)
+    }
+
+    /// What a start with this pair would change.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn compare_pair(&self, credentials: &Credentials) -> Result<Change, Problem> {
+        Ok(rotations::compare(&self.0, credentials)?)
+    }
+
+    /// The texts that calls repeat, by their numbers.
+    pub(super) fn words(&self) -> Result<HashMap<i64, String>, Problem> {
+        let words = self.rows("SELECT id, word FROM word", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        Ok(words.into_iter().collect())
+    }
+
+    pub(super) fn rows<T>(
+        &self,
+        select: &str,
+        values: impl rusqlite::Params,
+        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Problem> {
+        let mut select = self.0.prepare(select)?;
+        let rows = select
+            .query_map(values, row)?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(rows)
+    }
+}
+
+/// A time in milliseconds since 1970 as RFC 3339 in UTC, to the millisecond.
+#[must_use]
+pub fn time(ms: u64) -> String {
+    Timestamp::from_millisecond(signed(ms))
+        .map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
+}
+
+pub(super) fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
+    Ok(CallRow {
+        ms: unsigned(row, 0)?,
+        rid: row.get(1)?,
+        caller: row.get(2)?,
+        method: row.get(3)?,
+        code: row.get(4)?,
+        status: row.get(5)?,
+        outcome: row.get(6)?,
+        why: row.get(7)?,
+        verdict: row.get(8)?,
+        exchange_ms: unsigned(row, 9)?,
+        total_ms: unsigned(row, 10)?,
+        key_fp: row.get(11)?,
+        address: row.get(12)?,
+    })
+}
+
+fn checked(connection: Connection) -> rusqlite::Result<(Connection, i64)> {
+    // Before the first question: a writer that closes holds the file for a moment.
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok((connection, version))
+}
+
+fn immutable(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for byte in std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()) {
+        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    uri + "?immutable=1"
+}
+
+pub(super) fn bounds(filter: &Filter) -> (i64, i64) {
+    (
+        filter.since_ms.map_or(0, signed),
+        filter.until_ms.map_or(i64::MAX, signed),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::schema;
+
+    /// However many calls are kept, only the newest, or the first after a time, are read.
+    #[test]
+    fn calls_are_found_by_their_index_and_never_by_reading_all() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let file = schema::open(&dir.path().join("history.db")).unwrap();
+        for select in [NEWEST, FIRST_REFUSED] {
+            let mut plan = file
+                .prepare(&format!("EXPLAIN QUERY PLAN {select}"))
+                .unwrap();
+            let steps = plan
+                .query_map((1, 9), |row| row.get::<_, String>(3))
+                .unwrap();
+            let steps: Vec<String> = steps.map(Result::unwrap).collect();
+            assert!(
+                steps
+                    .iter()
+                    .any(|step| step.contains("SEARCH call USING INDEX call_ms")),
+                "{steps:?}"
+            );
+            assert!(
+                !steps.iter().any(|step| step.starts_with("SCAN call")),
+                "{steps:?}"
+            );
+        }
+    }
+}

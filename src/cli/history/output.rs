@@ -1,0 +1,200 @@
+//! What is printed: calls and changes in one table, in the order of time; what changed in between, in sentences.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use super::Form;
+use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, Trouble, time};
+
+/// Writes both, merged.
+pub(super) fn table(
+    out: &mut impl Write,
+    form: Form,
+    calls: &[CallRow],
+    changes: &[ChangeRow],
+) -> io::Result<()> {
+    let (mut calls, mut changes) = (calls.iter().peekable(), changes.iter().peekable());
+    if form == Form::Text && calls.peek().is_none() && changes.peek().is_none() {
+        return writeln!(out, "nothing on record");
+    }
+    loop {
+        let change = changes.next_if(|change| calls.peek().is_none_or(|call| change.ms <= call.ms));
+        match (change, form) {
+            (Some(row), Form::Text) => writeln!(out, "{}  -- {}", time(row.ms), describe(row))?,
+            (Some(row), Form::Json) => writeln!(out, "{}", change_json(row))?,
+            (None, _) => {
+                let Some(row) = calls.next() else {
+                    return Ok(());
+                };
+                match form {
+                    Form::Text => writeln!(out, "{}", call_text(row))?,
+                    Form::Json => writeln!(out, "{}", call_json(row))?,
+                }
+            }
+        }
+    }
+}
+
+/// A change in words.
+fn describe(row: &ChangeRow) -> String {
+    let (before, after) = (row.before.as_deref(), row.after.as_deref().unwrap_or("?"));
+    let unit = if row.kind == "skew" { " ms" } else { "" };
+    match (row.kind.as_str(), before) {
+        ("start", _) => format!("start of version {after}"),
+        ("stop", _) => "stop".to_owned(),
+        ("gap", since) => format!("gap since {}: {after}", since.unwrap_or("?")),
+        ("method", _) => format!("first call of {after}"),
+        ("lost", _) => format!("{after} calls are missing: the history could not be written"),
+        (kind, None) => format!("{kind} {}{after}{unit}", number(kind)),
+        (kind, Some(before)) => {
+            format!("{kind} {0}{before}{unit} → {0}{after}{unit}", number(kind))
+        }
+    }
+}
+
+/// A secret is shown by its number on this installation.
+fn number(kind: &str) -> &'static str {
+    if kind == "secret" { "no. " } else { "" }
+}
+
+fn call_text(row: &CallRow) -> String {
+    let code = row
+        .code
+        .map_or_else(|| "-".to_owned(), |code| code.to_string());
+    let method = row.method.as_deref().unwrap_or("-");
+    let why = row
+        .why
+        .as_deref()
+        .map_or_else(String::new, |why| format!(" why={why}"));
+    let address = row.address.as_deref().unwrap_or("-");
+    format!(
+        "{}  {method:<32} {:<8} code={code} http={}{why} ms={}/{} caller={} key={} from={address} rid={}",
+        time(row.ms),
+        row.outcome,
+        row.status,
+        row.exchange_ms,
+        row.total_ms,
+        row.caller,
+        row.key_fp,
+        row.rid
+    )
+}
+
+fn call_json(row: &CallRow) -> serde_json::Value {
+    json!({
+        "type": "call", "time": time(row.ms), "rid": row.rid, "caller": row.caller, "method": row.method,
+        "code": row.code, "http": row.status, "outcome": row.outcome, "why": row.why, "verdict": row.verdict,
+        "exchange_ms": row.exchange_ms, "total_ms": row.total_ms, "key_fp": row.key_fp, "address": row.address,
+    })
+}
+
+/// A change as JSON.
+fn change_json(row: &ChangeRow) -> serde_json::Value {
+    json!({ "type": "change", "time": time(row.ms), "kind": row.kind, "before": row.before, "after": row.after })
+}
+
+/// Says where the history begins, if that is after what was asked for.
+pub(super) fn beginning(
+    out: &mut impl Write,
+    begins_ms: Option<u64>,
+    since_ms: Option<u64>,
+) -> io::Result<()> {
+    match begins_ms {
+        None => writeln!(out, "no history yet"),
+        Some(begins) if since_ms.is_none_or(|since| since < begins) => {
+            writeln!(out, "no history before {}", time(begins))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Writes each break.
+pub(super) fn breaks(out: &mut impl Write, form: Form, all: &[Break]) -> io::Result<()> {
+    if form == Form::Json {
+        return all
+            .iter()
+            .try_for_each(|broken| writeln!(out, "{}", break_json(broken)));
+    }
+    if all.is_empty() {
+        return writeln!(out, "no bad call on record");
+    }
+    all.iter()
+        .try_for_each(|broken| writeln!(out, "{}", sentence(broken)))
+}
+
+fn sentence(broken: &Break) -> String {
+    let good = broken.good.as_ref().map_or_else(
+        || "never a good call on record".to_owned(),
+        |good| {
+            format!(
+                "last good {} with key {} from {}",
+                time(good.ms),
+                good.key_fp,
+                from(good)
+            )
+        },
+    );
+    let bad = &broken.bad;
+    let kind = match broken.trouble {
+        Trouble::Auth => "refused",
+        Trouble::Failed => "failed",
+    };
+    let seen = match (bad.code, bad.why.as_deref()) {
+        (Some(code), _) => format!("code {code}"),
+        (None, Some(why)) => why.to_owned(),
+        (None, None) => format!("HTTP {}", bad.status),
+    };
+    let moved = broken
+        .good
+        .as_ref()
+        .is_some_and(|good| good.address != bad.address || good.key_fp != bad.key_fp);
+    let with = if moved {
+        format!(" with key {} from {}", bad.key_fp, from(bad))
+    } else {
+        String::new()
+    };
+    let changes: Vec<String> = broken
+        .changes
+        .iter()
+        .map(|change| format!("{} at {}", describe(change), time(change.ms)))
+        .collect();
+    let between = match (changes.is_empty(), broken.good.is_some()) {
+        (true, _) => "nothing changed here".to_owned(),
+        (false, true) => format!("between: {}", changes.join("; ")),
+        (false, false) => format!("before it: {}", changes.join("; ")),
+    };
+    let now = broken.recovered.as_ref().map_or_else(
+        || "still so".to_owned(),
+        |good| format!("good again {}", time(good.ms)),
+    );
+    format!(
+        "{}: {good}; first bad {} ({kind}, {seen}, rid {}){with}; {between}; {now}",
+        broken.method,
+        time(bad.ms),
+        bad.rid
+    )
+}
+
+fn from(mark: &Milestone) -> &str {
+    mark.address.as_deref().unwrap_or("an unknown address")
+}
+
+fn break_json(broken: &Break) -> serde_json::Value {
+    let mark = |mark: Option<&Milestone>| {
+        mark.map(|mark| {
+            json!({
+                "time": time(mark.ms), "rid": mark.rid, "key_fp": mark.key_fp, "address": mark.address,
+                "http": mark.status, "code": mark.code, "outcome": mark.outcome, "why": mark.why,
+            })
+        })
+    };
+    json!({
+        "method": broken.method,
+        "trouble": broken.trouble.word(),
+        "last_good": mark(broken.good.as_ref()),
+        "first_bad": mark(Some(&broken.bad)),
+        "good_again": mark(broken.recovered.as_ref()),
+        "changes": broken.changes.iter().map(change_json).collect::<Vec<_>>(),
+    })
+}
