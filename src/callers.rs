@@ -8,7 +8,6 @@
 
 use std::{fmt, io, path::PathBuf};
 
-mod disk;
 mod edit;
 mod entry;
 mod file;
@@ -17,8 +16,8 @@ mod revocations;
 
 pub use self::{
     edit::{Edit, Issued, Secret},
-    entry::{Entry, Fault, Generation, Rights},
-    file::{CallerText, FileText, GenerationText},
+    entry::{Entry, Generation, Rights},
+    file::{CallerText, Fault, FileText, GenerationText},
     master::Master,
     revocations::{Revocation, Revocations},
 };

@@ -1,23 +1,23 @@
-//! The command line: one file per subcommand, and the exit codes.
+//! The command line: the subcommands and the exit codes.
 //!
 //! Guarantees: exit codes mean 0 good, 1 the check found trouble, 64 usage, 69 the exchange cannot be reached, 78
 //! configuration. No secret is ever an argument: arguments are visible to every process of the machine.
 
-use std::process::ExitCode;
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Sources};
 
 mod caller;
 pub mod check;
 mod demo;
 mod diagnose;
-mod fingerprint;
 mod history;
 mod sandbox;
-mod self_test;
 mod serve;
 mod smoke;
-mod stop;
 mod support_bundle;
 
 /// The command line was not understood (sysexits EX_USAGE).
@@ -48,7 +48,7 @@ enum Command {
     /// The quick look: public, balance, open orders, order history, PASS or FAIL each
     Smoke(smoke::Arguments),
     /// Show which API key is configured here: fingerprint, label and source
-    Fingerprint(fingerprint::Arguments),
+    Fingerprint(FingerprintArguments),
     /// Show what became of the calls, what changed when, and what changed in between
     History(history::Arguments),
     /// Make a ticket and its evidence for the exchange's support, without a secret in it
@@ -88,11 +88,11 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Caller(arguments) => caller::run(arguments),
         Command::Diagnose(arguments) => diagnose::run(arguments),
         Command::Smoke(arguments) => smoke::run(arguments),
-        Command::Fingerprint(arguments) => fingerprint::run(arguments),
+        Command::Fingerprint(arguments) => fingerprint(arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::SupportBundle(arguments) => support_bundle::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::SelfTest => self_test::run(),
+        Command::SelfTest => self_test(),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
     }
 }
@@ -101,4 +101,77 @@ fn dispatch(command: Command) -> ExitCode {
 fn fail(code: u8, problem: &anyhow::Error) -> ExitCode {
     anstream::eprintln!("crypto-proxy: {problem:#}");
     ExitCode::from(code)
+}
+
+/// `crypto-proxy self-test`: runs the signing vectors without network; exit code 1 if one of them misbehaves.
+fn self_test() -> ExitCode {
+    let summary = gateway::self_test::run();
+    anstream::println!("{summary}");
+    if summary.wrong.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What it is told.
+#[derive(Debug, clap::Args)]
+struct FingerprintArguments {
+    /// The configuration file, instead of /etc/crypto-proxy/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// An environment file, instead of /etc/crypto.env
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+}
+
+/// `crypto-proxy fingerprint`: which API key is configured here, by its fingerprint.
+///
+/// The loader is the daemon's own. A running daemon is not asked: its key may be an older one.
+fn fingerprint(arguments: FingerprintArguments) -> ExitCode {
+    let files = arguments.env_file.into_iter().collect();
+    let examined = config::examine(&Sources::from_process(arguments.config).with_env_files(files));
+    let Some(key) = examined.key else {
+        anstream::eprintln!("{}", examined.problems);
+        return ExitCode::from(CONFIGURATION);
+    };
+    let (name, origin) = key.source;
+    anstream::println!("fingerprint {}", key.fingerprint);
+    anstream::println!(
+        "label       {}",
+        key.label
+            .as_deref()
+            .unwrap_or("not set (CRYPTO_API_KEY_LABEL)")
+    );
+    anstream::println!("source      {name}, {origin}");
+    ExitCode::SUCCESS
+}
+
+/// SIGTERM or Ctrl-C.
+///
+/// Listens from the moment it is made, so that nothing that is announced afterwards can miss a signal.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// Begins to listen; from now on neither signal ends the process by itself.
+    ///
+    /// # Errors
+    /// Where signals cannot be caught.
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Resolves at the next signal.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -27,18 +27,11 @@ use gateway::{
     stream, upstream,
 };
 
-mod access;
-mod anonymize;
 mod callers;
-mod combined_secret;
 mod credentials;
 mod env_file;
-mod facts;
 mod load;
-mod nearest;
 mod normalize;
-mod problem;
-mod published;
 mod reader;
 mod redact;
 mod report;
@@ -52,18 +45,16 @@ mod tests;
 
 pub use self::{
     callers::PendingRevocations,
-    combined_secret::{Likeness, Pasted},
     credentials::Shown,
-    problem::{Origin, Problem, Problems, Severity},
-    report::{Report, Row},
+    normalize::{Likeness, Pasted},
+    report::{Origin, Problem, Problems, Report, Row, Severity},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, RunAs, Sources},
 };
 use self::{
-    credentials::Judge,
-    problem::one_line,
-    published::Published,
+    credentials::{Judge, Published},
     reader::Reader,
     redact::Withheld,
+    report::one_line,
     variables::{Guard, Variables},
 };
 
@@ -164,6 +155,13 @@ pub struct Inspection {
     pub places: Places,
 }
 
+impl Inspection {
+    /// Counts the callers instead of naming them.
+    pub fn forget_caller_names(&mut self) {
+        redact::forget_caller_names(&mut self.report, &mut self.problems);
+    }
+}
+
 /// Where a running daemon is found, and what opens its diagnosis.
 #[derive(Clone, Debug)]
 pub struct DaemonEndpoint {
@@ -217,7 +215,7 @@ pub fn examine(sources: &Sources) -> Inspection {
 fn examine_against(published: &Published, sources: &Sources) -> Inspection {
     let mut problems = Problems::default();
     let variables = variables::read(sources, &mut problems);
-    table::check_unknown(&variables, &mut problems);
+    load::check_unknown(&variables, &mut problems);
     let layers = load::read(sources, &variables, &mut problems);
     let mut reader = Reader::new(&layers, &mut problems);
     let settings = settings::read(&mut reader);
@@ -251,7 +249,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Inspection {
             },
             expected: expected.clone(),
         });
-    let quoted = facts::quoted(&variables);
+    let quoted = credentials::quoted(&variables);
     let rows = &mut report.credentials;
     let token = credentials::load_token(
         &variables,
@@ -274,7 +272,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Inspection {
         token: shown,
     };
     rows.extend(label_row(&variables));
-    access::check(sources, &mut problems);
+    sources::check_access(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
     let key_label = report
         .credentials
@@ -332,7 +330,7 @@ fn examine_against(published: &Published, sources: &Sources) -> Inspection {
 
 /// The pair is told of last: its facts are drawn from everything that was found.
 fn with_pair(mut examined: Inspection, quoted: Vec<FlawFound>) -> Inspection {
-    examined.pair = facts::gather(&examined, quoted);
+    examined.pair = credentials::gather(&examined, quoted);
     if let Some(config) = &mut examined.config {
         config.pair = examined.pair.clone();
     }
@@ -383,8 +381,8 @@ fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report)
     for (_, variable) in variables.iter().filter(|(name, _)| table::is_secret(name)) {
         withheld.add(&variable.value);
     }
-    problems.withhold(&withheld);
-    report.withhold(&withheld);
+    withheld.apply_to_problems(problems);
+    withheld.apply_to_report(report);
 }
 
 /// A pair, and where it stands.

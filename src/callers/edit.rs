@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use super::{
     CallerText, Entry, FileText, GenerationText, Master, Places, Problem, Revocation, Revocations,
-    TOKEN_PREFIX,
-    disk::{self, Lock},
+    TOKEN_PREFIX, entry,
+    file::{self, Lock},
 };
 use gateway::{
     secret::TokenDigest,
@@ -227,7 +227,7 @@ impl<'a> Edit<'a> {
         let mut marks = match Revocations::read(places) {
             Ok(marks) => marks,
             Err(Problem::Revocations(..)) => {
-                disk::set_aside(&places.marks()?)?;
+                file::set_aside(&places.marks()?)?;
                 Revocations::default()
             }
             Err(problem) => return Err(problem),
@@ -306,7 +306,7 @@ impl<'a> Edit<'a> {
 
     /// What would be written has no faults.
     fn check(&self) -> Result<Vec<Entry>, Problem> {
-        FileText::parse(&self.rendered()?)
+        entry::parse(&self.rendered()?)
             .map(|(_, entries)| entries)
             .map_err(|mut faults| {
                 let first = faults.remove(0);
@@ -330,7 +330,7 @@ impl<'a> Edit<'a> {
 
     /// Writes the file, and remembers what it says.
     fn write(&mut self) -> Result<(), Problem> {
-        disk::replace(&self.places.file, &self.rendered()?, FILE_MODE)?;
+        file::replace(&self.places.file, &self.rendered()?, FILE_MODE)?;
         for entry in &self.check()? {
             self.marks.note_entry(entry);
         }
@@ -352,10 +352,10 @@ impl<'a> Edit<'a> {
 /// # Errors
 /// The file cannot be read, or has faults.
 pub(super) fn read(places: &Places) -> Result<(FileText, Vec<Entry>), Problem> {
-    match disk::read(&places.file)? {
+    match file::read(&places.file)? {
         None => Ok((FileText::empty(), Vec::new())),
         Some(text) => {
-            FileText::parse(&text).map_err(|faults| Problem::Faulty(places.file.clone(), faults))
+            entry::parse(&text).map_err(|faults| Problem::Faulty(places.file.clone(), faults))
         }
     }
 }
@@ -365,9 +365,9 @@ fn hold(file: &Path) -> Result<Lock, Problem> {
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty())
     {
-        disk::make_directory(directory, 0o755)?;
+        file::make_directory(directory, 0o755)?;
     }
-    disk::lock(file)
+    file::lock(file)
 }
 
 fn generation(number: u32, token: &Secret, issued: String) -> GenerationText {

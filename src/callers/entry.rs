@@ -4,12 +4,20 @@
 //! more than was meant; a list that is there and empty is one, because nobody means "all" by it. Does not: repeat a
 //! value that could be a secret.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    fmt::{Display, Write as _},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::CallerText;
+use super::{
+    CallerText, FileText, GenerationText,
+    file::{Fault, Parsed},
+    moment,
+};
 use catalogue::methods::{self, Class};
 use gateway::{
     access::{AccessRules, OVERFLOW_UID},
@@ -18,10 +26,6 @@ use gateway::{
     virtual_key::CallerId,
 };
 use protocol::call::Method;
-
-mod generations;
-mod limits;
-mod words;
 
 /// Longest name of a caller.
 const MAX_NAME_BYTES: usize = 32;
@@ -70,8 +74,8 @@ impl Entry {
     #[must_use]
     pub fn describe(&self, valid: usize) -> String {
         let rights = match &self.rights {
-            Rights::Diagnose(limits) => format!("may diagnose{}", words::limits(limits)),
-            Rights::Call(policy) => words::policy(policy),
+            Rights::Diagnose(limits) => format!("may diagnose{}", describe_limits(limits)),
+            Rights::Call(policy) => describe_policy(policy),
         };
         let listed = self
             .generations
@@ -86,21 +90,18 @@ impl Entry {
     }
 }
 
-/// Something that is wrong with the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The line of the caller, or of the place.
-    pub line: usize,
-    /// What it is about.
-    pub key: String,
-    /// What is wrong.
-    pub text: String,
-    /// What to do.
-    pub remedy: String,
+/// Reads a callers file and judges every caller of it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn parse(text: &str) -> Result<(FileText, Vec<Entry>), Vec<Fault>> {
+    let Parsed { text, lines } = FileText::parse(text)?;
+    let entries = judge(&text.callers, &lines)?;
+    Ok((text, entries))
 }
 
 /// Judges every caller, and all of them together.
-pub(super) fn judge(callers: &[CallerText], lines: &[usize]) -> Result<Vec<Entry>, Vec<Fault>> {
+fn judge(callers: &[CallerText], lines: &[usize]) -> Result<Vec<Entry>, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut entries = Vec::new();
     for (caller, line) in callers.iter().zip(lines) {
@@ -351,10 +352,190 @@ impl Judge<'_> {
             remedy: remedy.to_owned(),
         }
     }
+
+    fn limits(&mut self) -> AccessRules {
+        let sources = self.caller.sources.clone();
+        let uids = self.caller.uids.clone();
+        if sources.as_ref().is_some_and(Vec::is_empty) {
+            self.fault(
+                "sources",
+                "the list is empty",
+                "name addresses or networks, or take it out to allow all",
+            );
+        }
+        if uids.as_ref().is_some_and(Vec::is_empty) {
+            self.fault(
+                "uids",
+                "the list is empty",
+                "name uids, or take it out to allow all",
+            );
+        }
+        if uids
+            .as_ref()
+            .is_some_and(|uids| uids.contains(&OVERFLOW_UID))
+        {
+            let remedy = "take it out";
+            self.fault(
+                "uids",
+                "65534 is nobody, and everybody whom a user namespace does not show",
+                remedy,
+            );
+        }
+        let expires = self.caller.expires.clone();
+        AccessRules {
+            sources: sources
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|text| self.network(text))
+                .collect(),
+            uids: uids.unwrap_or_default(),
+            expires_ms: expires.and_then(|text| self.time("expires", &text)),
+        }
+    }
+
+    fn network(&mut self, text: &str) -> Option<IpNet> {
+        let network = text
+            .parse::<IpNet>()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        let Some(network) = network else {
+            self.fault(
+                "sources",
+                "an item is no address or network",
+                "write 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32",
+            );
+            return None;
+        };
+        if network.trunc() != network {
+            let remedy = format!("write {}, or the address alone", network.trunc());
+            self.fault("sources", "a network has bits beyond its prefix", &remedy);
+        }
+        if let IpNet::V6(six) = network
+            && six.addr().to_ipv4_mapped().is_some()
+        {
+            self.fault(
+                "sources",
+                "addresses are compared as IPv4 here",
+                "write it without ::ffff:",
+            );
+        }
+        Some(network)
+    }
+
+    fn generations(&mut self) -> Vec<Generation> {
+        let texts = &self.caller.generations;
+        let ascending = texts
+            .iter()
+            .zip(texts.iter().skip(1))
+            .all(|(one, next)| one.number < next.number);
+        let counted = texts
+            .iter()
+            .all(|text| (1..u32::MAX).contains(&text.number));
+        if !(1..=2).contains(&texts.len()) || !ascending || !counted {
+            let remedy =
+                "put back what crypto-proxy caller wrote, or revoke the caller and add it anew";
+            self.fault(
+                "generation",
+                "there has to be one, or two during a rotation, counted up from 1",
+                remedy,
+            );
+        }
+        let newest = texts.len().saturating_sub(1);
+        texts
+            .iter()
+            .enumerate()
+            .filter_map(|(place, text)| self.generation(text, place == newest))
+            .collect()
+    }
+
+    fn generation(&mut self, text: &GenerationText, newest: bool) -> Option<Generation> {
+        let token = TokenDigest::from_hex(&text.token_sha256);
+        if token.is_none() {
+            let remedy = "crypto-proxy caller rotate issues a new token";
+            self.fault(
+                "generation.token_sha256",
+                "is no SHA-256 (64 hexadecimal digits)",
+                remedy,
+            );
+        }
+        self.time("generation.issued", &text.issued);
+        let until_ms = text
+            .until
+            .as_deref()
+            .and_then(|until| self.time("generation.until", until));
+        if newest == text.until.is_some() {
+            let remedy = "put back what crypto-proxy caller wrote";
+            self.fault(
+                "generation.until",
+                "an end stands at the older of two generations, and there only",
+                remedy,
+            );
+        }
+        token.map(|token| Generation {
+            number: text.number,
+            token,
+            until_ms,
+        })
+    }
 }
 
 enum Item {
     Class(Class),
     Method(String),
     Pattern(Pattern),
+}
+
+/// What a caller may do, and from where.
+fn describe_policy(policy: &Policy) -> String {
+    let allowed = list(&policy.allow_classes)
+        .chain(list(&policy.allow_methods))
+        .chain(list(&policy.allow_patterns));
+    let denied = list(&policy.deny_classes)
+        .chain(list(&policy.deny_methods))
+        .chain(list(&policy.deny_patterns));
+    let (allowed, denied) = (sorted(allowed), sorted(denied));
+    let mut line = if allowed.is_empty() {
+        "may nothing".to_owned()
+    } else {
+        format!("may {allowed}")
+    };
+    if !denied.is_empty() {
+        let _ = write!(line, ", not {denied}");
+    }
+    if let Some(instruments) = &policy.instruments {
+        let ids = if instruments.orders_by_id {
+            " and orders by id"
+        } else {
+            ""
+        };
+        let _ = write!(line, ", on {}{ids}", sorted(list(&instruments.names)));
+    }
+    line + &describe_limits(&policy.access)
+}
+
+/// Where and when it may call.
+fn describe_limits(limits: &AccessRules) -> String {
+    let mut line = String::new();
+    if !limits.sources.is_empty() {
+        let _ = write!(line, ", from {}", sorted(list(&limits.sources)));
+    }
+    if !limits.uids.is_empty() {
+        let _ = write!(line, ", as uid {}", sorted(list(&limits.uids)));
+    }
+    if let Some(end) = limits.expires_ms {
+        let _ = write!(line, ", until {}", moment(end));
+    }
+    line
+}
+
+fn list<'a, T: Display + 'a>(
+    items: impl IntoIterator<Item = &'a T>,
+) -> impl Iterator<Item = String> {
+    items.into_iter().map(ToString::to_string)
+}
+
+fn sorted(items: impl Iterator<Item = String>) -> String {
+    let mut items: Vec<String> = items.collect();
+    items.sort();
+    items.join(" ")
 }

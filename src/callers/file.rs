@@ -1,12 +1,23 @@
-//! The callers file as text: read into what it says, and written.
+//! The callers file as text, and the files beside it on the disk.
 //!
-//! Guarantees: an unknown field is a fault, with its line; what was read and not changed is written with the same
-//! meaning. Does not: keep comments, or judge what the fields say; that is `entry`.
+//! An unknown field is a fault with its line. What was read and not changed is written with the same meaning; comments
+//! are not kept. `entry` judges what the fields say.
+//!
+//! A reader sees the old file or the new one, also after a power cut. A file belongs to the owner of its directory, so
+//! that the daemon can read what root writes into the state directory. Symbolic links there are not followed.
 
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{Entry, Fault, entry};
+use super::Problem;
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -87,6 +98,25 @@ pub struct GenerationText {
     pub until: Option<String>,
 }
 
+/// A file that was read, with the line that each caller begins in.
+pub(super) struct Parsed {
+    pub(super) text: FileText,
+    pub(super) lines: Vec<usize>,
+}
+
+/// Something that is wrong with the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line of the caller, or of the place.
+    pub line: usize,
+    /// What it is about.
+    pub key: String,
+    /// What is wrong.
+    pub text: String,
+    /// What to do.
+    pub remedy: String,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Read {
@@ -115,11 +145,11 @@ impl FileText {
         }
     }
 
-    /// Reads and judges a file.
+    /// Reads a file.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<(Self, Vec<Entry>), Vec<Fault>> {
+    /// The first thing that is wrong with its form.
+    pub(super) fn parse(text: &str) -> Result<Parsed, Vec<Fault>> {
         let read: Read = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             let text = error.message().replace('\n', ", ");
@@ -145,16 +175,13 @@ impl FileText {
             .iter()
             .map(|caller| line_of(text, caller.span().start))
             .collect();
-        let callers: Vec<CallerText> = read.callers.into_iter().map(Spanned::into_inner).collect();
-        let entries = entry::judge(&callers, &lines)?;
-        Ok((
-            Self {
-                version: VERSION,
-                master_check: read.master_check,
-                callers,
-            },
-            entries,
-        ))
+        let callers = read.callers.into_iter().map(Spanned::into_inner).collect();
+        let text = Self {
+            version: VERSION,
+            master_check: read.master_check,
+            callers,
+        };
+        Ok(Parsed { text, lines })
     }
 
     /// The text, with its head.
@@ -174,4 +201,122 @@ impl FileText {
 
 fn line_of(text: &str, offset: usize) -> usize {
     1 + text.get(..offset).unwrap_or_default().matches('\n').count()
+}
+
+/// Held as long as it lives; another process waits.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Waits until nobody else changes what stands beside this file.
+pub(super) fn lock(beside: &Path) -> Result<Lock, Problem> {
+    let path = with_ending(beside, "lock");
+    let locked = || -> io::Result<File> {
+        let file = open_lock(&path)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    };
+    locked()
+        .map(|file| Lock { _file: file })
+        .map_err(|error| Problem::Unwritable(path.clone(), error))
+}
+
+/// Only what we made ourselves is given away: what lies there may be a link that a stranger in the daemon made.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600).custom_flags(no_follow());
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => give_to_owner(&file, path).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// The flag that refuses a symbolic link.
+pub(super) fn no_follow() -> i32 {
+    i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0)
+}
+
+/// The text of a file, never that of a link; `None` where there is none.
+pub(super) fn read(path: &Path) -> Result<Option<String>, Problem> {
+    let text = OpenOptions::new()
+        .read(true)
+        .custom_flags(no_follow())
+        .open(path)
+        .and_then(io::read_to_string);
+    match text {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Problem::Unreadable(path.to_owned(), error)),
+    }
+}
+
+/// Replaces a file in one step.
+pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Problem> {
+    let temporary = with_ending(path, "new");
+    let written = || -> io::Result<()> {
+        // Left by a process that died; we hold the lock.
+        let _ = fs::remove_file(&temporary);
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(mode)
+            .open(&temporary)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        give_to_owner(&file, path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        parent(path).map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    };
+    written().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        Problem::Unwritable(path.to_owned(), error)
+    })
+}
+
+/// Renames what is damaged, so that it can be looked at.
+pub(super) fn set_aside(path: &Path) -> Result<(), Problem> {
+    fs::rename(path, with_ending(path, "damaged"))
+        .map_err(|error| Problem::Unwritable(path.to_owned(), error))
+}
+
+/// Makes a directory with this mode where there is none.
+pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), Problem> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|error| Problem::Unwritable(path.to_owned(), error))
+}
+
+fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+    let Some(directory) = parent(path) else {
+        return Ok(());
+    };
+    let (directory, own) = (fs::metadata(directory)?, file.metadata()?);
+    if (directory.uid(), directory.gid()) == (own.uid(), own.gid()) {
+        return Ok(());
+    }
+    // Where it is the group alone that differs and we may not change it, the owner can read it all the same.
+    fchown(file, Some(directory.uid()), Some(directory.gid())).or_else(|error| {
+        if directory.uid() == own.uid() {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
+}
+
+fn parent(path: &Path) -> Option<&Path> {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
 }

@@ -12,7 +12,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{MASTER_NAME, Places, Problem, disk};
+use super::{MASTER_NAME, Places, Problem, file};
 use gateway::virtual_key::{MASTER_BYTES, MasterKey};
 
 /// Longest file that is read.
@@ -65,7 +65,7 @@ impl Master {
             .state_directory
             .as_ref()
             .ok_or(Problem::NoStateDirectory)?;
-        disk::make_directory(directory, 0o700)?;
+        file::make_directory(directory, 0o700)?;
         Self::write(directory.join(MASTER_NAME))
     }
 
@@ -84,7 +84,7 @@ impl Master {
             .map_err(|error| Problem::Unwritable(path.clone(), io::Error::other(error)))?;
         let mut text = Zeroizing::new(hex::encode(bytes.as_ref()));
         text.push('\n');
-        disk::replace(&path, &text, 0o600)?;
+        file::replace(&path, &text, 0o600)?;
         Ok(Self {
             key: MasterKey::new(bytes),
             path,
@@ -120,7 +120,7 @@ fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, Problem> {
     let unreadable = |error| Problem::Unreadable(path.to_owned(), error);
     let file = match OpenOptions::new()
         .read(true)
-        .custom_flags(disk::no_follow())
+        .custom_flags(file::no_follow())
         .open(path)
     {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Places, Problem, disk};
+use super::{Entry, Places, Problem, file};
 use gateway::virtual_key::CallerId;
 
 /// The lowest valid generation of a caller that is revoked.
@@ -85,7 +85,7 @@ impl Revocations {
     /// The file cannot be read, or not understood: then nobody knows what was revoked.
     pub fn read(places: &Places) -> Result<Self, Problem> {
         let path = places.marks()?;
-        let text = disk::read(&path)?.unwrap_or_default();
+        let text = file::read(&path)?.unwrap_or_default();
         Self::parse(&text).map_err(|error| Problem::Revocations(path, error))
     }
 
@@ -105,15 +105,15 @@ impl Revocations {
     pub fn keep(&self, places: &Places) -> Result<Self, Problem> {
         let path = places.marks()?;
         path.parent()
-            .map_or(Ok(()), |directory| disk::make_directory(directory, 0o700))?;
-        let _lock = disk::lock(&path)?;
+            .map_or(Ok(()), |directory| file::make_directory(directory, 0o700))?;
+        let _lock = file::lock(&path)?;
         let before = Self::read(places)?;
         let mut merged = before.clone();
         merged.merge(self);
         if merged != before {
             let text = toml::to_string(&merged.0)
                 .map_err(|error| Problem::Revocations(path.clone(), error.to_string()))?;
-            disk::replace(&path, &format!("{HEAD}{text}"), 0o600)?;
+            file::replace(&path, &format!("{HEAD}{text}"), 0o600)?;
         }
         Ok(merged)
     }

@@ -246,7 +246,7 @@ fn every_fault_is_told_with_its_line() {
     let generation = format!(
         "[[caller.generation]]\nnumber = 1\ntoken_sha256 = \"{digest}\"\nissued = \"2026-01-31T22:10:00Z\"\n"
     );
-    assert!(FileText::parse(&format!("{good}{generation}")).is_ok());
+    assert!(entry::parse(&format!("{good}{generation}")).is_ok());
     for (change, key, part) in [
         ("name = \"one\"|name = \"One\"", "name", "is no name"),
         (
@@ -328,7 +328,7 @@ fn every_fault_is_told_with_its_line() {
         let (from, to) = change.split_once('|').unwrap();
         let text = format!("{good}{generation}");
         assert!(text.contains(from), "{from}");
-        let faults = FileText::parse(&text.replacen(from, to, 1)).unwrap_err();
+        let faults = entry::parse(&text.replacen(from, to, 1)).unwrap_err();
         assert_eq!(faults.len(), 1, "{faults:#?}");
         let Fault {
             line,
@@ -341,7 +341,7 @@ fn every_fault_is_told_with_its_line() {
             "{faults:#?}"
         );
     }
-    let twice = FileText::parse(&format!(
+    let twice = entry::parse(&format!(
         "{good}{generation}{}{generation}",
         good.replace("version = 1\n", "")
     ));

@@ -7,20 +7,19 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
-    callers::{Edit, Issued, Places, Problem},
+    callers::{self, CallerText, Edit, Issued, Places, Problem},
     config::{self, Sources},
 };
-use gateway::clock::Clock;
+use gateway::{clock::Clock, policy::Preset};
 
-mod add;
-mod handover;
-mod show;
-mod when;
+mod output;
 
-use self::handover::Way;
+use self::output::Way;
 
 /// What it is told.
 #[derive(Debug, Args)]
@@ -35,7 +34,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Add a caller, and show its token, virtual key and secret once
-    Add(add::Arguments),
+    Add(AddArguments),
     /// Show every caller
     List,
     /// Show one caller
@@ -134,7 +133,7 @@ fn act(arguments: Arguments) -> Result<(), Ended> {
             "{text} (see crypto-proxy check)"
         )));
     }
-    let base = handover::base_url(&examined.report);
+    let base = output::base_url(&examined.report);
     match arguments.command {
         Command::Add(order) => {
             let out = order.out.clone();
@@ -154,14 +153,14 @@ fn act(arguments: Arguments) -> Result<(), Ended> {
         Command::Rotate {
             name, grace, out, ..
         } => {
-            let grace_ms = when::duration(&grace).map_err(Ended::Usage)?;
+            let grace_ms = duration(&grace).map_err(Ended::Usage)?;
             let way = Way::open(out.as_deref())?;
             let issued = Edit::begin(places, now_ms).and_then(|edit| edit.rotate(&name, grace_ms));
             hand_over(way, issued, &base)
         }
         Command::Revoke { name, .. } => revoke(places, now_ms, name.as_deref()),
-        Command::List => show::list(places, now_ms).map_err(Ended::from),
-        Command::Show { name } => show::show(places, now_ms, &name).map_err(Ended::from),
+        Command::List => output::list(places, now_ms).map_err(Ended::from),
+        Command::Show { name } => output::show(places, now_ms, &name).map_err(Ended::from),
     }
 }
 
@@ -210,4 +209,156 @@ fn revoke(places: &Places, now_ms: u64, name: Option<&str>) -> Result<(), Ended>
 
 fn next_step() {
     anstream::println!("next: sudo systemctl restart crypto-proxy");
+}
+
+/// What it is told.
+#[derive(Debug, clap::Args)]
+struct AddArguments {
+    /// Its name, in records and refusals: lower-case letters, digits and _ . -
+    name: String,
+    /// What it may do: read; trade (read and orders); full (transfers and withdrawals as well) [default: read, unless
+    /// --allow says more exactly]
+    #[arg(long, value_parser = ["read", "trade", "full"])]
+    preset: Option<String>,
+    /// A class (read, trade, products, transfer, account-admin), a method, or the beginning of methods (private/bot/*)
+    #[arg(long, value_name = "WHAT")]
+    allow: Vec<String>,
+    /// The same, denied whatever is allowed
+    #[arg(long, value_name = "WHAT")]
+    deny: Vec<String>,
+    /// An instrument that it may act on, and on no other than those named
+    #[arg(long, value_name = "NAME")]
+    instrument: Vec<String>,
+    /// In spite of --instrument it may change and cancel any order by its id
+    #[arg(long, requires = "instrument")]
+    orders_by_id: bool,
+    /// An address or network that it may call from, and from no other than those named
+    #[arg(long, value_name = "CIDR")]
+    source: Vec<String>,
+    /// A uid that it may call as over a unix socket
+    #[arg(long, value_name = "UID")]
+    uid: Vec<u32>,
+    /// When it ends: 2026-01-31T22:10:00Z, 2026-01-31, or so long from now: 12h, 90d
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// It may ask for diagnoses, and nothing else
+    #[arg(long, conflicts_with_all = ["preset", "allow", "deny", "instrument"])]
+    diagnose: bool,
+    /// Write what was issued into this new file, mode 0600
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl AddArguments {
+    /// As the callers file has it.
+    fn into_text(self, now_ms: u64) -> Result<CallerText, Ended> {
+        let preset = match self.preset {
+            None if self.allow.is_empty() && !self.diagnose => Some(Preset::Read.name().to_owned()),
+            given => given,
+        };
+        let expires = self
+            .expires
+            .map(|text| end(&text, now_ms))
+            .transpose()
+            .map_err(Ended::Usage)?;
+        Ok(CallerText {
+            name: self.name,
+            preset,
+            allow: self.allow,
+            deny: self.deny,
+            instruments: given(self.instrument),
+            orders_by_id: self.orders_by_id,
+            sources: given(self.source),
+            uids: given(self.uid),
+            expires,
+            diagnose: self.diagnose,
+            ..CallerText::default()
+        })
+    }
+}
+
+fn given<T>(items: Vec<T>) -> Option<Vec<T>> {
+    Some(items).filter(|items| !items.is_empty())
+}
+
+/// So long, in milliseconds.
+fn duration(text: &str) -> anyhow::Result<u64> {
+    let units = [
+        ('s', 1000),
+        ('m', 60_000),
+        ('h', 3_600_000),
+        ('d', 86_400_000),
+    ];
+    let found = units.into_iter().find_map(|(unit, ms)| {
+        text.strip_suffix(unit)?
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(ms)
+    });
+    found.with_context(|| format!("{text} is no time to wait: write 90s, 30m, 12h or 7d"))
+}
+
+/// A moment to come, as the callers file has it: RFC 3339, a day (its beginning in UTC), or so long from now.
+fn end(text: &str, now_ms: u64) -> anyhow::Result<String> {
+    let forms = || {
+        format!(
+            "{text} is no time: write 2026-01-31T22:10:00Z, 2026-01-31, or so long from now: 12h, 90d"
+        )
+    };
+    let of_day = |day: Date| {
+        day.to_zoned(TimeZone::UTC)
+            .ok()
+            .map(|zoned| zoned.timestamp())
+    };
+    let at_ms = if let Ok(ms) = duration(text) {
+        now_ms.checked_add(ms).with_context(forms)?
+    } else {
+        let at = text
+            .parse::<Timestamp>()
+            .ok()
+            .or_else(|| text.parse::<Date>().ok().and_then(of_day));
+        u64::try_from(at.with_context(forms)?.as_millisecond()).with_context(forms)?
+    };
+    if at_ms <= now_ms {
+        bail!("{text} is over already");
+    }
+    Ok(callers::moment(at_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_000_000_000_000; // 2001-09-09T01:46:40Z
+
+    #[test]
+    fn an_end_is_a_moment_a_day_or_so_long_from_now() {
+        for (text, expected) in [
+            ("2026-01-31T22:10:00Z", "2026-01-31T22:10:00Z"),
+            ("2026-01-31T22:10:00+02:00", "2026-01-31T20:10:00Z"),
+            ("2026-01-31", "2026-01-31T00:00:00Z"),
+            ("12h", "2001-09-09T13:46:40Z"),
+        ] {
+            assert_eq!(end(text, NOW).unwrap(), expected);
+        }
+        for wrong in [
+            "",
+            "tomorrow",
+            "2000-01-01",
+            "0s",
+            "99999999999999999999d",
+            "-1h",
+        ] {
+            assert!(end(wrong, NOW).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_grace_may_be_none_at_all() {
+        assert_eq!(
+            (duration("0s").unwrap(), duration("7d").unwrap()),
+            (0, 604_800_000)
+        );
+        assert!(duration("7").is_err() && duration("week").is_err());
+    }
 }

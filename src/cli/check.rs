@@ -19,8 +19,6 @@ use crate::{
 };
 
 mod compare_key;
-mod layout;
-mod pasted;
 
 /// What to check.
 #[derive(Args, Clone, Debug, Default)]
@@ -109,7 +107,7 @@ fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
         } else {
             format!(" {source}")
         };
-        layout::paragraph(out, &format!("{key}{place}: {shown}"), 2, 4)?;
+        paragraph(out, &format!("{key}{place}: {shown}"), 2, 4)?;
     }
     writeln!(out)
 }
@@ -120,7 +118,7 @@ fn section(out: &mut impl Write, title: &str, rows: &[Row]) -> io::Result<()> {
         writeln!(out, "  none")?;
     }
     for row in rows {
-        layout::row(out, &row.key, &row.shown, &row.source.to_string())?;
+        write_row(out, &row.key, &row.shown, &row.source.to_string())?;
     }
     writeln!(out)
 }
@@ -143,7 +141,7 @@ fn compare(env_files: &[PathBuf], looked_at: &[Row], out: &mut impl Write) -> io
             }
             (Some(pair), _) => describe(pair),
         };
-        layout::paragraph(out, &format!("{}: {shown}", path.display()), 2, 4)?;
+        paragraph(out, &format!("{}: {shown}", path.display()), 2, 4)?;
     }
     writeln!(out)
 }
@@ -199,16 +197,16 @@ fn problems(
             .shown
             .as_deref()
             .map_or_else(String::new, |shown| format!(" = {shown}"));
-        layout::paragraph(
+        paragraph(
             out,
             &format!("{}{shown}: {}", problem.key, problem.text),
             2,
             4,
         )?;
         if problem.source != Origin::Default {
-            layout::paragraph(out, &format!("at: {}", problem.source), 4, 8)?;
+            paragraph(out, &format!("at: {}", problem.source), 4, 8)?;
         }
-        layout::paragraph(out, &format!("do: {}", problem.remedy), 4, 8)?;
+        paragraph(out, &format!("do: {}", problem.remedy), 4, 8)?;
     }
     writeln!(out)
 }
@@ -227,6 +225,45 @@ fn conclude(out: &mut impl Write, examined: &Inspection) -> io::Result<Verdict> 
         "Unusable: the daemon would not start. Errors: {errors}, warnings: {warnings}."
     )?;
     Ok(Verdict::Unusable)
+}
+
+const COLUMNS: usize = 100;
+/// The column in which a row's source begins, where there is room.
+const SOURCE_COLUMN: usize = 64;
+
+/// Writes `key = value`, and the source at its right, or below where there is no room.
+fn write_row(out: &mut impl Write, key: &str, shown: &str, source: &str) -> io::Result<()> {
+    let left = format!("  {key} = {shown}");
+    let width = left.chars().count();
+    if width < SOURCE_COLUMN && SOURCE_COLUMN + source.chars().count() <= COLUMNS {
+        return writeln!(out, "{left:SOURCE_COLUMN$}{source}");
+    }
+    paragraph(out, left.trim_start(), 2, 6)?;
+    paragraph(out, &format!("from {source}"), 6, 10)
+}
+
+/// Writes words in lines, the first indented by `first` columns, the others by `rest`.
+pub(super) fn paragraph(
+    out: &mut impl Write,
+    text: &str,
+    first: usize,
+    rest: usize,
+) -> io::Result<()> {
+    let mut line = " ".repeat(first);
+    let mut begun = false;
+    for word in text.split_whitespace() {
+        if begun && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            writeln!(out, "{line}")?;
+            line = " ".repeat(rest);
+            begun = false;
+        }
+        if begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+        begun = true;
+    }
+    writeln!(out, "{line}")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use uuid::Uuid;
 
-use super::stop::Stop;
+use super::Stop;
 use crate::{
     app::{Daemon, Plan},
     server::Address,

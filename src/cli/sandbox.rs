@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::stop::Stop;
+use super::Stop;
 use sandbox::{FakeExchange, Settings};
 
 /// What it is told.

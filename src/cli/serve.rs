@@ -11,7 +11,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::stop::Stop;
+use super::Stop;
 use crate::{
     app::{Daemon, Drained, Plan},
     config::{self, Config, Sources},

@@ -7,8 +7,7 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use super::{
-    problem::{Origin, Problem, Problems},
-    report::Row,
+    report::{Origin, Problem, Problems, Row},
     sources::{RunAs, Sources},
 };
 use crate::callers::{self, Entry, Fault, Generation, Master, Places, Revocations, Rights};

@@ -4,17 +4,21 @@
 //! problem that shows lengths and names only; published values are refused on the real exchange. Tokens are kept as
 //! their digests. Does not: go through the `config` crate or any other guessing at types.
 
+use std::{collections::HashSet, sync::LazyLock};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    problem::{Origin, Problem, Problems},
-    published::{Published, Use},
-    report::Row,
+    Inspection,
+    normalize::{self, SECRET_PREFIX},
+    report::{Origin, Problem, Problems, Row},
+    table,
     variables::{Layer, Variable, Variables},
 };
 use crate::callers;
-use crate::config::{normalize, table};
-use diagnosis::probes::Flaw;
+use diagnosis::probes::{CredentialFacts, Flaw, FlawFound};
 use gateway::{
     secret::{ApiKey, ApiSecret, Credentials},
     virtual_key,
@@ -29,8 +33,6 @@ pub(super) use token::{Reach, load as load_token, load_diagnosing};
 const TOO_SHORT: usize = 8;
 /// Shorter keys, secrets and tokens are suspicious.
 const SHORT: usize = 16;
-/// What the exchange's secrets begin with; a key does not.
-pub(super) const SECRET_PREFIX: &str = "cxakp_";
 /// What everything begins with that this proxy issues.
 const ISSUED: [&str; 3] = [
     virtual_key::KEY_PREFIX,
@@ -385,4 +387,183 @@ pub(super) fn pair_of(layers: &[Layer]) -> Option<(&'static str, Credentials)> {
     first
         .cleaned()
         .map(|credentials| (first.names.0, credentials))
+}
+
+static LIST: LazyLock<Published> =
+    LazyLock::new(|| Published::read(include_str!("published.json")));
+
+/// The credentials that were published with the old system, by digest: no value stands in this project. A list that
+/// cannot be read fails a test, not a start.
+///
+/// Digests, SHA-256 in lower-case hex; passed about as a value, so that tests have a list of their own.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Published {
+    proxy_tokens: HashSet<String>,
+    api_keys: HashSet<String>,
+    api_secrets: HashSet<String>,
+}
+
+/// What a text is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    Key,
+    Secret,
+    Token,
+}
+
+impl Published {
+    /// The list of this project.
+    pub(super) fn list() -> &'static Self {
+        &LIST
+    }
+
+    /// The list as it stands in a file.
+    pub(super) fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// Whether the text was published, in this use.
+    pub(super) fn holds(&self, used: Use, text: &str) -> bool {
+        let digest = hex::encode(Sha256::digest(text.as_bytes()));
+        match used {
+            Use::Key => self.api_keys.contains(&digest),
+            Use::Secret => self.api_secrets.contains(&digest),
+            Use::Token => self.proxy_tokens.contains(&digest),
+        }
+    }
+}
+
+/// The quoted halves of a pair: name and place.
+pub(super) fn quoted(variables: &Variables) -> Vec<FlawFound> {
+    let of_the_pair = |name: &str| {
+        table::PAIRS
+            .iter()
+            .any(|(key, secret)| [*key, *secret].contains(&name))
+    };
+    let quoted = variables
+        .iter()
+        .filter(|(name, variable)| variable.quoted && of_the_pair(name));
+    let found = |name: &str, origin: &Origin| FlawFound {
+        flaw: Flaw::Quoted,
+        name: name.to_owned(),
+        place: place(origin),
+        text: "stands in quotes: systemd takes them off, docker --env-file and others do not"
+            .to_owned(),
+    };
+    quoted
+        .map(|(name, variable)| found(name, &variable.origin))
+        .collect()
+}
+
+/// What the load found out about the pair, for a diagnosis.
+///
+/// It is made of problems and rows after credentials were withheld from them, so it holds nothing that they do not show.
+pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> CredentialFacts {
+    let file = examined
+        .report
+        .sources
+        .iter()
+        .find(|row| row.key == "configuration file")
+        .map(|row| &row.source);
+    let of_a_token =
+        |problem: &&Problem| [table::TOKEN, table::DIAG_TOKEN].contains(&&*problem.key);
+    let problems = examined
+        .problems
+        .iter()
+        .filter(|problem| !of_a_token(problem));
+    let of_the_pair = problems.filter(|problem| Some(&problem.source) != file);
+    let found = of_the_pair.filter_map(|problem| {
+        let about_a_file = matches!(problem.flaw, Some(Flaw::Missing | Flaw::Unreadable));
+        let flaw = problem
+            .flaw
+            .filter(|_| !about_a_file || no_pair(examined))?;
+        let place = place(&problem.source);
+        Some(FlawFound {
+            flaw,
+            name: problem.key.clone(),
+            place,
+            text: problem.text.clone(),
+        })
+    });
+    let looked_at = examined
+        .report
+        .sources
+        .iter()
+        .filter(|row| row.key != "configuration file");
+    let looked_at = looked_at.map(|row| {
+        let place = if row.source == Origin::Default {
+            String::new()
+        } else {
+            format!(" {}", row.source)
+        };
+        format!("{}{place}: {}", row.key, row.shown)
+    });
+    let key = examined
+        .report
+        .credentials
+        .iter()
+        .find(|row| table::PAIRS.iter().any(|(key, _)| row.key == *key));
+    let fingerprint = key
+        .and_then(|row| row.shown.rsplit_once("fingerprint "))
+        .map(|(_, shown)| shown.to_owned());
+    let label = examined
+        .report
+        .credentials
+        .iter()
+        .find(|row| row.key == table::LABEL);
+    CredentialFacts {
+        looked_at: looked_at.collect(),
+        source: key.map(|row| match &row.source {
+            Origin::EnvFile { path, .. } | Origin::File(path) | Origin::Line { path, .. } => {
+                path.display().to_string()
+            }
+            Origin::Variable(_) | Origin::Default => "the process environment".to_owned(),
+        }),
+        fingerprint,
+        label: label.map(|row| row.shown.clone()),
+        flaws: found.chain(quoted).collect(),
+    }
+}
+
+fn no_pair(examined: &Inspection) -> bool {
+    !examined
+        .report
+        .credentials
+        .iter()
+        .any(|row| table::PAIRS.iter().any(|(key, _)| row.key == *key))
+}
+
+fn place(origin: &Origin) -> String {
+    if let Origin::EnvFile { path, line, .. } = origin {
+        return format!("{}:{line}", path.display());
+    }
+    origin.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_read_and_its_entries_are_digests() {
+        let all = [&LIST.proxy_tokens, &LIST.api_keys, &LIST.api_secrets];
+        assert!(all.iter().all(|list| !list.is_empty()));
+        assert!(
+            all.into_iter()
+                .flatten()
+                .all(|digest| digest.len() == 64 && digest == &digest.to_lowercase())
+        );
+    }
+
+    #[test]
+    fn a_text_is_found_in_its_own_use_only() {
+        let digest = hex::encode(Sha256::digest(b"invented"));
+        let list = Published {
+            api_keys: [digest].into(),
+            ..Published::default()
+        };
+        assert!(list.holds(Use::Key, "invented"));
+        assert!(!list.holds(Use::Secret, "invented"));
+        assert!(!list.holds(Use::Key, "invented "));
+    }
 }

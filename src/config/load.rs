@@ -9,17 +9,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{Environment, FileFormat, Value};
+use ::config::{Environment, FileFormat, Value};
 use serde_json::json;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    nearest,
-    problem::{Origin, Problem, Problems},
+    report::{Origin, Problem, Problems},
     sources::Sources,
+    table::{self, Kind},
     variables::{self, Variables},
 };
-use crate::config::table::{self, Kind};
 
 const NO_SECRETS: &str =
     "put it into /etc/crypto.env (mode 0600) or the unit's credentials, and take it out here";
@@ -27,7 +26,7 @@ const SECRET_KEYS: [&str; 5] = ["api_key", "api_secret", "secret", "token", "pro
 
 /// What was set, and where.
 pub(super) struct Layers {
-    merged: config::Config,
+    merged: ::config::Config,
     origins: HashMap<String, Origin>,
     /// Keys whose values are known to be unusable, and reported.
     unusable: HashSet<String>,
@@ -61,8 +60,8 @@ pub(super) fn read(sources: &Sources, variables: &Variables, problems: &mut Prob
     let environment = Environment::with_prefix("CRYPTO_PROXY")
         .prefix_separator("__")
         .separator("__");
-    let mut builder = config::Config::builder()
-        .add_source(config::File::from_str(&file.text, FileFormat::Toml))
+    let mut builder = ::config::Config::builder()
+        .add_source(::config::File::from_str(&file.text, FileFormat::Toml))
         .add_source(
             environment
                 .ignore_empty(true)
@@ -79,7 +78,7 @@ pub(super) fn read(sources: &Sources, variables: &Variables, problems: &mut Prob
     }
     let merged = builder.build().unwrap_or_else(|_| {
         problems.push(file.cannot_be_merged());
-        config::Config::default()
+        ::config::Config::default()
     });
     Layers {
         merged,
@@ -281,13 +280,54 @@ fn unknown(key: &str, name: &str, source: &Origin) -> Problem {
         .find(|known| known.rsplit('.').next() == Some(lower.as_str()));
     let remedy = match by_end {
         Some(known) => format!("did you mean {known}?"),
-        None => nearest::suggestion(
+        None => table::suggestion(
             key,
             keys.chain(SECTIONS),
             "take it out; deploy/config.toml shows every setting",
         ),
     };
     Problem::error(key, source, "no setting of this name", remedy)
+}
+
+/// Names as close as this are taken for a slip of the fingers.
+const SLIP: usize = 2;
+
+/// Reports variables that look like ours and are not.
+pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
+    for (name, variable) in variables
+        .iter()
+        .filter(|(name, _)| table::is_candidate(name) && !table::is_ours(name))
+    {
+        if let Some(problem) = judge(name, &variable.origin) {
+            problems.push(problem);
+        }
+    }
+}
+
+/// A slip in a name of ours is an error where the name cannot be anybody else's; a stranger under our prefix (container
+/// platforms set some) is a warning; anything else is not our business.
+fn judge(name: &str, origin: &Origin) -> Option<Problem> {
+    let settings: Vec<String> = table::SETTINGS
+        .iter()
+        .map(|(key, _)| table::variable_of(key))
+        .collect();
+    let known = table::SECRETS
+        .into_iter()
+        .chain(table::NAMED.map(|(known, _)| known))
+        .chain([table::LABEL, table::CONFIG]);
+    let known = known.chain(settings.iter().map(String::as_str));
+    let near = table::nearest(name, known);
+    let suggestion = near.map_or_else(
+        || "take it out".to_owned(),
+        |(near, _)| format!("did you mean {near}?"),
+    );
+    let slip = near.is_some_and(|(_, distance)| distance <= SLIP);
+    let text = "no setting of this name";
+    if name.starts_with(table::SETTING_PREFIX) || name.starts_with(table::PREFIX) && slip {
+        return Some(Problem::error(name, origin, text, suggestion));
+    }
+    (name.to_uppercase().starts_with(table::PREFIX) || slip)
+        .then(|| Problem::warning(name, origin, text, suggestion))
 }
 
 const SECTIONS: [&str; 10] = [

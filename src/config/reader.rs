@@ -6,15 +6,11 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use config::{Value, ValueKind};
+use ::config::{Value, ValueKind};
 
 use super::{
-    nearest,
-    problem::{Origin, Problem, Problems, one_line},
-    report::Row,
-};
-use crate::config::{
     load::{self, Layers},
+    report::{Origin, Problem, Problems, Row, one_line},
     table,
 };
 
@@ -160,7 +156,7 @@ impl<'a> Reader<'a> {
                 "write one of {}",
                 all.clone().collect::<Vec<_>>().join(", ")
             );
-            let remedy = nearest::suggestion(&text, all, &otherwise);
+            let remedy = table::suggestion(&text, all, &otherwise);
             self.problems.push(
                 Problem::error(key, &origin, "is not among the words known here", remedy)
                     .shown(&text),

@@ -10,16 +10,20 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::{problem::Origin, variables::Variables};
+use super::{
+    normalize,
+    report::{Origin, Problem, Problems, Report, Row},
+    table,
+    variables::Variables,
+};
 use crate::callers;
-use crate::config::{normalize, table};
 use gateway::{secret::LeakSearch, virtual_key};
 
 /// Characters in a row that count as a part.
 const PART: usize = 8;
 /// What secrets begin with: the exchange's, and those that we issue (a virtual key is none, and looks like one).
 const SECRET_PREFIXES: [&str; 4] = [
-    "cxakp_",
+    normalize::SECRET_PREFIX,
     virtual_key::SECRET_PREFIX,
     virtual_key::KEY_PREFIX,
     callers::TOKEN_PREFIX,
@@ -58,6 +62,33 @@ impl Withheld {
             Origin::EnvFile { path, name, .. } => {
                 self.apply_to_path(path);
                 name.iter_mut().for_each(|name| self.apply(name));
+            }
+        }
+    }
+
+    pub(super) fn apply_to_problems(&self, problems: &mut Problems) {
+        for problem in problems.iter_mut() {
+            self.apply(&mut problem.text);
+            self.apply(&mut problem.key);
+            self.apply(&mut problem.remedy);
+            self.apply_to(&mut problem.source);
+            if let Some(shown) = &mut problem.shown {
+                self.apply(shown);
+            }
+        }
+    }
+
+    pub(super) fn apply_to_report(&self, report: &mut Report) {
+        let rows = report
+            .sources
+            .iter_mut()
+            .chain(&mut report.credentials)
+            .chain(&mut report.callers)
+            .chain(&mut report.settings);
+        for row in rows {
+            if row.source != Origin::Default {
+                self.apply(&mut row.shown);
+                self.apply_to(&mut row.source);
             }
         }
     }
@@ -148,6 +179,58 @@ const fn kind_of(byte: u8) -> u8 {
         b'a'..=b'z' => 1,
         _ => 2,
     }
+}
+
+/// What the key of a problem with a caller begins with; the name follows.
+const CALLER: &str = "caller ";
+
+/// Counts the callers instead of naming them, for a reader who must not learn their names. Their number stays, and so
+/// does every problem with its line.
+pub(super) fn forget_caller_names(report: &mut Report, problems: &mut Problems) {
+    let callers = &mut report.callers;
+    if let Some(source) = callers.first().map(|row| whole_file(&row.source)) {
+        *callers = vec![Row {
+            key: "issued".to_owned(),
+            shown: callers.len().to_string(),
+            source,
+        }];
+    }
+    problems.iter_mut().for_each(forget);
+}
+
+fn whole_file(origin: &Origin) -> Origin {
+    if let Origin::Line { path, .. } = origin {
+        Origin::File(path.clone())
+    } else {
+        origin.clone()
+    }
+}
+
+/// The key is `caller NAME`, or `caller NAME: SETTING` where the name may be anything; the remedy may repeat the name.
+fn forget(problem: &mut Problem) {
+    let Some(named) = problem.key.strip_prefix(CALLER) else {
+        return;
+    };
+    let (name, setting) = named
+        .rsplit_once(": ")
+        .map_or((named, None), |(name, setting)| (name, Some(setting)));
+    problem.text = without(&problem.text, name);
+    problem.remedy = without(&problem.remedy, name);
+    problem.key = setting.map_or_else(
+        || "a caller".to_owned(),
+        |setting| format!("a caller: {setting}"),
+    );
+}
+
+/// `NAME` for every word that is the name, whatever stands at the word's end.
+fn without(text: &str, name: &str) -> String {
+    let unnamed = |word: &str| match word.strip_prefix(name) {
+        Some(end) if !name.is_empty() && end.chars().all(|char| ",;:.".contains(char)) => {
+            format!("NAME{end}")
+        }
+        _ => word.to_owned(),
+    };
+    text.split(' ').map(unnamed).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -247,5 +330,30 @@ mod tests {
                 "{origin}"
             );
         }
+    }
+
+    #[test]
+    fn a_problem_with_a_caller_loses_the_name_and_nothing_else() {
+        let told = |key: &str, remedy: &str| {
+            let mut problem = Problem::warning(key, &Origin::Default, "has expired", remedy);
+            forget(&mut problem);
+            problem.to_string()
+        };
+        let rotate = "crypto-proxy caller rotate desk-7, or revoke desk-7 and add it anew";
+        let unnamed = "a caller: has expired; crypto-proxy caller rotate NAME, or revoke NAME and add it anew";
+        assert_eq!(told("caller desk-7", rotate), format!("warning: {unnamed}"));
+        assert_eq!(
+            told("caller desk-7: allow", "x"),
+            "warning: a caller: allow: has expired; x"
+        );
+        // A name that is refused for its characters.
+        assert_eq!(
+            told("caller The desk: seven: name", "x"),
+            "warning: a caller: name: has expired; x"
+        );
+        assert_eq!(
+            told("callers", "desk-77 stays"),
+            "warning: callers: has expired; desk-77 stays"
+        );
     }
 }

@@ -6,7 +6,8 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fmt, io,
+    fmt, fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -14,10 +15,9 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use zeroize::Zeroizing;
 
 use super::{
-    problem::Origin,
-    report::{READ, Row},
+    report::{Origin, Problem, Problems, READ, Row},
+    table,
 };
-use crate::config::table;
 
 /// Where the configuration file is looked for when none is named.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/crypto-proxy/config.toml";
@@ -178,7 +178,7 @@ impl fmt::Debug for Sources {
 }
 
 fn describe(key: &str, path: &Path, absent: &str) -> Row {
-    let shown = match std::fs::File::open(path) {
+    let shown = match fs::File::open(path) {
         Ok(_) => READ.to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => absent.to_owned(),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -191,4 +191,56 @@ fn describe(key: &str, path: &Path, absent: &str) -> Row {
         shown,
         source: Origin::File(path.to_owned()),
     }
+}
+
+const READ_BY_OTHERS: u32 = 0o004;
+const ENTERED_BY_OTHERS: u32 = 0o001;
+
+/// Warns where root reads a configuration file that the daemon, which has a user of its own, cannot open.
+///
+/// Only the usual file is looked at: a named one may be anybody's. systemd reads the credentials.
+pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
+    let file = &sources.default_config_file;
+    let counts = sources
+        .config_file
+        .as_ref()
+        .is_none_or(|named| named == file);
+    if sources.looker != RunAs::Root || !counts {
+        return;
+    }
+    // Where it is absent, or cannot be looked at even by root, there is nothing to add.
+    let Ok(real) = fs::canonicalize(file) else {
+        return;
+    };
+    let closed = real.ancestors().find_map(|path| {
+        let (wanted, remedy) = if path == real {
+            (READ_BY_OTHERS, "o+r")
+        } else {
+            (ENTERED_BY_OTHERS, "o+x")
+        };
+        lacks(path, wanted).map(|mode| (path, mode, remedy))
+    });
+    if let Some((path, mode, remedy)) = closed {
+        let text = format!(
+            "you read it as root, the daemon's own user (DynamicUser) cannot: {} has mode {mode:04o}, and the daemon \
+             would not start",
+            path.display()
+        );
+        let remedy = format!(
+            "chmod {remedy} {}; nothing secret belongs into this file",
+            path.display()
+        );
+        problems.push(Problem::warning(
+            "configuration file",
+            &Origin::File(file.clone()),
+            text,
+            remedy,
+        ));
+    }
+}
+
+/// The mode, where it lacks what is wanted.
+fn lacks(path: &Path, wanted: u32) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    (mode & wanted == 0).then_some(mode)
 }

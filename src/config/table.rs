@@ -2,12 +2,6 @@
 //!
 //! Guarantees: every name stands here once; what is near to one of them and is none is found and said.
 
-use super::{
-    nearest::{self, SLIP},
-    problem::{Origin, Problem, Problems},
-    variables::Variables,
-};
-
 /// Names the configuration file.
 pub(super) const CONFIG: &str = "CRYPTO_PROXY_CONFIG";
 /// The token of the default caller.
@@ -23,7 +17,7 @@ pub(super) const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// The alias of `CRYPTO_EXPECTED_IP`, outside our own name space.
 const AWS_INSTANCE_IP: &str = "AWS_INSTANCE_IP";
 /// What every variable of ours begins with.
-const PREFIX: &str = "CRYPTO_PROXY_";
+pub(super) const PREFIX: &str = "CRYPTO_PROXY_";
 /// What a variable that stands for a setting begins with.
 pub(super) const SETTING_PREFIX: &str = "CRYPTO_PROXY__";
 /// The backend's own; it may stand in a file that both read.
@@ -190,37 +184,48 @@ pub(super) fn is_candidate(name: &str) -> bool {
         .any(|begin| upper.starts_with(begin))
 }
 
-/// Reports variables that look like ours and are not.
-pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
-    for (name, variable) in variables
-        .iter()
-        .filter(|(name, _)| is_candidate(name) && !is_ours(name))
-    {
-        if let Some(problem) = judge(name, &variable.origin) {
-            problems.push(problem);
-        }
+/// The known name that is nearest to a mistyped one, and how many characters lie between. At most a third of the
+/// characters may differ: no suggestion is better than a far-fetched one.
+pub(super) fn nearest<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<(&'a str, usize)> {
+    let lower = name.to_lowercase();
+    let distances = known
+        .into_iter()
+        .map(|known| (known, strsim::levenshtein(&lower, &known.to_lowercase())));
+    let (known, distance) = distances.min_by_key(|(_, distance)| *distance)?;
+    if distance * 3 <= name.chars().count() {
+        Some((known, distance))
+    } else {
+        None
     }
 }
 
-/// A slip in a name of ours is an error where the name cannot be anybody else's; a stranger under our prefix (container
-/// platforms set some) is a warning; anything else is not our business.
-fn judge(name: &str, origin: &Origin) -> Option<Problem> {
-    let settings: Vec<String> = SETTINGS.iter().map(|(key, _)| variable_of(key)).collect();
-    let known = SECRETS
-        .into_iter()
-        .chain(NAMED.map(|(known, _)| known))
-        .chain([LABEL, CONFIG]);
-    let known = known.chain(settings.iter().map(String::as_str));
-    let near = nearest::nearest(name, known);
-    let suggestion = near.map_or_else(
-        || "take it out".to_owned(),
+/// `did you mean X?`, or the fallback.
+pub(super) fn suggestion<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    otherwise: &str,
+) -> String {
+    nearest(name, known).map_or_else(
+        || otherwise.to_owned(),
         |(near, _)| format!("did you mean {near}?"),
-    );
-    let slip = near.is_some_and(|(_, distance)| distance <= SLIP);
-    let text = "no setting of this name";
-    if name.starts_with(SETTING_PREFIX) || name.starts_with(PREFIX) && slip {
-        return Some(Problem::error(name, origin, text, suggestion));
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_is_recognised_and_a_stranger_is_not() {
+        let known = ["CRYPTO_PROXY_TOKEN", "CRYPTO_PROXY_LISTEN"];
+        assert_eq!(
+            nearest("CRYPTO_PROXY_TOKKEN", known),
+            Some(("CRYPTO_PROXY_TOKEN", 1))
+        );
+        assert_eq!(nearest("something_else", known), None);
+        assert_eq!(suggestion("listn", ["listen"], "-"), "did you mean listen?");
     }
-    (name.to_uppercase().starts_with(PREFIX) || slip)
-        .then(|| Problem::warning(name, origin, text, suggestion))
 }

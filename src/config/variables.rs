@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use super::{
     env_file,
-    problem::{Origin, Problem, Problems},
+    report::{Origin, Problem, Problems},
     sources::Sources,
+    table,
 };
-use crate::config::table;
 use diagnosis::probes::Flaw;
 
 /// The environment file among the unit's credentials.

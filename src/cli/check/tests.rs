@@ -208,3 +208,31 @@ fn a_panic_in_a_command_without_logging_shows_its_place_and_no_payload() {
         assert!(!text.contains("canary"), "{command}: {text}");
     }
 }
+
+fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+    let mut out = Vec::new();
+    write(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn lines_break_between_words_at_100_columns() {
+    let text = written(|out| paragraph(out, &"word ".repeat(60), 2, 4));
+    assert!(
+        text.lines().all(|line| line.chars().count() <= COLUMNS),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 4);
+    assert_eq!(text.split_whitespace().count(), 60);
+    assert!(text.starts_with("  word") && text.contains("\n    word"));
+}
+
+#[test]
+fn a_source_stands_at_the_right_or_below() {
+    assert_eq!(
+        written(|out| write_row(out, "a", "1", "default")),
+        format!("{:64}default\n", "  a = 1")
+    );
+    let below = written(|out| write_row(out, "a", "1", &"x".repeat(60)));
+    assert_eq!(below, format!("  a = 1\n      from {}\n", "x".repeat(60)));
+}

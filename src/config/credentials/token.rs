@@ -12,14 +12,12 @@ use zeroize::Zeroizing;
 use super::{
     super::{
         callers::Known,
-        problem::{Origin, Problem, Problems},
-        published::Use,
-        report::Row,
+        report::{Origin, Problem, Problems, Row},
+        table,
         variables::{Variable, Variables},
     },
-    Judge, SHORT, clean, facts, row,
+    Judge, SHORT, Use, clean, facts, row,
 };
-use crate::config::table;
 use gateway::{
     auth::MAX_TOKEN_BYTES,
     secret::{ApiKey, ApiSecret, Credentials, TokenDigest},

@@ -9,7 +9,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::super::{credentials::Reach, problem::Problem, reader::Reader};
+use super::super::{credentials::Reach, reader::Reader, report::Problem};
 use crate::{
     http,
     server::{self, Address},

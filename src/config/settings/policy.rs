@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::super::{nearest, reader::Reader};
+use super::super::{reader::Reader, table};
 use catalogue::methods::{self, Class};
 use gateway::policy::Policy;
 use protocol::call::Method;
@@ -44,8 +44,7 @@ fn class(text: &str) -> Result<Class, (String, String)> {
     let class = Class::from_name(text.trim()).filter(|class| CLASSES.contains(class));
     class.ok_or_else(|| {
         let names = CLASSES.map(Class::name);
-        let remedy =
-            nearest::suggestion(text, names, &format!("write one of {}", names.join(", ")));
+        let remedy = table::suggestion(text, names, &format!("write one of {}", names.join(", ")));
         ("is no class of methods".to_owned(), remedy)
     })
 }
@@ -57,7 +56,7 @@ fn methods(reader: &mut Reader<'_>, key: &str) -> HashSet<String> {
         match method.info() {
             None => {
                 let known = methods::all().map(|info| info.name);
-                let remedy = nearest::suggestion(name, known, "make sure of its name");
+                let remedy = table::suggestion(name, known, "make sure of its name");
                 reader.warn(key, format!("the catalogue does not know {name}"), remedy);
             }
             Some(info) if info.verb.is_none() => {
