@@ -7,43 +7,41 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
 use crate::http::{
-    AppState, ExchangeApi, Front, RequestIds, StatusPages, Tally, page::DaemonFacts,
+    AppState, ExchangeApi, Front, Rejections, RequestIds, StatusPages, page::DaemonFacts,
 };
 use diagnosis::{
     alarm::Alarms,
+    causes::Past,
     egress,
     hint::Hints,
     history::{self, History},
-    probes::Target,
+    history_summary::recollect,
+    probes::{self, LiveUse, Ready, Scope, Target},
     reach,
-    runner::DiagnosisRunner,
+    runner::{DiagnosisRunner, Recall},
 };
 use gateway::{
     Gateway, Parts,
+    clock::Clock,
     observed::Observed,
-    record::Recorder,
+    record::{CallReport, Reader, Recorder},
     replay::ReplayGuard,
     signer::Signer,
     stream::Dialer,
     upstream::{ClientProblem, Upstream},
 };
 
-mod along;
-mod examined;
 mod plan;
 
 pub use plan::Plan;
 
-use along::{Along, hand_to};
-use examined::{probing, recall};
-
 /// How often refusals without a caller are logged.
-const TALLY_EVERY: Duration = Duration::from_secs(10);
+const REJECTIONS_EVERY: Duration = Duration::from_secs(10);
 /// What the last mark of signed requests may take at the end.
 const LAST_MARK: Duration = Duration::from_secs(1);
 /// What the history's last batch may take at the end.
@@ -69,8 +67,8 @@ pub struct Daemon {
     server: server::Settings,
     watch: egress::Watch,
     reach: reach::Watch,
-    hints: Along<Hints>,
-    alarms: Along<Alarms>,
+    hints: RecordTask<Hints>,
+    alarms: RecordTask<Alarms>,
     history: History,
     observed: Arc<Observed>,
 }
@@ -112,8 +110,8 @@ impl Daemon {
         };
         let (history, pair) =
             History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
-        let hints = Along::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
-        let alarms = Along::new(Alarms::default());
+        let hints = RecordTask::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
+        let alarms = RecordTask::new(Alarms::default());
         let reach = reach::Watch::new(plan.reach, probing.clone());
         let own = [
             hand_to(&hints.to),
@@ -164,7 +162,7 @@ impl Daemon {
                 plan.server.listen.iter().all(Address::is_local),
             ),
             settings: plan.http,
-            tally: Arc::default(),
+            rejections: Arc::default(),
             status: StatusPages::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: plan.standing_warnings,
@@ -207,8 +205,8 @@ impl Daemon {
 
     /// What is refused before a caller is known.
     #[must_use]
-    pub fn tally(&self) -> Arc<Tally> {
-        Arc::clone(&self.app.tally)
+    pub fn rejections(&self) -> Arc<Rejections> {
+        Arc::clone(&self.app.rejections)
     }
 
     /// Serves until `stop`, then finishes what was sent, within the drain deadline.
@@ -237,15 +235,15 @@ impl Daemon {
         tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(hints.reader.run(hints.reports));
         tasks.spawn(alarms.reader.run(alarms.reports));
-        tasks.spawn(tell_tally(
+        tasks.spawn(log_rejections(
             Arc::clone(&app),
             history.clone(),
             background.clone(),
         ));
         let drain_deadline = server.drain_deadline;
         let examination = Arc::clone(&app.examination);
-        let tally = Arc::clone(&app.tally);
-        let serving = tokio::spawn(bound.serve(server, Front::new(app), tally, stop.clone()));
+        let rejections = Arc::clone(&app.rejections);
+        let serving = tokio::spawn(bound.serve(server, Front::new(app), rejections, stop.clone()));
         stop.cancelled().await;
         gateway.drain();
         examination.stop();
@@ -286,10 +284,10 @@ impl Daemon {
     }
 }
 
-async fn tell_tally(app: Arc<AppState>, history: History, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval_at(Instant::now() + TALLY_EVERY, TALLY_EVERY);
+async fn log_rejections(app: Arc<AppState>, history: History, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval_at(Instant::now() + REJECTIONS_EVERY, REJECTIONS_EVERY);
     let tell = || {
-        app.tally
+        app.rejections
             .tell()
             .into_iter()
             .for_each(|(refused, count)| history.refused(refused.word(), count));
@@ -301,4 +299,81 @@ async fn tell_tally(app: Arc<AppState>, history: History, stop: CancellationToke
             () = stop.cancelled() => return tell(),
         }
     }
+}
+
+/// Copies of records that may wait for those who read along.
+const RECORDS_WAITING: usize = 1024;
+
+/// Who reads along in a task, and the channel of copies; the task ends when its sender is gone.
+#[derive(Debug)]
+struct RecordTask<T> {
+    reader: T,
+    to: mpsc::Sender<Arc<CallReport>>,
+    reports: mpsc::Receiver<Arc<CallReport>>,
+}
+
+impl<T> RecordTask<T> {
+    fn new(reader: T) -> Self {
+        let (to, reports) = mpsc::channel(RECORDS_WAITING);
+        Self {
+            reader,
+            to,
+            reports,
+        }
+    }
+}
+
+/// Hands reports over a bounded channel until its owner drops it. Full or closed: who reads along misses one.
+fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
+    let channel = channel.downgrade();
+    Box::new(move |report| {
+        if let Some(channel) = channel.upgrade() {
+            let _ = channel.try_send(Arc::clone(report));
+        }
+    })
+}
+
+/// What the daemon is diagnosed with: the pair, the way and the services that it works with itself.
+fn probing(plan: &Plan) -> probes::Plan {
+    let ready = Ready {
+        credentials: plan.credentials.clone(),
+        upstream: plan.upstream.clone(),
+        egress: plan.egress.clone(),
+    };
+    probes::Plan {
+        facts: plan.pair.clone(),
+        ready: Some(ready),
+        expected: plan.expected.clone(),
+        // Never with the cancellation: over HTTP nothing is sent that could touch an order.
+        scope: Scope::Full,
+        deadline: plan.examination.run_deadline,
+        clock: plan.clock.clone(),
+        resolver: plan.resolver.clone(),
+        live: Arc::<LiveUse>::default(),
+    }
+}
+
+/// What the history knows of the pair that this daemon runs with, for the ranking.
+fn recall(history: &History, clock: &Clock) -> Recall {
+    let (history, clock) = (history.clone(), clock.clone());
+    Box::new(move || {
+        // The call that made the operator ask may still wait to be written.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.block_on(history.flush());
+        }
+        let recalled = history.questions().and_then(|questions| {
+            questions
+                .map(|questions| recollect(&questions, clock.now_ms(), None))
+                .transpose()
+        });
+        let unread = |why: String| Past {
+            unread: Some(why),
+            ..Past::default()
+        };
+        match recalled {
+            Ok(Some(past)) => past,
+            Ok(None) => unread("this daemon keeps no history".to_owned()),
+            Err(problem) => unread(problem.to_string()),
+        }
+    })
 }

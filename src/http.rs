@@ -12,11 +12,8 @@ pub use gateway::access::Peer;
 mod diag;
 mod exchange_v1;
 mod health;
-mod host;
-mod layers;
 pub mod page;
 mod proxy_api;
-mod refusal;
 mod rejections;
 mod reply;
 mod request;
@@ -25,9 +22,9 @@ mod status_page;
 mod stream;
 
 pub use exchange_v1::{ExchangeApi, Settings as ExchangeApiSettings};
-pub use layers::Front;
-pub use rejections::{Refused, Tally};
+pub use rejections::{Refused, Rejections};
 pub use request::RequestIds;
+pub use router::Front;
 pub use status_page::StatusPages;
 
 /// How the endpoints behave.
@@ -64,7 +61,7 @@ pub struct AppState {
     /// What the exchange-shaped door remembers.
     pub exchange_v1: ExchangeApi,
     /// Counts what is refused before a caller is known.
-    pub tally: Arc<Tally>,
+    pub rejections: Arc<Rejections>,
     /// Names requests.
     pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.

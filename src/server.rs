@@ -16,10 +16,9 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::http::{Front, Peer, Refused, Tally};
+use crate::http::{Front, Peer, Refused, Rejections};
 
 mod connection;
-mod lingering_close;
 mod listener;
 
 use connection::Mode;
@@ -107,7 +106,7 @@ impl Default for Settings {
 struct Shared {
     settings: Settings,
     front: Front,
-    tally: Arc<Tally>,
+    rejections: Arc<Rejections>,
     room: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
@@ -123,7 +122,7 @@ impl Bound {
         self,
         settings: Settings,
         front: Front,
-        tally: Arc<Tally>,
+        rejections: Arc<Rejections>,
         stop: CancellationToken,
     ) {
         let shared = Arc::new(Shared {
@@ -133,7 +132,7 @@ impl Bound {
             connections: TaskTracker::new(),
             settings,
             front,
-            tally,
+            rejections,
             stop,
         });
         let mut loops = JoinSet::new();
@@ -188,7 +187,7 @@ fn admit(stream: Stream, source: Peer, shared: &Arc<Shared>) {
             drop(place);
         })),
         Err(_) => {
-            shared.tally.count(&source, Refused::Connections);
+            shared.rejections.count(&source, Refused::Connections);
             drop(shared.connections.spawn(async move {
                 let patience = task.turned_away.try_acquire();
                 let answer = reject_connection(stream, patience.is_ok());

@@ -12,20 +12,18 @@
 //! Does not: read `RUST_LOG`, record spans, take lines from the `log` crate, rotate files, or decide what may be
 //! logged. Dependencies are heard from WARN up whatever the level, because below it they may print request data.
 
-mod capture;
 mod console;
 mod journal;
 mod layer;
 mod line;
-mod panic_hook;
 mod queue;
-mod writer;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
     io::{self, IsTerminal, Write},
+    panic::{self, PanicHookInfo},
     sync::Arc,
     thread,
     time::Duration,
@@ -33,20 +31,17 @@ use std::{
 
 use tracing::{Dispatch, Level};
 
-pub use self::{
-    capture::{Captured, capture},
-    layer::RECORD_TARGET,
-    line::Line,
-    panic_hook::install_panic_hook,
-    queue::Dropped,
-};
 use self::{
     console::{Console, Format},
     journal::Journal,
     layer::{Feed, Intake},
     line::Structure,
-    queue::Queues,
-    writer::Output,
+    queue::{Output, Queues, WRITER_THREAD},
+};
+pub use self::{
+    layer::{Captured, RECORD_TARGET, capture},
+    line::Line,
+    queue::Dropped,
 };
 
 /// Where lines go, how many, and how many may wait.
@@ -141,8 +136,8 @@ impl Telemetry {
             Intake::new(settings.level, structure, Feed::new(Arc::clone(&queues))).into_dispatch();
         let drained = Arc::clone(&queues);
         thread::Builder::new()
-            .name(writer::THREAD.to_owned())
-            .spawn(move || writer::run(&drained, output))
+            .name(WRITER_THREAD.to_owned())
+            .spawn(move || queue::write_until_closed(&drained, output))
             .map_err(InstallError::Thread)?;
         Ok(Self { dispatch, queues })
     }
@@ -197,4 +192,29 @@ fn stderr() -> Console<io::Stderr> {
     let stderr = io::stderr();
     let format = Format::of_stream(stderr.is_terminal(), std::env::var_os("NO_COLOR").is_some());
     Console::new(format, stderr)
+}
+
+/// Replaces the process's panic hook, which prints payloads, by one error line that says where it happened.
+///
+/// Never its payload, which may hold whatever was being worked on. It does not end the process, or print a backtrace.
+///
+/// Wants no logging: a panic before there is any is said on stderr, and so is one of the writer itself, whose line
+/// would come back to it. So it is installed first, before anything reads a secret.
+pub fn install_panic_hook() {
+    panic::set_hook(Box::new(report));
+}
+
+fn report(info: &PanicHookInfo<'_>) {
+    let (file, line) = info
+        .location()
+        .map_or(("unknown", 0), |place| (place.file(), place.line()));
+    if tracing::dispatcher::has_been_set() && thread::current().name() != Some(WRITER_THREAD) {
+        tracing::error!(
+            "CRYPTO_EVENT" = "panic",
+            "event=panic location={file}:{line}"
+        );
+    } else {
+        // Nothing is left to do if stderr is gone as well.
+        let _ = writeln!(io::stderr(), "<3>event=panic location={file}:{line}");
+    }
 }

@@ -99,7 +99,7 @@ fn authenticate(app: &AppState, request: &Request<Body>) -> Result<Arc<str>, Ref
 
 fn refuse(app: &AppState, source: &Peer, refusal: Refusal) -> Response {
     let counted = |refused, status, text| {
-        app.tally.count(source, refused);
+        app.rejections.count(source, refused);
         detail(status, text)
     };
     match refusal {

@@ -24,13 +24,15 @@ mod answer;
 mod private;
 mod public;
 mod rate_limit;
-mod refusal;
 mod slots;
 mod usage;
 
-pub(super) use self::refusal::of_claim;
+pub(super) use self::answer::of_claim;
 use self::{
-    answer::Asked, public::Audience, rate_limit::Budgets, refusal::Refusal, slots::Slots,
+    answer::{Asked, Refusal},
+    public::Audience,
+    rate_limit::Budgets,
+    slots::Slots,
     usage::Served,
 };
 
@@ -111,7 +113,7 @@ pub(super) async fn serve(State(app): State<Arc<AppState>>, request: Request<Bod
         .to_owned();
     let asked = Asked::by_path(&path);
     if request.headers().contains_key(header::ORIGIN) {
-        app.tally.count(&source_of(&request), Refused::Origin);
+        app.rejections.count(&source_of(&request), Refused::Origin);
         return answer::refused(&asked, &Refusal::CrossSite);
     }
     if path.starts_with("private/") && request.method() == Method::POST {

@@ -14,8 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
     AppState,
-    refusal::{Invalid, Refusal},
-    reply,
+    reply::{self, Invalid, Refusal},
     request::{KnownCaller, request_id, source_of},
 };
 use crate::http::rejections::Refused;
@@ -32,7 +31,7 @@ pub(super) async fn relay(State(app): State<Arc<AppState>>, request: Request<Bod
         return refused;
     }
     let Some(caller) = authenticate(&app, request.headers()) else {
-        app.tally.count(&source_of(&request), Refused::Token);
+        app.rejections.count(&source_of(&request), Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
     let record = app
@@ -53,7 +52,7 @@ pub(super) async fn relay(State(app): State<Arc<AppState>>, request: Request<Bod
 /// A page of another site must not reach this door through a browser on this network.
 pub(super) fn refuse_browser(app: &AppState, request: &Request<Body>) -> Option<Response> {
     request.headers().contains_key(header::ORIGIN).then(|| {
-        app.tally.count(&source_of(request), Refused::Origin);
+        app.rejections.count(&source_of(request), Refused::Origin);
         reply::refused(&Refusal::CrossSite)
     })
 }

@@ -1,6 +1,6 @@
 //! Counts requests that are refused before a caller is known.
 //!
-//! Guarantees: every refusal is counted exactly, and logged as one line per source and reason each time the tally is
+//! Guarantees: every refusal is counted exactly, and logged as one line per source and reason each time the rejections is
 //! told (every 10 s by the daemon, and at its end), so that a flood cannot push orders out of the journal. Memory is
 //! bounded: beyond 1,024 sources in one period the rest share one line.
 
@@ -89,9 +89,9 @@ impl Refused {
 
 /// The counts of the current period.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<HashMap<(Option<Peer>, Refused), u64>>);
+pub struct Rejections(Mutex<HashMap<(Option<Peer>, Refused), u64>>);
 
-impl Tally {
+impl Rejections {
     /// Counts one refusal.
     pub fn count(&self, source: &Peer, refused: Refused) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,19 +139,19 @@ mod tests {
 
     #[test]
     fn counts_stay_exact_when_sources_are_more_than_the_map_holds() {
-        let tally = Tally::default();
+        let rejections = Rejections::default();
         for number in 0..3000_u32 {
             let source = Peer::Ip(IpAddr::V4(Ipv4Addr::from_bits(number)));
-            tally.count(&source, Refused::Token);
+            rejections.count(&source, Refused::Token);
         }
-        tally.count(&Peer::Unix { uid: None }, Refused::Host);
-        assert_eq!(tally.counted(Refused::Token), 3000);
-        assert_eq!(tally.counted(Refused::Host), 1);
-        assert!(tally.0.lock().unwrap().len() <= MAX_SOURCES + 2);
+        rejections.count(&Peer::Unix { uid: None }, Refused::Host);
+        assert_eq!(rejections.counted(Refused::Token), 3000);
+        assert_eq!(rejections.counted(Refused::Host), 1);
+        assert!(rejections.0.lock().unwrap().len() <= MAX_SOURCES + 2);
         assert_eq!(
-            tally.tell(),
+            rejections.tell(),
             [(Refused::Token, 3000), (Refused::Host, 1)].into()
         );
-        assert_eq!(tally.counted(Refused::Token), 0);
+        assert_eq!(rejections.counted(Refused::Token), 0);
     }
 }

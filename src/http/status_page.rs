@@ -215,7 +215,7 @@ fn admit(app: &AppState, request: &Request<Body>) -> Result<(), Notice> {
         now_ms: app.status.clock.now_ms(),
     };
     if let Err(wait) = throttle.check(&source, Instant::now()) {
-        app.tally.count(&source, Refused::Page);
+        app.rejections.count(&source, Refused::Page);
         return Err(Notice::wait(wait));
     }
     let password = basic_password(request.headers());
@@ -228,7 +228,7 @@ fn admit(app: &AppState, request: &Request<Body>) -> Result<(), Notice> {
         return Ok(());
     }
     throttle.failed(&source, Instant::now());
-    app.tally.count(&source, Refused::Page);
+    app.rejections.count(&source, Refused::Page);
     Err(Notice::wrong_token())
 }
 

@@ -1,30 +1,43 @@
-//! The doors of the streams: `GET /exchange/v1/user` and `/exchange/v1/market` as WebSockets.
+//! The endpoints of the streams: `GET /exchange/v1/user` and `/exchange/v1/market` as WebSockets.
 //!
-//! Guarantees: from a browser's page or another host nothing is opened; sockets are counted, in total, by caller, and apart
-//! while nobody knows whose they are, which on the market stream may be to their end; an upstream socket is opened for a known caller only. Source: the wire contract,
-//! "Streams". Does not: decide what a frame may do; that is for the gateway.
+//! Guarantees: nothing is opened for a browser's page or another host. Sockets are counted in total and by caller.
+//! Sockets whose client is not known are also counted apart; on the market stream that may be to their end. A socket to
+//! the exchange is opened for a known caller only. A client that leaves while that socket is being opened leaves nothing
+//! behind. Whatever ends one of the two sockets ends the other, with its code where it had one. One line tells the
+//! opening, one the end. Source: the wire contract, "Streams". Does not: decide what a frame may do; that is for the
+//! gateway.
 
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
 use http::{HeaderValue, Request, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio_tungstenite::tungstenite::handshake::server::create_response;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{handshake::server::create_response, protocol::Role},
+};
 
 use super::{
-    AppState,
-    refusal::Refusal,
-    reply,
+    AppState, proxy_api,
+    rejections::Refused,
+    reply::{self, Refusal},
     request::{KnownCaller, request_id, source_of},
 };
-use crate::http::{proxy_api, rejections::Refused};
-use gateway::{access::Peer, auth::Caller, outcome::Outcome, stream::Side};
+use gateway::{
+    access::Peer,
+    auth::Caller,
+    outcome::Outcome,
+    stream::{Side, WebSocket},
+};
 
 mod answer;
-mod end;
 mod forward;
 mod socket;
 
+use forward::Forwarder;
 use socket::Socket;
 
 /// `GET /exchange/v1/user`.
@@ -43,11 +56,11 @@ fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response
     }
     let source = source_of(&request);
     let Ok(caller) = caller_of(app, &request) else {
-        app.tally.count(&source, Refused::Token);
+        app.rejections.count(&source, Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
-    let visits = side == Side::Market && caller.is_none();
-    if visits && let Some(refused) = refuse_visitor(app, &source) {
+    let is_anonymous = side == Side::Market && caller.is_none();
+    if is_anonymous && let Some(refused) = refuse_anonymous(app, &source) {
         return refused;
     }
     if app.gateway.streams().settings().base.is_none() {
@@ -59,50 +72,103 @@ fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response
     if app.gateway.is_draining() {
         return later(503, "the proxy is stopping");
     }
-    let places = app.gateway.streams().slots();
-    let Some(place) = (if visits {
-        places.take_anonymous()
+    let slots = app.gateway.streams().slots();
+    let slot = if is_anonymous {
+        slots.take_anonymous()
     } else {
-        places.take()
-    }) else {
-        app.tally.count(&source, Refused::Connections);
+        slots.take()
+    };
+    let Some(slot) = slot else {
+        app.rejections.count(&source, Refused::Connections);
         return later(
             503,
             "too many streams (streams.max_sockets; without a token a quarter of it)",
         );
     };
-    let stranger = (side == Side::User && caller.is_none()).then(|| places.take_unauthenticated());
-    let Ok(stranger) = stranger.map_or(Ok(None), |place| place.map(Some).ok_or(())) else {
-        app.tally.count(&source, Refused::Connections);
-        return later(503, "too many streams without a login");
-    };
+    let mut unauthenticated = None;
+    if side == Side::User && caller.is_none() {
+        unauthenticated = slots.take_unauthenticated();
+        if unauthenticated.is_none() {
+            app.rejections.count(&source, Refused::Connections);
+            return later(503, "too many streams without a login");
+        }
+    }
     let Some(mut agreed) = agree(&request) else {
         return refused(400, "this path is a WebSocket's (RFC 6455, version 13)");
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    let socket = Socket::new(
-        Arc::clone(app),
+    let socket = Socket {
+        app: Arc::clone(app),
         side,
-        request_id(&request),
+        rid: request_id(&request),
         source,
         caller,
-        (place, stranger),
-    );
-    drop(app.gateway.sockets().spawn(socket.run(upgrade)));
+        _slot: slot,
+        unauthenticated,
+    };
+    drop(app.gateway.sockets().spawn(serve(socket, upgrade)));
     agreed.extensions_mut().insert(KnownCaller);
     agreed
 }
 
-/// Refuses a market stream to somebody without a token, by the rule and the budget of public calls.
-fn refuse_visitor(app: &AppState, source: &Peer) -> Option<Response> {
+/// Serves a socket to its end: the upgrade, who the client is, the connection to the exchange, the frames.
+async fn serve(mut socket: Socket, upgrade: OnUpgrade) {
+    let settings = socket.app.gateway.streams().settings().clone();
+    let Ok(Ok(upgraded)) = timeout(settings.login_deadline, upgrade).await else {
+        return;
+    };
+    let config = gateway::stream::config(settings.max_frame_bytes, settings.max_upstream_bytes);
+    let stream =
+        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let mut client = WebSocket::new(stream, settings.max_waiting);
+    let opened = Instant::now();
+    let known = match socket
+        .identify(&mut client, opened + settings.login_deadline)
+        .await
+    {
+        Ok(known) => known,
+        Err(end) => return socket::leave(client, end).await,
+    };
+    socket.unauthenticated = None;
+    let name: &str = known.caller.as_ref().map_or("none", |caller| &caller.name);
+    tracing::info!(
+        "event=stream what=opened side={} stream={} caller={name} from={}",
+        socket.side.name(),
+        socket.rid,
+        socket.source
+    );
+    match socket.open_upstream(&mut client, &known).await {
+        Ok((session, early)) => {
+            if let Some(reply_to) = &known.login {
+                // The queue is empty but for what was refused before.
+                let _ = client.push(answer::logged_in(reply_to));
+            }
+            Forwarder::new(&socket, known.caller.clone(), client, session, early)
+                .run(opened)
+                .await;
+        }
+        Err(end) => {
+            tracing::warn!(
+                "event=stream what=failed side={} stream={} caller={name} why=\"{}\"",
+                socket.side.name(),
+                socket.rid,
+                end.reason
+            );
+            socket::leave(client, end).await;
+        }
+    }
+}
+
+/// Refuses a market stream to a client without a token, by the rule and the rate limit of public calls.
+fn refuse_anonymous(app: &AppState, source: &Peer) -> Option<Response> {
     if !app.exchange_v1.serves_public(source) {
-        app.tally.count(source, Refused::PublicClosed);
+        app.rejections.count(source, Refused::PublicClosed);
         let detail =
             "market data is for the networks of public.sources, or for callers with a token";
         return Some(refused(403, detail));
     }
     if !app.exchange_v1.spend_public(source) {
-        app.tally.count(source, Refused::PublicBudget);
+        app.rejections.count(source, Refused::PublicBudget);
         return Some(later(
             429,
             "too many public calls and market streams (public.calls_per_s)",

@@ -12,7 +12,7 @@ use tracing::Level;
 
 use super::{
     line::{Line, Shape},
-    writer::Output,
+    queue::Output,
 };
 
 /// How a line looks.

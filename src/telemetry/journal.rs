@@ -13,7 +13,7 @@ use log::kv::{self, Key, Source, Value, VisitSource};
 use systemd_journal_logger::JournalLog;
 use tracing::Level;
 
-use super::{line::Line, writer::Output};
+use super::{line::Line, queue::Output};
 
 const IDENTIFIER: &str = "crypto-proxy";
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -1,18 +1,24 @@
-//! The two bounded queues between those who log and the one who writes.
+//! The two bounded queues between those who log and the one thread that writes, and that thread.
 //!
 //! Guarantees: putting a line in never waits for the writer; a line that finds its queue full is counted, exactly; each
 //! queue keeps its order; while both hold lines they are served in turn, so that neither starves the other.
 //! Does not: keep an order between the two queues, or touch a sink (the lock is never held while a line is written).
+//!
+//! The writer's thread owns the sink and alone may block on it; it outlives a sink that fails or panics, which costs that
+//! one line. It does not know which sink it has.
 
 use std::{
     collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
+use tracing::Level;
 
-use super::line::Line;
+use super::line::{Line, Shape};
 
 /// While lines keep being dropped, the log says so no more often than this.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
@@ -260,4 +266,45 @@ impl State {
             && self.in_flight == 0
             && (self.failing || self.unsaid == Dropped::default())
     }
+}
+
+/// The name of the thread that writes.
+pub(super) const WRITER_THREAD: &str = "telemetry";
+
+/// Where the writer puts lines. May block.
+pub(super) trait Output: Send {
+    /// Writes one line; `now` is for those who must wait before they try again.
+    fn write(&mut self, line: &Line, now: Instant) -> io::Result<()>;
+}
+
+/// Writes until the queues are closed and empty.
+pub(super) fn write_until_closed(queues: &Queues, mut output: Box<dyn Output>) {
+    while let Some(job) = queues.next() {
+        let written = match &job {
+            Job::Write(_, line) => write(&mut *output, line),
+            Job::Confess(dropped, since) => write(&mut *output, &confession(*dropped, *since)),
+        };
+        queues.done(&job, written);
+    }
+}
+
+fn write(output: &mut dyn Output, line: &Line) -> bool {
+    let attempt = catch_unwind(AssertUnwindSafe(|| output.write(line, Instant::now())));
+    matches!(attempt, Ok(Ok(())))
+}
+
+fn confession(dropped: Dropped, since: Timestamp) -> Line {
+    let Dropped { records, others: _ } = dropped;
+    let total = dropped.total();
+    let mut line = Line::new(Timestamp::now(), Level::WARN, module_path!());
+    line.message(format_args!(
+        "dropped {total} log lines ({records} of them call records) since {since:.3}"
+    ));
+    line.structured("CRYPTO_DROPPED", Shape::Bare, format_args!("{total}"));
+    line.structured(
+        "CRYPTO_DROPPED_RECORDS",
+        Shape::Bare,
+        format_args!("{records}"),
+    );
+    line
 }

@@ -348,3 +348,26 @@ fn a_sink_that_fails_costs_the_line_and_is_said_when_it_works_again() {
 fn a_sink_that_panics_costs_the_line_and_not_the_writer() {
     costs_one_line_and_is_said(|| panic!("a defect of the sink"));
 }
+
+#[test]
+fn a_panic_is_logged_with_its_place_and_without_its_payload() {
+    let (dispatch, captured) = capture(Level::INFO);
+    let previous = std::panic::take_hook();
+    super::install_panic_hook();
+    let place = with_default(&dispatch, || {
+        let _ = std::panic::catch_unwind(|| panic!("canary {}", 7));
+        format!("event=panic location={}:{}", file!(), line!() - 1)
+    });
+    std::panic::set_hook(previous);
+    let lines = captured.lines();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (lines[0].text(), lines[0].level()),
+        (place.as_str(), Level::ERROR)
+    );
+    assert!(
+        lines[0]
+            .fields()
+            .all(|(_, value)| !value.contains("canary"))
+    );
+}

@@ -143,7 +143,7 @@ fn refused_so_far(proxy: &TestProxy, refused: Refused, why: &str) -> u64 {
             .parse::<u64>()
             .ok()
     };
-    proxy.tally.counted(refused) + proxy.texts().iter().filter_map(told).sum::<u64>()
+    proxy.rejections.counted(refused) + proxy.texts().iter().filter_map(told).sum::<u64>()
 }
 
 /// No signature that the upstream received stands in any log line.

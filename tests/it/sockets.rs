@@ -121,8 +121,8 @@ async fn refusals_over_a_unix_socket_are_counted_under_its_own_name() {
     let mut caller = proxy.connect().await;
     caller.write(&wrong).await;
     assert_eq!(caller.answer().await.status, 401);
-    assert_eq!(proxy.tally.counted(Refused::Token), 4);
-    proxy.tally.tell();
+    assert_eq!(proxy.rejections.counted(Refused::Token), 4);
+    proxy.rejections.tell();
     proxy
         .wait_line(&["event=refused status=401 why=token count=3 from=unix-socket"])
         .await;
@@ -291,7 +291,7 @@ async fn a_thousand_slow_heads_are_closed_in_time_and_health_answers_meanwhile()
     systemd::probe(&proxy.addresses[0])
         .await
         .expect("and afterwards");
-    assert_eq!(proxy.tally.counted(Refused::Connections), 0);
+    assert_eq!(proxy.rejections.counted(Refused::Connections), 0);
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn beyond_the_limit_health_is_served_and_everything_else_is_turned_away() 
     assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
     assert_eq!(answer.json(), json!({ "detail": "too many connections" }));
     assert!(fourth.end().await.is_empty());
-    assert_eq!(proxy.tally.counted(Refused::Connections), 1);
+    assert_eq!(proxy.rejections.counted(Refused::Connections), 1);
     assert_eq!(proxy.exchange().total().received, 2);
     kept[0]
         .write(&proxy.request("private/user-balance", &json!({})))
@@ -403,7 +403,7 @@ async fn beyond_even_the_reserve_a_request_is_answered_503_until_room_comes_back
         assert_eq!(answer.header("connection").as_deref(), Some("close"));
         turned_away.end().await;
     }
-    assert_eq!(proxy.tally.counted(Refused::Connections), 20);
+    assert_eq!(proxy.rejections.counted(Refused::Connections), 20);
     systemd::probe(&proxy.addresses[0])
         .await
         .expect("a full house is not a hung one");

@@ -222,7 +222,7 @@ async fn without_the_token_there_is_a_prompt_and_what_is_needed_and_nothing_else
     );
     assert!(answer.text().contains("CRYPTO_PROXY_DIAG_TOKEN") && !answer.text().contains(READ));
     assert_eq!(
-        proxy.tally.counted(Refused::Page),
+        proxy.rejections.counted(Refused::Page),
         0,
         "every browser begins so"
     );
@@ -256,7 +256,7 @@ async fn every_wrong_credential_gets_the_same_401_and_is_counted() {
         let proxy = start().await;
         let answer = ask(&proxy, case).await;
         assert_eq!(
-            (answer.status, proxy.tally.counted(Refused::Page)),
+            (answer.status, proxy.rejections.counted(Refused::Page)),
             (401, 1),
             "{}",
             told.len()
@@ -343,7 +343,7 @@ async fn another_sites_page_and_another_host_do_not_reach_it() {
         )
         .await;
     assert_eq!(
-        (answer.status, proxy.tally.counted(Refused::Origin)),
+        (answer.status, proxy.rejections.counted(Refused::Origin)),
         (403, 1)
     );
     let request = client()

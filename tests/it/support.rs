@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use crypto_proxy::{
     app::{Daemon, Drained, Plan},
-    http::Tally,
+    http::Rejections,
     server::Address,
     telemetry::{self, Captured, Line},
 };
@@ -107,14 +107,15 @@ impl Builder {
         }
         let daemon = Daemon::bind(plan).await.expect("the proxy binds");
         let addresses = daemon.addresses();
-        let (gateway, tally, history) = (daemon.gateway(), daemon.tally(), daemon.history());
+        let (gateway, rejections, history) =
+            (daemon.gateway(), daemon.rejections(), daemon.history());
         let stop = CancellationToken::new();
         let task = tokio::spawn(daemon.run(stop.clone()));
         TestProxy {
             exchange,
             addresses,
             gateway,
-            tally,
+            rejections,
             stop,
             task,
             lines,
@@ -153,7 +154,7 @@ pub(crate) struct TestProxy {
     exchange: Running,
     pub(crate) addresses: Vec<Address>,
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) rejections: Arc<Rejections>,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<Drained>,
     pub(crate) lines: Captured,

@@ -18,8 +18,7 @@ use http::Request;
 
 use super::{
     UNVERIFIED_DEADLINE,
-    answer::{self, Asked},
-    refusal::Refusal,
+    answer::{self, Asked, Refusal},
 };
 use crate::http::{
     AppState,
@@ -216,6 +215,6 @@ fn end(record: &mut CallRecord, asked: &Asked, refusal: &Refusal) -> Response {
 
 /// Refuses somebody who is not known, and counts it.
 fn refuse(app: &AppState, source: &Peer, asked: &Asked, refusal: &Refusal) -> Response {
-    app.tally.count(source, refusal.counted());
+    app.rejections.count(source, refusal.counted());
     answer::refused(asked, refusal)
 }

@@ -14,8 +14,7 @@ use ipnet::IpNet;
 
 use super::{
     UNVERIFIED_DEADLINE,
-    answer::{self, Asked},
-    refusal::Refusal,
+    answer::{self, Asked, Refusal},
 };
 use crate::http::{
     AppState,
@@ -69,7 +68,7 @@ pub(super) async fn relay(app: &Arc<AppState>, asked: Asked, request: Request<Bo
     match attempt(app, &asked, &source, request).await {
         Ok(response) => response,
         Err(refusal) => {
-            app.tally.count(&source, refusal.counted());
+            app.rejections.count(&source, refusal.counted());
             answer::refused(&asked, &refusal)
         }
     }

@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::http::refusal::Invalid;
+use crate::http::reply::Invalid;
 
 /// What the caller asks for.
 #[derive(Debug)]

@@ -1,35 +1,30 @@
-//! The life of one client's socket: whose it is, the way to the exchange, the pump, the end.
+//! One client's socket before frames are forwarded: who the client is, and its connection to the exchange.
 //!
-//! Guarantees: nothing is said to the exchange for a client that is not known; a client that leaves while its upstream socket
-//! is being opened leaves nothing behind; whatever ends one of the two sockets ends the other, with its code where it had
-//! one. One line tells the opening, one the end.
+//! Guarantees: nothing is said to the exchange for a client that is not known.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Utf8Bytes, protocol::Role},
-};
+use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{super::AppState, answer, end::End};
-use crate::http::{rejections::Refused, stream::forward::Forwarder};
+use super::answer::{self, End};
+use crate::http::{AppState, rejections::Refused};
 use gateway::{
     access::Peer,
     auth::{Caller, SignatureRejected},
     failure::Refusal,
     policy,
     record::CallRecord,
-    stream::{
-        self, CallerSlot, Incoming, Session, Side, Slot, UnauthenticatedSlot, Unopened, WebSocket,
-    },
+    stream::{CallerSlot, Incoming, Session, Side, Slot, UnauthenticatedSlot, Unopened, WebSocket},
 };
 use protocol::frame::{Frame, ReplyTo, Request};
 
 /// Frames that a client may send before its login is in order.
 const MAX_FRAMES_BEFORE_LOGIN: usize = 8;
+/// After our close frame a client has this time for its own.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The client's end.
 pub(super) type Client = WebSocket<TokioIo<Upgraded>, Utf8Bytes>;
@@ -42,108 +37,42 @@ pub(super) struct Socket {
     pub(super) rid: Arc<str>,
     /// Where the client is.
     pub(super) source: Peer,
-    caller: Option<Arc<Caller>>,
-    _place: Slot,
-    stranger: Option<UnauthenticatedSlot>,
+    pub(super) caller: Option<Arc<Caller>>,
+    pub(super) _slot: Slot,
+    /// A slot of the clients that have not logged in; it is free again when the client has.
+    pub(super) unauthenticated: Option<UnauthenticatedSlot>,
 }
 
 /// A client that is known, or needs not be.
-struct Known {
-    caller: Option<Arc<Caller>>,
+pub(super) struct Known {
+    pub(super) caller: Option<Arc<Caller>>,
     /// The login that waits for its answer.
-    login: Option<ReplyTo>,
-    _place: Option<CallerSlot>,
+    pub(super) login: Option<ReplyTo>,
+    _slot: Option<CallerSlot>,
+}
+
+/// Closes a client that was not forwarded for.
+pub(super) async fn leave(client: Client, end: End) {
+    client
+        .close(
+            end.code.map(|code| (code, end.reason.to_string())),
+            CLOSE_PATIENCE,
+        )
+        .await;
 }
 
 impl Socket {
-    pub(super) fn new(
-        app: Arc<AppState>,
-        side: Side,
-        rid: Arc<str>,
-        source: Peer,
-        caller: Option<Arc<Caller>>,
-        (place, stranger): (Slot, Option<UnauthenticatedSlot>),
-    ) -> Self {
-        Self {
-            app,
-            side,
-            rid,
-            source,
-            caller,
-            _place: place,
-            stranger,
-        }
-    }
-
-    /// Serves it to its end.
-    pub(super) async fn run(mut self, upgrade: OnUpgrade) {
-        let settings = self.app.gateway.streams().settings().clone();
-        let Ok(Ok(upgraded)) = timeout(settings.login_deadline, upgrade).await else {
-            return;
-        };
-        let config = stream::config(settings.max_frame_bytes, settings.max_upstream_bytes);
-        let stream =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
-                .await;
-        let mut client = WebSocket::new(stream, settings.max_waiting);
-        let opened = Instant::now();
-        let known = match self
-            .who(&mut client, opened + settings.login_deadline)
-            .await
-        {
-            Ok(known) => known,
-            Err(end) => return self.leave(client, end).await,
-        };
-        self.stranger = None;
-        let name: &str = known.caller.as_ref().map_or("none", |caller| &caller.name);
-        tracing::info!(
-            "event=stream what=opened side={} stream={} caller={name} from={}",
-            self.side.name(),
-            self.rid,
-            self.source
-        );
-        match self.open_upstream(&mut client, &known).await {
-            Ok((session, early)) => {
-                if let Some(echo) = &known.login {
-                    // The queue is empty but for what was refused before.
-                    let _ = client.push(answer::logged_in(echo));
-                }
-                Forwarder::new(&self, known.caller.clone(), client, session, early)
-                    .run(opened)
-                    .await;
-            }
-            Err(end) => {
-                tracing::warn!(
-                    "event=stream what=failed side={} stream={} caller={name} why=\"{}\"",
-                    self.side.name(),
-                    self.rid,
-                    end.reason
-                );
-                self.leave(client, end).await;
-            }
-        }
-    }
-
-    async fn leave(&self, client: Client, end: End) {
-        client
-            .close(
-                end.code.map(|code| (code, end.reason.to_string())),
-                crate::http::stream::forward::CLOSE_PATIENCE,
-            )
-            .await;
-    }
-
-    /// Whose socket it is.
-    async fn who(&self, client: &mut Client, until: Instant) -> Result<Known, End> {
+    /// Finds out whose socket it is.
+    pub(super) async fn identify(&self, client: &mut Client, until: Instant) -> Result<Known, End> {
         if let Some(caller) = &self.caller {
             self.admit(caller).map_err(|_| End::outside())?;
-            return self.with_place(Arc::clone(caller), None);
+            return self.with_slot(Arc::clone(caller), None);
         }
         if self.side == Side::Market {
             return Ok(Known {
                 caller: None,
                 login: None,
-                _place: None,
+                _slot: None,
             });
         }
         let (caller, echo) = self.log_in(client, until).await?;
@@ -152,7 +81,7 @@ impl Socket {
             let _ = client.push(answer::said_no(&refused, &refusal));
             return Err(End::outside());
         }
-        self.with_place(caller, Some(echo)).inspect_err(|end| {
+        self.with_slot(caller, Some(echo)).inspect_err(|end| {
             let _ = client.push(answer::refused(&refused, 42901, &end.reason));
         })
     }
@@ -172,12 +101,12 @@ impl Socket {
             .map_err(Refusal::Denied)
     }
 
-    fn with_place(&self, caller: Arc<Caller>, login: Option<ReplyTo>) -> Result<Known, End> {
+    fn with_slot(&self, caller: Arc<Caller>, login: Option<ReplyTo>) -> Result<Known, End> {
         match self.app.gateway.streams().slots().take_for(&caller.name) {
-            Some(place) => Ok(Known {
+            Some(slot) => Ok(Known {
                 caller: Some(caller),
                 login,
-                _place: Some(place),
+                _slot: Some(slot),
             }),
             None => Err(End::new(
                 1008,
@@ -229,7 +158,7 @@ impl Socket {
         };
         verified.map_err(|refused| {
             self.app
-                .tally
+                .rejections
                 .count(&self.source, Refused::Signature(refused));
             answer::not_believed(echo, refused)
         })
@@ -253,7 +182,7 @@ impl Socket {
     }
 
     /// Opens the upstream socket while the client is watched; also what the client said meanwhile.
-    async fn open_upstream(
+    pub(super) async fn open_upstream(
         &self,
         client: &mut Client,
         known: &Known,

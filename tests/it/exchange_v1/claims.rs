@@ -120,7 +120,7 @@ async fn unknown_keys_wrong_signatures_and_missing_proofs_are_told_alike() {
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert_eq!(
         (
-            proxy.tally.counted(Refused::Signature(
+            proxy.rejections.counted(Refused::Signature(
                 gateway::auth::SignatureRejected::Signature
             )),
             proxy.upstream_requests()

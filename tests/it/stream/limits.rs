@@ -220,7 +220,7 @@ async fn market_streams_without_a_token_leave_places_for_callers() {
         Some(503),
         "a quarter of the places, and no more"
     );
-    assert_eq!(proxy.tally.counted(Refused::Connections), 1);
+    assert_eq!(proxy.rejections.counted(Refused::Connections), 1);
     let token = [("x-proxy-token", proxy.canaries.token.clone())];
     let _known = Socket::try_open(&proxy, "market", &token)
         .await
@@ -240,7 +240,7 @@ async fn a_market_stream_without_a_token_costs_a_public_call() {
         second == Some(429) || opened.elapsed() >= Duration::from_secs(1),
         "{second:?}"
     );
-    assert_eq!(proxy.tally.counted(Refused::PublicBudget), 1);
+    assert_eq!(proxy.rejections.counted(Refused::PublicBudget), 1);
     let token = [("x-proxy-token", proxy.canaries.token.clone())];
     for _ in 0..3 {
         Socket::try_open(&proxy, "market", &token)

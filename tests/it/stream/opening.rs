@@ -90,7 +90,7 @@ async fn a_token_in_the_opening_is_a_login_and_a_wrong_one_opens_nothing() {
             Some(401)
         );
     }
-    assert_eq!(proxy.tally.counted(Refused::Token), 2);
+    assert_eq!(proxy.rejections.counted(Refused::Token), 2);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
         (SignatureRejected::Window, 1),
     ] {
         assert_eq!(
-            proxy.tally.counted(Refused::Signature(refused)),
+            proxy.rejections.counted(Refused::Signature(refused)),
             times,
             "{refused:?}"
         );
