@@ -4,7 +4,7 @@
 //! no order ids, no secret (a secret is a number and a digest under the salt of this installation); files are 0600; a
 //! call never waits for the disk; what is lost is counted and said; the end of the process at any moment costs the last
 //! second at most; changes, and per method the last good and the first bad call, outlive the calls themselves. Does
-//! not: judge, or read along for anybody else. Schema and questions: `docs/history.md`.
+//! not: judge, or read along for anybody else. Schema and questions: `docs/operations.md`.
 
 use std::{
     fmt,

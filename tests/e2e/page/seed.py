@@ -2,7 +2,7 @@
 
     seed.py HISTORY.DB
 
-Everything is invented; the tables are those of docs/history.md. Uses the standard library only.
+Everything is invented; the tables are those of docs/operations.md. Uses the standard library only.
 """
 
 import os

@@ -1,7 +1,7 @@
 //! The file of the history: how it is opened, who may read it, and its tables.
 //!
 //! Guarantees: the file and what SQLite puts beside it are 0600; what is no database of ours is set aside, never
-//! overwritten; a file of a newer version is left alone. The tables are described in `docs/history.md`.
+//! overwritten; a file of a newer version is left alone. The tables are described in `docs/operations.md`.
 
 use std::{
     ffi::OsString,

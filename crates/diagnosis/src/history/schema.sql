@@ -1,4 +1,4 @@
--- The history of crypto-proxy; docs/history.md says what each column means. Times are milliseconds since 1970 (UTC).
+-- The history of crypto-proxy; docs/operations.md says what each column means. Times are milliseconds since 1970 (UTC).
 
 CREATE TABLE installation (since_ms INTEGER NOT NULL, salt BLOB NOT NULL) STRICT;
 
