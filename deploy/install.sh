@@ -228,43 +228,14 @@ start() {
     act systemctl daemon-reload
     act systemctl enable --quiet "$SERVICE"
     [[ -n $dry_run ]] || systemctl reset-failed "$SERVICE" 2>/dev/null || true
+    # It ends when the daemon has told systemd that it listens (Type=notify), or did not.
     act systemctl restart "$SERVICE" || start_failed
-    [[ -n $dry_run ]] || answers || start_failed
+    [[ -n $dry_run ]] || systemctl is-active --quiet "$SERVICE" || start_failed
 }
 
 start_failed() {
     finish
     die 1 "$SERVICE does not run; see: journalctl -u $SERVICE -n 30. The way back stands above."
-}
-
-# Active, and /health answers where the daemon listens, as far as that can be known here.
-answers() {
-    local listen=${ENV[CRYPTO_PROXY_LISTEN]:-} where tries
-    [[ -z $ours ]] || listen=${old_env[CRYPTO_PROXY_LISTEN]:-$listen}
-    if [[ -z $listen && ( -n $leave_env || -e /etc/crypto-proxy/config.toml ) ]]; then
-        systemctl is-active --quiet "$SERVICE" # the unit says when it is ready
-        return
-    fi
-    listen=${listen:-$DEFAULT_LISTEN}
-    listen=${listen%%[, ]*}
-    where=(http://"$(reachable "$listen")"/health)
-    [[ $listen != unix:* ]] || where=(--unix-socket "${listen#unix:}" http://localhost/health)
-    for ((tries = 0; tries < 50; tries++)); do
-        if systemctl is-active --quiet "$SERVICE"; then
-            command -v curl >/dev/null || return 0
-            ! curl --noproxy '*' -fsS -o /dev/null --max-time 2 "${where[@]}" 2>/dev/null || return 0
-        fi
-        sleep 0.2
-    done
-    return 1
-}
-
-reachable() { # an address that can be called, for one that can be listened on
-    case $1 in
-        0.0.0.0:*) printf '127.0.0.1:%s' "${1##*:}" ;;
-        \[::\]:*) printf '[::1]:%s' "${1##*:}" ;;
-        *) printf '%s' "$1" ;;
-    esac
 }
 
 finish() {

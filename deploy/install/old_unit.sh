@@ -1,6 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2004,SC2154 # variables of install.sh; old_env is associative
 # What the unit that is replaced says: its environment, as systemd makes it, and its command. Part of install.sh.
 # Reads only. Unit files are read as systemd reads them: sections, drop-ins by name, quotes, escapes, empty resets.
+# `systemctl show` cannot take the place of this: a system below --root has no systemd to ask, a running one answers for
+# the units as it last loaded them, and neither tells what an environment file holds.
 
 look_at_old_unit() {
     local folder file

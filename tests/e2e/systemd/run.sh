@@ -211,6 +211,16 @@ installation() {
     check 'it answers on the old address' within 5 alive
     said=$(inside /opt/release/install.sh 2>&1)
     check 'a second run changes nothing' grep -q 'nothing was changed' <<<"$said"
+    inside systemctl stop "$SERVICE"
+    drop_in 'ExecStartPre=/bin/false'
+    said=$(inside /opt/release/install.sh 2>&1; echo "status $?")
+    check 'a service that does not start ends the installer with 1' is "${said##*$'\n'}" 'status 1'
+    check 'and it says where to look' grep -q 'does not run; see: journalctl' <<<"$said"
+    no_drop_in
+    inside systemctl reset-failed "$SERVICE" 2>/dev/null
+    said=$(inside /opt/release/install.sh 2>&1; echo "status $?")
+    check 'put right, the installer starts it' is "${said##*$'\n'}" 'status 0'
+    check 'and it answers at once' alive
     printf 'X-Proxy-Token: %s\nContent-Type: application/json\n' "$token" | write_inside /run/test-headers
 }
 
