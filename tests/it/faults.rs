@@ -1,4 +1,4 @@
-//! What happens when things break: one named test per fault of `docs/faults.md`.
+//! What happens when things break: one named test per fault of `docs/contract.md`.
 //!
 //! A fault is tried on an order, because there it costs money. Whatever breaks, the answer's header, its envelope and
 //! the log line carry the same outcome, the upstream counts what it was really sent, and the next call goes well.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Faults that need a network to take away: the real binary in one network namespace, the stand-in exchange in another,
 # a veth pair between them. Packets are lost by giving the peer a hardware address that nobody has, so that the kernel
-# needs neither netem nor a packet filter. Numbers are those of docs/faults.md.
+# needs neither netem nor a packet filter. Numbers are those of docs/contract.md.
 #
 #   sudo tests/e2e/netns/run.sh PATH-OF-THE-BINARY
 #

@@ -1,4 +1,4 @@
-//! `docs/faults.md` against the tests themselves.
+//! The chapter on faults of `docs/contract.md` against the tests themselves.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,13 +12,17 @@ const ELSEWHERE: &str = "not in process: ";
 
 #[test]
 fn every_fault_has_a_place() {
-    let rows =
-        rows(&fs::read_to_string(Path::new(ROOT).join("docs/faults.md")).expect("docs/faults.md"));
+    let contract =
+        fs::read_to_string(Path::new(ROOT).join("docs/contract.md")).expect("a document");
+    let (_, chapter) = contract
+        .split_once("\n## Faults\n")
+        .expect("a chapter on faults");
+    let rows = rows(chapter);
     let numbers: Vec<usize> = rows.keys().copied().collect();
     assert_eq!(
         numbers,
         (1..=80).collect::<Vec<_>>(),
-        "docs/faults.md lists every number once"
+        "docs/contract.md lists every fault once"
     );
     let existing = tests();
     let mut listed = BTreeSet::new();
@@ -60,20 +64,25 @@ fn every_fault_has_a_place() {
         .iter()
         .filter(|test| test.contains("::fault_") && !listed.contains(*test))
         .collect();
-    assert!(unlisted.is_empty(), "not in docs/faults.md: {unlisted:?}");
+    assert!(unlisted.is_empty(), "not in docs/contract.md: {unlisted:?}");
 }
 
-/// Number → fault and place, from the rows of the table; a number that stands twice fails.
-fn rows(text: &str) -> BTreeMap<usize, (String, String)> {
+/// Number → fault and places, from the numbered list; a number that stands twice fails.
+fn rows(chapter: &str) -> BTreeMap<usize, (String, String)> {
     let mut rows = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with('|')) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let Some(number) = cells[0].parse().ok() else {
-            continue;
-        };
-        assert_eq!(cells.len(), 3, "{line}");
-        let before = rows.insert(number, (cells[1].to_owned(), cells[2].to_owned()));
-        assert!(before.is_none(), "fault {number} stands twice");
+    let mut number = 0;
+    for line in chapter.lines() {
+        let numbered = line
+            .split_once(". ")
+            .map(|(number, fault)| (number.parse(), fault));
+        if let Some((Ok(next), fault)) = numbered {
+            number = next;
+            let before = rows.insert(number, (fault.to_owned(), String::new()));
+            assert!(before.is_none(), "fault {number} stands twice");
+        } else if let Some((_, places)) = rows.get_mut(&number) {
+            places.push_str(line);
+            places.push('\n');
+        }
     }
     rows
 }
