@@ -98,7 +98,8 @@ impl Daemon {
             plan.resolver.clone(),
             ca_file.as_deref(),
         )?;
-        let dialer = Dialer::new(plan.streams, &plan.upstream, plan.resolver.clone())?;
+        let dialer = Dialer::new(plan.streams, &plan.upstream, plan.resolver.clone())
+            .map_err(ClientProblem::from)?;
         let upstream = Upstream::new(&plan.upstream, plan.resolver, &signer)?;
         let bound = Bound::bind(&plan.server).await?;
         // Last: a start that cannot succeed is none, and leaves nothing in the history.

@@ -9,10 +9,11 @@ use diagnosis::{egress, history, probes::CredentialFacts, reach, runner};
 use gateway::{
     auth::Callers,
     clock::Clock,
+    connect::Resolver,
     observed::Expected,
     secret::Credentials,
     stream::{self, StreamBase},
-    upstream::{self, BaseUrl, Resolver},
+    upstream::{self, BaseUrl},
 };
 
 /// Everything a daemon is made of.

@@ -24,7 +24,7 @@ use diagnosis::{
     probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
     report::{Diagnosis, Paint, Sheet},
 };
-use gateway::{clock::Clock, observed::Expected, upstream::Resolver};
+use gateway::{clock::Clock, connect::Resolver, observed::Expected};
 
 mod daemon;
 mod endpoint;

@@ -19,7 +19,7 @@ use crate::{
     systemd, telemetry,
 };
 use diagnosis::runner;
-use gateway::{clock::Clock, upstream::Resolver};
+use gateway::{clock::Clock, connect::Resolver};
 
 /// What lines that still wait may take at the end.
 const FLUSH: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use gateway::upstream::{BaseUrl, Resolver};
+use gateway::{connect::Resolver, upstream::BaseUrl};
 use serde_json::json;
 
 use crate::support::{

@@ -15,8 +15,9 @@ use diagnosis::{
 };
 use gateway::{
     clock::Clock,
+    connect::Resolver,
     observed::Expected,
-    upstream::{self, BaseUrl, Resolver},
+    upstream::{self, BaseUrl},
 };
 use sandbox::{FakeExchange, Running, Settings};
 use tempfile::TempDir;

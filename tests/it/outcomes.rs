@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use catalogue::codes;
-use gateway::upstream::Resolver;
+use gateway::connect::Resolver;
 use sandbox::{Canned, Fault};
 
 use crate::support::{

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use crypto_proxy::{app::Drained, telemetry::Line};
 use diagnosis::reach;
-use gateway::{secret::TokenDigest, upstream::Resolver};
+use gateway::{connect::Resolver, secret::TokenDigest};
 use sandbox::{Canned, Fault};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

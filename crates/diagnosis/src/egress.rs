@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use gateway::{
+    connect::Resolver,
     observed::Observed,
-    upstream::{self, ClientProblem, Resolver},
+    upstream::{self, ClientProblem},
 };
 
 mod agreement;

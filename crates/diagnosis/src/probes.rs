@@ -11,11 +11,7 @@ use std::{
 
 use crate::egress;
 use gateway::{
-    clock::Clock,
-    observed::Expected,
-    secret::Credentials,
-    self_test,
-    upstream::{self, Resolver},
+    clock::Clock, connect::Resolver, observed::Expected, secret::Credentials, self_test, upstream,
 };
 
 mod apart;

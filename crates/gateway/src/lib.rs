@@ -9,6 +9,7 @@ pub mod access;
 mod admission;
 pub mod auth;
 pub mod clock;
+pub mod connect;
 pub mod failure;
 mod gateway;
 pub mod nonce;

@@ -19,6 +19,7 @@ use http_body::{Frame, SizeHint};
 use url::Url;
 
 use super::{
+    connect::{Resolver, failure_of_client},
     failure::Failure,
     outcome::{Phase, Progress},
     signer::{SignedCall, Signer},
@@ -27,18 +28,10 @@ use protocol::wire;
 
 mod base;
 mod client;
-mod connecting;
-mod errors;
-mod resolver;
-mod roots;
 mod scrub;
 
 pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
 pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
-pub(super) use connecting::connector;
-pub use connecting::{Step, Steps};
-pub use resolver::{Lookup, Resolver, Unresolved, is_public};
-pub use roots::RootsProblem;
 pub(super) use scrub::Scrubber;
 
 /// A complete answer of the exchange, safe to pass on.
@@ -166,7 +159,7 @@ impl Upstream {
             .send()
             .await;
         let mut response =
-            sent.map_err(|error| errors::classify(&error, progress, self.connect_deadline))?;
+            sent.map_err(|error| failure_of_client(&error, progress, self.connect_deadline))?;
         check_head(response.status(), response.headers())?;
         let bytes = read_capped(&mut response, self.max_reply_bytes).await?;
         self.finish(
@@ -226,7 +219,7 @@ impl Upstream {
             if !error.is_connect() {
                 progress.reach(Phase::Sent);
             }
-            errors::classify(&error, &progress, self.connect_deadline)
+            failure_of_client(&error, &progress, self.connect_deadline)
         })
     }
 

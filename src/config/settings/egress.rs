@@ -94,7 +94,7 @@ fn address(reader: &mut Reader<'_>, key: &str, text: &str) -> Option<IpAddr> {
         reader.error(key, "is no IP address", remedy, Some(text));
         return None;
     };
-    if !gateway::upstream::is_public(address) {
+    if !gateway::connect::is_public(address) {
         let text = format!("{address} is not a public address: the exchange never sees it");
         reader.warn(
             key,

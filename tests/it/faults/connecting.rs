@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use gateway::upstream::Resolver;
+use gateway::connect::Resolver;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::{CONNECT_DEADLINE, assert_told, place, told};

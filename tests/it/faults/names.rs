@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use gateway::upstream::{Lookup, Resolver};
+use gateway::connect::{Lookup, Resolver};
 use tokio::net::TcpListener;
 
 use super::{CONNECT_DEADLINE, assert_told, place, told};

@@ -8,10 +8,8 @@ use std::{
 
 use crypto_proxy::http::Refused;
 use gateway::{
-    auth::SignatureRejected,
-    policy::Policy,
-    stream::StreamBase,
-    upstream::{BaseUrl, Resolver},
+    auth::SignatureRejected, connect::Resolver, policy::Policy, stream::StreamBase,
+    upstream::BaseUrl,
 };
 use sandbox::{Fault, Side};
 use serde_json::json;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use http::StatusCode;
 use url::Url;
 
-use gateway::upstream;
+use gateway::{connect, upstream};
 
 /// The longest answer that is read, in bytes; an IPv6 address has 45 characters at most.
 const MAX_ANSWER_BYTES: usize = 256;
@@ -52,7 +52,7 @@ pub(super) async fn ask(client: &reqwest::Client, service: &Url) -> Result<IpAdd
         answer.extend_from_slice(&chunk);
     }
     let address = read(&answer)?;
-    if upstream::is_public(address) || upstream::is_on_loopback(service) {
+    if connect::is_public(address) || upstream::is_on_loopback(service) {
         Ok(address)
     } else {
         Err(NoAnswer::NotPublic)

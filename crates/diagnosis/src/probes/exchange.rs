@@ -21,7 +21,7 @@ use gateway::{
     outcome::Progress,
     policy::{self, Policy},
     signer::Signer,
-    upstream::{self, Reply, ReplyBody, Steps, Upstream},
+    upstream::{self, Reply, ReplyBody, Upstream},
 };
 use protocol::{
     call::{Call, RequestId},
@@ -104,9 +104,10 @@ async fn connect(run: Run<'_>, ready: &Ready, list: &mut Vec<Finding>) -> Option
         connect_deadline: run.patience_to_connect(ready),
         ..ready.upstream.clone()
     };
-    let Ok(steps) = Steps::measure(&patient, &run.plan.resolver).await else {
+    let Ok(connector) = patient.connector(&run.plan.resolver) else {
         return Some(NO_CONNECTION);
     };
+    let steps = connector.measure().await;
     let name_found = match steps.name.result {
         Ok(addresses) => Seen::Resolved(addresses),
         Err(reason) => Seen::NotResolved(reason),

@@ -8,9 +8,10 @@ use std::{net::IpAddr, time::Duration};
 use super::credentials::CredentialFacts;
 use crate::{causes::Kind, egress::Reading};
 use gateway::{
+    connect::Unresolved,
     failure::Failure,
     observed::{ClockSkew, Expected},
-    upstream::{BaseUrl, Unresolved},
+    upstream::BaseUrl,
 };
 
 macro_rules! probes {

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use super::{Finding, Flaw, Probe, Seen};
 use crate::egress::Reading;
 use gateway::{
+    connect::Unresolved,
     observed::{ClockSkew, Expected},
-    upstream::Unresolved,
 };
 
 /// How a finding counts.

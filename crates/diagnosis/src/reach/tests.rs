@@ -15,10 +15,11 @@ use crate::{
 };
 use gateway::{
     clock::Clock,
+    connect::{Lookup, Resolver},
     failure::Failure,
     observed::Expected,
     secret::{ApiKey, ApiSecret, Credentials},
-    upstream::{self, BaseUrl, Lookup, Resolver},
+    upstream::{self, BaseUrl},
 };
 
 const AT: u64 = 1_769_843_531_000;

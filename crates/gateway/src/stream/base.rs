@@ -87,22 +87,8 @@ impl StreamBase {
         format!("{}/{}", self.0.as_str().trim_end_matches('/'), side.name())
     }
 
-    /// Whether connections are encrypted.
-    #[must_use]
-    pub(super) fn is_wss(&self) -> bool {
-        self.0.scheme() == "wss"
-    }
-
-    /// The host's name or address.
-    #[must_use]
-    pub(super) fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
-    }
-
-    /// The port; the scheme's own where the URL has none.
-    #[must_use]
-    pub(super) fn port(&self) -> u16 {
-        self.0.port_or_known_default().unwrap_or(443)
+    pub(super) const fn url(&self) -> &Url {
+        &self.0
     }
 }
 

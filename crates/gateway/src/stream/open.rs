@@ -5,41 +5,32 @@
 //! like any call that shows the key: if the exchange refuses us here for the address or the clock, it refuses calls too. The
 //! answer to the login goes no further. Does not: try twice.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use http::{HeaderValue, header};
-use rustix::net::sockopt;
-use rustls::pki_types::ServerName;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::{Instant, sleep, timeout, timeout_at},
-};
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{Error, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
 use super::{
-    Commands, Incoming, Limits, NO_SIGNATURE, Outgoing, Session, Settings, Side, Slots, StreamBase,
-    WebSocket,
+    Commands, Incoming, Limits, NO_SIGNATURE, Outgoing, Session, Settings, Side, Slots, WebSocket,
 };
 use crate::{
     admission::Admission,
+    connect::{Connection, Connector, Resolver, RootsProblem, USER_AGENT},
     failure::{Failure, Refusal},
     observed::Observed,
     outcome::{Outcome, Phase},
     record::CallRecord,
     signer::{LOGIN, LOGIN_ID, Signer},
-    upstream::{self, ClientProblem, Resolver, Scrubber, Unresolved, connector},
+    upstream::{self, Scrubber},
 };
 use protocol::frame::Heading;
 
 /// After our close frame the exchange has this time for its own; orders may depend on the end of the connection.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
-/// Unacknowledged data of a peer that vanished is given up after this time.
-const PEER_GONE_AFTER: Duration = Duration::from_secs(15);
 /// Buffers of one socket: many sockets, small messages.
 const READ_BUFFER: usize = 8 << 10;
 const WRITE_BUFFER: usize = 8 << 10;
@@ -216,55 +207,39 @@ async fn answer(socket: &mut Upstream) -> Result<Option<i64>, Failure> {
     }
 }
 
-/// A connection of either kind.
-type Transport = Box<dyn Io>;
-
 /// An open socket to the exchange.
-pub(super) type Upstream = WebSocket<Transport, Outgoing>;
-
-/// What a WebSocket can be spoken over.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-impl std::fmt::Debug for dyn Io {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Io")
-    }
-}
+pub(super) type Upstream = WebSocket<Connection, Outgoing>;
 
 /// The connection to the exchange's streams.
+#[derive(Debug)]
 pub struct Dialer {
     settings: Settings,
-    connector: Option<TlsConnector>,
-    resolver: Resolver,
-    connect_deadline: Duration,
-}
-
-impl std::fmt::Debug for Dialer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dialer")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
+    connector: Option<Connector>,
 }
 
 impl Dialer {
     /// Prepares to dial.
     ///
     /// # Errors
-    /// [`ClientProblem`] where the trust roots cannot be read.
+    /// [`RootsProblem`] where the trust roots cannot be read.
     pub fn new(
         settings: Settings,
         upstream: &upstream::Settings,
         resolver: Resolver,
-    ) -> Result<Self, ClientProblem> {
-        let encrypted = settings.base.as_ref().is_some_and(StreamBase::is_wss);
-        let connector = encrypted.then(|| connector(upstream)).transpose()?;
+    ) -> Result<Self, RootsProblem> {
+        let ca_file = upstream.ca_file.as_deref();
+        let connector = match &settings.base {
+            Some(base) => Some(Connector::new(
+                base.url(),
+                upstream.connect_deadline,
+                ca_file,
+                resolver,
+            )?),
+            None => None,
+        };
         Ok(Self {
             settings,
             connector,
-            resolver,
-            connect_deadline: upstream.connect_deadline,
         })
     }
 
@@ -276,9 +251,11 @@ impl Dialer {
 
     /// Opens a socket on which no frame was sent yet.
     pub(super) async fn dial(&self, side: Side) -> Result<Upstream, Failure> {
-        let base = self.settings.base.as_ref().ok_or(Failure::Connect)?;
-        let deadline = self.connect_deadline;
-        let stream = timeout(deadline, self.connect(base, side))
+        let (Some(base), Some(connector)) = (&self.settings.base, &self.connector) else {
+            return Err(Failure::Connect);
+        };
+        let deadline = connector.deadline();
+        let stream = timeout(deadline, self.agree(connector, &base.url_of(side)))
             .await
             .map_err(|_| Failure::ConnectDeadline(deadline))??;
         let limits = Limits {
@@ -289,53 +266,21 @@ impl Dialer {
         Ok(WebSocket::new(stream, limits))
     }
 
-    async fn connect(
+    /// Connects, and agrees with the exchange to speak WebSocket.
+    async fn agree(
         &self,
-        base: &StreamBase,
-        side: Side,
-    ) -> Result<WebSocketStream<Transport>, Failure> {
-        let found = self
-            .resolver
-            .addresses(base.host())
-            .await
-            .map_err(|unresolved| match unresolved {
-                Unresolved::Nothing => Failure::Dns,
-                Unresolved::Refused(address) => Failure::AddressRefused(address),
-            })?;
-        let mut connected = Err(Failure::Connect);
-        for address in found {
-            connected = TcpStream::connect(SocketAddr::new(address, base.port()))
-                .await
-                .map_err(|_| Failure::Connect);
-            if connected.is_ok() {
-                break;
-            }
-        }
-        let stream = prepared(connected?);
-        let transport: Transport = match &self.connector {
-            Some(connector) => {
-                let name = base.host().trim_matches(['[', ']']).to_owned();
-                let name = ServerName::try_from(name).map_err(|_| Failure::Tls)?;
-                Box::new(
-                    connector
-                        .connect(name, stream)
-                        .await
-                        .map_err(|_| Failure::Tls)?,
-                )
-            }
-            None => Box::new(stream),
-        };
-        let mut request = base
-            .url_of(side)
-            .into_client_request()
-            .map_err(|_| Failure::Connect)?;
-        let agent = HeaderValue::from_static(concat!("crypto-proxy/", env!("CARGO_PKG_VERSION")));
+        connector: &Connector,
+        url: &str,
+    ) -> Result<WebSocketStream<Connection>, Failure> {
+        let connection = connector.connect().await?;
+        let mut request = url.into_client_request().map_err(|_| Failure::Connect)?;
+        let agent = HeaderValue::from_static(USER_AGENT);
         request.headers_mut().insert(header::USER_AGENT, agent);
         let config = config(
             self.settings.max_upstream_bytes,
             self.settings.max_frame_bytes,
         );
-        let agreed = client_async_with_config(request, transport, Some(config)).await;
+        let agreed = client_async_with_config(request, connection, Some(config)).await;
         agreed
             .map(|(stream, _)| stream)
             .map_err(|error| not_agreed(&error))
@@ -351,18 +296,6 @@ pub fn config(max_read: usize, max_written: usize) -> WebSocketConfig {
         .max_write_buffer_size(WRITE_BUFFER + max_written + FRAME_OVERHEAD)
         .max_message_size(Some(max_read))
         .max_frame_size(Some(max_read))
-}
-
-/// A peer that vanished is noticed; where the kernel knows no such option the exchange's heartbeats do it.
-fn prepared(stream: TcpStream) -> TcpStream {
-    let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_socket_keepalive(&stream, true);
-    let _ = sockopt::set_tcp_keepidle(&stream, PEER_GONE_AFTER);
-    let _ = sockopt::set_tcp_user_timeout(
-        &stream,
-        u32::try_from(PEER_GONE_AFTER.as_millis()).unwrap_or(u32::MAX),
-    );
-    stream
 }
 
 #[expect(

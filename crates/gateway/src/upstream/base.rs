@@ -96,6 +96,10 @@ impl BaseUrl {
         self.url.port_or_known_default().unwrap_or(443)
     }
 
+    pub(super) const fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// The path that methods are appended to.
     #[must_use]
     pub fn path(&self) -> &str {

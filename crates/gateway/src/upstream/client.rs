@@ -12,10 +12,10 @@ use std::{
 
 use url::Url;
 
-use super::{
-    base::{BaseUrl, is_loopback},
-    resolver::Resolver,
-    roots,
+use super::base::{BaseUrl, is_loopback};
+use crate::connect::{
+    Connector, PEER_GONE_AFTER, Resolver, RootsProblem, USER_AGENT, tls_config,
+    tls_config_without_roots,
 };
 
 /// How the exchange is reached.
@@ -45,6 +45,20 @@ impl Settings {
             idle_timeout: Duration::from_secs(50),
         }
     }
+
+    /// Prepares to measure connections to the host that calls go to.
+    ///
+    /// # Errors
+    /// [`RootsProblem`] where the trust roots cannot be read.
+    pub fn connector(&self, resolver: &Resolver) -> Result<Connector, RootsProblem> {
+        let ca_file = self.ca_file.as_deref();
+        Connector::new(
+            self.base.url(),
+            self.connect_deadline,
+            ca_file,
+            resolver.clone(),
+        )
+    }
 }
 
 /// Why no client could be made.
@@ -52,7 +66,7 @@ impl Settings {
 pub enum ClientProblem {
     /// The trust roots could not be read.
     #[error(transparent)]
-    Roots(#[from] roots::RootsProblem),
+    Roots(#[from] RootsProblem),
     /// A service that is neither https nor on this machine.
     #[error("{0} must be https (http is for loopback only)")]
     NotHttps(Url),
@@ -61,22 +75,15 @@ pub enum ClientProblem {
     Client(#[source] reqwest::Error),
 }
 
-/// Unacknowledged data and idle connections of a peer that vanished are given up after this time.
-const PEER_GONE_AFTER: Duration = Duration::from_secs(15);
-
 pub(super) fn build(
     settings: &Settings,
     resolver: Resolver,
 ) -> Result<reqwest::Client, ClientProblem> {
-    let roots = if settings.base.is_https() {
-        roots::read(settings.ca_file.as_deref())?
-    } else {
-        Vec::new()
-    };
-    let builder = builder(settings.connect_deadline, resolver).https_only(settings.base.is_https());
+    let (encrypted, ca_file) = (settings.base.is_https(), settings.ca_file.as_deref());
+    let builder = builder(settings.connect_deadline, resolver, encrypted, ca_file)?;
     finish(
         builder
-            .tls_certs_only(roots)
+            .https_only(encrypted)
             .pool_idle_timeout(settings.idle_timeout),
     )
 }
@@ -93,22 +100,19 @@ pub fn service_client(
     ca_file: Option<&Path>,
     resolver: Resolver,
 ) -> Result<reqwest::Client, ClientProblem> {
-    let is_https = |service: &&Url| service.scheme() == "https";
-    let clear = |service: &&Url| service.scheme() == "http" && is_on_loopback(service);
-    if let Some(service) = services
-        .iter()
-        .find(|service| !is_https(service) && !clear(service))
-    {
-        return Err(ClientProblem::NotHttps(service.clone()));
+    let is_https = |service: &Url| service.scheme() == "https";
+    for service in services {
+        let clear = service.scheme() == "http" && is_on_loopback(service);
+        if !(is_https(service) || clear) {
+            return Err(ClientProblem::NotHttps(service.clone()));
+        }
     }
-    let roots = if services.iter().any(|service| is_https(&service)) {
-        roots::read(ca_file)?
-    } else {
-        Vec::new()
-    };
-    let builder =
-        builder(deadline, resolver).https_only(services.iter().all(|service| is_https(&service)));
-    finish(builder.tls_certs_only(roots).pool_max_idle_per_host(0))
+    let builder = builder(deadline, resolver, services.iter().any(is_https), ca_file)?;
+    finish(
+        builder
+            .https_only(services.iter().all(is_https))
+            .pool_max_idle_per_host(0),
+    )
 }
 
 /// Whether a service is on this machine.
@@ -118,32 +122,37 @@ pub fn is_on_loopback(service: &Url) -> bool {
 }
 
 /// What every client of ours has in common.
-fn builder(connect_deadline: Duration, resolver: Resolver) -> reqwest::ClientBuilder {
-    install_tls_provider();
-    reqwest::Client::builder()
+fn builder(
+    connect_deadline: Duration,
+    resolver: Resolver,
+    encrypted: bool,
+    ca_file: Option<&Path>,
+) -> Result<reqwest::ClientBuilder, RootsProblem> {
+    let mut tls = if encrypted {
+        tls_config(ca_file)?
+    } else {
+        tls_config_without_roots()
+    };
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(reqwest::Client::builder()
         .http1_only()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
-        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .tls_backend_preconfigured(tls)
         .connect_timeout(connect_deadline)
         .tcp_nodelay(true)
         .tcp_keepalive(PEER_GONE_AFTER)
         .tcp_user_timeout(PEER_GONE_AFTER)
-        .user_agent(concat!("crypto-proxy/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(Arc::new(resolver))
+        .user_agent(USER_AGENT)
+        .dns_resolver(Arc::new(resolver)))
 }
 
 fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, ClientProblem> {
     builder
         .build()
         .map_err(|error| ClientProblem::Client(error.without_url()))
-}
-
-/// rustls needs one provider for the process; a second call finds it installed.
-fn install_tls_provider() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 #[cfg(test)]

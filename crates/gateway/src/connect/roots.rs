@@ -1,0 +1,77 @@
+//! The trust roots of every connection.
+//!
+//! Guarantees: read from one named file, by default the system's bundle at its usual place; the environment
+//! (`SSL_CERT_FILE`) has no say. Does not: add roots of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+/// Where distributions keep their bundle: Debian and Ubuntu, Amazon Linux and Fedora, SUSE, Alpine.
+const USUAL_PLACES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Why the trust roots could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsProblem {
+    /// None of the usual places has a bundle.
+    #[error(
+        "no certificate bundle at any usual place; install ca-certificates, or set upstream.ca_file"
+    )]
+    NoBundle,
+    /// The file cannot be read.
+    #[error("{0}: not readable by this process")]
+    NotReadable(PathBuf, #[source] std::io::Error),
+    /// The file holds no certificate.
+    #[error("{0}: holds no PEM certificate")]
+    NoCertificate(PathBuf),
+}
+
+/// How TLS is spoken with hosts whose certificates these roots have signed: TLS 1.2 and 1.3.
+pub(crate) fn tls_config(file: Option<&Path>) -> Result<ClientConfig, RootsProblem> {
+    let path = match file {
+        Some(path) => path.to_owned(),
+        None => USUAL_PLACES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .ok_or(RootsProblem::NoBundle)?,
+    };
+    let pem =
+        std::fs::read(&path).map_err(|error| RootsProblem::NotReadable(path.clone(), error))?;
+    let Ok(certificates) = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()
+    else {
+        return Err(RootsProblem::NoCertificate(path));
+    };
+    let mut roots = RootCertStore::empty();
+    // Bundles of distributions hold certificates that this library cannot use; the others count all the same.
+    roots.add_parsable_certificates(certificates);
+    if roots.is_empty() {
+        return Err(RootsProblem::NoCertificate(path));
+    }
+    Ok(config(roots))
+}
+
+/// The same for connections that are not encrypted: trusts nobody.
+pub(crate) fn tls_config_without_roots() -> ClientConfig {
+    config(RootCertStore::empty())
+}
+
+fn config(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    #[expect(clippy::expect_used, reason = "ring knows the default versions")]
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring");
+    builder.with_root_certificates(roots).with_no_client_auth()
+}
