@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use diagnosis::{alarm::Standing, hint::LastHints, reach::Watched, runner::DiagnosisRunner};
+use diagnosis::{alarm::ActiveAlarms, hint::LastHints, reach::Watched, runner::DiagnosisRunner};
 use gateway::Gateway;
 pub use gateway::access::Peer;
 
@@ -73,7 +73,7 @@ pub struct AppState {
     /// What the status page is made from.
     pub status: StatusPages,
     /// The alarms that stand.
-    pub alarms: Arc<Standing>,
+    pub alarms: Arc<ActiveAlarms>,
     /// How the way to the exchange was measured last.
     pub reach: Arc<Watched>,
 }

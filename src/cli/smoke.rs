@@ -11,7 +11,7 @@ use std::{
 use super::diagnose::{Looked, SourceArguments};
 use diagnosis::{
     causes::{self, Conclusion, Past},
-    probes::{Probe, Scope, Verdict},
+    probes::{Grade, Probe, Scope},
 };
 
 /// What it is told.
@@ -54,7 +54,7 @@ fn print(looked: &Looked, conclusion: Conclusion) -> io::Result<()> {
         .iter()
         .filter(|finding| PROBES.contains(&finding.probe))
     {
-        let word = if finding.verdict(expected) == Verdict::Good {
+        let word = if finding.grade(expected) == Grade::Good {
             "PASS"
         } else {
             "FAIL"

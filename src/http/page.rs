@@ -18,7 +18,7 @@ use diagnosis::{
     causes::{Cause, Conclusion, Likelihood},
     hint::Given,
     probes::{Environment, Probe, Target},
-    reach::Standing,
+    reach::Reachability,
     report::Report,
 };
 use gateway::observed::{ClockSkew, Expected, Observed};
@@ -75,7 +75,7 @@ pub struct Observations {
     /// Whether the last attempts to reach the exchange all failed.
     pub unreachable: bool,
     /// How the way to the exchange was measured last, where it is watched.
-    pub reach: Option<Arc<Standing>>,
+    pub reach: Option<Arc<Reachability>>,
 }
 
 impl Observations {
@@ -97,7 +97,7 @@ impl Observations {
 
     /// With how the way to the exchange stands.
     #[must_use]
-    pub fn reached(self, reach: Option<Arc<Standing>>) -> Self {
+    pub fn reached(self, reach: Option<Arc<Reachability>>) -> Self {
         Self { reach, ..self }
     }
 

@@ -10,7 +10,7 @@ use diagnosis::{
     causes::{self, Cause, Conclusion, Likelihood, Past, Ranking},
     history::{self, Questions},
     history_summary::recollect,
-    probes::{self, Findings, Plan, Scope, Verdict},
+    probes::{self, Findings, Grade, Plan, Scope},
     report::{Paint, Report},
 };
 use gateway::{
@@ -247,7 +247,7 @@ impl Outcome {
         self.findings
             .list
             .iter()
-            .filter(|finding| finding.verdict(expected) == Verdict::Bad)
+            .filter(|finding| finding.grade(expected) == Grade::Bad)
             .count()
     }
 }

@@ -8,15 +8,15 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
+use tracing::Level;
 
 use super::{causes::Kind, hint::is_accepted};
-use gateway::record::CallReport;
+use gateway::record::{CALL_TAG, CallReport, TARGET};
 
-mod line;
 #[cfg(test)]
 mod tests;
 
@@ -26,15 +26,15 @@ const METHODS: usize = 2;
 
 /// The alarms that stand, for whoever asks.
 #[derive(Debug, Default)]
-pub struct Standing(Mutex<Stand>);
+pub struct ActiveAlarms(Mutex<Active>);
 
 #[derive(Clone, Debug, Default)]
-struct Stand {
+struct Active {
     all: bool,
     methods: BTreeSet<String>,
 }
 
-impl Standing {
+impl ActiveAlarms {
     /// Whether no private call is accepted any more.
     #[must_use]
     pub fn all_refused(&self) -> bool {
@@ -53,7 +53,7 @@ impl Standing {
             .collect()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Stand)) {
+    fn change(&self, change: impl FnOnce(&mut Active)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -95,13 +95,13 @@ pub struct Alarms {
     methods: HashMap<String, Method>,
     accepted: Option<Instant>,
     outage: Option<Outage>,
-    standing: Arc<Standing>,
+    standing: Arc<ActiveAlarms>,
 }
 
 impl Alarms {
     /// Where the alarms that stand can be looked up.
     #[must_use]
-    pub fn standing(&self) -> Arc<Standing> {
+    pub fn standing(&self) -> Arc<ActiveAlarms> {
         Arc::clone(&self.standing)
     }
 
@@ -123,7 +123,7 @@ impl Alarms {
             .is_some_and(|known| *known != report.key_fingerprint)
         {
             // Another pair: what the one before was used to says nothing about it.
-            self.standing.change(|stand| *stand = Stand::default());
+            self.standing.change(|stand| *stand = Active::default());
             *self = Self {
                 standing: self.standing(),
                 ..Self::default()
@@ -147,11 +147,11 @@ impl Alarms {
             self.standing.change(|stand| {
                 stand.methods.remove(method);
             });
-            line::write_ended(line::METHOD, method, report, streak, now);
+            write_ended(METHOD, method, report, streak, now);
         }
         if let Some(outage) = self.outage.take().filter(|outage| outage.is_raised) {
             self.standing.change(|stand| stand.all = false);
-            line::write_ended(line::ALL, method, report, outage.streak, now);
+            write_ended(ALL, method, report, outage.streak, now);
         }
     }
 
@@ -166,7 +166,7 @@ impl Alarms {
         self.standing.change(|stand| {
             stand.methods.insert(method.to_owned());
         });
-        line::write_method(method, report, now.saturating_duration_since(accepted));
+        write_method(method, report, now.saturating_duration_since(accepted));
         true
     }
 
@@ -190,7 +190,7 @@ impl Alarms {
             let last = self
                 .accepted
                 .map(|accepted| now.saturating_duration_since(accepted));
-            line::write_all(report, outage.streak.calls, outage.methods.len(), last);
+            write_all(report, outage.streak.calls, outage.methods.len(), last);
             self.standing.change(|stand| stand.all = true);
         }
     }
@@ -202,4 +202,68 @@ const fn is_refusal(kind: Kind) -> bool {
         Kind::Refused | Kind::Nonce | Kind::Address | Kind::Tier | Kind::Edge => true,
         Kind::Budget | Kind::Maintenance => false,
     }
+}
+
+/// A method is refused after it was accepted.
+const METHOD: &str = "method_refused";
+/// No private call is accepted any more.
+const ALL: &str = "all_refused";
+
+/// One event with the line and its fields; a macro because an event's level is part of its place in the code.
+macro_rules! emit {
+    ($level:expr, $alarm:expr, $state:expr, $method:expr, $report:expr, $words:expr) => {
+        tracing::event!(
+            target: TARGET,
+            $level,
+            "CRYPTO_EVENT" = "alarm",
+            "CRYPTO_ALARM" = $alarm,
+            "CRYPTO_ALARM_STATE" = $state,
+            "CRYPTO_RID" = &*$report.rid,
+            "CRYPTO_METHOD" = $method,
+            "CRYPTO_CODE" = $report.code,
+            "CRYPTO_KEY_FP" = &*$report.key_fingerprint,
+            "{CALL_TAG} event=alarm alarm={} state={} method={} code={} rid={} key_fp={}: {}",
+            $alarm,
+            $state,
+            $method,
+            $report.code.map_or_else(|| "none".to_owned(), |code| code.to_string()),
+            $report.rid,
+            $report.key_fingerprint,
+            $words
+        )
+    };
+}
+
+const NEXT: &str = "next: `sudo crypto-proxy diagnose`";
+
+/// Writes that a method is refused that was accepted `ago`.
+fn write_method(method: &str, report: &CallReport, ago: Duration) {
+    let words = format!(
+        "refused for the first time since it was accepted {} s ago; {NEXT}",
+        ago.as_secs()
+    );
+    emit!(Level::WARN, METHOD, "raised", method, report, words);
+}
+
+/// Writes that nothing is accepted any more; `last` is how long ago something was.
+fn write_all(report: &CallReport, calls: u32, methods: usize, last: Option<Duration>) {
+    let since = last.map_or_else(
+        || "none was ever accepted since the start".to_owned(),
+        |last| format!("the last one was accepted {} s ago", last.as_secs()),
+    );
+    let method = report.method.as_deref().unwrap_or("none");
+    let words = format!(
+        "every private call is refused: calls={calls} methods={methods}, and {since}; {NEXT}"
+    );
+    emit!(Level::WARN, ALL, "raised", method, report, words);
+}
+
+/// Writes that an alarm is over: a call was accepted again.
+fn write_ended(alarm: &str, method: &str, report: &CallReport, streak: Streak, now: Instant) {
+    let seconds = now.saturating_duration_since(streak.since).as_secs();
+    let words = format!(
+        "accepted again, after {} refused calls in {seconds} s",
+        streak.calls
+    );
+    emit!(Level::INFO, alarm, "ended", method, report, words);
 }

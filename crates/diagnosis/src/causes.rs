@@ -8,7 +8,6 @@ mod cause;
 mod evidence;
 mod hypothesis;
 mod kind;
-mod likelihood;
 mod past;
 mod ranking;
 mod rules;
@@ -16,8 +15,7 @@ mod rules;
 mod tests;
 
 pub use cause::{Cause, Place};
-pub use hypothesis::Standing;
+pub use hypothesis::{Likelihood, Standing};
 pub use kind::Kind;
-pub use likelihood::Likelihood;
 pub use past::{Change, Event, MethodPast, Past, Symptom, What};
 pub use ranking::{Conclusion, Ranked, Ranking, rank};

@@ -21,16 +21,14 @@ use gateway::{
     upstream::{self, ClientProblem},
 };
 
-mod agreement;
 mod announce;
-mod service;
+mod services;
 #[cfg(test)]
 mod tests;
 
-pub use agreement::Reading;
-use agreement::agree;
 use announce::Announcer;
-use service::NoAnswer;
+pub use services::Reading;
+use services::{NoAnswer, agree, ask};
 
 /// Measurements that somebody asked for are at least this far apart.
 const TRIGGERED_AT_MOST_EVERY: Duration = Duration::from_secs(60);
@@ -211,7 +209,7 @@ async fn ask_all(client: &reqwest::Client, services: &[Url], deadline: Duration)
     for service in services {
         let (client, service) = (client.clone(), service.clone());
         asked.spawn(async move {
-            let answer = time::timeout(deadline, service::ask(&client, &service)).await;
+            let answer = time::timeout(deadline, ask(&client, &service)).await;
             let answer = answer.unwrap_or(Err(NoAnswer::NotReached));
             if let Err(problem) = answer {
                 tracing::debug!("{} {problem}", service.host_str().unwrap_or_default());

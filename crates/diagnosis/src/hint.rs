@@ -4,7 +4,11 @@
 //! where the address then turns out to have moved; one warning when the clock goes wrong, and one line when it is right
 //! again. Does not: probe anything, or see what came before this process, but for the memory of the pair.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tokio::{sync::mpsc, time};
 
@@ -17,16 +21,13 @@ use gateway::{
 
 mod correction;
 mod judgement;
-mod last;
 mod line;
 #[cfg(test)]
 mod tests;
 mod tracker;
-mod whereabouts;
 
 pub use judgement::{Facts, Hint, judge};
-pub use last::{Given, LastHints};
-pub use tracker::{Accepted, Past, Tally};
+pub use tracker::{Accepted, Tally, TrackRecord};
 
 #[cfg(test)]
 pub(super) use judgement::tests::answer;
@@ -41,7 +42,7 @@ pub struct Hints {
     observed: Arc<Observed>,
     remeasure: egress::Trigger,
     pair: PairFacts,
-    experience: Tracker,
+    tracker: Tracker,
     waiting: Waiting,
     clock_is_off: bool,
     last: Arc<LastHints>,
@@ -51,12 +52,12 @@ impl Hints {
     /// Prepares to write hints to calls signed with the pair of which `pair` tells.
     #[must_use]
     pub fn new(observed: Arc<Observed>, remeasure: egress::Trigger, pair: PairFacts) -> Self {
-        let (experience, waiting) = (Tracker::default(), Waiting::default());
+        let (tracker, waiting) = (Tracker::default(), Waiting::default());
         Self {
             observed,
             remeasure,
             pair,
-            experience,
+            tracker,
             waiting,
             clock_is_off: false,
             last: Arc::default(),
@@ -90,11 +91,11 @@ impl Hints {
     fn read(&mut self, report: &CallReport) {
         let now = Instant::now();
         self.compare_clock(report.skew);
-        if self.experience.note(report, now) {
+        if self.tracker.note(report, now) {
             // Reloaded with another key: what the memory told at the start is about the pair before.
             self.pair = PairFacts::no_memory(self.pair.since);
         }
-        let past = self.experience.past_of(report);
+        let past = self.tracker.past_of(report);
         let facts = Facts {
             expected: self.observed.expected().clone(),
             pair: self.pair,
@@ -129,5 +130,64 @@ impl Hints {
         } else {
             line::write_clock_fine(skew);
         }
+    }
+}
+
+/// Hints that are kept.
+const KEPT: usize = 10;
+
+/// A hint, and the call that it is about.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// When it was given.
+    pub at: Instant,
+    /// The id of the call that it is about.
+    pub rid: Arc<str>,
+    /// Its method.
+    pub method: String,
+    /// The exchange's code.
+    pub code: Option<i64>,
+    /// What was said.
+    pub hint: Hint,
+}
+
+impl Given {
+    /// Time since it was given.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+}
+
+/// The last hints, oldest first.
+#[derive(Debug, Default)]
+pub struct LastHints(Mutex<VecDeque<Given>>);
+
+impl LastHints {
+    fn keep(&self, report: &CallReport, hint: Hint, at: Instant) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        let method = report.method.as_deref().unwrap_or("none").to_owned();
+        kept.push_back(Given {
+            at,
+            rid: Arc::clone(&report.rid),
+            method,
+            code: report.code,
+            hint,
+        });
+    }
+
+    /// All that are kept, newest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<Given> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .rev()
+            .cloned()
+            .collect()
     }
 }

@@ -5,14 +5,15 @@
 //! write anything.
 
 use super::{
-    causes::{Change, Event, Past},
-    history::{Filter, LastStart, Milestone, Milestones, Problem, Questions, RecentCall},
+    causes::{Change, Event, Past, What},
+    history::{
+        ChangeRow, Filter, LastStart, Milestone, Milestones, Problem, Questions, RecentCall,
+    },
 };
-use crate::key_pairs;
+use crate::key_pairs::PairChange;
 use gateway::secret::Credentials;
 
 mod calls;
-mod changes;
 #[cfg(test)]
 mod tests;
 
@@ -51,11 +52,9 @@ pub fn recollect(
     in_use: Option<&Credentials>,
 ) -> Result<Past, Problem> {
     let marks = history.marks()?;
-    let unlike = in_use.map_or(Ok(key_pairs::Change::Same), |pair| {
-        history.compare_pair(pair)
-    })?;
-    let mut changes = changes::typed(history)?;
-    changes.extend(changes::of_the_pair(unlike).map(|what| Change {
+    let unlike = in_use.map_or(Ok(PairChange::Same), |pair| history.compare_pair(pair))?;
+    let mut changes = typed(history)?;
+    changes.extend(of_the_pair(unlike).map(|what| Change {
         at_ms: now_ms,
         what,
     }));
@@ -73,7 +72,7 @@ pub fn recollect(
     Ok(Past {
         since_ms: history.begins_ms()?,
         first_bad: first_bad(history, &marks, good_ms)?,
-        methods: calls::by_method(&recent, &marks, changes::beginning(&changes), now_ms),
+        methods: calls::by_method(&recent, &marks, beginning(&changes), now_ms),
         recoveries: calls::recoveries(
             &recent,
             pair.as_ref().map_or(0, |pair| pair.since_ms),
@@ -81,8 +80,8 @@ pub fn recollect(
         ),
         refused_here: refused_here(history, &recent, now_ms)?,
         daemon_fingerprint: running.map(|start: &LastStart| start.key_fp.clone()),
-        daemon_has_another_secret: running.is_some() && unlike == key_pairs::Change::SecretChanged,
-        changes: changes::told(changes, good_ms),
+        daemon_has_another_secret: running.is_some() && unlike == PairChange::SecretChanged,
+        changes: told(changes, good_ms),
         last_start,
         last_good,
         pair,
@@ -141,4 +140,80 @@ fn refused_here(history: &Questions, recent: &[RecentCall], now_ms: u64) -> Resu
         sum.saturating_add(row.count)
     });
     Ok(u32::try_from(all).unwrap_or(u32::MAX))
+}
+
+/// Changes that are told.
+const TOLD: usize = 40;
+
+/// Every change that may accept_weak_token on refusals, oldest first; of the starts the last one.
+fn typed(history: &Questions) -> Result<Vec<Change>, Problem> {
+    let rows = history.changes(&Filter::default())?;
+    let mut all: Vec<Change> = Vec::new();
+    for row in &rows {
+        let Some(what) = what(row) else { continue };
+        match (all.last_mut(), &what) {
+            // The key of a start stands before its secret.
+            (Some(last), What::Secret) if last.at_ms == row.ms && last.what == What::Key => {
+                last.what = What::Pair
+            }
+            _ => all.push(Change {
+                at_ms: row.ms,
+                what,
+            }),
+        }
+    }
+    let last_start_ms = all
+        .iter()
+        .rev()
+        .find(|change| change.what == What::Start)
+        .map(|change| change.at_ms);
+    all.retain(|change| change.what != What::Start || Some(change.at_ms) == last_start_ms);
+    Ok(all)
+}
+
+fn what(row: &ChangeRow) -> Option<What> {
+    if row.kind == "start" {
+        return Some(What::Start);
+    }
+    let (before, after) = (row.before.as_deref()?, row.after.as_deref()?);
+    match row.kind.as_str() {
+        "key" => Some(What::Key),
+        "secret" => Some(What::Secret),
+        "address" => Some(What::Address {
+            from: before.parse().ok()?,
+            to: after.parse().ok()?,
+        }),
+        "base_url" => Some(What::Base),
+        "configuration" => Some(What::Configuration),
+        "version" => Some(What::Version),
+        "skew" => Some(What::Clock),
+        _ => None,
+    }
+}
+
+/// What another pair than the daemon's is.
+const fn of_the_pair(change: PairChange) -> Option<What> {
+    match change {
+        PairChange::KeyChanged => Some(What::Key),
+        PairChange::SecretChanged => Some(What::Secret),
+        PairChange::Both => Some(What::Pair),
+        PairChange::Same | PairChange::First | PairChange::NoMemory => None,
+    }
+}
+
+/// Since when calls tell of the pair, the address and the exchange in use; 0 for always.
+fn beginning(changes: &[Change]) -> u64 {
+    changes
+        .iter()
+        .rev()
+        .find(|change| change.what.is_a_new_beginning())
+        .map_or(0, |change| change.at_ms)
+}
+
+/// The changes since the last accepted call, the newest.
+fn told(mut changes: Vec<Change>, good_ms: u64) -> Vec<Change> {
+    changes.retain(|change| change.at_ms > good_ms);
+    let surplus = changes.len().saturating_sub(TOLD);
+    changes.drain(..surplus);
+    changes
 }

@@ -10,7 +10,7 @@ use gateway::record::{CALL_TAG, TARGET};
 
 /// What became of the pair since the start before this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum PairChange {
     /// Another key beside the same secret: half a rotation, or the mending of one.
     KeyChanged,
     /// Another secret beside the same key: half a rotation, or the mending of one.
@@ -25,7 +25,7 @@ pub enum Change {
     NoMemory,
 }
 
-impl Change {
+impl PairChange {
     /// What it is for the pair, when each half stayed or did not.
     #[must_use]
     pub const fn of(same_key: bool, same_secret: bool) -> Self {
@@ -83,7 +83,7 @@ pub struct PairStory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairFacts {
     /// What became of the pair at this start.
-    pub change: Change,
+    pub change: PairChange,
     /// Since when the pair is as it is, key and secret together, in milliseconds since 1970.
     pub since: u64,
     /// How it came about, over all starts that are known.
@@ -95,7 +95,7 @@ impl PairFacts {
     #[must_use]
     pub const fn no_memory(now_ms: u64) -> Self {
         Self {
-            change: Change::NoMemory,
+            change: PairChange::NoMemory,
             since: now_ms,
             origin: Origin::First,
         }
@@ -105,12 +105,12 @@ impl PairFacts {
 /// One line where the pair is not what it was.
 pub(super) fn announce(facts: PairFacts, fingerprint: &str) {
     let half = match facts.change {
-        Change::KeyChanged => "the API key changed and its secret did not",
-        Change::SecretChanged => "the API secret changed and its key did not",
-        Change::Both => {
+        PairChange::KeyChanged => "the API key changed and its secret did not",
+        PairChange::SecretChanged => "the API secret changed and its key did not",
+        PairChange::Both => {
             return announce_whole("key and secret changed since the last start", fingerprint);
         }
-        Change::Same | Change::First | Change::NoMemory => return,
+        PairChange::Same | PairChange::First | PairChange::NoMemory => return,
     };
     if !matches!(facts.origin, Origin::Half { .. }) {
         let rest = match facts.origin {

@@ -1,6 +1,6 @@
 //! The probe matrix: what can be asked without trading, each probe a [`Finding`].
 //!
-//! Guarantees: private probes go the way of every call (permit, signature, one transmission); nothing here trades or
+//! Guarantees: private probes take the path of every call (permit, signature, one transmission); nothing here trades or
 //! moves money; a run ends within its deadline with what is known by then, and a probe that earlier ones make pointless
 //! is skipped with the reason. Does not: say what the findings mean; that is [`causes`](super::causes).
 
@@ -9,26 +9,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::egress;
+use tokio::{runtime::Builder, task};
+use tokio_util::sync::CancellationToken;
+use url::{Host, Url};
+
+use crate::egress::{self, Reading};
 use gateway::{
     clock::Clock, connect::Resolver, observed::Expected, secret::Credentials, self_test, upstream,
 };
 
-mod apart;
-mod credentials;
 mod exchange;
 mod finding;
-mod live_use;
-mod outbound;
-mod words;
+mod findings;
 
-pub(super) use apart::{apart, logged};
-pub use credentials::{CredentialFacts, Flaw, FlawFound};
-pub use finding::{Answer, Environment, Finding, Findings, Probe, Seen, Target};
-pub use live_use::LiveUse;
-pub use words::Verdict;
-pub use words::is_expected;
-pub(super) use words::{certainly_inside, certainly_outside};
+pub use exchange::LiveUse;
+pub use finding::{Answer, Finding, Grade, Probe, Seen, is_expected};
+pub(super) use finding::{certainly_inside, certainly_outside};
+pub use findings::{CredentialFacts, Environment, Findings, Flaw, FlawFound, Target};
 
 /// A whole run ends within this.
 pub const RUN_DEADLINE: Duration = Duration::from_secs(10);
@@ -43,7 +40,7 @@ pub enum Scope {
     /// Public, balance, open orders, order history.
     Quick,
     /// Name, TCP, TLS and the first byte of a public answer: nothing is signed.
-    Way,
+    Connection,
     /// The matrix, and a cancellation of an order that cannot exist: from the command line only.
     WithCancel,
 }
@@ -74,7 +71,7 @@ pub struct Plan {
 pub struct Ready {
     /// The pair that signs.
     pub credentials: Credentials,
-    /// The way to the exchange.
+    /// The connection to the exchange.
     pub upstream: upstream::Settings,
     /// Who tells our address.
     pub egress: egress::Settings,
@@ -110,7 +107,7 @@ pub async fn run(plan: &Plan, tell: Tell<'_>) -> Findings {
     }
     if let Some(ready) = &plan.ready {
         let (exchange, outbound) =
-            tokio::join!(exchange::ask(run, ready), outbound::measure(run, ready));
+            tokio::join!(exchange::ask(run, ready), measure_outbound(run, ready));
         list.extend(exchange.into_iter().chain(outbound));
     }
     for probe in Probe::ALL.iter().filter(|probe| run.is_wanted(**probe)) {
@@ -150,7 +147,9 @@ impl Run<'_> {
                 ];
                 quick.contains(&probe) || probe < Probe::Public
             }
-            Scope::Way => [Probe::Name, Probe::Tcp, Probe::Tls, Probe::Public].contains(&probe),
+            Scope::Connection => {
+                [Probe::Name, Probe::Tcp, Probe::Tls, Probe::Public].contains(&probe)
+            }
         }
     }
 
@@ -175,9 +174,9 @@ impl Run<'_> {
         PROBE_DEADLINE.min(self.left())
     }
 
-    /// What name, TCP and TLS may take together: the way alone is given the time that calls are given.
+    /// What name, TCP and TLS may take together: a run that only connects has the time that calls have.
     fn patience_to_connect(&self, ready: &Ready) -> Duration {
-        let longest = if self.plan.scope == Scope::Way {
+        let longest = if self.plan.scope == Scope::Connection {
             self.left()
         } else {
             self.patience()
@@ -188,4 +187,73 @@ impl Run<'_> {
     fn left(&self) -> Duration {
         self.end.saturating_duration_since(Instant::now())
     }
+}
+
+/// Measures both families side by side.
+async fn measure_outbound(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
+    if !run.is_wanted(Probe::Outbound) {
+        return Vec::new();
+    }
+    let services = &ready.egress.services;
+    let named = |service: &&Url| matches!(service.host(), Some(Host::Domain(_) | Host::Ipv6(_)));
+    let over_ipv6: Vec<Url> = services.iter().filter(named).cloned().collect();
+    let (ipv4, ipv6) = tokio::join!(
+        ask_services(run, ready, Probe::Outbound, services),
+        ask_services(run, ready, Probe::OutboundIpv6, &over_ipv6)
+    );
+    vec![ipv4, ipv6]
+}
+
+async fn ask_services(run: Run<'_>, ready: &Ready, probe: Probe, services: &[Url]) -> Finding {
+    if services.is_empty() {
+        return run.found(
+            probe,
+            Seen::Skipped("no service is configured to ask (egress.services)"),
+            Duration::ZERO,
+        );
+    }
+    let resolver = &run.plan.resolver;
+    let resolver = if probe == Probe::OutboundIpv6 {
+        resolver.over_ipv6()
+    } else {
+        resolver.clone()
+    };
+    let (began, patience) = (Instant::now(), run.patience());
+    let deadline = ready.egress.deadline.min(patience);
+    let measured = egress::measure_once(
+        services,
+        deadline,
+        resolver,
+        ready.upstream.ca_file.as_deref(),
+    );
+    let seen = match tokio::time::timeout(patience, measured).await {
+        Ok(Ok(reading)) => Seen::Outbound(reading),
+        Ok(Err(problem)) => Seen::NotPrepared(problem.to_string()),
+        Err(_) => Seen::Outbound(Reading::Silence),
+    };
+    run.found(probe, seen, began.elapsed())
+}
+
+/// Makes every probe of the plan; `None` where `stop` came first, or no thread can have a runtime.
+pub(crate) async fn apart(plan: Plan, stop: CancellationToken) -> Option<Findings> {
+    task::spawn_blocking(logged(move || on_this_thread(&plan, &stop)))
+        .await
+        .ok()
+        .flatten()
+}
+
+fn on_this_thread(plan: &Plan, stop: &CancellationToken) -> Option<Findings> {
+    let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+    let findings = runtime.block_on(stop.run_until_cancelled(run(plan, &|_| {})));
+    // A look-up that hangs in the system's resolver must not keep the thread.
+    runtime.shutdown_background();
+    findings
+}
+
+/// Lines of the other thread go where this one's go.
+pub(crate) fn logged<T>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl FnOnce() -> T + Send + 'static {
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    move || tracing::dispatcher::with_default(&dispatch, work)
 }

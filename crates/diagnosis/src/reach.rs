@@ -1,6 +1,6 @@
 //! Whether the exchange is reached, and in which phase not, watched in the background: name, TCP, TLS, first byte.
 //!
-//! Measured at start, at every interval, and soon after a call failed on the way. Guarantees: over connections of its own,
+//! Measured at start, at every interval, and soon after a call failed to get its answer. Guarantees: over connections of its own,
 //! on a thread of its own, one measurement at a time, each with a deadline; a change is said once, with its cause and
 //! next step; nothing is signed, no record is written, readiness hears nothing of it. Does not: stand in the path of a
 //! call, or say why a call that reached the exchange was refused.
@@ -13,11 +13,11 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 
 use super::probes::{self, PROBE_DEADLINE, Scope};
-use gateway::record::{CallReport, Reader};
+use gateway::record::{CALL_TAG, CallReport, Reader, TARGET};
 
-mod line;
 mod measurement;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ pub use measurement::{Fault, Measurement, Phase, Step};
 /// end is not said an interval late.
 const AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
-/// How the way is watched.
+/// How the connection is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether it is.
@@ -48,9 +48,9 @@ impl Settings {
     }
 }
 
-/// How the way stands.
+/// Whether the exchange is reached, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Reachability {
     /// The last measurement.
     pub last: Measurement,
     /// When the first measurement began that came to the same, in milliseconds since 1970.
@@ -61,7 +61,7 @@ pub struct Standing {
 #[derive(Debug, Default)]
 pub struct Watched {
     enabled: bool,
-    standing: ArcSwapOption<Standing>,
+    standing: ArcSwapOption<Reachability>,
 }
 
 impl Watched {
@@ -71,9 +71,9 @@ impl Watched {
         self.enabled
     }
 
-    /// How the way stands; nothing before the first measurement has ended.
+    /// Whether the exchange is reached; nothing before the first measurement has ended.
     #[must_use]
-    pub fn standing(&self) -> Option<Arc<Standing>> {
+    pub fn standing(&self) -> Option<Arc<Reachability>> {
         self.standing.load_full()
     }
 }
@@ -88,14 +88,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Prepares to measure the way of this plan; its scope and its deadline are the watch's own.
+    /// Prepares to measure the connection of this plan; its scope and its deadline are the watch's own.
     #[must_use]
     pub fn new(settings: Settings, mut plan: probes::Plan) -> Self {
         let to_connect = plan
             .ready
             .as_ref()
             .map_or(PROBE_DEADLINE, |ready| ready.upstream.connect_deadline);
-        plan.scope = Scope::Way;
+        plan.scope = Scope::Connection;
         // To connect, to ask for the first time, to ask for the first byte.
         plan.deadline = to_connect + PROBE_DEADLINE * 2;
         let watched = Watched {
@@ -116,13 +116,13 @@ impl Watch {
         Arc::clone(&self.watched)
     }
 
-    /// Reads along with the records, where there is a watch: a failure on the way asks for a measurement. One comparison
+    /// Reads along with the records, where there is a watch: a call that lost its connection asks for a measurement. One comparison
     /// for a call that failed and none for one that was answered; of many requests one waits.
     #[must_use]
     pub fn reader(&self) -> Option<Reader> {
         let wanted = Arc::clone(&self.wanted);
         let reader: Reader = Box::new(move |report| {
-            if failed_on_the_way(report) {
+            if connection_failed(report) {
                 wanted.notify_one();
             }
         });
@@ -179,15 +179,15 @@ impl Watched {
             .filter(|before| before.last.comes_to() == last.comes_to());
         let since_ms = same.map_or(last.at_ms, |same| same.since_ms);
         if same.is_none() {
-            line::write(&last, before.as_deref());
+            write(&last, before.as_deref());
         }
         self.standing
-            .store(Some(Arc::new(Standing { last, since_ms })));
+            .store(Some(Arc::new(Reachability { last, since_ms })));
     }
 }
 
-/// The words of `Failure` for a call that was not answered because of the way; a test compares them.
-const ON_THE_WAY: [&str; 9] = [
+/// The words of `Failure` for a call that was not answered because of the connection; a test compares them.
+const CONNECTION_FAILURES: [&str; 9] = [
     "dns",
     "address_refused",
     "connect",
@@ -199,6 +199,91 @@ const ON_THE_WAY: [&str; 9] = [
     "upgraded",
 ];
 
-fn failed_on_the_way(report: &CallReport) -> bool {
-    report.why.is_some_and(|why| ON_THE_WAY.contains(&why))
+fn connection_failed(report: &CallReport) -> bool {
+    report
+        .why
+        .is_some_and(|why| CONNECTION_FAILURES.contains(&why))
+}
+
+/// One event with the line and its fields; a macro because an event's level is part of its place in the code.
+macro_rules! emit {
+    ($level:expr, $measured:expr, $state:expr, $fault:expr, $words:expr) => {
+        tracing::event!(
+            target: TARGET,
+            $level,
+            "CRYPTO_EVENT" = "reach",
+            "CRYPTO_REACH" = $state,
+            "CRYPTO_PHASE" = $fault.map(|fault: &Fault| fault.phase.word()),
+            "CRYPTO_CAUSE" = $fault.map(|fault: &Fault| fault.cause.code()),
+            "CRYPTO_NAME_MS" = $measured.millis(Phase::Name),
+            "CRYPTO_TCP_MS" = $measured.millis(Phase::Tcp),
+            "CRYPTO_TLS_MS" = $measured.millis(Phase::Tls),
+            "CRYPTO_FIRST_BYTE_MS" = $measured.millis(Phase::FirstByte),
+            "{CALL_TAG} event=reach state={}{}: {}",
+            $state,
+            facts($measured),
+            $words
+        )
+    };
+}
+
+/// Writes what a measurement changed; `before` is how it stood.
+fn write(measured: &Measurement, before: Option<&Reachability>) {
+    match &measured.fault {
+        Some(fault) => emit!(Level::WARN, measured, "failed", Some(fault), failed(fault)),
+        None => emit!(
+            Level::INFO,
+            measured,
+            "reachable",
+            None,
+            reached(measured, before)
+        ),
+    }
+}
+
+fn failed(fault: &Fault) -> String {
+    let Fault {
+        phase,
+        says,
+        cause,
+        not_excluded,
+        next_step,
+    } = fault;
+    let others: Vec<&str> = not_excluded.iter().map(|other| other.code()).collect();
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; not excluded: {}", others.join(", "))
+    };
+    format!(
+        "{}; evidence: {}: {says}{others}; next: {next_step}",
+        cause.sentence(),
+        phase.shown()
+    )
+}
+
+fn reached(measured: &Measurement, before: Option<&Reachability>) -> String {
+    let failing = before.and_then(|before| Some((before, before.last.fault.as_ref()?)));
+    failing.map_or_else(
+        || "the exchange answers".to_owned(),
+        |(before, fault)| {
+            let seconds = measured.at_ms.saturating_sub(before.since_ms) / 1000;
+            format!(
+                "the exchange answers again, {seconds} s after {} was first seen to fail",
+                fault.phase.shown()
+            )
+        },
+    )
+}
+
+/// " phase=tcp cause=CP-NETWORK name_ms=2 tcp_ms=3000": what failed, and the phases that were made.
+fn facts(measured: &Measurement) -> String {
+    let fault = measured.fault.as_ref();
+    let fault =
+        fault.map(|fault| format!(" phase={} cause={}", fault.phase.word(), fault.cause.code()));
+    let made = |phase: Phase| Some(format!(" {}_ms={}", phase.word(), measured.millis(phase)?));
+    fault
+        .into_iter()
+        .chain(Phase::ALL.into_iter().filter_map(made))
+        .collect()
 }

@@ -13,7 +13,7 @@ use super::{reply, retry};
 use crate::http::AppState;
 use diagnosis::{
     hint::Given,
-    reach::{Phase, Standing, Step, Watched},
+    reach::{Phase, Reachability, Step, Watched},
     report::{Diagnosis, Sheet, timestamp},
 };
 use gateway::observed::{ClockSkew, Expected, Observed};
@@ -144,7 +144,7 @@ fn reachability(watched: &Watched, now_ms: u64) -> Value {
     })
 }
 
-fn phases(standing: &Standing) -> Value {
+fn phases(standing: &Reachability) -> Value {
     let shown = |step: &Step| match step {
         Step::Took(_) => json!({ "ms": step.millis() }),
         Step::Failed(_, says) => json!({ "ms": step.millis(), "failed": says }),

@@ -7,7 +7,7 @@ use super::{
     HistoryState, Moment, PageInput, Text,
     text::{ago, span},
 };
-use diagnosis::{probes::Environment, reach::Standing};
+use diagnosis::{probes::Environment, reach::Reachability};
 use gateway::observed::Expected;
 
 /// One fact.
@@ -151,7 +151,7 @@ fn exchange(known: &PageInput<'_>) -> Option<Fact> {
 }
 
 /// How the way was measured last.
-fn way(fact: Fact, standing: &Standing, now_ms: u64) -> Fact {
+fn way(fact: Fact, standing: &Reachability, now_ms: u64) -> Fact {
     let last = &standing.last;
     let timings = format!("{}, {}", last.timings(), ago(last.at_ms, now_ms));
     let Some(fault) = &last.fault else {

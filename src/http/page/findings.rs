@@ -5,7 +5,7 @@
 use super::{Moment, Text, TextPart};
 use diagnosis::{
     causes::{Likelihood, Ranked, Standing},
-    probes::{Finding, Verdict},
+    probes::{Finding, Grade},
     report::Report,
 };
 
@@ -76,12 +76,12 @@ pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> DiagnosisShown {
 }
 
 fn finding(found: &Finding, report: &Report<'_>) -> FindingShown {
-    let verdict = found.verdict(&report.findings.expected);
+    let verdict = found.grade(&report.findings.expected);
     let (word, class) = match verdict {
-        Verdict::Good => ("ok", "is-good"),
-        Verdict::Remark => ("note", "is-note"),
-        Verdict::Bad => ("BAD", "is-bad"),
-        Verdict::Skipped => ("not made", "is-quiet"),
+        Grade::Good => ("ok", "is-good"),
+        Grade::Remark => ("note", "is-note"),
+        Grade::Bad => ("BAD", "is-bad"),
+        Grade::Skipped => ("not made", "is-quiet"),
     };
     FindingShown {
         name: found.probe.name(),

@@ -12,7 +12,7 @@ use super::{
 };
 use diagnosis::{
     history::{End, Milestone, Milestones, Trouble},
-    probes::{Probe, Seen, Verdict},
+    probes::{Grade, Probe, Seen},
 };
 
 /// Methods that are shown; a caller can invent names.
@@ -216,10 +216,10 @@ fn note_probes<'a>(known: &PageInput<'a>, evidence: &mut BTreeMap<&'a str, Evide
         let is_newer =
             |seen: &Option<(u64, String, bool)>| seen.as_ref().is_none_or(|(ms, ..)| *ms < at_ms);
         let told = (at_ms, finding.says(&report.findings.expected), true);
-        let verdict = finding.verdict(&report.findings.expected);
-        if verdict == Verdict::Good && is_newer(&entry.good) {
+        let verdict = finding.grade(&report.findings.expected);
+        if verdict == Grade::Good && is_newer(&entry.good) {
             entry.good = Some(told);
-        } else if verdict == Verdict::Bad && is_newer(&entry.bad) {
+        } else if verdict == Grade::Bad && is_newer(&entry.bad) {
             (entry.bad, entry.kind) = (Some(told), Some(kind));
             entry.since_ms = entry.since_ms.or(Some(at_ms));
         }

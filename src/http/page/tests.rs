@@ -442,7 +442,7 @@ fn a_way_that_failed_since_the_newest_good_answer_is_trouble_with_its_cause_and_
         not_excluded: Vec::new(),
         next_step: "an invented step".to_owned(),
     };
-    let measured = |at_ms, fault| Standing {
+    let measured = |at_ms, fault| Reachability {
         last: Measurement {
             at_ms,
             steps: Vec::new(),

@@ -179,7 +179,7 @@ fn row(finding: &Finding, expected: &Expected) -> [String; 7] {
     [
         finding.probe.name().to_owned(),
         finding.probe.method().unwrap_or_default().to_owned(),
-        finding.verdict(expected).word().to_owned(),
+        finding.grade(expected).word().to_owned(),
         answer
             .map(|answer| answer.status.to_string())
             .unwrap_or_default(),

@@ -10,7 +10,7 @@ use crate::probes::{
 };
 use gateway::observed::{ClockSkew, Expected};
 
-/// One case to be judged.
+/// What is known of one case.
 pub(super) struct Evidence<'a> {
     pub(super) findings: &'a Findings,
     pub(super) past: &'a Past,
@@ -135,6 +135,18 @@ impl<'a> Evidence<'a> {
             .changes
             .iter()
             .any(|change| change.at_ms > good.at_ms && change.what == super::What::Base)
+    }
+
+    /// Whether every read was refused without a reason.
+    pub(super) fn all_refused(&self) -> bool {
+        let refused = self.meeting(Kind::Refused).len();
+        refused > 0 && refused == self.answers().len() && self.accepted().is_none()
+    }
+
+    /// Whether the address, the base URL or the clock speaks for itself.
+    pub(super) fn points_elsewhere(&self) -> bool {
+        let address = self.moved().is_some() || self.is_listed() == Some(false);
+        address || self.asked_elsewhere() || self.clock_is_out().is_some()
     }
 
     /// Where calls leave from, in words.

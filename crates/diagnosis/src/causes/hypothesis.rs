@@ -1,9 +1,32 @@
 //! What a rule puts forward: a cause, how it stands, and the evidence for and against.
 //!
 //! Guarantees: each piece of evidence is said once; what excludes a cause wins over any word for it. Does not: order
-//! claims, or know any rule.
+//! hypotheses, or know any rule.
 
-use super::{Cause, Likelihood};
+use std::fmt;
+
+use super::Cause;
+
+/// How likely a cause is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Likelihood {
+    /// Nothing speaks against it.
+    Possible,
+    /// Something speaks for it.
+    Likely,
+    /// The exchange or our own measurement says so.
+    VeryLikely,
+}
+
+impl fmt::Display for Likelihood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::VeryLikely => "very likely",
+        })
+    }
+}
 
 /// Whether a cause stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,13 +37,13 @@ pub enum Standing {
     RuledOut(String),
 }
 
-/// What a claim is about; only causes of the same symptom can be a tie.
+/// What a hypothesis is about; only causes of the same topic can be a tie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
     /// The pair as it was found.
     Pair,
-    /// The way to the exchange.
-    Way,
+    /// The connection to the exchange.
+    Connection,
     /// Probes that were refused.
     Refusal,
     /// What callers met.
@@ -31,7 +54,7 @@ pub(super) enum Topic {
 #[derive(Clone, Debug)]
 pub(super) struct Hypothesis {
     pub(super) cause: Cause,
-    pub(super) symptom: Topic,
+    pub(super) topic: Topic,
     pub(super) standing: Standing,
     pub(super) pro: Vec<String>,
     pub(super) con: Vec<String>,
@@ -39,11 +62,11 @@ pub(super) struct Hypothesis {
 }
 
 impl Hypothesis {
-    pub(super) const fn new(cause: Cause, symptom: Topic, likelihood: Likelihood) -> Self {
+    pub(super) const fn new(cause: Cause, topic: Topic, likelihood: Likelihood) -> Self {
         let standing = Standing::Stands(likelihood);
         Self {
             cause,
-            symptom,
+            topic,
             standing,
             pro: Vec::new(),
             con: Vec::new(),
@@ -51,33 +74,33 @@ impl Hypothesis {
         }
     }
 
-    pub(super) fn ruled_out(cause: Cause, symptom: Topic, by: impl Into<String>) -> Self {
+    pub(super) fn ruled_out(cause: Cause, topic: Topic, by: impl Into<String>) -> Self {
         Self {
             standing: Standing::RuledOut(by.into()),
-            ..Self::new(cause, symptom, Likelihood::Possible)
+            ..Self::new(cause, topic, Likelihood::Possible)
         }
     }
 
-    pub(super) fn pro(mut self, evidence: impl Into<String>) -> Self {
-        self.pro.push(evidence.into());
+    pub(super) fn pro(mut self, because: impl Into<String>) -> Self {
+        self.pro.push(because.into());
         self
     }
 
-    pub(super) fn con(mut self, evidence: impl Into<String>) -> Self {
-        self.con.push(evidence.into());
+    pub(super) fn con(mut self, because: impl Into<String>) -> Self {
+        self.con.push(because.into());
         self
     }
 
-    pub(super) fn maybe_pro(self, evidence: Option<impl Into<String>>) -> Self {
-        match evidence {
-            Some(evidence) => self.pro(evidence),
+    pub(super) fn maybe_pro(self, because: Option<impl Into<String>>) -> Self {
+        match because {
+            Some(because) => self.pro(because),
             None => self,
         }
     }
 
-    pub(super) fn maybe_con(self, evidence: Option<impl Into<String>>) -> Self {
-        match evidence {
-            Some(evidence) => self.con(evidence),
+    pub(super) fn maybe_con(self, because: Option<impl Into<String>>) -> Self {
+        match because {
+            Some(because) => self.con(because),
             None => self,
         }
     }
@@ -103,7 +126,7 @@ impl Hypothesis {
         }
         let new = |known: &[String], more: Vec<String>| -> Vec<String> {
             more.into_iter()
-                .filter(|evidence| !known.contains(evidence))
+                .filter(|because| !known.contains(because))
                 .collect()
         };
         self.pro.extend(new(&self.pro, other.pro));

@@ -51,7 +51,7 @@ pub enum What {
 }
 
 impl What {
-    /// Whether calls before it say nothing about calls after it: another pair, another way out, another exchange.
+    /// Whether calls before it say nothing about calls after it: another pair, another outbound address, another exchange.
     #[must_use]
     pub const fn is_a_new_beginning(&self) -> bool {
         matches!(

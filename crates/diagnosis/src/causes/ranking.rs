@@ -7,7 +7,7 @@ use crate::causes::{
     evidence::Evidence,
     hypothesis::{Hypothesis, Standing},
 };
-use crate::probes::{Findings, Probe, Seen, Verdict};
+use crate::probes::{Findings, Grade, Probe, Seen};
 
 /// One cause, weighed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,33 +91,36 @@ const UNEXPLAINED: &str = "no known cause explains this: run it again in a minut
 /// Ranks what may stand behind the findings.
 #[must_use]
 pub fn rank(findings: &Findings, past: &Past) -> Ranking {
-    let case = Evidence::new(findings, past);
-    let mut claims: Vec<Hypothesis> = Vec::new();
-    for claim in rules::ALL.iter().flat_map(|rule| rule(&case)) {
-        match claims.iter_mut().find(|known| known.cause == claim.cause) {
+    let evidence = Evidence::new(findings, past);
+    let mut hypotheses: Vec<Hypothesis> = Vec::new();
+    for hypothesis in rules::ALL.iter().flat_map(|rule| rule(&evidence)) {
+        match hypotheses
+            .iter_mut()
+            .find(|known| known.cause == hypothesis.cause)
+        {
             // Two rules may put the same cause forward: the stronger word counts, with the evidence of both.
-            Some(known) => known.join(claim),
-            None => claims.push(claim),
+            Some(known) => known.join(hypothesis),
+            None => hypotheses.push(hypothesis),
         }
     }
-    let (mut standing, ruled_out): (Vec<Hypothesis>, Vec<Hypothesis>) = claims
+    let (mut standing, ruled_out): (Vec<Hypothesis>, Vec<Hypothesis>) = hypotheses
         .into_iter()
-        .partition(|claim| matches!(claim.standing, Standing::Stands(_)));
-    standing.sort_by_key(|claim| std::cmp::Reverse(claim.likelihood()));
+        .partition(|hypothesis| matches!(hypothesis.standing, Standing::Stands(_)));
+    standing.sort_by_key(|hypothesis| std::cmp::Reverse(hypothesis.likelihood()));
     let tied = standing.first().map_or(0, |first| {
-        let like_first = |claim: &&Hypothesis| {
-            claim.symptom == first.symptom && claim.likelihood() == first.likelihood()
+        let like_first = |hypothesis: &&Hypothesis| {
+            hypothesis.topic == first.topic && hypothesis.likelihood() == first.likelihood()
         };
         standing.iter().take_while(like_first).count()
     });
     let conclusion = conclude(findings, &standing);
     let causes: Vec<Ranked> = standing
         .into_iter()
-        .map(|claim| weigh(claim, &case))
+        .map(|hypothesis| weigh(hypothesis, &evidence))
         .collect();
     let ruled_out = ruled_out
         .into_iter()
-        .map(|claim| weigh(claim, &case))
+        .map(|hypothesis| weigh(hypothesis, &evidence))
         .collect();
     let without = match conclusion {
         Conclusion::Healthy => NOTHING_TO_DO,
@@ -136,7 +139,7 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
     }
 }
 
-fn weigh(claim: Hypothesis, case: &Evidence<'_>) -> Ranked {
+fn weigh(hypothesis: Hypothesis, evidence: &Evidence<'_>) -> Ranked {
     let Hypothesis {
         cause,
         standing,
@@ -144,10 +147,10 @@ fn weigh(claim: Hypothesis, case: &Evidence<'_>) -> Ranked {
         con,
         method,
         ..
-    } = claim;
+    } = hypothesis;
     let place = Place {
         method: method.as_deref().unwrap_or(FIRST_METHOD),
-        ..case.place(cause)
+        ..evidence.place(cause)
     };
     Ranked {
         cause,
@@ -159,25 +162,24 @@ fn weigh(claim: Hypothesis, case: &Evidence<'_>) -> Ranked {
 }
 
 fn conclude(findings: &Findings, standing: &[Hypothesis]) -> Conclusion {
-    let bad =
-        |finding: &&crate::probes::Finding| finding.verdict(&findings.expected) == Verdict::Bad;
+    let bad = |finding: &&crate::probes::Finding| finding.grade(&findings.expected) == Grade::Bad;
     if findings.target.is_none() {
         return Conclusion::Unusable;
     }
     let unreached = [Probe::Name, Probe::Tcp, Probe::Tls];
-    let no_way = findings
+    let no_connection = findings
         .list
         .iter()
         .filter(bad)
         .any(|finding| unreached.contains(&finding.probe));
     let no_answer = |probe: Probe| matches!(findings.seen(probe), Some(Seen::Failed(failure)) if !failure.is_about_an_answer());
-    if no_way || no_answer(Probe::Public) {
+    if no_connection || no_answer(Probe::Public) {
         return Conclusion::Unreachable;
     }
     // What one call was refused for, by its content or by our own policy, is worth telling and no trouble of the key.
     let of_a_call = |cause: Cause| matches!(cause, Cause::OrderItself | Cause::RefusedHere);
-    let likely = |claim: &Hypothesis| {
-        claim.likelihood() >= Some(Likelihood::Likely) && !of_a_call(claim.cause)
+    let likely = |hypothesis: &Hypothesis| {
+        hypothesis.likelihood() >= Some(Likelihood::Likely) && !of_a_call(hypothesis.cause)
     };
     let likely = standing.iter().any(likely);
     let trouble = likely || findings.list.iter().any(|finding| bad(&finding));

@@ -8,7 +8,6 @@ mod calls;
 mod connection;
 mod pair;
 mod refusal;
-mod unexplained;
 
 /// A rule.
 type Rule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
@@ -31,7 +30,7 @@ pub(super) const ALL: &[Rule] = &[
     refusal::address_unsaid,
     refusal::asked_elsewhere,
     refusal::before_and_after,
-    unexplained::nothing_else_known,
+    refusal::nothing_else_known,
     refusal::some_of_them,
     calls::not_restarted,
     calls::trades_refused,

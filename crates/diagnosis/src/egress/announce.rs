@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use tracing::Level;
 
-use super::agreement::Reading;
+use super::Reading;
 use gateway::{
     observed::{Expected, Observed},
     record::{CALL_TAG, TARGET},

@@ -7,8 +7,7 @@
 
 use std::time::Instant;
 
-use super::whereabouts;
-use crate::hint::tracker::{Accepted, Past};
+use super::tracker::{self, Accepted, TrackRecord};
 use crate::{
     causes::{Cause, Kind, Likelihood, Place},
     key_pairs::PairFacts,
@@ -32,7 +31,7 @@ pub struct Facts {
     /// What became of the pair since the last start.
     pub pair: PairFacts,
     /// What worked before, this call included.
-    pub past: Past,
+    pub past: TrackRecord,
     /// The time that ages are counted to.
     pub now: Instant,
 }
@@ -53,24 +52,24 @@ pub struct Hint {
 }
 
 /// A finding, before the next step is filled in.
-struct Finding(Cause, Likelihood, String, Vec<Cause>);
+struct Judgement(Cause, Likelihood, String, Vec<Cause>);
 
 /// Judges a failed call. `None` where it is no failure that a hint explains.
 #[must_use]
 pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
     let case = Evidence { facts, report };
-    let Finding(cause, likelihood, evidence, alternatives) = match Kind::of(report)? {
+    let Judgement(cause, likelihood, evidence, alternatives) = match Kind::of(report)? {
         Kind::Refused => refusal::judge(&case),
         Kind::Nonce => case.nonce(),
         Kind::Address => case.address(),
-        Kind::Tier => Finding(
+        Kind::Tier => Judgement(
             Cause::UserTier,
             Likelihood::VeryLikely,
             "the exchange says so".into(),
             vec![],
         ),
         Kind::Budget => case.budget(),
-        Kind::Maintenance => Finding(
+        Kind::Maintenance => Judgement(
             Cause::Maintenance,
             Likelihood::VeryLikely,
             "the exchange says so".into(),
@@ -78,7 +77,7 @@ pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
         ),
         Kind::Edge => {
             let evidence = format!("HTTP {} without a code of the exchange", report.status);
-            Finding(Cause::EdgeBlocked, Likelihood::Likely, evidence, vec![])
+            Judgement(Cause::EdgeBlocked, Likelihood::Likely, evidence, vec![])
         }
     };
     let address = case.outbound().map(|seen| seen.address);
@@ -104,9 +103,9 @@ struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
-    fn nonce(&self) -> Finding {
+    fn nonce(&self) -> Judgement {
         match self.report.skew {
-            Some(skew) if certainly_outside(skew) => Finding(
+            Some(skew) if certainly_outside(skew) => Judgement(
                 Cause::ClockSkew,
                 Likelihood::VeryLikely,
                 self.clock(),
@@ -118,14 +117,14 @@ impl Evidence<'_> {
                     self.clock(),
                     self.report.exchange.as_millis()
                 );
-                Finding(
+                Judgement(
                     Cause::StalledHost,
                     Likelihood::Possible,
                     evidence,
                     vec![Cause::ClockSkew],
                 )
             }
-            _ => Finding(
+            _ => Judgement(
                 Cause::ClockSkew,
                 Likelihood::Likely,
                 self.clock(),
@@ -134,12 +133,12 @@ impl Evidence<'_> {
         }
     }
 
-    fn address(&self) -> Finding {
+    fn address(&self) -> Judgement {
         let evidence = format!("the exchange says so, {}", self.whereabouts());
-        Finding(Cause::IpNotListed, Likelihood::VeryLikely, evidence, vec![])
+        Judgement(Cause::IpNotListed, Likelihood::VeryLikely, evidence, vec![])
     }
 
-    fn budget(&self) -> Finding {
+    fn budget(&self) -> Judgement {
         let known = self
             .report
             .method
@@ -155,7 +154,7 @@ impl Evidence<'_> {
                 )
             },
         );
-        Finding(Cause::RateLimit, Likelihood::Likely, evidence, vec![])
+        Judgement(Cause::RateLimit, Likelihood::Likely, evidence, vec![])
     }
 
     /// Where calls leave from, how sure that is, and whether it is expected.
@@ -163,7 +162,7 @@ impl Evidence<'_> {
         let Some(seen) = &self.report.outbound else {
             return "our address is unknown".to_owned();
         };
-        let age = whereabouts::age(seen, self.facts.now).as_secs();
+        let age = tracker::age(seen, self.facts.now).as_secs();
         if self.outbound().is_none() {
             return format!(
                 "our address is unknown: not confirmed since {age} s ago, when it was {}",
@@ -183,7 +182,7 @@ impl Evidence<'_> {
 
     /// Our address, unless it was confirmed so long ago that it may have moved unnoticed.
     fn outbound(&self) -> Option<&Outbound> {
-        whereabouts::outbound(self.report, self.facts.now)
+        tracker::outbound(self.report, self.facts.now)
     }
 
     /// Whether our address is one that the operator named; `None` where either is not known.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use tracing::Level;
 
-use super::judgement::Hint;
+use super::Hint;
 use crate::causes::{Cause, Likelihood, Place};
 use gateway::{
     observed::{ClockSkew, Expected},

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 use super::{judgement::tests::answer, *};
 use crate::{
     egress::Trigger,
-    key_pairs::{Change, Half, Origin},
+    key_pairs::{Half, Origin, PairChange},
     lines::Lines,
 };
 use gateway::observed::{Expected, Outbound};
@@ -137,7 +137,7 @@ async fn a_measurement_is_asked_for_only_where_the_address_may_be_the_cause() {
     ] {
         let mut desk = Desk::new(Expected::Unstated);
         desk.fails("a", code, None);
-        let asked = time::timeout(std::time::Duration::ZERO, desk.wanted.notified())
+        let asked = time::timeout(Duration::ZERO, desk.wanted.notified())
             .await
             .is_ok();
         assert_eq!(asked, asks, "{code}");
@@ -172,7 +172,7 @@ async fn an_address_that_moved_corrects_the_hints_that_assumed_the_old_one_once(
 async fn an_address_that_did_not_move_corrects_nothing_and_settles_the_hint() {
     let mut desk = Desk::new(Expected::Unstated);
     let before = time::Instant::now();
-    time::advance(std::time::Duration::from_secs(1)).await;
+    time::advance(Duration::from_secs(1)).await;
     desk.fails("a", 40101, Some("203.0.113.7"));
     // Begun before the failure, a measurement settles nothing.
     desk.observed.note_outbound(ip("203.0.113.7"));
@@ -222,7 +222,7 @@ async fn a_hint_that_a_measurement_settled_is_not_corrected_later() {
     let mut desk = Desk::new(Expected::Unstated);
     desk.fails("settled", 40101, Some("203.0.113.7"));
     let began = time::Instant::now();
-    time::advance(std::time::Duration::from_secs(1)).await;
+    time::advance(Duration::from_secs(1)).await;
     desk.fails("open", 40101, Some("203.0.113.7"));
     desk.observed.note_outbound(ip("203.0.113.7"));
     desk.hints.settle(Some(began));
@@ -311,7 +311,7 @@ async fn another_key_ends_what_the_memory_of_the_pair_says() {
         worked: true,
     };
     desk.hints.pair = PairFacts {
-        change: Change::KeyChanged,
+        change: PairChange::KeyChanged,
         since: 0,
         origin,
     };

@@ -11,10 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::whereabouts;
 use crate::causes::Kind;
 use catalogue::methods::Class;
-use gateway::{outcome::Outcome, record::CallReport};
+use gateway::{observed::Outbound, outcome::Outcome, record::CallReport};
 
 /// A call that the exchange took as authentic and permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +73,7 @@ impl Tally {
 
 /// What bears on one call: the groups that it belongs to, itself included, and the reads and trades beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Past {
+pub struct TrackRecord {
     /// Calls of the same method.
     pub method: Tally,
     /// Calls of the same class.
@@ -106,7 +105,7 @@ impl Tracker {
         }
         self.key_fingerprint = Some(Arc::clone(&report.key_fingerprint));
         if is_accepted(report) {
-            let address = whereabouts::outbound(report, now).map(|seen| seen.address);
+            let address = outbound(report, now).map(|seen| seen.address);
             self.each(report, |tally| tally.accept(Accepted { at: now, address }));
         } else if Kind::of(report).is_some_and(Kind::is_refusal) {
             self.each(report, |tally| tally.refuse(now));
@@ -126,13 +125,13 @@ impl Tracker {
     }
 
     /// What bears on a call.
-    pub(super) fn past_of(&self, report: &CallReport) -> Past {
+    pub(super) fn past_of(&self, report: &CallReport) -> TrackRecord {
         let class = |class: Class| self.classes.get(&class).copied().unwrap_or_default();
         let method = report
             .method
             .as_deref()
             .and_then(|method| self.methods.get(method));
-        Past {
+        TrackRecord {
             method: method.copied().unwrap_or_default(),
             class: report.class.map(class).unwrap_or_default(),
             reads: class(Class::Read),
@@ -146,4 +145,21 @@ pub(crate) fn is_accepted(report: &CallReport) -> bool {
     report.outcome == Outcome::Answered
         && Kind::is_acceptance(report.code)
         && report.class != Some(Class::Public)
+}
+
+/// Two of the watch's usual intervals. Where the operator made the interval longer, the address is called unknown in
+/// between; the measurement that each refusal asks for then corrects the hint.
+const HOLDS: Duration = Duration::from_secs(600);
+
+/// The address that a call left from, unless it was confirmed so long before `now` that it may have moved unnoticed.
+pub(super) fn outbound(report: &CallReport, now: Instant) -> Option<&Outbound> {
+    report
+        .outbound
+        .as_ref()
+        .filter(|seen| age(seen, now) <= HOLDS)
+}
+
+/// Time since an address was confirmed.
+pub(super) fn age(seen: &Outbound, now: Instant) -> Duration {
+    now.saturating_duration_since(seen.seen)
 }

@@ -16,7 +16,7 @@ use super::{
     schema::{Problem, VERSION, signed, unsigned},
     store,
 };
-use crate::key_pairs::{Change, PairStory};
+use crate::key_pairs::{PairChange, PairStory};
 use gateway::secret::Credentials;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -480,7 +480,7 @@ impl Questions {
     ///
     /// # Errors
     /// [`Problem`].
-    pub fn compare_pair(&self, credentials: &Credentials) -> Result<Change, Problem> {
+    pub fn compare_pair(&self, credentials: &Credentials) -> Result<PairChange, Problem> {
         Ok(rotations::compare(&self.0, credentials)?)
     }
 

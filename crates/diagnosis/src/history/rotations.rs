@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{schema::signed, store};
-use crate::key_pairs::{Change, Half, Origin, PairStory};
+use crate::key_pairs::{Half, Origin, PairChange, PairStory};
 use gateway::secret::Credentials;
 
 /// Pairs that are looked back at.
@@ -58,11 +58,14 @@ pub(super) fn story_of(
 }
 
 /// What a start with this pair would change.
-pub(super) fn compare(file: &Connection, credentials: &Credentials) -> rusqlite::Result<Change> {
+pub(super) fn compare(
+    file: &Connection,
+    credentials: &Credentials,
+) -> rusqlite::Result<PairChange> {
     let seen = seen(file, credentials, 0)?;
     let stretches = stretches(file)?;
-    Ok(stretches.last().map_or(Change::First, |last| {
-        Change::of(last.same_key(&seen), last.same_secret(&seen))
+    Ok(stretches.last().map_or(PairChange::First, |last| {
+        PairChange::of(last.same_key(&seen), last.same_secret(&seen))
     }))
 }
 

@@ -11,7 +11,7 @@ use super::{
     schema::{Problem, signed},
     store::{self, Store, change, compare},
 };
-use crate::key_pairs::{Change, Origin, PairFacts};
+use crate::key_pairs::{Origin, PairChange, PairFacts};
 use gateway::secret::Credentials;
 
 /// What this daemon runs with.
@@ -100,9 +100,9 @@ fn note_pair(
     let secret = number.to_string();
     let before = store::state(file, "key")?.zip(store::state(file, "secret")?);
     let what = match before {
-        None => Change::First,
+        None => PairChange::First,
         Some(((known_key, _), (known_secret, _))) => {
-            Change::of(known_key == key, known_secret == secret)
+            PairChange::of(known_key == key, known_secret == secret)
         }
     };
     let key_since = compare(file, now_ms, "key", &key)?;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    key_pairs::{Change, Half, Origin},
+    key_pairs::{Half, Origin, PairChange},
     lines::Lines,
 };
 use catalogue::methods::Class;

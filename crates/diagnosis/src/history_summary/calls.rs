@@ -46,12 +46,12 @@ pub(super) fn by_method(
     since_ms: u64,
     now_ms: u64,
 ) -> Vec<MethodPast> {
-    let mut all: BTreeMap<&str, Tally> = BTreeMap::new();
+    let mut all: BTreeMap<&str, MethodCalls> = BTreeMap::new();
     for call in recent.iter().filter(|call| call.ms >= since_ms) {
         let Some(method) = call.method.as_deref() else {
             continue;
         };
-        let tally = all.entry(method).or_insert_with(|| Tally::of(method));
+        let tally = all.entry(method).or_insert_with(|| MethodCalls::of(method));
         tally.count(said(call), call.ms);
         tally.past.last_code = call
             .code
@@ -59,11 +59,11 @@ pub(super) fn by_method(
     }
     for (method, marks) in marks {
         all.entry(method)
-            .or_insert_with(|| Tally::of(method))
+            .or_insert_with(|| MethodCalls::of(method))
             .complete(marks, since_ms, now_ms);
     }
     let accepted_ms = all.values().filter_map(|tally| tally.accepted_ms).max();
-    let mut all: Vec<Tally> = all.into_values().collect();
+    let mut all: Vec<MethodCalls> = all.into_values().collect();
     forget_what_failed_together(&mut all, accepted_ms);
     let says_something =
         |past: &MethodPast| past.accepted + past.refused > 0 || past.last_code.is_some();
@@ -74,8 +74,8 @@ pub(super) fn by_method(
 }
 
 /// Where nothing was accepted since several methods began to fail, reads among them, it is no trouble of any of them.
-fn forget_what_failed_together(all: &mut [Tally], accepted_ms: Option<u64>) {
-    let since_then = |tally: &Tally| tally.past.failing > 0 && tally.failing_ms > accepted_ms;
+fn forget_what_failed_together(all: &mut [MethodCalls], accepted_ms: Option<u64>) {
+    let since_then = |tally: &MethodCalls| tally.past.failing > 0 && tally.failing_ms > accepted_ms;
     let together = all.iter().filter(|tally| since_then(tally));
     let reads = together
         .clone()
@@ -88,14 +88,14 @@ fn forget_what_failed_together(all: &mut [Tally], accepted_ms: Option<u64>) {
 }
 
 /// One method's calls, counted.
-struct Tally {
+struct MethodCalls {
     past: MethodPast,
     accepted_ms: Option<u64>,
     /// Since when it fails.
     failing_ms: Option<u64>,
 }
 
-impl Tally {
+impl MethodCalls {
     fn of(method: &str) -> Self {
         let class = methods::find(method).map(|info| info.class);
         let past = MethodPast {

@@ -4,7 +4,10 @@
 //! each private probe is permitted, signed and sent as any call is, once. Does not: repeat one that failed.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +23,7 @@ use gateway::{
     observed::ClockSkewWindow,
     outcome::Progress,
     policy::{self, Policy},
+    record::Reader,
     signer::Signer,
     upstream::{self, Reply, ReplyBody, Upstream},
 };
@@ -167,7 +171,7 @@ struct Session<'r> {
 impl Session<'_> {
     /// Several times, for the clock; the reason to stop where it is not the exchange that answers.
     async fn ask_public(&self, list: &mut Vec<Finding>) -> Option<&'static str> {
-        let (mut seen, mut took) = if self.run.plan.scope == Scope::Way {
+        let (mut seen, mut took) = if self.run.plan.scope == Scope::Connection {
             self.time_public().await
         } else {
             self.timed(self.upstream.ask_public()).await
@@ -293,4 +297,53 @@ impl Session<'_> {
         };
         (seen, began.elapsed())
     }
+}
+
+/// Programs ask for it every few seconds, or not at all: who asked within this time will soon ask again.
+const LATELY: Duration = Duration::from_secs(10);
+
+/// When a live call of that method last ended. One that nobody notes anything on never forbids a probe.
+#[derive(Debug)]
+pub struct LiveUse {
+    began: Instant,
+    /// Milliseconds from `began`, and one; 0: never.
+    last: AtomicU64,
+}
+
+impl Default for LiveUse {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+impl LiveUse {
+    /// Reads along with the records.
+    #[must_use]
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        let live = Arc::clone(self);
+        Box::new(move |report| {
+            if report.method.as_deref() == Probe::OrderHistory.method() {
+                live.last.store(live.now_ms() + 1, Ordering::Relaxed);
+            }
+        })
+    }
+
+    /// Why this probe is not to be made now, if so.
+    fn forbids(&self, probe: Probe) -> Option<&'static str> {
+        let last = self.last.load(Ordering::Relaxed);
+        let lately = last > 0 && self.now_ms().saturating_sub(last - 1) < millis(LATELY);
+        let reason = "a program called it in the last 10 s, and once per second is all that the key may; its record tells";
+        (lately && probe == Probe::OrderHistory).then_some(reason)
+    }
+
+    fn now_ms(&self) -> u64 {
+        millis(self.began.elapsed())
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,13 +5,12 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::credentials::CredentialFacts;
+use super::{CredentialFacts, Flaw};
 use crate::{causes::Kind, egress::Reading};
 use gateway::{
     connect::Unresolved,
     failure::Failure,
     observed::{ClockSkew, Expected},
-    upstream::BaseUrl,
 };
 
 macro_rules! probes {
@@ -155,6 +154,98 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// How it counts.
+    #[must_use]
+    pub fn grade(&self, expected: &Expected) -> Grade {
+        let only_a_remark = matches!(self.probe, Probe::Summary | Probe::CancelUnknown);
+        match &self.seen {
+            Seen::Skipped(_) => Grade::Skipped,
+            Seen::Credentials(facts) => {
+                let remarks = [
+                    Flaw::SpareHalf,
+                    Flaw::Short,
+                    Flaw::Swapped,
+                    Flaw::Dirt,
+                    Flaw::Quoted,
+                    Flaw::SecondPair,
+                ];
+                let bad = facts
+                    .flaws
+                    .iter()
+                    .any(|found| !remarks.contains(&found.flaw));
+                choose(bad, !facts.flaws.is_empty())
+            }
+            Seen::SelfTest { wrong, .. } => choose(*wrong > 0, false),
+            Seen::Resolved(_) | Seen::Connected(_) | Seen::Secured => Grade::Good,
+            Seen::NotResolved(_) | Seen::NotConnected | Seen::NotSecured | Seen::NotPrepared(_) => {
+                Grade::Bad
+            }
+            Seen::Answered(answer) => {
+                let good = if self.probe == Probe::Public {
+                    answer.code == Some(0)
+                } else {
+                    answer.is_acceptance()
+                };
+                choose(!good && !only_a_remark, !good)
+            }
+            Seen::Failed(_) => choose(!only_a_remark, true),
+            Seen::Clock(skew) => choose(
+                skew.is_some_and(certainly_outside),
+                skew.is_none_or(ClockSkew::is_large),
+            ),
+            Seen::Outbound(Reading::Confirmed { address, .. }) => {
+                choose(false, is_expected(expected, *address) == Some(false))
+            }
+            Seen::Outbound(_) => choose(false, self.probe == Probe::Outbound),
+        }
+    }
+
+    /// What it saw, in words.
+    #[must_use]
+    pub fn says(&self, expected: &Expected) -> String {
+        match &self.seen {
+            Seen::Credentials(facts) => {
+                let fingerprint = facts.fingerprint.as_deref().unwrap_or("none");
+                let label = facts
+                    .label
+                    .as_ref()
+                    .map(|label| format!(" ({label})"))
+                    .unwrap_or_default();
+                let source = facts
+                    .source
+                    .as_ref()
+                    .map(|source| format!(" from {source}"))
+                    .unwrap_or_default();
+                format!(
+                    "key fingerprint {fingerprint}{label}{source}, remarks: {}",
+                    facts.flaws.len()
+                )
+            }
+            Seen::SelfTest { right, wrong } => {
+                format!("{right} signing vectors as they must be, {wrong} otherwise")
+            }
+            Seen::Resolved(addresses) => join(addresses),
+            Seen::NotResolved(None) => "not resolved in time".to_owned(),
+            Seen::NotResolved(Some(Unresolved::Nothing)) => {
+                "the name service knows no address".to_owned()
+            }
+            Seen::NotResolved(Some(Unresolved::Refused(address))) => {
+                format!("resolved to {address}, which is no public address")
+            }
+            Seen::Connected(address) => format!("connected to {address}"),
+            Seen::NotConnected => "no connection".to_owned(),
+            Seen::Secured => "verified".to_owned(),
+            Seen::NotSecured => "no verified session".to_owned(),
+            Seen::NotPrepared(reason) => reason.clone(),
+            Seen::Answered(answer) => answer.describe(),
+            Seen::Failed(failure) => failure.to_string(),
+            Seen::Clock(Some(skew)) => format!("the exchange's minus this host's: {skew} ms"),
+            Seen::Clock(None) => "not known: no two answers agree".to_owned(),
+            Seen::Outbound(reading) => outbound(reading, expected),
+            Seen::Skipped(reason) => format!("not made: {reason}"),
+        }
+    }
+
     /// What the loader says of the pair, to be looked at with another value in it.
     pub(crate) const fn credentials_mut(&mut self) -> Option<&mut CredentialFacts> {
         if let Seen::Credentials(facts) = &mut self.seen {
@@ -165,123 +256,94 @@ impl Finding {
     }
 }
 
-/// Which exchange the base URL means.
+/// How a finding counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Environment {
-    /// The documented host of production.
-    Production,
-    /// The documented host of UAT.
-    Uat,
-    /// A stand-in on this machine.
-    FakeExchange,
-    /// A host that the operator named.
-    Other,
+pub enum Grade {
+    /// As it should be.
+    Good,
+    /// Worth knowing, and no trouble by itself.
+    Remark,
+    /// Trouble.
+    Bad,
+    /// Not made.
+    Skipped,
 }
 
-/// Where calls go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The base URL.
-    pub base: String,
-    /// Its host.
-    pub host: String,
-    /// Which exchange that is.
-    pub environment: Environment,
-    /// Whether a documented host has another path than the documented one.
-    pub odd_path: bool,
-}
-
-impl Target {
-    /// What a base URL means.
+impl Grade {
+    /// Its word.
     #[must_use]
-    pub fn of(base: &BaseUrl) -> Self {
-        let environment = match base.host() {
-            "api.crypto.com" => Environment::Production,
-            "uat-api.3ona.co" => Environment::Uat,
-            _ if base.is_loopback() => Environment::FakeExchange,
-            _ => Environment::Other,
-        };
-        let odd_path = base.has_undocumented_path();
-        Self {
-            base: base.to_string(),
-            host: base.host().to_owned(),
-            environment,
-            odd_path,
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Remark => "note",
+            Self::Bad => "BAD",
+            Self::Skipped => "-",
         }
+    }
+
+    /// The verdict of a word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Good, Self::Remark, Self::Bad, Self::Skipped]
+            .into_iter()
+            .find(|verdict| verdict.word() == word)
     }
 }
 
-/// Everything one run saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Findings {
-    /// When it began, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// How long it took.
-    pub took: Duration,
-    /// Where calls go; `None` where the configuration cannot be used.
-    pub target: Option<Target>,
-    /// The operator's statement about the whitelist.
-    pub expected: Expected,
-    /// One finding per probe, in the order of the matrix.
-    pub list: Vec<Finding>,
+/// The exchange refuses a nonce that is further off than this, in milliseconds.
+const NONCE_WINDOW_MS: u64 = 60_000;
+
+/// Whether a skew certainly makes the exchange refuse.
+pub(crate) const fn certainly_outside(skew: ClockSkew) -> bool {
+    skew.offset_ms.unsigned_abs() > NONCE_WINDOW_MS + skew.uncertainty_ms
 }
 
-impl Findings {
-    /// What a probe saw.
-    #[must_use]
-    pub fn seen(&self, probe: Probe) -> Option<&Seen> {
-        self.list
-            .iter()
-            .find(|finding| finding.probe == probe)
-            .map(|finding| &finding.seen)
-    }
+/// Whether a skew certainly does not.
+pub(crate) const fn certainly_inside(skew: ClockSkew) -> bool {
+    skew.offset_ms.unsigned_abs() + skew.uncertainty_ms < NONCE_WINDOW_MS
+}
 
-    /// The answer to a probe, where there was one.
-    #[must_use]
-    pub fn answer(&self, probe: Probe) -> Option<Answer> {
-        if let Some(Seen::Answered(answer)) = self.seen(probe) {
-            Some(*answer)
-        } else {
-            None
-        }
+const fn choose(bad: bool, remark: bool) -> Grade {
+    match (bad, remark) {
+        (true, _) => Grade::Bad,
+        (false, true) => Grade::Remark,
+        (false, false) => Grade::Good,
     }
+}
 
-    /// What the loader says of the pair.
-    #[must_use]
-    pub fn credentials(&self) -> Option<&CredentialFacts> {
-        if let Some(Seen::Credentials(facts)) = self.seen(Probe::Credentials) {
-            Some(facts)
-        } else {
-            None
-        }
+/// Whether the operator names an address; `None` where nothing was said.
+pub fn is_expected(expected: &Expected, address: IpAddr) -> Option<bool> {
+    match expected {
+        Expected::Unstated => None,
+        Expected::Any => Some(true),
+        Expected::Listed(listed) => Some(listed.contains(&address)),
     }
+}
 
-    /// Our clock against the exchange's.
-    #[must_use]
-    pub fn skew(&self) -> Option<ClockSkew> {
-        if let Some(Seen::Clock(skew)) = self.seen(Probe::Clock) {
-            *skew
-        } else {
-            None
+fn outbound(reading: &Reading, expected: &Expected) -> String {
+    match reading {
+        Reading::Confirmed {
+            address, voices, ..
+        } => {
+            let stated = match is_expected(expected, *address) {
+                None => "",
+                Some(true) => ", as CRYPTO_EXPECTED_IP says",
+                Some(false) => ", which CRYPTO_EXPECTED_IP does not name",
+            };
+            format!("{address}, {voices} services agree{stated}")
         }
+        Reading::Unconfirmed(address) => {
+            format!("{address} unconfirmed: compare with the cloud console")
+        }
+        Reading::Disagreement(addresses) => format!("services disagree: {}", join(addresses)),
+        Reading::Silence => "no service answered".to_owned(),
     }
+}
 
-    /// The outbound address, where at least two services agree: IPv4, or what there is.
-    #[must_use]
-    pub fn outbound(&self, probe: Probe) -> Option<IpAddr> {
-        match self.seen(probe) {
-            Some(Seen::Outbound(Reading::Confirmed { address, .. })) => Some(*address),
-            _ => None,
-        }
-    }
-
-    /// The address of the exchange that calls go to.
-    #[must_use]
-    pub fn peer(&self) -> Option<IpAddr> {
-        if let Some(Seen::Connected(address)) = self.seen(Probe::Tcp) {
-            Some(*address)
-        } else {
-            None
-        }
-    }
+fn join(addresses: &[IpAddr]) -> String {
+    addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

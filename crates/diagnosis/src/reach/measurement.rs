@@ -1,4 +1,4 @@
-//! What one measurement of the way came to.
+//! What one measurement of the connection to the exchange came to.
 //!
 //! Guarantees: a value of typed findings alone; the causes are those of the one table, weighed by its rules. An answer in
 //! the exchange's own envelope means that it was reached, whatever its code says, but for a path that it does not know
@@ -11,7 +11,7 @@ use crate::{
     probes::{Finding, Findings, Probe, Seen},
 };
 
-/// A phase of the way; the order is that in which it is gone.
+/// A phase of connecting; the order is that in which they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The name of the exchange.
@@ -95,8 +95,8 @@ pub struct Measurement {
     pub fault: Option<Fault>,
 }
 
-/// The causes that are about the way, as far as a measurement can see it.
-const OF_THE_WAY: [Cause; 6] = [
+/// The causes that are about the connection, as far as a measurement can see it.
+const OF_THE_CONNECTION: [Cause; 6] = [
     Cause::NameNotResolved,
     Cause::NotReached,
     Cause::NoTls,
@@ -177,7 +177,7 @@ fn step(finding: &Finding, failed: bool, findings: &Findings) -> Step {
 
 fn fault(findings: &Findings) -> Option<Fault> {
     let mut ranked = causes::rank(findings, &Past::default()).causes;
-    ranked.retain(|ranked| OF_THE_WAY.contains(&ranked.cause));
+    ranked.retain(|ranked| OF_THE_CONNECTION.contains(&ranked.cause));
     let (first, others) = ranked.split_first()?;
     // The last that was made: after a failure nothing more is.
     let made = |phase: &Phase| {

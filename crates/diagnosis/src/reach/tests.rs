@@ -228,7 +228,7 @@ fn a_change_is_said_once_and_a_state_that_lasts_is_not_repeated() {
 }
 
 #[test]
-fn a_call_that_failed_on_the_way_asks_for_a_measurement_and_one_that_was_answered_does_not() {
+fn a_call_whose_connection_failed_asks_for_a_measurement_and_one_that_was_answered_does_not() {
     let failures = [
         Failure::Dns,
         Failure::AddressRefused([10, 0, 0, 1].into()),
@@ -248,10 +248,10 @@ fn a_call_that_failed_on_the_way_asks_for_a_measurement_and_one_that_was_answere
             why: Some(failure.code()),
             ..answer("private/user-balance", 502, None)
         };
-        let on_the_way = !failure.is_about_an_answer() && failure != Failure::Defect;
-        assert_eq!(failed_on_the_way(&report), on_the_way, "{failure:?}");
+        let of_the_connection = !failure.is_about_an_answer() && failure != Failure::Defect;
+        assert_eq!(connection_failed(&report), of_the_connection, "{failure:?}");
     }
-    assert!(!failed_on_the_way(&answer(
+    assert!(!connection_failed(&answer(
         "private/user-balance",
         401,
         Some(40_101)
@@ -298,7 +298,7 @@ fn finds_nothing() -> Lookup {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_call_is_heard_at_once_and_then_once_a_minute_and_a_failing_way_is_looked_at_each_minute()
+async fn a_failed_call_is_heard_at_once_and_then_once_a_minute_and_a_failing_connection_is_looked_at_each_minute()
  {
     let (watch, began, mut triggered) = (watch(true, finds_nothing()), Instant::now(), None);
     let read = watch.reader().expect("it reads along");

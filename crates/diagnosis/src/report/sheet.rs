@@ -218,7 +218,7 @@ fn line(report: &Report<'_>, finding: &Finding) -> Line {
     Line {
         probe: finding.probe.name().to_owned(),
         method: finding.probe.method().map(str::to_owned),
-        verdict: finding.verdict(expected).word().to_owned(),
+        verdict: finding.grade(expected).word().to_owned(),
         says: finding.says(expected),
         took_ms: millis(finding.took),
         http_status: answer.map(|answer| answer.status),

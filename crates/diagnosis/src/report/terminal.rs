@@ -10,7 +10,7 @@ use super::{CauseLine, Line, Report, Sheet, timestamp};
 use crate::{
     causes::{Conclusion, Likelihood},
     history::LastStart,
-    probes::Verdict,
+    probes::Grade,
 };
 
 const COLUMNS: usize = 80;
@@ -109,11 +109,11 @@ fn head(page: &mut Page, sheet: &Sheet) {
 }
 
 fn finding_lines(page: &mut Page, finding: &Line) {
-    let tone = match Verdict::of_word(&finding.verdict) {
-        Some(Verdict::Good) => Tone::Good,
-        Some(Verdict::Remark) => Tone::Note,
-        Some(Verdict::Bad) => Tone::Bad,
-        Some(Verdict::Skipped) | None => Tone::Dim,
+    let tone = match Grade::of_word(&finding.verdict) {
+        Some(Grade::Good) => Tone::Good,
+        Some(Grade::Remark) => Tone::Note,
+        Some(Grade::Bad) => Tone::Bad,
+        Some(Grade::Skipped) | None => Tone::Dim,
     };
     let took = if finding.took_ms == 0 {
         String::new()

@@ -22,53 +22,53 @@ const API_DISABLED: i64 = 140_001;
 const PATTERN: u32 = 2;
 
 /// Row 23.
-pub(super) fn not_restarted(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let here = case
+pub(super) fn not_restarted(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let here = evidence
         .findings
         .credentials()
         .and_then(|facts| facts.fingerprint.as_deref());
-    let (Some(here), Some(daemon)) = (here, case.past.daemon_fingerprint.as_deref()) else {
+    let (Some(here), Some(daemon)) = (here, evidence.past.daemon_fingerprint.as_deref()) else {
         return Vec::new();
     };
-    let evidence = match (here == daemon, case.past.daemon_has_another_secret) {
+    let because = match (here == daemon, evidence.past.daemon_has_another_secret) {
         (false, _) => format!("the file's key has fingerprint {here}, the daemon's {daemon}"),
         (true, true) => format!("beside key {here} the file has another secret than the daemon"),
         (true, false) => return Vec::new(),
     };
     let start = "the daemon's is the pair of its last start, and no stop is recorded since";
-    let start = case.past.last_start.as_ref().map(|_| start);
-    let refused = case.accepted().is_none() && !case.answers().is_empty();
-    let claim = |likelihood| {
+    let start = evidence.past.last_start.as_ref().map(|_| start);
+    let refused = evidence.accepted().is_none() && !evidence.answers().is_empty();
+    let hypothesis = |likelihood| {
         Hypothesis::new(Cause::NotRestarted, Calls, likelihood)
-            .pro(evidence)
+            .pro(because)
             .maybe_pro(start)
     };
-    vec![match (refused, case.past.probed_by_the_daemon) {
-        (false, _) => claim(VeryLikely),
+    vec![match (refused, evidence.past.probed_by_the_daemon) {
+        (false, _) => hypothesis(VeryLikely),
         // What was refused is what a restart replaces.
-        (true, true) => claim(VeryLikely)
+        (true, true) => hypothesis(VeryLikely)
             .pro("what was refused in this run is the daemon's pair, not the file's"),
         // A daemon that still works with the old pair is not to be restarted into one that is refused.
-        (true, false) => claim(Possible)
+        (true, false) => hypothesis(Possible)
             .con("the file's pair is not accepted either: put that right before a restart"),
     }]
 }
 
 /// The methods of a class that fail now, as far as the record and the probes of this run tell.
-fn failing<'a>(case: &'a Evidence<'_>, class: Class) -> Vec<&'a MethodPast> {
-    let of_class = case
+fn failing<'a>(evidence: &'a Evidence<'_>, class: Class) -> Vec<&'a MethodPast> {
+    let of_class = evidence
         .past
         .methods
         .iter()
         .filter(|past| past.class == Some(class) && past.failing > 0);
     of_class
-        .filter(|past| !case.accepts(&past.method))
+        .filter(|past| !evidence.accepts(&past.method))
         .collect()
 }
 
 /// Whether a trade is accepted now.
-fn trades(case: &Evidence<'_>) -> bool {
-    let mut trades = case
+fn trades(evidence: &Evidence<'_>) -> bool {
+    let mut trades = evidence
         .past
         .methods
         .iter()
@@ -91,13 +91,14 @@ fn how_often(past: &MethodPast) -> String {
 }
 
 /// Row 7: reads are accepted, and every trade is refused.
-pub(super) fn trades_refused(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = failing(case, Class::Trade);
-    let (Some(first), Some(reads), false) = (refused.first(), case.acceptance(), trades(case))
+pub(super) fn trades_refused(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let refused = failing(evidence, Class::Trade);
+    let (Some(first), Some(reads), false) =
+        (refused.first(), evidence.acceptance(), trades(evidence))
     else {
-        return probed(case);
+        return probed(evidence);
     };
-    let cancel = case.findings.answer(Probe::CancelUnknown);
+    let cancel = evidence.findings.answer(Probe::CancelUnknown);
     let doubt = cancel.filter(|answer| answer.is_acceptance());
     let doubt = doubt.map(|answer| {
         format!(
@@ -109,133 +110,139 @@ pub(super) fn trades_refused(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let changed = worked.map(|past| {
         Hypothesis::new(Cause::ChangedAtExchange, Calls, Possible).pro(how_often(past))
     });
-    let claim = Hypothesis::new(Cause::NoTradePermission, Calls, Likely)
+    let hypothesis = Hypothesis::new(Cause::NoTradePermission, Calls, Likely)
         .pro(how_often(first))
         .pro(reads)
         .maybe_con(doubt);
     let alone = Hypothesis::new(Cause::SignsForItself, Calls, Possible)
         .pro("a program may sign its orders itself");
-    [Some(claim), changed, Some(alone)]
+    [Some(hypothesis), changed, Some(alone)]
         .into_iter()
         .flatten()
         .collect()
 }
 
 /// What the cancellation of nothing says stays possible: it is unproven.
-fn probed(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let Some(cancel) = case.findings.answer(Probe::CancelUnknown) else {
+fn probed(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let Some(cancel) = evidence.findings.answer(Probe::CancelUnknown) else {
         return Vec::new();
     };
     let (Some(reads), true) = (
-        case.acceptance(),
+        evidence.acceptance(),
         Answer::objection(cancel).is_some() && cancel.code.is_some(),
     ) else {
         return Vec::new();
     };
-    let evidence = format!("a cancellation of nothing got {}", cancel.describe());
+    let because = format!("a cancellation of nothing got {}", cancel.describe());
     vec![
         Hypothesis::new(Cause::NoTradePermission, Calls, Possible)
-            .pro(evidence)
+            .pro(because)
             .pro(reads),
     ]
 }
 
 /// Row 27.
-pub(super) fn in_turns(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let recoveries = case.past.recoveries;
+pub(super) fn in_turns(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let recoveries = evidence.past.recoveries;
     if recoveries < PATTERN {
         return Vec::new();
     }
-    let evidence =
+    let because =
         format!("calls were accepted again {recoveries} times after refusals within an hour");
-    let claim = |cause, likelihood| Hypothesis::new(cause, Calls, likelihood).pro(evidence.clone());
+    let hypothesis =
+        |cause, likelihood| Hypothesis::new(cause, Calls, likelihood).pro(because.clone());
     vec![
-        claim(Cause::Intermittent, Likely),
-        claim(Cause::IpDrift, Possible),
+        hypothesis(Cause::Intermittent, Likely),
+        hypothesis(Cause::IpDrift, Possible),
     ]
 }
 
 /// Rows 12 and 29: in the record some methods are refused and others are not, and it is no split by class.
-pub(super) fn single_methods(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let Some(accepted) = case.acceptance() else {
+pub(super) fn single_methods(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let Some(accepted) = evidence.acceptance() else {
         return Vec::new();
     };
-    let of_trades = if trades(case) {
-        failing(case, Class::Trade)
+    let of_trades = if trades(evidence) {
+        failing(evidence, Class::Trade)
     } else {
         Vec::new()
     };
     let found: Vec<&MethodPast> = of_trades
         .into_iter()
-        .chain(failing(case, Class::Read))
+        .chain(failing(evidence, Class::Read))
         .collect();
     let names: Vec<&str> = found.iter().map(|past| past.method.as_str()).collect();
-    let evidence = found
+    let because = found
         .iter()
         .map(|past| how_often(past))
         .collect::<Vec<_>>()
         .join("; ");
-    let claim = |cause, likelihood| {
+    let hypothesis = |cause, likelihood| {
         Hypothesis::new(cause, Calls, likelihood)
-            .pro(evidence.clone())
+            .pro(because.clone())
             .pro(accepted.clone())
     };
     match names.as_slice() {
         [] => Vec::new(),
-        [method] => vec![claim(Cause::MethodPermission, Likely).of_method(*method)],
+        [method] => vec![hypothesis(Cause::MethodPermission, Likely).of_method(*method)],
         [method, ..] => vec![
-            claim(Cause::SomeMethods, Likely),
-            claim(Cause::MethodPermission, Possible).of_method(*method),
-            claim(Cause::Intermittent, Possible),
+            hypothesis(Cause::SomeMethods, Likely),
+            hypothesis(Cause::MethodPermission, Possible).of_method(*method),
+            hypothesis(Cause::Intermittent, Possible),
         ],
     }
 }
 
 /// Rows 9, 20, 24 and 25: codes that say it themselves.
-pub(super) fn codes(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let claim = |past: &MethodPast| {
+pub(super) fn codes(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let hypothesis = |past: &MethodPast| {
         let code = past.last_code?;
         let cause = match (code, past.objection()) {
             (API_DISABLED, _) => Cause::TriggerOrders,
             (_, Some(Kind::Budget)) => Cause::RateLimit,
             // A method that this run was accepted with is over it.
-            (_, Some(Kind::Address)) if !case.accepts(&past.method) => Cause::IpNotListed,
-            (_, Some(Kind::Tier)) if !case.accepts(&past.method) => Cause::UserTier,
+            (_, Some(Kind::Address)) if !evidence.accepts(&past.method) => Cause::IpNotListed,
+            (_, Some(Kind::Tier)) if !evidence.accepts(&past.method) => Cause::UserTier,
             _ if OF_THE_ORDER.contains(&code) => Cause::OrderItself,
             _ => return None,
         };
-        let evidence = format!("{} was answered with code {code}", past.method);
+        let because = format!("{} was answered with code {code}", past.method);
         let of_address = cause == Cause::IpNotListed;
-        let doubt = case.acceptance().filter(|_| of_address);
+        let doubt = evidence.acceptance().filter(|_| of_address);
         let doubt = doubt.map(|accepted| {
             format!("{accepted}: the whitelist was mended since, or the address alternates")
         });
-        let whereabouts = of_address.then(|| case.whereabouts());
-        let claim = Hypothesis::new(cause, Calls, Likely)
-            .pro(evidence)
+        let whereabouts = of_address.then(|| evidence.whereabouts());
+        let hypothesis = Hypothesis::new(cause, Calls, Likely)
+            .pro(because)
             .maybe_pro(whereabouts)
             .maybe_con(doubt);
-        Some(claim.of_method(past.method.as_str()))
+        Some(hypothesis.of_method(past.method.as_str()))
     };
-    case.past.methods.iter().filter_map(claim).collect()
+    evidence
+        .past
+        .methods
+        .iter()
+        .filter_map(hypothesis)
+        .collect()
 }
 
 /// Row 22.
-pub(super) fn refused_here(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let calls = case.past.refused_here;
-    let evidence = format!("{calls} calls were refused by the proxy itself");
+pub(super) fn refused_here(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let calls = evidence.past.refused_here;
+    let because = format!("{calls} calls were refused by the proxy itself");
     (calls > 0)
-        .then(|| Hypothesis::new(Cause::RefusedHere, Calls, Likely).pro(evidence))
+        .then(|| Hypothesis::new(Cause::RefusedHere, Calls, Likely).pro(because))
         .into_iter()
         .collect()
 }
 
 /// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.
-pub(super) fn told(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let Some(accepted) = case.acceptance() else {
+pub(super) fn told(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let Some(accepted) = evidence.acceptance() else {
         return Vec::new();
     };
-    let claim = |told: &Symptom| {
+    let hypothesis = |told: &Symptom| {
         let (cause, said) = match told {
             Symptom::OnlyFlaggedOrders => (
                 Cause::BooleanCase,
@@ -258,5 +265,5 @@ pub(super) fn told(case: &Evidence<'_>) -> Vec<Hypothesis> {
             .pro(said)
             .pro(accepted.clone())
     };
-    case.past.told.iter().map(claim).collect()
+    evidence.past.told.iter().map(hypothesis).collect()
 }

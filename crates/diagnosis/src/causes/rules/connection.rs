@@ -1,29 +1,29 @@
-//! The way to the exchange: rows 17, 21 and 26 of the catalogue, and maintenance.
+//! The connection to the exchange: rows 17, 21 and 26 of the catalogue, and maintenance.
 
 use crate::{
     causes::{
         Cause, Kind,
         Likelihood::{Likely, Possible, VeryLikely},
         evidence::{Evidence, list},
-        hypothesis::{Hypothesis, Topic::Way},
+        hypothesis::{Hypothesis, Topic::Connection},
     },
     probes::{Answer, Probe, Seen},
 };
 use gateway::failure::Failure;
 
 /// Row 21: name, connection, TLS, in the order in which they fail.
-pub(super) fn not_reached(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let seen = |probe| case.findings.seen(probe);
+pub(super) fn not_reached(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let seen = |probe| evidence.findings.seen(probe);
     let very =
-        |cause, evidence: String| vec![Hypothesis::new(cause, Way, VeryLikely).pro(evidence)];
+        |cause, because: String| vec![Hypothesis::new(cause, Connection, VeryLikely).pro(because)];
     let said = |probe: Probe| {
-        let found = case
+        let found = evidence
             .findings
             .list
             .iter()
             .find(|finding| finding.probe == probe);
         found
-            .map(|finding| finding.says(&case.findings.expected))
+            .map(|finding| finding.says(&evidence.findings.expected))
             .unwrap_or_default()
     };
     if matches!(seen(Probe::Name), Some(Seen::NotResolved(_))) {
@@ -48,24 +48,24 @@ pub(super) fn not_reached(case: &Evidence<'_>) -> Vec<Hypothesis> {
         );
     }
     let Some(Seen::Failed(failure)) = seen(Probe::Public) else {
-        return lost_on_the_way(case);
+        return private_call_lost(evidence);
     };
     // A redirect or a page is what a captive network answers, and what the edge answers too.
-    let claim = Hypothesis::new(Cause::NotReached, Way, Likely)
+    let hypothesis = Hypothesis::new(Cause::NotReached, Connection, Likely)
         .pro(format!("{}: {failure}", Probe::Public.name()));
     let edge = matches!(failure, Failure::Redirected(_)) || failure.is_about_an_answer();
     let edge = edge.then(|| {
-        Hypothesis::new(Cause::EdgeBlocked, Way, Likely)
+        Hypothesis::new(Cause::EdgeBlocked, Connection, Likely)
             .pro("something answers in the exchange's place")
     });
-    [Some(claim), edge].into_iter().flatten().collect()
+    [Some(hypothesis), edge].into_iter().flatten().collect()
 }
 
 /// Public calls are answered, and a private one is not.
-fn lost_on_the_way(case: &Evidence<'_>) -> Vec<Hypothesis> {
+fn private_call_lost(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     let failed = Probe::READS
         .iter()
-        .find_map(|probe| match case.findings.seen(*probe) {
+        .find_map(|probe| match evidence.findings.seen(*probe) {
             Some(Seen::Failed(failure)) => {
                 Some(format!("{}: {failure}", probe.method().unwrap_or_default()))
             }
@@ -74,17 +74,17 @@ fn lost_on_the_way(case: &Evidence<'_>) -> Vec<Hypothesis> {
     let Some(failed) = failed else {
         return Vec::new();
     };
-    let claim = Hypothesis::new(Cause::NotReached, Way, Likely).pro(failed);
-    vec![claim.con("public calls are answered")]
+    let hypothesis = Hypothesis::new(Cause::NotReached, Connection, Likely).pro(failed);
+    vec![hypothesis.con("public calls are answered")]
 }
 
 /// Rows 17 and 26: what answers is not the exchange, or not under this path.
-pub(super) fn answered_by_others(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let public = case.findings.answer(Probe::Public);
+pub(super) fn answered_by_others(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let public = evidence.findings.answer(Probe::Public);
     let answers: Vec<(Probe, Answer)> = public
         .map(|answer| (Probe::Public, answer))
         .into_iter()
-        .chain(case.answers())
+        .chain(evidence.answers())
         .collect();
     let of = |wanted: fn(Answer) -> bool| -> Vec<(Probe, Answer)> {
         answers
@@ -94,55 +94,63 @@ pub(super) fn answered_by_others(case: &Evidence<'_>) -> Vec<Hypothesis> {
             .collect()
     };
     let (wrong_base, foreign) = (of(Answer::is_of_a_wrong_base), of(is_foreign));
-    let mut claims = Vec::new();
-    if let Some((probe, accepted)) = of_one_method(case, &wrong_base) {
-        let evidence = format!("{accepted}, so that the base URL is the exchange's");
-        claims.push(Hypothesis::ruled_out(
+    let mut hypotheses = Vec::new();
+    if let Some((probe, accepted)) = of_one_method(evidence, &wrong_base) {
+        let because = format!("{accepted}, so that the base URL is the exchange's");
+        hypotheses.push(Hypothesis::ruled_out(
             Cause::WrongBase,
-            Way,
-            evidence.clone(),
+            Connection,
+            because.clone(),
         ));
-        let claim = Hypothesis::new(Cause::MethodPermission, Way, Likely)
+        let hypothesis = Hypothesis::new(Cause::MethodPermission, Connection, Likely)
             .pro(list(&wrong_base))
-            .pro(evidence);
-        claims.push(claim.of_method(probe.method().unwrap_or_default()));
+            .pro(because);
+        hypotheses.push(hypothesis.of_method(probe.method().unwrap_or_default()));
     } else if !wrong_base.is_empty() {
-        let odd = case.target().filter(|target| target.odd_path);
+        let odd = evidence.target().filter(|target| target.odd_path);
         let odd =
             odd.map(|target| format!("{} is not the documented path /exchange/v1", target.base));
         let said = wrong_base.iter().any(|(_, answer)| answer.code.is_some()) || odd.is_some();
         let likelihood = if said { VeryLikely } else { Likely };
-        claims.push(
-            Hypothesis::new(Cause::WrongBase, Way, likelihood)
+        hypotheses.push(
+            Hypothesis::new(Cause::WrongBase, Connection, likelihood)
                 .pro(list(&wrong_base))
                 .maybe_pro(odd),
         );
-    } else if !case.meeting(Kind::Refused).is_empty() {
-        claims.push(Hypothesis::ruled_out(
+    } else if !evidence.meeting(Kind::Refused).is_empty() {
+        hypotheses.push(Hypothesis::ruled_out(
             Cause::WrongBase,
-            Way,
+            Connection,
             "the exchange answers there in its own envelope",
         ));
     }
     if !foreign.is_empty() {
-        let claim = Hypothesis::new(Cause::EdgeBlocked, Way, Likely).pro(list(&foreign));
-        claims.push(claim.pro("an answer without a code is not the exchange's own"));
-        claims.push(
-            Hypothesis::new(Cause::NotReached, Way, Possible)
+        let hypothesis =
+            Hypothesis::new(Cause::EdgeBlocked, Connection, Likely).pro(list(&foreign));
+        hypotheses.push(hypothesis.pro("an answer without a code is not the exchange's own"));
+        hypotheses.push(
+            Hypothesis::new(Cause::NotReached, Connection, Possible)
                 .pro("a captive page on the way answers like that too"),
         );
     }
-    claims
+    hypotheses
 }
 
 /// The one private method that the exchange does not know, and the acceptance of another under the documented path.
-fn of_one_method(case: &Evidence<'_>, wrong_base: &[(Probe, Answer)]) -> Option<(Probe, String)> {
+fn of_one_method(
+    evidence: &Evidence<'_>,
+    wrong_base: &[(Probe, Answer)],
+) -> Option<(Probe, String)> {
     let [(probe, answer)] = wrong_base else {
         return None;
     };
-    let documented = case.target().is_some_and(|target| !target.odd_path);
+    let documented = evidence.target().is_some_and(|target| !target.odd_path);
     let by_the_exchange = *probe != Probe::Public && answer.code.is_some();
-    Some(*probe).zip(case.acceptance().filter(|_| documented && by_the_exchange))
+    Some(*probe).zip(
+        evidence
+            .acceptance()
+            .filter(|_| documented && by_the_exchange),
+    )
 }
 
 /// Neither the exchange's envelope nor a path that is not known.
@@ -151,18 +159,18 @@ fn is_foreign(answer: Answer) -> bool {
 }
 
 /// The exchange says so itself.
-pub(super) fn maintenance(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let public = case
+pub(super) fn maintenance(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let public = evidence
         .findings
         .answer(Probe::Public)
         .map(|answer| (Probe::Public, answer));
     let said: Vec<(Probe, Answer)> = public
         .into_iter()
-        .chain(case.answers())
+        .chain(evidence.answers())
         .filter(|(_, answer)| answer.objection() == Some(Kind::Maintenance))
         .collect();
     if said.is_empty() {
         return Vec::new();
     }
-    vec![Hypothesis::new(Cause::Maintenance, Way, VeryLikely).pro(list(&said))]
+    vec![Hypothesis::new(Cause::Maintenance, Connection, VeryLikely).pro(list(&said))]
 }

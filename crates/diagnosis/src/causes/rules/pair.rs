@@ -1,6 +1,5 @@
 //! The pair as it was found, and the code that signs with it: rows 1, 2, 3 and 31 of the catalogue.
 
-use super::{refusal::points_elsewhere, unexplained::all_refused};
 use crate::{
     causes::{
         Cause, Kind,
@@ -16,8 +15,8 @@ fn says(found: &FlawFound) -> String {
     format!("{} ({}): {}", found.name, found.place, found.text)
 }
 
-fn flaws(case: &Evidence<'_>, kinds: &[Flaw]) -> Vec<String> {
-    let facts = case
+fn flaws(evidence: &Evidence<'_>, kinds: &[Flaw]) -> Vec<String> {
+    let facts = evidence
         .findings
         .credentials()
         .into_iter()
@@ -28,83 +27,84 @@ fn flaws(case: &Evidence<'_>, kinds: &[Flaw]) -> Vec<String> {
         .collect()
 }
 
-/// One claim with all evidence, where there is any.
-fn claim(
+/// One hypothesis with all that speaks for it, where there is any.
+fn hypothesis(
     cause: Cause,
     likelihood: crate::causes::Likelihood,
-    evidence: Vec<String>,
+    because: Vec<String>,
 ) -> Option<Hypothesis> {
-    let none = evidence.is_empty();
-    let claim = evidence
+    let none = because.is_empty();
+    let hypothesis = because
         .into_iter()
         .fold(Hypothesis::new(cause, Pair, likelihood), Hypothesis::pro);
-    (!none).then_some(claim)
+    (!none).then_some(hypothesis)
 }
 
 /// Row 31: whatever else is the matter.
-pub(super) fn published(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    claim(
+pub(super) fn published(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    hypothesis(
         Cause::Published,
         VeryLikely,
-        flaws(case, &[Flaw::Published]),
+        flaws(evidence, &[Flaw::Published]),
     )
     .into_iter()
     .collect()
 }
 
 /// Rows 1 and 3: there is no pair to sign with. A file that may not be read by this user says nothing about the pair.
-pub(super) fn not_there(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let missing = claim(
+pub(super) fn not_there(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let missing = hypothesis(
         Cause::NotConfigured,
         VeryLikely,
-        flaws(case, &[Flaw::Missing]),
+        flaws(evidence, &[Flaw::Missing]),
     );
-    let half = claim(
+    let half = hypothesis(
         Cause::MalformedPair,
         VeryLikely,
-        flaws(case, &[Flaw::Half, Flaw::Malformed]),
+        flaws(evidence, &[Flaw::Half, Flaw::Malformed]),
     );
     missing.into_iter().chain(half).collect()
 }
 
 /// Row 3, as a suspicion: excluded by a signed success, now or before; below whatever says more than a length does.
-pub(super) fn suspicious(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let evidence = flaws(case, &[Flaw::Swapped, Flaw::Short]);
-    if evidence.is_empty() || case.target().is_none() {
+pub(super) fn suspicious(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let because = flaws(evidence, &[Flaw::Swapped, Flaw::Short]);
+    if because.is_empty() || evidence.target().is_none() {
         return Vec::new();
     }
     let before = || {
-        case.past
+        evidence
+            .past
             .good_with_this_pair()
             .map(|good| format!("{} was accepted with this pair before", good.method))
     };
-    if let Some(accepted) = case.acceptance().or_else(before) {
+    if let Some(accepted) = evidence.acceptance().or_else(before) {
         return vec![Hypothesis::ruled_out(Cause::MalformedPair, Pair, accepted)];
     }
-    let half = matches!(case.past.unproven(), Some(Origin::Half { .. }));
-    let alone = all_refused(case) && !half && !points_elsewhere(case);
-    claim(
+    let half = matches!(evidence.past.unproven(), Some(Origin::Half { .. }));
+    let alone = evidence.all_refused() && !half && !evidence.points_elsewhere();
+    hypothesis(
         Cause::MalformedPair,
         if alone { Likely } else { Possible },
-        evidence,
+        because,
     )
     .into_iter()
     .collect()
 }
 
 /// Our own signatures, against the documented ones.
-pub(super) fn signing_code(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let Some(Seen::SelfTest { right, wrong }) = case.findings.seen(Probe::SelfTest) else {
+pub(super) fn signing_code(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let Some(Seen::SelfTest { right, wrong }) = evidence.findings.seen(Probe::SelfTest) else {
         return Vec::new();
     };
     if *wrong > 0 {
-        let evidence = format!(
+        let because = format!(
             "{wrong} of {} signing vectors come out otherwise",
             right + wrong
         );
-        return vec![Hypothesis::new(Cause::SigningCode, Pair, VeryLikely).pro(evidence)];
+        return vec![Hypothesis::new(Cause::SigningCode, Pair, VeryLikely).pro(because)];
     }
-    if case.meeting(Kind::Refused).is_empty() {
+    if evidence.meeting(Kind::Refused).is_empty() {
         return Vec::new();
     }
     vec![Hypothesis::ruled_out(
@@ -115,17 +115,17 @@ pub(super) fn signing_code(case: &Evidence<'_>) -> Vec<Hypothesis> {
 }
 
 /// Row 2: already cleaned here; other readers of the same file may not be as careful.
-pub(super) fn dirt(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let claimed = claim(
+pub(super) fn dirt(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let hypothesis = hypothesis(
         Cause::DirtyCredentials,
         Possible,
-        flaws(case, &[Flaw::Dirt, Flaw::Quoted]),
+        flaws(evidence, &[Flaw::Dirt, Flaw::Quoted]),
     );
-    let accepted = case
+    let accepted = evidence
         .acceptance()
         .map(|accepted| format!("{accepted}, with what is left after cleaning"));
-    claimed
-        .map(|claim| claim.maybe_con(accepted))
+    hypothesis
+        .map(|hypothesis| hypothesis.maybe_con(accepted))
         .into_iter()
         .collect()
 }

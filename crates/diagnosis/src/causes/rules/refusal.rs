@@ -1,36 +1,36 @@
-//! Private probes that were refused: rows 5, 6, 9 to 13, 16, 19, 20, 27, 29 and 30 of the catalogue.
+//! Private probes that were refused: rows 4 to 6, 8 to 13, 16, 19, 20, 27, 29 and 30 of the catalogue.
 //!
 //! Guarantees: a signed success in this run excludes what the exchange looks at for every call.
 
-use super::unexplained::all_refused;
 use crate::{
     causes::{
         Cause, Kind,
-        Likelihood::{Likely, Possible, VeryLikely},
+        Likelihood::{self, Likely, Possible, VeryLikely},
         evidence::{Evidence, list},
         hypothesis::{Hypothesis, Topic::Refusal},
     },
     key_pairs::{Half, Origin},
-    probes::Probe,
+    probes::{Environment, Flaw, Probe},
 };
 
 /// Row 16: the exchange names the nonce.
-pub(super) fn nonce(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = case.meeting(Kind::Nonce);
+pub(super) fn nonce(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let refused = evidence.meeting(Kind::Nonce);
     if refused.is_empty() {
         return Vec::new();
     }
-    let claim = |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(list(&refused));
-    match (case.clock_is_out(), case.clock_is_in()) {
-        (Some(skew), _) => vec![claim(Cause::ClockSkew, VeryLikely).pro(clock_words(skew))],
+    let hypothesis =
+        |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(list(&refused));
+    match (evidence.clock_is_out(), evidence.clock_is_in()) {
+        (Some(skew), _) => vec![hypothesis(Cause::ClockSkew, VeryLikely).pro(clock_words(skew))],
         (_, Some(skew)) => vec![
-            claim(Cause::StalledHost, Likely)
+            hypothesis(Cause::StalledHost, Likely)
                 .pro(format!("{}: the clock itself is fine", clock_words(skew))),
             Hypothesis::ruled_out(Cause::ClockSkew, Refusal, clock_words(skew)),
         ],
         (None, None) => vec![
-            claim(Cause::ClockSkew, Likely),
-            claim(Cause::StalledHost, Possible),
+            hypothesis(Cause::ClockSkew, Likely),
+            hypothesis(Cause::StalledHost, Possible),
         ],
     }
 }
@@ -40,55 +40,60 @@ fn clock_words(skew: gateway::observed::ClockSkew) -> String {
 }
 
 /// Rows 9, 10 and 11: the exchange names the address.
-pub(super) fn address(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = case.meeting(Kind::Address);
+pub(super) fn address(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let refused = evidence.meeting(Kind::Address);
     if refused.is_empty() {
         return Vec::new();
     }
-    let claim = |cause| Hypothesis::new(cause, Refusal, VeryLikely).pro(list(&refused));
-    let mut claims = Vec::new();
-    let ipv4 = case.findings.outbound(Probe::Outbound);
-    let ipv4_listed = ipv4.and_then(|ip| crate::probes::is_expected(&case.findings.expected, ip));
-    if case.leaves_by_ipv6() && ipv4_listed != Some(false) {
-        let evidence = "calls go to an IPv6 address of the exchange";
+    let hypothesis = |cause| Hypothesis::new(cause, Refusal, VeryLikely).pro(list(&refused));
+    let mut hypotheses = Vec::new();
+    let ipv4 = evidence.findings.outbound(Probe::Outbound);
+    let ipv4_listed =
+        ipv4.and_then(|ip| crate::probes::is_expected(&evidence.findings.expected, ip));
+    if evidence.leaves_by_ipv6() && ipv4_listed != Some(false) {
+        let because = "calls go to an IPv6 address of the exchange";
         let listed = ipv4.filter(|_| ipv4_listed == Some(true));
         let listed = listed
             .map(|ip| format!("CRYPTO_EXPECTED_IP names {ip}, which is not the way out in use"));
-        claims.push(claim(Cause::LeavesByIpv6).pro(evidence).maybe_pro(listed));
+        hypotheses.push(
+            hypothesis(Cause::LeavesByIpv6)
+                .pro(because)
+                .maybe_pro(listed),
+        );
     }
-    if let Some(moved) = case.moved() {
-        claims.push(claim(Cause::IpDrift).pro(moved));
+    if let Some(moved) = evidence.moved() {
+        hypotheses.push(hypothesis(Cause::IpDrift).pro(moved));
     }
-    let doubt = (case.is_listed() == Some(true))
+    let doubt = (evidence.is_listed() == Some(true))
         .then_some("CRYPTO_EXPECTED_IP names it; the exchange says otherwise");
-    claims.push(
-        claim(Cause::IpNotListed)
-            .pro(case.whereabouts())
+    hypotheses.push(
+        hypothesis(Cause::IpNotListed)
+            .pro(evidence.whereabouts())
             .maybe_con(doubt),
     );
-    if let Some(accepted) = case.acceptance() {
-        let evidence =
+    if let Some(accepted) = evidence.acceptance() {
+        let because =
             format!("{accepted}, others were refused for their address: it may alternate");
-        claims.push(Hypothesis::new(Cause::Intermittent, Refusal, Likely).pro(evidence));
+        hypotheses.push(Hypothesis::new(Cause::Intermittent, Refusal, Likely).pro(because));
     }
-    claims
+    hypotheses
 }
 
 /// The exchange names the tier.
-pub(super) fn tier(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = case.meeting(Kind::Tier);
+pub(super) fn tier(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let refused = evidence.meeting(Kind::Tier);
     let method = refused.first().and_then(|(probe, _)| probe.method());
-    let claim = |method| {
+    let hypothesis = |method| {
         Hypothesis::new(Cause::UserTier, Refusal, VeryLikely)
             .pro(list(&refused))
             .of_method(method)
     };
-    method.map(claim).into_iter().collect()
+    method.map(hypothesis).into_iter().collect()
 }
 
 /// Row 20: the exchange names the budget; who used it up it does not say.
-pub(super) fn budget(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = case.meeting(Kind::Budget);
+pub(super) fn budget(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let refused = evidence.meeting(Kind::Budget);
     let Some(method) = refused.first().and_then(|(probe, _)| probe.method()) else {
         return Vec::new();
     };
@@ -108,17 +113,22 @@ pub(super) fn budget(case: &Evidence<'_>) -> Vec<Hypothesis> {
 }
 
 /// Row 30: seen by the history, above whatever else may be.
-pub(super) fn half_rotated(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let Some(pair) = case.past.pair.as_ref().filter(|_| all_refused(case)) else {
+pub(super) fn half_rotated(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let Some(pair) = evidence
+        .past
+        .pair
+        .as_ref()
+        .filter(|_| evidence.all_refused())
+    else {
         return Vec::new();
     };
     let beside = pair.beside.as_deref().unwrap_or("another");
-    let (likelihood, evidence) = match pair.origin {
+    let (likelihood, because) = match pair.origin {
         Origin::Proven => {
             let accepted = "a call was accepted with this pair before";
             return vec![Hypothesis::ruled_out(Cause::HalfRotated, Refusal, accepted)];
         }
-        Origin::TwoStarts => return at_two_starts(case),
+        Origin::TwoStarts => return at_two_starts(evidence),
         Origin::First | Origin::Replaced => return Vec::new(),
         Origin::Half {
             worked: true,
@@ -156,121 +166,179 @@ pub(super) fn half_rotated(case: &Evidence<'_>) -> Vec<Hypothesis> {
         "the exchange makes key and secret together, and nothing was accepted with these two";
     vec![
         Hypothesis::new(Cause::HalfRotated, Refusal, likelihood)
-            .pro(evidence)
+            .pro(because)
             .pro(none),
     ]
 }
 
 /// Both halves are new, and did not come together: of one creation or not, the exchange answers alike.
-fn at_two_starts(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let likelihood = if points_elsewhere(case) {
+fn at_two_starts(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let likelihood = if evidence.points_elsewhere() {
         Possible
     } else {
         Likely
     };
-    let evidence = "key and secret are both other ones than in the last whole pair, since two different starts; nothing \
+    let because = "key and secret are both other ones than in the last whole pair, since two different starts; nothing \
                     was accepted with them";
-    let claim = |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(evidence);
+    let hypothesis = |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(because);
     vec![
-        claim(Cause::KeyMismatch, likelihood),
-        claim(Cause::KeyDisabled, likelihood),
-        claim(Cause::PairChanged, likelihood),
-        claim(Cause::HalfRotated, Possible)
+        hypothesis(Cause::KeyMismatch, likelihood),
+        hypothesis(Cause::KeyDisabled, likelihood),
+        hypothesis(Cause::PairChanged, likelihood),
+        hypothesis(Cause::HalfRotated, Possible)
             .con("the later half may have mended what the earlier one broke"),
     ]
 }
 
-/// Whether the address, the base URL or the clock speaks for itself.
-pub(super) fn points_elsewhere(case: &Evidence<'_>) -> bool {
-    let address = case.moved().is_some() || case.is_listed() == Some(false);
-    address || case.asked_elsewhere() || case.clock_is_out().is_some()
-}
-
 /// Row 19, by the history: the pair worked at another base URL, which may be another environment.
-pub(super) fn asked_elsewhere(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    if !all_refused(case) || !case.asked_elsewhere() {
+pub(super) fn asked_elsewhere(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    if !evidence.all_refused() || !evidence.asked_elsewhere() {
         return Vec::new();
     }
-    let evidence = "the base URL changed since the last accepted call";
-    vec![Hypothesis::new(Cause::WrongEnvironment, Refusal, Likely).pro(evidence)]
+    let because = "the base URL changed since the last accepted call";
+    vec![Hypothesis::new(Cause::WrongEnvironment, Refusal, Likely).pro(because)]
 }
 
 /// Row 5 of the probe matrix: on some days a wrong clock is answered with 40101.
-pub(super) fn clock(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    if !all_refused(case) {
+pub(super) fn clock(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    if !evidence.all_refused() {
         return Vec::new();
     }
-    if let Some(skew) = case.clock_is_out() {
+    if let Some(skew) = evidence.clock_is_out() {
         return vec![Hypothesis::new(Cause::ClockSkew, Refusal, Likely).pro(clock_words(skew))];
     }
-    let fine = case
+    let fine = evidence
         .clock_is_in()
         .map(|skew| Hypothesis::ruled_out(Cause::ClockSkew, Refusal, clock_words(skew)));
     fine.into_iter().collect()
 }
 
 /// Rows 9 and 10, where the exchange answers an unlisted address with 40101.
-pub(super) fn address_unsaid(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    if !all_refused(case) {
+pub(super) fn address_unsaid(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    if !evidence.all_refused() {
         return Vec::new();
     }
-    let refused = list(&case.meeting(Kind::Refused));
-    let mut claims = Vec::new();
-    if let Some(moved) = case.moved() {
-        claims.push(
+    let refused = list(&evidence.meeting(Kind::Refused));
+    let mut hypotheses = Vec::new();
+    if let Some(moved) = evidence.moved() {
+        hypotheses.push(
             Hypothesis::new(Cause::IpDrift, Refusal, Likely)
                 .pro(moved)
-                .pro(case.whereabouts()),
+                .pro(evidence.whereabouts()),
         );
     }
-    if case.is_listed() == Some(false) {
-        claims.push(
+    if evidence.is_listed() == Some(false) {
+        hypotheses.push(
             Hypothesis::new(Cause::IpNotListed, Refusal, Likely)
-                .pro(case.whereabouts())
+                .pro(evidence.whereabouts())
                 .pro(refused),
         );
     }
-    claims
+    hypotheses
 }
 
 /// Rows 5 and 6: what changed since it worked, here or at the exchange.
-pub(super) fn before_and_after(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    if !all_refused(case) {
+pub(super) fn before_and_after(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    if !evidence.all_refused() {
         return Vec::new();
     }
-    if let Some(good) = case.past.good_with_this_pair() {
+    if let Some(good) = evidence.past.good_with_this_pair() {
         let worked = format!("{} was accepted with this pair before", good.method);
-        let likelihood = if points_elsewhere(case) {
+        let likelihood = if evidence.points_elsewhere() {
             Possible
         } else {
             Likely
         };
-        let updated = case
+        let updated = evidence
             .past
             .key_updated_ms
             .filter(|updated| *updated > good.at_ms);
         let updated =
             updated.map(|_| "the dashboard shows the key updated after the last accepted call");
-        let claim =
+        let hypothesis =
             |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(worked.clone());
         return vec![
-            claim(Cause::ChangedAtExchange, likelihood).maybe_pro(updated),
-            claim(Cause::KeyDisabled, likelihood),
+            hypothesis(Cause::ChangedAtExchange, likelihood).maybe_pro(updated),
+            hypothesis(Cause::KeyDisabled, likelihood),
             Hypothesis::ruled_out(Cause::KeyMismatch, Refusal, worked),
         ];
     }
-    let evidence = "key and secret changed at the same start, and nothing was accepted since";
-    let replaced = case.past.unproven() == Some(Origin::Replaced);
+    let because = "key and secret changed at the same start, and nothing was accepted since";
+    let replaced = evidence.past.unproven() == Some(Origin::Replaced);
     replaced
-        .then(|| Hypothesis::new(Cause::PairChanged, Refusal, Likely).pro(evidence))
+        .then(|| Hypothesis::new(Cause::PairChanged, Refusal, Likely).pro(because))
         .into_iter()
         .collect()
 }
 
+/// Rows 4, 8 and 19: what is left where nothing is known to have worked before. What cannot be told apart from here has
+/// the same likelihood, in the order in which it is worth looking.
+pub(super) fn nothing_else_known(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    if !evidence.all_refused() {
+        return Vec::new();
+    }
+    let worked = evidence.past.good_with_this_pair().is_some();
+    let listed = evidence.is_listed() == Some(true);
+    let new = matches!(
+        evidence.past.unproven(),
+        Some(Origin::Half { .. } | Origin::Replaced | Origin::TwoStarts)
+    );
+    let better = new || evidence.points_elsewhere();
+    let likelihood = if listed && !better && !worked {
+        Likely
+    } else {
+        Possible
+    };
+    let refused = list(&evidence.meeting(Kind::Refused));
+    let second = evidence
+        .findings
+        .credentials()
+        .and_then(|facts| facts.flaw(&[Flaw::SecondPair]));
+    let second = second.map(|found| format!("{}: {}", found.name, found.text));
+    let hypothesis =
+        |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(refused.clone());
+    let doubt = listed.then(|| evidence.whereabouts());
+    let mut hypotheses = vec![hypothesis(Cause::IpNotListed, Possible).maybe_con(doubt)];
+    if !worked {
+        let mismatch = hypothesis(Cause::KeyMismatch, likelihood)
+            .maybe_pro(evidence.outbound().map(|_| evidence.whereabouts()));
+        hypotheses.insert(0, mismatch.maybe_pro(second));
+        hypotheses.insert(1, hypothesis(Cause::KeyDisabled, likelihood));
+        hypotheses.push(hypothesis(Cause::NoReadPermission, likelihood));
+        hypotheses.extend(environment(evidence, &refused, likelihood));
+    }
+    hypotheses
+}
+
+/// Row 19, by the host alone: production and UAT answer each other's keys like any unknown key.
+fn environment(
+    evidence: &Evidence<'_>,
+    refused: &str,
+    likelihood: Likelihood,
+) -> Option<Hypothesis> {
+    let target = evidence.target()?;
+    let (likelihood, because) = match target.environment {
+        Environment::Uat => (
+            likelihood,
+            "calls go to UAT, where a key of production is not known",
+        ),
+        Environment::Production => (
+            Possible,
+            "calls go to production, where a key of UAT is not known",
+        ),
+        Environment::FakeExchange | Environment::Other => return None,
+    };
+    Some(
+        Hypothesis::new(Cause::WrongEnvironment, Refusal, likelihood)
+            .pro(refused)
+            .pro(because),
+    )
+}
+
 /// Rows 12, 13 and 29: some reads are refused and others accepted.
-pub(super) fn some_of_them(case: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = case.meeting(Kind::Refused);
-    let (Some(accepted), false) = (case.acceptance(), refused.is_empty()) else {
+pub(super) fn some_of_them(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let refused = evidence.meeting(Kind::Refused);
+    let (Some(accepted), false) = (evidence.acceptance(), refused.is_empty()) else {
         return Vec::new();
     };
     let excluded = [
@@ -281,40 +349,40 @@ pub(super) fn some_of_them(case: &Evidence<'_>) -> Vec<Hypothesis> {
         Cause::IpNotListed,
     ];
     // Where the exchange itself names the address for another call, it may alternate: that stands.
-    let recorded = case
+    let recorded = evidence
         .past
         .methods
         .iter()
         .any(|past| past.objection() == Some(Kind::Address));
-    let named = recorded || !case.meeting(Kind::Address).is_empty();
+    let named = recorded || !evidence.meeting(Kind::Address).is_empty();
     let excluded = excluded
         .into_iter()
         .filter(|cause| *cause != Cause::IpNotListed || !named);
-    let mut claims: Vec<Hypothesis> = excluded
+    let mut hypotheses: Vec<Hypothesis> = excluded
         .map(|cause| Hypothesis::ruled_out(cause, Refusal, accepted.clone()))
         .collect();
-    let claim = |cause, likelihood| {
+    let hypothesis = |cause, likelihood| {
         Hypothesis::new(cause, Refusal, likelihood)
             .pro(list(&refused))
             .pro(accepted.clone())
     };
     if let [(probe, _)] = refused.as_slice() {
         let method = probe.method().unwrap_or_default();
-        claims.push(claim(Cause::MethodPermission, Likely).of_method(method));
+        hypotheses.push(hypothesis(Cause::MethodPermission, Likely).of_method(method));
         if *probe == Probe::OpenOrders {
-            let evidence = "it is the only probe with params";
+            let because = "it is the only probe with params";
             let doubt = "the signing vectors come out as documented";
-            claims.push(
-                claim(Cause::ParamsString, Likely)
-                    .pro(evidence)
+            hypotheses.push(
+                hypothesis(Cause::ParamsString, Likely)
+                    .pro(because)
                     .con(doubt)
                     .of_method(method),
             );
         }
-        return claims;
+        return hypotheses;
     }
-    claims.push(claim(Cause::SomeMethods, Likely));
-    claims.push(claim(Cause::Intermittent, Possible));
-    claims.push(claim(Cause::MethodPermission, Possible));
-    claims
+    hypotheses.push(hypothesis(Cause::SomeMethods, Likely));
+    hypotheses.push(hypothesis(Cause::Intermittent, Possible));
+    hypotheses.push(hypothesis(Cause::MethodPermission, Possible));
+    hypotheses
 }

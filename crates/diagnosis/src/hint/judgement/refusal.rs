@@ -3,7 +3,7 @@
 //! Guarantees: the first rule that applies decides. A call accepted after the failures began rules out key, address and
 //! clock, because the exchange looks at them for every call; one accepted before shows that the pair is right.
 
-use super::{Evidence, Finding, certainly_outside};
+use super::{Evidence, Judgement, certainly_outside};
 use crate::{
     causes::{
         Cause,
@@ -17,7 +17,7 @@ use gateway::observed::Expected;
 /// So many changes between refused and accepted are a pattern.
 const PATTERN: u32 = 2;
 
-type Rule = fn(&Evidence<'_>) -> Option<Finding>;
+type Rule = fn(&Evidence<'_>) -> Option<Judgement>;
 
 /// In order of precedence.
 const RULES: [Rule; 9] = [
@@ -33,14 +33,14 @@ const RULES: [Rule; 9] = [
 ];
 
 /// Judges a call that was refused without a reason.
-pub(super) fn judge(case: &Evidence<'_>) -> Finding {
+pub(super) fn judge(case: &Evidence<'_>) -> Judgement {
     RULES
         .iter()
         .find_map(|rule| rule(case))
         .unwrap_or_else(|| nothing_known(case))
 }
 
-fn in_turns(case: &Evidence<'_>) -> Option<Finding> {
+fn in_turns(case: &Evidence<'_>) -> Option<Judgement> {
     let recoveries = case.facts.past.method.recoveries_until(case.facts.now);
     let evidence = || {
         format!(
@@ -48,7 +48,7 @@ fn in_turns(case: &Evidence<'_>) -> Option<Finding> {
         )
     };
     (recoveries >= PATTERN).then(|| {
-        Finding(
+        Judgement(
             Cause::Intermittent,
             Likely,
             evidence(),
@@ -57,13 +57,13 @@ fn in_turns(case: &Evidence<'_>) -> Option<Finding> {
     })
 }
 
-fn this_method_alone(case: &Evidence<'_>) -> Option<Finding> {
+fn this_method_alone(case: &Evidence<'_>) -> Option<Judgement> {
     let past = &case.facts.past;
     if !past.class.accepted_after(past.method.failing_since) {
         return None;
     }
     let evidence = format!("other {} calls are accepted since it fails", case.class());
-    Some(Finding(
+    Some(Judgement(
         Cause::MethodPermission,
         Likely,
         evidence,
@@ -71,22 +71,22 @@ fn this_method_alone(case: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-fn this_class_alone(case: &Evidence<'_>) -> Option<Finding> {
+fn this_class_alone(case: &Evidence<'_>) -> Option<Judgement> {
     let past = &case.facts.past;
     let cause = missing_permission(case.report.class);
     if past.reads.accepted_after(past.class.failing_since) {
         let evidence = format!("reads are accepted since {} calls fail", case.class());
-        return Some(Finding(cause, Likely, evidence, case.params_string()));
+        return Some(Judgement(cause, Likely, evidence, case.params_string()));
     }
     let evidence = || format!("other calls are accepted since {} calls fail", case.class());
     let others = past.all.accepted_after(past.class.failing_since);
-    others.then(|| Finding(cause, Likely, evidence(), case.params_string()))
+    others.then(|| Judgement(cause, Likely, evidence(), case.params_string()))
 }
 
-fn clock(case: &Evidence<'_>) -> Option<Finding> {
+fn clock(case: &Evidence<'_>) -> Option<Judgement> {
     let skew = case.report.skew.filter(|skew| certainly_outside(*skew))?;
     let evidence = format!("clock {skew} ms");
-    Some(Finding(
+    Some(Judgement(
         Cause::ClockSkew,
         Likely,
         evidence,
@@ -95,7 +95,7 @@ fn clock(case: &Evidence<'_>) -> Option<Finding> {
 }
 
 /// One half of the last whole pair was replaced: it was accepted before, or it is a new key beside the old secret.
-fn half_rotated(case: &Evidence<'_>) -> Option<Finding> {
+fn half_rotated(case: &Evidence<'_>) -> Option<Judgement> {
     let Origin::Half { replaced, worked } = case.facts.pair.origin else {
         return None;
     };
@@ -107,7 +107,7 @@ fn half_rotated(case: &Evidence<'_>) -> Option<Finding> {
     };
     let alternatives = vec![Cause::KeyMismatch, Cause::KeyDisabled, Cause::IpNotListed];
     case.never_worked().then(|| {
-        Finding(
+        Judgement(
             Cause::HalfRotated,
             Likely,
             evidence.to_owned(),
@@ -116,7 +116,7 @@ fn half_rotated(case: &Evidence<'_>) -> Option<Finding> {
     })
 }
 
-fn address_moved(case: &Evidence<'_>) -> Option<Finding> {
+fn address_moved(case: &Evidence<'_>) -> Option<Judgement> {
     let address = case.outbound()?.address;
     let before = case
         .facts
@@ -139,7 +139,7 @@ fn address_moved(case: &Evidence<'_>) -> Option<Finding> {
     } else {
         Cause::ChangedAtExchange
     };
-    Some(Finding(
+    Some(Judgement(
         Cause::IpDrift,
         Likely,
         evidence,
@@ -147,7 +147,7 @@ fn address_moved(case: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-fn worked_before(case: &Evidence<'_>) -> Option<Finding> {
+fn worked_before(case: &Evidence<'_>) -> Option<Judgement> {
     let past = &case.facts.past;
     let last = past.all.accepted?;
     let Some(same) = past.method.accepted else {
@@ -166,7 +166,7 @@ fn worked_before(case: &Evidence<'_>) -> Option<Finding> {
             case.params_string(),
         ]
         .concat();
-        return Some(Finding(cause, Possible, evidence, alternatives));
+        return Some(Judgement(cause, Possible, evidence, alternatives));
     };
     let unmoved =
         same.address.is_some() && same.address == case.outbound().map(|seen| seen.address);
@@ -176,7 +176,7 @@ fn worked_before(case: &Evidence<'_>) -> Option<Finding> {
         case.ago(same),
         case.whereabouts()
     );
-    Some(Finding(
+    Some(Judgement(
         Cause::ChangedAtExchange,
         likelihood,
         evidence,
@@ -184,7 +184,7 @@ fn worked_before(case: &Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-fn pair_changed(case: &Evidence<'_>) -> Option<Finding> {
+fn pair_changed(case: &Evidence<'_>) -> Option<Judgement> {
     let alternatives = [
         vec![Cause::KeyMismatch, Cause::KeyDisabled],
         case.address_and_permission(),
@@ -193,7 +193,7 @@ fn pair_changed(case: &Evidence<'_>) -> Option<Finding> {
     let evidence =
         "key and secret changed at the same start, and nothing was accepted since".to_owned();
     let replaced = case.facts.pair.origin == Origin::Replaced;
-    replaced.then_some(Finding(
+    replaced.then_some(Judgement(
         Cause::PairChanged,
         Possible,
         evidence,
@@ -203,7 +203,7 @@ fn pair_changed(case: &Evidence<'_>) -> Option<Finding> {
 
 /// Key and secret of different starts: of one creation where the later one mended what the earlier one broke, and not
 /// to be told from here.
-fn mixed_pair(case: &Evidence<'_>) -> Option<Finding> {
+fn mixed_pair(case: &Evidence<'_>) -> Option<Judgement> {
     let others = |first: [Cause; 2]| [first.to_vec(), case.address_and_permission()].concat();
     match case.facts.pair.origin {
         Origin::Half {
@@ -212,7 +212,7 @@ fn mixed_pair(case: &Evidence<'_>) -> Option<Finding> {
         } => {
             let evidence =
                 "the secret changed and its key did not: half a rotation, or one mended".to_owned();
-            Some(Finding(
+            Some(Judgement(
                 Cause::HalfRotated,
                 Possible,
                 evidence,
@@ -228,7 +228,7 @@ fn mixed_pair(case: &Evidence<'_>) -> Option<Finding> {
                 vec![Cause::HalfRotated],
             ]
             .concat();
-            Some(Finding(
+            Some(Judgement(
                 Cause::KeyMismatch,
                 Possible,
                 evidence,
@@ -240,7 +240,7 @@ fn mixed_pair(case: &Evidence<'_>) -> Option<Finding> {
 }
 
 /// Nothing was accepted in this process, and nothing is known to have changed.
-fn nothing_known(case: &Evidence<'_>) -> Finding {
+fn nothing_known(case: &Evidence<'_>) -> Judgement {
     let listed = case.is_expected() == Some(true);
     let likelihood = if listed { Likely } else { Possible };
     // What the operator stated makes an address cause less likely and never excludes it, so it stays in the list.
@@ -256,7 +256,7 @@ fn nothing_known(case: &Evidence<'_>) -> Finding {
             "no private call was accepted since the start",
         )
     };
-    Finding(
+    Judgement(
         cause,
         likelihood,
         format!("{known}, {}, {}", case.whereabouts(), case.clock()),

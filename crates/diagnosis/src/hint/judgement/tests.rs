@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     hint::tracker::Tracker,
-    key_pairs::{Change, Half, Origin, PairFacts},
+    key_pairs::{Half, Origin, PairChange, PairFacts},
 };
 use Likelihood::{Likely, Possible, VeryLikely};
 use catalogue::methods;
@@ -53,7 +53,7 @@ pub(crate) fn answer(method: &str, status: u16, code: Option<i64>) -> CallReport
 
 /// A story of calls, one a second, of which the last is judged.
 struct Story {
-    experience: Tracker,
+    tracker: Tracker,
     now: Instant,
     expected: Expected,
     pair: PairFacts,
@@ -66,7 +66,7 @@ struct Story {
 impl Story {
     fn new() -> Self {
         Self {
-            experience: Tracker::default(),
+            tracker: Tracker::default(),
             // Hours after the host's start, so that a test may look back.
             now: Instant::now() + Duration::from_secs(7200),
             expected: Expected::Unstated,
@@ -112,7 +112,7 @@ impl Story {
     fn pair(self, origin: Origin) -> Self {
         Self {
             pair: PairFacts {
-                change: Change::Same,
+                change: PairChange::Same,
                 since: 0,
                 origin,
             },
@@ -136,8 +136,8 @@ impl Story {
             params_string_len: self.params,
             ..answer(method, status, code)
         };
-        self.experience.note(&report, self.now);
-        let past = self.experience.past_of(&report);
+        self.tracker.note(&report, self.now);
+        let past = self.tracker.past_of(&report);
         judge(
             &Facts {
                 expected: self.expected.clone(),
@@ -224,7 +224,7 @@ fn what_is_no_authentication_failure_gets_no_hint() {
     let facts = Facts {
         expected: Expected::Unstated,
         pair: PairFacts::no_memory(0),
-        past: Past::default(),
+        past: TrackRecord::default(),
         now: Instant::now(),
     };
     refused_here.outcome = Outcome::Refused;
@@ -595,15 +595,15 @@ fn refused_and_accepted_in_turns_is_a_pattern_of_its_own_within_an_hour() {
 }
 
 #[test]
-fn another_key_starts_the_experience_over() {
+fn another_key_starts_the_record_over() {
     let mut story = Story::new().good(READ);
     let other = CallReport {
         key_fingerprint: Arc::from("00000000"),
         ..answer(READ, 401, Some(40101))
     };
-    assert!(story.experience.note(&other, story.now));
-    assert!(!story.experience.note(&other, story.now));
-    assert_eq!(story.experience.past_of(&other).all.accepted, None);
+    assert!(story.tracker.note(&other, story.now));
+    assert!(!story.tracker.note(&other, story.now));
+    assert_eq!(story.tracker.past_of(&other).all.accepted, None);
 }
 
 #[test]

@@ -41,7 +41,7 @@ async fn a_damaged_file_is_set_aside_with_a_warning() {
         let lines = Lines::listen();
         let (history, facts) = here.start(Settings::default());
         history.close().await;
-        assert_eq!(facts.change, Change::First);
+        assert_eq!(facts.change, PairChange::First);
         assert!(lines.take()[0].starts_with("WARN"));
         assert_eq!(
             fs::read_to_string(here.dir.path().join("history.db.damaged")).unwrap(),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn facts(change: Change, since: u64, origin: Origin) -> PairFacts {
+fn facts(change: PairChange, since: u64, origin: Origin) -> PairFacts {
     PairFacts {
         change,
         since,
@@ -34,31 +34,31 @@ async fn each_change_of_the_pair_is_told_from_the_others_with_its_time() {
     };
     assert_eq!(
         run(&here, "key-one", "secret-one").await,
-        facts(Change::First, 1000, Origin::First)
+        facts(PairChange::First, 1000, Origin::First)
     );
     assert_eq!(
         run(&here, "key-one", "secret-one").await,
-        facts(Change::Same, 1000, Origin::First)
+        facts(PairChange::Same, 1000, Origin::First)
     );
     assert_eq!(
         run(&here, "key-two", "secret-one").await,
-        facts(Change::KeyChanged, 3000, half)
+        facts(PairChange::KeyChanged, 3000, half)
     );
     assert_eq!(
         run(&here, "key-two", "secret-one").await,
-        facts(Change::Same, 3000, half)
+        facts(PairChange::Same, 3000, half)
     );
     assert_eq!(
         run(&here, "key-two", "secret-two").await,
-        facts(Change::SecretChanged, 5000, Origin::TwoStarts)
+        facts(PairChange::SecretChanged, 5000, Origin::TwoStarts)
     );
     assert_eq!(
         run(&here, "key-three", "secret-three").await,
-        facts(Change::Both, 6000, Origin::Replaced)
+        facts(PairChange::Both, 6000, Origin::Replaced)
     );
     assert_eq!(
         run(&here, "key-three", "secret-three").await,
-        facts(Change::Same, 6000, Origin::Replaced)
+        facts(PairChange::Same, 6000, Origin::Replaced)
     );
     let pairs = here.questions().pairs().unwrap();
     let pairs: Vec<_> = pairs
@@ -209,7 +209,7 @@ async fn a_run_that_was_killed_leaves_its_calls_and_a_gap() {
     after.now_ms.store(3_000_000, Relaxed);
     let (again, pair) = after.start(Settings::default());
     again.close().await;
-    assert_eq!(pair.change, Change::Same);
+    assert_eq!(pair.change, PairChange::Same);
     assert_eq!(
         after.questions().calls(&Filter::default()).unwrap().len(),
         1
