@@ -15,7 +15,7 @@ mod master;
 mod revocations;
 
 pub use self::{
-    edit::{Edit, Issued, Secret},
+    edit::{Edit, Issued, IssuedToken},
     entry::{Entry, Generation, Rights},
     file::{CallerText, Fault, FileText, GenerationText},
     master::Master,
@@ -25,7 +25,7 @@ pub use self::{
 /// The name of the file, beside the configuration file unless `callers.file` names another.
 pub const FILE_NAME: &str = "callers.toml";
 /// The name of the marks in the state directory.
-pub const MARKS_NAME: &str = "callers.marks";
+pub const REVOCATIONS_NAME: &str = "callers.marks";
 /// The name of the master key, in the state directory, among the unit's credentials, or beside the configuration file.
 pub const MASTER_NAME: &str = "callers.master";
 /// What every token that we issue begins with: shows what it is, and is refused as a credential of the exchange.
@@ -33,7 +33,7 @@ pub const TOKEN_PREFIX: &str = "cpt_";
 
 /// Where everything is.
 #[derive(Clone)]
-pub struct Places {
+pub struct CallerFiles {
     /// The callers.
     pub file: PathBuf,
     /// Whether the file was named by the operator, and so has to be there.
@@ -48,7 +48,7 @@ pub struct Places {
 
 /// Why the callers cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum CallersError {
     /// A file that cannot be read.
     #[error("{0}: cannot be read: {1}")]
     Unreadable(PathBuf, #[source] io::Error),
@@ -125,21 +125,21 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-impl fmt::Debug for Places {
+impl fmt::Debug for CallerFiles {
     /// No path: a credential may have been pasted into one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Places").finish_non_exhaustive()
     }
 }
 
-impl Places {
+impl CallerFiles {
     /// Reads the callers; none where there is no file, unless it was named.
     ///
     /// # Errors
     /// The file cannot be read, or has faults.
-    pub fn read(&self) -> Result<(FileText, Vec<Entry>), Problem> {
+    pub fn read(&self) -> Result<(FileText, Vec<Entry>), CallersError> {
         if self.named && !self.file.exists() {
-            return Err(Problem::Unreadable(
+            return Err(CallersError::Unreadable(
                 self.file.clone(),
                 io::ErrorKind::NotFound.into(),
             ));
@@ -150,12 +150,12 @@ impl Places {
     /// The path of the marks.
     ///
     /// # Errors
-    /// [`Problem::NoStateDirectory`].
-    pub fn marks(&self) -> Result<PathBuf, Problem> {
+    /// [`CallersError::NoStateDirectory`].
+    pub fn revocations(&self) -> Result<PathBuf, CallersError> {
         self.state_directory
             .as_ref()
-            .map(|directory| directory.join(MARKS_NAME))
-            .ok_or(Problem::NoStateDirectory)
+            .map(|directory| directory.join(REVOCATIONS_NAME))
+            .ok_or(CallersError::NoStateDirectory)
     }
 }
 

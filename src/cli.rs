@@ -130,9 +130,10 @@ struct FingerprintArguments {
 /// The loader is the daemon's own. A running daemon is not asked: its key may be an older one.
 fn fingerprint(arguments: FingerprintArguments) -> ExitCode {
     let files = arguments.env_file.into_iter().collect();
-    let examined = config::examine(&Sources::from_process(arguments.config).with_env_files(files));
-    let Some(key) = examined.key else {
-        anstream::eprintln!("{}", examined.problems);
+    let inspection =
+        config::inspect(&Sources::from_process(arguments.config).with_env_files(files));
+    let Some(key) = inspection.key else {
+        anstream::eprintln!("{}", inspection.problems);
         return ExitCode::from(CONFIGURATION);
     };
     let (name, origin) = key.source;
@@ -150,12 +151,12 @@ fn fingerprint(arguments: FingerprintArguments) -> ExitCode {
 /// SIGTERM or Ctrl-C.
 ///
 /// Listens from the moment it is made, so that nothing that is announced afterwards can miss a signal.
-struct Stop {
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
+impl StopSignals {
     /// Begins to listen; from now on neither signal ends the process by itself.
     ///
     /// # Errors
@@ -168,7 +169,7 @@ impl Stop {
     }
 
     /// Resolves at the next signal.
-    async fn asked(&mut self) {
+    async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

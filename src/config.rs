@@ -1,15 +1,15 @@
-//! Where settings and credentials come from, checked: raw → [`Config`].
+//! Settings and credentials, read from their sources and checked: raw → [`Config`].
 //!
-//! Guarantees: only a [`Config`] in which every value is valid leaves this module; all [`Problems`] are reported
-//! together, each with key, source and remedy; nothing that can be printed (problems, report, `Debug`) holds a part of
-//! a key, a secret or a token. Precedence, rising: defaults, the configuration file, `CRYPTO_PROXY__SECTION__KEY`, the
-//! variables with names of their own. A file that exists and cannot be used is an error, never "defaults".
-//! Does not: touch the network, change the environment, or write anything.
+//! Only a [`Config`] in which every value is valid leaves this module. All [`Problems`] are reported together, each with
+//! its key, source and remedy. Nothing that can be printed (problems, report, `Debug`) holds a part of a key, a secret or
+//! a token. Precedence, rising: defaults, the configuration file, `CRYPTO_PROXY__SECTION__KEY`, the variables with names
+//! of their own. A file that exists and cannot be used is an error; the defaults never stand in for it. Nothing here
+//! touches the network, changes the environment or writes a file.
 
 use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
-    callers::Places,
+    callers::CallerFiles,
     http,
     server::{self, Address},
     telemetry,
@@ -45,22 +45,22 @@ mod tests;
 
 pub use self::{
     callers::PendingRevocations,
-    credentials::Shown,
-    normalize::{Likeness, Pasted},
+    credentials::DiagnosisToken,
+    normalize::{KeyMatch, PastedKey},
     report::{Origin, Problem, Problems, Report, Row, Severity},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, RunAs, Sources},
 };
 use self::{
-    credentials::{Judge, Published},
+    credentials::{CredentialRules, Published},
     reader::Reader,
-    redact::Withheld,
+    redact::Redactor,
     report::one_line,
-    variables::{Guard, Variables},
+    variables::{GuardedBy, Variables},
 };
 
 /// The name of the caller that the token of the environment belongs to.
 pub const DEFAULT_CALLER: &str = "default";
-/// The name of whoever shows the token of the diagnosis.
+/// The name of the caller that shows the diagnosis token.
 pub const OPERATOR: &str = "operator";
 
 /// Everything the daemon is told, valid.
@@ -69,33 +69,33 @@ pub struct Config {
     pub credentials: Credentials,
     /// The key's name on the exchange's dashboard, as the operator gave it.
     pub key_label: Option<String>,
-    /// What is known of the pair, for a diagnosis.
+    /// What the load found out about the pair, for a diagnosis.
     pub pair: CredentialFacts,
     /// Who may call, and what.
     pub callers: Callers,
-    /// What has to be remembered of callers that were issued, before the daemon serves.
-    pub keeping: Option<PendingRevocations>,
-    /// The way to the exchange.
+    /// What must be stored about issued callers before the daemon serves.
+    pub pending_revocations: Option<PendingRevocations>,
+    /// How the exchange is reached.
     pub upstream: upstream::Settings,
     /// How streams behave.
     pub streams: stream::Settings,
     /// How calls are carried out.
     pub pipeline: gateway::Settings,
-    /// How the doors behave.
+    /// How the HTTP endpoints behave.
     pub http: http::Settings,
     /// How the listener behaves.
     pub server: server::Settings,
     /// How our outbound address is watched.
     pub egress: egress::Settings,
-    /// How the way to the exchange is watched.
+    /// How the connection to the exchange is watched.
     pub reach: reach::Settings,
     /// The addresses that the operator says are on the key's whitelist.
     pub expected: Expected,
-    /// How much of what happened is kept.
+    /// How much history is kept.
     pub history: history::Settings,
-    /// Where lines go.
+    /// Where log lines go.
     pub log: telemetry::Settings,
-    /// What somebody should know.
+    /// Problems that do not keep the daemon from starting.
     pub warnings: Vec<Problem>,
     /// Every effective setting with its source, redacted.
     pub report: Report,
@@ -117,7 +117,7 @@ impl Config {
         self.warnings.iter().map(ToString::to_string).collect()
     }
 
-    /// Short sentences for `GET /ready`, which anybody may read: nothing secret, no values.
+    /// Short sentences for `GET /ready`. Anybody may read them: they hold no secret and no value.
     #[must_use]
     pub fn ready_warnings(&self) -> Vec<&'static str> {
         let mut short: Vec<_> = self
@@ -130,7 +130,7 @@ impl Config {
     }
 }
 
-/// What a look at the sources gives, usable or not.
+/// What the sources hold, usable or not.
 #[derive(Debug)]
 pub struct Inspection {
     /// The configuration, where nothing keeps the daemon from starting.
@@ -139,20 +139,20 @@ pub struct Inspection {
     pub problems: Problems,
     /// Every effective setting with its source, redacted; defaults stand in for what cannot be used.
     pub report: Report,
-    /// What is known of the pair, for a diagnosis.
+    /// What the load found out about the pair, for a diagnosis.
     pub pair: CredentialFacts,
-    /// What a diagnosis asks with; there also where the daemon would not start for want of a caller's token.
+    /// What a diagnosis probes with. It is present also where only a caller's token is missing.
     pub probing: Option<Probing>,
-    /// The API key, where it can be used, whatever else is wrong.
+    /// The API key where it is usable, whatever else is wrong.
     pub key: Option<KeyFacts>,
-    /// Every secret of these sources, to be looked for in what is about to leave.
+    /// Every secret of these sources, to search for in what is about to leave the process.
     pub leaks: LeakSearch,
-    /// Whether nothing at all was found: no file that could be read, and no variable of ours.
+    /// Whether nothing was found: no readable file and no variable of ours.
     pub found_nothing: bool,
-    /// What the running daemon is asked with.
+    /// Where the running daemon is found.
     pub asking: DaemonEndpoint,
-    /// Where callers are kept.
-    pub places: Places,
+    /// The files that hold the issued callers.
+    pub caller_files: CallerFiles,
 }
 
 impl Inspection {
@@ -162,18 +162,18 @@ impl Inspection {
     }
 }
 
-/// Where a running daemon is found, and what opens its diagnosis.
+/// Where a running daemon listens, and the token that opens its diagnosis.
 #[derive(Clone, Debug)]
 pub struct DaemonEndpoint {
     /// Where it listens.
     pub listen: Vec<Address>,
-    /// What is shown to it, where there is one to be used.
-    pub token: Option<Shown>,
+    /// The diagnosis token, if a usable one is configured.
+    pub token: Option<DiagnosisToken>,
 }
 
-/// What a diagnosis without a daemon asks with.
+/// What a diagnosis without a daemon probes with.
 pub struct Probing {
-    /// The pair, the way to the exchange, and who tells our address.
+    /// The pair, how the exchange is reached, and the services that tell our address.
     pub ready: Ready,
     /// The operator's statement about the whitelist.
     pub expected: Expected,
@@ -202,17 +202,17 @@ pub struct KeyFacts {
 /// # Errors
 /// [`Problems`], errors and warnings, where there is at least one error.
 pub fn load(sources: &Sources) -> Result<Config, Problems> {
-    let examined = examine(sources);
-    examined.config.ok_or(examined.problems)
+    let inspection = inspect(sources);
+    inspection.config.ok_or(inspection.problems)
 }
 
-/// Loads the configuration and tells everything about it; [`load`] is this without the tale.
+/// Loads the configuration, and keeps everything that was found on the way.
 #[must_use]
-pub fn examine(sources: &Sources) -> Inspection {
-    examine_against(Published::list(), sources)
+pub fn inspect(sources: &Sources) -> Inspection {
+    inspect_with(Published::list(), sources)
 }
 
-fn examine_against(published: &Published, sources: &Sources) -> Inspection {
+fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
     let mut problems = Problems::default();
     let variables = variables::read(sources, &mut problems);
     load::check_unknown(&variables, &mut problems);
@@ -224,20 +224,20 @@ fn examine_against(published: &Published, sources: &Sources) -> Inspection {
     let expected = settings::expected(&mut reader);
     settings::compare_with_process(&mut reader, &settings, sources);
     let rows = reader.into_rows();
-    let judge = Judge {
+    let rules = CredentialRules {
         published,
         exchange,
         reach: settings::reach(&settings.server.listen),
     };
-    let places = callers::places(sources, settings.callers_file.as_deref());
-    let mut known = callers::load(places.clone(), sources, &mut problems);
+    let caller_files = callers::files(sources, settings.callers_file.as_deref());
+    let mut issued = callers::load(caller_files.clone(), sources, &mut problems);
     let mut report = Report {
         sources: sources.describe(),
         credentials: Vec::new(),
-        callers: known.rows.clone(),
+        callers: issued.rows.clone(),
         settings: rows,
     };
-    let credentials = credentials::load(&variables, judge, &mut report.credentials, &mut problems);
+    let credentials = credentials::load(&variables, rules, &mut report.credentials, &mut problems);
     let probing = credentials
         .clone()
         .filter(|_| problems.allow_start())
@@ -254,16 +254,16 @@ fn examine_against(published: &Published, sources: &Sources) -> Inspection {
     let token = credentials::load_token(
         &variables,
         credentials.as_ref(),
-        judge,
-        &known,
+        rules,
+        &issued,
         rows,
         &mut problems,
     );
     let shown = credentials::load_diagnosing(
         &variables,
         credentials.as_ref(),
-        judge,
-        &known,
+        rules,
+        &issued,
         rows,
         &mut problems,
     );
@@ -282,19 +282,22 @@ fn examine_against(published: &Published, sources: &Sources) -> Inspection {
     let key = credentials
         .as_ref()
         .and_then(|credentials| key_facts(credentials, &report, key_label.clone()));
-    let (keeping, issued) = (known.keeping.take(), std::mem::take(&mut known.leaks));
+    let (pending_revocations, issued_secrets) = (
+        issued.pending_revocations.take(),
+        std::mem::take(&mut issued.leaks),
+    );
     let config = credentials
         .filter(|_| problems.allow_start())
         .map(|credentials| Config {
             credentials,
             key_label,
             pair: CredentialFacts::default(),
-            callers: known.add_to(callers_of_the_environment(
+            callers: issued.add_to(callers_of_the_environment(
                 token,
                 asking.token.as_ref(),
                 settings.policy,
             )),
-            keeping,
+            pending_revocations,
             upstream: settings.upstream,
             streams: settings.streams,
             pipeline: settings.pipeline,
@@ -311,9 +314,9 @@ fn examine_against(published: &Published, sources: &Sources) -> Inspection {
     let found_nothing = variables.iter().next().is_none()
         && !report.sources.iter().any(Row::is_a_file_that_was_read);
     let mut leaks = redact::leaks(&variables);
-    leaks.join(issued);
+    leaks.join(issued_secrets);
     let pair = CredentialFacts::default();
-    let examined = Inspection {
+    let inspection = Inspection {
         config,
         problems,
         report,
@@ -323,18 +326,18 @@ fn examine_against(published: &Published, sources: &Sources) -> Inspection {
         leaks,
         found_nothing,
         asking,
-        places,
+        caller_files,
     };
-    with_pair(examined, quoted)
+    with_pair(inspection, quoted)
 }
 
-/// The pair is told of last: its facts are drawn from everything that was found.
-fn with_pair(mut examined: Inspection, quoted: Vec<FlawFound>) -> Inspection {
-    examined.pair = credentials::gather(&examined, quoted);
-    if let Some(config) = &mut examined.config {
-        config.pair = examined.pair.clone();
+/// Comes last: the facts of the pair are drawn from everything else that was found.
+fn with_pair(mut inspection: Inspection, quoted: Vec<FlawFound>) -> Inspection {
+    inspection.pair = credentials::gather(&inspection, quoted);
+    if let Some(config) = &mut inspection.config {
+        config.pair = inspection.pair.clone();
     }
-    examined
+    inspection
 }
 
 fn key_facts(
@@ -351,10 +354,10 @@ fn key_facts(
     })
 }
 
-/// Without a token there is no default caller: then others were issued, or the daemon does not start.
+/// Without a token there is no default caller. Then others were issued, or the daemon does not start.
 fn callers_of_the_environment(
     token: Option<TokenDigest>,
-    diagnosing: Option<&Shown>,
+    diagnosing: Option<&DiagnosisToken>,
     policy: Policy,
 ) -> Callers {
     let caller = Arc::new(Caller {
@@ -377,15 +380,15 @@ fn label_row(variables: &Variables) -> Option<Row> {
 }
 
 fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {
-    let mut withheld = Withheld::default();
+    let mut redactor = Redactor::default();
     for (_, variable) in variables.iter().filter(|(name, _)| table::is_secret(name)) {
-        withheld.add(&variable.value);
+        redactor.add(&variable.value);
     }
-    withheld.apply_to_problems(problems);
-    withheld.apply_to_report(report);
+    redactor.apply_to_problems(problems);
+    redactor.apply_to_report(report);
 }
 
-/// A pair, and where it stands.
+/// A pair and the variable it was found in.
 #[derive(Debug)]
 pub struct FilePair {
     /// The name of the key's variable.
@@ -394,11 +397,11 @@ pub struct FilePair {
     pub credentials: Credentials,
 }
 
-/// Reads the first complete pair of one environment file, to be compared with another's; what is wrong with it is told
-/// by [`examine`].
+/// Reads the first complete pair of one environment file, to compare it with another file's. [`inspect`] reports what is
+/// wrong with it.
 #[must_use]
 pub fn pair_of_file(path: &Path) -> Option<FilePair> {
-    let layer = variables::read_env_file(path, Guard::Mode, &mut Problems::default())?;
+    let layer = variables::read_env_file(path, GuardedBy::Mode, &mut Problems::default())?;
     pair_of(&[layer])
 }
 

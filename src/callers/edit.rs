@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    CallerText, Entry, FileText, GenerationText, Master, Places, Problem, Revocation, Revocations,
-    TOKEN_PREFIX, entry,
+    CallerFiles, CallerText, CallersError, Entry, FileText, GenerationText, Master, Revocation,
+    Revocations, TOKEN_PREFIX, entry,
     file::{self, Lock},
 };
 use gateway::{
@@ -26,9 +26,9 @@ const FILE_MODE: u32 = 0o644;
 /// The callers, held for one change.
 #[derive(Debug)]
 pub struct Edit<'a> {
-    places: &'a Places,
+    files: &'a CallerFiles,
     text: FileText,
-    marks: Revocations,
+    revocations: Revocations,
     now_ms: u64,
     _lock: Lock,
 }
@@ -41,7 +41,7 @@ pub struct Issued {
     /// The number of this generation.
     pub generation: u32,
     /// Its token.
-    pub token: Secret,
+    pub token: IssuedToken,
     /// Its virtual key; none for who may only diagnose.
     pub signing: Option<(VirtualKey, VirtualSecret)>,
     /// When the generation before it ends.
@@ -49,15 +49,15 @@ pub struct Issued {
 }
 
 /// A token as its owner has to write it down.
-pub struct Secret(Zeroizing<String>);
+pub struct IssuedToken(Zeroizing<String>);
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for IssuedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[token]")
     }
 }
 
-impl Secret {
+impl IssuedToken {
     /// The text, for the one time that it is given to its owner.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -70,14 +70,14 @@ impl<'a> Edit<'a> {
     ///
     /// # Errors
     /// The file or the marks cannot be used as they are.
-    pub fn begin(places: &'a Places, now_ms: u64) -> Result<Self, Problem> {
-        let lock = hold(&places.file)?;
-        let (text, _) = read(places)?;
-        let marks = Revocations::read(places)?;
+    pub fn begin(files: &'a CallerFiles, now_ms: u64) -> Result<Self, CallersError> {
+        let lock = lock_files(&files.file)?;
+        let (text, _) = read(files)?;
+        let revocations = Revocations::read(files)?;
         Ok(Self {
-            places,
+            files,
             text,
-            marks,
+            revocations,
             now_ms,
             _lock: lock,
         })
@@ -87,20 +87,20 @@ impl<'a> Edit<'a> {
     ///
     /// # Errors
     /// The name is taken, the policy has faults, or something cannot be written.
-    pub fn issue(mut self, wish: CallerText) -> Result<Issued, Problem> {
-        if self.text.find(&wish.name).is_some() {
-            return Err(Problem::Exists(wish.name));
+    pub fn issue(mut self, wanted: CallerText) -> Result<Issued, CallersError> {
+        if self.text.find(&wanted.name).is_some() {
+            return Err(CallersError::Exists(wanted.name));
         }
-        let id = CallerId::new(random(&self.places.file)?);
+        let id = CallerId::new(random(&self.files.file)?);
         let created = super::moment(self.now_ms);
         let token = self.token()?;
         let generation = generation(1, &token, created.clone());
-        let diagnose = wish.diagnose;
+        let diagnose = wanted.diagnose;
         self.text.callers.push(CallerText {
             id: id.to_string(),
             created,
             generations: vec![generation],
-            ..wish
+            ..wanted
         });
         let name = self
             .text
@@ -123,7 +123,7 @@ impl<'a> Edit<'a> {
     ///
     /// # Errors
     /// There is no such caller, or a rotation is under way.
-    pub fn rotate(mut self, name: &str, grace_ms: u64) -> Result<Issued, Problem> {
+    pub fn rotate(mut self, name: &str, grace_ms: u64) -> Result<Issued, CallersError> {
         self.drop_ended(name)?;
         let token = self.token()?;
         let (issued, until_ms) = (
@@ -131,22 +131,23 @@ impl<'a> Edit<'a> {
             self.now_ms.saturating_add(grace_ms),
         );
         let until = super::moment(until_ms);
-        let marks = self.marks.clone();
+        let revocations = self.revocations.clone();
         let caller = self
             .text
             .find(name)
-            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+            .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
         if caller.generations.len() > 1 {
-            return Err(Problem::Rotating(name.to_owned()));
+            return Err(CallersError::Rotating(name.to_owned()));
         }
-        let id = CallerId::parse(&caller.id).ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+        let id =
+            CallerId::parse(&caller.id).ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
         let newest = caller
             .generations
             .iter()
             .map(|generation| generation.number)
             .max()
             .unwrap_or(0);
-        let number = newest.max(marks.of(id).newest) + 1;
+        let number = newest.max(revocations.of(id).newest) + 1;
         caller
             .generations
             .iter_mut()
@@ -169,20 +170,20 @@ impl<'a> Edit<'a> {
     ///
     /// # Errors
     /// There is no such caller, or no rotation.
-    pub fn finish(mut self, name: &str) -> Result<u32, Problem> {
+    pub fn finish(mut self, name: &str) -> Result<u32, CallersError> {
         let caller = self
             .text
             .find(name)
-            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+            .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
         let newest = caller
             .generations
             .pop()
             .filter(|_| !caller.generations.is_empty());
-        let newest = newest.ok_or_else(|| Problem::NotRotating(name.to_owned()))?;
+        let newest = newest.ok_or_else(|| CallersError::NotRotating(name.to_owned()))?;
         let (number, id) = (newest.number, CallerId::parse(&caller.id));
         caller.generations = vec![newest];
         if let Some(id) = id {
-            self.marks.note(
+            self.revocations.merge_one(
                 id,
                 Revocation {
                     newest: number,
@@ -191,7 +192,7 @@ impl<'a> Edit<'a> {
                 },
             );
         }
-        self.marks = self.marks.keep(self.places)?;
+        self.revocations = self.revocations.store(self.files)?;
         self.write()?;
         Ok(number)
     }
@@ -200,16 +201,16 @@ impl<'a> Edit<'a> {
     ///
     /// # Errors
     /// There is no such caller, or something cannot be written.
-    pub fn revoke(mut self, name: &str) -> Result<(), Problem> {
+    pub fn revoke(mut self, name: &str) -> Result<(), CallersError> {
         let caller = self
             .text
             .find(name)
-            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+            .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
         if let Some(id) = CallerId::parse(&caller.id) {
-            self.marks.revoke(id);
+            self.revocations.revoke(id);
         }
         self.text.callers.retain(|caller| caller.name != name);
-        self.marks = self.marks.keep(self.places)?;
+        self.revocations = self.revocations.store(self.files)?;
         self.write()
     }
 
@@ -218,16 +219,16 @@ impl<'a> Edit<'a> {
     ///
     /// # Errors
     /// Something cannot be written, or the master key is a credential that has to be replaced where it comes from.
-    pub fn revoke_all(places: &'a Places, now_ms: u64) -> Result<Option<usize>, Problem> {
-        let lock = hold(&places.file)?;
-        let (text, known) = match read(places) {
+    pub fn revoke_all(files: &'a CallerFiles, now_ms: u64) -> Result<Option<usize>, CallersError> {
+        let lock = lock_files(&files.file)?;
+        let (text, known) = match read(files) {
             Ok((text, entries)) => (text, Some(entries.len())),
             Err(_) => (FileText::empty(), None),
         };
-        let mut marks = match Revocations::read(places) {
-            Ok(marks) => marks,
-            Err(Problem::Revocations(..)) => {
-                file::set_aside(&places.marks()?)?;
+        let mut revocations = match Revocations::read(files) {
+            Ok(revocations) => revocations,
+            Err(CallersError::Revocations(..)) => {
+                file::set_aside(&files.revocations()?)?;
                 Revocations::default()
             }
             Err(problem) => return Err(problem),
@@ -235,29 +236,29 @@ impl<'a> Edit<'a> {
         text.callers
             .iter()
             .filter_map(|caller| CallerId::parse(&caller.id))
-            .for_each(|id| marks.revoke(id));
-        let marks = marks.keep(places)?;
+            .for_each(|id| revocations.revoke(id));
+        let revocations = revocations.store(files)?;
         let mut edit = Self {
-            places,
+            files,
             text: FileText::empty(),
-            marks,
+            revocations,
             now_ms,
             _lock: lock,
         };
         // Without callers first: from here on nobody has access, whatever becomes of the master key.
         edit.write()?;
-        edit.text.master_check = Some(Master::replace(places)?.key.check());
+        edit.text.master_check = Some(Master::replace(files)?.key.check());
         edit.write()?;
         Ok(known)
     }
 
     /// An older generation whose end has come is none any more.
-    fn drop_ended(&mut self, name: &str) -> Result<(), Problem> {
+    fn drop_ended(&mut self, name: &str) -> Result<(), CallersError> {
         let now_ms = self.now_ms;
         let caller = self
             .text
             .find(name)
-            .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
+            .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
         let ended = |until: &String| {
             until
                 .parse::<Timestamp>()
@@ -271,7 +272,7 @@ impl<'a> Edit<'a> {
             .first()
             .map_or(0, |generation| generation.number);
         if let Some(id) = CallerId::parse(&caller.id) {
-            self.marks.note(
+            self.revocations.merge_one(
                 id,
                 Revocation {
                     newest: lowest,
@@ -288,15 +289,15 @@ impl<'a> Edit<'a> {
         id: CallerId,
         generation: u32,
         diagnose: bool,
-    ) -> Result<Option<(VirtualKey, VirtualSecret)>, Problem> {
+    ) -> Result<Option<(VirtualKey, VirtualSecret)>, CallersError> {
         if diagnose {
             return Ok(None);
         }
         let master = match &self.text.master_check {
-            Some(check) => Master::of_callers(self.places, Some(check))?,
-            None => match Master::find(self.places)? {
+            Some(check) => Master::of_callers(self.files, Some(check))?,
+            None => match Master::find(self.files)? {
                 Some(master) => master,
-                None => Master::make(self.places)?,
+                None => Master::make(self.files)?,
             },
         };
         self.text.master_check = Some(master.key.check());
@@ -305,7 +306,7 @@ impl<'a> Edit<'a> {
     }
 
     /// What would be written has no faults.
-    fn check(&self) -> Result<Vec<Entry>, Problem> {
+    fn check(&self) -> Result<Vec<Entry>, CallersError> {
         entry::parse(&self.rendered()?)
             .map(|(_, entries)| entries)
             .map_err(|mut faults| {
@@ -315,35 +316,35 @@ impl<'a> Edit<'a> {
                 } else {
                     format!(" (and {} more)", faults.len())
                 };
-                Problem::Unfit(
+                CallersError::Unfit(
                     format!("{}: {}{others}", first.key, first.text),
                     first.remedy,
                 )
             })
     }
 
-    fn rendered(&self) -> Result<String, Problem> {
-        self.text
-            .render()
-            .map_err(|error| Problem::Unwritable(self.places.file.clone(), io::Error::other(error)))
+    fn rendered(&self) -> Result<String, CallersError> {
+        self.text.render().map_err(|error| {
+            CallersError::Unwritable(self.files.file.clone(), io::Error::other(error))
+        })
     }
 
     /// Writes the file, and remembers what it says.
-    fn write(&mut self) -> Result<(), Problem> {
-        file::replace(&self.places.file, &self.rendered()?, FILE_MODE)?;
+    fn write(&mut self) -> Result<(), CallersError> {
+        file::replace(&self.files.file, &self.rendered()?, FILE_MODE)?;
         for entry in &self.check()? {
-            self.marks.note_entry(entry);
+            self.revocations.merge_entry(entry);
         }
-        self.marks = self.marks.keep(self.places)?;
+        self.revocations = self.revocations.store(self.files)?;
         Ok(())
     }
 
-    fn token(&self) -> Result<Secret, Problem> {
-        let bytes = Zeroizing::new(random::<32>(&self.places.file)?);
+    fn token(&self) -> Result<IssuedToken, CallersError> {
+        let bytes = Zeroizing::new(random::<32>(&self.files.file)?);
         let mut token = Zeroizing::new(String::with_capacity(TOKEN_PREFIX.len() + 64));
         token.push_str(TOKEN_PREFIX);
         token.push_str(&Zeroizing::new(hex::encode(bytes.as_ref())));
-        Ok(Secret(token))
+        Ok(IssuedToken(token))
     }
 }
 
@@ -351,16 +352,16 @@ impl<'a> Edit<'a> {
 ///
 /// # Errors
 /// The file cannot be read, or has faults.
-pub(super) fn read(places: &Places) -> Result<(FileText, Vec<Entry>), Problem> {
-    match file::read(&places.file)? {
+pub(super) fn read(files: &CallerFiles) -> Result<(FileText, Vec<Entry>), CallersError> {
+    match file::read(&files.file)? {
         None => Ok((FileText::empty(), Vec::new())),
         Some(text) => {
-            entry::parse(&text).map_err(|faults| Problem::Faulty(places.file.clone(), faults))
+            entry::parse(&text).map_err(|faults| CallersError::Faulty(files.file.clone(), faults))
         }
     }
 }
 
-fn hold(file: &Path) -> Result<Lock, Problem> {
+fn lock_files(file: &Path) -> Result<Lock, CallersError> {
     if let Some(directory) = file
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty())
@@ -370,7 +371,7 @@ fn hold(file: &Path) -> Result<Lock, Problem> {
     file::lock(file)
 }
 
-fn generation(number: u32, token: &Secret, issued: String) -> GenerationText {
+fn generation(number: u32, token: &IssuedToken, issued: String) -> GenerationText {
     let token_sha256 = TokenDigest::of(token.reveal().as_bytes()).to_hex();
     GenerationText {
         number,
@@ -380,9 +381,9 @@ fn generation(number: u32, token: &Secret, issued: String) -> GenerationText {
     }
 }
 
-fn random<const BYTES: usize>(place: &Path) -> Result<[u8; BYTES], Problem> {
+fn random<const BYTES: usize>(place: &Path) -> Result<[u8; BYTES], CallersError> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Problem::Unwritable(place.to_owned(), io::Error::other(error)))?;
+        .map_err(|error| CallersError::Unwritable(place.to_owned(), io::Error::other(error)))?;
     Ok(bytes)
 }

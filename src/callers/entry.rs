@@ -46,7 +46,7 @@ pub struct Entry {
     /// The line of the file that it begins in.
     pub line: usize,
     /// What somebody should know.
-    pub doubts: Vec<Fault>,
+    pub warnings: Vec<Fault>,
 }
 
 /// What a caller may do.
@@ -96,25 +96,25 @@ impl Entry {
 /// Everything that is wrong with it.
 pub(super) fn parse(text: &str) -> Result<(FileText, Vec<Entry>), Vec<Fault>> {
     let Parsed { text, lines } = FileText::parse(text)?;
-    let entries = judge(&text.callers, &lines)?;
+    let entries = validate(&text.callers, &lines)?;
     Ok((text, entries))
 }
 
 /// Judges every caller, and all of them together.
-fn judge(callers: &[CallerText], lines: &[usize]) -> Result<Vec<Entry>, Vec<Fault>> {
+fn validate(callers: &[CallerText], lines: &[usize]) -> Result<Vec<Entry>, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut entries = Vec::new();
     for (caller, line) in callers.iter().zip(lines) {
-        let mut judge = Judge {
+        let mut validate = Validator {
             caller,
             line: *line,
             faults: Vec::new(),
-            doubts: Vec::new(),
+            warnings: Vec::new(),
         };
-        entries.extend(judge.entry());
-        faults.extend(judge.faults);
+        entries.extend(validate.entry());
+        faults.extend(validate.faults);
     }
-    faults.extend(twice(callers, lines));
+    faults.extend(duplicates(callers, lines));
     if faults.is_empty() {
         Ok(entries)
     } else {
@@ -122,7 +122,7 @@ fn judge(callers: &[CallerText], lines: &[usize]) -> Result<Vec<Entry>, Vec<Faul
     }
 }
 
-fn twice(callers: &[CallerText], lines: &[usize]) -> Vec<Fault> {
+fn duplicates(callers: &[CallerText], lines: &[usize]) -> Vec<Fault> {
     let mut seen = HashSet::new();
     let mut faults = Vec::new();
     for (caller, line) in callers.iter().zip(lines) {
@@ -151,14 +151,14 @@ fn twice(callers: &[CallerText], lines: &[usize]) -> Vec<Fault> {
 }
 
 /// Looks at one caller, and notes what it finds.
-struct Judge<'a> {
+struct Validator<'a> {
     caller: &'a CallerText,
     line: usize,
     faults: Vec<Fault>,
-    doubts: Vec<Fault>,
+    warnings: Vec<Fault>,
 }
 
-impl Judge<'_> {
+impl Validator<'_> {
     fn entry(&mut self) -> Option<Entry> {
         self.name();
         let id = CallerId::parse(&self.caller.id);
@@ -177,7 +177,7 @@ impl Judge<'_> {
             Rights::Call(Box::new(self.policy(limits)))
         };
         let generations = self.generations();
-        let doubts = std::mem::take(&mut self.doubts);
+        let warnings = std::mem::take(&mut self.warnings);
         let name = self.caller.name.clone();
         id.filter(|_| self.faults.is_empty()).map(|id| Entry {
             name,
@@ -185,7 +185,7 @@ impl Judge<'_> {
             rights,
             generations,
             line: self.line,
-            doubts,
+            warnings,
         })
     }
 
@@ -240,7 +240,7 @@ impl Judge<'_> {
             && policy.allow_methods.is_empty()
             && policy.allow_patterns.is_empty()
         {
-            self.doubt(
+            self.warning(
                 "allow",
                 "nothing is allowed: every call is refused",
                 "give it a preset, or allow something",
@@ -267,7 +267,7 @@ impl Judge<'_> {
         }
         if let Some(pattern) = Pattern::parse(text) {
             if !methods::all().any(|info| pattern.matches(info.name)) {
-                self.doubt(
+                self.warning(
                     key,
                     &format!("the catalogue knows no method {pattern}"),
                     "make sure of its beginning",
@@ -282,7 +282,7 @@ impl Judge<'_> {
             return None;
         };
         if method.info().is_none() {
-            self.doubt(
+            self.warning(
                 key,
                 &format!("the catalogue does not know {}", method.as_str()),
                 "make sure of its name",
@@ -294,7 +294,7 @@ impl Judge<'_> {
     fn instruments(&mut self) -> Option<Instruments> {
         let Some(names) = &self.caller.instruments else {
             if self.caller.orders_by_id {
-                self.doubt(
+                self.warning(
                     "orders_by_id",
                     "without instruments every order may be named anyway",
                     "take it out",
@@ -334,16 +334,16 @@ impl Judge<'_> {
     }
 
     fn fault(&mut self, key: &str, text: &str, remedy: &str) {
-        let fault = self.note(key, text, remedy);
+        let fault = self.merge_one(key, text, remedy);
         self.faults.push(fault);
     }
 
-    fn doubt(&mut self, key: &str, text: &str, remedy: &str) {
-        let doubt = self.note(key, text, remedy);
-        self.doubts.push(doubt);
+    fn warning(&mut self, key: &str, text: &str, remedy: &str) {
+        let warning = self.merge_one(key, text, remedy);
+        self.warnings.push(warning);
     }
 
-    fn note(&self, key: &str, text: &str, remedy: &str) -> Fault {
+    fn merge_one(&self, key: &str, text: &str, remedy: &str) -> Fault {
         let key = format!("caller {}: {key}", self.caller.name.escape_debug());
         Fault {
             line: self.line,

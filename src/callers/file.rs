@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::Problem;
+use super::CallersError;
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -210,7 +210,7 @@ pub(super) struct Lock {
 }
 
 /// Waits until nobody else changes what stands beside this file.
-pub(super) fn lock(beside: &Path) -> Result<Lock, Problem> {
+pub(super) fn lock(beside: &Path) -> Result<Lock, CallersError> {
     let path = with_ending(beside, "lock");
     let locked = || -> io::Result<File> {
         let file = open_lock(&path)?;
@@ -219,7 +219,7 @@ pub(super) fn lock(beside: &Path) -> Result<Lock, Problem> {
     };
     locked()
         .map(|file| Lock { _file: file })
-        .map_err(|error| Problem::Unwritable(path.clone(), error))
+        .map_err(|error| CallersError::Unwritable(path.clone(), error))
 }
 
 /// Only what we made ourselves is given away: what lies there may be a link that a stranger in the daemon made.
@@ -239,7 +239,7 @@ pub(super) fn no_follow() -> i32 {
 }
 
 /// The text of a file, never that of a link; `None` where there is none.
-pub(super) fn read(path: &Path) -> Result<Option<String>, Problem> {
+pub(super) fn read(path: &Path) -> Result<Option<String>, CallersError> {
     let text = OpenOptions::new()
         .read(true)
         .custom_flags(no_follow())
@@ -248,12 +248,12 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, Problem> {
     match text {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Problem::Unreadable(path.to_owned(), error)),
+        Err(error) => Err(CallersError::Unreadable(path.to_owned(), error)),
     }
 }
 
 /// Replaces a file in one step.
-pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Problem> {
+pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), CallersError> {
     let temporary = with_ending(path, "new");
     let written = || -> io::Result<()> {
         // Left by a process that died; we hold the lock.
@@ -272,23 +272,23 @@ pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Problem>
     };
     written().map_err(|error| {
         let _ = fs::remove_file(&temporary);
-        Problem::Unwritable(path.to_owned(), error)
+        CallersError::Unwritable(path.to_owned(), error)
     })
 }
 
 /// Renames what is damaged, so that it can be looked at.
-pub(super) fn set_aside(path: &Path) -> Result<(), Problem> {
+pub(super) fn set_aside(path: &Path) -> Result<(), CallersError> {
     fs::rename(path, with_ending(path, "damaged"))
-        .map_err(|error| Problem::Unwritable(path.to_owned(), error))
+        .map_err(|error| CallersError::Unwritable(path.to_owned(), error))
 }
 
 /// Makes a directory with this mode where there is none.
-pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), Problem> {
+pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), CallersError> {
     if path.is_dir() {
         return Ok(());
     }
     let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.map_err(|error| Problem::Unwritable(path.to_owned(), error))
+    made.map_err(|error| CallersError::Unwritable(path.to_owned(), error))
 }
 
 fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {

@@ -12,7 +12,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{MASTER_NAME, Places, Problem, file};
+use super::{CallerFiles, CallersError, MASTER_NAME, file};
 use gateway::virtual_key::{MASTER_BYTES, MasterKey};
 
 /// Longest file that is read.
@@ -32,8 +32,8 @@ impl Master {
     ///
     /// # Errors
     /// A file that cannot be read, that others can read, or that holds something else.
-    pub fn find(places: &Places) -> Result<Option<Self>, Problem> {
-        for (path, guard) in candidates(places) {
+    pub fn find(files: &CallerFiles) -> Result<Option<Self>, CallersError> {
+        for (path, guard) in candidates(files) {
             if let Some(key) = read(&path, guard)? {
                 return Ok(Some(Self { key, path }));
             }
@@ -45,43 +45,43 @@ impl Master {
     ///
     /// # Errors
     /// There is none, or it is another one.
-    pub fn of_callers(places: &Places, check: Option<&str>) -> Result<Self, Problem> {
+    pub fn of_callers(files: &CallerFiles, check: Option<&str>) -> Result<Self, CallersError> {
         let looked_at = || {
-            candidates(places)
+            candidates(files)
                 .map(|(path, _)| path.display().to_string())
                 .collect::<Vec<_>>()
         };
-        let master =
-            Self::find(places)?.ok_or_else(|| Problem::MasterMissing(looked_at().join(", ")))?;
+        let master = Self::find(files)?
+            .ok_or_else(|| CallersError::MasterMissing(looked_at().join(", ")))?;
         if check.is_some_and(|check| check != master.key.check()) {
-            return Err(Problem::MasterOther(master.path));
+            return Err(CallersError::MasterOther(master.path));
         }
         Ok(master)
     }
 
     /// Makes one in the state directory.
-    pub(super) fn make(places: &Places) -> Result<Self, Problem> {
-        let directory = places
+    pub(super) fn make(files: &CallerFiles) -> Result<Self, CallersError> {
+        let directory = files
             .state_directory
             .as_ref()
-            .ok_or(Problem::NoStateDirectory)?;
+            .ok_or(CallersError::NoStateDirectory)?;
         file::make_directory(directory, 0o700)?;
         Self::write(directory.join(MASTER_NAME))
     }
 
     /// Makes a new one where the one in use is, usable or not.
-    pub(super) fn replace(places: &Places) -> Result<Self, Problem> {
-        match candidates(places).find(|(path, _)| path.exists()) {
+    pub(super) fn replace(files: &CallerFiles) -> Result<Self, CallersError> {
+        match candidates(files).find(|(path, _)| path.exists()) {
             Some((path, Guard::Mode)) => Self::write(path),
-            Some((path, Guard::Systemd)) => Err(Problem::MasterElsewhere(path)),
-            None => Self::make(places),
+            Some((path, Guard::Systemd)) => Err(CallersError::MasterElsewhere(path)),
+            None => Self::make(files),
         }
     }
 
-    fn write(path: PathBuf) -> Result<Self, Problem> {
+    fn write(path: PathBuf) -> Result<Self, CallersError> {
         let mut bytes = Zeroizing::new([0; MASTER_BYTES]);
         getrandom::fill(bytes.as_mut())
-            .map_err(|error| Problem::Unwritable(path.clone(), io::Error::other(error)))?;
+            .map_err(|error| CallersError::Unwritable(path.clone(), io::Error::other(error)))?;
         let mut text = Zeroizing::new(hex::encode(bytes.as_ref()));
         text.push('\n');
         file::replace(&path, &text, 0o600)?;
@@ -100,14 +100,14 @@ enum Guard {
 }
 
 /// Where a master key may be, in the order in which places count.
-fn candidates(places: &Places) -> impl Iterator<Item = (PathBuf, Guard)> {
-    let own = places
+fn candidates(files: &CallerFiles) -> impl Iterator<Item = (PathBuf, Guard)> {
+    let own = files
         .state_directory
         .as_ref()
         .map(|directory| directory.join(MASTER_NAME));
-    let credential = places.credential.clone().map(|path| (path, Guard::Systemd));
+    let credential = files.credential.clone().map(|path| (path, Guard::Systemd));
     credential.into_iter().chain(
-        places
+        files
             .origin
             .clone()
             .into_iter()
@@ -116,8 +116,8 @@ fn candidates(places: &Places) -> impl Iterator<Item = (PathBuf, Guard)> {
     )
 }
 
-fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, Problem> {
-    let unreadable = |error| Problem::Unreadable(path.to_owned(), error);
+fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, CallersError> {
+    let unreadable = |error| CallersError::Unreadable(path.to_owned(), error);
     let file = match OpenOptions::new()
         .read(true)
         .custom_flags(file::no_follow())
@@ -128,7 +128,7 @@ fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, Problem> {
     };
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
     if guard == Guard::Mode && mode & 0o077 != 0 {
-        return Err(Problem::MasterOpen(path.to_owned(), mode));
+        return Err(CallersError::MasterOpen(path.to_owned(), mode));
     }
     let mut text = Zeroizing::new(String::with_capacity(
         usize::try_from(MAX_BYTES).unwrap_or(0),
@@ -138,6 +138,6 @@ fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, Problem> {
         .map_err(unreadable)?;
     let mut bytes = Zeroizing::new([0; MASTER_BYTES]);
     let decoded = hex::decode_to_slice(text.trim_end(), bytes.as_mut());
-    decoded.map_err(|_| Problem::MasterMalformed(path.to_owned()))?;
+    decoded.map_err(|_| CallersError::MasterMalformed(path.to_owned()))?;
     Ok(Some(MasterKey::new(bytes)))
 }

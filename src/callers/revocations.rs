@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Places, Problem, file};
+use super::{CallerFiles, CallersError, Entry, file};
 use gateway::virtual_key::CallerId;
 
 /// The lowest valid generation of a caller that is revoked.
@@ -58,12 +58,12 @@ impl Revocation {
     ///
     /// # Errors
     /// The generation was revoked, or its end has come.
-    pub fn judge(self, generation: u32, now_ms: u64) -> Result<Option<u64>, Over> {
+    pub fn validity(self, generation: u32, now_ms: u64) -> Result<Option<u64>, NotValid> {
         if generation < self.lowest {
-            return Err(Over);
+            return Err(NotValid);
         }
         match self.ending() {
-            Some((below, until)) if generation < below && until <= now_ms => Err(Over),
+            Some((below, until)) if generation < below && until <= now_ms => Err(NotValid),
             Some((below, until)) if generation < below => Ok(Some(until)),
             _ => Ok(None),
         }
@@ -76,25 +76,25 @@ impl Revocation {
 
 /// A generation that is not valid any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Over;
+pub struct NotValid;
 
 impl Revocations {
     /// Reads them; none where there is no file.
     ///
     /// # Errors
     /// The file cannot be read, or not understood: then nobody knows what was revoked.
-    pub fn read(places: &Places) -> Result<Self, Problem> {
-        let path = places.marks()?;
+    pub fn read(files: &CallerFiles) -> Result<Self, CallersError> {
+        let path = files.revocations()?;
         let text = file::read(&path)?.unwrap_or_default();
-        Self::parse(&text).map_err(|error| Problem::Revocations(path, error))
+        Self::parse(&text).map_err(|error| CallersError::Revocations(path, error))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let marks: BTreeMap<String, Revocation> =
+        let revocations: BTreeMap<String, Revocation> =
             toml::from_str(text).map_err(|error| error.message().replace('\n', ", "))?;
-        match marks.keys().find(|id| CallerId::parse(id).is_none()) {
+        match revocations.keys().find(|id| CallerId::parse(id).is_none()) {
             Some(id) => Err(format!("{id} is no id")),
-            None => Ok(Self(marks)),
+            None => Ok(Self(revocations)),
         }
     }
 
@@ -102,17 +102,17 @@ impl Revocations {
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub fn keep(&self, places: &Places) -> Result<Self, Problem> {
-        let path = places.marks()?;
+    pub fn store(&self, files: &CallerFiles) -> Result<Self, CallersError> {
+        let path = files.revocations()?;
         path.parent()
             .map_or(Ok(()), |directory| file::make_directory(directory, 0o700))?;
         let _lock = file::lock(&path)?;
-        let before = Self::read(places)?;
+        let before = Self::read(files)?;
         let mut merged = before.clone();
         merged.merge(self);
         if merged != before {
             let text = toml::to_string(&merged.0)
-                .map_err(|error| Problem::Revocations(path.clone(), error.to_string()))?;
+                .map_err(|error| CallersError::Revocations(path.clone(), error.to_string()))?;
             file::replace(&path, &format!("{HEAD}{text}"), 0o600)?;
         }
         Ok(merged)
@@ -125,14 +125,14 @@ impl Revocations {
     }
 
     /// Remembers of a caller what is stricter.
-    pub fn note(&mut self, id: CallerId, mark: Revocation) {
+    pub fn merge_one(&mut self, id: CallerId, revocation: Revocation) {
         let known = self.0.entry(id.to_string()).or_default();
-        *known = known.stricter(mark);
+        *known = known.stricter(revocation);
     }
 
     /// Remembers that a caller is revoked for good.
     pub fn revoke(&mut self, id: CallerId) {
-        self.note(
+        self.merge_one(
             id,
             Revocation {
                 lowest: NONE_VALID,
@@ -142,7 +142,7 @@ impl Revocations {
     }
 
     /// Remembers what the entry of a caller says.
-    pub fn note_entry(&mut self, entry: &Entry) {
+    pub fn merge_entry(&mut self, entry: &Entry) {
         let numbers = || entry.generations.iter().map(|generation| generation.number);
         let (Some(lowest), Some(newest)) = (numbers().min(), numbers().max()) else {
             return;
@@ -152,7 +152,7 @@ impl Revocations {
             .iter()
             .filter_map(|generation| generation.until_ms)
             .max();
-        self.note(
+        self.merge_one(
             entry.id,
             Revocation {
                 newest,
@@ -164,9 +164,9 @@ impl Revocations {
     }
 
     fn merge(&mut self, other: &Self) {
-        for (id, mark) in &other.0 {
+        for (id, revocation) in &other.0 {
             let known = self.0.entry(id.clone()).or_default();
-            *known = known.stricter(*mark);
+            *known = known.stricter(*revocation);
         }
     }
 }
@@ -175,7 +175,7 @@ impl Revocations {
 mod tests {
     use super::*;
 
-    fn mark(newest: u32, lowest: u32, ending: Option<(u32, u64)>) -> Revocation {
+    fn revocation(newest: u32, lowest: u32, ending: Option<(u32, u64)>) -> Revocation {
         Revocation {
             newest,
             lowest,
@@ -187,26 +187,30 @@ mod tests {
     #[test]
     fn of_two_marks_the_stricter_holds_whichever_comes_first() {
         for (one, other, expected) in [
-            (mark(1, 1, None), mark(3, 2, None), mark(3, 2, None)),
             (
-                mark(3, 1, None),
-                mark(1, NONE_VALID, None),
-                mark(3, NONE_VALID, None),
+                revocation(1, 1, None),
+                revocation(3, 2, None),
+                revocation(3, 2, None),
             ),
             (
-                mark(2, 1, Some((2, 500))),
-                mark(1, 1, None),
-                mark(2, 1, Some((2, 500))),
+                revocation(3, 1, None),
+                revocation(1, NONE_VALID, None),
+                revocation(3, NONE_VALID, None),
             ),
             (
-                mark(2, 1, Some((2, 500))),
-                mark(2, 1, Some((2, 900))),
-                mark(2, 1, Some((2, 500))),
+                revocation(2, 1, Some((2, 500))),
+                revocation(1, 1, None),
+                revocation(2, 1, Some((2, 500))),
             ),
             (
-                mark(2, 1, Some((2, 500))),
-                mark(3, 2, Some((3, 900))),
-                mark(3, 2, Some((3, 900))),
+                revocation(2, 1, Some((2, 500))),
+                revocation(2, 1, Some((2, 900))),
+                revocation(2, 1, Some((2, 500))),
+            ),
+            (
+                revocation(2, 1, Some((2, 500))),
+                revocation(3, 2, Some((3, 900))),
+                revocation(3, 2, Some((3, 900))),
             ),
         ] {
             assert_eq!(
@@ -218,13 +222,16 @@ mod tests {
 
     #[test]
     fn a_generation_ends_with_its_rotation_and_with_its_revocation() {
-        let rotating = mark(3, 2, Some((3, 500)));
-        assert_eq!(rotating.judge(1, 100), Err(Over));
-        assert_eq!(rotating.judge(2, 499), Ok(Some(500)));
-        assert_eq!(rotating.judge(2, 500), Err(Over));
-        assert_eq!(rotating.judge(3, 900), Ok(None));
-        assert_eq!(mark(3, NONE_VALID, None).judge(3, 0), Err(Over));
-        assert_eq!(Revocation::default().judge(1, 0), Ok(None));
+        let rotating = revocation(3, 2, Some((3, 500)));
+        assert_eq!(rotating.validity(1, 100), Err(NotValid));
+        assert_eq!(rotating.validity(2, 499), Ok(Some(500)));
+        assert_eq!(rotating.validity(2, 500), Err(NotValid));
+        assert_eq!(rotating.validity(3, 900), Ok(None));
+        assert_eq!(
+            revocation(3, NONE_VALID, None).validity(3, 0),
+            Err(NotValid)
+        );
+        assert_eq!(Revocation::default().validity(1, 0), Ok(None));
     }
 
     #[test]

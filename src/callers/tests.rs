@@ -11,40 +11,45 @@ const DAY: u64 = 86_400_000;
 
 struct Desk {
     folder: TempDir,
-    places: Places,
+    files: CallerFiles,
 }
 
 impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places {
+        let files = CallerFiles {
             file: folder.path().join("etc").join(FILE_NAME),
             named: false,
             state_directory: Some(folder.path().join("state")),
             credential: None,
             origin: None,
         };
-        Self { folder, places }
+        Self { folder, files }
     }
 
     fn issue(&self, name: &str) -> Issued {
-        let wish = CallerText {
+        let wanted = CallerText {
             name: name.to_owned(),
             preset: Some("trade".into()),
             ..CallerText::default()
         };
-        Edit::begin(&self.places, NOW).unwrap().issue(wish).unwrap()
+        Edit::begin(&self.files, NOW)
+            .unwrap()
+            .issue(wanted)
+            .unwrap()
     }
 
     fn edit(&self, now_ms: u64) -> Edit<'_> {
-        Edit::begin(&self.places, now_ms).unwrap()
+        Edit::begin(&self.files, now_ms).unwrap()
     }
 
     /// The generations of a caller that are valid at a time, as the daemon would see them.
     fn valid(&self, name: &str, now_ms: u64) -> Vec<u32> {
-        let (_, entries) = self.places.read().unwrap();
-        let mut marks = Revocations::read(&self.places).unwrap();
-        entries.iter().for_each(|entry| marks.note_entry(entry));
+        let (_, entries) = self.files.read().unwrap();
+        let mut revocations = Revocations::read(&self.files).unwrap();
+        entries
+            .iter()
+            .for_each(|entry| revocations.merge_entry(entry));
         let of_name = entries.iter().filter(|entry| entry.name == name);
         let all = of_name.flat_map(|entry| {
             entry
@@ -52,17 +57,17 @@ impl Desk {
                 .iter()
                 .map(|generation| (entry.id, generation.number))
         });
-        all.filter(|(id, number)| marks.of(*id).judge(*number, now_ms).is_ok())
+        all.filter(|(id, number)| revocations.of(*id).validity(*number, now_ms).is_ok())
             .map(|(_, number)| number)
             .collect()
     }
 
     fn backup(&self) -> String {
-        fs::read_to_string(&self.places.file).unwrap()
+        fs::read_to_string(&self.files.file).unwrap()
     }
 
     fn restore(&self, backup: &str) {
-        fs::write(&self.places.file, backup).unwrap();
+        fs::write(&self.files.file, backup).unwrap();
     }
 }
 
@@ -72,7 +77,7 @@ fn nothing_that_could_imitate_a_caller_is_written_anywhere_but_in_the_master_key
     let issued = desk.issue("one");
     let (key, secret) = issued.signing.as_ref().unwrap();
     assert!(issued.token.reveal().starts_with(TOKEN_PREFIX) && issued.token.reveal().len() == 68);
-    for file in [desk.places.file.clone(), desk.places.marks().unwrap()] {
+    for file in [desk.files.file.clone(), desk.files.revocations().unwrap()] {
         let text = fs::read_to_string(&file).unwrap();
         for part in [&issued.token.reveal()[4..12], &secret.reveal()[5..13]] {
             assert!(!text.contains(part), "{}", file.display());
@@ -80,10 +85,10 @@ fn nothing_that_could_imitate_a_caller_is_written_anywhere_but_in_the_master_key
         assert!(text.contains(&key.id.to_string()));
     }
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let state = desk.places.state_directory.clone().unwrap();
+    let state = desk.files.state_directory.clone().unwrap();
     assert_eq!(
         (
-            mode(&desk.places.file),
+            mode(&desk.files.file),
             mode(&state),
             mode(&state.join(MASTER_NAME))
         ),
@@ -107,13 +112,13 @@ fn two_generations_are_valid_during_a_rotation_and_one_after_it() {
     );
     assert!(matches!(
         desk.edit(NOW).rotate("one", DAY),
-        Err(Problem::Rotating(_))
+        Err(CallersError::Rotating(_))
     ));
     assert_eq!(desk.edit(NOW).finish("one").unwrap(), 2);
     assert_eq!(desk.valid("one", NOW), [2]);
     assert!(matches!(
         desk.edit(NOW).finish("one"),
-        Err(Problem::NotRotating(_))
+        Err(CallersError::NotRotating(_))
     ));
     // Where the grace is over, there is nothing to finish.
     desk.edit(NOW).rotate("one", DAY).unwrap();
@@ -154,11 +159,11 @@ fn an_older_copy_of_the_file_brings_no_revoked_generation_back() {
 fn an_older_state_directory_brings_nothing_back_either() {
     let desk = Desk::new();
     desk.issue("one");
-    let marks = desk.places.marks().unwrap();
-    let older = fs::read_to_string(&marks).unwrap();
+    let revocations = desk.files.revocations().unwrap();
+    let older = fs::read_to_string(&revocations).unwrap();
     desk.edit(NOW).rotate("one", DAY).unwrap();
     desk.edit(NOW).finish("one").unwrap();
-    fs::write(&marks, older).unwrap();
+    fs::write(&revocations, older).unwrap();
     assert_eq!(desk.valid("one", NOW), [2]);
 }
 
@@ -185,7 +190,7 @@ fn a_name_that_comes_again_has_another_id_and_another_secret() {
             name: "one".into(),
             ..CallerText::default()
         }),
-        Err(Problem::Exists(_))
+        Err(CallersError::Exists(_))
     ));
     desk.edit(NOW).revoke("one").unwrap();
     let again = desk.issue("one");
@@ -196,24 +201,24 @@ fn a_name_that_comes_again_has_another_id_and_another_secret() {
 fn revoking_all_works_on_damaged_files_and_makes_another_master_key() {
     let desk = Desk::new();
     desk.issue("one");
-    let (backup, state) = (desk.backup(), desk.places.state_directory.clone().unwrap());
+    let (backup, state) = (desk.backup(), desk.files.state_directory.clone().unwrap());
     let master = fs::read_to_string(state.join(MASTER_NAME)).unwrap();
-    assert_eq!(Edit::revoke_all(&desk.places, NOW).unwrap(), Some(1));
+    assert_eq!(Edit::revoke_all(&desk.files, NOW).unwrap(), Some(1));
     assert_ne!(fs::read_to_string(state.join(MASTER_NAME)).unwrap(), master);
     desk.restore(&backup);
     assert!(desk.valid("one", NOW).is_empty());
     assert!(matches!(
         desk.edit(NOW).rotate("one", 0),
-        Err(Problem::MasterOther(_))
+        Err(CallersError::MasterOther(_))
     ));
     desk.restore("nonsense");
-    fs::write(desk.places.marks().unwrap(), "nonsense").unwrap();
+    fs::write(desk.files.revocations().unwrap(), "nonsense").unwrap();
     fs::write(state.join(MASTER_NAME), "nonsense").unwrap();
     assert!(matches!(
-        Edit::begin(&desk.places, NOW),
-        Err(Problem::Faulty(..))
+        Edit::begin(&desk.files, NOW),
+        Err(CallersError::Faulty(..))
     ));
-    assert_eq!(Edit::revoke_all(&desk.places, NOW).unwrap(), None);
+    assert_eq!(Edit::revoke_all(&desk.files, NOW).unwrap(), None);
     desk.issue("two");
     assert_eq!(desk.valid("two", NOW), [1]);
 }
@@ -223,19 +228,19 @@ fn a_master_key_is_refused_where_others_can_read_it_it_is_missing_or_a_link() {
     let desk = Desk::new();
     desk.issue("one");
     let path = desk
-        .places
+        .files
         .state_directory
         .as_ref()
         .unwrap()
         .join(MASTER_NAME);
     let rotate = || desk.edit(NOW).rotate("one", 0).unwrap_err();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(matches!(rotate(), Problem::MasterOpen(_, 0o640)));
+    assert!(matches!(rotate(), CallersError::MasterOpen(_, 0o640)));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::rename(&path, desk.folder.path().join("elsewhere")).unwrap();
-    assert!(matches!(rotate(), Problem::MasterMissing(_)));
+    assert!(matches!(rotate(), CallersError::MasterMissing(_)));
     std::os::unix::fs::symlink(desk.folder.path().join("elsewhere"), &path).unwrap();
-    assert!(matches!(rotate(), Problem::Unreadable(..)));
+    assert!(matches!(rotate(), CallersError::Unreadable(..)));
 }
 
 #[test]
@@ -341,11 +346,11 @@ fn every_fault_is_told_with_its_line() {
             "{faults:#?}"
         );
     }
-    let twice = entry::parse(&format!(
+    let duplicates = entry::parse(&format!(
         "{good}{generation}{}{generation}",
         good.replace("version = 1\n", "")
     ));
-    let faults = twice.unwrap_err();
+    let faults = duplicates.unwrap_err();
     assert_eq!(
         faults
             .iter()

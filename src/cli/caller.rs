@@ -12,14 +12,14 @@ use clap::{Args, Subcommand};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
-    callers::{self, CallerText, Edit, Issued, Places, Problem},
+    callers::{self, CallerFiles, CallerText, CallersError, Edit, Issued},
     config::{self, Sources},
 };
 use gateway::{clock::Clock, policy::Preset};
 
 mod output;
 
-use self::output::Way;
+use self::output::SecretOutput;
 
 /// What it is told.
 #[derive(Debug, Args)]
@@ -74,52 +74,54 @@ enum Command {
 
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    match act(arguments) {
+    match execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Ended::Usage(problem)) => super::fail(super::USAGE, &problem),
-        Err(Ended::Registry(problem)) => super::fail(code_of(&problem), &problem.into()),
+        Err(CommandError::Usage(problem)) => super::fail(super::USAGE, &problem),
+        Err(CommandError::Callers(problem)) => super::fail(code_of(&problem), &problem.into()),
     }
 }
 
 /// Why nothing was done.
-enum Ended {
+enum CommandError {
     Usage(anyhow::Error),
-    Registry(Problem),
+    Callers(CallersError),
 }
 
-impl From<Problem> for Ended {
-    fn from(problem: Problem) -> Self {
-        Self::Registry(problem)
+impl From<CallersError> for CommandError {
+    fn from(problem: CallersError) -> Self {
+        Self::Callers(problem)
     }
 }
 
-const fn code_of(problem: &Problem) -> u8 {
+const fn code_of(problem: &CallersError) -> u8 {
     match problem {
-        Problem::Exists(_) | Problem::Unknown(_) | Problem::Rotating(_) => super::USAGE,
-        Problem::NotRotating(_) | Problem::Unfit(..) => super::USAGE,
-        Problem::Unreadable(..) | Problem::Unwritable(..) | Problem::Faulty(..) => {
+        CallersError::Exists(_) | CallersError::Unknown(_) | CallersError::Rotating(_) => {
+            super::USAGE
+        }
+        CallersError::NotRotating(_) | CallersError::Unfit(..) => super::USAGE,
+        CallersError::Unreadable(..) | CallersError::Unwritable(..) | CallersError::Faulty(..) => {
             super::CONFIGURATION
         }
-        Problem::Revocations(..) | Problem::MasterOpen(..) | Problem::MasterMalformed(_) => {
-            super::CONFIGURATION
-        }
-        Problem::MasterMissing(_) | Problem::MasterOther(_) | Problem::MasterElsewhere(_) => {
-            super::CONFIGURATION
-        }
-        Problem::NoStateDirectory => super::CONFIGURATION,
+        CallersError::Revocations(..)
+        | CallersError::MasterOpen(..)
+        | CallersError::MasterMalformed(_) => super::CONFIGURATION,
+        CallersError::MasterMissing(_)
+        | CallersError::MasterOther(_)
+        | CallersError::MasterElsewhere(_) => super::CONFIGURATION,
+        CallersError::NoStateDirectory => super::CONFIGURATION,
     }
 }
 
-fn act(arguments: Arguments) -> Result<(), Ended> {
-    let examined =
-        config::examine(&Sources::from_process(arguments.config).with_env_files(Vec::new()));
-    let (places, now_ms) = (&examined.places, Clock::system().now_ms());
+fn execute(arguments: Arguments) -> Result<(), CommandError> {
+    let inspection =
+        config::inspect(&Sources::from_process(arguments.config).with_env_files(Vec::new()));
+    let (files, now_ms) = (&inspection.caller_files, Clock::system().now_ms());
     // Where the configuration cannot be read, nobody knows which file the daemon will read.
-    let unread = examined
+    let unread = inspection
         .problems
         .errors()
         .find(|problem| ["configuration file", "callers.file"].contains(&&*problem.key));
-    let config_file = examined
+    let config_file = inspection
         .report
         .sources
         .first()
@@ -129,23 +131,23 @@ fn act(arguments: Arguments) -> Result<(), Ended> {
             || "the configuration file is not readable by you".to_owned(),
             ToString::to_string,
         );
-        return Err(Ended::Usage(anyhow::anyhow!(
+        return Err(CommandError::Usage(anyhow::anyhow!(
             "{text} (see crypto-proxy check)"
         )));
     }
-    let base = output::base_url(&examined.report);
+    let base = output::base_url(&inspection.report);
     match arguments.command {
         Command::Add(order) => {
             let out = order.out.clone();
-            let wish = order.into_text(now_ms)?;
-            let way = Way::open(out.as_deref())?;
-            let issued = Edit::begin(places, now_ms).and_then(|edit| edit.issue(wish));
-            hand_over(way, issued, &base)
+            let wanted = order.into_text(now_ms)?;
+            let output = SecretOutput::open(out.as_deref())?;
+            let issued = Edit::begin(files, now_ms).and_then(|edit| edit.issue(wanted));
+            hand_over(output, issued, &base)
         }
         Command::Rotate {
             name, finish: true, ..
         } => {
-            let number = Edit::begin(places, now_ms)?.finish(&name)?;
+            let number = Edit::begin(files, now_ms)?.finish(&name)?;
             anstream::println!("From the next start on, {name} has generation {number} alone.");
             next_step();
             Ok(())
@@ -153,21 +155,25 @@ fn act(arguments: Arguments) -> Result<(), Ended> {
         Command::Rotate {
             name, grace, out, ..
         } => {
-            let grace_ms = duration(&grace).map_err(Ended::Usage)?;
-            let way = Way::open(out.as_deref())?;
-            let issued = Edit::begin(places, now_ms).and_then(|edit| edit.rotate(&name, grace_ms));
-            hand_over(way, issued, &base)
+            let grace_ms = duration(&grace).map_err(CommandError::Usage)?;
+            let output = SecretOutput::open(out.as_deref())?;
+            let issued = Edit::begin(files, now_ms).and_then(|edit| edit.rotate(&name, grace_ms));
+            hand_over(output, issued, &base)
         }
-        Command::Revoke { name, .. } => revoke(places, now_ms, name.as_deref()),
-        Command::List => output::list(places, now_ms).map_err(Ended::from),
-        Command::Show { name } => output::show(places, now_ms, &name).map_err(Ended::from),
+        Command::Revoke { name, .. } => revoke(files, now_ms, name.as_deref()),
+        Command::List => output::list(files, now_ms).map_err(CommandError::from),
+        Command::Show { name } => output::show(files, now_ms, &name).map_err(CommandError::from),
     }
 }
 
-fn hand_over(way: Way, issued: Result<Issued, Problem>, base: &str) -> Result<(), Ended> {
+fn hand_over(
+    output: SecretOutput,
+    issued: Result<Issued, CallersError>,
+    base: &str,
+) -> Result<(), CommandError> {
     match issued {
         Ok(issued) => {
-            way.hand_over(&issued, base)?;
+            output.hand_over(&issued, base)?;
             if let Some(until) = &issued.former_until {
                 anstream::println!(
                     "The generation before it is valid until {until}, or until rotate {} --finish.",
@@ -178,22 +184,22 @@ fn hand_over(way: Way, issued: Result<Issued, Problem>, base: &str) -> Result<()
             Ok(())
         }
         Err(problem) => {
-            way.give_up();
+            output.give_up();
             Err(problem.into())
         }
     }
 }
 
-fn revoke(places: &Places, now_ms: u64, name: Option<&str>) -> Result<(), Ended> {
+fn revoke(files: &CallerFiles, now_ms: u64, name: Option<&str>) -> Result<(), CommandError> {
     match name {
         Some(name) => {
-            Edit::begin(places, now_ms)?.revoke(name)?;
+            Edit::begin(files, now_ms)?.revoke(name)?;
             anstream::println!(
                 "{name} is revoked; a running daemon knows it until it is restarted."
             );
         }
         None => {
-            let count = Edit::revoke_all(places, now_ms)?;
+            let count = Edit::revoke_all(files, now_ms)?;
             let who = count.map_or_else(
                 || "Everybody".to_owned(),
                 |count| format!("Everybody ({count} callers)"),
@@ -251,7 +257,7 @@ struct AddArguments {
 
 impl AddArguments {
     /// As the callers file has it.
-    fn into_text(self, now_ms: u64) -> Result<CallerText, Ended> {
+    fn into_text(self, now_ms: u64) -> Result<CallerText, CommandError> {
         let preset = match self.preset {
             None if self.allow.is_empty() && !self.diagnose => Some(Preset::Read.name().to_owned()),
             given => given,
@@ -260,7 +266,7 @@ impl AddArguments {
             .expires
             .map(|text| end(&text, now_ms))
             .transpose()
-            .map_err(Ended::Usage)?;
+            .map_err(CommandError::Usage)?;
         Ok(CallerText {
             name: self.name,
             preset,

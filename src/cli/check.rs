@@ -44,7 +44,7 @@ pub fn run(args: CheckArgs) -> ExitCode {
     }
     let mut out = io::stdout().lock();
     match check(&sources, &mut out) {
-        Ok(verdict) => verdict.exit_code(),
+        Ok(outcome) => outcome.exit_code(),
         // Whoever closed the pipe has read enough; any other loss of output must not pass for a good check.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(super::CONFIGURATION),
@@ -53,14 +53,14 @@ pub fn run(args: CheckArgs) -> ExitCode {
 
 /// What a check comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Outcome {
     /// The daemon would start.
     Good,
     /// It would not.
     Unusable,
 }
 
-impl Verdict {
+impl Outcome {
     /// The exit code that says so.
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
@@ -75,28 +75,28 @@ impl Verdict {
 ///
 /// # Errors
 /// Where `out` cannot be written to.
-pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Verdict> {
-    tell(&config::examine(sources), &sources.env_files, out)
+pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Outcome> {
+    write_report(&config::inspect(sources), &sources.env_files, out)
 }
 
 /// Writes what was examined; several environment files are compared.
-pub(super) fn tell(
-    examined: &Inspection,
+pub(super) fn write_report(
+    inspection: &Inspection,
     env_files: &[PathBuf],
     out: &mut impl Write,
-) -> io::Result<Verdict> {
-    looked_at(out, &examined.report.sources)?;
-    section(out, "Credentials", &examined.report.credentials)?;
+) -> io::Result<Outcome> {
+    looked_at(out, &inspection.report.sources)?;
+    section(out, "Credentials", &inspection.report.credentials)?;
     if env_files.len() > 1 {
-        compare(env_files, &examined.report.sources, out)?;
+        compare(env_files, &inspection.report.sources, out)?;
     }
-    if !examined.report.callers.is_empty() {
-        section(out, "Callers", &examined.report.callers)?;
+    if !inspection.report.callers.is_empty() {
+        section(out, "Callers", &inspection.report.callers)?;
     }
-    section(out, "Settings", &examined.report.settings)?;
-    problems(out, "Warnings", examined, Severity::Warning)?;
-    problems(out, "Errors", examined, Severity::Error)?;
-    conclude(out, examined)
+    section(out, "Settings", &inspection.report.settings)?;
+    problems(out, "Warnings", inspection, Severity::Warning)?;
+    problems(out, "Errors", inspection, Severity::Error)?;
+    conclude(out, inspection)
 }
 
 fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
@@ -180,10 +180,10 @@ fn difference(pair: &FilePair, first: &FilePair) -> &'static str {
 fn problems(
     out: &mut impl Write,
     title: &str,
-    examined: &Inspection,
+    inspection: &Inspection,
     severity: Severity,
 ) -> io::Result<()> {
-    let found: Vec<&Problem> = examined
+    let found: Vec<&Problem> = inspection
         .problems
         .iter()
         .filter(|problem| problem.severity == severity)
@@ -211,20 +211,20 @@ fn problems(
     writeln!(out)
 }
 
-fn conclude(out: &mut impl Write, examined: &Inspection) -> io::Result<Verdict> {
+fn conclude(out: &mut impl Write, inspection: &Inspection) -> io::Result<Outcome> {
     let (errors, warnings) = (
-        examined.problems.errors().count(),
-        examined.problems.warnings().count(),
+        inspection.problems.errors().count(),
+        inspection.problems.warnings().count(),
     );
-    if examined.config.is_some() {
+    if inspection.config.is_some() {
         writeln!(out, "Good: the daemon would start. Warnings: {warnings}.")?;
-        return Ok(Verdict::Good);
+        return Ok(Outcome::Good);
     }
     writeln!(
         out,
         "Unusable: the daemon would not start. Errors: {errors}, warnings: {warnings}."
     )?;
-    Ok(Verdict::Unusable)
+    Ok(Outcome::Unusable)
 }
 
 const COLUMNS: usize = 100;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use uuid::Uuid;
 
-use super::Stop;
+use super::StopSignals;
 use crate::{
     app::{Daemon, Plan},
     server::Address,
@@ -70,12 +70,12 @@ async fn demonstrate(exit: bool, lines: &telemetry::Captured) -> anyhow::Result<
         "proxy:             http://{address}, which alone holds the (invented) key\n"
     );
     let proxy = steps::Proxy::at(address, &pair.token)?;
-    let all_well = steps::walk(&proxy, lines).await?;
+    let all_well = steps::run_steps(&proxy, lines).await?;
     if !exit {
-        let mut signal = Stop::listen()?;
+        let mut signal = StopSignals::listen()?;
         anstream::println!("{}", how_to_go_on(address, &pair.token));
         tokio::select! {
-            () = signal.asked() => {}
+            () = signal.received() => {}
             () = show_from(lines, lines.lines().len()) => {}
         }
     }

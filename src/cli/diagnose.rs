@@ -167,7 +167,7 @@ impl Looked {
     /// Loads the sources and makes the probes.
     pub(super) fn at(sources: SourceArguments, scope: Scope) -> anyhow::Result<Self> {
         let sources = Sources::from_process(sources.config).with_env_files(sources.env_file);
-        let examined = config::examine(&sources);
+        let examined = config::inspect(&sources);
         let probing = examined.probing.as_ref();
         let plan = Plan {
             facts: examined.pair.clone(),

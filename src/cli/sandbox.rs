@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::Stop;
+use super::StopSignals;
 use sandbox::{FakeExchange, Settings};
 
 /// What it is told.
@@ -50,7 +50,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         .await
         .with_context(|| arguments.listen.to_string())?;
     let address = listener.local_addr()?;
-    let mut signal = Stop::listen()?;
+    let mut signal = StopSignals::listen()?;
     let environment = format!(
         "CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_REST_BASE=http://{address}/exchange/v1\n"
     );
@@ -66,7 +66,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         );
     }
     let stand_in = FakeExchange::new(Settings::with_key(&key, &secret));
-    sandbox::run(&stand_in, listener, signal.asked()).await?;
+    sandbox::run(&stand_in, listener, signal.received()).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::Stop;
+use super::StopSignals;
 use crate::{
     app::{Daemon, Drained, Plan},
     config::{self, Config, Sources},
@@ -77,7 +77,7 @@ fn serve(config: Config) -> anyhow::Result<Drained> {
 }
 
 async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
-    let mut stop_signal = Stop::listen()?;
+    let mut stop_signal = StopSignals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     config
         .startup_warnings()
@@ -91,9 +91,9 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
         .find(|row| row.key == "upstream.base_url");
     let base = base.map_or_else(String::new, |row| row.shown.clone());
     let forgotten = config
-        .keeping
+        .pending_revocations
         .as_ref()
-        .and_then(|keeping| keeping.keep().err());
+        .and_then(|pending_revocations| pending_revocations.store().err());
     if let Some(problem) = forgotten {
         tracing::warn!("what was revoked of callers cannot be remembered: {problem}");
     }
@@ -108,7 +108,7 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
     let mut running = tokio::spawn(daemon.run(stop.clone()));
     tokio::select! {
         ended = &mut running => return Ok(ended?),
-        () = stop_signal.asked() => {}
+        () = stop_signal.received() => {}
     }
     systemd::stopping();
     tracing::info!(
@@ -122,7 +122,7 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
             tracing::info!("stopped: {}", describe(ended));
             Ok(ended)
         }
-        () = stop_signal.asked() => {
+        () = stop_signal.received() => {
             let left = gateway.in_flight();
             tracing::warn!(left, "asked twice to stop: ending at once");
             Ok(if left == 0 { Drained::Clean } else { Drained::Left(left) })

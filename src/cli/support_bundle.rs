@@ -108,7 +108,7 @@ fn make(
         looked.past(&arguments.history()),
     ));
     let mut configuration = Vec::new();
-    check::tell(
+    check::write_report(
         &looked.examined,
         &arguments.sources.env_file,
         &mut configuration,

@@ -10,7 +10,7 @@ use super::{
     report::{Origin, Problem, Problems, Row},
     sources::{RunAs, Sources},
 };
-use crate::callers::{self, Entry, Fault, Generation, Master, Places, Revocations, Rights};
+use crate::callers::{self, CallerFiles, Entry, Fault, Generation, Master, Revocations, Rights};
 use gateway::{
     access::AccessRules,
     auth::{Caller, Callers, KeyHolder},
@@ -22,23 +22,23 @@ use gateway::{
 
 /// Callers that were issued.
 #[derive(Default)]
-pub(super) struct Known {
-    people: Vec<Person>,
+pub(super) struct IssuedCallers {
+    valid: Vec<ValidGeneration>,
     /// For the report.
     pub(super) rows: Vec<Row>,
     /// What has to be remembered; `None` without callers.
-    pub(super) keeping: Option<PendingRevocations>,
+    pub(super) pending_revocations: Option<PendingRevocations>,
     /// The master key and every secret that is valid, to be looked for in what is about to leave.
     pub(super) leaks: LeakSearch,
 }
 
 /// A generation of a caller that is valid.
-struct Person {
+struct ValidGeneration {
     token: TokenDigest,
-    may: May,
+    grant: Grant,
 }
 
-enum May {
+enum Grant {
     Call(Arc<Caller>, Option<KeyHolder>, VirtualKey),
     Diagnose(Arc<str>, AccessRules),
 }
@@ -46,8 +46,8 @@ enum May {
 /// What the callers file says about generations, to be remembered beside it.
 #[derive(Debug)]
 pub struct PendingRevocations {
-    places: Places,
-    marks: Revocations,
+    files: CallerFiles,
+    revocations: Revocations,
 }
 
 impl PendingRevocations {
@@ -55,20 +55,20 @@ impl PendingRevocations {
     ///
     /// # Errors
     /// The marks cannot be read or written: an older copy of the callers file could bring a revoked caller back.
-    pub fn keep(&self) -> Result<(), callers::Problem> {
-        self.marks.keep(&self.places).map(drop)
+    pub fn store(&self) -> Result<(), callers::CallersError> {
+        self.revocations.store(&self.files).map(drop)
     }
 }
 
 /// Where callers are kept; `named` is the file that the settings name.
-pub(super) fn places(sources: &Sources, named: Option<&str>) -> Places {
+pub(super) fn files(sources: &Sources, named: Option<&str>) -> CallerFiles {
     let config = sources
         .config_file
         .as_ref()
         .unwrap_or(&sources.default_config_file);
     let beside = |name: &str| config.with_file_name(name);
-    let on_behalf = sources.looker != RunAs::Daemon;
-    Places {
+    let on_behalf = sources.run_as != RunAs::Daemon;
+    CallerFiles {
         file: named.map_or_else(|| beside(callers::FILE_NAME), Into::into),
         named: named.is_some(),
         state_directory: sources.state_directory.clone(),
@@ -81,76 +81,87 @@ pub(super) fn places(sources: &Sources, named: Option<&str>) -> Places {
 }
 
 /// Reads them.
-pub(super) fn load(places: Places, sources: &Sources, problems: &mut Problems) -> Known {
+pub(super) fn load(
+    files: CallerFiles,
+    sources: &Sources,
+    problems: &mut Problems,
+) -> IssuedCallers {
     let (now_ms, leaks) = (Clock::system().now_ms(), LeakSearch::default());
-    let mut loading = Loading {
-        places: &places,
-        looker: sources.looker,
+    let mut loader = Loader {
+        files: &files,
+        run_as: sources.run_as,
         now_ms,
         leaks,
         problems,
     };
-    let (people, rows, marks) = loading.load().unwrap_or_default();
-    let leaks = loading.leaks;
-    let keeping = (!rows.is_empty()).then(|| PendingRevocations {
-        marks,
-        places: places.clone(),
+    let (valid, rows, revocations) = loader.load().unwrap_or_default();
+    let leaks = loader.leaks;
+    let pending_revocations = (!rows.is_empty()).then(|| PendingRevocations {
+        revocations,
+        files: files.clone(),
     });
-    Known {
-        people,
+    IssuedCallers {
+        valid,
         rows,
-        keeping,
+        pending_revocations,
         leaks,
     }
 }
 
-impl Known {
+impl IssuedCallers {
     /// Whether anybody among them may make calls.
     pub(super) fn can_call(&self) -> bool {
-        self.people
+        self.valid
             .iter()
-            .any(|person| matches!(person.may, May::Call(..)))
+            .any(|generation| matches!(generation.grant, Grant::Call(..)))
     }
 
     /// Whether this is the token of one of them.
     pub(super) fn has_token(&self, token: &TokenDigest) -> bool {
-        self.people.iter().any(|person| person.token.equals(token))
+        self.valid
+            .iter()
+            .any(|generation| generation.token.equals(token))
     }
 
     /// Adds them.
     pub(super) fn add_to(self, callers: Callers) -> Callers {
-        self.people
-            .into_iter()
-            .fold(callers, |callers, Person { token, may }| match may {
-                May::Call(caller, signing, key) => {
+        self.valid.into_iter().fold(
+            callers,
+            |callers, ValidGeneration { token, grant }| match grant {
+                Grant::Call(caller, signing, key) => {
                     let callers = callers.with_token(token, caller);
                     match signing {
                         Some(signing) => callers.with_virtual_key(key, signing),
                         None => callers,
                     }
                 }
-                May::Diagnose(name, limits) => callers.with_diagnosing_within(limits, token, name),
-            })
+                Grant::Diagnose(name, limits) => {
+                    callers.with_diagnosing_within(limits, token, name)
+                }
+            },
+        )
     }
 }
 
-struct Loading<'a> {
-    places: &'a Places,
-    looker: RunAs,
+struct Loader<'a> {
+    files: &'a CallerFiles,
+    run_as: RunAs,
     now_ms: u64,
     leaks: LeakSearch,
     problems: &'a mut Problems,
 }
 
-impl Loading<'_> {
-    fn load(&mut self) -> Option<(Vec<Person>, Vec<Row>, Revocations)> {
-        let read = self.places.read();
+impl Loader<'_> {
+    fn load(&mut self) -> Option<(Vec<ValidGeneration>, Vec<Row>, Revocations)> {
+        let read = self.files.read();
         let (text, entries) = self.usable(read)?;
         if entries.is_empty() {
             return None;
         }
-        let mut marks = self.marks()?;
-        entries.iter().for_each(|entry| marks.note_entry(entry));
+        let mut revocations = self.revocations()?;
+        entries
+            .iter()
+            .for_each(|entry| revocations.merge_entry(entry));
         let signs = entries
             .iter()
             .any(|entry| matches!(entry.rights, Rights::Call(_)));
@@ -162,34 +173,37 @@ impl Loading<'_> {
         master
             .iter()
             .for_each(|master| master.key.add_to(&mut self.leaks));
-        let (mut people, mut rows) = (Vec::new(), Vec::new());
+        let (mut valid, mut rows) = (Vec::new(), Vec::new());
         for entry in &entries {
-            let found = self.people(entry, &marks, master.as_ref());
+            let found = self.valid(entry, &revocations, master.as_ref());
             rows.push(self.row(entry, found.len()));
-            people.extend(found);
-            entry.doubts.iter().for_each(|doubt| self.doubt(doubt));
+            valid.extend(found);
+            entry
+                .warnings
+                .iter()
+                .for_each(|warning| self.warning(warning));
         }
-        self.doubt_uids(&entries);
-        Some((people, rows, marks))
+        self.warn_about_hidden_uids(&entries);
+        Some((valid, rows, revocations))
     }
 
-    fn people(
+    fn valid(
         &mut self,
         entry: &Entry,
-        marks: &Revocations,
+        revocations: &Revocations,
         master: Option<&Master>,
-    ) -> Vec<Person> {
+    ) -> Vec<ValidGeneration> {
         let name: Arc<str> = entry.name.as_str().into();
-        let mark = marks.of(entry.id);
+        let revocation = revocations.of(entry.id);
         let judged = |generation: &Generation| {
-            let until_ms = mark.judge(generation.number, self.now_ms).ok()?;
+            let until_ms = revocation.validity(generation.number, self.now_ms).ok()?;
             let key = VirtualKey {
                 id: entry.id,
                 generation: generation.number,
             };
-            let may = match &entry.rights {
+            let grant = match &entry.rights {
                 Rights::Diagnose(limits) => {
-                    May::Diagnose(Arc::clone(&name), ending(limits, until_ms))
+                    Grant::Diagnose(Arc::clone(&name), ending(limits, until_ms))
                 }
                 Rights::Call(policy) => {
                     let policy = Policy {
@@ -209,33 +223,33 @@ impl Loading<'_> {
                         caller: Arc::clone(&caller),
                         verifier,
                     });
-                    May::Call(caller, signing, key)
+                    Grant::Call(caller, signing, key)
                 }
             };
-            Some(Person {
+            Some(ValidGeneration {
                 token: generation.token.clone(),
-                may,
+                grant,
             })
         };
-        let found: Vec<Person> = entry.generations.iter().filter_map(judged).collect();
+        let found: Vec<ValidGeneration> = entry.generations.iter().filter_map(judged).collect();
         let newest = entry
             .generations
             .last()
             .map_or(0, |generation| generation.number);
-        if mark.judge(newest, self.now_ms).is_err() {
+        if revocation.validity(newest, self.now_ms).is_err() {
             let text =
                 "what the file lists was revoked and stays so: is it an older copy of the file?";
             let remedy = format!(
                 "crypto-proxy caller rotate {0}, or revoke {0} and add it anew",
                 entry.name
             );
-            self.doubt(&fault(entry, text, &remedy));
+            self.warning(&fault(entry, text, &remedy));
         }
         if limits_of(entry)
             .expires_ms
             .is_some_and(|end| end <= self.now_ms)
         {
-            self.doubt(&fault(
+            self.warning(&fault(
                 entry,
                 "has expired",
                 "set another time at expires, or revoke it",
@@ -244,43 +258,45 @@ impl Loading<'_> {
         found
     }
 
-    fn marks(&mut self) -> Option<Revocations> {
-        if self.places.state_directory.is_none() {
+    fn revocations(&mut self) -> Option<Revocations> {
+        if self.files.state_directory.is_none() {
             let text = "there is no state directory to remember in what was revoked, and none is known as revoked";
             let remedy = "run it by the unit (StateDirectory=), or set STATE_DIRECTORY";
             self.problems
                 .push(Problem::warning("callers", &self.origin(), text, remedy));
             return Some(Revocations::default());
         }
-        let marks = Revocations::read(self.places);
-        self.usable(marks)
+        let revocations = Revocations::read(self.files);
+        self.usable(revocations)
     }
 
     fn master(&mut self, check: Option<&str>) -> Option<Master> {
-        let master = Master::of_callers(self.places, check);
+        let master = Master::of_callers(self.files, check);
         self.usable(master)
     }
 
     /// What could be read; what could not is a problem.
-    fn usable<T>(&mut self, read: Result<T, callers::Problem>) -> Option<T> {
+    fn usable<T>(&mut self, read: Result<T, callers::CallersError>) -> Option<T> {
         match read {
             Ok(usable) => return Some(usable),
-            Err(callers::Problem::Faulty(path, faults)) => faults.into_iter().for_each(|fault| {
-                let origin = Origin::Line {
-                    path: path.clone(),
-                    line: fault.line,
-                    column: 1,
-                };
-                self.problems.push(Problem::error(
-                    &fault.key,
-                    &origin,
-                    fault.text,
-                    fault.remedy,
-                ));
-            }),
+            Err(callers::CallersError::Faulty(path, faults)) => {
+                faults.into_iter().for_each(|fault| {
+                    let origin = Origin::Line {
+                        path: path.clone(),
+                        line: fault.line,
+                        column: 1,
+                    };
+                    self.problems.push(Problem::error(
+                        &fault.key,
+                        &origin,
+                        fault.text,
+                        fault.remedy,
+                    ));
+                })
+            }
             // Another user may not look where root and the daemon do; that says nothing about the daemon.
-            Err(callers::Problem::Unreadable(path, error))
-                if self.looker == RunAs::User
+            Err(callers::CallersError::Unreadable(path, error))
+                if self.run_as == RunAs::User
                     && error.kind() == io::ErrorKind::PermissionDenied =>
             {
                 let origin = Origin::File(path);
@@ -304,37 +320,37 @@ impl Loading<'_> {
     }
 
     /// In a user namespace such as `PrivateUsers=` makes, other users' processes have no uid of their own.
-    fn doubt_uids(&mut self, entries: &[Entry]) {
+    fn warn_about_hidden_uids(&mut self, entries: &[Entry]) {
         let Some(entry) = entries
             .iter()
             .find(|entry| !limits_of(entry).uids.is_empty())
         else {
             return;
         };
-        if self.looker == RunAs::Daemon && !shows_every_uid(Path::new("/proc/self/uid_map")) {
+        if self.run_as == RunAs::Daemon && !shows_every_uid(Path::new("/proc/self/uid_map")) {
             let text = "has uids, and the unit's PrivateUsers=yes hides them: it cannot call over a socket";
             let remedy = "set PrivateUsers=no in a drop-in (systemctl edit crypto-proxy)";
-            self.doubt(&fault(entry, text, remedy));
+            self.warning(&fault(entry, text, remedy));
         }
     }
 
-    fn doubt(&mut self, doubt: &Fault) {
+    fn warning(&mut self, warning: &Fault) {
         let origin = Origin::Line {
-            path: self.places.file.clone(),
-            line: doubt.line,
+            path: self.files.file.clone(),
+            line: warning.line,
             column: 1,
         };
         self.problems.push(Problem::warning(
-            &doubt.key,
+            &warning.key,
             &origin,
-            &doubt.text,
-            &doubt.remedy,
+            &warning.text,
+            &warning.remedy,
         ));
     }
 
     fn row(&self, entry: &Entry, valid: usize) -> Row {
         let source = Origin::Line {
-            path: self.places.file.clone(),
+            path: self.files.file.clone(),
             line: entry.line,
             column: 1,
         };
@@ -346,7 +362,7 @@ impl Loading<'_> {
     }
 
     fn origin(&self) -> Origin {
-        Origin::File(self.places.file.clone())
+        Origin::File(self.files.file.clone())
     }
 }
 

@@ -26,7 +26,7 @@ use gateway::{
 
 mod token;
 
-pub use token::Shown;
+pub use token::DiagnosisToken;
 pub(super) use token::{Reach, load as load_token, load_diagnosing};
 
 /// Shorter keys and secrets are refused.
@@ -52,7 +52,7 @@ pub(super) enum Exchange {
 
 /// What credentials are judged by.
 #[derive(Clone, Copy)]
-pub(super) struct Judge<'a> {
+pub(super) struct CredentialRules<'a> {
     /// Values that anybody may have.
     pub(super) published: &'a Published,
     /// Where calls go.
@@ -62,7 +62,7 @@ pub(super) struct Judge<'a> {
 }
 
 /// A pair as it was found.
-struct Found<'a> {
+struct FoundPair<'a> {
     names: (&'static str, &'static str),
     key: &'a Variable,
     secret: &'a Variable,
@@ -72,7 +72,7 @@ struct Found<'a> {
 /// whether it can be used or not.
 pub(super) fn load(
     variables: &Variables,
-    judge: Judge<'_>,
+    rules: CredentialRules<'_>,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<Credentials> {
@@ -82,19 +82,19 @@ pub(super) fn load(
         return None;
     };
     report_ignored_halves(variables, problems);
-    let pair = first.check(judge, rows, problems);
+    let pair = first.check(rules, rows, problems);
     for other in found {
         other.compare(&first, problems);
     }
     pair
 }
 
-fn complete_pairs(layers: &[Layer]) -> Vec<Found<'_>> {
+fn complete_pairs(layers: &[Layer]) -> Vec<FoundPair<'_>> {
     let all = layers
         .iter()
         .flat_map(|layer| table::PAIRS.map(|names| (layer, names)));
     all.filter_map(|(layer, names)| {
-        Some(Found {
+        Some(FoundPair {
             names,
             key: filled(layer, names.0)?,
             secret: filled(layer, names.1)?,
@@ -169,37 +169,43 @@ fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
     }
 }
 
-impl Found<'_> {
+impl FoundPair<'_> {
     fn check(
         &self,
-        judge: Judge<'_>,
+        rules: CredentialRules<'_>,
         rows: &mut Vec<Row>,
         problems: &mut Problems,
     ) -> Option<Credentials> {
         let key = clean(self.names.0, self.key, problems);
         let secret = clean(self.names.1, self.secret, problems);
         let (key, secret) = (key?, secret?);
-        rows.extend(self.rows(&key, &secret, judge.published));
-        let key_usable = self.judge(Use::Key, &key, judge, problems);
-        let secret_usable = self.judge(Use::Secret, &secret, judge, problems);
+        rows.extend(self.rows(&key, &secret, rules.published));
+        let key_usable = self.rules(CredentialUse::Key, &key, rules, problems);
+        let secret_usable = self.rules(CredentialUse::Secret, &secret, rules, problems);
         let not_swapped = self.check_swapped(&key, &secret, problems);
         (key_usable && secret_usable && not_swapped).then(|| credentials_of(&key, &secret))
     }
 
     /// Whether a half of the pair can be used.
-    fn judge(&self, used: Use, text: &str, judge: Judge<'_>, problems: &mut Problems) -> bool {
+    fn rules(
+        &self,
+        used: CredentialUse,
+        text: &str,
+        rules: CredentialRules<'_>,
+        problems: &mut Problems,
+    ) -> bool {
         let (name, variable) = match used {
-            Use::Secret => (self.names.1, self.secret),
-            Use::Key | Use::Token => (self.names.0, self.key),
+            CredentialUse::Secret => (self.names.1, self.secret),
+            CredentialUse::Key | CredentialUse::Token => (self.names.0, self.key),
         };
         let length = text.chars().count();
-        let is_published = judge.published.holds(used, text);
+        let is_published = rules.published.holds(used, text);
         let mut error = |flaw, text: String, remedy: &str| {
             problems
                 .push(Problem::error(name, &variable.origin, text, remedy).about_the_pair(flaw));
             false
         };
-        if is_published && judge.exchange == Exchange::Real {
+        if is_published && rules.exchange == Exchange::Real {
             return error(
                 Flaw::Published,
                 "this value was published: anybody may have it".to_owned(),
@@ -277,13 +283,17 @@ impl Found<'_> {
         let fingerprint = ApiKey::new(key.to_owned()).fingerprint();
         let of_key = format!(
             "{}, fingerprint {fingerprint}",
-            facts(key, published.holds(Use::Key, key), self.key)
+            facts(key, published.holds(CredentialUse::Key, key), self.key)
         );
         vec![
             row(self.names.0, of_key, self.key),
             row(
                 self.names.1,
-                facts(secret, published.holds(Use::Secret, secret), self.secret),
+                facts(
+                    secret,
+                    published.holds(CredentialUse::Secret, secret),
+                    self.secret,
+                ),
                 self.secret,
             ),
         ]
@@ -298,7 +308,7 @@ impl Found<'_> {
     }
 
     /// Says so where a further pair differs from the one in use.
-    fn compare(&self, used: &Found<'_>, problems: &mut Problems) {
+    fn compare(&self, used: &FoundPair<'_>, problems: &mut Problems) {
         let both = self.cleaned().zip(used.cleaned());
         if both
             .is_some_and(|(own, used)| own.key.equals(&used.key) && own.secret.equals(&used.secret))
@@ -356,12 +366,12 @@ fn row(name: &str, shown: String, variable: &Variable) -> Row {
 /// Cleans a value; what was taken off is a warning, what must not be there an error.
 fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zeroizing<String>> {
     match normalize::clean(&variable.value) {
-        Ok((text, dirt)) => {
-            if !dirt.is_empty() {
+        Ok((text, removed)) => {
+            if !removed.is_empty() {
                 let (before, after) = (variable.value.chars().count(), text.chars().count());
                 let what = format!(
                     "{} taken off: {before} characters, {after} without",
-                    dirt.join(" and ")
+                    removed.join(" and ")
                 );
                 let problem = Problem::warning(
                     name,
@@ -405,7 +415,7 @@ pub(super) struct Published {
 
 /// What a text is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
+pub(super) enum CredentialUse {
     Key,
     Secret,
     Token,
@@ -423,12 +433,12 @@ impl Published {
     }
 
     /// Whether the text was published, in this use.
-    pub(super) fn holds(&self, used: Use, text: &str) -> bool {
+    pub(super) fn holds(&self, used: CredentialUse, text: &str) -> bool {
         let digest = hex::encode(Sha256::digest(text.as_bytes()));
         match used {
-            Use::Key => self.api_keys.contains(&digest),
-            Use::Secret => self.api_secrets.contains(&digest),
-            Use::Token => self.proxy_tokens.contains(&digest),
+            CredentialUse::Key => self.api_keys.contains(&digest),
+            CredentialUse::Secret => self.api_secrets.contains(&digest),
+            CredentialUse::Token => self.proxy_tokens.contains(&digest),
         }
     }
 }
@@ -458,8 +468,8 @@ pub(super) fn quoted(variables: &Variables) -> Vec<FlawFound> {
 /// What the load found out about the pair, for a diagnosis.
 ///
 /// It is made of problems and rows after credentials were withheld from them, so it holds nothing that they do not show.
-pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> CredentialFacts {
-    let file = examined
+pub(super) fn gather(inspection: &Inspection, quoted: Vec<FlawFound>) -> CredentialFacts {
+    let file = inspection
         .report
         .sources
         .iter()
@@ -467,7 +477,7 @@ pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> Credentia
         .map(|row| &row.source);
     let of_a_token =
         |problem: &&Problem| [table::TOKEN, table::DIAG_TOKEN].contains(&&*problem.key);
-    let problems = examined
+    let problems = inspection
         .problems
         .iter()
         .filter(|problem| !of_a_token(problem));
@@ -476,7 +486,7 @@ pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> Credentia
         let about_a_file = matches!(problem.flaw, Some(Flaw::Missing | Flaw::Unreadable));
         let flaw = problem
             .flaw
-            .filter(|_| !about_a_file || no_pair(examined))?;
+            .filter(|_| !about_a_file || no_pair(inspection))?;
         let place = place(&problem.source);
         Some(FlawFound {
             flaw,
@@ -485,7 +495,7 @@ pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> Credentia
             text: problem.text.clone(),
         })
     });
-    let looked_at = examined
+    let looked_at = inspection
         .report
         .sources
         .iter()
@@ -498,7 +508,7 @@ pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> Credentia
         };
         format!("{}{place}: {}", row.key, row.shown)
     });
-    let key = examined
+    let key = inspection
         .report
         .credentials
         .iter()
@@ -506,7 +516,7 @@ pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> Credentia
     let fingerprint = key
         .and_then(|row| row.shown.rsplit_once("fingerprint "))
         .map(|(_, shown)| shown.to_owned());
-    let label = examined
+    let label = inspection
         .report
         .credentials
         .iter()
@@ -525,8 +535,8 @@ pub(super) fn gather(examined: &Inspection, quoted: Vec<FlawFound>) -> Credentia
     }
 }
 
-fn no_pair(examined: &Inspection) -> bool {
-    !examined
+fn no_pair(inspection: &Inspection) -> bool {
+    !inspection
         .report
         .credentials
         .iter()
@@ -562,8 +572,8 @@ mod tests {
             api_keys: [digest].into(),
             ..Published::default()
         };
-        assert!(list.holds(Use::Key, "invented"));
-        assert!(!list.holds(Use::Secret, "invented"));
-        assert!(!list.holds(Use::Key, "invented "));
+        assert!(list.holds(CredentialUse::Key, "invented"));
+        assert!(!list.holds(CredentialUse::Secret, "invented"));
+        assert!(!list.holds(CredentialUse::Key, "invented "));
     }
 }

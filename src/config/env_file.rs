@@ -17,13 +17,13 @@ mod tests;
 #[derive(Default)]
 pub(super) struct EnvFile {
     /// The assignments, one per name: the last of the file.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<Assignment>,
     /// What should be put right, by line.
     pub(super) findings: Vec<Finding>,
 }
 
 /// One assignment.
-pub(super) struct Entry {
+pub(super) struct Assignment {
     pub(super) name: String,
     pub(super) value: Zeroizing<String>,
     /// The line on which its name stands, from 1.
@@ -39,11 +39,11 @@ pub(super) struct Finding {
     pub(super) line: usize,
     /// The variable, where there is one.
     pub(super) name: Option<String>,
-    pub(super) kind: Kind,
+    pub(super) kind: FindingKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FindingKind {
     ByteOrderMark,
     CarriageReturns,
     NoAssignment,
@@ -55,7 +55,7 @@ pub(super) enum Kind {
     NulByte,
 }
 
-impl Kind {
+impl FindingKind {
     /// What is wrong, and what to do.
     pub(super) const fn explain(self) -> (&'static str, &'static str) {
         match self {
@@ -102,7 +102,7 @@ impl Kind {
 /// Reads the text of a file.
 pub(super) fn parse(text: &str) -> EnvFile {
     let (text, findings) = prepare(text);
-    let mut machine = machine::Machine::new(findings);
+    let mut machine = machine::Parser::new(findings);
     text.chars().for_each(|char| machine.take(char));
     let (assignments, findings) = machine.finish();
     let mut file = EnvFile {
@@ -126,35 +126,38 @@ fn prepare(text: &str) -> (&str, Vec<Finding>) {
     };
     let without_mark = text.strip_prefix('\u{feff}');
     if without_mark.is_some() {
-        find(1, Kind::ByteOrderMark);
+        find(1, FindingKind::ByteOrderMark);
     }
     let text = without_mark.unwrap_or(text);
     let until_nul = text.split('\0').next().unwrap_or_default();
     if until_nul.len() < text.len() {
-        find(1 + until_nul.matches('\n').count(), Kind::NulByte);
+        find(1 + until_nul.matches('\n').count(), FindingKind::NulByte);
     }
     if let Some((before, _)) = until_nul.split_once('\r') {
-        find(1 + before.matches('\n').count(), Kind::CarriageReturns);
+        find(
+            1 + before.matches('\n').count(),
+            FindingKind::CarriageReturns,
+        );
     }
     (until_nul, findings)
 }
 
 impl EnvFile {
     /// The variable that systemd does not see, because a byte order mark stands before its name.
-    pub(super) fn marked(&self) -> Option<&Entry> {
+    pub(super) fn marked(&self) -> Option<&Assignment> {
         let is_marked = self
             .findings
             .iter()
-            .any(|finding| finding.kind == Kind::ByteOrderMark);
+            .any(|finding| finding.kind == FindingKind::ByteOrderMark);
         self.entries
             .iter()
             .find(|entry| is_marked && entry.line == 1)
     }
 
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, entry: Assignment) {
         if let Some(kind) = fault_of(&entry.name) {
             let rest = entry.name.trim_start_matches("export").trim_start();
-            let name = (kind == Kind::ExportPrefix).then(|| rest.to_owned());
+            let name = (kind == FindingKind::ExportPrefix).then(|| rest.to_owned());
             self.findings.push(Finding {
                 line: entry.line,
                 name,
@@ -171,22 +174,22 @@ impl EnvFile {
             self.findings.push(Finding {
                 line: earlier.line,
                 name: Some(earlier.name),
-                kind: Kind::Duplicate,
+                kind: FindingKind::Duplicate,
             });
         }
         self.entries.push(entry);
     }
 }
 
-fn fault_of(name: &str) -> Option<Kind> {
+fn fault_of(name: &str) -> Option<FindingKind> {
     let exported = name
         .strip_prefix("export")
         .filter(|rest| rest.starts_with([' ', '\t']))
         .map(str::trim_start);
     match exported {
-        Some(rest) if is_name(rest) => Some(Kind::ExportPrefix),
+        Some(rest) if is_name(rest) => Some(FindingKind::ExportPrefix),
         _ if is_name(name) => None,
-        _ => Some(Kind::InvalidName),
+        _ => Some(FindingKind::InvalidName),
     }
 }
 

@@ -25,14 +25,14 @@ const NO_SECRETS: &str =
 const SECRET_KEYS: [&str; 5] = ["api_key", "api_secret", "secret", "token", "proxy_token"];
 
 /// What was set, and where.
-pub(super) struct Layers {
+pub(super) struct RawSettings {
     merged: ::config::Config,
     origins: HashMap<String, Origin>,
     /// Keys whose values are known to be unusable, and reported.
     unusable: HashSet<String>,
 }
 
-impl Layers {
+impl RawSettings {
     /// The value of a setting and where it was set; nothing where nobody set it, or it is unusable.
     pub(super) fn find(&self, key: &str) -> Option<(Value, Origin)> {
         let origin = self
@@ -52,8 +52,12 @@ impl Layers {
 }
 
 /// Reads and merges all layers.
-pub(super) fn read(sources: &Sources, variables: &Variables, problems: &mut Problems) -> Layers {
-    let mut file = File::read(sources, problems);
+pub(super) fn read(
+    sources: &Sources,
+    variables: &Variables,
+    problems: &mut Problems,
+) -> RawSettings {
+    let mut file = ConfigFile::read(sources, problems);
     let (of_settings, origins) = environment(variables);
     file.origins.extend(origins);
     let named = named(variables, problems);
@@ -80,7 +84,7 @@ pub(super) fn read(sources: &Sources, variables: &Variables, problems: &mut Prob
         problems.push(file.cannot_be_merged());
         ::config::Config::default()
     });
-    Layers {
+    RawSettings {
         merged,
         origins: file.origins,
         unusable: file.unusable,
@@ -128,14 +132,14 @@ fn named(
 
 /// The configuration file, checked key by key.
 #[derive(Default)]
-struct File {
+struct ConfigFile {
     path: PathBuf,
     text: String,
     origins: HashMap<String, Origin>,
     unusable: HashSet<String>,
 }
 
-impl File {
+impl ConfigFile {
     /// Nothing where there is no file to read; an unusable file is reported and then counts as empty.
     fn read(sources: &Sources, problems: &mut Problems) -> Self {
         let path = sources
@@ -183,7 +187,7 @@ impl File {
                 (None, DeValue::Table(table)) if is_section(&key) => {
                     self.walk(&key, table, problems)
                 }
-                (None, _) => problems.push(unknown(&key, name.get_ref(), &source)),
+                (None, _) => problems.push(unknown_key(&key, name.get_ref(), &source)),
             }
         }
     }
@@ -264,7 +268,7 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
     }
 }
 
-fn unknown(key: &str, name: &str, source: &Origin) -> Problem {
+fn unknown_key(key: &str, name: &str, source: &Origin) -> Problem {
     let lower = name.to_lowercase();
     if SECRET_KEYS.contains(&lower.as_str()) || table::is_secret(&name.to_uppercase()) {
         return Problem::error(
@@ -296,9 +300,9 @@ const SLIP: usize = 2;
 pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
     for (name, variable) in variables
         .iter()
-        .filter(|(name, _)| table::is_candidate(name) && !table::is_ours(name))
+        .filter(|(name, _)| table::may_be_ours(name) && !table::is_ours(name))
     {
-        if let Some(problem) = judge(name, &variable.origin) {
+        if let Some(problem) = unknown_variable(name, &variable.origin) {
             problems.push(problem);
         }
     }
@@ -306,7 +310,7 @@ pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
 
 /// A slip in a name of ours is an error where the name cannot be anybody else's; a stranger under our prefix (container
 /// platforms set some) is a warning; anything else is not our business.
-fn judge(name: &str, origin: &Origin) -> Option<Problem> {
+fn unknown_variable(name: &str, origin: &Origin) -> Option<Problem> {
     let settings: Vec<String> = table::SETTINGS
         .iter()
         .map(|(key, _)| table::variable_of(key))

@@ -14,39 +14,39 @@ use gateway::secret::{ApiKey, ApiSecret, Credentials};
 pub(super) const SECRET_PREFIX: &str = "cxakp_";
 
 /// What was taken off, in words.
-pub(super) type Dirt = Vec<&'static str>;
+pub(super) type Removed = Vec<&'static str>;
 
 /// Cleans a credential.
 ///
 /// # Errors
 /// What is wrong inside it.
-pub(super) fn clean(raw: &str) -> Result<(Zeroizing<String>, Dirt), &'static str> {
-    let mut dirt = Vec::new();
+pub(super) fn clean(raw: &str) -> Result<(Zeroizing<String>, Removed), &'static str> {
+    let mut removed = Vec::new();
     let visible: Zeroizing<String> =
         Zeroizing::new(raw.chars().filter(|char| !is_invisible(*char)).collect());
     if visible.len() != raw.len() {
-        dirt.push(if raw.contains('\u{feff}') {
+        removed.push(if raw.contains('\u{feff}') {
             "a byte order mark"
         } else {
             "zero-width characters"
         });
     }
-    let text = trimmed(&visible, &mut dirt);
+    let text = trimmed(&visible, &mut removed);
     let inner = unquoted(text);
     let text = inner.map_or(text, |inner| {
-        dirt.push("quotes");
-        trimmed(inner, &mut dirt)
+        removed.push("quotes");
+        trimmed(inner, &mut removed)
     });
-    dirt.dedup();
+    removed.dedup();
     check(text)?;
-    Ok((Zeroizing::new(text.to_owned()), dirt))
+    Ok((Zeroizing::new(text.to_owned()), removed))
 }
 
-fn trimmed<'a>(text: &'a str, dirt: &mut Dirt) -> &'a str {
+fn trimmed<'a>(text: &'a str, removed: &mut Removed) -> &'a str {
     let trimmed = text.trim();
     let outside = text.len() - trimmed.len();
     if outside > 0 {
-        dirt.push(if text.ends_with('\r') {
+        removed.push(if text.ends_with('\r') {
             "a carriage return"
         } else {
             "white space"
@@ -86,7 +86,7 @@ const fn is_invisible(char: char) -> bool {
 ///
 /// It is compared in constant time and wiped on drop. It has no `Display`, and a fingerprint only where it does not
 /// begin as a secret does.
-pub struct Pasted {
+pub struct PastedKey {
     as_key: ApiKey,
     as_secret: ApiSecret,
     begins_as_a_secret: bool,
@@ -94,7 +94,7 @@ pub struct Pasted {
 
 /// What a pasted text is, beside a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Likeness {
+pub enum KeyMatch {
     /// The pair's key.
     Key,
     /// The pair's secret, which has no business where a key is asked for.
@@ -103,13 +103,13 @@ pub enum Likeness {
     Other,
 }
 
-impl fmt::Debug for Pasted {
+impl fmt::Debug for PastedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[pasted]")
     }
 }
 
-impl Pasted {
+impl PastedKey {
     /// Cleans a text; `None` where nothing is left.
     ///
     /// # Errors
@@ -125,15 +125,15 @@ impl Pasted {
 
     /// What it is, beside this pair.
     #[must_use]
-    pub fn beside(&self, pair: &Credentials) -> Likeness {
+    pub fn beside(&self, pair: &Credentials) -> KeyMatch {
         // Both are compared, whatever the first says.
         match (
             self.as_key.equals(&pair.key),
             self.as_secret.equals(&pair.secret),
         ) {
-            (true, _) => Likeness::Key,
-            (false, true) => Likeness::Secret,
-            (false, false) => Likeness::Other,
+            (true, _) => KeyMatch::Key,
+            (false, true) => KeyMatch::Secret,
+            (false, false) => KeyMatch::Other,
         }
     }
 
@@ -154,14 +154,14 @@ impl Pasted {
 mod tests {
     use super::*;
 
-    fn cleaned(raw: &str) -> (String, Dirt) {
-        let (text, dirt) = clean(raw).unwrap();
-        (text.to_string(), dirt)
+    fn cleaned(raw: &str) -> (String, Removed) {
+        let (text, removed) = clean(raw).unwrap();
+        (text.to_string(), removed)
     }
 
     #[test]
     fn what_copying_puts_on_is_taken_off_and_named() {
-        for (raw, dirt) in [
+        for (raw, removed) in [
             ("invented", vec![]),
             (" invented\t", vec!["white space"]),
             ("invented\r", vec!["a carriage return"]),
@@ -171,7 +171,7 @@ mod tests {
             ("'invented' ", vec!["white space", "quotes"]),
             ("\" invented\"", vec!["quotes", "white space"]),
         ] {
-            assert_eq!(cleaned(raw), ("invented".to_owned(), dirt), "{raw:?}");
+            assert_eq!(cleaned(raw), ("invented".to_owned(), removed), "{raw:?}");
         }
     }
 
@@ -204,12 +204,12 @@ mod tests {
     const KEY: &str = "Kq7-invented-key";
     const SECRET: &str = "cxakp_invented-secret";
 
-    fn beside(raw: &str) -> Likeness {
+    fn beside(raw: &str) -> KeyMatch {
         let pair = Credentials {
             key: ApiKey::new(KEY.into()),
             secret: ApiSecret::new(SECRET.into()),
         };
-        Pasted::read(raw).unwrap().unwrap().beside(&pair)
+        PastedKey::read(raw).unwrap().unwrap().beside(&pair)
     }
 
     #[test]
@@ -220,29 +220,35 @@ mod tests {
             "\"Kq7-invented-key\"",
             "\u{feff}Kq7-invented-key",
         ] {
-            assert_eq!(beside(raw), Likeness::Key, "{raw:?}");
+            assert_eq!(beside(raw), KeyMatch::Key, "{raw:?}");
         }
-        assert_eq!(beside(SECRET), Likeness::Secret);
+        assert_eq!(beside(SECRET), KeyMatch::Secret);
         for raw in ["kq7-invented-key", "Kq7-invented-ke", "Kq7-invented-key1"] {
-            assert_eq!(beside(raw), Likeness::Other, "{raw}");
+            assert_eq!(beside(raw), KeyMatch::Other, "{raw}");
         }
     }
 
     #[test]
     fn nothing_is_nothing_and_two_words_are_no_key() {
         for raw in ["", " \n", "\"\"", "\u{feff}"] {
-            assert!(Pasted::read(raw).unwrap().is_none(), "{raw:?}");
+            assert!(PastedKey::read(raw).unwrap().is_none(), "{raw:?}");
         }
-        assert!(Pasted::read("an-invented-key an-invented-secret").is_err());
+        assert!(PastedKey::read("an-invented-key an-invented-secret").is_err());
     }
 
     #[test]
     fn only_what_can_be_a_key_has_a_fingerprint_and_debug_shows_nothing() {
-        let pasted = Pasted::read(SECRET).unwrap().unwrap();
+        let pasted = PastedKey::read(SECRET).unwrap().unwrap();
         assert_eq!(
             (pasted.fingerprint(), format!("{pasted:?}").as_str()),
             (None, "[pasted]")
         );
-        assert!(Pasted::read(KEY).unwrap().unwrap().fingerprint().is_some());
+        assert!(
+            PastedKey::read(KEY)
+                .unwrap()
+                .unwrap()
+                .fingerprint()
+                .is_some()
+        );
     }
 }

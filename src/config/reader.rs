@@ -9,22 +9,22 @@ use std::{ops::RangeInclusive, time::Duration};
 use ::config::{Value, ValueKind};
 
 use super::{
-    load::{self, Layers},
+    load::{self, RawSettings},
     report::{Origin, Problem, Problems, Row, one_line},
     table,
 };
 
 /// Reads settings, and notes what it finds.
 pub(super) struct Reader<'a> {
-    layers: &'a Layers,
+    raw: &'a RawSettings,
     pub(super) problems: &'a mut Problems,
     rows: Vec<Row>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(layers: &'a Layers, problems: &'a mut Problems) -> Self {
+    pub(super) const fn new(raw: &'a RawSettings, problems: &'a mut Problems) -> Self {
         Self {
-            layers,
+            raw,
             problems,
             rows: Vec::new(),
         }
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
 
     /// Where a setting was set.
     pub(super) fn origin(&self, key: &str) -> Origin {
-        self.layers.origin(key)
+        self.raw.origin(key)
     }
 
     /// Whether anybody set it.
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         default: usize,
         bounds: RangeInclusive<usize>,
     ) -> usize {
-        let read = self.layers.find(key).and_then(|(value, origin)| {
+        let read = self.raw.find(key).and_then(|(value, origin)| {
             let text = value.into_string().unwrap_or_default();
             let number = text.parse().ok().filter(|number| bounds.contains(number));
             if number.is_none() {
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     /// A text; empty counts as not set.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         let found = self
-            .layers
+            .raw
             .find(key)
             .and_then(|(value, _)| value.into_string().ok());
         let text = found
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
     /// A text that was read before, without a row of its own.
     pub(super) fn peek(&self, key: &str) -> Option<String> {
         let text = self
-            .layers
+            .raw
             .find(key)
             .and_then(|(value, _)| value.into_string().ok())?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
 
     /// True or false.
     pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
-        let read = self.layers.find(key).and_then(|(value, origin)| {
+        let read = self.raw.find(key).and_then(|(value, origin)| {
             let text = value.clone().into_string().unwrap_or_default();
             let flag = value.into_bool().ok();
             if flag.is_none() {
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
         words: &[(&str, T)],
         default: (&str, T),
     ) -> T {
-        let Some((value, origin)) = self.layers.find(key) else {
+        let Some((value, origin)) = self.raw.find(key) else {
             self.row(key, default.0.to_owned());
             return default.1;
         };
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
 
     /// A list; a text is split at commas and white space.
     pub(super) fn list(&mut self, key: &str, default: &[&str]) -> Vec<String> {
-        let found = self.layers.find(key).map(|(value, _)| items_of(value));
+        let found = self.raw.find(key).map(|(value, _)| items_of(value));
         let items =
             found.unwrap_or_else(|| default.iter().map(|item| (*item).to_owned()).collect());
         let shown = load::quoted(&items.iter().map(|item| one_line(item)).collect::<Vec<_>>());

@@ -36,9 +36,9 @@ const INSTEAD: &str = "(withheld: would show a part of a credential)";
 
 /// What must not be shown.
 #[derive(Default)]
-pub(super) struct Withheld(Vec<Zeroizing<Vec<char>>>);
+pub(super) struct Redactor(Vec<Zeroizing<Vec<char>>>);
 
-impl Withheld {
+impl Redactor {
     pub(super) fn add(&mut self, secret: &str) {
         let chars: Vec<char> = secret.trim().to_lowercase().chars().collect();
         if chars.len() >= PART {
@@ -131,8 +131,13 @@ pub(super) fn leaks(variables: &Variables) -> LeakSearch {
         .iter()
         .filter(|(name, _)| table::seems_secret(name))
         .map(|(_, variable)| &variable.value);
-    let spare = variables.layers.iter().flat_map(|layer| &layer.spare);
-    let others = others.chain(spare).filter_map(|value| cleaned(value));
+    let unused_secrets = variables
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.unused_secrets);
+    let others = others
+        .chain(unused_secrets)
+        .filter_map(|value| cleaned(value));
     // A path says where a secret is.
     others
         .filter(|text| text.len() >= RANDOM && !text.starts_with('/'))
@@ -195,7 +200,7 @@ pub(super) fn forget_caller_names(report: &mut Report, problems: &mut Problems) 
             source,
         }];
     }
-    problems.iter_mut().for_each(forget);
+    problems.iter_mut().for_each(anonymize);
 }
 
 fn whole_file(origin: &Origin) -> Origin {
@@ -207,7 +212,7 @@ fn whole_file(origin: &Origin) -> Origin {
 }
 
 /// The key is `caller NAME`, or `caller NAME: SETTING` where the name may be anything; the remedy may repeat the name.
-fn forget(problem: &mut Problem) {
+fn anonymize(problem: &mut Problem) {
     let Some(named) = problem.key.strip_prefix(CALLER) else {
         return;
     };
@@ -238,11 +243,11 @@ mod tests {
     use super::*;
 
     fn after(text: &str) -> String {
-        let mut withheld = Withheld::default();
-        withheld.add("invented-secret");
-        withheld.add("short");
+        let mut redactor = Redactor::default();
+        redactor.add("invented-secret");
+        redactor.add("short");
         let mut text = text.to_owned();
-        withheld.apply(&mut text);
+        redactor.apply(&mut text);
         text
     }
 
@@ -321,10 +326,10 @@ mod tests {
                 name: Some("cxakp_x".into()),
             },
         ] {
-            let mut withheld = Withheld::default();
-            withheld.add("invented-secret");
+            let mut redactor = Redactor::default();
+            redactor.add("invented-secret");
             let mut shown = origin.clone();
-            withheld.apply_to(&mut shown);
+            redactor.apply_to(&mut shown);
             assert!(
                 shown != origin && shown.to_string().contains(INSTEAD),
                 "{origin}"
@@ -336,7 +341,7 @@ mod tests {
     fn a_problem_with_a_caller_loses_the_name_and_nothing_else() {
         let told = |key: &str, remedy: &str| {
             let mut problem = Problem::warning(key, &Origin::Default, "has expired", remedy);
-            forget(&mut problem);
+            anonymize(&mut problem);
             problem.to_string()
         };
         let rotate = "crypto-proxy caller rotate desk-7, or revoke desk-7 and add it anew";

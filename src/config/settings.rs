@@ -302,7 +302,7 @@ pub(super) fn compare_with_process(
         "with calls.max_in_flight and streams.max_sockets this takes up to {needed} open files, and "
     );
     let remedy = "lower it, or raise LimitNOFILE= of the unit (systemctl edit crypto-proxy)";
-    if sources.looker == RunAs::Daemon {
+    if sources.run_as == RunAs::Daemon {
         reader.warn(key, format!("{needs}this process may have {limit}"), remedy);
     } else if reader.is_set(key) {
         // A shell's limit is mostly below the unit's, whose own defaults fit; only a setting is worth a word.

@@ -58,7 +58,7 @@ pub struct Sources {
     /// Variables of ours whose values are not UTF-8.
     pub not_text: Vec<String>,
     /// Who wants to know.
-    pub looker: RunAs,
+    pub run_as: RunAs,
     /// Files and sockets that this process may have open; `None` where there is no limit to compare with.
     pub open_files: Option<u64>,
 }
@@ -105,7 +105,7 @@ impl Sources {
             default_env_file: None,
             env,
             not_text,
-            looker: RunAs::Daemon,
+            run_as: RunAs::Daemon,
             open_files: None,
         }
     }
@@ -114,7 +114,7 @@ impl Sources {
     /// there are none.
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
-        let looker = if geteuid().is_root() {
+        let run_as = if geteuid().is_root() {
             RunAs::Root
         } else {
             RunAs::User
@@ -124,7 +124,7 @@ impl Sources {
             .clone()
             .or_else(|| Some(DEFAULT_STATE_DIRECTORY.into()));
         Self {
-            looker,
+            run_as,
             env_files,
             default_env_file: Some(DEFAULT_ENV_FILE.into()),
             state_directory,
@@ -205,7 +205,7 @@ pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
         .config_file
         .as_ref()
         .is_none_or(|named| named == file);
-    if sources.looker != RunAs::Root || !counts {
+    if sources.run_as != RunAs::Root || !counts {
         return;
     }
     // Where it is absent, or cannot be looked at even by root, there is nothing to add.

@@ -172,12 +172,12 @@ pub(super) fn is_ours(name: &str) -> bool {
 }
 
 /// Whether the daemon listens to a variable itself.
-pub(super) fn is_heard(name: &str) -> bool {
+pub(super) fn is_read_by_daemon(name: &str) -> bool {
     is_ours(name) && name != OF_THE_BACKEND
 }
 
 /// Whether a variable is meant for us, or might be.
-pub(super) fn is_candidate(name: &str) -> bool {
+pub(super) fn may_be_ours(name: &str) -> bool {
     let upper = name.to_uppercase();
     ["CRYPTO", "EXCHANGE_CUSTOM", "AWS_INSTANCE"]
         .iter()

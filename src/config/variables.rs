@@ -32,7 +32,7 @@ pub(super) struct Variable {
 pub(super) struct Layer {
     pub(super) variables: BTreeMap<String, Variable>,
     /// Secrets that stand in the source and count for nothing: set again further down, exported, or commented out.
-    pub(super) spare: Vec<Zeroizing<String>>,
+    pub(super) unused_secrets: Vec<Zeroizing<String>>,
 }
 
 /// Every variable of every source, earlier sources first.
@@ -75,7 +75,7 @@ pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Variables {
         read_credentials(directory, &mut variables, problems);
     }
     for file in &sources.env_files {
-        variables.take(read_env_file(file, Guard::Mode, problems));
+        variables.take(read_env_file(file, GuardedBy::Mode, problems));
     }
     if let Some(file) = sources
         .default_env_file
@@ -90,7 +90,7 @@ pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Variables {
 
 /// Who keeps others from reading a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guard {
+pub(super) enum GuardedBy {
     /// systemd does, as with the unit's credentials; the mode says nothing. The daemon reads the file itself.
     Systemd,
     /// The file's mode. systemd reads the file and hands its variables over (`EnvironmentFile=`).
@@ -102,7 +102,7 @@ fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems
     let elsewhere = sources.credentials_directory.is_some()
         || sources.env.keys().any(|name| table::is_secret(name));
     if !elsewhere {
-        return read_env_file(file, Guard::Mode, problems);
+        return read_env_file(file, GuardedBy::Mode, problems);
     }
     if let Err(error) = fs::File::open(file) {
         let (text, remedy) = explain(&error);
@@ -115,24 +115,28 @@ fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems
         ));
         return Some(Layer::default());
     }
-    read_env_file(file, Guard::Mode, problems)
+    read_env_file(file, GuardedBy::Mode, problems)
 }
 
 /// Reads one environment file; `None` where it cannot be read.
-pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) -> Option<Layer> {
+pub(super) fn read_env_file(
+    path: &Path,
+    guard: GuardedBy,
+    problems: &mut Problems,
+) -> Option<Layer> {
     let text = read_text(path, problems)?;
     let file = env_file::parse(&text);
     for finding in &file.findings {
         report(path, finding, problems);
     }
-    if guard == Guard::Mode {
+    if guard == GuardedBy::Mode {
         check_mark(path, &file, problems);
     }
     let holds_secrets = file
         .entries
         .iter()
         .any(|entry| table::is_secret(&entry.name) && !entry.value.is_empty());
-    if guard == Guard::Mode && holds_secrets {
+    if guard == GuardedBy::Mode && holds_secrets {
         check_mode(path, problems);
     }
     let variables = file.entries.into_iter().map(|entry| {
@@ -152,12 +156,12 @@ pub(super) fn read_env_file(path: &Path, guard: Guard, problems: &mut Problems) 
     });
     Some(Layer {
         variables: variables.collect(),
-        spare: spare(&text),
+        unused_secrets: unused_secrets(&text),
     })
 }
 
 /// The value of every line that could ever have set a secret, whatever stands before it.
-fn spare(text: &str) -> Vec<Zeroizing<String>> {
+fn unused_secrets(text: &str) -> Vec<Zeroizing<String>> {
     let assignments = text.lines().filter_map(|line| line.split_once('='));
     let of_secrets = assignments.filter(|(name, _)| {
         let name = name
@@ -176,8 +180,8 @@ fn spare(text: &str) -> Vec<Zeroizing<String>> {
 fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
     let missed = file
         .marked()
-        .filter(|entry| table::is_heard(&entry.name) && !entry.value.trim().is_empty());
-    if let Some(env_file::Entry { name, line, .. }) = missed {
+        .filter(|entry| table::is_read_by_daemon(&entry.name) && !entry.value.trim().is_empty());
+    if let Some(env_file::Assignment { name, line, .. }) = missed {
         let source = Origin::EnvFile {
             path: path.to_owned(),
             line: *line,
@@ -196,7 +200,7 @@ fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {
     let name = finding.name.clone().filter(|name| table::is_ours(name));
     let general = matches!(
         finding.kind,
-        env_file::Kind::ExportPrefix | env_file::Kind::Duplicate
+        env_file::FindingKind::ExportPrefix | env_file::FindingKind::Duplicate
     );
     if general && name.is_none() {
         return;
@@ -224,7 +228,7 @@ fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut 
     }
     let file = directory.join(CREDENTIAL_FILE);
     if file.exists() {
-        variables.take(read_env_file(&file, Guard::Systemd, problems));
+        variables.take(read_env_file(&file, GuardedBy::Systemd, problems));
     }
     variables.take(read_single_files(directory, problems));
 }
@@ -263,7 +267,7 @@ fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
     let variables = sources
         .env
         .iter()
-        .filter(|(name, _)| table::is_candidate(name))
+        .filter(|(name, _)| table::may_be_ours(name))
         .map(|(name, value)| {
             let origin = Origin::Variable(name.clone());
             (

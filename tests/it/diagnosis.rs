@@ -146,7 +146,7 @@ impl Scenario {
             ..sources
         }
         .with_env_files(vec![file]);
-        let examined = config::examine(&sources);
+        let examined = config::inspect(&sources);
         let mut plan = Plan {
             facts: examined.pair.clone(),
             ready: examined

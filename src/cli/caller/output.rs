@@ -13,28 +13,28 @@ use std::{
 use anyhow::anyhow;
 use zeroize::Zeroizing;
 
-use super::Ended;
+use super::CommandError;
 use crate::{
-    callers::{Entry, FileText, Issued, Places, Problem, Revocations, Rights, moment},
+    callers::{CallerFiles, CallersError, Entry, FileText, Issued, Revocations, Rights, moment},
     config::Report,
 };
 use gateway::virtual_key::VirtualKey;
 
 /// Where a secret may go.
-pub(super) enum Way {
+pub(super) enum SecretOutput {
     Terminal,
     File(File, PathBuf),
 }
 
-impl Way {
+impl SecretOutput {
     /// Makes sure of a way out.
-    pub(super) fn open(out: Option<&Path>) -> Result<Self, Ended> {
+    pub(super) fn open(out: Option<&Path>) -> Result<Self, CommandError> {
         let Some(path) = out else {
             if io::stdout().is_terminal() {
                 return Ok(Self::Terminal);
             }
             let text = "stdout is no terminal: secrets are shown to a terminal, or written with --out FILE; nothing was done";
-            return Err(Ended::Usage(anyhow!(text)));
+            return Err(CommandError::Usage(anyhow!(text)));
         };
         let file = OpenOptions::new()
             .create_new(true)
@@ -42,18 +42,18 @@ impl Way {
             .mode(0o600)
             .open(path);
         let file = file.map_err(|error| {
-            Ended::Usage(anyhow!(
+            CommandError::Usage(anyhow!(
                 "--out {}: {error}; nothing was done",
                 path.display()
             ))
         })?;
         let private = file.set_permissions(fs::Permissions::from_mode(0o600));
-        private.map_err(|error| Problem::Unwritable(path.to_owned(), error))?;
+        private.map_err(|error| CallersError::Unwritable(path.to_owned(), error))?;
         Ok(Self::File(file, path.to_owned()))
     }
 
     /// Hands it over.
-    pub(super) fn hand_over(self, issued: &Issued, base: &str) -> Result<(), Ended> {
+    pub(super) fn hand_over(self, issued: &Issued, base: &str) -> Result<(), CommandError> {
         let text = text(issued, base);
         match self {
             Self::Terminal => {
@@ -84,9 +84,9 @@ impl Way {
     }
 }
 
-fn lost(issued: &Issued, error: &io::Error) -> Ended {
+fn lost(issued: &Issued, error: &io::Error) -> CommandError {
     let name = &issued.name;
-    Ended::Usage(anyhow!(
+    CommandError::Usage(anyhow!(
         "{name} was issued and could not be shown ({error}): crypto-proxy caller revoke {name}"
     ))
 }
@@ -148,55 +148,52 @@ pub(super) fn base_url(report: &Report) -> String {
 }
 
 /// Everything that can be looked at.
-struct Seen {
+struct CallerState {
     text: FileText,
     entries: Vec<Entry>,
-    marks: Revocations,
+    revocations: Revocations,
 }
 
-fn look(places: &Places) -> Result<Seen, Problem> {
-    let (text, entries) = places.read()?;
+fn read_all(files: &CallerFiles) -> Result<CallerState, CallersError> {
+    let (text, entries) = files.read()?;
     // Without callers there may be no state directory yet, and nobody to judge.
-    let marks = if entries.is_empty() {
+    let revocations = if entries.is_empty() {
         Revocations::default()
     } else {
-        Revocations::read(places)?
+        Revocations::read(files)?
     };
-    Ok(Seen {
+    Ok(CallerState {
         text,
         entries,
-        marks,
+        revocations,
     })
 }
 
 /// One line per caller.
-pub(super) fn list(places: &Places, now_ms: u64) -> Result<(), Problem> {
-    let seen = look(places)?;
-    if seen.entries.is_empty() {
-        anstream::println!(
-            "No callers but the default one ({}).",
-            places.file.display()
-        );
+pub(super) fn list(files: &CallerFiles, now_ms: u64) -> Result<(), CallersError> {
+    let state = read_all(files)?;
+    if state.entries.is_empty() {
+        anstream::println!("No callers but the default one ({}).", files.file.display());
     }
-    for entry in &seen.entries {
+    for entry in &state.entries {
         anstream::println!(
             "{:<24} {}",
             entry.name,
-            entry.describe(valid(entry, &seen.marks, now_ms))
+            entry.describe(valid(entry, &state.revocations, now_ms))
         );
     }
     Ok(())
 }
 
 /// Everything about one.
-pub(super) fn show(places: &Places, now_ms: u64, name: &str) -> Result<(), Problem> {
-    let mut seen = look(places)?;
-    let entry = seen
+pub(super) fn show(files: &CallerFiles, now_ms: u64, name: &str) -> Result<(), CallersError> {
+    let mut state = read_all(files)?;
+    let entry = state
         .entries
         .iter()
         .find(|entry| entry.name == name)
-        .ok_or_else(|| Problem::Unknown(name.to_owned()))?;
-    let created = seen
+        .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
+    let created = state
         .text
         .find(name)
         .map(|text| text.created.clone())
@@ -205,9 +202,9 @@ pub(super) fn show(places: &Places, now_ms: u64, name: &str) -> Result<(), Probl
     anstream::println!("id          {}, since {created}", entry.id);
     anstream::println!(
         "policy      {}",
-        entry.describe(valid(entry, &seen.marks, now_ms))
+        entry.describe(valid(entry, &state.revocations, now_ms))
     );
-    let mark = seen.marks.of(entry.id);
+    let revocation = state.revocations.of(entry.id);
     for generation in &entry.generations {
         let key = VirtualKey {
             id: entry.id,
@@ -218,7 +215,10 @@ pub(super) fn show(places: &Places, now_ms: u64, name: &str) -> Result<(), Probl
         } else {
             String::new()
         };
-        let state = match (mark.judge(generation.number, now_ms), generation.until_ms) {
+        let state = match (
+            revocation.validity(generation.number, now_ms),
+            generation.until_ms,
+        ) {
             (Err(_), _) => "revoked".to_owned(),
             (Ok(_), Some(end)) if end <= now_ms => "ended".to_owned(),
             (Ok(until), end) => match until.into_iter().chain(end).min() {
@@ -228,24 +228,24 @@ pub(super) fn show(places: &Places, now_ms: u64, name: &str) -> Result<(), Probl
         };
         anstream::println!("generation  {}: {state}{key}", generation.number);
     }
-    entry.doubts.iter().for_each(|doubt| {
+    entry.warnings.iter().for_each(|warning| {
         anstream::println!(
             "doubt       {}: {}; {}",
-            doubt.key,
-            doubt.text,
-            doubt.remedy
+            warning.key,
+            warning.text,
+            warning.remedy
         )
     });
     Ok(())
 }
 
-fn valid(entry: &Entry, marks: &Revocations, now_ms: u64) -> usize {
-    let mut marks = marks.clone();
-    marks.note_entry(entry);
-    let mark = marks.of(entry.id);
+fn valid(entry: &Entry, revocations: &Revocations, now_ms: u64) -> usize {
+    let mut revocations = revocations.clone();
+    revocations.merge_entry(entry);
+    let revocation = revocations.of(entry.id);
     entry
         .generations
         .iter()
-        .filter(|generation| mark.judge(generation.number, now_ms).is_ok())
+        .filter(|generation| revocation.validity(generation.number, now_ms).is_ok())
         .count()
 }

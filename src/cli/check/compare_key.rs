@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::paragraph;
-use crate::config::{self, FilePair, Likeness, Pasted, Sources};
+use crate::config::{self, FilePair, KeyMatch, PastedKey, Sources};
 
 const PROMPT: &str =
     "Paste the API key that the exchange's dashboard shows (it stays hidden), then Enter: ";
@@ -27,28 +27,28 @@ const PROMPT: &str =
 const SIGNALLED: u8 = 128;
 
 /// Where a pair was looked for, and whether there is one.
-struct Place<'a> {
+struct ComparedSource<'a> {
     /// `None`: whatever the daemon would take.
     file: Option<&'a Path>,
     pair: Option<FilePair>,
 }
 
 /// What was given.
-struct Given {
-    pasted: Pasted,
+struct GivenKey {
+    pasted: PastedKey,
     /// Whether it is among the credentials of the sources at all.
     elsewhere: bool,
 }
 
 /// What the comparison comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum Comparison {
     Same,
     Different,
     NoPair,
 }
 
-impl Answer {
+impl Comparison {
     const fn code(self) -> u8 {
         match self {
             Self::Same => 0,
@@ -60,9 +60,9 @@ impl Answer {
 
 /// Runs it.
 pub(super) fn run(sources: &Sources) -> ExitCode {
-    let places = places(sources);
+    let compared = compared(sources);
     // Before anybody is asked to paste anything.
-    if places.iter().all(|place| place.pair.is_none()) {
+    if compared.iter().all(|source| source.pair.is_none()) {
         let problem = anyhow::anyhow!(
             "there is no complete pair to compare with; `crypto-proxy check` says why"
         );
@@ -70,18 +70,18 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
     }
     let text = match read_pasted(PROMPT) {
         Ok(text) => text,
-        Err(Unread::Stopped(signal)) => return ExitCode::from(SIGNALLED + signal),
+        Err(InputError::Stopped(signal)) => return ExitCode::from(SIGNALLED + signal),
         Err(problem) => return nothing_to_compare(&problem.to_string()),
     };
-    let pasted = match Pasted::read(&text) {
+    let pasted = match PastedKey::read(&text) {
         Ok(Some(pasted)) => pasted,
         Ok(None) => return nothing_to_compare("nothing was given"),
         Err(inside) => return nothing_to_compare(&format!("what was given {inside}")),
     };
-    let elsewhere = config::examine(sources).leaks.occurs_in(text.as_bytes());
-    let given = Given { pasted, elsewhere };
-    match tell(&given, &places, &mut io::stdout().lock()) {
-        Ok(answer) => ExitCode::from(answer.code()),
+    let elsewhere = config::inspect(sources).leaks.occurs_in(text.as_bytes());
+    let given = GivenKey { pasted, elsewhere };
+    match write_comparison(&given, &compared, &mut io::stdout().lock()) {
+        Ok(comparison) => ExitCode::from(comparison.code()),
         Err(problem) => super::super::fail(super::super::CONFIGURATION, &problem.into()),
     }
 }
@@ -94,16 +94,16 @@ fn nothing_to_compare(why: &str) -> ExitCode {
 }
 
 /// Each environment file where several are named, else what the daemon would take from all sources.
-fn places(sources: &Sources) -> Vec<Place<'_>> {
+fn compared(sources: &Sources) -> Vec<ComparedSource<'_>> {
     if sources.env_files.len() < 2 {
-        return vec![Place {
+        return vec![ComparedSource {
             file: None,
             pair: config::pair_of_sources(sources),
         }];
     }
     let files = sources.env_files.iter();
     files
-        .map(|file| Place {
+        .map(|file| ComparedSource {
             file: Some(file),
             pair: config::pair_of_file(file),
         })
@@ -111,21 +111,25 @@ fn places(sources: &Sources) -> Vec<Place<'_>> {
 }
 
 /// Writes what each place holds beside what was given.
-fn tell(given: &Given, places: &[Place<'_>], out: &mut impl Write) -> io::Result<Answer> {
-    let Given { pasted, elsewhere } = given;
-    let pairs = places.iter().filter_map(|place| place.pair.as_ref());
-    let likeness: Vec<Likeness> = pairs.map(|pair| pasted.beside(&pair.credentials)).collect();
+fn write_comparison(
+    given: &GivenKey,
+    compared: &[ComparedSource<'_>],
+    out: &mut impl Write,
+) -> io::Result<Comparison> {
+    let GivenKey { pasted, elsewhere } = given;
+    let pairs = compared.iter().filter_map(|source| source.pair.as_ref());
+    let matches_found: Vec<KeyMatch> = pairs.map(|pair| pasted.beside(&pair.credentials)).collect();
     let (is_key, is_secret) = (
-        likeness.contains(&Likeness::Key),
-        likeness.contains(&Likeness::Secret),
+        matches_found.contains(&KeyMatch::Key),
+        matches_found.contains(&KeyMatch::Secret),
     );
     // The token and other secrets are told from a key by where they stand only.
     let may_be_shown = !is_secret && (is_key || !elsewhere);
     if let Some(fingerprint) = pasted.fingerprint().filter(|_| may_be_shown) {
         writeln!(out, "what was given: key fingerprint {fingerprint}")?;
     }
-    for Place { file, pair } in places {
-        let place = file.map_or_else(
+    for ComparedSource { file, pair } in compared {
+        let source = file.map_or_else(
             || "configured here".to_owned(),
             |file| file.display().to_string(),
         );
@@ -133,18 +137,18 @@ fn tell(given: &Given, places: &[Place<'_>], out: &mut impl Write) -> io::Result
             || "no complete pair".to_owned(),
             |pair| describe(pasted, pair),
         );
-        paragraph(out, &format!("{place}: {found}"), 0, 4)?;
+        paragraph(out, &format!("{source}: {found}"), 0, 4)?;
     }
-    let answer = conclude(&likeness, places.len());
-    paragraph(out, verdict(answer, is_secret, given), 0, 4)?;
-    Ok(answer)
+    let comparison = conclude(&matches_found, compared.len());
+    paragraph(out, verdict(comparison, is_secret, given), 0, 4)?;
+    Ok(comparison)
 }
 
-fn describe(pasted: &Pasted, FilePair { name, credentials }: &FilePair) -> String {
+fn describe(pasted: &PastedKey, FilePair { name, credentials }: &FilePair) -> String {
     let word = match pasted.beside(credentials) {
-        Likeness::Key => "the same key",
-        Likeness::Secret => "what was given is its SECRET, not its key",
-        Likeness::Other => "another key",
+        KeyMatch::Key => "the same key",
+        KeyMatch::Secret => "what was given is its SECRET, not its key",
+        KeyMatch::Other => "another key",
     };
     format!(
         "{name}, key fingerprint {}: {word}",
@@ -152,34 +156,37 @@ fn describe(pasted: &Pasted, FilePair { name, credentials }: &FilePair) -> Strin
     )
 }
 
-fn conclude(likeness: &[Likeness], places: usize) -> Answer {
-    if likeness.iter().any(|likeness| *likeness != Likeness::Key) {
-        return Answer::Different;
+fn conclude(matches_found: &[KeyMatch], compared: usize) -> Comparison {
+    if matches_found
+        .iter()
+        .any(|matches_found| *matches_found != KeyMatch::Key)
+    {
+        return Comparison::Different;
     }
-    if likeness.len() == places {
-        Answer::Same
+    if matches_found.len() == compared {
+        Comparison::Same
     } else {
-        Answer::NoPair
+        Comparison::NoPair
     }
 }
 
-const fn verdict(answer: Answer, is_secret: bool, given: &Given) -> &'static str {
-    match answer {
-        Answer::Same => "Same: the key that was given is the one configured here.",
-        Answer::NoPair => "Same where there is a pair; not every file has one.",
-        Answer::Different if is_secret => {
+const fn verdict(comparison: Comparison, is_secret: bool, given: &GivenKey) -> &'static str {
+    match comparison {
+        Comparison::Same => "Same: the key that was given is the one configured here.",
+        Comparison::NoPair => "Same where there is a pair; not every file has one.",
+        Comparison::Different if is_secret => {
             "Different: that is the secret, not the key. It must not be pasted anywhere; the key is the shorter text \
              that the dashboard goes on showing."
         }
-        Answer::Different if given.pasted.begins_as_a_secret() => {
+        Comparison::Different if given.pasted.begins_as_a_secret() => {
             "Different: what was given begins as a secret does, and is none that is configured here. Give the key, which \
              the dashboard goes on showing."
         }
-        Answer::Different if given.elsewhere => {
+        Comparison::Different if given.elsewhere => {
             "Different: what was given is not the key in use, and stands elsewhere in the same sources: a second pair, or \
              the token. `crypto-proxy check` names them."
         }
-        Answer::Different => {
+        Comparison::Different => {
             "Different: what was given is not the key configured here. Configure the pair that the dashboard shows, key \
              and secret from one creation, or compare with the other keys there."
         }
@@ -191,7 +198,7 @@ const MAX_BYTES: usize = 1024;
 
 /// Why there is nothing to compare.
 #[derive(Debug, thiserror::Error)]
-enum Unread {
+enum InputError {
     /// A signal came first.
     #[error("stopped")]
     Stopped(u8),
@@ -208,7 +215,7 @@ enum Unread {
 
 /// Where a text ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum ReadUntil {
     Line,
     Input,
 }
@@ -218,22 +225,22 @@ enum End {
 /// On a terminal the echo is off before the prompt appears, and on again whatever happens: input, its end, an error,
 /// Ctrl-C, SIGTERM, a hang-up. What was typed ahead is thrown away with it. The bytes stand in one buffer, which is
 /// wiped; no buffered reader keeps a copy.
-fn read_pasted(prompt: &str) -> Result<Zeroizing<String>, Unread> {
+fn read_pasted(prompt: &str) -> Result<Zeroizing<String>, InputError> {
     let stdin = io::stdin();
     let bytes = if stdin.is_terminal() {
         read_hidden(prompt)?
     } else {
-        read_bytes(&stdin, End::Input)?
+        read_bytes(&stdin, ReadUntil::Input)?
     };
     if bytes.len() > MAX_BYTES {
-        return Err(Unread::TooLong);
+        return Err(InputError::TooLong);
     }
     std::str::from_utf8(&bytes)
         .map(|text| Zeroizing::new(text.to_owned()))
-        .map_err(|_| Unread::NotText)
+        .map_err(|_| InputError::NotText)
 }
 
-fn read_hidden(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Unread> {
+fn read_hidden(prompt: &str) -> Result<Zeroizing<Vec<u8>>, InputError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -244,15 +251,15 @@ fn read_hidden(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Unread> {
         let mut hangup = signal(SignalKind::hangup())?;
         // Caught and left alone: a stopped process would leave the shell without an echo.
         let _stop = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
-        let _quiet = Quiet::new(io::stdin())?;
+        let _quiet = EchoOff::new(io::stdin())?;
         anstream::eprint!("{prompt}");
-        let line = tokio::task::spawn_blocking(|| read_bytes(&io::stdin(), End::Line));
+        let line = tokio::task::spawn_blocking(|| read_bytes(&io::stdin(), ReadUntil::Line));
         tokio::select! {
             line = line => line.map_err(io::Error::other)?,
-            _ = interrupt.recv() => Err(Unread::Stopped(2)),
-            _ = quit.recv() => Err(Unread::Stopped(3)),
-            _ = terminate.recv() => Err(Unread::Stopped(15)),
-            _ = hangup.recv() => Err(Unread::Stopped(1)),
+            _ = interrupt.recv() => Err(InputError::Stopped(2)),
+            _ = quit.recv() => Err(InputError::Stopped(3)),
+            _ = terminate.recv() => Err(InputError::Stopped(15)),
+            _ = hangup.recv() => Err(InputError::Stopped(1)),
         }
     });
     // The reader may still wait for a line that nobody wants any more.
@@ -264,7 +271,7 @@ fn read_hidden(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Unread> {
 }
 
 /// At most one byte more than allowed.
-fn read_bytes(from: &Stdin, end: End) -> Result<Zeroizing<Vec<u8>>, Unread> {
+fn read_bytes(from: &Stdin, until: ReadUntil) -> Result<Zeroizing<Vec<u8>>, InputError> {
     let mut buffer = Zeroizing::new(vec![0; MAX_BYTES + 1]);
     let mut filled = 0;
     while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
@@ -272,10 +279,10 @@ fn read_bytes(from: &Stdin, end: End) -> Result<Zeroizing<Vec<u8>>, Unread> {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(Errno::INTR) => {}
-            Err(error) => return Err(Unread::Failed(error.into())),
+            Err(error) => return Err(InputError::Failed(error.into())),
         }
         let at_end = filled.checked_sub(1).and_then(|last| buffer.get(last)) == Some(&b'\n');
-        if end == End::Line && at_end {
+        if until == ReadUntil::Line && at_end {
             break;
         }
     }
@@ -284,26 +291,26 @@ fn read_bytes(from: &Stdin, end: End) -> Result<Zeroizing<Vec<u8>>, Unread> {
 }
 
 /// A terminal without echo, for as long as this lives.
-struct Quiet<T: AsFd> {
+struct EchoOff<T: AsFd> {
     terminal: T,
     before: Termios,
 }
 
-impl<T: AsFd> Quiet<T> {
+impl<T: AsFd> EchoOff<T> {
     fn new(terminal: T) -> io::Result<Self> {
         let before = tcgetattr(&terminal)?;
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
+        let mut without_echo = before.clone();
+        without_echo.local_modes.remove(LocalModes::ECHO);
         // The end of the line is shown, and the kernel's line editing and Ctrl-C stay as they are.
-        quiet
+        without_echo
             .local_modes
             .insert(LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
-        tcsetattr(&terminal, OptionalActions::Flush, &quiet)?;
+        tcsetattr(&terminal, OptionalActions::Flush, &without_echo)?;
         Ok(Self { terminal, before })
     }
 }
 
-impl<T: AsFd> Drop for Quiet<T> {
+impl<T: AsFd> Drop for EchoOff<T> {
     fn drop(&mut self) {
         // Flush: a second line that was pasted must not reach the shell.
         let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);

@@ -15,7 +15,7 @@ fn pair(key: &str, secret: &str) -> String {
 }
 
 /// Writes environment files, checks them, and returns verdict and text.
-fn checked(files: &[(&str, &str)]) -> (Verdict, String, TempDir) {
+fn checked(files: &[(&str, &str)]) -> (Outcome, String, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<_> = files
         .iter()
@@ -25,11 +25,11 @@ fn checked(files: &[(&str, &str)]) -> (Verdict, String, TempDir) {
         fs::write(path, text).unwrap();
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     }
-    let (verdict, text) = checked_with(folder.path(), paths);
-    (verdict, text, folder)
+    let (outcome, text) = checked_with(folder.path(), paths);
+    (outcome, text, folder)
 }
 
-fn checked_with(folder: &Path, env_files: Vec<PathBuf>) -> (Verdict, String) {
+fn checked_with(folder: &Path, env_files: Vec<PathBuf>) -> (Outcome, String) {
     let sources = Sources::new(None, Vec::<(OsString, OsString)>::new());
     let sources = Sources {
         default_config_file: folder.join("absent.toml"),
@@ -37,7 +37,7 @@ fn checked_with(folder: &Path, env_files: Vec<PathBuf>) -> (Verdict, String) {
         ..sources
     };
     let mut out = Vec::new();
-    let verdict = check(&sources, &mut out).unwrap();
+    let outcome = check(&sources, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     for secret in [KEY, SECRET, TOKEN] {
         let parts: Vec<_> = secret
@@ -47,13 +47,13 @@ fn checked_with(folder: &Path, env_files: Vec<PathBuf>) -> (Verdict, String) {
             .collect();
         assert!(parts.iter().all(|part| !text.contains(&**part)), "{text}");
     }
-    (verdict, text)
+    (outcome, text)
 }
 
 #[test]
 fn a_good_file_is_shown_redacted_with_its_provenance() {
-    let (verdict, text, folder) = checked(&[("crypto.env", &pair(KEY, SECRET))]);
-    assert_eq!(verdict, Verdict::Good, "{text}");
+    let (outcome, text, folder) = checked(&[("crypto.env", &pair(KEY, SECRET))]);
+    assert_eq!(outcome, Outcome::Good, "{text}");
     let file = folder.path().join("crypto.env").display().to_string();
     for part in [
         "CRYPTO_API_KEY = present, 20 characters, not published, fingerprint 1e97c182",
@@ -82,13 +82,13 @@ fn lines_are_short() {
 
 #[test]
 fn errors_say_where_and_what_to_do_and_the_exit_code_is_78() {
-    let (verdict, text, folder) = checked(&[(
+    let (outcome, text, folder) = checked(&[(
         "crypto.env",
         &format!("CRYPTO_PROXY_TOKEN={TOKEN}\nCRYPTO_API_KEY={KEY}\n"),
     )]);
-    assert_eq!(verdict, Verdict::Unusable);
+    assert_eq!(outcome, Outcome::Unusable);
     assert_eq!(
-        format!("{:?}", verdict.exit_code()),
+        format!("{:?}", outcome.exit_code()),
         format!("{:?}", ExitCode::from(78))
     );
     let at = format!(
@@ -108,8 +108,8 @@ fn errors_say_where_and_what_to_do_and_the_exit_code_is_78() {
 #[test]
 fn a_missing_file_is_said_and_not_called_unconfigured() {
     let folder = tempfile::tempdir().unwrap();
-    let (verdict, text) = checked_with(folder.path(), vec![folder.path().join("crypto.env")]);
-    assert_eq!(verdict, Verdict::Unusable);
+    let (outcome, text) = checked_with(folder.path(), vec![folder.path().join("crypto.env")]);
+    assert_eq!(outcome, Outcome::Unusable);
     assert!(
         text.contains("there is no such file") && !text.contains("not configured"),
         "{text}"
@@ -152,10 +152,10 @@ fn a_file_that_may_not_be_read_is_not_called_one_without_a_pair() {
     fs::write(&paths[0], pair(KEY, SECRET)).unwrap();
     let sources =
         Sources::new(None, Vec::<(OsString, OsString)>::new()).with_env_files(paths.clone());
-    let mut examined = config::examine(&sources);
+    let mut inspection = config::inspect(&sources);
     // As a test that may be root's cannot have it from the disk.
     let theirs = Origin::File(paths[1].clone());
-    examined
+    inspection
         .report
         .sources
         .iter_mut()
@@ -164,7 +164,7 @@ fn a_file_that_may_not_be_read_is_not_called_one_without_a_pair() {
             row.shown = "not readable by you".to_owned();
         });
     let mut out = Vec::new();
-    tell(&examined, &paths, &mut out).unwrap();
+    write_report(&inspection, &paths, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     let (_, pairs) = text.split_once("Pairs in the environment files").unwrap();
     let flat = pairs.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -68,7 +68,7 @@ impl Proxy {
 }
 
 /// Makes every call, prints what came of it, and says whether all went as they should.
-pub(super) async fn walk(proxy: &Proxy, lines: &Captured) -> anyhow::Result<bool> {
+pub(super) async fn run_steps(proxy: &Proxy, lines: &Captured) -> anyhow::Result<bool> {
     let mut all_well = true;
     for (number, step) in steps().iter().enumerate() {
         let before = records(lines).len();

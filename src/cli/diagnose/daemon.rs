@@ -95,12 +95,12 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
     refuse_what_needs_a_look(arguments)?;
     let sources = Sources::from_process(arguments.sources.config.clone())
         .with_env_files(arguments.sources.env_file.clone());
-    let examined = config::examine(&sources);
+    let examined = config::inspect(&sources);
     let token = examined
         .asking
         .token
         .as_ref()
-        .and_then(config::Shown::header)
+        .and_then(config::DiagnosisToken::header)
         .ok_or_else(|| no_token(&examined))?;
     let endpoints = match &arguments.url {
         Some(endpoint) => vec![endpoint.clone()],

@@ -11,12 +11,12 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{
-        callers::Known,
+        callers::IssuedCallers,
         report::{Origin, Problem, Problems, Row},
         table,
         variables::{Variable, Variables},
     },
-    Judge, SHORT, Use, clean, facts, row,
+    CredentialRules, CredentialUse, SHORT, clean, facts, row,
 };
 use gateway::{
     auth::MAX_TOKEN_BYTES,
@@ -34,21 +34,21 @@ pub(in super::super) enum Reach {
 }
 
 /// What a token is for.
-struct Role {
+struct TokenRole {
     name: &'static str,
     remedy: &'static str,
     published: &'static str,
     short: &'static str,
 }
 
-const CALLER: Role = Role {
+const CALLER: TokenRole = TokenRole {
     name: table::TOKEN,
     remedy: "make a new one, say with openssl rand -hex 32, and give it to the callers too",
     published: "the proxy token was published; replace it",
     short: "the proxy token is too short; replace it",
 };
 
-const DIAGNOSIS: Role = Role {
+const DIAGNOSIS: TokenRole = TokenRole {
     name: table::DIAG_TOKEN,
     remedy: "make a new one for the operators alone, say with openssl rand -hex 32",
     published: "the diagnosis token was published; replace it",
@@ -57,15 +57,15 @@ const DIAGNOSIS: Role = Role {
 
 /// The token that opens the diagnosis, to be shown to the daemon. Never printed; wiped on drop.
 #[derive(Clone)]
-pub struct Shown(Zeroizing<String>);
+pub struct DiagnosisToken(Zeroizing<String>);
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for DiagnosisToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[diagnosis token]")
     }
 }
 
-impl Shown {
+impl DiagnosisToken {
     /// As the value of a header, marked as sensitive; `None` where it holds what no header can.
     #[must_use]
     pub fn header(&self) -> Option<HeaderValue> {
@@ -85,18 +85,26 @@ impl Shown {
 pub(in super::super) fn load(
     variables: &Variables,
     credentials: Option<&Credentials>,
-    judge: Judge<'_>,
-    known: &Known,
+    rules: CredentialRules<'_>,
+    issued: &IssuedCallers,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<TokenDigest> {
     let Some(variable) = variables.find(table::TOKEN) else {
-        if !known.can_call() {
+        if !issued.can_call() {
             report_missing(variables, problems);
         }
         return None;
     };
-    let text = checked(&CALLER, variable, credentials, judge, known, rows, problems)?;
+    let text = checked(
+        &CALLER,
+        variable,
+        credentials,
+        rules,
+        issued,
+        rows,
+        problems,
+    )?;
     Some(TokenDigest::of(text.as_bytes()))
 }
 
@@ -105,18 +113,18 @@ pub(in super::super) fn load(
 pub(in super::super) fn load_diagnosing(
     variables: &Variables,
     credentials: Option<&Credentials>,
-    judge: Judge<'_>,
-    known: &Known,
+    rules: CredentialRules<'_>,
+    issued: &IssuedCallers,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
-) -> Option<Shown> {
+) -> Option<DiagnosisToken> {
     let variable = variables.find(table::DIAG_TOKEN)?;
     let text = checked(
         &DIAGNOSIS,
         variable,
         credentials,
-        judge,
-        known,
+        rules,
+        issued,
         rows,
         problems,
     )?;
@@ -137,28 +145,28 @@ pub(in super::super) fn load_diagnosing(
         ));
         return None;
     }
-    Some(Shown(text))
+    Some(DiagnosisToken(text))
 }
 
 /// The text of a token that can be used.
 fn checked(
-    role: &Role,
+    role: &TokenRole,
     variable: &Variable,
     credentials: Option<&Credentials>,
-    judge: Judge<'_>,
-    known: &Known,
+    rules: CredentialRules<'_>,
+    issued: &IssuedCallers,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<Zeroizing<String>> {
     let text = clean(role.name, variable, problems)?;
-    let is_published = judge.published.holds(Use::Token, &text);
+    let is_published = rules.published.holds(CredentialUse::Token, &text);
     rows.push(row(
         role.name,
         facts(&text, is_published, variable),
         variable,
     ));
     let digest = TokenDigest::of(text.as_bytes());
-    let usable = match unusable(&text, credentials).or_else(|| taken(&digest, known)) {
+    let usable = match unusable(&text, credentials).or_else(|| taken(&digest, issued)) {
         Some(fault) => {
             problems.push(Problem::error(
                 role.name,
@@ -172,7 +180,7 @@ fn checked(
             role,
             weakness(role, &text, is_published),
             &variable.origin,
-            judge.reach,
+            rules.reach,
             problems,
         ),
     };
@@ -180,8 +188,8 @@ fn checked(
 }
 
 /// One token cannot name two callers.
-fn taken(token: &TokenDigest, known: &Known) -> Option<String> {
-    known.has_token(token).then(|| {
+fn taken(token: &TokenDigest, issued: &IssuedCallers) -> Option<String> {
+    issued.has_token(token).then(|| {
         "was issued to another caller (crypto-proxy caller), and cannot name two".to_owned()
     })
 }
@@ -233,7 +241,7 @@ fn unusable(text: &str, credentials: Option<&Credentials>) -> Option<String> {
         .then(|| "is the exchange's API key or secret, which callers must not have".to_owned())
 }
 
-fn weakness(role: &Role, text: &str, is_published: bool) -> Option<Weakness> {
+fn weakness(role: &TokenRole, text: &str, is_published: bool) -> Option<Weakness> {
     let length = text.chars().count();
     if is_published {
         let text = "this token was published: anybody may have it".to_owned();
@@ -250,7 +258,7 @@ fn weakness(role: &Role, text: &str, is_published: bool) -> Option<Weakness> {
 
 /// Whether a token with this weakness can be used where it can be tried from.
 fn accept_weak_token(
-    role: &Role,
+    role: &TokenRole,
     weakness: Option<Weakness>,
     origin: &Origin,
     reach: Reach,

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Entry, Finding, Kind};
+use super::{Assignment, Finding, FindingKind};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -21,7 +21,7 @@ enum State {
     CommentEscape,
 }
 
-pub(super) struct Machine {
+pub(super) struct Parser {
     state: State,
     line: usize,
     begun_on: usize,
@@ -30,11 +30,11 @@ pub(super) struct Machine {
     /// The value's length without the white space at its end, while there is some.
     trimmed: Option<usize>,
     quoted: bool,
-    entries: Vec<Entry>,
+    entries: Vec<Assignment>,
     findings: Vec<Finding>,
 }
 
-impl Machine {
+impl Parser {
     pub(super) fn new(findings: Vec<Finding>) -> Self {
         Self {
             state: State::BeforeName,
@@ -65,14 +65,14 @@ impl Machine {
         self.line += usize::from(char == '\n');
     }
 
-    pub(super) fn finish(mut self) -> (Vec<Entry>, Vec<Finding>) {
+    pub(super) fn finish(mut self) -> (Vec<Assignment>, Vec<Finding>) {
         match self.state {
             State::SingleQuoted | State::DoubleQuoted | State::DoubleQuotedEscape => {
-                self.find(self.begun_on, Kind::UnclosedQuote);
+                self.find(self.begun_on, FindingKind::UnclosedQuote);
                 self.end_value();
             }
             State::BeforeValue | State::Value | State::ValueEscape => self.end_value(),
-            State::Name => self.find(self.begun_on, Kind::NoAssignment),
+            State::Name => self.find(self.begun_on, FindingKind::NoAssignment),
             State::BeforeName | State::Comment | State::CommentEscape => {}
         }
         (self.entries, self.findings)
@@ -92,7 +92,7 @@ impl Machine {
 
     fn name(&mut self, char: char) -> State {
         if is_line_end(char) {
-            self.find(self.begun_on, Kind::NoAssignment);
+            self.find(self.begun_on, FindingKind::NoAssignment);
             self.name.clear();
             return State::BeforeName;
         }
@@ -184,7 +184,7 @@ impl Machine {
 
     fn comment_escape(&mut self, char: char) -> State {
         if is_line_end(char) {
-            self.find(self.line, Kind::CommentContinued);
+            self.find(self.line, FindingKind::CommentContinued);
             return State::BeforeName;
         }
         State::Comment
@@ -196,7 +196,7 @@ impl Machine {
             let end = self.trimmed.unwrap_or(self.value.len());
             self.value.truncate(end);
         }
-        self.entries.push(Entry {
+        self.entries.push(Assignment {
             name: name.trim_end_matches(is_blank).to_owned(),
             value: std::mem::take(&mut self.value),
             line: self.begun_on,
@@ -205,7 +205,7 @@ impl Machine {
         self.trimmed = None;
     }
 
-    fn find(&mut self, line: usize, kind: Kind) {
+    fn find(&mut self, line: usize, kind: FindingKind) {
         self.findings.push(Finding {
             line,
             name: None,

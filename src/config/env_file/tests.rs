@@ -12,7 +12,7 @@ fn values(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn findings(text: &str) -> Vec<(usize, Kind)> {
+fn findings(text: &str) -> Vec<(usize, FindingKind)> {
     parse(text)
         .findings
         .into_iter()
@@ -82,18 +82,18 @@ fn lines_and_quotes_are_remembered() {
 #[test]
 fn what_systemd_passes_over_in_silence_is_found() {
     for (text, line, kind) in [
-        ("\u{feff}A=b", 1, Kind::ByteOrderMark),
-        ("A=b\nB=c\r\n", 2, Kind::CarriageReturns),
-        ("A=b\nnonsense\nC=d", 2, Kind::NoAssignment),
-        ("A=b\nnonsense", 2, Kind::NoAssignment),
-        ("A=b\nexport B=c", 2, Kind::ExportPrefix),
-        ("1A=b", 1, Kind::InvalidName),
-        ("A B=c", 1, Kind::InvalidName),
-        ("=c", 1, Kind::NoAssignment),
-        ("A=1\nA=2", 1, Kind::Duplicate),
-        ("A=1\nB=\"2\nC=3", 2, Kind::UnclosedQuote),
-        ("# x\\\nA=1", 1, Kind::CommentContinued),
-        ("A=1\n\0B=2", 2, Kind::NulByte),
+        ("\u{feff}A=b", 1, FindingKind::ByteOrderMark),
+        ("A=b\nB=c\r\n", 2, FindingKind::CarriageReturns),
+        ("A=b\nnonsense\nC=d", 2, FindingKind::NoAssignment),
+        ("A=b\nnonsense", 2, FindingKind::NoAssignment),
+        ("A=b\nexport B=c", 2, FindingKind::ExportPrefix),
+        ("1A=b", 1, FindingKind::InvalidName),
+        ("A B=c", 1, FindingKind::InvalidName),
+        ("=c", 1, FindingKind::NoAssignment),
+        ("A=1\nA=2", 1, FindingKind::Duplicate),
+        ("A=1\nB=\"2\nC=3", 2, FindingKind::UnclosedQuote),
+        ("# x\\\nA=1", 1, FindingKind::CommentContinued),
+        ("A=1\n\0B=2", 2, FindingKind::NulByte),
     ] {
         assert_eq!(findings(text), [(line, kind)], "{text:?}");
     }

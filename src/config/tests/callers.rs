@@ -14,8 +14,8 @@ impl Case {
     }
 
     fn edit<T>(&self, change: impl FnOnce(Edit<'_>) -> T) -> T {
-        let places = crate::config::callers::places(&self.sources(), None);
-        change(Edit::begin(&places, NOW).unwrap())
+        let files = crate::config::callers::files(&self.sources(), None);
+        change(Edit::begin(&files, NOW).unwrap())
     }
 
     fn issue(&self, wish: CallerText) -> Issued {
@@ -119,7 +119,7 @@ fn what_the_daemon_remembers_at_its_start_holds_against_a_file_from_before() {
     case.edit(|edit| edit.rotate("one", 0)).unwrap();
     // A state directory of before that rotation, and then a start with the file of after it.
     fs::remove_file(case.path("state/callers.marks")).unwrap();
-    case.load().keeping.unwrap().keep().unwrap();
+    case.load().pending_revocations.unwrap().store().unwrap();
     fs::write(case.path("callers.toml"), first).unwrap();
     let token = issued.token.reveal().as_bytes();
     let caller = case.load().callers.authenticate(token);

@@ -4,22 +4,25 @@ use super::*;
 
 /// Everything a load can print.
 fn everything(case: &Case) -> String {
-    let examined = examine(&case.sources());
-    let lines: Vec<String> = examined
+    let inspection = inspect(&case.sources());
+    let lines: Vec<String> = inspection
         .config
         .iter()
         .flat_map(Config::startup_warnings)
         .collect();
-    let short: Vec<_> = examined
+    let short: Vec<_> = inspection
         .config
         .iter()
         .flat_map(Config::ready_warnings)
         .collect();
-    format!("{examined:?}\n{}\n{lines:?}\n{short:?}", examined.problems)
+    format!(
+        "{inspection:?}\n{}\n{lines:?}\n{short:?}",
+        inspection.problems
+    )
 }
 
 /// Secrets that no credential variable holds, so that only their looks give them away.
-const STRANGERS: [&str; 3] = [
+const UNCONFIGURED: [&str; 3] = [
     "cxakp_Tn8-invented-one-Vq",
     "Hj4wQz8LmN2pRt6VxB9c",
     "5f0e1d2c3b4a59687786a5b4c3d2e1f05f0e1d2c3b4a59687786a5b4c3d2e1f0",
@@ -27,7 +30,7 @@ const STRANGERS: [&str; 3] = [
 
 fn assert_clean(case: &Case) {
     let text = everything(case).to_lowercase();
-    for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
+    for secret in [KEY, SECRET, TOKEN].into_iter().chain(UNCONFIGURED) {
         let chars: Vec<char> = secret.to_lowercase().chars().collect();
         for part in chars.windows(8).map(|part| part.iter().collect::<String>()) {
             assert!(!text.contains(&part), "{part} in {text}");
@@ -69,7 +72,7 @@ fn where_a_secret_was_pasted_into_a_setting() {
         "CRYPTO_AUTH_DIAG",
         "CRYPTO_API_KEY_LABEL",
     ] {
-        for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
+        for secret in [KEY, SECRET, TOKEN].into_iter().chain(UNCONFIGURED) {
             assert_clean(&Case::good().env(key, secret));
             assert_clean(&Case::good().env(key, &format!("https://{secret}.example")));
         }
@@ -91,7 +94,7 @@ fn where_a_secret_was_pasted_into_a_setting() {
 
 #[test]
 fn where_a_secret_is_the_name_of_a_variable_or_of_a_file() {
-    for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
+    for secret in [KEY, SECRET, TOKEN].into_iter().chain(UNCONFIGURED) {
         let names = [
             "CRYPTO_PROXY__",
             "CRYPTO_PROXY_",
@@ -124,7 +127,7 @@ fn where_a_secret_is_the_name_of_a_variable_or_of_a_file() {
 
 #[test]
 fn where_a_secret_that_no_variable_holds_was_pasted_into_the_configuration_file() {
-    for secret in STRANGERS {
+    for secret in UNCONFIGURED {
         for toml in [
             format!(
                 "[policy]\nallow_methods = [\"private/{}\"]",
@@ -144,7 +147,7 @@ fn where_a_secret_that_no_variable_holds_was_pasted_into_the_configuration_file(
 
 #[test]
 fn where_a_secret_is_the_keys_label_it_is_no_label() {
-    for secret in [KEY, SECRET, TOKEN].into_iter().chain(STRANGERS) {
+    for secret in [KEY, SECRET, TOKEN].into_iter().chain(UNCONFIGURED) {
         let case = Case::good().env("CRYPTO_API_KEY_LABEL", &format!("desk {secret}"));
         assert_eq!(
             case.load().key_label.as_deref(),

@@ -206,14 +206,14 @@ fn against_a_list(case: &Case) -> Inspection {
     let list = serde_json::json!({
         "api_keys": [digest(KEY)], "api_secrets": [digest(SECRET)], "proxy_tokens": [digest(TOKEN)],
     });
-    examine_against(&Published::read(&list.to_string()), &case.sources())
+    inspect_with(&Published::read(&list.to_string()), &case.sources())
 }
 
 #[test]
 fn published_credentials_are_refused_on_the_real_exchange() {
-    let examined = against_a_list(&Case::good());
-    assert!(examined.config.is_none());
-    let errors: Vec<_> = examined
+    let inspection = against_a_list(&Case::good());
+    assert!(inspection.config.is_none());
+    let errors: Vec<_> = inspection
         .problems
         .errors()
         .map(ToString::to_string)
@@ -231,8 +231,8 @@ fn published_credentials_are_refused_on_the_real_exchange() {
 
 #[test]
 fn published_credentials_are_a_warning_beside_a_stand_in() {
-    let examined = against_a_list(&Case::good().env("CRYPTO_REST_BASE", "http://127.0.0.1:1/x"));
-    let config = examined.config.unwrap();
+    let inspection = against_a_list(&Case::good().env("CRYPTO_REST_BASE", "http://127.0.0.1:1/x"));
+    let config = inspection.config.unwrap();
     assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
     assert!(
         config
@@ -274,8 +274,8 @@ fn credentials_that_cannot_be_used_are_in_the_report_all_the_same() {
     let case = Case::good()
         .env("CRYPTO_PROXY_TOKEN", "short-invented")
         .env("CRYPTO_PROXY_LISTEN", "0.0.0.0:1");
-    let examined = examine(&case.env("CRYPTO_API_KEY", "invent1").sources());
-    let shown: Vec<_> = examined
+    let inspection = inspect(&case.env("CRYPTO_API_KEY", "invent1").sources());
+    let shown: Vec<_> = inspection
         .report
         .credentials
         .iter()
@@ -287,7 +287,7 @@ fn credentials_that_cannot_be_used_are_in_the_report_all_the_same() {
             && shown[2].starts_with("present, 14 characters"),
         "{shown:?}"
     );
-    assert!(examined.config.is_none());
+    assert!(inspection.config.is_none());
 }
 
 const DIAG: &str = "Hx4invented-diagnosis-token-text";
@@ -361,19 +361,19 @@ fn a_weak_token_of_the_diagnosis_is_borne_on_this_machine_alone() {
         r#"{{"proxy_tokens":["{}"],"api_keys":[],"api_secrets":[]}}"#,
         hex::encode(<sha2::Sha256 as sha2::Digest>::digest("invented-short"))
     );
-    let examined = examine_against(&Published::read(&published), &sources);
+    let inspection = inspect_with(&Published::read(&published), &sources);
     assert!(
-        examined
+        inspection
             .problems
             .to_string()
             .contains("CRYPTO_PROXY_DIAG_TOKEN"),
         "{}",
-        examined.problems
+        inspection.problems
     );
     assert!(
-        examined.problems.to_string().contains("was published"),
+        inspection.problems.to_string().contains("was published"),
         "{}",
-        examined.problems
+        inspection.problems
     );
 }
 
@@ -385,7 +385,7 @@ fn what_the_daemon_is_asked_with_is_found_and_never_printed() {
             "unix:/run/invented.sock,127.0.0.1:9001",
         )
         .sources();
-    let asking = examine(&sources).asking;
+    let asking = inspect(&sources).asking;
     assert_eq!(asking.listen.len(), 2);
     assert_eq!(asking.token.as_ref().unwrap().header().unwrap(), DIAG);
     assert!(

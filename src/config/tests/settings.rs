@@ -401,9 +401,9 @@ fn the_longest_drain_that_the_unit_waits_for_is_no_warning() {
 
 #[test]
 fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
-    let warnings = |case: &Case, looker, open_files| {
+    let warnings = |case: &Case, run_as, open_files| {
         let sources = Sources {
-            looker,
+            run_as,
             open_files: Some(open_files),
             ..case.sources()
         };
@@ -425,14 +425,14 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
         "LimitNOFILE=",
     ];
     assert!(parts.iter().all(|part| warning.contains(part)), "{warning}");
-    for looker in [RunAs::Root, RunAs::User] {
+    for run_as in [RunAs::Root, RunAs::User] {
         assert_eq!(
-            warnings(&default, looker, 1024),
+            warnings(&default, run_as, 1024),
             Vec::<String>::new(),
             "the defaults fit the unit"
         );
         let set = Case::good().toml("[listener]\nmax_connections = 9000\n");
-        let [warning] = warnings(&set, looker, 1024).try_into().unwrap();
+        let [warning] = warnings(&set, run_as, 1024).try_into().unwrap();
         assert!(
             warning.contains("this shell may have 1024") && warning.contains("8192 as shipped"),
             "{warning}"

@@ -246,13 +246,13 @@ fn readable_by_others_is_a_warning_for_plain_files_only() {
 #[test]
 fn root_is_told_of_a_usual_file_that_the_daemons_own_user_cannot_read() {
     let open = fs::Permissions::from_mode(0o755);
-    let warnings = |looker, mode, named: bool| {
+    let warnings = |run_as, mode, named: bool| {
         let case = Case::good().file("conf/config.toml", "", mode);
         fs::set_permissions(case.folder.path(), open.clone()).unwrap();
         let file = case.folder.path().join("conf/config.toml");
         let config_file = named.then(|| case.folder.path().join("conf/../conf/config.toml"));
         let sources = Sources {
-            looker,
+            run_as,
             config_file,
             default_config_file: file,
             ..case.sources()
@@ -278,7 +278,7 @@ fn root_is_told_of_a_usual_file_that_the_daemons_own_user_cannot_read() {
     fs::set_permissions(case.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let default_config_file = case.folder.path().join("conf/config.toml");
     let sources = Sources {
-        looker: RunAs::Root,
+        run_as: RunAs::Root,
         default_config_file,
         ..case.sources()
     };

@@ -159,7 +159,7 @@ async fn row_1_an_environment_file_that_is_not_there_is_named() {
         ..sources
     }
     .with_env_files(vec![folder.path().join("absent.env")]);
-    let examined = config::examine(&sources);
+    let examined = config::inspect(&sources);
     let flaws: Vec<Flaw> = examined.pair.flaws.iter().map(|found| found.flaw).collect();
     assert_eq!(flaws, [Flaw::Missing]);
     assert!(examined.probing.is_none());
