@@ -1,10 +1,10 @@
-//! The callers that `crypto-proxy caller` issued: the file, the marks, the master key.
+//! The callers that `crypto-proxy caller` issued: the file, the revocations, the master key.
 //!
-//! Guarantees: the file holds nothing that a caller could be imitated with: a token is a SHA-256 of 256 random bits, a
-//! virtual secret is derived from the master key when it is needed. A generation of a caller that was revoked does not
-//! come back with an older copy of the file, because the marks in the state directory remember it, nor with an older
-//! state directory, because the file does not list it; where both are restored, both forget. Every file is replaced in
-//! one step; two edits at a time wait for each other. Does not: reach a running daemon, which reads it all at its start.
+//! Nobody can impersonate a caller with what the file holds: a token is stored as the SHA-256 of 256 random bits, and a
+//! virtual secret is derived from the master key when it is needed. A revoked generation does not come back with an older
+//! copy of the file, because the state directory remembers it, nor with an older state directory, because the file does
+//! not list it. If both are restored, both forget. Every file is replaced in one step, and edits wait for each other. A
+//! running daemon is not reached: it reads everything at its start.
 
 use std::{fmt, io, path::PathBuf};
 

@@ -1,7 +1,7 @@
 //! The command line: the subcommands and the exit codes.
 //!
-//! Guarantees: exit codes mean 0 good, 1 the check found trouble, 64 usage, 69 the exchange cannot be reached, 78
-//! configuration. No secret is ever an argument: arguments are visible to every process of the machine.
+//! Exit codes: 0 good, 1 the check found trouble, 64 usage, 69 the exchange cannot be reached, 78 configuration. No secret
+//! is ever an argument: every process of the machine can read arguments.
 
 use std::{io, path::PathBuf, process::ExitCode};
 

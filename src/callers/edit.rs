@@ -1,9 +1,8 @@
 //! Changes of the callers: add, rotate, revoke.
 //!
-//! Guarantees: one at a time; a file with faults is not touched; what takes access away is remembered in the marks
-//! before the file says so, what gives access after it, so that a crash in between never leaves more access than was
-//! asked for; a generation's number is never issued twice, also not after an older file was restored. Does not: show
-//! anything; a secret is handed out once, to whoever shows it.
+//! One change at a time; a file with faults is not touched. What takes access away is stored in the revocations before
+//! the file says so, and what gives access after it: a crash in between never leaves more access than was asked for. A
+//! generation number is never issued twice, even after an older file was restored. A secret is handed out once.
 
 use std::{io, path::Path};
 

@@ -1,8 +1,7 @@
 //! One caller of the file: text → [`Entry`], or everything that is wrong with it.
 //!
-//! Guarantees: names, ids and tokens are unique; an allowance that cannot be understood is a fault and never less or
-//! more than was meant; a list that is there and empty is one, because nobody means "all" by it. Does not: repeat a
-//! value that could be a secret.
+//! Names, ids and tokens are unique. A rule that cannot be understood is a fault: the caller never gets more or less than
+//! was meant. An empty list is a fault, because nobody means "all" by it. A value that could be a secret is not repeated.
 
 use std::{
     collections::HashSet,

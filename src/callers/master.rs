@@ -1,7 +1,7 @@
 //! The master key: one file, 0600, or a credential of the unit.
 //!
-//! Guarantees: a file that others can read is refused; a key is made once, and never over one that is there. Does not:
-//! check the mode of a credential, which systemd hands to this service alone.
+//! A file that others can read is refused. A key is made once, and never over an existing one. The mode of a credential is
+//! not checked: systemd hands it to this service alone.
 
 use std::{
     fs::OpenOptions,

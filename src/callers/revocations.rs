@@ -1,7 +1,7 @@
-//! What is remembered of every caller beside the callers file, so that an older copy of it brings nothing back.
+//! What is remembered of every caller beside the callers file, so that an older copy of the file brings nothing back.
 //!
-//! Guarantees: marks only ever become stricter: the newest generation only rises, so does the lowest valid one, an end
-//! only comes nearer. Does not: take a caller that somebody deleted from the file by hand for revoked.
+//! Revocations only become stricter: the newest generation and the lowest valid one only rise, and an end only comes
+//! nearer. A caller that somebody deleted from the file by hand does not count as revoked.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,8 @@
 //! `crypto-proxy caller`: who may call, with what, and what each may do.
 //!
-//! Guarantees: a token and a virtual secret are shown once, to a terminal or into a new 0600 file, and nothing is made
-//! before it is certain that they can be; none is ever an argument. The file is the one that the daemon reads. Exit
-//! codes: 0 done, 64 usage, 78 the callers cannot be read or written. Does not: reach a running daemon: every change
-//! counts from its next start.
+//! A token and a virtual secret are shown once, on a terminal or in a new 0600 file. Nothing is issued before it is certain
+//! that they can be shown, and none of them is ever an argument. The file is the one that the daemon reads; every change
+//! counts from its next start. Exit codes: 0 done, 64 usage, 78 the callers cannot be read or written.
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -1,9 +1,10 @@
 //! `crypto-proxy check`: what would the daemon make of its configuration and credentials?
 //!
-//! Guarantees: the loader is the daemon's own; nothing is sent anywhere; nothing secret is shown, an API key by its
-//! fingerprint only; exit code 0 when the daemon would start (warnings allowed), 78 when not. With `--compare-key` it
-//! says instead whether a pasted key is the one of the sources. Does not: tell whether the exchange accepts the
-//! credentials; that is `diagnose`.
+//! The loader is the daemon's own. Nothing is sent, and nothing secret is shown: an API key appears as its fingerprint.
+//! Exit code 0 when the daemon would start (warnings allowed), 78 when not. With `--compare-key` it only says whether a
+//! pasted key is the one of the sources. Whether the exchange accepts the credentials is a question for `diagnose`.
+//!
+//! Lines have at most 100 columns, as far as words allow: a path is never broken.
 
 use std::{
     io::{self, Write},

@@ -1,7 +1,7 @@
-//! `crypto-proxy demo`: the real path on loopback: caller → proxy → stand-in exchange.
+//! `crypto-proxy demo`: caller → proxy → stand-in exchange, all on loopback.
 //!
-//! Guarantees: the proxy is the daemon itself, the calls go through its real door, and each answer is compared with
-//! what it must be; nothing leaves this machine. With `--exit` the exit code says whether every call went as it should.
+//! The proxy is the daemon itself, and the calls go through its real endpoint. Each answer is compared with what it must
+//! be. Nothing leaves this machine. With `--exit` the exit code says whether every call went as it should.
 
 use std::{process::ExitCode, sync::Arc};
 

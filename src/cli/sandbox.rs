@@ -1,7 +1,7 @@
 //! `crypto-proxy sandbox`: a stand-in exchange to try things against.
 //!
-//! Guarantees: its key pair is made up at every start and works nowhere else. With `--env-file-out` the pair and the
-//! base URL go into a 0600 file that the daemon can be started with.
+//! Its key pair is made up at every start and works nowhere else. `--env-file-out` writes the pair and the base URL into a
+//! 0600 file that the daemon can be started with.
 
 use std::{
     io::Write,

@@ -1,8 +1,8 @@
 //! `crypto-proxy serve`: the daemon, from its settings to its last line.
 //!
-//! Guarantees: nothing is announced before credentials are loaded and the listener is bound; the first SIGTERM drains,
-//! a second one ends at once; SIGHUP never ends it; the log is flushed before the process leaves. Exit codes: 0 drained,
-//! 1 calls were left or the start failed, 78 configuration.
+//! Nothing is announced before credentials are loaded and the listener is bound. The first SIGTERM drains, a second one
+//! ends at once, and SIGHUP never ends the daemon. The log is flushed before the process leaves. Exit codes: 0 drained, 1
+//! calls were left or the start failed, 78 configuration.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

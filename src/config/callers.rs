@@ -1,8 +1,8 @@
-//! The callers that were issued, beside the default one: the callers file, the marks and the master key → [`Callers`].
+//! The issued callers, beside the default one: the callers file, the revocations and the master key → [`Callers`].
 //!
-//! Guarantees: a generation that was revoked, or whose end has come, is not known, whatever the file says; where it
-//! cannot be told what was revoked, nobody starts. A generation that a rotation ends is held to that end by the clock.
-//! Does not: write; what has to be remembered is handed to the daemon ([`PendingRevocations`]), because `check` only looks.
+//! A generation that was revoked or has ended is not loaded, whatever the file says. A generation that a rotation ends
+//! is held to that end by the clock. If the revocations cannot be read, the daemon does not start. Nothing is written
+//! here, because `check` only looks: the daemon stores what must be remembered ([`PendingRevocations`]).
 
 use std::{fs, io, path::Path, sync::Arc};
 

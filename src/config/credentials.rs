@@ -1,8 +1,8 @@
-//! The API key, its secret, and the tokens.
+//! The API key and its secret, and what a diagnosis is told of them.
 //!
-//! Guarantees: a key and a secret are taken from one source and one pair of names or not at all; every suspicion is a
-//! problem that shows lengths and names only; published values are refused on the real exchange. Tokens are kept as
-//! their digests. Does not: go through the `config` crate or any other guessing at types.
+//! A key and a secret are taken from one source and one pair of names, or not at all. Every suspicion is a problem that
+//! shows lengths and names only. Published values are refused on the real exchange. Nothing here goes through the
+//! `config` crate or guesses at types.
 
 use std::{collections::HashSet, sync::LazyLock};
 

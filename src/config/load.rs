@@ -1,8 +1,8 @@
-//! The raw settings: defaults left out, file below environment below the variables with names of their own.
+//! The raw settings: the configuration file, above it the environment, above it the variables with names of their own.
 //!
-//! Guarantees: the `config` crate merges, this file remembers which layer set what; every key of the file is known, or
-//! reported with the nearest known one and its line; no value is guessed at (`007` stays `007`). Secrets are refused
-//! here: they have no place in this file. Does not: know bounds or types beyond number, flag, text and list.
+//! The `config` crate merges them; this file remembers where each value was set. Every key of the file is known, or
+//! reported with its line and the nearest known key. No value is guessed at (`007` stays `007`). Secrets are refused: they
+//! do not belong in this file.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

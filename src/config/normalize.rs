@@ -1,8 +1,8 @@
-//! Takes off a credential what copying put on it.
+//! Removes from a credential what copying added to it.
 //!
-//! Guarantees: outer white space and carriage returns, byte order marks, zero-width characters and one layer of
-//! matching quotes go, each with a word for the warning; anything left that is not printable ASCII is refused, because
-//! no key, secret or token has it. Does not: show any of the text, or guess at what was meant.
+//! Removed are outer white space, carriage returns, byte order marks, zero-width characters and one layer of matching
+//! quotes, each with a word for the warning. What is left must be printable ASCII, because every key, secret and token
+//! is. No part of the text is shown, and nothing is guessed.
 
 use std::fmt;
 

@@ -1,10 +1,10 @@
-//! The last look at every text before it leaves: does it show a part of a credential?
+//! The last check of every text before it is shown: does it contain a part of a credential?
 //!
-//! Guarantees: no text that went through here holds eight characters in a row of a credential variable's value, in
-//! whatever case and however they got there (a secret pasted into the wrong setting, as a name, or as a host); nor what
-//! looks like a secret of the exchange or a random text, whether it was loaded as a credential or not, because the
-//! variable that it was meant for may then be empty. Does not: replace care; texts about credentials show lengths only
-//! to begin with. A name that looks random (a hash in a path) is withheld as well: that costs a word, not a key.
+//! No text that went through here holds eight characters in a row of a credential variable's value, in any case. It does
+//! not matter how they got there: a secret pasted into the wrong setting, as a name, or as a host. The same holds for
+//! what looks like a secret of the exchange or a random text, loaded or not, because the variable that it was meant for
+//! may be empty. This does not replace care: texts about credentials show only lengths to begin with. A name that looks
+//! random (a hash in a path) is withheld as well: that costs a word, not a key.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
-//! The places settings and credentials are read from.
+//! The places that settings and credentials are read from.
 //!
-//! Guarantees: the environment comes in as a map, so that tests never touch the process's; its values are wiped on
-//! drop and never printed. Does not: read anything; that is `variables` and `layers`.
+//! The environment comes in as a map, so that tests never touch the process's own. Its values are wiped on drop and never
+//! printed. `variables` and `load` read the places.
 
 use std::{
     collections::BTreeMap,

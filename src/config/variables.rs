@@ -1,8 +1,7 @@
-//! The variables of every source, in the order in which sources count.
+//! The variables of every source, in order of precedence.
 //!
-//! Guarantees: a file that exists and cannot be read is an error, never "not configured"; of several sources the
-//! earlier one wins: the unit's credentials directory, environment files in the order given, the process environment.
-//! Does not: know what the variables mean.
+//! An earlier source wins: the unit's credentials directory, then environment files in the given order, then the process
+//! environment. A file that exists and cannot be read is an error; it is never reported as "not configured".
 
 use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt, path::Path};
 

@@ -1,7 +1,7 @@
-//! Gives what was issued to a person or into a file, once.
+//! Shows callers, and hands an issued secret to a person or into a file, once.
 //!
-//! Guarantees: the way out is open before anything is issued; a file is new, 0600 and on the disk before the command
-//! ends well, and does not stay where nothing was issued. Does not: write to a pipe, which may end in a log.
+//! The output is open before anything is issued. A file is new, 0600 and on the disk before the command ends well; it is
+//! removed where nothing was issued. Secrets never go to a pipe, which may end in a log.
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -1,8 +1,8 @@
 //! `check --compare-key`: is the key on the exchange's dashboard the key that is configured here?
 //!
-//! Guarantees: same or different, and fingerprints of keys; nothing else of what was pasted, not even its length.
-//! A secret that was pasted in the key's place is recognised where the sources hold it, and gets no fingerprint. Exit
-//! codes: 0 same, 1 different, 64 nothing usable was given, 78 no pair in the sources. Does not: ask the exchange.
+//! It shows same or different, and fingerprints of keys; nothing else of what was pasted, not even its length. A secret
+//! that was pasted in the key's place is recognised where the sources hold it, and gets no fingerprint. Exit codes: 0 same,
+//! 1 different, 64 nothing usable was given, 78 no pair in the sources. The exchange is not asked.
 
 use std::{
     io::{self, IsTerminal, Stdin, Write},

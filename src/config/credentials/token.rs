@@ -1,8 +1,8 @@
-//! The token of the default caller, and the one that opens the diagnosis.
+//! The token of the default caller, and the diagnosis token.
 //!
-//! Guarantees: a published or short token is refused where anybody beyond this machine could try it, and said loudly
-//! everywhere else; no token is the other, or a part of the pair. Of the caller's only its digest leaves; the other's
-//! text leaves for the one command that shows it to the daemon, in a type that is never printed.
+//! A published or short token is refused where anybody beyond this machine could try it; elsewhere it is a warning. No
+//! token may equal the other one or a part of the pair. Of the caller's token only the digest leaves. The text of the
+//! diagnosis token leaves for the one command that shows it to the daemon, in a type that is never printed.
 
 use std::fmt;
 

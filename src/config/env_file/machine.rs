@@ -1,7 +1,7 @@
 //! The state machine behind [`super::parse`], one character at a time.
 //!
-//! Guarantees: the states and what ends them are systemd's; both CR and LF end a line outside quotes; white space at
-//! the end of an unquoted value is taken off; quotes count only where a value, or a further part of it, begins.
+//! The states and what ends them are systemd's. Both CR and LF end a line outside quotes. White space at the end of an
+//! unquoted value is removed. Quotes count only where a value, or a further part of it, begins.
 
 use zeroize::Zeroizing;
 
