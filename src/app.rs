@@ -1,7 +1,7 @@
 //! Puts a daemon together and runs it to its end.
 //!
 //! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, watch of the
-//! way, hints, alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted.
+//! connection to the exchange, hints, alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted.
 //! Does not: read settings, catch signals or talk to systemd; the subcommand does, so that tests and the demo run the
 //! same daemon.
 
@@ -50,7 +50,7 @@ const LAST_BATCH: Duration = Duration::from_secs(2);
 /// Why a daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartProblem {
-    /// The way to the exchange.
+    /// The connection to the exchange.
     #[error(transparent)]
     Client(#[from] ClientProblem),
     /// An address to listen on.
@@ -268,7 +268,7 @@ impl Daemon {
                 "the last mark of signed requests is not written: the next start refuses them for seconds"
             );
         }
-        // Who reads along ends when it has read what there is; a record that is written later has no copy.
+        // These tasks end when they have read what there is; a record that is written later has no copy.
         drop((hints.to, alarms.to));
         tasks.spawn(async move { examination.ended().await });
         let _ = tokio::time::timeout(Duration::from_secs(1), async {
@@ -287,25 +287,26 @@ impl Daemon {
 
 async fn log_rejections(app: Arc<AppState>, history: History, stop: CancellationToken) {
     let mut ticks = tokio::time::interval_at(Instant::now() + REJECTIONS_EVERY, REJECTIONS_EVERY);
-    let tell = || {
+    let log = || {
         app.rejections
-            .tell()
+            .log()
             .into_iter()
             .for_each(|(refused, count)| history.refused(refused.word(), count));
-        app.exchange_v1.tell();
+        app.exchange_v1.log_usage();
     };
     loop {
         tokio::select! {
-            _ = ticks.tick() => tell(),
-            () = stop.cancelled() => return tell(),
+            _ = ticks.tick() => log(),
+            () = stop.cancelled() => return log(),
         }
     }
 }
 
-/// Copies of records that may wait for those who read along.
+/// Copies of records that may wait for a task.
 const RECORDS_WAITING: usize = 1024;
 
-/// Who reads along in a task, and the channel of copies; the task ends when its sender is gone.
+/// A task that reads copies of the records, and the channel they come through. The task ends when its sender is gone and
+/// it has read what there is. A call never waits for it.
 #[derive(Debug)]
 struct RecordTask<T> {
     reader: T,
@@ -324,7 +325,7 @@ impl<T> RecordTask<T> {
     }
 }
 
-/// Hands reports over a bounded channel until its owner drops it. Full or closed: who reads along misses one.
+/// Hands reports over a bounded channel until its owner drops it. Full or closed: the task misses one.
 fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
     let channel = channel.downgrade();
     Box::new(move |report| {
@@ -334,7 +335,7 @@ fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
     })
 }
 
-/// What the daemon is diagnosed with: the pair, the way and the services that it works with itself.
+/// What the daemon is diagnosed with: the key pair, the connection and the services that it works with itself.
 fn probing(plan: &Plan) -> probes::Plan {
     let ready = Ready {
         credentials: plan.credentials.clone(),

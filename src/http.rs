@@ -1,6 +1,6 @@
 //! The endpoints: what callers and operators reach over HTTP.
 //!
-//! Each endpoint turns a request into a call and the gateway's word on it into its own shape; nothing is decided here but
+//! Each endpoint turns a request into a call and renders what the gateway answers in its own shape. Here is decided only
 //! what an HTTP request may look like. The wire contract is `docs/contract.md`; each of its rows is a test.
 
 use std::{sync::Arc, time::Duration};
@@ -36,7 +36,7 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// A request body must be complete after this time.
     pub body_deadline: Duration,
-    /// How the exchange-shaped door behaves.
+    /// How the exchange-shaped API behaves.
     pub exchange_v1: ExchangeApiSettings,
 }
 
@@ -54,11 +54,11 @@ impl Default for Settings {
 /// What the endpoints work with.
 #[derive(Debug)]
 pub struct AppState {
-    /// The way to the exchange.
+    /// What authenticates, permits, signs and sends calls.
     pub gateway: Arc<Gateway>,
     /// How the endpoints behave.
     pub settings: Settings,
-    /// What the exchange-shaped door remembers.
+    /// What the exchange-shaped API remembers.
     pub exchange_v1: ExchangeApi,
     /// Counts what is refused before a caller is known.
     pub rejections: Arc<Rejections>,
@@ -66,7 +66,7 @@ pub struct AppState {
     pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
-    /// Diagnoses, and keeps the last diagnosis.
+    /// Runs diagnoses, and keeps the last one.
     pub examination: Arc<DiagnosisRunner>,
     /// The last hints.
     pub hints: Arc<LastHints>,
@@ -74,6 +74,6 @@ pub struct AppState {
     pub status: StatusPages,
     /// The alarms that stand.
     pub alarms: Arc<ActiveAlarms>,
-    /// How the way to the exchange was measured last.
+    /// How the connection to the exchange was measured last.
     pub reach: Arc<Watched>,
 }

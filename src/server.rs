@@ -32,10 +32,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection beyond the limit is told.
 const TOO_MANY: &str = r#"{"detail":"too many connections"}"#;
 
-/// A connection that is turned away has this time to bring its request and to take the answer.
-const TURN_AWAY_DEADLINE: Duration = Duration::from_secs(1);
+/// A connection that is rejected has this time to bring its request and to take the answer.
+const REJECT_DEADLINE: Duration = Duration::from_secs(1);
 /// Connections that may take that time at once; further ones are told and closed without it.
-const TURNED_AWAY: usize = 256;
+const REJECTED_SLOWLY: usize = 256;
 
 /// Where we listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ struct Shared {
     rejections: Arc<Rejections>,
     room: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
-    turned_away: Arc<Semaphore>,
+    rejected_slowly: Arc<Semaphore>,
     stop: CancellationToken,
     connections: TaskTracker,
 }
@@ -128,7 +128,7 @@ impl Bound {
         let shared = Arc::new(Shared {
             room: Arc::new(Semaphore::new(settings.max_connections)),
             reserve: Arc::new(Semaphore::new(RESERVE)),
-            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
+            rejected_slowly: Arc::new(Semaphore::new(REJECTED_SLOWLY)),
             connections: TaskTracker::new(),
             settings,
             front,
@@ -170,7 +170,7 @@ async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
     }
 }
 
-/// Gives a connection a place, one in the reserve, or a 503.
+/// Gives a connection a slot, one in the reserve, or a 503.
 fn admit(stream: Stream, source: Peer, shared: &Arc<Shared>) {
     let normal = Arc::clone(&shared.room)
         .try_acquire_owned()
@@ -189,9 +189,9 @@ fn admit(stream: Stream, source: Peer, shared: &Arc<Shared>) {
         Err(_) => {
             shared.rejections.count(&source, Refused::Connections);
             drop(shared.connections.spawn(async move {
-                let patience = task.turned_away.try_acquire();
+                let patience = task.rejected_slowly.try_acquire();
                 let answer = reject_connection(stream, patience.is_ok());
-                let _ = tokio::time::timeout(TURN_AWAY_DEADLINE, answer).await;
+                let _ = tokio::time::timeout(REJECT_DEADLINE, answer).await;
             }));
         }
     }
@@ -216,7 +216,7 @@ async fn reject_connection(mut stream: Stream, patience: bool) -> io::Result<()>
     Ok(())
 }
 
-/// For the answers that are given here: they never come through the doors, which name all others.
+/// For the answers that are given here: they never come through the routes, which name all others.
 fn request_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }

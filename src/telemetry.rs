@@ -80,7 +80,7 @@ pub enum InstallError {
     AlreadyInstalled,
 }
 
-/// Logging that runs: its dispatcher, its counters, and the way to flush it. Clones share everything.
+/// Logging that runs: its dispatcher, its counters, and how to flush it. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     dispatch: Dispatch,

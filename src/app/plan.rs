@@ -31,13 +31,13 @@ pub struct Plan {
     pub streams: stream::Settings,
     /// How calls are carried out.
     pub pipeline: gateway::Settings,
-    /// How the doors behave.
+    /// How the endpoints behave.
     pub http: http::Settings,
     /// How the listener behaves.
     pub server: server::Settings,
     /// How our outbound address is watched.
     pub egress: egress::Settings,
-    /// How the way to the exchange is watched.
+    /// How the connection to the exchange is watched.
     pub reach: reach::Settings,
     /// The operator's statement about the whitelist.
     pub expected: Expected,

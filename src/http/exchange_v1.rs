@@ -1,7 +1,7 @@
-//! `/exchange/v1/…`: the door in the exchange's own shape, for clients that can be pointed at a base URL.
+//! `/exchange/v1/…`: the API in the exchange's own shape, for clients that can be pointed at a base URL.
 //!
-//! Guarantees: whoever signs with a virtual key, or shows a token, reaches the same [`Gateway::relay`] as callers of the
-//! other door; what the exchange answered comes back as it came: status, content type, bytes. What we say ourselves has
+//! Guarantees: whoever signs with a virtual key, or shows a token, reaches the same [`Gateway::relay`] as callers of
+//! `/proxy/private`; what the exchange answered comes back as it came: status, content type, bytes. What we say ourselves has
 //! the exchange's error shape, with codes by which tested clients raise the right exception, and never repeat a call
 //! that may have been executed. The table is in `answer.rs`. Does not: decide who may call what.
 //!
@@ -31,18 +31,18 @@ pub(super) use self::answer::of_claim;
 use self::{
     answer::{Asked, Refusal},
     public::Audience,
-    rate_limit::Budgets,
+    rate_limit::RateLimit,
     slots::Slots,
-    usage::Served,
+    usage::Usage,
 };
 
-/// What the paths of this door begin with.
+/// What the paths of this API begin with.
 pub(super) const PREFIX: &str = "/exchange/v1/";
 
-/// The time that the body of somebody has who is not known yet.
+/// The time that the body of a sender has who is not known yet.
 const UNVERIFIED_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How this door behaves.
+/// How this API behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// From a private call's arrival to our answer; below what clients wait, because some send again by themselves when
@@ -64,26 +64,26 @@ impl Default for Settings {
     }
 }
 
-/// What this door remembers from one request to the next.
+/// What this API remembers from one request to the next.
 #[derive(Debug)]
 pub struct ExchangeApi {
     deadline: Duration,
-    places: Slots,
+    slots: Slots,
     audience: Audience,
-    budgets: Budgets,
-    served: Served,
+    rate_limit: RateLimit,
+    usage: Usage,
 }
 
 impl ExchangeApi {
-    /// The door; `local` says that we listen on this machine alone.
+    /// The API; `local` says that we listen on this machine alone.
     #[must_use]
     pub fn new(settings: &Settings, local: bool) -> Self {
         Self {
             deadline: settings.deadline,
-            places: Slots::default(),
+            slots: Slots::default(),
             audience: Audience::new(&settings.public_sources, local),
-            budgets: Budgets::new(settings.public_calls_per_s),
-            served: Served::default(),
+            rate_limit: RateLimit::new(settings.public_calls_per_s),
+            usage: Usage::default(),
         }
     }
 
@@ -92,14 +92,14 @@ impl ExchangeApi {
         self.audience.has(source)
     }
 
-    /// Spends one public call of this source's budget, if there is one left: for calls and for opening a stream.
+    /// Takes one public call from this source's rate limit, if there is one left: for calls and for opening a stream.
     pub(super) fn spend_public(&self, source: &Peer) -> bool {
-        self.budgets.spend(source, Instant::now())
+        self.rate_limit.spend(source, Instant::now())
     }
 
     /// Logs how many public calls were relayed for whom since the last time.
-    pub fn tell(&self) {
-        self.served.tell();
+    pub fn log_usage(&self) {
+        self.usage.log();
     }
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn serve(State(app): State<Arc<AppState>>, request: Request<Bod
     answer::refused(&asked, &refusal)
 }
 
-/// The answer to a `Host` that we do not serve, in this door's shape.
+/// The answer to a `Host` that we do not serve, in this API's shape.
 pub(super) fn misdirected(path: &str) -> Response {
     answer::refused(
         &Asked::by_path(path.strip_prefix(PREFIX).unwrap_or_default()),

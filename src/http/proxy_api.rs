@@ -1,4 +1,4 @@
-//! `POST /proxy/private`: the door of backends that spoke to the old proxy.
+//! `POST /proxy/private`: the endpoint of backends that spoke to the old proxy.
 //!
 //! Guarantees: the token is checked before a byte of the body is read, the body's length and time before it is parsed,
 //! and everything about the call before the gateway sees it; a record is open from the moment the caller is known.
@@ -49,7 +49,7 @@ pub(super) async fn relay(State(app): State<Arc<AppState>>, request: Request<Bod
     response
 }
 
-/// A page of another site must not reach this door through a browser on this network.
+/// A page of another site must not reach this endpoint through a browser on this network.
 pub(super) fn refuse_browser(app: &AppState, request: &Request<Body>) -> Option<Response> {
     request.headers().contains_key(header::ORIGIN).then(|| {
         app.rejections.count(&source_of(request), Refused::Origin);
@@ -73,7 +73,7 @@ async fn serve(
     }
 }
 
-/// Exactly one token header of bearable length, and one that we know.
+/// Exactly one token header of a length that we take, and one that we know.
 pub(super) fn authenticate(app: &AppState, headers: &HeaderMap) -> Option<Arc<Caller>> {
     app.gateway
         .authenticator()

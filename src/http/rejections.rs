@@ -1,7 +1,7 @@
 //! Counts requests that are refused before a caller is known.
 //!
-//! Guarantees: every refusal is counted exactly, and logged as one line per source and reason each time the rejections is
-//! told (every 10 s by the daemon, and at its end), so that a flood cannot push orders out of the journal. Memory is
+//! Guarantees: every refusal is counted exactly, and logged as one line per source and reason each time the counts are
+//! logged (every 10 s by the daemon, and at its end), so that a flood cannot push orders out of the journal. Memory is
 //! bounded: beyond 1,024 sources in one period the rest share one line.
 
 use std::{
@@ -40,7 +40,7 @@ pub enum Refused {
     Body,
     /// 403: a public call from where none are relayed for.
     PublicClosed,
-    /// 429: more public calls than the budget.
+    /// 429: more public calls than the rate limit.
     PublicBudget,
 }
 
@@ -103,7 +103,7 @@ impl Rejections {
     }
 
     /// Logs what was counted since the last time, one line per source and reason, and starts over. The counts by reason.
-    pub fn tell(&self) -> HashMap<Refused, u64> {
+    pub fn log(&self) -> HashMap<Refused, u64> {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut reasons = HashMap::new();
         for ((source, refused), count) in counts {
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(rejections.counted(Refused::Host), 1);
         assert!(rejections.0.lock().unwrap().len() <= MAX_SOURCES + 2);
         assert_eq!(
-            rejections.tell(),
+            rejections.log(),
             [(Refused::Token, 3000), (Refused::Host, 1)].into()
         );
         assert_eq!(rejections.counted(Refused::Token), 0);

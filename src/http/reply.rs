@@ -44,7 +44,7 @@ pub(super) fn relayed(relayed: &Relayed) -> Response {
     response
 }
 
-/// A refusal of the door itself.
+/// A refusal of the endpoint itself.
 pub(super) fn refused(refusal: &Refusal) -> Response {
     let body = if let Refusal::Invalid(invalid) = refusal {
         detail_list(invalid)
@@ -57,7 +57,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         refusal,
         Refusal::TooSlow | Refusal::TooLong | Refusal::Broken
     ) {
-        // The rest of the body is on its way and nobody will read it.
+        // The rest of the body still arrives, and nobody will read it.
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -163,7 +163,7 @@ pub(super) enum Refusal {
     TooSlow,
     /// The body broke off, or its framing is broken.
     Broken,
-    /// The body is not what this door takes.
+    /// The body is not what this endpoint takes.
     Invalid(Invalid),
 }
 

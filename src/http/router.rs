@@ -62,7 +62,7 @@ impl Front {
             response.headers_mut().insert(REQUEST_ID, id);
         }
         if response.extensions().get::<KnownCaller>().is_none() {
-            // Places are for callers: nobody without a token keeps one by asking for something every minute.
+            // Connections are kept for callers: without a token nobody keeps one by a request every minute.
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -106,7 +106,7 @@ fn routes(app: &Arc<AppState>) -> Router {
     Router::new()
         .route(
             "/proxy/private",
-            post(proxy_api::relay).fallback(wrong_verb_at_the_door),
+            post(proxy_api::relay).fallback(wrong_verb_for_a_call),
         )
         .route("/exchange/v1/user", get(stream::user))
         .route("/exchange/v1/market", get(stream::market))
@@ -129,7 +129,7 @@ async fn wrong_verb() -> Response {
     reply::json_response(405, br#"{"detail":"Method Not Allowed"}"#.to_vec())
 }
 
-async fn wrong_verb_at_the_door(
+async fn wrong_verb_for_a_call(
     State(app): State<Arc<AppState>>,
     request: Request<Body>,
 ) -> Response {

@@ -177,7 +177,7 @@ fn refuse_anonymous(app: &AppState, source: &Peer) -> Option<Response> {
     None
 }
 
-/// Who shows a token; nobody has to, but a wrong one opens nothing.
+/// The caller whose token the request shows. A token is optional here, but a wrong one opens nothing.
 fn caller_of(app: &AppState, request: &Request<Body>) -> Result<Option<Arc<Caller>>, ()> {
     if !request.headers().contains_key(proxy_api::TOKEN) {
         return Ok(None);

@@ -64,7 +64,7 @@ pub(super) enum Job {
     /// Write a line of this queue.
     Write(Lane, Line),
     /// Say that these lines were dropped, the first of them at this time.
-    Confess(Dropped, Timestamp),
+    ReportDrops(Dropped, Timestamp),
 }
 
 #[derive(Debug)]
@@ -88,7 +88,7 @@ struct State {
     said_at: Option<Instant>,
     /// How many lines are lost if what the writer is doing now never ends.
     in_flight: u64,
-    /// The last write failed: a confession would fail as well, and count itself for ever.
+    /// The last write failed: a drop_report would fail as well, and count itself for ever.
     failing: bool,
     /// The writer sleeps and must be woken.
     idle: bool,
@@ -165,7 +165,7 @@ impl Queues {
         match job {
             _ if written => {}
             Job::Write(lane, line) => state.drop_line(*lane, line.at),
-            Job::Confess(dropped, since) => state.unsay(*dropped, *since),
+            Job::ReportDrops(dropped, since) => state.unsay(*dropped, *since),
         }
         let settled = state.is_settled();
         drop(state);
@@ -220,9 +220,9 @@ impl State {
     }
 
     fn next_job(&mut self, now: Instant) -> Option<Job> {
-        let job = self.next_confession(now).or_else(|| self.next_line());
+        let job = self.next_drop_report(now).or_else(|| self.next_line());
         self.in_flight = match &job {
-            Some(Job::Confess(dropped, _)) => dropped.total(),
+            Some(Job::ReportDrops(dropped, _)) => dropped.total(),
             Some(Job::Write(..)) => 1,
             None => 0,
         };
@@ -230,7 +230,7 @@ impl State {
     }
 
     /// Due at once for the first drop, then once in [`NOTICE_EVERY`], and always before the writer rests.
-    fn next_confession(&mut self, now: Instant) -> Option<Job> {
+    fn next_drop_report(&mut self, now: Instant) -> Option<Job> {
         let due = self.waiting() == 0
             || self
                 .said_at
@@ -240,7 +240,7 @@ impl State {
         }
         let since = self.unsaid_since.take()?;
         self.said_at = Some(now);
-        Some(Job::Confess(std::mem::take(&mut self.unsaid), since))
+        Some(Job::ReportDrops(std::mem::take(&mut self.unsaid), since))
     }
 
     fn next_line(&mut self) -> Option<Job> {
@@ -282,7 +282,7 @@ pub(super) fn write_until_closed(queues: &Queues, mut output: Box<dyn Output>) {
     while let Some(job) = queues.next() {
         let written = match &job {
             Job::Write(_, line) => write(&mut *output, line),
-            Job::Confess(dropped, since) => write(&mut *output, &confession(*dropped, *since)),
+            Job::ReportDrops(dropped, since) => write(&mut *output, &drop_report(*dropped, *since)),
         };
         queues.done(&job, written);
     }
@@ -293,7 +293,7 @@ fn write(output: &mut dyn Output, line: &Line) -> bool {
     matches!(attempt, Ok(Ok(())))
 }
 
-fn confession(dropped: Dropped, since: Timestamp) -> Line {
+fn drop_report(dropped: Dropped, since: Timestamp) -> Line {
     let Dropped { records, others: _ } = dropped;
     let total = dropped.total();
     let mut line = Line::new(Timestamp::now(), Level::WARN, module_path!());

@@ -336,7 +336,7 @@ async fn a_flood_without_a_token_leaves_exact_counts_and_no_call_lines() {
         proxy.texts()
     );
     let told = lines.len();
-    proxy.rejections.tell();
+    proxy.rejections.log();
     assert_eq!(
         proxy.lines.lines().len(),
         told,

@@ -122,7 +122,7 @@ async fn refusals_over_a_unix_socket_are_counted_under_its_own_name() {
     caller.write(&wrong).await;
     assert_eq!(caller.answer().await.status, 401);
     assert_eq!(proxy.rejections.counted(Refused::Token), 4);
-    proxy.rejections.tell();
+    proxy.rejections.log();
     proxy
         .wait_line(&["event=refused status=401 why=token count=3 from=unix-socket"])
         .await;

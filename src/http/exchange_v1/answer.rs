@@ -1,4 +1,4 @@
-//! This door's shape of every answer: the exchange's own bytes, or `{"id","method","code","message"}` of ours.
+//! This API's shape of every answer: the exchange's own bytes, or `{"id","method","code","message"}` of ours.
 //!
 //! Guarantees: an answer of the exchange goes on as it came, but for one case: where it leaves open what became of a call
 //! that changes something, clients repeat the call by themselves (50001, 408, 5xx), so they are told our own `unknown`.
@@ -109,7 +109,7 @@ pub(super) fn relayed_public(asked: &Asked, result: &Result<Reply, Ended>) -> Re
     }
 }
 
-/// A refusal of the door itself.
+/// A refusal of the API itself.
 pub(super) fn refused(asked: &Asked, refusal: &Refusal) -> Response {
     let told = refusal.told();
     let mut response = ours(asked, told.status, told.code, &refusal.to_string());
@@ -122,7 +122,7 @@ pub(super) fn refused(asked: &Asked, refusal: &Refusal) -> Response {
         refusal,
         Refusal::TooLong | Refusal::TooSlow | Refusal::Broken
     ) {
-        // The rest of the body is on its way and nobody will read it.
+        // The rest of the body still arrives, and nobody will read it.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -316,7 +316,7 @@ const fn told(status: u16, code: i64, word: &'static str) -> Told {
     Told { status, code, word }
 }
 
-/// The same for a signature that is not believed, over whichever door it came.
+/// The same for a signature that is not believed, whichever way it came.
 pub(in crate::http) const fn of_claim(refused: SignatureRejected) -> Told {
     match refused {
         SignatureRejected::Signature | SignatureRejected::Replayed => {

@@ -1,6 +1,6 @@
-//! `POST /exchange/v1/private/…`: who asks, what they ask for, and on to the gateway.
+//! `POST /exchange/v1/private/…`: who asks, for what, and on to the gateway.
 //!
-//! Guarantees: before somebody is known a body is read in a bounded number of places, of bounded size and time; a
+//! Guarantees: before the sender is known, bodies are read in a bounded number of slots, of bounded size and time; a
 //! verified caller, and nobody else, has exactly one record; path and body name the same method. The order of the
 //! checks is that of the wire contract.
 
@@ -33,7 +33,7 @@ use protocol::{
 
 /// The longest body that is read of somebody who is not known yet; ten orders in a list have less than 8 KiB.
 const UNVERIFIED_BYTES: usize = 32 << 10;
-/// A body that arrives within this time takes no place.
+/// A body that arrives within this time takes no slot.
 const WITH_ITS_HEAD: Duration = Duration::from_millis(250);
 
 /// Serves one call.
@@ -150,7 +150,7 @@ where
     response
 }
 
-/// Reads a body before anybody is known. One that comes with its head needs no place: slow ones cannot keep it out, and
+/// Reads a body before anybody is known. One that comes with its head needs no slot: slow ones cannot keep it out, and
 /// connections bound what arrives meanwhile.
 async fn read_unverified(
     app: &AppState,
@@ -164,7 +164,7 @@ async fn read_unverified(
     let body = match tokio::time::timeout(WITH_ITS_HEAD, &mut reading).await {
         Ok(read) => read?,
         Err(_) => {
-            let _place = app.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
+            let _slot = app.exchange_v1.slots.take(source).ok_or(Refusal::Busy)?;
             reading.await?
         }
     };

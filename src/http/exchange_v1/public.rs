@@ -1,7 +1,7 @@
 //! `GET|POST /exchange/v1/public/…`: relayed unsigned, for those who may.
 //!
 //! Guarantees: methods of the catalogue only, each with its own verb; the query goes on as it came, within bounds; a
-//! budget for each source; no header of the client's, and of a posted body only `id`, `method` and `params`. Nothing
+//! rate limit for each source; no header of the client's, and of a posted body only `id`, `method` and `params`. Nothing
 //! authenticates these calls: beyond this machine they are relayed for listed networks alone. No record: there is no
 //! caller; they are counted.
 
@@ -80,11 +80,11 @@ async fn attempt(
     source: &Peer,
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
-    let door = &app.exchange_v1;
-    if !door.serves_public(source) {
+    let api = &app.exchange_v1;
+    if !api.serves_public(source) {
         return Err(Refusal::PublicClosed);
     }
-    if !door.spend_public(source) {
+    if !api.spend_public(source) {
         return Err(Refusal::PublicBudget);
     }
     let info = asked
@@ -109,8 +109,8 @@ async fn attempt(
         query: query.as_deref(),
         body,
     };
-    let result = app.gateway.public_calls().relay(call, door.deadline).await;
-    door.served.count(source, result.is_err());
+    let result = app.gateway.public_calls().relay(call, api.deadline).await;
+    api.usage.count(source, result.is_err());
     Ok(answer::relayed_public(asked, &result))
 }
 
@@ -137,14 +137,14 @@ async fn read_posted(
     request: Request<Body>,
 ) -> Result<Bytes, Refusal> {
     let is_json = is_json(request.headers());
-    let place = app.exchange_v1.places.take(source).ok_or(Refusal::Busy)?;
+    let slot = app.exchange_v1.slots.take(source).ok_or(Refusal::Busy)?;
     let bytes = read_body(
         request,
         MAX_BODY_BYTES,
         app.settings.body_deadline.min(UNVERIFIED_DEADLINE),
     )
     .await?;
-    drop(place);
+    drop(slot);
     if !is_json {
         return Err(Refusal::NotJson);
     }

@@ -1,7 +1,7 @@
-//! A budget of public calls for each source.
+//! The rate limit of public calls for each source.
 //!
 //! Guarantees: so many in a second, and one second's worth at once; bounded memory: beyond 1,024 sources that are
-//! spending, the rest share one budget. IPv6 sources are told apart by their /64, which is one customer's.
+//! spending, the rest share one limit. IPv6 sources are told apart by their /64, which is one customer's.
 
 use std::{
     collections::HashMap,
@@ -17,14 +17,14 @@ const MAX_SOURCES: usize = 1024;
 /// The bits of an IPv6 address that name a customer.
 const CUSTOMER: u128 = !(u64::MAX as u128);
 
-/// The budgets.
+/// The rate_limit.
 #[derive(Debug)]
-pub(super) struct Budgets {
+pub(super) struct RateLimit {
     per_s: u32,
     spent: Mutex<HashMap<Option<Payer>, Bucket>>,
 }
 
-/// Whose budget it is.
+/// Whose limit it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Payer {
     Address(IpAddr),
@@ -35,7 +35,7 @@ enum Payer {
 #[derive(Clone, Copy, Debug)]
 struct Bucket(Instant);
 
-impl Budgets {
+impl RateLimit {
     pub(super) fn new(per_s: usize) -> Self {
         Self {
             per_s: u32::try_from(per_s).unwrap_or(u32::MAX).max(1),
@@ -87,9 +87,10 @@ mod tests {
 
     #[test]
     fn a_source_may_make_a_seconds_worth_at_once_and_then_as_many_as_time_passes() {
-        let (budgets, now) = (Budgets::new(10), Instant::now());
-        let spend =
-            |source: &Peer, after_ms| budgets.spend(source, now + Duration::from_millis(after_ms));
+        let (rate_limit, now) = (RateLimit::new(10), Instant::now());
+        let spend = |source: &Peer, after_ms| {
+            rate_limit.spend(source, now + Duration::from_millis(after_ms))
+        };
         assert_eq!((0..20).filter(|_| spend(&source(1), 0)).count(), 10);
         assert!(!spend(&source(1), 99) && spend(&source(1), 100) && !spend(&source(1), 100));
         assert!(spend(&source(2), 0), "another source has its own");
@@ -98,19 +99,19 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_further_sources_share_one_budget() {
-        let (budgets, now) = (Budgets::new(10), Instant::now());
+        let (rate_limit, now) = (RateLimit::new(10), Instant::now());
         let taken = (0..5000)
-            .filter(|number| budgets.spend(&source(*number), now))
+            .filter(|number| rate_limit.spend(&source(*number), now))
             .count();
         assert_eq!(taken, MAX_SOURCES + 10);
-        assert!(budgets.spent.lock().unwrap().len() <= MAX_SOURCES + 1);
-        assert!(budgets.spend(&source(4999), now + Duration::from_secs(1)));
+        assert!(rate_limit.spent.lock().unwrap().len() <= MAX_SOURCES + 1);
+        assert!(rate_limit.spend(&source(4999), now + Duration::from_secs(1)));
     }
 
     #[test]
     fn neighbours_of_one_ipv6_network_share_a_budget() {
-        let (budgets, now) = (Budgets::new(1), Instant::now());
-        let spend = |address: &str| budgets.spend(&Peer::Ip(address.parse().unwrap()), now);
+        let (rate_limit, now) = (RateLimit::new(1), Instant::now());
+        let spend = |address: &str| rate_limit.spend(&Peer::Ip(address.parse().unwrap()), now);
         assert!(spend("2001:db8::1") && !spend("2001:db8::2") && spend("2001:db8:0:1::1"));
         assert!(spend("192.0.2.1") && !spend("::ffff:192.0.2.1"));
     }

@@ -1,7 +1,7 @@
 //! Slots for reading the bodies of requests whose sender is not known yet.
 //!
 //! Guarantees: a bounded number at once, and half of them at most for one source, so that a flood of slow bodies holds
-//! bounded memory and leaves room for others. Does not: queue; without a place the request is refused at once.
+//! bounded memory and leaves room for others. Does not: queue; without a slot the request is refused at once.
 
 use std::{
     collections::HashMap,
@@ -11,11 +11,11 @@ use std::{
 use gateway::access::Peer;
 
 /// Bodies that are read at once.
-const PLACES: usize = 64;
+const SLOTS: usize = 64;
 /// Of these for one source.
-const FOR_ONE_SOURCE: usize = PLACES / 2;
+const FOR_ONE_SOURCE: usize = SLOTS / 2;
 
-/// The places.
+/// The slots.
 #[derive(Debug, Default)]
 pub(super) struct Slots(Mutex<Taken>);
 
@@ -25,25 +25,25 @@ struct Taken {
     by_source: HashMap<Peer, usize>,
 }
 
-/// A place, until it is dropped.
+/// A slot, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot<'a> {
-    places: &'a Slots,
+    slots: &'a Slots,
     source: &'a Peer,
 }
 
 impl Slots {
-    /// A place, if there is one for this source.
+    /// A slot, if there is one for this source.
     pub(super) fn take<'a>(&'a self, source: &'a Peer) -> Option<Slot<'a>> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_source = taken.by_source.get(source).copied().unwrap_or(0);
-        if taken.all >= PLACES || of_source >= FOR_ONE_SOURCE {
+        if taken.all >= SLOTS || of_source >= FOR_ONE_SOURCE {
             return None;
         }
         taken.all += 1;
         taken.by_source.insert(source.clone(), of_source + 1);
         Some(Slot {
-            places: self,
+            slots: self,
             source,
         })
     }
@@ -51,7 +51,7 @@ impl Slots {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all = taken.all.saturating_sub(1);
         let left = taken
             .by_source
@@ -75,16 +75,16 @@ mod tests {
 
     #[test]
     fn one_source_gets_half_and_all_together_no_more_than_there_are() {
-        let (places, sources) = (Slots::default(), [source(1), source(2), source(3)]);
+        let (slots, sources) = (Slots::default(), [source(1), source(2), source(3)]);
         let mut held: Vec<_> = (0..FOR_ONE_SOURCE)
-            .map(|_| places.take(&sources[0]).unwrap())
+            .map(|_| slots.take(&sources[0]).unwrap())
             .collect();
-        assert!(places.take(&sources[0]).is_none());
-        held.extend((0..FOR_ONE_SOURCE).map(|_| places.take(&sources[1]).unwrap()));
-        assert!(places.take(&sources[2]).is_none());
+        assert!(slots.take(&sources[0]).is_none());
+        held.extend((0..FOR_ONE_SOURCE).map(|_| slots.take(&sources[1]).unwrap()));
+        assert!(slots.take(&sources[2]).is_none());
         held.pop();
-        assert!(places.take(&sources[2]).is_some());
+        assert!(slots.take(&sources[2]).is_some());
         drop(held);
-        assert!(places.0.lock().unwrap().by_source.is_empty());
+        assert!(slots.0.lock().unwrap().by_source.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! Counts public calls that were relayed: they have no caller, and so no record.
 //!
-//! Guarantees: one line per source each time it is told (every 10 s by the daemon); beyond 1,024 sources in one period
+//! Guarantees: one line per source each time it is logged (every 10 s by the daemon); beyond 1,024 sources in one period
 //! the rest share one line.
 
 use std::{
@@ -16,9 +16,9 @@ const MAX_SOURCES: usize = 1024;
 
 /// The counts of the current period: calls, and those of them that failed on the way.
 #[derive(Debug, Default)]
-pub(super) struct Served(Mutex<HashMap<Option<Peer>, (u64, u64)>>);
+pub(super) struct Usage(Mutex<HashMap<Option<Peer>, (u64, u64)>>);
 
-impl Served {
+impl Usage {
     /// Counts one call.
     pub(super) fn count(&self, source: &Peer, failed: bool) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,7 +29,7 @@ impl Served {
     }
 
     /// Logs what was counted since the last time, and starts over.
-    pub(super) fn tell(&self) {
+    pub(super) fn log(&self) {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for (source, (all, failed)) in counts {
             let from: &dyn fmt::Display = source

@@ -3,7 +3,7 @@
 //! Guarantees: after three wrong tokens each further one closes the page to its source for 1, 2, 4 … 30 seconds, and a
 //! try within that time is answered at once, compared with nothing and does not prolong it; other sources are not
 //! touched; memory is bounded, and a table full of attackers forgets the one that would be free first, so that it never
-//! shuts out somebody new. Does not: hold a connection, or know of any other door.
+//! shuts out somebody new. Does not: hold a connection, or know of any other endpoint.
 
 use std::{
     collections::HashMap,

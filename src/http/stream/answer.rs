@@ -1,7 +1,7 @@
 //! Frames of ours, in the exchange's shape.
 //!
 //! Guarantees: `{"id","method","code","message"}` as the exchange writes it, and beside it `outcome`, the one word for what
-//! became of a command; where that is in doubt also the order's name and how to find out. A code that says "not executed"
+//! became of a command; where that is unknown also the order's name and how to find out. A code that says "not executed"
 //! is never used for a command that may have been. Source: the wire contract, "Streams"; `crates/catalogue/data/errors.json`.
 //!
 //! Also why a socket ends, and what the client is told of that. A code that may not be sent is not, and a reason fits its
@@ -40,70 +40,70 @@ const NOT_NOW: i64 = 42901;
 const UNKNOWN: i64 = 40801;
 
 /// A login that is in order.
-pub(super) fn logged_in(echo: &ReplyTo) -> Utf8Bytes {
+pub(super) fn logged_in(reply_to: &ReplyTo) -> Utf8Bytes {
     format!(
         r#"{{"id":{},"method":"{}","code":0}}"#,
-        echo.id, echo.method
+        reply_to.id, reply_to.method
     )
     .into()
 }
 
 /// Something refused, with this code.
-pub(super) fn refused(echo: &ReplyTo, code: i64, message: &str) -> Utf8Bytes {
-    frame(echo, code, message, Outcome::Refused, None, None)
+pub(super) fn refused(reply_to: &ReplyTo, code: i64, message: &str) -> Utf8Bytes {
+    frame(reply_to, code, message, Outcome::Refused, None, None)
 }
 
 /// A frame that is none.
-pub(super) fn invalid(echo: &ReplyTo, invalid: InvalidFrame) -> Utf8Bytes {
+pub(super) fn invalid(reply_to: &ReplyTo, invalid: InvalidFrame) -> Utf8Bytes {
     let code = match invalid {
         InvalidFrame::NotAnObject => BAD_REQUEST,
         InvalidFrame::Twice(_) | InvalidFrame::Member(_) => INVALID,
         InvalidFrame::Params(_) => ARGUMENT,
     };
-    refused(echo, code, &format!("Proxy refused: {invalid}"))
+    refused(reply_to, code, &format!("Proxy refused: {invalid}"))
 }
 
 /// Params that cannot be judged.
-pub(super) fn invalid_params(echo: &ReplyTo, text: &str) -> Utf8Bytes {
-    refused(echo, ARGUMENT, &format!("Proxy refused: {text}"))
+pub(super) fn invalid_params(reply_to: &ReplyTo, text: &str) -> Utf8Bytes {
+    refused(reply_to, ARGUMENT, &format!("Proxy refused: {text}"))
 }
 
 /// Nothing that this stream offers.
-pub(super) fn not_offered(echo: &ReplyTo) -> Utf8Bytes {
+pub(super) fn not_offered(reply_to: &ReplyTo) -> Utf8Bytes {
     refused(
-        echo,
+        reply_to,
         NOT_AVAILABLE,
         "Proxy refused: this stream does not offer the method",
     )
 }
 
 /// A login that is not believed.
-pub(super) fn not_believed(echo: &ReplyTo, refused: SignatureRejected) -> Utf8Bytes {
+pub(super) fn not_believed(reply_to: &ReplyTo, refused: SignatureRejected) -> Utf8Bytes {
     self::refused(
-        echo,
+        reply_to,
         exchange_v1::of_claim(refused).code,
         &format!("Proxy refused: {refused}"),
     )
 }
 
 /// The gateway said no.
-pub(super) fn said_no(echo: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
+pub(super) fn said_no(reply_to: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
     let code = match refusal {
         Refusal::Denied(_) => NOT_AVAILABLE,
         Refusal::IdInUse(_) => DUPLICATE,
         Refusal::AtCapacity { .. } | Refusal::SocketFull { .. } | Refusal::Draining => NOT_NOW,
     };
-    refused(echo, code, &format!("Proxy refused: {refusal}"))
+    refused(reply_to, code, &format!("Proxy refused: {refusal}"))
 }
 
 /// There is no upstream socket; the login failed by it.
-pub(super) fn unopened(echo: &ReplyTo, unopened: &Unopened) -> Utf8Bytes {
+pub(super) fn unopened(reply_to: &ReplyTo, unopened: &Unopened) -> Utf8Bytes {
     let code = match unopened {
         Unopened::LoginRefused(Some(code)) if *code != 0 => *code,
         Unopened::LoginRefused(_) | Unopened::Refused(_) | Unopened::Failed(_) => NOT_NOW,
     };
     frame(
-        echo,
+        reply_to,
         code,
         &format!("Crypto.com API error: {unopened}"),
         Outcome::NotSent,
@@ -113,30 +113,30 @@ pub(super) fn unopened(echo: &ReplyTo, unopened: &Unopened) -> Utf8Bytes {
 }
 
 /// A command that ended without an answer.
-pub(super) fn doubt(doubt: &UnansweredCommand) -> Utf8Bytes {
-    let code = if doubt.may_have_been_executed() {
+pub(super) fn unanswered(command: &UnansweredCommand) -> Utf8Bytes {
+    let code = if command.may_have_been_executed() {
         UNKNOWN
     } else {
         NOT_NOW
     };
-    let message = match doubt.why {
+    let message = match command.why {
         Why::Deadline(time) => format!("Crypto.com API timeout: no answer within {time:?}"),
         Why::SocketEnded => {
             "Crypto.com API error: the connection ended before an answer".to_owned()
         }
     };
     frame(
-        &doubt.reply_to,
+        &command.reply_to,
         code,
         &message,
-        doubt.outcome,
-        doubt.client_oid.as_deref(),
-        doubt.find_out,
+        command.outcome,
+        command.client_oid.as_deref(),
+        command.find_out,
     )
 }
 
 fn frame(
-    echo: &ReplyTo,
+    reply_to: &ReplyTo,
     code: i64,
     message: &str,
     outcome: Outcome,
@@ -145,7 +145,7 @@ fn frame(
 ) -> Utf8Bytes {
     let mut text = format!(
         r#"{{"id":{},"method":"{}","code":{code}"#,
-        echo.id, echo.method
+        reply_to.id, reply_to.method
     );
     let members = [
         ("message", Some(message)),

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: every frame of the client is parsed and judged before anything goes on; what the client sends while the
 //! exchange takes nothing is left unread; what the exchange sends while the client takes nothing is bounded, and then the
-//! client is closed, not buffered; but what became of its commands is said before whatever end. Heartbeats of the exchange
+//! client is closed, not buffered. What became of its commands is said before any end. Heartbeats of the exchange
 //! go to the client, whose answer goes back: a dead client must look dead to the exchange. When the daemon stops, commands
 //! under way get their answers, then the client is told 1012.
 //! Does not: send anything twice, or open anything again; reconnecting is the client's business.
@@ -81,16 +81,16 @@ impl<'s> Forwarder<'s> {
         };
         let end = match end {
             Some(end) => end,
-            None => self.pump().await,
+            None => self.forward().await,
         };
         if end.by == "proxy" {
             self.give_up(499, "closed");
         }
-        self.tell(&end, opened);
+        self.log_end(&end, opened);
         self.finish(end).await;
     }
 
-    async fn pump(&mut self) -> End {
+    async fn forward(&mut self) -> End {
         let gateway = Arc::clone(&self.socket.app.gateway);
         let every = gateway.streams().settings().ping_every;
         let mut ticks = interval_at(Instant::now() + every, every);
@@ -182,8 +182,8 @@ impl<'s> Forwarder<'s> {
                 self.counts.from_exchange += 1;
                 self.push_last(text)
             }
-            Event::Overdue(doubt) => {
-                self.push_last(answer::doubt(&doubt))?;
+            Event::Overdue(command) => {
+                self.push_last(answer::unanswered(&command))?;
                 let lost = "too many commands were never answered (streams.max_commands)";
                 if self.session.has_lost_count() {
                     Err(End::new(1011, lost))
@@ -210,13 +210,13 @@ impl<'s> Forwarder<'s> {
     /// Tells the client of every command that will have no answer: beyond the limits of what waits, because they are few
     /// and the last that is said.
     fn give_up(&mut self, status: u16, why: &'static str) {
-        for doubt in self.session.give_up(status, why) {
+        for command in self.session.give_up(status, why) {
             self.counts.unanswered += 1;
-            self.client.push_within_room(answer::doubt(&doubt));
+            self.client.push_within_room(answer::unanswered(&command));
         }
     }
 
-    fn tell(&self, end: &End, opened: Instant) {
+    fn log_end(&self, end: &End, opened: Instant) {
         let Counts {
             from_client,
             commands,
@@ -262,28 +262,38 @@ impl<'s> Forwarder<'s> {
             return Err(End::of_client(incoming));
         };
         self.counts.from_client += 1;
-        let (echo, frame) = Frame::parse(&text);
+        let (reply_to, frame) = Frame::parse(&text);
         let frame = match frame {
             Ok(frame) => frame,
             Err(invalid) => {
-                return self.refuse(&echo, 422, "frame_invalid", answer::invalid(&echo, invalid));
+                return self.refuse(
+                    &reply_to,
+                    422,
+                    "frame_invalid",
+                    answer::invalid(&reply_to, invalid),
+                );
             }
         };
         match (&frame.request, self.caller.clone()) {
             (Request::RespondHeartbeat, _) => self.session.respond_heartbeat(&frame),
             (Request::Subscribe | Request::Unsubscribe, caller) => {
-                return self.subscribe(&frame, &echo, caller.as_deref());
+                return self.subscribe(&frame, &reply_to, caller.as_deref());
             }
             (Request::LogIn, Some(caller)) if self.socket.side == Side::User => {
                 let socket = self.socket;
-                let told = socket.log_in_again(&frame, &echo, &caller).await;
+                let told = socket.log_in_again(&frame, &reply_to, &caller).await;
                 return self.push(told);
             }
             (Request::Private(_), Some(caller)) if self.socket.side == Side::User => {
-                return self.command(&frame, &echo, &caller);
+                return self.command(&frame, &reply_to, &caller);
             }
             (Request::LogIn | Request::Private(_) | Request::Other, _) => {
-                return self.refuse(&echo, 403, "not_offered", answer::not_offered(&echo));
+                return self.refuse(
+                    &reply_to,
+                    403,
+                    "not_offered",
+                    answer::not_offered(&reply_to),
+                );
             }
         }
         Ok(())
@@ -292,7 +302,7 @@ impl<'s> Forwarder<'s> {
     /// Refuses a frame: an answer, and a record where the caller is known.
     fn refuse(
         &mut self,
-        echo: &ReplyTo,
+        reply_to: &ReplyTo,
         status: u16,
         why: &'static str,
         told: Utf8Bytes,
@@ -300,7 +310,7 @@ impl<'s> Forwarder<'s> {
         self.counts.refused += 1;
         if let Some(caller) = &self.caller {
             let mut record = self.socket.record(&caller.name);
-            record.report.method = Some(echo.method.clone());
+            record.report.method = Some(reply_to.method.clone());
             record.ended(status, why);
         }
         self.push(told)
@@ -309,13 +319,18 @@ impl<'s> Forwarder<'s> {
     fn subscribe(
         &mut self,
         frame: &Frame<'_>,
-        echo: &ReplyTo,
+        reply_to: &ReplyTo,
         caller: Option<&Caller>,
     ) -> Result<(), End> {
         let channels = match frame.channels() {
             Ok(channels) => channels,
             Err(invalid) => {
-                return self.refuse(echo, 422, "frame_invalid", answer::invalid(echo, invalid));
+                return self.refuse(
+                    reply_to,
+                    422,
+                    "frame_invalid",
+                    answer::invalid(reply_to, invalid),
+                );
             }
         };
         let named = channels.iter().map(AsRef::as_ref);
@@ -323,7 +338,9 @@ impl<'s> Forwarder<'s> {
             (Side::User, Some(caller)) => self.authorize_channels(caller, named),
             _ => match policy::of_the_market(named) {
                 Some(permit) => Ok(permit),
-                None => return self.refuse(echo, 403, "not_offered", answer::not_offered(echo)),
+                None => {
+                    return self.refuse(reply_to, 403, "not_offered", answer::not_offered(reply_to));
+                }
             },
         };
         match permit {
@@ -332,10 +349,10 @@ impl<'s> Forwarder<'s> {
                 Ok(())
             }
             Err(refusal) => self.refuse(
-                echo,
+                reply_to,
                 refusal.status(),
                 refusal.code(),
-                answer::said_no(echo, &refusal),
+                answer::said_no(reply_to, &refusal),
             ),
         }
     }
@@ -349,31 +366,36 @@ impl<'s> Forwarder<'s> {
         policy::authorize_channels(caller, arrival, channels).map_err(Refusal::Denied)
     }
 
-    fn command(&mut self, frame: &Frame<'_>, echo: &ReplyTo, caller: &Caller) -> Result<(), End> {
+    fn command(
+        &mut self,
+        frame: &Frame<'_>,
+        reply_to: &ReplyTo,
+        caller: &Caller,
+    ) -> Result<(), End> {
         self.counts.commands += 1;
         let Request::Private(method) = &frame.request else {
             return Ok(());
         };
         let Some(id) = frame.id else {
-            let told = answer::invalid(echo, InvalidFrame::Member("id"));
-            return self.refuse(echo, 422, "frame_invalid", told);
+            let told = answer::invalid(reply_to, InvalidFrame::Member("id"));
+            return self.refuse(reply_to, 422, "frame_invalid", told);
         };
         let call = match Call::parse_unsigned(id, method.clone(), frame.params) {
             Ok(call) => call,
             Err(invalid) => {
-                let told = answer::invalid_params(echo, &invalid.to_string());
-                return self.refuse(echo, 422, "params_ambiguous", told);
+                let told = answer::invalid_params(reply_to, &invalid.to_string());
+                return self.refuse(reply_to, 422, "params_ambiguous", told);
             }
         };
         let record = self.socket.record(&caller.name);
         match self
             .session
-            .command(caller, &self.socket.source, call, frame, echo, record)
+            .command(caller, &self.socket.source, call, frame, reply_to, record)
         {
             Ok(()) => Ok(()),
             Err(refusal) => {
                 self.counts.refused += 1;
-                self.push(answer::said_no(echo, &refusal))
+                self.push(answer::said_no(reply_to, &refusal))
             }
         }
     }

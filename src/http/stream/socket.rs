@@ -75,13 +75,13 @@ impl Socket {
                 _slot: None,
             });
         }
-        let (caller, echo) = self.log_in(client, until).await?;
-        let refused = echo.clone();
+        let (caller, reply_to) = self.log_in(client, until).await?;
+        let refused = reply_to.clone();
         if let Err(refusal) = self.admit(&caller) {
             let _ = client.push(answer::said_no(&refused, &refusal));
             return Err(End::outside());
         }
-        self.with_slot(caller, Some(echo)).inspect_err(|end| {
+        self.with_slot(caller, Some(reply_to)).inspect_err(|end| {
             let _ = client.push(answer::refused(&refused, 42901, &end.reason));
         })
     }
@@ -130,16 +130,16 @@ impl Socket {
             let Incoming::Text(text) = incoming else {
                 return Err(End::of_client(incoming));
             };
-            let (echo, frame) = Frame::parse(&text);
+            let (reply_to, frame) = Frame::parse(&text);
             let told = match frame {
                 Ok(frame) if frame.request == Request::LogIn => {
-                    match self.verify(&frame, &echo).await {
-                        Ok(caller) => return Ok((caller, echo)),
+                    match self.verify(&frame, &reply_to).await {
+                        Ok(caller) => return Ok((caller, reply_to)),
                         Err(told) => told,
                     }
                 }
-                Ok(_) => answer::refused(&echo, answer::UNAUTHORIZED, "Authentication failure"),
-                Err(invalid) => answer::invalid(&echo, invalid),
+                Ok(_) => answer::refused(&reply_to, answer::UNAUTHORIZED, "Authentication failure"),
+                Err(invalid) => answer::invalid(&reply_to, invalid),
             };
             let _ = client.push(told);
         }
@@ -150,7 +150,7 @@ impl Socket {
     pub(super) async fn verify(
         &self,
         frame: &Frame<'_>,
-        echo: &ReplyTo,
+        reply_to: &ReplyTo,
     ) -> Result<Arc<Caller>, Utf8Bytes> {
         let verified = match frame.signature() {
             Ok(claim) => self.app.gateway.authenticator().verify(&claim).await,
@@ -160,7 +160,7 @@ impl Socket {
             self.app
                 .rejections
                 .count(&self.source, Refused::Signature(refused));
-            answer::not_believed(echo, refused)
+            answer::not_believed(reply_to, refused)
         })
     }
 
@@ -168,15 +168,15 @@ impl Socket {
     pub(super) async fn log_in_again(
         &self,
         frame: &Frame<'_>,
-        echo: &ReplyTo,
+        reply_to: &ReplyTo,
         caller: &Caller,
     ) -> Utf8Bytes {
         if self.caller.is_some() {
-            return answer::logged_in(echo);
+            return answer::logged_in(reply_to);
         }
-        match self.verify(frame, echo).await {
-            Ok(again) if again.name == caller.name => answer::logged_in(echo),
-            Ok(_) => answer::not_believed(echo, SignatureRejected::Signature),
+        match self.verify(frame, reply_to).await {
+            Ok(again) if again.name == caller.name => answer::logged_in(reply_to),
+            Ok(_) => answer::not_believed(reply_to, SignatureRejected::Signature),
             Err(told) => told,
         }
     }
@@ -215,8 +215,8 @@ impl Socket {
             }
         };
         opened.map(|session| (session, early)).map_err(|unopened| {
-            if let Some(echo) = &known.login {
-                let _ = client.push(answer::unopened(echo, &unopened));
+            if let Some(reply_to) = &known.login {
+                let _ = client.push(answer::unopened(reply_to, &unopened));
             }
             let code = if matches!(unopened, Unopened::LoginRefused(_)) {
                 1011

@@ -60,7 +60,7 @@ impl TestProxy {
 
     /// How many refusals the aggregate lines tell of for this reason, from the start to now.
     pub(crate) fn told_refusals(&self, reason: &str) -> u64 {
-        self.rejections.tell();
+        self.rejections.log();
         let wanted = format!("event=refused {reason} count=");
         let count = |line: String| {
             line.strip_prefix(&wanted)?
