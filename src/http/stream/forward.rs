@@ -339,7 +339,12 @@ impl<'s> Forwarder<'s> {
             _ => match policy::of_the_market(named) {
                 Some(permit) => Ok(permit),
                 None => {
-                    return self.refuse(reply_to, 403, "not_offered", answer::not_offered(reply_to));
+                    return self.refuse(
+                        reply_to,
+                        403,
+                        "not_offered",
+                        answer::not_offered(reply_to),
+                    );
                 }
             },
         };
