@@ -7,6 +7,7 @@ pub mod callers;
 pub mod cli;
 pub mod config;
 pub mod http;
+mod per_peer;
 pub mod server;
 pub mod systemd;
 pub mod telemetry;

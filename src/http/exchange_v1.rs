@@ -21,19 +21,15 @@ use crate::http::rejections::Refused;
 use gateway::access::Peer;
 
 mod answer;
+mod limits;
 mod private;
 mod public;
-mod rate_limit;
-mod slots;
-mod usage;
 
 pub(super) use self::answer::of_claim;
 use self::{
     answer::{Asked, Refusal},
+    limits::{RateLimit, Slots, Usage},
     public::Audience,
-    rate_limit::RateLimit,
-    slots::Slots,
-    usage::Usage,
 };
 
 /// What the paths of this API begin with.
@@ -93,8 +89,8 @@ impl ExchangeApi {
     }
 
     /// Takes one public call from this source's rate limit, if there is one left: for calls and for opening a stream.
-    pub(super) fn spend_public(&self, source: &Peer) -> bool {
-        self.rate_limit.spend(source, Instant::now())
+    pub(super) fn take_public(&self, source: &Peer) -> bool {
+        self.rate_limit.take(source, Instant::now())
     }
 
     /// Logs how many public calls were relayed for whom since the last time.

@@ -2,18 +2,15 @@
 //!
 //! Guarantees: every refusal is counted exactly, and logged as one line per source and reason each time the counts are
 //! logged (every 10 s by the daemon, and at its end), so that a flood cannot push orders out of the journal. Memory is
-//! bounded: beyond 1,024 sources in one period the rest share one line.
+//! bounded: beyond the sources that [`crate::per_peer`] tells apart the rest share one line for each reason.
 
 use std::{
     collections::HashMap,
-    fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use crate::per_peer::{self, PerPeer};
 use gateway::{access::Peer, auth::SignatureRejected};
-
-/// Sources that are told apart in one period.
-const MAX_SOURCES: usize = 1024;
 
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,32 +86,31 @@ impl Refused {
 
 /// The counts of the current period.
 #[derive(Debug, Default)]
-pub struct Rejections(Mutex<HashMap<(Option<Peer>, Refused), u64>>);
+pub struct Rejections(Mutex<PerPeer<HashMap<Refused, u64>>>);
 
 impl Rejections {
     /// Counts one refusal.
     pub fn count(&self, source: &Peer, refused: Refused) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known =
-            counts.len() < MAX_SOURCES || counts.contains_key(&(Some(source.clone()), refused));
+        let mut counts = self.lock();
         *counts
-            .entry((known.then(|| source.clone()), refused))
+            .entry(source, HashMap::new)
+            .entry(refused)
             .or_default() += 1;
     }
 
     /// Logs what was counted since the last time, one line per source and reason, and starts over. The counts by reason.
     pub fn log(&self) -> HashMap<Refused, u64> {
-        let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let counts = std::mem::take(&mut *self.lock());
         let mut reasons = HashMap::new();
-        for ((source, refused), count) in counts {
-            *reasons.entry(refused).or_default() += count;
-            let from: &dyn fmt::Display = source
-                .as_ref()
-                .map_or(&"many further sources", |source| source);
-            tracing::warn!(
-                "event=refused {} count={count} from={from}",
-                refused.describe()
-            );
+        for (source, counts) in counts.into_values() {
+            let from = per_peer::name(source.as_ref());
+            for (refused, count) in counts {
+                *reasons.entry(refused).or_default() += count;
+                tracing::warn!(
+                    "event=refused {} count={count} from={from}",
+                    refused.describe()
+                );
+            }
         }
         reasons
     }
@@ -122,12 +118,15 @@ impl Rejections {
     /// What is counted at the moment for a reason, over all sources.
     #[must_use]
     pub fn counted(&self, refused: Refused) -> u64 {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.lock();
         counts
-            .iter()
-            .filter(|((_, reason), _)| *reason == refused)
-            .map(|(_, count)| count)
+            .values()
+            .filter_map(|counts| counts.get(&refused))
             .sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PerPeer<HashMap<Refused, u64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,6 +135,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
+    use crate::per_peer::MAX_SOURCES;
 
     #[test]
     fn counts_stay_exact_when_sources_are_more_than_the_map_holds() {
@@ -147,7 +147,7 @@ mod tests {
         rejections.count(&Peer::Unix { uid: None }, Refused::Host);
         assert_eq!(rejections.counted(Refused::Token), 3000);
         assert_eq!(rejections.counted(Refused::Host), 1);
-        assert!(rejections.0.lock().unwrap().len() <= MAX_SOURCES + 2);
+        assert!(rejections.0.lock().unwrap().values().count() <= MAX_SOURCES + 1);
         assert_eq!(
             rejections.log(),
             [(Refused::Token, 3000), (Refused::Host, 1)].into()

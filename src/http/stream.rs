@@ -167,7 +167,7 @@ fn refuse_anonymous(app: &AppState, source: &Peer) -> Option<Response> {
             "market data is for the networks of public.sources, or for callers with a token";
         return Some(refused(403, detail));
     }
-    if !app.exchange_v1.spend_public(source) {
+    if !app.exchange_v1.take_public(source) {
         app.rejections.count(source, Refused::PublicBudget);
         return Some(later(
             429,

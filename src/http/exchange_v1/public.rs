@@ -84,7 +84,7 @@ async fn attempt(
     if !api.serves_public(source) {
         return Err(Refusal::PublicClosed);
     }
-    if !api.spend_public(source) {
+    if !api.take_public(source) {
         return Err(Refusal::PublicBudget);
     }
     let info = asked

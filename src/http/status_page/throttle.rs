@@ -6,12 +6,11 @@
 //! shuts out somebody new. Does not: hold a connection, or know of any other endpoint.
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use crate::per_peer::PerPeer;
 use gateway::access::Peer;
 
 /// Slips that cost nothing.
@@ -20,12 +19,10 @@ const FREE: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(30);
 /// A source that was quiet for so long starts over.
 const FORGOTTEN: Duration = Duration::from_secs(600);
-/// Sources that are told apart.
-const MAX_SOURCES: usize = 1024;
 
 /// The sources that showed wrong tokens.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<HashMap<Peer, Tries>>);
+pub(super) struct Throttle(Mutex<PerPeer<Tries>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Tries {
@@ -36,35 +33,22 @@ struct Tries {
 impl Throttle {
     /// Whether this source may try now; else how long it has to wait.
     pub(super) fn check(&self, source: &Peer, now: Instant) -> Result<(), Duration> {
-        let tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tries) = tries.get(&network(source)) else {
-            return Ok(());
-        };
-        match tries
-            .until
-            .checked_duration_since(now)
-            .filter(|wait| !wait.is_zero())
-        {
-            Some(wait) => Err(wait),
-            None => Ok(()),
+        match self.lock().get(source) {
+            Some(tries) if tries.until > now => Err(tries.until - now),
+            Some(_) | None => Ok(()),
         }
     }
 
     /// One more wrong token.
     pub(super) fn failed(&self, source: &Peer, now: Instant) {
-        let source = network(source);
-        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tries.contains_key(&source) && tries.len() >= MAX_SOURCES {
-            tries.retain(|_, tries| now < tries.until + FORGOTTEN);
-            let first = tries
-                .iter()
-                .min_by_key(|(_, tries)| tries.until)
-                .map(|(source, _)| source.clone());
-            if let Some(first) = first.filter(|_| tries.len() >= MAX_SOURCES) {
-                tries.remove(&first);
-            }
+        let mut tries = self.lock();
+        if !tries.has_room_for(source) {
+            tries.retain(|tries| now < tries.until + FORGOTTEN);
         }
-        let entry = tries.entry(source).or_insert(Tries {
+        if !tries.has_room_for(source) {
+            tries.remove_least(|tries| tries.until);
+        }
+        let entry = tries.entry(source, || Tries {
             wrong: 0,
             until: now,
         });
@@ -77,10 +61,11 @@ impl Throttle {
 
     /// The right token: what was wrong before is forgotten.
     pub(super) fn release(&self, source: &Peer) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&network(source));
+        self.lock().remove(source);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PerPeer<Tries>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,24 +76,12 @@ fn wait_after(wrong: u32) -> Duration {
     }
 }
 
-/// Whoever has one address of IPv6 has 2⁶⁴ of them.
-fn network(source: &Peer) -> Peer {
-    match source {
-        Peer::Ip(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-            Some(address) => Peer::Ip(IpAddr::V4(address)),
-            None => Peer::Ip(IpAddr::V6(Ipv6Addr::from_bits(
-                address.to_bits() >> 64 << 64,
-            ))),
-        },
-        Peer::Ip(IpAddr::V4(_)) | Peer::Unix { .. } => source.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::per_peer::MAX_SOURCES;
 
     fn ip(text: &str) -> Peer {
         Peer::Ip(text.parse().unwrap())
@@ -164,13 +137,13 @@ mod tests {
             (0..5)
                 .for_each(|_| throttle.failed(&source, now + Duration::from_millis(number.into())));
         }
-        assert_eq!(throttle.0.lock().unwrap().len(), MAX_SOURCES);
+        assert_eq!(throttle.0.lock().unwrap().values().count(), MAX_SOURCES);
         assert_eq!(throttle.check(&ip("203.0.113.9"), now), Ok(()));
         throttle.failed(&ip("203.0.113.9"), now);
         assert_eq!(
             (
                 throttle.check(&ip("203.0.113.9"), now),
-                throttle.0.lock().unwrap().len()
+                throttle.0.lock().unwrap().values().count()
             ),
             (Ok(()), MAX_SOURCES)
         );

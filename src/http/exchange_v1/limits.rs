@@ -1,0 +1,216 @@
+//! What one source may take of this API before anybody is known, and what it took.
+//!
+//! Guarantees: public calls at so many in a second, and one second's worth at once; when the table of sources is full of
+//! sources that are calling, the rest share one limit. Bodies of unknown senders are read in a bounded number of slots,
+//! and half of them at most are one source's, so that a flood of slow bodies holds bounded memory and leaves room for
+//! others; without a slot a request is refused at once, nothing is queued. Public calls that were relayed are counted,
+//! because they have no caller, and so no record: one line per source each time they are logged (every 10 s by the
+//! daemon). What a source is, and how many are told apart: [`crate::per_peer`].
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::per_peer::{self, PerPeer};
+use gateway::access::Peer;
+
+/// The rate limit of public calls for each source.
+#[derive(Debug)]
+pub(super) struct RateLimit {
+    per_s: u32,
+    /// When the next call of a source would be due if its calls came evenly.
+    due: Mutex<PerPeer<Instant>>,
+}
+
+impl RateLimit {
+    pub(super) fn new(per_s: usize) -> Self {
+        Self {
+            per_s: u32::try_from(per_s).unwrap_or(u32::MAX).max(1),
+            due: Mutex::default(),
+        }
+    }
+
+    /// Takes one call, if there is one left.
+    pub(super) fn take(&self, source: &Peer, now: Instant) -> bool {
+        // All unix sockets share one limit: they are one machine's.
+        let source = match source {
+            Peer::Unix { .. } => &Peer::Unix { uid: None },
+            Peer::Ip(_) => source,
+        };
+        let mut due = lock(&self.due);
+        if !due.has_room_for(source) {
+            due.retain(|due| *due > now);
+        }
+        let interval = Duration::from_secs(1) / self.per_s;
+        let next = due.entry(source, || now);
+        let late = (*next).max(now);
+        if late - now > Duration::from_secs(1).saturating_sub(interval) {
+            return false;
+        }
+        *next = late + interval;
+        true
+    }
+}
+
+/// Bodies that are read at once.
+const SLOTS: usize = 64;
+/// Of these for one source.
+const FOR_ONE_SOURCE: usize = SLOTS / 2;
+
+/// Slots for reading the bodies of requests whose sender is not known yet.
+#[derive(Debug, Default)]
+pub(super) struct Slots(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_source: PerPeer<usize>,
+}
+
+/// A slot, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot<'a> {
+    slots: &'a Slots,
+    source: &'a Peer,
+}
+
+impl Slots {
+    /// A slot, if there is one for this source.
+    pub(super) fn take<'a>(&'a self, source: &'a Peer) -> Option<Slot<'a>> {
+        let mut taken = lock(&self.0);
+        let of_source = taken.by_source.get(source).copied().unwrap_or(0);
+        if taken.all >= SLOTS || of_source >= FOR_ONE_SOURCE {
+            return None;
+        }
+        taken.all += 1;
+        *taken.by_source.entry(source, || 0) += 1;
+        Some(Slot {
+            slots: self,
+            source,
+        })
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.slots.0);
+        taken.all -= 1;
+        let left = taken.by_source.entry(self.source, || 1);
+        *left -= 1;
+        if *left == 0 {
+            taken.by_source.remove(self.source);
+        }
+    }
+}
+
+/// Public calls that were relayed in the current period.
+#[derive(Debug, Default)]
+pub(super) struct Usage(Mutex<PerPeer<Relayed>>);
+
+#[derive(Debug, Default)]
+struct Relayed {
+    all: u64,
+    failed: u64,
+}
+
+impl Usage {
+    /// Counts one call.
+    pub(super) fn count(&self, source: &Peer, failed: bool) {
+        let mut counts = lock(&self.0);
+        let relayed = counts.entry(source, Relayed::default);
+        relayed.all += 1;
+        relayed.failed += u64::from(failed);
+    }
+
+    /// Logs what was counted since the last time, and starts over.
+    pub(super) fn log(&self) {
+        let counts = std::mem::take(&mut *lock(&self.0));
+        for (source, Relayed { all, failed }) in counts.into_values() {
+            let from = per_peer::name(source.as_ref());
+            tracing::info!("event=public count={all} failed={failed} from={from}");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::per_peer::MAX_SOURCES;
+
+    fn source(number: u32) -> Peer {
+        Peer::Ip(std::net::Ipv4Addr::from_bits(number).into())
+    }
+
+    fn ip(text: &str) -> Peer {
+        Peer::Ip(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_source_may_make_a_seconds_worth_at_once_and_then_as_many_as_time_passes() {
+        let (rate_limit, now) = (RateLimit::new(10), Instant::now());
+        let take = |source: &Peer, after_ms| {
+            rate_limit.take(source, now + Duration::from_millis(after_ms))
+        };
+        assert_eq!((0..20).filter(|_| take(&source(1), 0)).count(), 10);
+        assert!(!take(&source(1), 99) && take(&source(1), 100) && !take(&source(1), 100));
+        assert!(take(&source(2), 0), "another source has its own");
+        assert_eq!((0..20).filter(|_| take(&source(1), 5000)).count(), 10);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_further_sources_share_one_limit() {
+        let (rate_limit, now) = (RateLimit::new(10), Instant::now());
+        let taken = (0..5000)
+            .filter(|number| rate_limit.take(&source(*number), now))
+            .count();
+        assert_eq!(taken, MAX_SOURCES + 10);
+        assert!(rate_limit.due.lock().unwrap().values().count() <= MAX_SOURCES + 1);
+        assert!(rate_limit.take(&source(4999), now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn neighbours_share_a_rate_limit() {
+        let (rate_limit, now) = (RateLimit::new(1), Instant::now());
+        let take = |address: &str| rate_limit.take(&ip(address), now);
+        assert!(take("2001:db8::1") && !take("2001:db8::2") && take("2001:db8:0:1::1"));
+        assert!(take("192.0.2.1") && !take("::ffff:192.0.2.1"));
+        let unix = |uid| rate_limit.take(&Peer::Unix { uid }, now);
+        assert!(unix(Some(1)) && !unix(Some(2)) && !unix(None));
+    }
+
+    #[test]
+    fn one_source_gets_half_and_all_together_no_more_than_there_are() {
+        let (slots, sources) = (Slots::default(), [source(1), source(2), source(3)]);
+        let mut held: Vec<_> = (0..FOR_ONE_SOURCE)
+            .map(|_| slots.take(&sources[0]).unwrap())
+            .collect();
+        assert!(slots.take(&sources[0]).is_none());
+        held.extend((0..FOR_ONE_SOURCE).map(|_| slots.take(&sources[1]).unwrap()));
+        assert!(slots.take(&sources[2]).is_none());
+        held.pop();
+        assert!(slots.take(&sources[2]).is_some());
+        drop(held);
+        assert_eq!(slots.0.lock().unwrap().by_source.values().count(), 0);
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_share_their_half() {
+        let slots = Slots::default();
+        let sources: Vec<_> = (1..=SLOTS)
+            .map(|last| ip(&format!("2001:db8::{last:x}")))
+            .collect();
+        let held: Vec<_> = sources
+            .iter()
+            .filter_map(|source| slots.take(source))
+            .collect();
+        assert_eq!(held.len(), FOR_ONE_SOURCE);
+        assert!(slots.take(&ip("2001:db8:0:1::1")).is_some());
+        drop(held);
+        assert_eq!(slots.0.lock().unwrap().by_source.values().count(), 0);
+    }
+}

@@ -1,0 +1,177 @@
+//! One bounded table of values, an entry for each source.
+//!
+//! Everything that counts what a source does is kept here: rate limit, throttle, slots, rejections and usage. An IPv6
+//! source is its /64, because whoever has one address of it has 2⁶⁴ of them. A mapped IPv4 address is that address. A
+//! unix socket's source is the user who opened it. The number of entries has a hard cap, which keyed rate limiters do not
+//! offer; a source that finds the table full shares one more entry with all others that do.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use gateway::access::Peer;
+
+/// Sources that are told apart at once.
+pub(crate) const MAX_SOURCES: usize = 1024;
+
+/// Values by source.
+#[derive(Debug)]
+pub(crate) struct PerPeer<V> {
+    entries: HashMap<Peer, Entry<V>>,
+    /// What the sources share that found the table full.
+    rest: Option<V>,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    /// The address of the source that came first, for people.
+    first: Peer,
+    value: V,
+}
+
+impl<V> Default for PerPeer<V> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            rest: None,
+        }
+    }
+}
+
+impl<V> PerPeer<V> {
+    /// The value of a source, if it has an entry of its own.
+    pub(crate) fn get(&self, peer: &Peer) -> Option<&V> {
+        self.entries.get(&source(peer)).map(|entry| &entry.value)
+    }
+
+    /// The value of a source, made with `new` where there is none; the shared one if the table is full.
+    pub(crate) fn entry(&mut self, peer: &Peer, new: impl FnOnce() -> V) -> &mut V {
+        if !self.has_room_for(peer) {
+            return self.rest.get_or_insert_with(new);
+        }
+        let entry = self.entries.entry(source(peer)).or_insert_with(|| Entry {
+            first: peer.clone(),
+            value: new(),
+        });
+        &mut entry.value
+    }
+
+    /// Whether a source has an entry of its own, or can get one.
+    pub(crate) fn has_room_for(&self, peer: &Peer) -> bool {
+        self.entries.len() < MAX_SOURCES || self.entries.contains_key(&source(peer))
+    }
+
+    /// Forgets a source.
+    pub(crate) fn remove(&mut self, peer: &Peer) {
+        self.entries.remove(&source(peer));
+    }
+
+    /// Forgets the sources whose value `keep` does not want.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
+        self.entries.retain(|_, entry| keep(&entry.value));
+    }
+
+    /// Forgets the source whose value has the least key.
+    pub(crate) fn remove_least<K: Ord>(&mut self, key: impl Fn(&V) -> K) {
+        let least = self
+            .entries
+            .iter()
+            .min_by_key(|(_, entry)| key(&entry.value));
+        if let Some(source) = least.map(|(source, _)| source.clone()) {
+            self.entries.remove(&source);
+        }
+    }
+
+    /// Every value.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        let own = self.entries.values().map(|entry| &entry.value);
+        own.chain(&self.rest)
+    }
+
+    /// Every value with the address of its source that came first; the shared one has none.
+    pub(crate) fn into_values(self) -> impl Iterator<Item = (Option<Peer>, V)> {
+        let own = self.entries.into_values();
+        own.map(|entry| (Some(entry.first), entry.value))
+            .chain(self.rest.map(|value| (None, value)))
+    }
+}
+
+/// What a peer counts as.
+fn source(peer: &Peer) -> Peer {
+    match peer {
+        Peer::Unix { .. } => peer.clone(),
+        Peer::Ip(address) => Peer::Ip(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address @ IpAddr::V4(_) => address,
+        }),
+    }
+}
+
+/// A source in a log line; `None` are all that found the table full.
+pub(crate) fn name(source: Option<&Peer>) -> String {
+    source.map_or_else(|| "many further sources".to_owned(), Peer::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Peer {
+        Peer::Ip(text.parse().unwrap())
+    }
+
+    fn table(sources: u32) -> PerPeer<u32> {
+        let mut table = PerPeer::default();
+        for number in 0..sources {
+            let peer = Peer::Ip(std::net::Ipv4Addr::from_bits(number).into());
+            *table.entry(&peer, || 0) += number + 1;
+        }
+        table
+    }
+
+    #[test]
+    fn a_source_is_an_address_an_ipv6_network_or_a_user() {
+        let uid = |uid| Peer::Unix { uid };
+        for (one, other, same) in [
+            (ip("192.0.2.1"), ip("192.0.2.2"), false),
+            (ip("192.0.2.1"), ip("::ffff:192.0.2.1"), true),
+            (ip("2001:db8::1"), ip("2001:db8::ffff:1"), true),
+            (ip("2001:db8::1"), ip("2001:db8:0:1::1"), false),
+            (uid(Some(1)), uid(Some(1)), true),
+            (uid(Some(1)), uid(Some(2)), false),
+            (uid(None), ip("127.0.0.1"), false),
+        ] {
+            let mut table = PerPeer::default();
+            *table.entry(&one, || 0) += 1;
+            assert_eq!(table.get(&other).is_some(), same, "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn a_full_table_gives_the_others_one_entry_together() {
+        let mut table = table(5000);
+        assert_eq!(table.values().count(), MAX_SOURCES + 1);
+        assert!(!table.has_room_for(&ip("203.0.113.1")) && table.has_room_for(&ip("0.0.0.1")));
+        table.remove_least(|value| *value);
+        assert!(table.get(&ip("0.0.0.0")).is_none() && table.has_room_for(&ip("203.0.113.1")));
+        table.retain(|value| *value == 2);
+        assert_eq!(table.values().count(), 2);
+        let names: Vec<_> = table
+            .into_values()
+            .map(|(peer, _)| name(peer.as_ref()))
+            .collect();
+        assert_eq!(names, ["0.0.0.1", "many further sources"]);
+    }
+
+    #[test]
+    fn a_network_is_shown_by_the_address_that_came_first() {
+        let mut table = PerPeer::default();
+        *table.entry(&ip("2001:db8::7"), || 0) += 1;
+        *table.entry(&ip("2001:db8::8"), || 0) += 1;
+        assert_eq!(
+            table.into_values().collect::<Vec<_>>(),
+            [(Some(ip("2001:db8::7")), 2)]
+        );
+    }
+}
