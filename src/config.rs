@@ -23,7 +23,8 @@ use gateway::{
     auth::{Caller, Callers},
     observed::Expected,
     policy::Policy,
-    secret::{Credentials, LeakSearch, TokenDigest},
+    redact::LeakSearch,
+    secret::{Credentials, TokenDigest},
     stream, upstream,
 };
 

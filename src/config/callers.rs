@@ -16,7 +16,8 @@ use gateway::{
     auth::{Caller, Callers, KeyHolder},
     clock::Clock,
     policy::Policy,
-    secret::{LeakSearch, TokenDigest},
+    redact::LeakSearch,
+    secret::TokenDigest,
     virtual_key::VirtualKey,
 };
 

@@ -17,7 +17,7 @@ use super::{
     variables::Variables,
 };
 use crate::callers;
-use gateway::{secret::LeakSearch, virtual_key};
+use gateway::{redact::LeakSearch, virtual_key};
 
 /// Characters in a row that count as a part.
 const PART: usize = 8;
@@ -35,14 +35,19 @@ const IDENTIFIER: usize = 32;
 const INSTEAD: &str = "(withheld: would show a part of a credential)";
 
 /// What must not be shown.
-#[derive(Default)]
-pub(super) struct Redactor(Vec<Zeroizing<Vec<char>>>);
+pub(super) struct Redactor(LeakSearch);
+
+impl Default for Redactor {
+    fn default() -> Self {
+        Self(LeakSearch::for_pieces_of(PART))
+    }
+}
 
 impl Redactor {
     pub(super) fn add(&mut self, secret: &str) {
-        let chars: Vec<char> = secret.trim().to_lowercase().chars().collect();
-        if chars.len() >= PART {
-            self.0.push(Zeroizing::new(chars));
+        let lower = Zeroizing::new(secret.trim().to_lowercase());
+        if lower.chars().count() >= PART {
+            self.0.add(&lower);
         }
     }
 
@@ -101,11 +106,7 @@ impl Redactor {
 
     fn is_shown_by(&self, text: &str) -> bool {
         let lower = Zeroizing::new(text.to_lowercase());
-        let parts = self.0.iter().flat_map(|secret| secret.windows(PART));
-        let mut parts = parts.map(|part| Zeroizing::new(part.iter().collect::<String>()));
-        parts.any(|part| lower.contains(part.as_str()))
-            || holds_a_secret(&lower)
-            || holds_random_text(text)
+        self.0.occurs_in(lower.as_bytes()) || holds_a_secret(&lower) || holds_random_text(text)
     }
 }
 

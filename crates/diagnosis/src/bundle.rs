@@ -16,7 +16,7 @@ use tar::{Builder, EntryType, Header};
 use uuid::Uuid;
 
 use super::report::{Paint, Report};
-use gateway::secret::LeakSearch;
+use gateway::redact::LeakSearch;
 
 mod history_extract;
 mod markdown;

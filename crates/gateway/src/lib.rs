@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod policy;
 pub mod public_calls;
 pub mod record;
+pub mod redact;
 pub mod replay;
 pub mod secret;
 pub mod self_test;

@@ -2,8 +2,8 @@
 //!
 //! Guarantees: no `Display`, no `Serialize`; `Debug` is a label; memory is wiped on drop. Only an API key has a
 //! printable fingerprint. The text itself is visible inside `gateway` alone, to the signer and to the search that keeps it
-//! out of answers; what that search prepares (`upstream/scrub.rs`) is a copy that lives as long as the process. A
-//! [`LeakSearch`] only ever says whether a secret stands in a text.
+//! out of answers; what that search prepares (`redact`) is a copy that lives as long as the process. A
+//! [`redact::LeakSearch`] only ever says whether a secret stands in a text.
 
 use std::fmt;
 
@@ -12,9 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-mod leak;
-
-pub use leak::LeakSearch;
+use crate::redact;
 
 /// The exchange's API key: identifies the account, sent with every call.
 #[derive(Clone)]
@@ -83,7 +81,7 @@ macro_rules! text_secret {
             /// Whether it, or a part of it, stands in these bytes in any of the usual encodings.
             #[must_use]
             pub fn occurs_in(&self, bytes: &[u8]) -> bool {
-                leak::occurs(std::iter::once(self.expose()), bytes)
+                redact::occurs(self.expose(), bytes)
             }
 
             /// SHA-256 in lower-case hex, to compare with the list of published values; never to be printed.

@@ -21,7 +21,7 @@ use super::{
     outcome::{Phase, Progress},
     policy::{ChannelPermit, StreamPermit},
     record::CallRecord,
-    upstream::Scrubber,
+    redact::Scrubber,
 };
 use crate::{access::Peer, admission::Admission, auth::Caller};
 use protocol::{

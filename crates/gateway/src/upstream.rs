@@ -22,17 +22,16 @@ use super::{
     connect::{Resolver, failure_of_client},
     failure::Failure,
     outcome::{Phase, Progress},
+    redact::Scrubber,
     signer::{SignedCall, Signer},
 };
 use protocol::wire;
 
 mod base;
 mod client;
-mod scrub;
 
 pub use base::{BaseUrl, BaseUrlProblem, DEFAULT_BASE, DOCUMENTED_HOSTS};
 pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
-pub(super) use scrub::Scrubber;
 
 /// A complete answer of the exchange, safe to pass on.
 #[derive(Clone, Debug)]

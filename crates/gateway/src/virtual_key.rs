@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::secret::LeakSearch;
+use super::redact::LeakSearch;
 
 /// What every virtual key begins with: shows what it is, and is refused as an API key of the exchange.
 pub const KEY_PREFIX: &str = "cpvk_";

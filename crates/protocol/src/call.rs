@@ -8,8 +8,11 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use serde_json::value::RawValue;
 
-use super::canonical::{self, Dialect, Members, Unsignable};
-use crate::wire::Layout;
+use crate::{
+    canonical::{self, Dialect, Unsignable},
+    json::Members,
+    wire::Layout,
+};
 use catalogue::methods::{self, ClientId, MethodInfo};
 
 mod find_out;

@@ -7,14 +7,14 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::call::RequestId;
-use crate::wire::{Layout, Member};
+use crate::{
+    call::RequestId,
+    json::{self, Fields},
+    wire::{Layout, Member},
+};
 
 /// Milliseconds since 1970 have 13 digits until the year 2286.
 const MAX_NONCE_DIGITS: usize = 15;
@@ -97,15 +97,20 @@ impl<'a> CallerRequest<'a> {
     /// [`InvalidRequest`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidRequest> {
         let text = std::str::from_utf8(bytes).map_err(|_| InvalidRequest::NotJson)?;
-        let Members {
-            values: [id, method, api_key, params, nonce, sig],
-            order,
-            problem,
-        } = serde_json::from_str(text).map_err(|_| not_an_object(text))?;
-        if let Some(problem) = problem {
-            return Err(problem);
+        let fields =
+            Fields::read(text, Member::ALL.map(Member::name)).map_err(|_| not_an_object(text))?;
+        if let Some(name) = fields.repeated {
+            return Err(InvalidRequest::Repeated(name));
         }
-        let method = method.and_then(string).ok_or(InvalidRequest::Method)?;
+        if fields.unknown {
+            return Err(InvalidRequest::Unknown);
+        }
+        let order: Vec<Member> = fields
+            .order()
+            .filter_map(|position| Member::ALL.get(position).copied())
+            .collect();
+        let [id, method, api_key, params, nonce, sig] = fields.values;
+        let method = method.and_then(json::text).ok_or(InvalidRequest::Method)?;
         if params.is_some_and(|params| !params.get().starts_with('{')) {
             return Err(InvalidRequest::Params);
         }
@@ -133,12 +138,12 @@ impl<'a> CallerRequest<'a> {
     pub fn signature(&self) -> Result<CallerSignature<'_>, SignatureMissing> {
         let api_key = self
             .api_key
-            .and_then(string)
+            .and_then(json::text)
             .ok_or(SignatureMissing::Signature)?;
         let mut signature = [0; SIGNATURE_BYTES];
         let hex_digits = self
             .sig
-            .and_then(string)
+            .and_then(json::text)
             .ok_or(SignatureMissing::Signature)?;
         hex::decode_to_slice(hex_digits.as_bytes(), &mut signature)
             .map_err(|_| SignatureMissing::Signature)?;
@@ -189,17 +194,6 @@ fn not_an_object(text: &str) -> InvalidRequest {
     }
 }
 
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    match raw
-        .get()
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-    {
-        Some(plain) if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
-        _ => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
-    }
-}
-
 /// The digits of a number, with or without quotes around it.
 pub(super) fn digits(raw: &RawValue) -> &str {
     let text = raw.get();
@@ -217,50 +211,6 @@ fn read_nonce(raw: &RawValue) -> Option<(&str, u64)> {
         .ok()
         .filter(|_| plain && !text.starts_with('0'))?;
     Some((text, nonce))
-}
-
-/// The values of the documented members in the order of [`Member::ALL`], and the order in which they stand.
-#[derive(Default)]
-struct Members<'a> {
-    values: [Option<&'a RawValue>; 6],
-    order: Vec<Member>,
-    problem: Option<InvalidRequest>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Members::default();
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let known = Member::ALL
-                .into_iter()
-                .zip(&mut members.values)
-                .find(|(member, _)| member.name() == name);
-            let Some((member, slot)) = known else {
-                map.next_value::<IgnoredAny>()?;
-                members.problem = Some(InvalidRequest::Unknown);
-                continue;
-            };
-            if slot.replace(map.next_value()?).is_some() {
-                members.problem = Some(InvalidRequest::Repeated(member.name()));
-            }
-            members.order.push(member);
-        }
-        Ok(members)
-    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,9 @@
 //! reason and what to send instead. Source: the vendor's documented samples, and `crates/catalogue/data/vectors.json`, where seven
 //! implementations were compared. Does not: sign, or ever try a second dialect after a refusal by the exchange.
 
-use std::{borrow::Cow, fmt};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
+
+use crate::json::{self, Members};
 
 mod refusal;
 
@@ -181,19 +177,11 @@ impl Writer<'_> {
 
     /// A string's decoded content, or a boolean's text.
     fn text(&mut self, raw: &RawValue) -> Result<(), Unsignable> {
-        let text = raw.get();
-        let Some(quoted) = text
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'))
-        else {
-            self.out.push_str(text);
-            return Ok(());
-        };
-        if quoted.contains('\\') {
-            let decoded: String = serde_json::from_str(text).map_err(|_| Reason::BrokenString)?;
-            self.out.push_str(&decoded);
+        if Kind::of(raw) == Kind::Boolean {
+            self.out.push_str(raw.get());
         } else {
-            self.out.push_str(quoted);
+            self.out
+                .push_str(&json::text(raw).ok_or(Reason::BrokenString)?);
         }
         Ok(())
     }
@@ -209,63 +197,6 @@ fn deeper(level: u8) -> Result<u8, Unsignable> {
 
 fn elements(raw: &RawValue) -> Result<Vec<&RawValue>, Unsignable> {
     serde_json::from_str(raw.get()).map_err(|_| Reason::BrokenString.into())
-}
-
-/// The members of one JSON object, in the order of the text, duplicates included.
-pub struct Members<'a>(
-    /// Name and value of each.
-    pub Vec<(Cow<'a, str>, &'a RawValue)>,
-);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor).map(Self)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some((Key(key), value)) = map.next_entry()? {
-            members.push((key, value));
-        }
-        Ok(members)
-    }
-}
-
-/// A key, borrowed where it holds no escape.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member name")
-            }
-            fn visit_borrowed_str<E: serde::de::Error>(
-                self,
-                text: &'de str,
-            ) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer
-            .deserialize_str(KeyVisitor)
-            .map_err(D::Error::custom)
-    }
 }
 
 /// Where a number stands: decimals in lists are printed differently by the documented sample.

@@ -5,11 +5,14 @@
 //! Guarantees: pure; at most three dialects; bounded depth. Source: the vendor's samples, and the code of
 //! cryptocom-exchange 2.8.0 and ccxt 4.5.90, whose own signatures are the tests. Does not: judge params.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
 
-use super::canonical::{Kind, Members};
+use crate::{
+    canonical::Kind,
+    json::{Members, sorted, text},
+};
 
 /// Containers nested deeper than this are rendered by nobody; what the exchange documents has three levels.
 const MAX_DEPTH: u8 = 8;
@@ -90,31 +93,8 @@ fn in_python(object: &RawValue, level: u8, none: &str, out: &mut String) -> Opti
     Some(())
 }
 
-/// The members by their names; none where a name stands twice, because readers disagree about which one counts.
-fn sorted(object: &RawValue) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
-    let Members(mut members) = serde_json::from_str(object.get()).ok()?;
-    members.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-    let repeated = members
-        .windows(2)
-        .any(|pair| matches!(pair, [(left, _), (right, _)] if left == right));
-    (!repeated).then_some(members)
-}
-
 fn elements(list: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(list.get()).ok()
-}
-
-fn text(string: &RawValue) -> Option<Cow<'_, str>> {
-    match string
-        .get()
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-    {
-        Some(plain) if !plain.contains('\\') => Some(plain.into()),
-        _ => serde_json::from_str::<String>(string.get())
-            .ok()
-            .map(Into::into),
-    }
 }
 
 /// Appends what Python's `str()` makes of a value that went through JSON.

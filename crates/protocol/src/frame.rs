@@ -9,11 +9,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{
-    call::{Ambiguous, Method, RequestId, check_subscription},
-    canonical::Members,
+use super::call::{Ambiguous, Method, RequestId, check_subscription};
+use crate::{
+    caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing, digits},
+    json::{self, Fields, Members},
 };
-use crate::caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing, digits};
 
 /// What a frame asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,32 +95,28 @@ impl<'a> Frame<'a> {
     /// Parses a frame. There is something to reply to even where the frame is invalid.
     pub fn parse(text: &'a str) -> (ReplyTo, Result<Self, InvalidFrame>) {
         let mut reply_to = ReplyTo::default();
-        let read = Fields::read(text).and_then(|fields| Self::of(&fields, &mut reply_to));
+        let read = Self::read(text, &mut reply_to);
         (reply_to, read)
     }
 
-    fn of(fields: &Fields<'a>, reply_to: &mut ReplyTo) -> Result<Self, InvalidFrame> {
-        let id_text = fields.get("id");
-        let id = id_text
-            .map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("id")))
-            .transpose()?;
+    fn read(text: &'a str, reply_to: &mut ReplyTo) -> Result<Self, InvalidFrame> {
+        let fields = Fields::read(text, MEMBERS).map_err(|_| InvalidFrame::NotAnObject)?;
+        if let Some(name) = fields.repeated {
+            return Err(InvalidFrame::Twice(name));
+        }
+        let [id_text, method, params, nonce_text, api_key, sig] = fields.values;
+        let id = number("id", id_text)?;
         if let Some(raw) = id_text {
             raw.get().clone_into(&mut reply_to.id);
         }
-        let method = fields
-            .text("method")?
-            .ok_or(InvalidFrame::Member("method"))?;
+        let method = text_of("method", method)?.ok_or(InvalidFrame::Member("method"))?;
         let (request, name) = read_method(&method)?;
         reply_to.method = name.clone();
-        let params = fields.get("params");
         if params.is_some_and(|params| !params.get().starts_with('{')) {
             return Err(InvalidFrame::Member("params"));
         }
-        let nonce_text = fields.get("nonce");
-        let nonce = nonce_text
-            .map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member("nonce")))
-            .transpose()?;
-        let (api_key, sig) = (fields.text("api_key")?, fields.text("sig")?);
+        let nonce = number("nonce", nonce_text)?;
+        let (api_key, sig) = (text_of("api_key", api_key)?, text_of("sig", sig)?);
         Ok(Self {
             request,
             id,
@@ -209,11 +205,24 @@ impl<'a> Frame<'a> {
             return Err(wrong);
         };
         let texts: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong)?;
-        let channels: Option<Vec<_>> = texts.into_iter().map(string).collect();
+        let channels: Option<Vec<_>> = texts.into_iter().map(json::text).collect();
         channels
             .filter(|channels| !channels.is_empty())
             .ok_or(wrong)
     }
+}
+
+fn number(name: &'static str, raw: Option<&RawValue>) -> Result<Option<RequestId>, InvalidFrame> {
+    raw.map(|raw| RequestId::parse(raw).map_err(|_| InvalidFrame::Member(name)))
+        .transpose()
+}
+
+fn text_of<'a>(
+    name: &'static str,
+    raw: Option<&'a RawValue>,
+) -> Result<Option<Cow<'a, str>>, InvalidFrame> {
+    raw.map(|raw| json::text(raw).ok_or(InvalidFrame::Member(name)))
+        .transpose()
 }
 
 fn read_method(name: &str) -> Result<(Request, Cow<'static, str>), InvalidFrame> {
@@ -235,46 +244,6 @@ fn read_method(name: &str) -> Result<(Request, Cow<'static, str>), InvalidFrame>
                 name,
             ))
         }
-    }
-}
-
-/// The members of a frame, each once.
-struct Fields<'a>(Vec<(&'static str, &'a RawValue)>);
-
-impl<'a> Fields<'a> {
-    fn read(text: &'a str) -> Result<Self, InvalidFrame> {
-        let Members(members) = serde_json::from_str(text).map_err(|_| InvalidFrame::NotAnObject)?;
-        let mut fields = Self(Vec::with_capacity(MEMBERS.len()));
-        for (key, value) in members {
-            let Some(name) = MEMBERS.into_iter().find(|name| *name == key) else {
-                continue;
-            };
-            if fields.get(name).is_some() {
-                return Err(InvalidFrame::Twice(name));
-            }
-            fields.0.push((name, value));
-        }
-        Ok(fields)
-    }
-
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| *value)
-    }
-
-    fn text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, InvalidFrame> {
-        self.get(name)
-            .map(|raw| string(raw).ok_or(InvalidFrame::Member(name)))
-            .transpose()
-    }
-}
-
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    match raw.get().strip_prefix('"')?.strip_suffix('"')? {
-        plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
-        _ => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
     }
 }
 
@@ -306,7 +275,7 @@ impl Heading {
             id: one("id")
                 .and_then(|raw| RequestId::parse(raw).ok())
                 .map(RequestId::value),
-            method: one("method").and_then(string).map(Cow::into_owned),
+            method: one("method").and_then(json::text).map(Cow::into_owned),
             code: one("code").and_then(|raw| raw.get().trim_matches('"').parse().ok()),
         }
     }

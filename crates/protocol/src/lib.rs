@@ -9,6 +9,7 @@ pub mod canonical;
 pub mod caller_request;
 
 pub mod frame;
+pub mod json;
 pub mod wire;
 
 pub mod client_dialects;

@@ -3,15 +3,13 @@
 //! Guarantees: other fields are ignored; `method` or `params` given twice is refused, because readers of JSON disagree
 //! about which one counts; nothing of the input is repeated in a message.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::http::reply::Invalid;
+use protocol::json::{self, Fields};
 
 /// What the caller asks for.
 #[derive(Debug)]
@@ -27,8 +25,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<PrivateRequest<'_>, Invalid> {
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Invalid::body("json_invalid", "the body is not UTF-8"))?;
-    let fields: Fields<'_> =
-        serde_json::from_str(text).map_err(|error| not_an_object(text, &error))?;
+    let fields =
+        Fields::read(text, ["method", "params"]).map_err(|error| not_an_object(text, &error))?;
     if let Some(field) = fields.repeated {
         return Err(Invalid::field(
             "duplicate_field",
@@ -36,12 +34,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<PrivateRequest<'_>, Invalid> {
             "stands twice in the body; send it once",
         ));
     }
-    let method = fields
-        .method
-        .ok_or_else(|| Invalid::field("missing", "method", "Field required"))?;
+    let [method, params] = fields.values;
+    let method = method.ok_or_else(|| Invalid::field("missing", "method", "Field required"))?;
     Ok(PrivateRequest {
-        method: string(method)?,
-        params: fields.params.map(object).transpose()?,
+        method: json::text(method).ok_or_else(|| {
+            Invalid::field("string_type", "method", "Input should be a valid string")
+        })?,
+        params: params.map(object).transpose()?,
     })
 }
 
@@ -56,19 +55,6 @@ fn not_an_object(text: &str, error: &serde_json::Error) -> Invalid {
     )
 }
 
-fn string(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
-    let text = raw.get();
-    match text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-    {
-        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
-        _ => serde_json::from_str(text)
-            .map(Cow::Owned)
-            .map_err(|_| Invalid::field("string_type", "method", "Input should be a valid string")),
-    }
-}
-
 fn object(raw: &RawValue) -> Result<&RawValue, Invalid> {
     if raw.get().starts_with('{') {
         return Ok(raw);
@@ -78,47 +64,6 @@ fn object(raw: &RawValue) -> Result<&RawValue, Invalid> {
         "params",
         "Input should be a JSON object; leave it out where a method takes none",
     ))
-}
-
-#[derive(Default)]
-struct Fields<'a> {
-    method: Option<&'a RawValue>,
-    params: Option<&'a RawValue>,
-    repeated: Option<&'static str>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let (slot, known) = match &*name {
-                "method" => (&mut fields.method, "method"),
-                "params" => (&mut fields.params, "params"),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            if slot.replace(map.next_value()?).is_some() {
-                fields.repeated = Some(known);
-            }
-        }
-        Ok(fields)
-    }
 }
 
 #[cfg(test)]

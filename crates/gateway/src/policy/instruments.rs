@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde_json::value::RawValue;
 
 use catalogue::methods::Class;
-use protocol::{call::Call, canonical::Members};
+use protocol::{call::Call, json::Members};
 
 /// Longest name of an instrument.
 const MAX_NAME_BYTES: usize = 64;

@@ -24,8 +24,9 @@ use crate::{
     observed::Observed,
     outcome::{Outcome, Phase},
     record::CallRecord,
+    redact::Scrubber,
     signer::{LOGIN, LOGIN_ID, Signer},
-    upstream::{self, Scrubber},
+    upstream,
 };
 use protocol::frame::Heading;
 

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::value::RawValue;
 
 use super::Method;
-use crate::canonical::Members;
+use crate::json::Members;
 use catalogue::methods::{Class, ClientId};
 
 /// The exchange takes 36 characters; ids of ours to repeat are bounded a little wider.

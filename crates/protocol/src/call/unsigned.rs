@@ -5,7 +5,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::canonical::Members;
+use crate::json::Members;
 
 /// Deeper params than any document shows are refused.
 const MAX_DEPTH: u8 = 8;

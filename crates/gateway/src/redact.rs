@@ -1,29 +1,39 @@
-//! Does a secret stand in what is about to leave?
+//! The search for secrets in everything that leaves: answers, support bundles, texts about the configuration.
 //!
-//! Guarantees: found whole and in part (any [`PIECE`] bytes in a row), in any case, in hexadecimal, in both alphabets
-//! and all three alignments of base64, percent-encoded and with backslashes, in JSON as in Markdown; what is prepared
-//! for the search is wiped. Does not: find what was encrypted, compressed or encoded twice, or a text of fewer than
-//! [`SHORTEST`] bytes, which no word could be told apart from.
+//! Guarantees of [`LeakSearch`]: a secret is found whole and in part (any [`PIECE`] bytes in a row, or fewer on request), in
+//! any case, in hexadecimal, in both alphabets and all three alignments of base64, percent-encoded and with backslashes, in
+//! JSON as in Markdown; what is prepared for the search is wiped. Does not: find what was encrypted, compressed or encoded
+//! twice, or a text of fewer than [`SHORTEST`] bytes, which could not be told apart from a word.
 
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
 use zeroize::Zeroizing;
 
-mod reading;
+mod readings;
 
-use reading::Readings;
+use protocol::wire;
+use readings::Readings;
 
 /// Bytes in a row that count as a part: more than words that tokens are made of have in common with a text.
 const PIECE: usize = 16;
 /// Shorter texts are not looked for.
 const SHORTEST: usize = 8;
 
-/// Every secret that a process knows of, to be looked for in what is about to leave it.
-#[derive(Default)]
+/// Secrets to be looked for in what is about to leave the process.
 pub struct LeakSearch {
     secrets: Vec<Zeroizing<String>>,
     too_short: usize,
+    piece: usize,
+}
+
+impl Default for LeakSearch {
+    /// Finds any [`PIECE`] bytes in a row.
+    fn default() -> Self {
+        Self::for_pieces_of(PIECE)
+    }
 }
 
 impl fmt::Debug for LeakSearch {
@@ -33,6 +43,16 @@ impl fmt::Debug for LeakSearch {
 }
 
 impl LeakSearch {
+    /// Finds any so many bytes in a row; fewer than 8 tell nothing.
+    #[must_use]
+    pub fn for_pieces_of(piece: usize) -> Self {
+        Self {
+            secrets: Vec::new(),
+            too_short: 0,
+            piece: piece.max(SHORTEST),
+        }
+    }
+
     /// Looks for this text as well.
     pub fn add(&mut self, secret: &str) {
         if secret.is_empty() || self.secrets.iter().any(|known| known.as_str() == secret) {
@@ -60,22 +80,31 @@ impl LeakSearch {
     /// Whether any of them, or a part of it, stands in these bytes.
     #[must_use]
     pub fn occurs_in(&self, bytes: &[u8]) -> bool {
-        occurs(self.secrets.iter().map(|secret| secret.as_str()), bytes)
+        let secrets = self.secrets.iter().map(|secret| secret.as_str());
+        occurs_in_pieces(secrets, self.piece, bytes)
     }
 }
 
-/// Whether any of these texts, or a part of it, stands in these bytes.
-pub(super) fn occurs<'s>(secrets: impl Iterator<Item = &'s str>, bytes: &[u8]) -> bool {
+/// Whether this text, or a part of it, stands in these bytes.
+pub(crate) fn occurs(secret: &str, bytes: &[u8]) -> bool {
+    occurs_in_pieces(std::iter::once(secret), PIECE, bytes)
+}
+
+fn occurs_in_pieces<'s>(
+    secrets: impl Iterator<Item = &'s str>,
+    piece: usize,
+    bytes: &[u8],
+) -> bool {
     let (mut folded, mut exact) = (Needles::default(), Needles::default());
     for secret in secrets.filter(|secret| secret.len() >= SHORTEST) {
         let lower = Zeroizing::new(secret.to_ascii_lowercase().into_bytes());
-        folded.take_pieces(&lower, PIECE);
+        folded.take_pieces(&lower, piece);
         for text in [
             secret.as_bytes(),
             &lower,
             &Zeroizing::new(secret.to_ascii_uppercase().into_bytes()),
         ] {
-            folded.take_pieces(Zeroizing::new(hex::encode(text)).as_bytes(), PIECE * 2);
+            folded.take_pieces(Zeroizing::new(hex::encode(text)).as_bytes(), piece * 2);
         }
         for shift in 0..3 {
             let text = secret.as_bytes().get(shift..).unwrap_or_default();
@@ -85,7 +114,7 @@ pub(super) fn occurs<'s>(secrets: impl Iterator<Item = &'s str>, bytes: &[u8]) -
                 .as_bytes()
                 .get(..text.len() * 4 / 3)
                 .unwrap_or_default();
-            exact.take_pieces(certain, PIECE * 4 / 3);
+            exact.take_pieces(certain, piece * 4 / 3);
         }
     }
     let (folded, exact) = (folded.ready(), exact.ready());
@@ -131,6 +160,87 @@ impl Needles {
                     .is_some_and(|rest| self.all.iter().any(|needle| rest.starts_with(needle)))
         })
     }
+}
+
+/// What stands in the place of what was overwritten.
+const FILLER: u8 = b'*';
+
+/// Characters of a signature that are looked for.
+const SIGNATURE_BEGINNING: usize = 16;
+
+/// Overwrites our own secrets in an answer of the exchange before anybody sees it.
+///
+/// The exchange may echo a request in `original` when it refuses it. The API key, the API secret and this call's signature
+/// never leave in an answer, plain or JSON-escaped. Lengths are kept, so JSON stays JSON. This search is in the path of every
+/// call: it looks for whole secrets in two spellings, and not for parts as [`LeakSearch`] does.
+pub(crate) struct Scrubber {
+    needles: Vec<memmem::Finder<'static>>,
+}
+
+impl fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrubber")
+    }
+}
+
+impl Scrubber {
+    pub(crate) fn new(secrets: [&str; 2]) -> Self {
+        let mut texts: Vec<Vec<u8>> = secrets
+            .iter()
+            .flat_map(|secret| spellings(secret))
+            .collect();
+        texts.sort();
+        texts.dedup();
+        Self {
+            needles: texts
+                .iter()
+                .map(|text| memmem::Finder::new(text).into_owned())
+                .collect(),
+        }
+    }
+
+    /// The answer without secrets, and whether there was one in it.
+    ///
+    /// The signature is looked for by its beginning, which is too long to stand there by chance: preparing a search
+    /// costs by the length of what is searched for, and this one is prepared for each call.
+    pub(crate) fn scrub(&self, answer: Bytes, signature: &str) -> (Bytes, bool) {
+        let beginning =
+            memmem::Finder::new(signature.get(..SIGNATURE_BEGINNING).unwrap_or(signature));
+        if self
+            .needles
+            .iter()
+            .chain([&beginning])
+            .all(|needle| needle.find(&answer).is_none())
+        {
+            return (answer, false);
+        }
+        let (signature, beginning) = (memmem::Finder::new(signature), &beginning);
+        let needles = || self.needles.iter().chain([&signature, beginning]);
+        let mut clean = BytesMut::from(answer);
+        for needle in needles() {
+            let length = needle.needle().len();
+            let hits: Vec<usize> = needle.find_iter(&clean).collect();
+            for start in hits {
+                clean
+                    .iter_mut()
+                    .skip(start)
+                    .take(length)
+                    .for_each(|byte| *byte = FILLER);
+            }
+        }
+        (clean.freeze(), true)
+    }
+}
+
+/// A secret as it stands, and as JSON writes it.
+fn spellings(secret: &str) -> [Vec<u8>; 2] {
+    let mut json = Vec::new();
+    wire::push_json_string(&mut json, secret);
+    let inner = json
+        .get(1..json.len().saturating_sub(1))
+        .unwrap_or_default()
+        .to_vec();
+    [secret.as_bytes().to_vec(), inner]
 }
 
 #[cfg(test)]
@@ -237,5 +347,47 @@ mod tests {
         assert_eq!(search.too_short(), 2);
         assert!(!search.occurs_in(b"secret2") && search.occurs_in(b"EIGHT-CH"));
         assert_eq!(format!("{search:?}"), "LeakSearch");
+    }
+
+    fn scrub(answer: &'static str) -> (String, bool) {
+        let scrubber = Scrubber::new(["key-invented", "secret\"invented"]);
+        let (bytes, scrubbed) = scrubber.scrub(Bytes::from_static(answer.as_bytes()), "00ff00ff");
+        (String::from_utf8(bytes.to_vec()).unwrap(), scrubbed)
+    }
+
+    #[test]
+    fn an_echoed_request_loses_key_and_signature_and_stays_json() {
+        let (text, scrubbed) =
+            scrub(r#"{"original":"api_key=key-invented&sig=00ff00ff","again":"key-invented"}"#);
+        assert!(scrubbed);
+        assert_eq!(
+            text,
+            r#"{"original":"api_key=************&sig=********","again":"************"}"#
+        );
+    }
+
+    #[test]
+    fn a_secret_is_found_plain_and_escaped() {
+        assert_eq!(
+            scrub(r#"{"a":"secret\"invented"}"#),
+            (format!(r#"{{"a":"{}"}}"#, "*".repeat(16)), true)
+        );
+        assert_eq!(scrub("secret\"invented").0, "*".repeat(15));
+    }
+
+    #[test]
+    fn an_answer_without_secrets_is_the_same_bytes() {
+        let answer = Bytes::from_static(b"{\"code\":0}");
+        let (same, scrubbed) =
+            Scrubber::new(["key-invented", "secret-invented"]).scrub(answer.clone(), "00ff");
+        assert!(!scrubbed && same.as_ptr() == answer.as_ptr());
+    }
+
+    #[test]
+    fn a_search_for_smaller_pieces_finds_eight_characters() {
+        let mut search = LeakSearch::for_pieces_of(8);
+        search.add(SECRET);
+        assert!(search.occurs_in(SECRET[3..11].as_bytes()));
+        assert!(!search.occurs_in(SECRET[3..10].as_bytes()));
     }
 }
