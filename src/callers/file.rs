@@ -8,8 +8,8 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::CallersError;
+use gateway::private_file::{self, Owner, directory_of, give_to_owner_of};
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -227,7 +228,7 @@ fn open_lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600).custom_flags(no_follow());
     match options.clone().create_new(true).open(path) {
-        Ok(file) => give_to_owner(&file, path).map(|()| file),
+        Ok(file) => give_to_owner_of(directory_of(path), &file).map(|()| file),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
         Err(error) => Err(error),
     }
@@ -254,26 +255,8 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, CallersError> {
 
 /// Replaces a file in one step.
 pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), CallersError> {
-    let temporary = with_ending(path, "new");
-    let written = || -> io::Result<()> {
-        // Left by a process that died; we hold the lock.
-        let _ = fs::remove_file(&temporary);
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(mode)
-            .open(&temporary)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        give_to_owner(&file, path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        parent(path).map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    };
-    written().map_err(|error| {
-        let _ = fs::remove_file(&temporary);
-        CallersError::Unwritable(path.to_owned(), error)
-    })
+    private_file::replace(path, text.as_bytes(), mode, Owner::Directory)
+        .map_err(|error| CallersError::Unwritable(path.to_owned(), error))
 }
 
 /// Renames what is damaged, so that it can be looked at.
@@ -289,29 +272,6 @@ pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), CallersError>
     }
     let made = DirBuilder::new().recursive(true).mode(mode).create(path);
     made.map_err(|error| CallersError::Unwritable(path.to_owned(), error))
-}
-
-fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
-    let Some(directory) = parent(path) else {
-        return Ok(());
-    };
-    let (directory, own) = (fs::metadata(directory)?, file.metadata()?);
-    if (directory.uid(), directory.gid()) == (own.uid(), own.gid()) {
-        return Ok(());
-    }
-    // Where it is the group alone that differs and we may not change it, the owner can read it all the same.
-    fchown(file, Some(directory.uid()), Some(directory.gid())).or_else(|error| {
-        if directory.uid() == own.uid() {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    })
-}
-
-fn parent(path: &Path) -> Option<&Path> {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

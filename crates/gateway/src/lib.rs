@@ -16,6 +16,7 @@ pub mod nonce;
 pub mod observed;
 pub mod outcome;
 pub mod policy;
+pub mod private_file;
 pub mod public_calls;
 pub mod record;
 pub mod redact;

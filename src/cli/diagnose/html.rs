@@ -4,13 +4,10 @@
 //! fail a diagnosis because there is no history that this command may read; the page says so.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
-
-use uuid::Uuid;
 
 use crate::http::page::{
     DaemonFacts, HistoryState, Observations, PageForm, PageInput, RecentHistory, StatusPage,
@@ -19,7 +16,10 @@ use diagnosis::{
     history::{Problem, Questions},
     report::Report,
 };
-use gateway::clock::Clock;
+use gateway::{
+    clock::Clock,
+    private_file::{self, Owner},
+};
 
 /// Writes the page of this report, with what the history in `history` says; `-` is stdout.
 pub(super) fn write(target: &Path, report: &Report<'_>, history: &Path) -> anyhow::Result<()> {
@@ -77,7 +77,7 @@ fn read(history: &Path, now_ms: u64) -> Result<Option<RecentHistory>, Problem> {
     }
 }
 
-/// A new file beside it, then one step: nobody reads half a page, and nothing is written through a link.
+/// What is there and is no regular file stays.
 fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::symlink_metadata(target) {
         Ok(data) if !data.is_file() => {
@@ -86,32 +86,10 @@ fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let beside = beside(target)?;
-    let written = create(&beside, bytes).and_then(|()| fs::rename(&beside, target));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
+    if target.file_name().is_none() {
+        return Err(io::Error::other("that is no name of a file"));
     }
-    written
-}
-
-fn beside(target: &Path) -> io::Result<PathBuf> {
-    let name = target
-        .file_name()
-        .ok_or_else(|| io::Error::other("that is no name of a file"))?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", Uuid::new_v4().simple()));
-    Ok(target.with_file_name(hidden))
-}
-
-fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    private_file::replace(target, bytes, 0o600, Owner::Process)
 }
 
 #[cfg(test)]

@@ -3,14 +3,12 @@
 //!
 //! Guarantees: a nonce counts as covered only when the disk has a mark at or above it. The base is renewed every two seconds
 //! and lies four to six seconds ahead, so that a disk that stalls for less is not noticed. A disk that fails is logged once,
-//! and once more when it is back. The file has mode 0600; it is written beside the old one, synced and renamed, so that a
-//! crash leaves the old marks or the new ones.
+//! and once more when it is back. A crash leaves the old marks or the new ones.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
@@ -20,7 +18,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::{clock::Clock, virtual_key::VirtualKey};
+use crate::{
+    clock::Clock,
+    private_file::{self, Owner},
+    virtual_key::VirtualKey,
+};
 
 const NAME: &str = "replay.json";
 const VERSION: u32 = 1;
@@ -127,17 +129,7 @@ pub(super) fn write(directory: &Path, marks: &HighWaterMarks) -> io::Result<()> 
         base_ms: marks.base_ms,
         ahead,
     })?;
-    let new = directory.join("replay.json.new");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&new, path(directory))?;
-    File::open(directory)?.sync_all()
+    private_file::replace(&path(directory), &text, 0o600, Owner::Process)
 }
 
 fn damaged(why: &'static str) -> io::Error {

@@ -1,0 +1,115 @@
+//! Files of ours: written whole or not at all, and private from the first byte.
+//!
+//! Guarantees: a reader sees the old file or the new one, also after a power cut. The new file has its mode and its owner
+//! before anything stands in it. Nothing is written through a link. Nothing is left beside the file if writing fails.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
+    path::Path,
+};
+
+/// Who a new file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The user of this process.
+    Process,
+    /// The owner of the directory, so that the daemon can read what root writes into its state directory.
+    Directory,
+}
+
+/// Replaces a file in one step. When this returns, a crash does not undo it.
+///
+/// # Errors
+/// What the file system says; the old file, if there was one, is as it was.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> io::Result<()> {
+    let directory = directory_of(path);
+    // A random name: two processes that write the same file do not meet.
+    let mut file = tempfile::Builder::new()
+        .prefix(".crypto-proxy-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(directory)?;
+    // Whatever the umask is.
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
+    if owner == Owner::Directory {
+        give_to_owner_of(directory, file.as_file())?;
+    }
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|failed| failed.error)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Gives a file to the owner of the directory that it is in.
+///
+/// # Errors
+/// What the file system says. It is no error where the group alone cannot be changed: the owner can read the file anyway.
+pub fn give_to_owner_of(directory: &Path, file: &File) -> io::Result<()> {
+    let (directory, own) = (fs::metadata(directory)?, file.metadata()?);
+    if (directory.uid(), directory.gid()) == (own.uid(), own.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(directory.uid()), Some(directory.gid())) {
+        Err(error) if directory.uid() != own.uid() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The directory that a file is in; of a bare name the current one.
+#[must_use]
+pub fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode_and_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        for (text, mode) in [("one", 0o600), ("another", 0o640)] {
+            replace(&path, text.as_bytes(), mode, Owner::Directory).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_what_it_points_to_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let (victim, link) = (directory.path().join("victim"), directory.path().join("a"));
+        fs::write(&victim, "kept").unwrap();
+        symlink(&victim, &link).unwrap();
+        replace(&link, b"new", 0o600, Owner::Process).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
+        assert_eq!(fs::read_to_string(&link).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_the_old_file_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        fs::create_dir(&path).unwrap();
+        assert!(replace(&path, b"new", 0o600, Owner::Process).is_err());
+        assert!(
+            replace(
+                &directory.path().join("no/such"),
+                b"",
+                0o600,
+                Owner::Process
+            )
+            .is_err()
+        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}
