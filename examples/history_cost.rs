@@ -10,7 +10,7 @@ use gateway::{
     clock::Clock,
     observed::Observed,
     outcome::Outcome,
-    record::{Reader, Recorder},
+    record::{CallReport, RecordSink, Recorder},
     secret::{ApiKey, ApiSecret, Credentials},
 };
 use protocol::{
@@ -44,10 +44,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     for round in 1..=3 {
         let off = records(calls.min(100_000), Vec::new(), None).await?;
-        let nobody = records(calls.min(100_000), vec![Box::new(|_| ())], None).await?;
+        let nobody = records(calls.min(100_000), vec![Arc::new(Nobody)], None).await?;
         let on = records(
             calls.min(100_000),
-            history.reader().into_iter().collect(),
+            history.sink().into_iter().collect(),
             Some(&history),
         )
         .await?;
@@ -56,12 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ));
     }
     let began = Instant::now();
-    records(
-        calls,
-        history.reader().into_iter().collect(),
-        Some(&history),
-    )
-    .await?;
+    records(calls, history.sink().into_iter().collect(), Some(&history)).await?;
     history.close().await;
     say(&format!(
         "{calls} calls handed over and written in {:?}",
@@ -70,10 +65,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ask(dir.path())
 }
 
+struct Nobody;
+
+impl RecordSink for Nobody {
+    fn record(&self, _: &Arc<CallReport>) {}
+}
+
 /// Makes records of calls; nanoseconds per record, without the time in which the writer catches up.
 async fn records(
     calls: usize,
-    readers: Vec<Reader>,
+    readers: Vec<Arc<dyn RecordSink>>,
     history: Option<&History>,
 ) -> Result<u128, Box<dyn Error>> {
     let recorder = Arc::new(Recorder::new(

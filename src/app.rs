@@ -29,7 +29,7 @@ use gateway::{
     Gateway, Parts,
     clock::Clock,
     observed::Observed,
-    record::{CallReport, Reader, Recorder},
+    record::{CallReport, RecordSink, Recorder},
     replay::ReplayGuard,
     signer::Signer,
     stream::Dialer,
@@ -114,21 +114,18 @@ impl Daemon {
         let hints = RecordTask::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
         let alarms = RecordTask::new(Alarms::default());
         let reach = reach::Watch::new(plan.reach, probing.clone());
-        let own = [
-            hand_to(&hints.to),
-            hand_to(&alarms.to),
-            probing.live.reader(),
-        ];
-        let readers = own
+        let live = Arc::clone(&probing.live);
+        let own: [Arc<dyn RecordSink>; 3] = [copies_to(&hints.to), copies_to(&alarms.to), live];
+        let sinks = own
             .into_iter()
-            .chain(reach.reader())
-            .chain(history.reader())
+            .chain(reach.sink())
+            .chain(history.sink())
             .collect();
         let examination = DiagnosisRunner::new(probing, examination, recall(&history, &plan.clock));
         let recorder = Arc::new(Recorder::new(
             signer.fingerprint(),
             Arc::clone(&observed),
-            readers,
+            sinks,
         ));
         let clock = plan.clock.clone();
         let replay = ReplayGuard::open(
@@ -326,13 +323,19 @@ impl<T> RecordTask<T> {
 }
 
 /// Hands reports over a bounded channel until its owner drops it. Full or closed: the task misses one.
-fn hand_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Reader {
-    let channel = channel.downgrade();
-    Box::new(move |report| {
-        if let Some(channel) = channel.upgrade() {
+struct Copies(mpsc::WeakSender<Arc<CallReport>>);
+
+impl RecordSink for Copies {
+    fn record(&self, report: &Arc<CallReport>) {
+        if let Some(channel) = self.0.upgrade() {
             let _ = channel.try_send(Arc::clone(report));
         }
-    })
+    }
+}
+
+/// The sink that hands reports over this channel.
+fn copies_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Arc<dyn RecordSink> {
+    Arc::new(Copies(channel.downgrade()))
 }
 
 /// What the daemon is diagnosed with: the key pair, the connection and the services that it works with itself.

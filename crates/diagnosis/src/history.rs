@@ -25,7 +25,7 @@ use crate::key_pairs::{self, PairFacts};
 use gateway::{
     clock::Clock,
     observed::Observed,
-    record::{CallReport, Reader},
+    record::{CallReport, RecordSink},
 };
 
 mod milestone;
@@ -121,6 +121,12 @@ struct QueueHandle {
     writer: Thread,
     shared: Arc<Shared>,
     clock: Clock,
+}
+
+impl RecordSink for QueueHandle {
+    fn record(&self, report: &Arc<CallReport>) {
+        self.hand_over(Entry::Call(self.clock.now_ms(), Arc::clone(report)));
+    }
 }
 
 impl fmt::Debug for History {
@@ -225,13 +231,11 @@ impl History {
             .transpose()
     }
 
-    /// Reads along with the records.
+    /// The sink for records, where a history is kept.
     #[must_use]
-    pub fn reader(&self) -> Option<Reader> {
+    pub fn sink(&self) -> Option<Arc<dyn RecordSink>> {
         let queue = Arc::clone(self.0.as_ref()?);
-        Some(Box::new(move |report| {
-            queue.hand_over(Entry::Call(queue.clock.now_ms(), Arc::clone(report)))
-        }))
+        Some(queue)
     }
 
     /// Notes requests that were refused before a caller was known, by a stable word for why.

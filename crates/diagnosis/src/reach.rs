@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use super::probes::{self, PROBE_DEADLINE, Scope};
-use gateway::record::{CALL_TAG, CallReport, Reader, TARGET};
+use gateway::record::{CALL_TAG, CallReport, RecordSink, TARGET};
 
 mod measurement;
 #[cfg(test)]
@@ -78,6 +78,17 @@ impl Watched {
     }
 }
 
+/// Asks for a measurement where a call could not reach the exchange.
+struct Wanted(Arc<Notify>);
+
+impl RecordSink for Wanted {
+    fn record(&self, report: &Arc<CallReport>) {
+        if connection_failed(report) {
+            self.0.notify_one();
+        }
+    }
+}
+
 /// The watch, to be run as a task of its own.
 #[derive(Debug)]
 pub struct Watch {
@@ -116,17 +127,15 @@ impl Watch {
         Arc::clone(&self.watched)
     }
 
-    /// Reads along with the records, where there is a watch: a call that lost its connection asks for a measurement. One comparison
-    /// for a call that failed and none for one that was answered; of many requests one waits.
+    /// The sink for records, where there is a watch: a failed connection asks for a measurement. One comparison for a call
+    /// that failed and none for one that was answered; of many requests one waits.
     #[must_use]
-    pub fn reader(&self) -> Option<Reader> {
-        let wanted = Arc::clone(&self.wanted);
-        let reader: Reader = Box::new(move |report| {
-            if connection_failed(report) {
-                wanted.notify_one();
-            }
-        });
-        self.watched.enabled.then_some(reader)
+    pub fn sink(&self) -> Option<Arc<dyn RecordSink>> {
+        if self.watched.enabled {
+            Some(Arc::new(Wanted(Arc::clone(&self.wanted))))
+        } else {
+            None
+        }
     }
 
     /// Watches until `stop`, which ends a measurement that is under way; returns at once where the watch is off.

@@ -81,33 +81,40 @@ impl CallReport {
     }
 }
 
-/// Reads along: is handed each report as its call ends, in the call's path, and so must neither wait nor panic.
-pub type Reader = Box<dyn Fn(&Arc<CallReport>) + Send + Sync>;
+/// Gets each report as its call ends, in the call's path, and so must neither wait nor panic.
+pub trait RecordSink: Send + Sync {
+    /// A call has ended; its line is written.
+    fn record(&self, report: &Arc<CallReport>);
+}
 
 /// What every record needs: made once, shared by all.
 pub struct Recorder {
     key_fingerprint: Arc<str>,
     observed: Arc<Observed>,
-    readers: Vec<Reader>,
+    sinks: Vec<Arc<dyn RecordSink>>,
 }
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let readers = self.readers.len();
+        let sinks = self.sinks.len();
         f.debug_struct("Recorder")
-            .field("readers", &readers)
+            .field("sinks", &sinks)
             .finish_non_exhaustive()
     }
 }
 
 impl Recorder {
-    /// Records for calls signed with the key of this fingerprint, each handed to every reader.
+    /// Records for calls signed with the key of this fingerprint, each handed to every sink.
     #[must_use]
-    pub fn new(key_fingerprint: &str, observed: Arc<Observed>, readers: Vec<Reader>) -> Self {
+    pub fn new(
+        key_fingerprint: &str,
+        observed: Arc<Observed>,
+        sinks: Vec<Arc<dyn RecordSink>>,
+    ) -> Self {
         Self {
             key_fingerprint: key_fingerprint.into(),
             observed,
-            readers,
+            sinks,
         }
     }
 
@@ -246,12 +253,11 @@ impl Drop for CallRecord {
         self.report.outbound = self.recorder.observed.outbound();
         self.report.skew = self.recorder.observed.skew().estimate();
         line::write(&self.report);
-        if !self.recorder.readers.is_empty() {
+        if !self.recorder.sinks.is_empty() {
             let copy = Arc::new(self.report.clone());
-            self.recorder
-                .readers
-                .iter()
-                .for_each(|reader| reader(&copy));
+            for sink in &self.recorder.sinks {
+                sink.record(&copy);
+            }
         }
     }
 }

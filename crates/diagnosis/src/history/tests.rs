@@ -139,7 +139,7 @@ fn from(address: &str, report: CallReport) -> CallReport {
 impl History {
     /// Hands over a call that ends now.
     fn call(&self, report: CallReport) {
-        self.reader().unwrap()(&Arc::new(report));
+        self.sink().unwrap().record(&Arc::new(report));
     }
 }
 

@@ -106,7 +106,12 @@ impl Tale {
             outbound,
             ..report(method, status, code)
         };
-        self.history.as_ref().unwrap().reader().unwrap()(&Arc::new(report));
+        self.history
+            .as_ref()
+            .unwrap()
+            .sink()
+            .unwrap()
+            .record(&Arc::new(report));
         at_ms
     }
 
@@ -451,7 +456,12 @@ async fn a_method_called_seldom_is_known_by_its_marks() {
     tale.start("k1", "s1").await;
     tale.bad(CREATE);
     for _ in 0..=CALLS {
-        tale.history.as_ref().unwrap().reader().unwrap()(&Arc::new(report(READ, 200, Some(0))));
+        tale.history
+            .as_ref()
+            .unwrap()
+            .sink()
+            .unwrap()
+            .record(&Arc::new(report(READ, 200, Some(0))));
         if tale.later(1).is_multiple_of(5000) {
             tale.history.as_ref().unwrap().flush().await;
         }
@@ -526,7 +536,7 @@ async fn what_the_proxy_refused_itself_within_an_hour_is_counted() {
     ] {
         history.refused(why, 5);
     }
-    history.reader().unwrap()(&Arc::new(CallReport {
+    history.sink().unwrap().record(&Arc::new(CallReport {
         outcome: Outcome::Refused,
         ..report(CREATE, 403, None)
     }));

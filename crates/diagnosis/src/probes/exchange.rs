@@ -23,7 +23,7 @@ use gateway::{
     observed::ClockSkewWindow,
     outcome::Progress,
     policy::{self, Policy},
-    record::Reader,
+    record::{CallReport, RecordSink},
     signer::Signer,
     upstream::{self, Reply, ReplyBody, Upstream},
 };
@@ -319,18 +319,15 @@ impl Default for LiveUse {
     }
 }
 
-impl LiveUse {
-    /// Reads along with the records.
-    #[must_use]
-    pub fn reader(self: &Arc<Self>) -> Reader {
-        let live = Arc::clone(self);
-        Box::new(move |report| {
-            if report.method.as_deref() == Probe::OrderHistory.method() {
-                live.last.store(live.now_ms() + 1, Ordering::Relaxed);
-            }
-        })
+impl RecordSink for LiveUse {
+    fn record(&self, report: &Arc<CallReport>) {
+        if report.method.as_deref() == Probe::OrderHistory.method() {
+            self.last.store(self.now_ms() + 1, Ordering::Relaxed);
+        }
     }
+}
 
+impl LiveUse {
     /// Why this probe is not to be made now, if so.
     fn forbids(&self, probe: Probe) -> Option<&'static str> {
         let last = self.last.load(Ordering::Relaxed);

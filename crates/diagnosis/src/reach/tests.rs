@@ -301,15 +301,15 @@ fn finds_nothing() -> Lookup {
 async fn a_failed_call_is_heard_at_once_and_then_once_a_minute_and_a_failing_connection_is_looked_at_each_minute()
  {
     let (watch, began, mut triggered) = (watch(true, finds_nothing()), Instant::now(), None);
-    let read = watch.reader().expect("it reads along");
+    let sink = watch.sink().expect("it reads along");
     let lost = Arc::new(CallReport {
         why: Some("lost"),
         ..answer("private/user-balance", 502, None)
     });
-    (0..3).for_each(|_| read(&lost));
+    (0..3).for_each(|_| sink.record(&lost));
     watch.next_turn(&mut triggered).await;
     assert_eq!(began.elapsed(), Duration::ZERO);
-    read(&lost);
+    sink.record(&lost);
     watch.next_turn(&mut triggered).await;
     assert_eq!(began.elapsed().as_secs(), 60);
     watch.next_turn(&mut triggered).await;
@@ -347,6 +347,6 @@ async fn a_stop_ends_a_measurement_that_is_under_way() {
 #[tokio::test]
 async fn a_watch_that_is_off_ends_at_once_and_reads_nothing() {
     let watch = watch(false, finds_nothing());
-    assert!(watch.reader().is_none() && !watch.watched().is_enabled());
+    assert!(watch.sink().is_none() && !watch.watched().is_enabled());
     watch.run(CancellationToken::new()).await;
 }

@@ -25,7 +25,7 @@ async fn without_a_directory_it_is_off_and_one_line_says_so() {
         let lines = Lines::listen();
         let (history, facts) = History::open(dir, settings, start("key", "secret"), &here.clock());
         assert_eq!(facts, PairFacts::no_memory(1_000_000), "{dir:?}");
-        assert!(history.reader().is_none());
+        assert!(history.sink().is_none());
         history.close().await;
         let said = lines.take();
         assert!(said.len() == 1 && said[0].starts_with("INFO"), "{said:?}");
@@ -60,7 +60,7 @@ async fn a_file_of_a_later_version_is_left_alone() {
     let before = fs::read(here.file()).unwrap();
     let lines = Lines::listen();
     let (history, _) = here.start(Settings::default());
-    assert!(history.reader().is_none());
+    assert!(history.sink().is_none());
     assert!(lines.take()[0].contains("its version is 99"));
     assert_eq!(fs::read(here.file()).unwrap(), before);
     assert!(Questions::open(&here.file()).is_err());
