@@ -7,7 +7,7 @@
 //! Guarantees, signatures: an unknown key and a wrong signature cost the same work and get the same answer; the clock's
 //! window is judged before any key is looked up; a request counts once. Signatures are compared in constant time, against
 //! every dialect that a documented client may have signed, for the client's signature only. Does not: judge what the request
-//! asks for, or bind it to its structure. The exchange's scheme signs `{"a":"1b2"}` and `{"a":"1","b":"2"}` alike, so that
+//! asks for, or bind it to its structure. The exchange's scheme signs `{"a":"1b2"}` and `{"a":"1","b":"2"}` alike. So
 //! what is allowed is decided on the parsed call, and remote clients need an encrypted connection.
 
 use std::{
@@ -17,10 +17,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
+pub use crate::policy::Caller;
 use crate::{
     access::{AccessRules, Arrival},
     clock::Clock,
-    policy::Policy,
     replay::{NotAdmitted, ReplayGuard, WINDOW_MS},
     secret::TokenDigest,
     virtual_key::{CallerId, ID_BYTES, MASTER_BYTES, MasterKey, Verifier, VirtualKey},
@@ -33,15 +33,6 @@ use protocol::{
 
 /// The longest token header that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 1024;
-
-/// A program that may call us.
-#[derive(Debug)]
-pub struct Caller {
-    /// Its name in records and refusals.
-    pub name: Arc<str>,
-    /// What it may do.
-    pub policy: Policy,
-}
 
 /// The holder of a virtual key.
 #[derive(Clone, Debug)]
@@ -329,7 +320,7 @@ static DECOY: LazyLock<Verifier> = LazyLock::new(|| {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Peer;
+    use crate::{access::Peer, policy::Policy};
 
     const HERE: Arrival<'static> = Arrival {
         source: &Peer::Unix { uid: None },

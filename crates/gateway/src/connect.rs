@@ -1,7 +1,7 @@
 //! Connections to the exchange, for calls, streams and probes alike: name, TCP, TLS.
 //!
-//! Guarantees: one resolver with one choice of address family ([`Resolver`]), one set of trust roots, one deadline for name,
-//! TCP and TLS together, and one set of words for what failed. Streams and probes are dialled here. The HTTP client dials by
+//! Guarantees: one resolver with one choice of address family ([`Resolver`]); one set of trust roots; one deadline for name,
+//! TCP and TLS together; one set of words for what failed. Streams and probes are dialled here. The HTTP client dials by
 //! itself, because it takes no open connection; it is given the same parts, and its errors are translated here. Does not:
 //! send anything beyond the handshake.
 

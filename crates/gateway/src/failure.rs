@@ -1,7 +1,7 @@
 //! What can end a call without an answer that is passed on: our refusals, and failures after we tried.
 //!
-//! Guarantees: every value says which HTTP status tells the caller and has a stable word for records; whether the exchange may have
-//! seen the call is not a property of the failure but of the phase (`outcome`), so it cannot be contradicted here.
+//! Guarantees: every value says which HTTP status tells the caller, and has a stable word for records. Whether the exchange
+//! may have seen the call is a property of the phase (`outcome`), not of the failure, so it cannot be contradicted here.
 //! No text holds a secret, an address of the caller's choosing, or a byte of an answer.
 
 use std::{net::IpAddr, time::Duration};
@@ -167,6 +167,37 @@ impl Failure {
             Self::Encoded => "encoded",
             Self::Malformed(_) => "malformed",
             Self::Defect => "defect",
+        }
+    }
+}
+
+/// Why there is no answer to pass on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// We chose not to try.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// We tried.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl Ended {
+    /// The HTTP status that tells the caller.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.status(),
+            Self::Failed(failure) => failure.status(),
+        }
+    }
+
+    /// A stable word for records.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::Failed(failure) => failure.code(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! [`Gateway::relay`]: the story of a call: authenticate, permit, sign, send, record.
 //!
 //! Guarantees: the stages come in that order and nowhere else. The relay runs in a task of its own, so that a caller who
-//! hangs up does not cancel an order half way, and a panic in it ends in an outcome by phase. The total deadline lives here,
+//! hangs up does not cancel an order half way. A panic in it ends in an outcome by phase. The total deadline lives here,
 //! because only here the phase is known. Does not: give an answer its HTTP shape.
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use crate::{
     admission::Admission,
     auth::{Authenticator, Caller, Callers},
     clock::Clock,
-    failure::{Failure, Refusal},
+    failure::{Ended, Failure, Refusal},
     observed::Observed,
     outcome::Outcome,
     policy::Permit,
@@ -120,37 +120,6 @@ impl Relayed {
             (self.client_oid, self.find_out) = (client_oid, find_out);
         }
         self
-    }
-}
-
-/// Why there is no answer to pass on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// We chose not to try.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// We tried.
-    #[error(transparent)]
-    Failed(#[from] Failure),
-}
-
-impl Ended {
-    /// The HTTP status that tells the caller.
-    #[must_use]
-    pub const fn status(&self) -> u16 {
-        match self {
-            Self::Refused(refusal) => refusal.status(),
-            Self::Failed(failure) => failure.status(),
-        }
-    }
-
-    /// A stable word for records.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Refused(refusal) => refusal.code(),
-            Self::Failed(failure) => failure.code(),
-        }
     }
 }
 

@@ -28,4 +28,7 @@ pub mod stream;
 pub mod upstream;
 pub mod virtual_key;
 
-pub use self::gateway::{Ended, Gateway, Parts, Relayed, Settings};
+pub use self::{
+    failure::Ended,
+    gateway::{Gateway, Parts, Relayed, Settings},
+};

@@ -1,11 +1,11 @@
 //! The nonce: milliseconds, strictly increasing per key.
 //!
-//! Guarantees: no two calls get the same nonce, whatever their concurrency, however many come in one millisecond, and
-//! however the clock stands still or steps back by up to 30 s. When the clock stepped back further, the sequence restarts
-//! from it and says so: a nonce outside the exchange's ±60 s window helps nobody. What was given away before is remembered
-//! (the last 65,536) and skipped. Source: the wire contract; an order
-//! without `client_oid` takes the nonce as its name at the exchange (vendor documents), so one is never repeated. More
-//! than 1,000 calls a second, for longer than the exchange's budgets allow, run ahead of the clock and do not restart.
+//! Guarantees: no two calls get the same nonce, whatever their concurrency and however many come in one millisecond. The clock
+//! may stand still, or step back by up to 30 s. When it steps back further, the sequence restarts from it and says so, because
+//! the exchange refuses a nonce outside its ±60 s window. The last 65,536 nonces are remembered and skipped. More than 1,000
+//! calls a second, for longer than the exchange's budgets allow, run ahead of the clock and do not restart. Source: the wire
+//! contract. An order without `client_oid` takes the nonce as its name at the exchange (vendor documents), so a nonce is never
+//! repeated.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -9,10 +9,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use serde_json::{json, value::to_raw_value};
 
-use crate::{
-    access::{AccessRules, Arrival},
-    auth::Caller,
-};
+use crate::access::{AccessRules, Arrival};
 use catalogue::{
     channels::{self, OfTheAccount},
     methods::Class,
@@ -30,6 +27,15 @@ pub use self::{
     instruments::{Instruments, Unlisted},
     lists::{Pattern, Preset},
 };
+
+/// A program that may call us.
+#[derive(Debug)]
+pub struct Caller {
+    /// Its name in records and refusals.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub policy: Policy,
+}
 
 /// What a caller may do, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,9 @@ use tokio::sync::Semaphore;
 
 use super::{
     admission::Admission,
-    failure::{Failure, Refusal},
+    failure::{Ended, Failure, Refusal},
     upstream::{PublicCall, Reply, Upstream},
 };
-use crate::gateway::Ended;
 
 /// Public calls under way at once; each may hold an answer of some megabytes.
 const MAX_IN_FLIGHT: usize = 16;

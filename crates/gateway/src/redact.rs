@@ -1,8 +1,8 @@
 //! The search for secrets in everything that leaves: answers, support bundles, texts about the configuration.
 //!
-//! Guarantees of [`LeakSearch`]: a secret is found whole and in part (any [`PIECE`] bytes in a row, or fewer on request), in
-//! any case, in hexadecimal, in both alphabets and all three alignments of base64, percent-encoded and with backslashes, in
-//! JSON as in Markdown; what is prepared for the search is wiped. Does not: find what was encrypted, compressed or encoded
+//! Guarantees of [`LeakSearch`]: a secret is found whole and in part: any [`PIECE`] bytes in a row, or fewer on request. It is
+//! found in any case, in hexadecimal, in both alphabets and all three alignments of base64, percent-encoded, and with
+//! backslashes as in JSON and Markdown. What is prepared for the search is wiped. Does not: find what was encrypted, compressed or encoded
 //! twice, or a text of fewer than [`SHORTEST`] bytes, which could not be told apart from a word.
 
 use std::fmt;
@@ -387,7 +387,7 @@ mod tests {
     fn a_search_for_smaller_pieces_finds_eight_characters() {
         let mut search = LeakSearch::for_pieces_of(8);
         search.add(SECRET);
-        assert!(search.occurs_in(SECRET[3..11].as_bytes()));
-        assert!(!search.occurs_in(SECRET[3..10].as_bytes()));
+        assert!(search.occurs_in(&SECRET.as_bytes()[3..11]));
+        assert!(!search.occurs_in(&SECRET.as_bytes()[3..10]));
     }
 }

@@ -36,7 +36,7 @@ mod slots;
 mod websocket;
 
 pub use base::{StreamBase, StreamBaseProblem};
-use open::Upstream;
+use open::UpstreamSocket;
 pub use open::{Dialer, StreamOpener, Unopened, config};
 use pending::{Command, Commands};
 pub use pending::{UnansweredCommand, Why};
@@ -164,7 +164,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Session {
     admission: Arc<Admission>,
-    socket: Upstream,
+    socket: UpstreamSocket,
     commands: Commands,
     max_commands: usize,
     scrubber: Scrubber,

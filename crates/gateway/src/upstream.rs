@@ -1,8 +1,8 @@
 //! [`SignedCall`] → [`Reply`]; the only module that talks HTTP to the exchange.
 //!
 //! Guarantees: one transmission per call: HTTP/1.1, no retries, no redirects, no proxy variables, and a body that can
-//! be read once only. The phase turns to `Sent` at the moment the body is handed to a connection, so that a failure
-//! before it is certain not to have been sent. Answers are capped, checked and scrubbed before anybody sees them.
+//! be read once only. The phase turns to `Sent` when the body is handed to a connection: before that moment a failed
+//! call was certainly not sent. Answers are capped, checked and scrubbed before anybody sees them.
 //! Does not: know deadlines other than that for connecting; the total one is the gateway's.
 
 use std::{

@@ -1,8 +1,7 @@
 //! One private API call, parsed and checked once.
 //!
 //! Guarantees: a [`Call`] exists only if its method is of the closed grammar and its params can be signed safely; the
-//! exact text of the params is kept beside the canonical form, so that what was parsed is what is signed and what is
-//! sent, byte for byte. Does not: judge whether anybody may make the call.
+//! exact text of the params is kept beside the canonical form. What was parsed is what is signed and sent, byte for byte. Does not: judge whether anybody may make the call.
 
 use std::{borrow::Cow, sync::LazyLock};
 

@@ -1,7 +1,7 @@
 //! Params text → params string, the part of the string to sign that depends on the params.
 //!
-//! Guarantees: pure; a result is returned only where every known implementation of the exchange's documents computes
-//! the same string, so that what we sign is what the exchange verifies. Everything else is refused with the place, the
+//! Guarantees: pure. A result is returned only where every known implementation of the exchange's documents computes the
+//! same string. So what we sign is what the exchange verifies. Everything else is refused with the place, the
 //! reason and what to send instead. Source: the vendor's documented samples, and `crates/catalogue/data/vectors.json`, where seven
 //! implementations were compared. Does not: sign, or ever try a second dialect after a refusal by the exchange.
 

@@ -3,10 +3,7 @@
 //! Guarantees: read from one named file, by default the system's bundle at its usual place; the environment
 //! (`SSL_CERT_FILE`) has no say. Does not: add roots of its own.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -68,10 +65,9 @@ pub(crate) fn tls_config_without_roots() -> ClientConfig {
 }
 
 fn config(roots: RootCertStore) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    #[expect(clippy::expect_used, reason = "ring knows the default versions")]
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring");
-    builder.with_root_certificates(roots).with_no_client_auth()
+    // rustls takes one provider for the whole process; a second call finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }

@@ -1,8 +1,8 @@
 //! Where the exchange's streams are.
 //!
-//! Guarantees: the documented pair of a documented base URL, the same host and port for a stand-in on loopback, or one that
-//! the operator named under the same rules as the base URL: whoever receives the login could use it.
-//! wss, or ws on loopback. Source: the vendor's WebSocket pages.
+//! Guarantees: the documented pair of a documented base URL; for a stand-in on loopback the same host and port; or a URL that
+//! the operator named, under the same rules as the base URL, because whoever receives the login could use it. wss, or ws on
+//! loopback. Source: the vendor's WebSocket pages.
 
 use std::fmt;
 

@@ -97,7 +97,7 @@ impl StreamOpener {
         Ok(self.session(socket, signature))
     }
 
-    fn session(&self, socket: Upstream, login_signature: String) -> Session {
+    fn session(&self, socket: UpstreamSocket, login_signature: String) -> Session {
         Session {
             admission: Arc::clone(&self.admission),
             socket,
@@ -109,7 +109,7 @@ impl StreamOpener {
     }
 
     /// Connects, and waits as the exchange asks.
-    async fn connect(&self, side: Side) -> Result<Upstream, Failure> {
+    async fn connect(&self, side: Side) -> Result<UpstreamSocket, Failure> {
         let dialled = self.dialer.dial(side).await;
         self.observed.note_attempt(dialled.is_ok());
         let socket = dialled?;
@@ -118,7 +118,7 @@ impl StreamOpener {
     }
 
     /// Connects, waits, logs in: the socket, and the signature that must not come back.
-    async fn log_in(&self, mut record: CallRecord) -> Result<(Upstream, String), Unopened> {
+    async fn log_in(&self, mut record: CallRecord) -> Result<(UpstreamSocket, String), Unopened> {
         record.report.method = Some(LOGIN.into());
         let progress = record.progress();
         progress.reach(Phase::Connecting);
@@ -179,7 +179,7 @@ fn failed(mut record: CallRecord, failure: Failure) -> Unopened {
 
 /// The code of the answer, which repeats the id of the login; other frames are none, and are skipped. Until the client is
 /// wired through, heartbeats are answered here.
-async fn answer(socket: &mut Upstream) -> Result<Option<i64>, Failure> {
+async fn answer(socket: &mut UpstreamSocket) -> Result<Option<i64>, Failure> {
     loop {
         match poll_fn(|cx| socket.poll(cx, true)).await {
             Incoming::Text(text) => {
@@ -209,7 +209,7 @@ async fn answer(socket: &mut Upstream) -> Result<Option<i64>, Failure> {
 }
 
 /// An open socket to the exchange.
-pub(super) type Upstream = WebSocket<Connection, Outgoing>;
+pub(super) type UpstreamSocket = WebSocket<Connection, Outgoing>;
 
 /// The connection to the exchange's streams.
 #[derive(Debug)]
@@ -251,7 +251,7 @@ impl Dialer {
     }
 
     /// Opens a socket on which no frame was sent yet.
-    pub(super) async fn dial(&self, side: Side) -> Result<Upstream, Failure> {
+    pub(super) async fn dial(&self, side: Side) -> Result<UpstreamSocket, Failure> {
         let (Some(base), Some(connector)) = (&self.settings.base, &self.connector) else {
             return Err(Failure::Connect);
         };

@@ -1,8 +1,7 @@
 //! How the HTTP client is set up, and why.
 //!
-//! Guarantees: HTTP/1.1 only (over it a broken call can be classified), no redirect, no retry, no proxy variables, no
-//! decompression, trust roots from a fixed file instead of what `SSL_CERT_FILE` says. Source: the client's own code and
-//! our tests of each.
+//! Guarantees: HTTP/1.1 only, because over it a broken call can be classified; no redirect, no retry, no proxy variables, no
+//! decompression; the resolver and the trust roots of `connect`. Source: the client's own code and our tests of each.
 
 use std::{
     path::{Path, PathBuf},
@@ -88,8 +87,8 @@ pub(super) fn build(
     )
 }
 
-/// A client for services other than the exchange, which see nothing of ours: set up as the one for the exchange, but
-/// every request opens a connection of its own, because a kept one would go on showing the way out that it began with.
+/// A client for services other than the exchange, which see nothing of ours. It is set up as the one for the exchange, but
+/// every request opens a connection of its own: a kept connection would go on showing the route that it began with.
 ///
 /// # Errors
 /// [`ClientProblem`] where a service is neither https nor on loopback, the trust roots cannot be read, or the client
