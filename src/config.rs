@@ -31,9 +31,10 @@ use gateway::{
 mod callers;
 mod credentials;
 mod env_file;
+mod items;
 mod load;
+mod names;
 mod normalize;
-mod reader;
 mod redact;
 mod report;
 mod settings;
@@ -53,9 +54,9 @@ pub use self::{
 };
 use self::{
     credentials::{CredentialRules, Published},
-    reader::Reader,
     redact::Redactor,
     report::one_line,
+    settings::Loaded,
     variables::{GuardedBy, Variables},
 };
 
@@ -217,17 +218,15 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
     let mut problems = Problems::default();
     let variables = variables::read(sources, &mut problems);
     load::check_unknown(&variables, &mut problems);
-    let layers = load::read(sources, &variables, &mut problems);
-    let mut reader = Reader::new(&layers, &mut problems);
-    let settings = settings::read(&mut reader);
-    let exchange = settings::exchange(&settings.upstream.base);
-    let egress = settings::egress(&mut reader, exchange);
-    let expected = settings::expected(&mut reader);
-    settings::compare_with_process(&mut reader, &settings, sources);
-    let rows = reader.into_rows();
+    let raw = load::read(sources, &variables, &mut problems);
+    let Loaded {
+        settings,
+        expected,
+        rows,
+    } = settings::read(&raw, sources, &mut problems);
     let rules = CredentialRules {
         published,
-        exchange,
+        exchange: settings::exchange(&settings.upstream.base),
         reach: settings::reach(&settings.server.listen),
     };
     let caller_files = callers::files(sources, settings.callers_file.as_deref());
@@ -246,7 +245,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
             ready: Ready {
                 credentials,
                 upstream: settings.upstream.clone(),
-                egress: egress.clone(),
+                egress: settings.egress.clone(),
             },
             expected: expected.clone(),
         });
@@ -278,7 +277,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
     let key_label = report
         .credentials
         .iter()
-        .find(|row| row.key == table::LABEL)
+        .find(|row| row.key == names::LABEL)
         .map(|row| row.shown.clone());
     let key = credentials
         .as_ref()
@@ -304,7 +303,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
             pipeline: settings.pipeline,
             http: settings.http,
             server: settings.server,
-            egress,
+            egress: settings.egress,
             reach: settings.reach,
             expected,
             history: settings.history,
@@ -373,8 +372,8 @@ fn callers_of_the_environment(
 }
 
 fn label_row(variables: &Variables) -> Option<Row> {
-    variables.find(table::LABEL).map(|variable| Row {
-        key: table::LABEL.to_owned(),
+    variables.find(names::LABEL).map(|variable| Row {
+        key: names::LABEL.to_owned(),
         shown: one_line(variable.value.trim()),
         source: variable.origin.clone(),
     })
@@ -382,7 +381,7 @@ fn label_row(variables: &Variables) -> Option<Row> {
 
 fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {
     let mut redactor = Redactor::default();
-    for (_, variable) in variables.iter().filter(|(name, _)| table::is_secret(name)) {
+    for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
         redactor.add(&variable.value);
     }
     redactor.apply_to_problems(problems);

@@ -11,10 +11,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Inspection,
+    Inspection, names,
     normalize::{self, SECRET_PREFIX},
     report::{Origin, Problem, Problems, Row},
-    table,
     variables::{Layer, Variable, Variables},
 };
 use crate::callers;
@@ -92,7 +91,7 @@ pub(super) fn load(
 fn complete_pairs(layers: &[Layer]) -> Vec<FoundPair<'_>> {
     let all = layers
         .iter()
-        .flat_map(|layer| table::PAIRS.map(|names| (layer, names)));
+        .flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
     all.filter_map(|(layer, names)| {
         Some(FoundPair {
             names,
@@ -114,7 +113,7 @@ fn filled<'a>(layer: &'a Layer, name: &str) -> Option<&'a Variable> {
 fn halves(layers: &[Layer]) -> Vec<(&Variable, &'static str, &'static str)> {
     let all = layers
         .iter()
-        .flat_map(|layer| table::PAIRS.map(|names| (layer, names)));
+        .flat_map(|layer| names::PAIRS.map(|names| (layer, names)));
     all.filter_map(
         |(layer, (key, secret))| match (filled(layer, key), filled(layer, secret)) {
             (Some(variable), None) => Some((variable, key, secret)),
@@ -446,7 +445,7 @@ impl Published {
 /// The quoted halves of a pair: name and place.
 pub(super) fn quoted(variables: &Variables) -> Vec<FlawFound> {
     let of_the_pair = |name: &str| {
-        table::PAIRS
+        names::PAIRS
             .iter()
             .any(|(key, secret)| [*key, *secret].contains(&name))
     };
@@ -476,7 +475,7 @@ pub(super) fn gather(inspection: &Inspection, quoted: Vec<FlawFound>) -> Credent
         .find(|row| row.key == "configuration file")
         .map(|row| &row.source);
     let of_a_token =
-        |problem: &&Problem| [table::TOKEN, table::DIAG_TOKEN].contains(&&*problem.key);
+        |problem: &&Problem| [names::TOKEN, names::DIAG_TOKEN].contains(&&*problem.key);
     let problems = inspection
         .problems
         .iter()
@@ -512,7 +511,7 @@ pub(super) fn gather(inspection: &Inspection, quoted: Vec<FlawFound>) -> Credent
         .report
         .credentials
         .iter()
-        .find(|row| table::PAIRS.iter().any(|(key, _)| row.key == *key));
+        .find(|row| names::PAIRS.iter().any(|(key, _)| row.key == *key));
     let fingerprint = key
         .and_then(|row| row.shown.rsplit_once("fingerprint "))
         .map(|(_, shown)| shown.to_owned());
@@ -520,7 +519,7 @@ pub(super) fn gather(inspection: &Inspection, quoted: Vec<FlawFound>) -> Credent
         .report
         .credentials
         .iter()
-        .find(|row| row.key == table::LABEL);
+        .find(|row| row.key == names::LABEL);
     CredentialFacts {
         looked_at: looked_at.collect(),
         source: key.map(|row| match &row.source {
@@ -540,7 +539,7 @@ fn no_pair(inspection: &Inspection) -> bool {
         .report
         .credentials
         .iter()
-        .any(|row| table::PAIRS.iter().any(|(key, _)| row.key == *key))
+        .any(|row| names::PAIRS.iter().any(|(key, _)| row.key == *key))
 }
 
 fn place(origin: &Origin) -> String {

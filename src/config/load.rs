@@ -14,6 +14,7 @@ use serde_json::json;
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    names,
     report::{Origin, Problem, Problems},
     sources::Sources,
     table::{self, Kind},
@@ -95,8 +96,8 @@ pub(super) fn read(
 fn environment(variables: &Variables) -> (BTreeMap<String, String>, Vec<(String, Origin)>) {
     let mut values = BTreeMap::new();
     let mut origins = Vec::new();
-    for (key, _) in table::SETTINGS {
-        let name = table::variable_of(key);
+    for setting in &table::SETTINGS {
+        let (key, name) = (setting.key, setting.variable());
         if let Some(variable) = variables.find(&name) {
             values.insert(name, variable.value.trim().to_owned());
             origins.push((key.to_owned(), variable.origin.clone()));
@@ -111,7 +112,10 @@ fn named(
     problems: &mut Problems,
 ) -> BTreeMap<&'static str, (String, Origin)> {
     let mut found: BTreeMap<&str, (String, Origin)> = BTreeMap::new();
-    for (name, key) in table::NAMED {
+    let named = table::SETTINGS
+        .iter()
+        .flat_map(|setting| setting.variables.iter().map(|name| (*name, setting.key)));
+    for (name, key) in named {
         let Some(variable) = variables.find(name) else {
             continue;
         };
@@ -182,8 +186,10 @@ impl ConfigFile {
                 format!("{prefix}.{}", name.get_ref())
             };
             let source = self.place(name.span().start);
-            match (table::kind_of(&key), value.get_ref()) {
-                (Some(kind), value) => self.setting(&key, kind, value, source, problems),
+            match (table::find(&key), value.get_ref()) {
+                (Some(setting), value) => {
+                    self.setting(&key, setting.kind(), value, source, problems)
+                }
                 (None, DeValue::Table(table)) if is_section(&key) => {
                     self.walk(&key, table, problems)
                 }
@@ -247,11 +253,7 @@ fn is_absent(path: &Path) -> bool {
 }
 
 fn is_section(key: &str) -> bool {
-    table::SETTINGS.iter().any(|(known, _)| {
-        known
-            .strip_prefix(key)
-            .is_some_and(|rest| rest.starts_with('.'))
-    })
+    table::sections().contains(&key)
 }
 
 fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
@@ -270,7 +272,7 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
 
 fn unknown_key(key: &str, name: &str, source: &Origin) -> Problem {
     let lower = name.to_lowercase();
-    if SECRET_KEYS.contains(&lower.as_str()) || table::is_secret(&name.to_uppercase()) {
+    if SECRET_KEYS.contains(&lower.as_str()) || names::is_secret(&name.to_uppercase()) {
         return Problem::error(
             key,
             source,
@@ -278,15 +280,15 @@ fn unknown_key(key: &str, name: &str, source: &Origin) -> Problem {
             NO_SECRETS,
         );
     }
-    let keys = table::SETTINGS.iter().map(|(known, _)| *known);
+    let keys = table::SETTINGS.iter().map(|setting| setting.key);
     let by_end = keys
         .clone()
         .find(|known| known.rsplit('.').next() == Some(lower.as_str()));
     let remedy = match by_end {
         Some(known) => format!("did you mean {known}?"),
-        None => table::suggestion(
+        None => names::suggestion(
             key,
-            keys.chain(SECTIONS),
+            keys.chain(table::sections()),
             "take it out; deploy/config.toml shows every setting",
         ),
     };
@@ -300,7 +302,7 @@ const SLIP: usize = 2;
 pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
     for (name, variable) in variables
         .iter()
-        .filter(|(name, _)| table::may_be_ours(name) && !table::is_ours(name))
+        .filter(|(name, _)| names::may_be_ours(name) && !table::is_ours(name))
     {
         if let Some(problem) = unknown_variable(name, &variable.origin) {
             problems.push(problem);
@@ -313,31 +315,25 @@ pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
 fn unknown_variable(name: &str, origin: &Origin) -> Option<Problem> {
     let settings: Vec<String> = table::SETTINGS
         .iter()
-        .map(|(key, _)| table::variable_of(key))
+        .map(table::Setting::variable)
         .collect();
-    let known = table::SECRETS
-        .into_iter()
-        .chain(table::NAMED.map(|(known, _)| known))
-        .chain([table::LABEL, table::CONFIG]);
-    let known = known.chain(settings.iter().map(String::as_str));
-    let near = table::nearest(name, known);
+    let secrets = names::SECRETS.into_iter();
+    let mut known: Vec<&str> = secrets.chain(table::named_variables()).collect();
+    known.extend([names::LABEL, names::CONFIG]);
+    known.extend(settings.iter().map(String::as_str));
+    let near = names::nearest(name, known);
     let suggestion = near.map_or_else(
         || "take it out".to_owned(),
         |(near, _)| format!("did you mean {near}?"),
     );
     let slip = near.is_some_and(|(_, distance)| distance <= SLIP);
     let text = "no setting of this name";
-    if name.starts_with(table::SETTING_PREFIX) || name.starts_with(table::PREFIX) && slip {
+    if name.starts_with(names::SETTING_PREFIX) || name.starts_with(names::PREFIX) && slip {
         return Some(Problem::error(name, origin, text, suggestion));
     }
-    (name.to_uppercase().starts_with(table::PREFIX) || slip)
+    (name.to_uppercase().starts_with(names::PREFIX) || slip)
         .then(|| Problem::warning(name, origin, text, suggestion))
 }
-
-const SECTIONS: [&str; 10] = [
-    "upstream", "streams", "calls", "listener", "policy", "callers", "egress", "reach", "history",
-    "log",
-];
 
 /// A value as the configuration file would show it.
 pub(super) fn quoted(items: &[String]) -> String {

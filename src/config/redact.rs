@@ -11,9 +11,8 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::{
-    normalize,
+    names, normalize,
     report::{Origin, Problem, Problems, Report, Row},
-    table,
     variables::Variables,
 };
 use crate::callers;
@@ -116,7 +115,7 @@ impl Redactor {
 pub(super) fn leaks(variables: &Variables) -> LeakSearch {
     let mut search = LeakSearch::default();
     let cleaned = |value: &str| normalize::clean(value).ok().map(|(text, _)| text);
-    for (_, variable) in variables.iter().filter(|(name, _)| table::is_secret(name)) {
+    for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
         search.add(variable.value.trim());
         cleaned(&variable.value)
             .iter()
@@ -130,7 +129,7 @@ pub(super) fn leaks(variables: &Variables) -> LeakSearch {
     }
     let others = variables
         .iter()
-        .filter(|(name, _)| table::seems_secret(name))
+        .filter(|(name, _)| names::seems_secret(name))
         .map(|(_, variable)| &variable.value);
     let unused_secrets = variables
         .layers

@@ -1,48 +1,27 @@
-//! Fills the settings that the components declare.
+//! Reads every setting of the table, then resolves what more than one of them decides.
 //!
-//! Guarantees: every setting of the configuration file is read here once, with bounds; settings that contradict each
-//! other are said with a remedy. Defaults are the components' own. Does not: invent a setting no component asks for.
+//! A value that cannot be used is a problem with its place and a remedy. Its default stands in for it, so that the rest
+//! is checked as well. Every setting has a row with its effective value and its source.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use tracing::Level;
+use ::config::{Value, ValueKind};
 
 use super::{
-    credentials::Exchange,
-    reader::Reader,
+    credentials::{Exchange, Reach},
+    load::{self, RawSettings},
+    names,
+    report::{Origin, Problem, Problems, Row, one_line},
     sources::{RunAs, Sources},
+    table::{Field, Notes, SETTINGS, Setting, Settings},
 };
-use crate::{http, server, telemetry};
-use diagnosis::{history, reach as way};
+use crate::server::Address;
 use gateway::{
-    policy::Policy,
-    stream,
+    connect::is_public,
+    observed::Expected,
+    stream::StreamBase,
     upstream::{self, BaseUrl, BaseUrlProblem, DEFAULT_BASE},
 };
-use protocol::canonical::Dialect;
-
-mod egress;
-mod listen;
-mod policy;
-mod reach;
-mod streams;
-
-pub(super) use egress::{egress, expected};
-pub(super) use listen::reach;
-
-/// Everything but the credentials.
-pub(super) struct Settings {
-    pub(super) upstream: upstream::Settings,
-    pub(super) streams: stream::Settings,
-    pub(super) pipeline: gateway::Settings,
-    pub(super) http: http::Settings,
-    pub(super) server: server::Settings,
-    pub(super) policy: Policy,
-    pub(super) callers_file: Option<String>,
-    pub(super) reach: way::Settings,
-    pub(super) history: history::Settings,
-    pub(super) log: telemetry::Settings,
-}
 
 /// The old proxy's callers give up after 15 s; an answer needs a moment to arrive.
 const CALLERS_WAIT: Duration = Duration::from_millis(14_500);
@@ -52,35 +31,221 @@ const CLIENTS_WAIT: Duration = Duration::from_millis(4500);
 const UNIT_WAITS: Duration = Duration::from_secs(25 - 5);
 /// Open files beside those of callers and of calls: listeners, the journal, name look-ups, connections turned away.
 const OTHER_FILES: usize = 64;
-/// Lines that each of the log's queues holds.
-const QUEUE_LINES: usize = 4096;
-const DAY: Duration = Duration::from_secs(86_400);
+/// So many services must agree before an address counts.
+const AGREEING: usize = 2;
 
-/// Reads them.
-pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
-    let server = listen::server(reader);
-    let http = listen::http(reader);
-    let upstream = upstream(reader);
-    let streams = streams::streams(reader, &upstream.base);
-    let pipeline = pipeline(reader);
-    let policy = policy::policy(reader);
-    let callers_file = reader.text("callers.file");
-    let reach = reach::watch_of_the_way(reader, exchange(&upstream.base));
-    let history = history(reader);
-    let log = log(reader);
-    compare(reader, &upstream, &pipeline, &server);
-    compare_door(reader, &upstream, http.exchange_v1.deadline);
-    Settings {
-        upstream,
-        streams,
-        pipeline,
-        http,
-        server,
-        policy,
-        callers_file,
-        reach,
-        history,
-        log,
+const LISTEN: &str = "listen";
+const BASE_URL: &str = "upstream.base_url";
+const STREAM_URL: &str = "upstream.stream_url";
+const SERVICES: &str = "egress.services";
+const EXPECTED: &str = "egress.expected";
+
+/// The settings, and what is shown of them.
+pub(super) struct Loaded {
+    pub(super) settings: Settings,
+    /// The operator's statement about the key's whitelist.
+    pub(super) expected: Expected,
+    /// A row for every setting, in the order of the table.
+    pub(super) rows: Vec<Row>,
+}
+
+/// Reads and resolves all settings.
+pub(super) fn read(raw: &RawSettings, sources: &Sources, problems: &mut Problems) -> Loaded {
+    let mut reader = Reader {
+        raw,
+        problems,
+        rows: Vec::with_capacity(SETTINGS.len()),
+    };
+    let mut settings = Settings::default();
+    for setting in &SETTINGS {
+        reader.read(setting, &mut settings);
+    }
+    resolve_listen(&mut reader, &mut settings);
+    settings.upstream.base = resolve_base(&mut reader, &settings);
+    settings.upstream.ca_file = settings.ca_file.take().map(PathBuf::from);
+    settings.streams.base = resolve_streams(&mut reader, &settings);
+    resolve_watches(&mut reader, &mut settings);
+    let expected = resolve_expected(&mut reader, &settings.expected);
+    resolve_policy(&mut reader, &settings);
+    compare(&mut reader, &settings);
+    compare_exchange_api(&mut reader, &settings);
+    compare_with_process(&mut reader, &settings, sources);
+    let rows = reader.rows;
+    Loaded {
+        settings,
+        expected,
+        rows,
+    }
+}
+
+/// Reads settings, and notes what it finds.
+struct Reader<'a> {
+    raw: &'a RawSettings,
+    problems: &'a mut Problems,
+    rows: Vec<Row>,
+}
+
+impl Reader<'_> {
+    /// Reads one setting into the field that it names, and adds its row.
+    fn read(&mut self, setting: &Setting, settings: &mut Settings) {
+        let key = setting.key;
+        let (value, origin) = match self.raw.find(key) {
+            Some((value, origin)) => (Some(value), origin),
+            None => (None, self.raw.origin(key)),
+        };
+        let mut notes = Notes {
+            key,
+            origin: origin.clone(),
+            problems: &mut *self.problems,
+        };
+        if let Some(value) = value {
+            take(setting, value, settings, &mut notes);
+        } else if let Field::List { default, add } = setting.field {
+            for item in default(settings) {
+                add(settings, &item, &mut notes);
+            }
+        }
+        let shown = match self.raw.find(key) {
+            Some((value, _)) if matches!(setting.field, Field::List { .. }) => {
+                shown_list(&items_of(value))
+            }
+            _ => setting.shown(settings),
+        };
+        self.rows.push(Row {
+            key: key.to_owned(),
+            shown,
+            source: origin,
+        });
+    }
+
+    /// Whether anybody set it.
+    fn is_set(&self, key: &str) -> bool {
+        self.raw.origin(key) != Origin::Default
+    }
+
+    /// Notes that a setting cannot stay as it is.
+    fn error(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>) {
+        self.problems
+            .push(Problem::error(key, &self.raw.origin(key), text, remedy));
+    }
+
+    /// Notes that somebody should know.
+    fn warn(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>) {
+        self.problems
+            .push(Problem::warning(key, &self.raw.origin(key), text, remedy));
+    }
+
+    /// Corrects the row of a setting, where the effective value is another than the one set.
+    fn show(&mut self, key: &str, shown: &str) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
+            shown.clone_into(&mut row.shown);
+        }
+    }
+}
+
+impl Setting {
+    /// Its value, as the rows show it; of a list the default items.
+    pub(super) fn shown(&self, settings: &mut Settings) -> String {
+        match &self.field {
+            Field::Number { at, .. } => at(settings).to_string(),
+            Field::Time { at, unit, .. } => {
+                (at(settings).as_millis() / unit.as_millis()).to_string()
+            }
+            Field::Flag(at) => at(settings).to_string(),
+            Field::Text(at) => match at(settings) {
+                Some(text) => one_line(text),
+                None => "not set".to_owned(),
+            },
+            Field::Word(choice) => choice.current(settings).to_owned(),
+            Field::List { default, .. } => shown_list(&default(settings)),
+        }
+    }
+}
+
+/// Takes a value that was set, or notes why it cannot be used.
+fn take(setting: &Setting, value: Value, settings: &mut Settings, notes: &mut Notes<'_>) {
+    if let Field::List { add, .. } = setting.field {
+        for item in items_of(value) {
+            add(settings, &item, notes);
+        }
+        return;
+    }
+    let flag = value.clone().into_bool().ok();
+    let text = value.into_string().unwrap_or_default();
+    match &setting.field {
+        Field::Number { at, bounds } => {
+            if let Some(number) = number(&text, bounds, notes) {
+                *at(settings) = number;
+            }
+        }
+        Field::Time { at, unit, bounds } => {
+            if let Some(number) = number(&text, bounds, notes) {
+                *at(settings) = *unit * u32::try_from(number).unwrap_or(u32::MAX);
+            }
+        }
+        Field::Flag(at) => match flag {
+            Some(flag) => *at(settings) = flag,
+            None => notes.error("is neither true nor false", "write one of them", &text),
+        },
+        Field::Text(at) => {
+            let text = text.trim();
+            let given = if text.is_empty() {
+                None
+            } else {
+                Some(text.to_owned())
+            };
+            *at(settings) = given;
+        }
+        Field::Word(choice) => {
+            if !choice.choose(settings, &text) {
+                let words = choice.words();
+                let otherwise = format!("write one of {}", words.join(", "));
+                let remedy = names::suggestion(&text, words, &otherwise);
+                notes.error("is not among the words known here", remedy, &text);
+            }
+        }
+        Field::List { .. } => {}
+    }
+}
+
+fn number(text: &str, bounds: &RangeInclusive<usize>, notes: &mut Notes<'_>) -> Option<usize> {
+    if let Ok(number) = text.parse()
+        && bounds.contains(&number)
+    {
+        return Some(number);
+    }
+    let (start, end) = (bounds.start(), bounds.end());
+    let remedy = format!("write a whole number from {start} to {end}");
+    notes.error("is out of bounds or no number", remedy, text);
+    None
+}
+
+/// The items of a list; a text is split at commas and white space.
+fn items_of(value: Value) -> Vec<String> {
+    if let ValueKind::Array(items) = value.kind {
+        return items
+            .into_iter()
+            .filter_map(|item| item.into_string().ok())
+            .collect();
+    }
+    let text = value.into_string().unwrap_or_default();
+    let items = text.split(|char: char| char == ',' || char.is_whitespace());
+    items
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn shown_list(items: &[String]) -> String {
+    load::quoted(&items.iter().map(|item| one_line(item)).collect::<Vec<_>>())
+}
+
+/// Who can reach these addresses.
+pub(super) fn reach(listen: &[Address]) -> Reach {
+    if listen.iter().all(Address::is_local) {
+        Reach::Local
+    } else {
+        Reach::Beyond
     }
 }
 
@@ -93,61 +258,57 @@ pub(super) const fn exchange(base: &BaseUrl) -> Exchange {
     }
 }
 
-fn upstream(reader: &mut Reader<'_>) -> upstream::Settings {
-    let default = upstream::Settings::new(base(reader));
-    upstream::Settings {
-        connect_deadline: reader.millis(
-            "upstream.connect_deadline_ms",
-            default.connect_deadline,
-            100..=30_000,
-        ),
-        max_reply_bytes: reader.number(
-            "upstream.max_reply_bytes",
-            default.max_reply_bytes,
-            4096..=64 << 20,
-        ),
-        ca_file: reader.text("upstream.ca_file").map(PathBuf::from),
-        idle_timeout: reader.millis(
-            "upstream.idle_timeout_ms",
-            default.idle_timeout,
-            1000..=600_000,
-        ),
-        base: default.base,
+/// An address that sends clear text over a network is a warning at every start.
+fn resolve_listen(reader: &mut Reader<'_>, settings: &mut Settings) {
+    let server = &mut settings.server;
+    server.listen.dedup();
+    let reported = reader
+        .problems
+        .errors()
+        .any(|problem| problem.key == LISTEN);
+    if server.listen.is_empty() && !reported {
+        let remedy = "write [\"127.0.0.1:9000\"], or take it out";
+        reader.error(LISTEN, "names no address", remedy);
+    }
+    for address in server.listen.iter().filter(|address| !address.is_local()) {
+        let text = format!("tokens and orders travel in clear text to {address}");
+        let remedy = "keep that network private, or listen on loopback";
+        let problem = Problem::warning(LISTEN, &reader.raw.origin(LISTEN), text, remedy);
+        let problem = problem.ready("listens beyond loopback, in clear text");
+        reader.problems.push(problem);
+    }
+    let is_socket = |address: &Address| matches!(address, Address::Unix(_));
+    if server.socket_group.is_some() && !server.listen.iter().any(is_socket) {
+        let text = "there is no unix socket to listen on";
+        reader.warn("listener.socket_group", text, "add unix:/run/… to listen");
     }
 }
 
-fn base(reader: &mut Reader<'_>) -> BaseUrl {
-    let key = "upstream.base_url";
-    let text = reader.text(key).unwrap_or_else(|| DEFAULT_BASE.to_owned());
-    let allowed = reader.text("upstream.allow_unknown_base");
-    match BaseUrl::parse(&text, allowed.as_deref()) {
+fn resolve_base(reader: &mut Reader<'_>, settings: &Settings) -> BaseUrl {
+    let text = settings.base_url.as_deref().unwrap_or(DEFAULT_BASE);
+    let allowed = settings.allow_unknown_base.as_deref();
+    match BaseUrl::parse(text, allowed) {
         Ok(base) => {
-            reader.show(key, &base.to_string());
-            warn_about_base(reader, &base, allowed.as_deref());
+            reader.show(BASE_URL, &base.to_string());
+            warn_about_base(reader, &base, allowed);
             base
         }
         Err(problem) => {
+            let remedy = format!("the documented one is {DEFAULT_BASE}");
+            let origin = reader.raw.origin(BASE_URL);
+            let mut error = Problem::error(BASE_URL, &origin, problem.to_string(), remedy);
             // A URL may hold a password; only its host is shown.
-            let shown = matches!(problem, BaseUrlProblem::NotHttps).then_some(text.as_str());
-            reader.error(
-                key,
-                problem.to_string(),
-                format!("the documented one is {DEFAULT_BASE}"),
-                shown,
-            );
-            reader.show(key, "not usable");
-            documented()
+            if matches!(problem, BaseUrlProblem::NotHttps) {
+                error = error.shown(text);
+            }
+            reader.problems.push(error);
+            reader.show(BASE_URL, "not usable");
+            settings.upstream.base.clone()
         }
     }
 }
 
-#[expect(clippy::expect_used, reason = "a constant, tested")]
-fn documented() -> BaseUrl {
-    BaseUrl::parse(DEFAULT_BASE, None).expect("the documented base is a base")
-}
-
 fn warn_about_base(reader: &mut Reader<'_>, base: &BaseUrl, allowed: Option<&str>) {
-    let key = "upstream.base_url";
     if allowed == Some(base.host())
         && !upstream::DOCUMENTED_HOSTS.contains(&base.host())
         && !base.is_loopback()
@@ -157,80 +318,142 @@ fn warn_about_base(reader: &mut Reader<'_>, base: &BaseUrl, allowed: Option<&str
             base.host()
         );
         reader.warn(
-            key,
+            BASE_URL,
             text,
             "keep upstream.allow_unknown_base only while it is meant",
         );
     } else if base.has_undocumented_path() {
         let text = format!("the path is not the documented one ({base})");
-        reader.warn(key, text, format!("the documented one is {DEFAULT_BASE}"));
+        reader.warn(
+            BASE_URL,
+            text,
+            format!("the documented one is {DEFAULT_BASE}"),
+        );
     }
 }
 
-fn pipeline(reader: &mut Reader<'_>) -> gateway::Settings {
-    let default = gateway::Settings::default();
-    let words = [
-        ("refuse", Dialect::Documented),
-        ("flat", Dialect::FlatOrderListExecInst),
-    ];
-    gateway::Settings {
-        deadline: reader.millis("calls.deadline_ms", default.deadline, 500..=60_000),
-        max_in_flight: reader.number("calls.max_in_flight", default.max_in_flight, 1..=65_536),
-        dialect: reader.choice(
-            "calls.order_list_exec_inst",
-            &words,
-            ("refuse", default.dialect),
-        ),
-        signing_lines: reader.flag("calls.signing_lines", default.signing_lines),
+fn resolve_streams(reader: &mut Reader<'_>, settings: &Settings) -> Option<StreamBase> {
+    let base = &settings.upstream.base;
+    let Some(text) = &settings.stream_url else {
+        let beside = StreamBase::beside(base);
+        // Not the URL itself: what was pasted into the base URL would be shown by it.
+        let shown = if beside.is_some() {
+            "beside upstream.base_url"
+        } else {
+            "none: no streams"
+        };
+        reader.show(STREAM_URL, shown);
+        return beside;
+    };
+    match StreamBase::parse(text, base, settings.allow_unknown_base.as_deref()) {
+        Ok(named) => {
+            reader.show(STREAM_URL, &named.to_string());
+            Some(named)
+        }
+        Err(problem) => {
+            // A URL may hold a password, so it is not shown.
+            let remedy = "leave it out to take the documented one";
+            reader.error(STREAM_URL, problem.to_string(), remedy);
+            reader.show(STREAM_URL, "not usable");
+            None
+        }
     }
 }
 
-fn history(reader: &mut Reader<'_>) -> history::Settings {
-    let default = history::Settings::default();
-    let days = usize::try_from(default.max_age.as_secs() / DAY.as_secs()).unwrap_or(90);
-    let days = reader.number("history.max_age_days", days, 1..=3650);
-    history::Settings {
-        enabled: reader.flag("history.enabled", default.enabled),
-        max_calls: reader.number("history.max_calls", default.max_calls, 1000..=100_000_000),
-        max_age: DAY * u32::try_from(days).unwrap_or(u32::MAX),
+/// A stand-in on this machine does not see our outbound address, and would count the measurements of the connection among
+/// what it is asked: beside one, both watches are off unless somebody asks for them.
+fn resolve_watches(reader: &mut Reader<'_>, settings: &mut Settings) {
+    let real = exchange(&settings.upstream.base) == Exchange::Real;
+    if !real && !reader.is_set("reach.enabled") {
+        settings.reach.enabled = false;
+        reader.show("reach.enabled", "false");
+    }
+    if !real && !reader.is_set(SERVICES) {
+        settings.egress.services.clear();
+        reader.show(SERVICES, &shown_list(&[]));
+        if !reader.is_set("egress.enabled") {
+            settings.egress_enabled = false;
+            reader.show("egress.enabled", "false");
+        }
+    }
+    let egress = &mut settings.egress;
+    if !settings.egress_enabled {
+        egress.services.clear();
+    } else if egress.services.len() < AGREEING {
+        let count = egress.services.len();
+        let text = format!("{count} of them: no address is ever confirmed, two must agree");
+        let remedy = "name at least two, or set egress.enabled = false";
+        reader.warn(SERVICES, text, remedy);
+    }
+    if egress.deadline >= egress.interval {
+        let text = "is not less than egress.interval_s";
+        reader.error("egress.deadline_ms", text, "lower it");
     }
 }
 
-fn log(reader: &mut Reader<'_>) -> telemetry::Settings {
-    let sinks = [
-        ("auto", telemetry::Sink::Auto),
-        ("journal", telemetry::Sink::Journal),
-        ("stderr", telemetry::Sink::Stderr),
-        ("json", telemetry::Sink::Json),
-    ];
-    let levels = [
-        ("error", Level::ERROR),
-        ("warn", Level::WARN),
-        ("info", Level::INFO),
-        ("debug", Level::DEBUG),
-        ("trace", Level::TRACE),
-    ];
-    telemetry::Settings {
-        sink: reader.choice("log.sink", &sinks, ("auto", telemetry::Sink::Auto)),
-        level: reader.choice("log.level", &levels, ("info", Level::INFO)),
-        queue_lines: reader.number("log.queue_lines", QUEUE_LINES, 16..=1 << 20),
+/// The operator's statement about the key's whitelist.
+fn resolve_expected(reader: &mut Reader<'_>, items: &[String]) -> Expected {
+    if items.is_empty() {
+        return Expected::Unstated;
+    }
+    if items.iter().any(|item| item.eq_ignore_ascii_case("any")) {
+        if items.len() > 1 {
+            let remedy = "write either any or the addresses";
+            reader.error(EXPECTED, "holds any beside addresses", remedy);
+        }
+        return Expected::Any;
+    }
+    let addresses = items
+        .iter()
+        .filter_map(|item| expected_address(reader, item));
+    Expected::Listed(addresses.collect())
+}
+
+fn expected_address(reader: &mut Reader<'_>, text: &str) -> Option<IpAddr> {
+    let Ok(address) = text.parse::<IpAddr>() else {
+        let remedy = "write single addresses, as on the key's whitelist, or any";
+        let problem = Problem::error(
+            EXPECTED,
+            &reader.raw.origin(EXPECTED),
+            "is no IP address",
+            remedy,
+        );
+        reader.problems.push(problem.shown(text));
+        return None;
+    };
+    if !is_public(address) {
+        let text = format!("{address} is not a public address: the exchange never sees it");
+        reader.warn(
+            EXPECTED,
+            text,
+            "write the address that the exchange sees, as on the key's whitelist",
+        );
+    }
+    Some(address)
+}
+
+fn resolve_policy(reader: &mut Reader<'_>, settings: &Settings) {
+    let policy = &settings.policy;
+    for name in policy.allow_methods.intersection(&policy.deny_methods) {
+        let text = format!("{name} is allowed and denied: denial counts");
+        reader.warn(
+            "policy.allow_methods",
+            text,
+            "take it out of one of the two",
+        );
     }
 }
 
 /// What no single setting can tell.
-fn compare(
-    reader: &mut Reader<'_>,
-    upstream: &upstream::Settings,
-    pipeline: &gateway::Settings,
-    server: &server::Settings,
-) {
+fn compare(reader: &mut Reader<'_>, settings: &Settings) {
+    let (upstream, pipeline, server) = (&settings.upstream, &settings.pipeline, &settings.server);
     let key = "calls.deadline_ms";
     let deadline = pipeline.deadline.as_millis();
     if pipeline.deadline >= server.drain_deadline {
         let text = format!(
             "{deadline} ms is not less than listener.drain_deadline_ms: a stop would cut calls"
         );
-        reader.error(key, text, "raise listener.drain_deadline_ms above it", None);
+        reader.error(key, text, "raise listener.drain_deadline_ms above it");
     }
     if server.drain_deadline > UNIT_WAITS {
         let text = format!(
@@ -242,7 +465,7 @@ fn compare(
     }
     if upstream.connect_deadline >= pipeline.deadline {
         let text = "is not less than calls.deadline_ms: a slow connection would leave no time for the call";
-        reader.error("upstream.connect_deadline_ms", text, "lower it", None);
+        reader.error("upstream.connect_deadline_ms", text, "lower it");
     }
     if pipeline.deadline > CALLERS_WAIT {
         let text = format!(
@@ -264,9 +487,10 @@ fn compare(
     }
 }
 
-/// Clients of the exchange-shaped door send again by themselves when they gave up waiting.
-fn compare_door(reader: &mut Reader<'_>, upstream: &upstream::Settings, deadline: Duration) {
+/// Clients of the exchange-shaped API send again by themselves when they gave up waiting.
+fn compare_exchange_api(reader: &mut Reader<'_>, settings: &Settings) {
     let key = "exchange_v1.deadline_ms";
+    let (upstream, deadline) = (&settings.upstream, settings.http.exchange_v1.deadline);
     if deadline > CLIENTS_WAIT {
         let text = "is more than clients wait: cryptocom-exchange gives up after 5 s and places the order again";
         reader.warn(
@@ -282,11 +506,7 @@ fn compare_door(reader: &mut Reader<'_>, upstream: &upstream::Settings, deadline
 }
 
 /// Whether the process may have as many files open as the settings allow connections.
-pub(super) fn compare_with_process(
-    reader: &mut Reader<'_>,
-    settings: &Settings,
-    sources: &Sources,
-) {
+fn compare_with_process(reader: &mut Reader<'_>, settings: &Settings, sources: &Sources) {
     let key = "listener.max_connections";
     let (callers, calls) = (
         settings.server.max_connections,
@@ -311,5 +531,26 @@ pub(super) fn compare_with_process(
                             (8192 as shipped) instead"
         );
         reader.warn(key, text, remedy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::items, *};
+
+    #[test]
+    fn everything_but_loopback_and_unix_is_beyond() {
+        for (text, beyond) in [
+            ("127.0.0.1:1", Reach::Local),
+            ("127.9.9.9:1", Reach::Local),
+            ("[::1]:1", Reach::Local),
+            ("[::ffff:127.0.0.1]:1", Reach::Local),
+            ("unix:/run/x", Reach::Local),
+            ("0.0.0.0:1", Reach::Beyond),
+            ("[::]:1", Reach::Beyond),
+            ("172.31.31.131:9000", Reach::Beyond),
+        ] {
+            assert_eq!(reach(&[items::address(text).unwrap()]), beyond, "{text}");
+        }
     }
 }

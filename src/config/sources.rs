@@ -15,6 +15,7 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use zeroize::Zeroizing;
 
 use super::{
+    names,
     report::{Origin, Problem, Problems, READ, Row},
     table,
 };
@@ -97,10 +98,10 @@ impl Sources {
                 .map(|path| PathBuf::from(path.as_str()))
         };
         Self {
-            config_file: config.or_else(|| path(table::CONFIG)),
+            config_file: config.or_else(|| path(names::CONFIG)),
             default_config_file: DEFAULT_CONFIG_FILE.into(),
-            credentials_directory: path(table::CREDENTIALS_DIRECTORY),
-            state_directory: path(table::STATE_DIRECTORY),
+            credentials_directory: path(names::CREDENTIALS_DIRECTORY),
+            state_directory: path(names::STATE_DIRECTORY),
             env_files: Vec::new(),
             default_env_file: None,
             env,

@@ -1,61 +1,145 @@
-//! The names that this daemon listens to: variables, their aliases, and the settings of the configuration file.
+//! Every setting, declared once: its key, its variables, where its value goes, its bounds and its help.
 //!
-//! Guarantees: every name stands here once; what is near to one of them and is none is found and said.
+//! From this table come the known keys and their kinds, the checks of bounds, the rows of `check`, the suggestions for
+//! mistyped keys, `deploy/config.toml` and the table in `docs/operations.md`. A default is the component's own: the field
+//! that a setting writes to is also read for its default. To add a setting, add a field to a component and an entry here.
 
-/// Names the configuration file.
-pub(super) const CONFIG: &str = "CRYPTO_PROXY_CONFIG";
-/// The token of the default caller.
-pub(super) const TOKEN: &str = "CRYPTO_PROXY_TOKEN";
-/// The token that opens the diagnosis, and no API door.
-pub(super) const DIAG_TOKEN: &str = "CRYPTO_PROXY_DIAG_TOKEN";
-/// The key's name on the dashboard.
-pub(super) const LABEL: &str = "CRYPTO_API_KEY_LABEL";
-/// systemd's folder of credentials.
-pub(super) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
-/// systemd's folder of state.
-pub(super) const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
-/// The alias of `CRYPTO_EXPECTED_IP`, outside our own name space.
-const AWS_INSTANCE_IP: &str = "AWS_INSTANCE_IP";
-/// What every variable of ours begins with.
-pub(super) const PREFIX: &str = "CRYPTO_PROXY_";
-/// What a variable that stands for a setting begins with.
-pub(super) const SETTING_PREFIX: &str = "CRYPTO_PROXY__";
-/// The backend's own; it may stand in a file that both read.
-const OF_THE_BACKEND: &str = "CRYPTO_PROXY_URL";
+use std::{ops::RangeInclusive, time::Duration};
 
-/// The pairs, in the order they are looked for.
-pub(super) const PAIRS: [(&str, &str); 4] = [
-    ("CRYPTO_API_KEY", "CRYPTO_API_SECRET"),
-    ("EXCHANGE_CUSTOM_API_KEY", "EXCHANGE_CUSTOM_API_SECRET"),
-    ("CRYPTO_COM_API_KEY", "CRYPTO_COM_API_SECRET"),
-    ("CRYPTOCOM_API_KEY", "CRYPTOCOM_API_SECRET"),
+use tracing::Level;
+
+use super::{
+    items, names,
+    report::{Origin, Problem, Problems},
+};
+use crate::{
+    http, server,
+    telemetry::{self, Sink},
+};
+use diagnosis::{egress, history, reach};
+use gateway::{
+    policy::Policy,
+    stream::{self, StreamBase},
+    upstream::{self, BaseUrl, DEFAULT_BASE},
+};
+use protocol::canonical::Dialect;
+
+/// hyper refuses to work with less.
+const LEAST_HEAD_BYTES: usize = 8192;
+/// Services that answer with the caller's address as text.
+const SERVICES: [&str; 3] = [
+    "https://api.ipify.org",
+    "https://checkip.amazonaws.com",
+    "https://ifconfig.me/ip",
 ];
+const DAY: Duration = Duration::from_secs(86_400);
 
-/// Every variable that holds a secret.
-pub(super) const SECRETS: [&str; 10] = [
-    "CRYPTO_API_KEY",
-    "CRYPTO_API_SECRET",
-    "EXCHANGE_CUSTOM_API_KEY",
-    "EXCHANGE_CUSTOM_API_SECRET",
-    "CRYPTO_COM_API_KEY",
-    "CRYPTO_COM_API_SECRET",
-    "CRYPTOCOM_API_KEY",
-    "CRYPTOCOM_API_SECRET",
-    TOKEN,
-    DIAG_TOKEN,
-];
+/// What the settings are read into: the components' own settings, and what can only be understood together with another
+/// setting.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) upstream: upstream::Settings,
+    pub(super) streams: stream::Settings,
+    pub(super) pipeline: gateway::Settings,
+    pub(super) http: http::Settings,
+    pub(super) server: server::Settings,
+    pub(super) policy: Policy,
+    pub(super) egress: egress::Settings,
+    pub(super) reach: reach::Settings,
+    pub(super) history: history::Settings,
+    pub(super) log: telemetry::Settings,
+    /// Whether the services of `egress` are asked.
+    pub(super) egress_enabled: bool,
+    pub(super) base_url: Option<String>,
+    pub(super) allow_unknown_base: Option<String>,
+    pub(super) stream_url: Option<String>,
+    pub(super) ca_file: Option<String>,
+    pub(super) callers_file: Option<String>,
+    pub(super) expected: Vec<String>,
+}
 
-/// Variables with a name of their own that stand for a setting; of two for one setting the first wins.
-pub(super) const NAMED: [(&str, &str); 6] = [
-    ("CRYPTO_REST_BASE", "upstream.base_url"),
-    ("EXCHANGE_CUSTOM_BASE_URL", "upstream.base_url"),
-    ("CRYPTO_PROXY_LISTEN", "listen"),
-    ("CRYPTO_AUTH_DIAG", "calls.signing_lines"),
-    ("CRYPTO_EXPECTED_IP", "egress.expected"),
-    (AWS_INSTANCE_IP, "egress.expected"),
-];
+impl Default for Settings {
+    /// The defaults beside the real exchange. Lists are empty: their default items are read like any others.
+    fn default() -> Self {
+        let base = documented_base();
+        Self {
+            streams: stream::Settings::new(StreamBase::beside(&base)),
+            upstream: upstream::Settings::new(base),
+            pipeline: gateway::Settings::default(),
+            http: http::Settings::default(),
+            server: server::Settings {
+                listen: Vec::new(),
+                ..server::Settings::default()
+            },
+            policy: Policy::default(),
+            egress: egress::Settings::off(),
+            reach: reach::Settings {
+                enabled: true,
+                ..reach::Settings::off()
+            },
+            history: history::Settings::default(),
+            log: telemetry::Settings {
+                sink: Sink::Auto,
+                level: Level::INFO,
+                queue_lines: 4096,
+            },
+            egress_enabled: true,
+            base_url: Some(DEFAULT_BASE.to_owned()),
+            allow_unknown_base: None,
+            stream_url: None,
+            ca_file: None,
+            callers_file: None,
+            expected: Vec::new(),
+        }
+    }
+}
 
-/// What a setting holds.
+#[expect(clippy::expect_used, reason = "a constant, tested")]
+fn documented_base() -> BaseUrl {
+    BaseUrl::parse(DEFAULT_BASE, None).expect("the documented base is a base")
+}
+
+/// One setting.
+pub(super) struct Setting {
+    /// Its key in the configuration file; its name in the environment follows from it.
+    pub(super) key: &'static str,
+    /// Variables with names of their own that stand for it; the first one that is set wins.
+    pub(super) variables: &'static [&'static str],
+    /// What it holds, within which bounds, and where the value goes.
+    pub(super) field: Field,
+    /// Its comment in the sample file; empty where the comment of the setting above covers both.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a test makes the sample file from it")
+    )]
+    pub(super) help: &'static str,
+}
+
+/// What a setting holds, and where it goes.
+pub(super) enum Field {
+    Number {
+        at: fn(&mut Settings) -> &mut usize,
+        bounds: RangeInclusive<usize>,
+    },
+    /// A whole number of `unit`.
+    Time {
+        at: fn(&mut Settings) -> &mut Duration,
+        unit: Duration,
+        bounds: RangeInclusive<usize>,
+    },
+    Flag(fn(&mut Settings) -> &mut bool),
+    /// Empty counts as not set.
+    Text(fn(&mut Settings) -> &mut Option<String>),
+    /// One of several words.
+    Word(&'static dyn Choice),
+    List {
+        default: fn(&Settings) -> Vec<String>,
+        /// Takes one item, and notes what is wrong with it.
+        add: fn(&mut Settings, &str, &mut Notes<'_>),
+    },
+}
+
+/// The kinds of values that the configuration file can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Number,
@@ -76,156 +160,580 @@ impl Kind {
     }
 }
 
-/// Every setting of the configuration file.
-pub(super) const SETTINGS: [(&str, Kind); 50] = [
-    ("listen", Kind::List),
-    ("allowed_hosts", Kind::List),
-    ("upstream.base_url", Kind::Text),
-    ("upstream.allow_unknown_base", Kind::Text),
-    ("upstream.connect_deadline_ms", Kind::Number),
-    ("upstream.max_reply_bytes", Kind::Number),
-    ("upstream.ca_file", Kind::Text),
-    ("upstream.idle_timeout_ms", Kind::Number),
-    ("upstream.stream_url", Kind::Text),
-    ("streams.max_sockets", Kind::Number),
-    ("streams.max_per_caller", Kind::Number),
-    ("streams.max_commands", Kind::Number),
-    ("streams.max_frame_bytes", Kind::Number),
-    ("streams.max_message_bytes", Kind::Number),
-    ("streams.max_waiting_bytes", Kind::Number),
-    ("streams.login_deadline_ms", Kind::Number),
-    ("calls.deadline_ms", Kind::Number),
-    ("calls.max_in_flight", Kind::Number),
-    ("calls.order_list_exec_inst", Kind::Text),
-    ("calls.signing_lines", Kind::Flag),
-    ("listener.max_connections", Kind::Number),
-    ("listener.first_request_deadline_ms", Kind::Number),
-    ("listener.idle_deadline_ms", Kind::Number),
-    ("listener.max_headers", Kind::Number),
-    ("listener.max_head_bytes", Kind::Number),
-    ("listener.max_body_bytes", Kind::Number),
-    ("listener.body_deadline_ms", Kind::Number),
-    ("listener.drain_deadline_ms", Kind::Number),
-    ("listener.socket_group", Kind::Text),
-    ("exchange_v1.deadline_ms", Kind::Number),
-    ("public.sources", Kind::List),
-    ("public.calls_per_s", Kind::Number),
-    ("policy.allow_classes", Kind::List),
-    ("policy.deny_classes", Kind::List),
-    ("policy.allow_methods", Kind::List),
-    ("policy.deny_methods", Kind::List),
-    ("callers.file", Kind::Text),
-    ("egress.enabled", Kind::Flag),
-    ("egress.services", Kind::List),
-    ("egress.interval_s", Kind::Number),
-    ("egress.deadline_ms", Kind::Number),
-    ("egress.expected", Kind::List),
-    ("reach.enabled", Kind::Flag),
-    ("reach.interval_s", Kind::Number),
-    ("history.enabled", Kind::Flag),
-    ("history.max_calls", Kind::Number),
-    ("history.max_age_days", Kind::Number),
-    ("log.sink", Kind::Text),
-    ("log.level", Kind::Text),
-    ("log.queue_lines", Kind::Number),
-];
+/// The words that a setting may hold, each with its value.
+pub(super) trait Choice: Sync {
+    /// All of them.
+    fn words(&self) -> Vec<&'static str>;
+    /// The word for the value that stands there now.
+    fn current(&self, settings: &mut Settings) -> &'static str;
+    /// Takes the value of a word, in any case; false where there is no such word.
+    fn choose(&self, settings: &mut Settings, text: &str) -> bool;
+}
 
-/// The kind of a setting, if there is such a one.
-pub(super) fn kind_of(key: &str) -> Option<Kind> {
+struct Words<T: 'static> {
+    field: fn(&mut Settings) -> &mut T,
+    words: &'static [(&'static str, T)],
+}
+
+impl<T: Copy + PartialEq + Sync> Choice for Words<T> {
+    fn words(&self) -> Vec<&'static str> {
+        self.words.iter().map(|(word, _)| *word).collect()
+    }
+
+    fn current(&self, settings: &mut Settings) -> &'static str {
+        let value = *(self.field)(settings);
+        let found = self.words.iter().find(|(_, known)| *known == value);
+        found.map_or("", |(word, _)| word)
+    }
+
+    fn choose(&self, settings: &mut Settings, text: &str) -> bool {
+        let mut words = self.words.iter();
+        let Some((_, value)) = words.find(|(word, _)| word.eq_ignore_ascii_case(text.trim()))
+        else {
+            return false;
+        };
+        *(self.field)(settings) = *value;
+        true
+    }
+}
+
+/// Where the problems of one setting go.
+pub(super) struct Notes<'a> {
+    pub(super) key: &'a str,
+    pub(super) origin: Origin,
+    pub(super) problems: &'a mut Problems,
+}
+
+impl Notes<'_> {
+    pub(super) fn error(
+        &mut self,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+        shown: &str,
+    ) {
+        let problem = Problem::error(self.key, &self.origin, text, remedy);
+        self.problems.push(problem.shown(shown));
+    }
+
+    fn warn(&mut self, text: String, remedy: String) {
+        self.problems
+            .push(Problem::warning(self.key, &self.origin, text, remedy));
+    }
+
+    /// The value of an item; what cannot be used is noted and left out.
+    fn take<T>(&mut self, item: &str, parsed: Result<T, items::Unusable>) -> Option<T> {
+        match parsed {
+            Ok(value) => Some(value),
+            Err((text, remedy)) => {
+                self.error(text, remedy, item);
+                None
+            }
+        }
+    }
+}
+
+/// A method that a policy names; what the catalogue says against it is a warning.
+fn method(item: &str, notes: &mut Notes<'_>) -> Option<String> {
+    let method = notes.take(item, items::method(item))?;
+    if let Some((text, remedy)) = items::doubt(&method) {
+        notes.warn(text, remedy);
+    }
+    Some(method.as_str().to_owned())
+}
+
+const fn number(at: fn(&mut Settings) -> &mut usize, bounds: RangeInclusive<usize>) -> Field {
+    Field::Number { at, bounds }
+}
+
+const fn millis(at: fn(&mut Settings) -> &mut Duration, bounds: RangeInclusive<usize>) -> Field {
+    let unit = Duration::from_millis(1);
+    Field::Time { at, unit, bounds }
+}
+
+const fn seconds(at: fn(&mut Settings) -> &mut Duration, bounds: RangeInclusive<usize>) -> Field {
+    let unit = Duration::from_secs(1);
+    Field::Time { at, unit, bounds }
+}
+
+const fn days(at: fn(&mut Settings) -> &mut Duration, bounds: RangeInclusive<usize>) -> Field {
+    let unit = DAY;
+    Field::Time { at, unit, bounds }
+}
+
+const fn flag(at: fn(&mut Settings) -> &mut bool) -> Field {
+    Field::Flag(at)
+}
+
+const fn text(at: fn(&mut Settings) -> &mut Option<String>) -> Field {
+    Field::Text(at)
+}
+
+const fn word(choice: &'static dyn Choice) -> Field {
+    Field::Word(choice)
+}
+
+const fn list(
+    default: fn(&Settings) -> Vec<String>,
+    add: fn(&mut Settings, &str, &mut Notes<'_>),
+) -> Field {
+    Field::List { default, add }
+}
+
+fn none(_: &Settings) -> Vec<String> {
+    Vec::new()
+}
+
+fn strings(items: &[impl ToString]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
+}
+
+impl Setting {
+    /// What the configuration file may hold for it.
+    pub(super) const fn kind(&self) -> Kind {
+        match self.field {
+            Field::Number { .. } | Field::Time { .. } => Kind::Number,
+            Field::Flag(_) => Kind::Flag,
+            Field::Text(_) | Field::Word(_) => Kind::Text,
+            Field::List { .. } => Kind::List,
+        }
+    }
+
+    /// The variable `CRYPTO_PROXY__SECTION__KEY` that stands for it.
+    pub(super) fn variable(&self) -> String {
+        let name = self.key.to_uppercase().replace('.', "__");
+        format!("{}{name}", names::SETTING_PREFIX)
+    }
+}
+
+/// The setting of a key, if there is such a one.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// Every variable with a name of its own that stands for a setting.
+pub(super) fn named_variables() -> impl Iterator<Item = &'static str> {
     SETTINGS
         .iter()
-        .find(|(known, _)| *known == key)
-        .map(|(_, kind)| *kind)
+        .flat_map(|setting| setting.variables)
+        .copied()
 }
 
-/// The variable that stands for a setting.
-pub(super) fn variable_of(key: &str) -> String {
-    format!("{SETTING_PREFIX}{}", key.to_uppercase().replace('.', "__"))
-}
-
-/// Whether a variable holds a secret.
-pub(super) fn is_secret(name: &str) -> bool {
-    SECRETS.contains(&name)
-}
-
-/// Whether the name of somebody else's variable says that it holds a secret, and not where one is.
-pub(super) fn seems_secret(name: &str) -> bool {
-    let upper = name.to_uppercase();
-    let kinds = [
-        "SECRET",
-        "TOKEN",
-        "PASSWORD",
-        "PASSWD",
-        "API_KEY",
-        "PRIVATE_KEY",
-    ];
-    let places = ["LABEL", "FILE", "PATH", "URL", "NAME", "_ID"];
-    kinds.iter().any(|kind| upper.contains(kind))
-        && !places.iter().any(|place| upper.ends_with(place))
+/// The sections of the configuration file, in its order.
+pub(super) fn sections() -> Vec<&'static str> {
+    let sections = SETTINGS
+        .iter()
+        .filter_map(|setting| setting.key.split_once('.'));
+    let mut sections: Vec<&str> = sections.map(|(section, _)| section).collect();
+    sections.dedup();
+    sections
 }
 
 /// Whether a variable means something to us.
 pub(super) fn is_ours(name: &str) -> bool {
-    let named = NAMED.iter().any(|(known, _)| *known == name);
-    let of_setting = SETTINGS.iter().any(|(key, _)| variable_of(key) == name);
-    is_secret(name) || named || of_setting || [LABEL, CONFIG, OF_THE_BACKEND].contains(&name)
+    names::is_secret(name)
+        || named_variables().any(|known| known == name)
+        || SETTINGS.iter().any(|setting| setting.variable() == name)
+        || [names::LABEL, names::CONFIG, names::OF_THE_BACKEND].contains(&name)
 }
 
-/// Whether the daemon listens to a variable itself.
+/// Whether the daemon reads a variable itself.
 pub(super) fn is_read_by_daemon(name: &str) -> bool {
-    is_ours(name) && name != OF_THE_BACKEND
+    is_ours(name) && name != names::OF_THE_BACKEND
 }
 
-/// Whether a variable is meant for us, or might be.
-pub(super) fn may_be_ours(name: &str) -> bool {
-    let upper = name.to_uppercase();
-    ["CRYPTO", "EXCHANGE_CUSTOM", "AWS_INSTANCE"]
-        .iter()
-        .any(|begin| upper.starts_with(begin))
-}
-
-/// The known name that is nearest to a mistyped one, and how many characters lie between. At most a third of the
-/// characters may differ: no suggestion is better than a far-fetched one.
-pub(super) fn nearest<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<(&'a str, usize)> {
-    let lower = name.to_lowercase();
-    let distances = known
-        .into_iter()
-        .map(|known| (known, strsim::levenshtein(&lower, &known.to_lowercase())));
-    let (known, distance) = distances.min_by_key(|(_, distance)| *distance)?;
-    if distance * 3 <= name.chars().count() {
-        Some((known, distance))
-    } else {
-        None
-    }
-}
-
-/// `did you mean X?`, or the fallback.
-pub(super) fn suggestion<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-    otherwise: &str,
-) -> String {
-    nearest(name, known).map_or_else(
-        || otherwise.to_owned(),
-        |(near, _)| format!("did you mean {near}?"),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_typo_is_recognised_and_a_stranger_is_not() {
-        let known = ["CRYPTO_PROXY_TOKEN", "CRYPTO_PROXY_LISTEN"];
-        assert_eq!(
-            nearest("CRYPTO_PROXY_TOKKEN", known),
-            Some(("CRYPTO_PROXY_TOKEN", 1))
-        );
-        assert_eq!(nearest("something_else", known), None);
-        assert_eq!(suggestion("listn", ["listen"], "-"), "did you mean listen?");
-    }
-}
+/// Every setting, in the order of the sample file and of what `check` shows.
+pub(super) static SETTINGS: [Setting; 50] = [
+    Setting {
+        key: "listen",
+        variables: &["CRYPTO_PROXY_LISTEN"],
+        field: list(
+            |_| strings(&server::Settings::default().listen),
+            |s, item, notes| {
+                s.server
+                    .listen
+                    .extend(notes.take(item, items::address(item)))
+            },
+        ),
+        help: "Where callers reach the daemon: addresses with a port, or unix:/run/... for sockets. \
+         An address beyond loopback sends tokens and orders in clear text over that network, \
+         and is your explicit consent to it. Short: CRYPTO_PROXY_LISTEN",
+    },
+    Setting {
+        key: "allowed_hosts",
+        variables: &[],
+        field: list(none, |s, item, notes| {
+            s.http
+                .allowed_hosts
+                .extend(notes.take(item, items::host(item)))
+        }),
+        help: "Names that callers may use for this machine (the Host header), beside IP addresses, \
+         localhost and host.docker.internal. Names alone: no scheme, no port.",
+    },
+    Setting {
+        key: "upstream.base_url",
+        variables: &["CRYPTO_REST_BASE", "EXCHANGE_CUSTOM_BASE_URL"],
+        field: text(|s| &mut s.base_url),
+        help: "The exchange to sign for: https://api.crypto.com/exchange/v1, its test exchange \
+         https://uat-api.3ona.co/exchange/v1, or a stand-in on loopback. Short: \
+         CRYPTO_REST_BASE",
+    },
+    Setting {
+        key: "upstream.allow_unknown_base",
+        variables: &[],
+        field: text(|s| &mut s.allow_unknown_base),
+        help: "One further host that signed calls may go to. Whoever runs it can replay them for a \
+         minute.",
+    },
+    Setting {
+        key: "upstream.connect_deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.upstream.connect_deadline, 100..=30_000),
+        help: "Name, TCP and TLS must be done after this time; less than calls.deadline_ms.",
+    },
+    Setting {
+        key: "upstream.max_reply_bytes",
+        variables: &[],
+        field: number(|s| &mut s.upstream.max_reply_bytes, 4096..=64 << 20),
+        help: "The largest answer that is passed on, in bytes.",
+    },
+    Setting {
+        key: "upstream.ca_file",
+        variables: &[],
+        field: text(|s| &mut s.ca_file),
+        help: "The trust roots as PEM. Empty takes the system's own bundle; the environment \
+         (SSL_CERT_FILE) has no say.",
+    },
+    Setting {
+        key: "upstream.idle_timeout_ms",
+        variables: &[],
+        field: millis(|s| &mut s.upstream.idle_timeout, 1000..=600_000),
+        help: "Connections to the exchange are closed when they were idle for this time.",
+    },
+    Setting {
+        key: "upstream.stream_url",
+        variables: &[],
+        field: text(|s| &mut s.stream_url),
+        help: "The exchange's streams, where /user and /market are appended. Empty takes the \
+         documented place beside base_url (wss://stream.crypto.com/exchange/v1), or the same \
+         host and port for a stand-in on loopback. Another host has to be named by \
+         allow_unknown_base, because whoever runs it gets logins of your key.",
+    },
+    Setting {
+        key: "streams.max_sockets",
+        variables: &[],
+        field: number(|s| &mut s.streams.max_sockets, 0..=65_536),
+        help: "WebSockets at once, and those of one caller. Each takes two open files.",
+    },
+    Setting {
+        key: "streams.max_per_caller",
+        variables: &[],
+        field: number(|s| &mut s.streams.max_per_caller, 1..=65_536),
+        help: "",
+    },
+    Setting {
+        key: "streams.max_commands",
+        variables: &[],
+        field: number(|s| &mut s.streams.max_commands, 1..=4096),
+        help: "Commands of one socket that may wait for their answers.",
+    },
+    Setting {
+        key: "streams.max_frame_bytes",
+        variables: &[],
+        field: number(|s| &mut s.streams.max_frame_bytes, 1024..=4 << 20),
+        help: "The longest frame of a client that is read, and of the exchange that is passed on, \
+         in bytes.",
+    },
+    Setting {
+        key: "streams.max_message_bytes",
+        variables: &[],
+        field: number(|s| &mut s.streams.max_upstream_bytes, 4096..=64 << 20),
+        help: "",
+    },
+    Setting {
+        key: "streams.max_waiting_bytes",
+        variables: &[],
+        field: number(|s| &mut s.streams.max_waiting.bytes, 16 << 10..=1 << 30),
+        help: "What may wait for a client that reads slowly, in bytes (beside what the kernel \
+         holds, and always one message); beyond it the client is closed (1008), and its \
+         upstream socket with it.",
+    },
+    Setting {
+        key: "streams.login_deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.streams.login_deadline, 100..=60_000),
+        help: "A user stream without a valid login is closed after this time.",
+    },
+    Setting {
+        key: "calls.deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.pipeline.deadline, 500..=60_000),
+        help: "From a call's arrival to our answer. The old proxy's callers give up after 15 s, so \
+         stay below 14500; less than listener.drain_deadline_ms.",
+    },
+    Setting {
+        key: "calls.max_in_flight",
+        variables: &[],
+        field: number(|s| &mut s.pipeline.max_in_flight, 1..=65_536),
+        help: "Calls under way at once; further ones are refused with 503.",
+    },
+    Setting {
+        key: "calls.order_list_exec_inst",
+        variables: &[],
+        field: word(&Words {
+            field: |s| &mut s.pipeline.dialect,
+            words: &[
+                ("refuse", Dialect::Documented),
+                ("flat", Dialect::FlatOrderListExecInst),
+            ],
+        }),
+        help: "exec_inst as a list inside order_list: the documents do not say how it is signed. \
+         \"refuse\" says so to the caller, \"flat\" signs the concatenated items, as the \
+         exchange's own client does.",
+    },
+    Setting {
+        key: "calls.signing_lines",
+        variables: &["CRYPTO_AUTH_DIAG"],
+        field: flag(|s| &mut s.pipeline.signing_lines),
+        help: "One line per signature in the log, nothing secret in it. Short: CRYPTO_AUTH_DIAG",
+    },
+    Setting {
+        key: "listener.max_connections",
+        variables: &[],
+        field: number(|s| &mut s.server.max_connections, 8..=65_536),
+        help: "Connections at once; further ones are told 503 and closed.",
+    },
+    Setting {
+        key: "listener.first_request_deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.server.first_request_deadline, 100..=120_000),
+        help: "The head of a connection's first request must be complete after this time.",
+    },
+    Setting {
+        key: "listener.idle_deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.server.idle_deadline, 1000..=3_600_000),
+        help: "A kept connection is closed when no further request came for this time; above the \
+         callers' own idle time.",
+    },
+    Setting {
+        key: "listener.max_headers",
+        variables: &[],
+        field: number(|s| &mut s.server.max_headers, 16..=1024),
+        help: "Headers in one request, and the bytes of its head.",
+    },
+    Setting {
+        key: "listener.max_head_bytes",
+        variables: &[],
+        field: number(|s| &mut s.server.max_head_bytes, LEAST_HEAD_BYTES..=1 << 20),
+        help: "",
+    },
+    Setting {
+        key: "listener.max_body_bytes",
+        variables: &[],
+        field: number(|s| &mut s.http.max_body_bytes, 1024..=16 << 20),
+        help: "The longest request body in bytes, and the time in which it must arrive.",
+    },
+    Setting {
+        key: "listener.body_deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.http.body_deadline, 100..=60_000),
+        help: "",
+    },
+    Setting {
+        key: "listener.drain_deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.server.drain_deadline, 1000..=300_000),
+        help: "After the signal to stop, calls under way have this time to end; more than \
+         calls.deadline_ms, and at most 20000 as long as the unit says TimeoutStopSec=25.",
+    },
+    Setting {
+        key: "listener.socket_group",
+        variables: &[],
+        field: text(|s| &mut s.server.socket_group),
+        help: "The group that may connect to unix sockets; empty leaves the daemon's own.",
+    },
+    Setting {
+        key: "exchange_v1.deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.http.exchange_v1.deadline, 500..=60_000),
+        help: "The door for clients of the exchange (ccxt, cryptocom-exchange, cdcx): from a call's \
+         arrival to our answer. Some of them give up after 5 s and send the order again by \
+         themselves, so stay below 4500.",
+    },
+    Setting {
+        key: "public.sources",
+        variables: &[],
+        field: list(none, |s, item, notes| {
+            s.http
+                .exchange_v1
+                .public_sources
+                .extend(notes.take(item, items::network(item)))
+        }),
+        help: "Public methods (prices, instruments) below /exchange/v1/public/ need no key, and \
+         nothing authenticates who asks. Without networks here they are relayed while the \
+         daemon listens on this machine alone, and for nobody otherwise; with networks, for \
+         those alone: [\"192.0.2.0/24\"].",
+    },
+    Setting {
+        key: "public.calls_per_s",
+        variables: &[],
+        field: number(|s| &mut s.http.exchange_v1.public_calls_per_s, 1..=10_000),
+        help: "Public calls in a second from one address.",
+    },
+    Setting {
+        key: "policy.allow_classes",
+        variables: &[],
+        field: list(none, |s, item, notes| {
+            s.policy
+                .allow_classes
+                .extend(notes.take(item, items::class(item)))
+        }),
+        help: "What callers may do. Classes: read, trade, products, transfer, account-admin. Read \
+         and trade are allowed to begin with. These are allowed as well:",
+    },
+    Setting {
+        key: "policy.deny_classes",
+        variables: &[],
+        field: list(none, |s, item, notes| {
+            s.policy
+                .deny_classes
+                .extend(notes.take(item, items::class(item)))
+        }),
+        help: "These are denied, whatever else is allowed:",
+    },
+    Setting {
+        key: "policy.allow_methods",
+        variables: &[],
+        field: list(none, |s, item, notes| {
+            s.policy.allow_methods.extend(method(item, notes))
+        }),
+        help: "Single methods, as \"private/create-withdrawal\"; denial beats allowance.",
+    },
+    Setting {
+        key: "policy.deny_methods",
+        variables: &[],
+        field: list(none, |s, item, notes| {
+            s.policy.deny_methods.extend(method(item, notes))
+        }),
+        help: "",
+    },
+    Setting {
+        key: "callers.file",
+        variables: &[],
+        field: text(|s| &mut s.callers_file),
+        help: "Further callers, each with a token, a virtual key and a policy of its own: \
+         crypto-proxy caller add (docs/callers.md). Empty takes callers.toml beside this \
+         file, which may be absent; a file that is named here has to be there.",
+    },
+    Setting {
+        key: "egress.enabled",
+        variables: &[],
+        field: flag(|s| &mut s.egress_enabled),
+        help: "Watches the address that the exchange sees us from. Off beside a stand-in, unless \
+         services are named.",
+    },
+    Setting {
+        key: "egress.services",
+        variables: &[],
+        field: list(
+            |_| strings(&SERVICES),
+            |s, item, notes| {
+                s.egress
+                    .services
+                    .extend(notes.take(item, items::service(item)))
+            },
+        ),
+        help: "Services that answer with the caller's address as text. At least two must agree.",
+    },
+    Setting {
+        key: "egress.interval_s",
+        variables: &[],
+        field: seconds(|s| &mut s.egress.interval, 30..=86_400),
+        help: "Seconds between measurements, and the time one service has.",
+    },
+    Setting {
+        key: "egress.deadline_ms",
+        variables: &[],
+        field: millis(|s| &mut s.egress.deadline, 100..=30_000),
+        help: "",
+    },
+    Setting {
+        key: "egress.expected",
+        variables: &["CRYPTO_EXPECTED_IP", "AWS_INSTANCE_IP"],
+        field: list(none, |s, item, _| s.expected.push(item.to_owned())),
+        help: "The addresses on the key's whitelist, as you entered them, or \"any\". Short: \
+         CRYPTO_EXPECTED_IP",
+    },
+    Setting {
+        key: "reach.enabled",
+        variables: &[],
+        field: flag(|s| &mut s.reach.enabled),
+        help: "Measures how long name, TCP, TLS and the first byte of a public answer take, and \
+         says once when one of them fails. Off beside a stand-in, unless it is switched on.",
+    },
+    Setting {
+        key: "reach.interval_s",
+        variables: &[],
+        field: seconds(|s| &mut s.reach.interval, 30..=86_400),
+        help: "Seconds between measurements; another is made soon after a call failed on the way, \
+         once a minute at most.",
+    },
+    Setting {
+        key: "history.enabled",
+        variables: &[],
+        field: flag(|s| &mut s.history.enabled),
+        help: "Keeps what became of every call (no params, no answers) and what changed when, in \
+         the state directory, for crypto-proxy history and the diagnosis.",
+    },
+    Setting {
+        key: "history.max_calls",
+        variables: &[],
+        field: number(|s| &mut s.history.max_calls, 1000..=100_000_000),
+        help: "Calls beyond this number or this age go; changes, and the last good and first bad \
+         call of each method, stay. 1,000,000 calls take about 70 MB.",
+    },
+    Setting {
+        key: "history.max_age_days",
+        variables: &[],
+        field: days(|s| &mut s.history.max_age, 1..=3650),
+        help: "",
+    },
+    Setting {
+        key: "log.sink",
+        variables: &[],
+        field: word(&Words {
+            field: |s| &mut s.log.sink,
+            words: &[
+                ("auto", Sink::Auto),
+                ("journal", Sink::Journal),
+                ("stderr", Sink::Stderr),
+                ("json", Sink::Json),
+            ],
+        }),
+        help: "\"journal\", \"stderr\" (text), \"json\" (on stderr), or \"auto\": the journal under \
+         systemd, else stderr.",
+    },
+    Setting {
+        key: "log.level",
+        variables: &[],
+        field: word(&Words {
+            field: |s| &mut s.log.level,
+            words: &[
+                ("error", Level::ERROR),
+                ("warn", Level::WARN),
+                ("info", Level::INFO),
+                ("debug", Level::DEBUG),
+                ("trace", Level::TRACE),
+            ],
+        }),
+        help: "\"error\", \"warn\", \"info\", \"debug\" or \"trace\". No level shows anything \
+         secret, and none silences the one line per call.",
+    },
+    Setting {
+        key: "log.queue_lines",
+        variables: &[],
+        field: number(|s| &mut s.log.queue_lines, 16..=1 << 20),
+        help: "Lines that may wait while the log is slow; further ones are counted and dropped, \
+         never waited for.",
+    },
+];

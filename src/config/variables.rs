@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt, path::Pat
 use zeroize::Zeroizing;
 
 use super::{
-    env_file,
+    env_file, names,
     report::{Origin, Problem, Problems},
     sources::Sources,
     table,
@@ -99,7 +99,7 @@ pub(super) enum GuardedBy {
 /// The file of the unit; who has the variables from elsewhere does not need it.
 fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems) -> Option<Layer> {
     let elsewhere = sources.credentials_directory.is_some()
-        || sources.env.keys().any(|name| table::is_secret(name));
+        || sources.env.keys().any(|name| names::is_secret(name));
     if !elsewhere {
         return read_env_file(file, GuardedBy::Mode, problems);
     }
@@ -134,7 +134,7 @@ pub(super) fn read_env_file(
     let holds_secrets = file
         .entries
         .iter()
-        .any(|entry| table::is_secret(&entry.name) && !entry.value.is_empty());
+        .any(|entry| names::is_secret(&entry.name) && !entry.value.is_empty());
     if guard == GuardedBy::Mode && holds_secrets {
         check_mode(path, problems);
     }
@@ -167,7 +167,7 @@ fn unused_secrets(text: &str) -> Vec<Zeroizing<String>> {
             .trim()
             .rsplit(|char: char| !char.is_ascii_alphanumeric() && char != '_')
             .next();
-        name.is_some_and(|name| table::is_secret(name) || table::seems_secret(name))
+        name.is_some_and(|name| names::is_secret(name) || names::seems_secret(name))
     });
     of_secrets
         .map(|(_, value)| Zeroizing::new(value.to_owned()))
@@ -220,7 +220,7 @@ fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut 
     if let Err(error) = fs::read_dir(directory) {
         let (text, remedy) = explain(&error);
         let source = Origin::File(directory.to_owned());
-        let problem = Problem::error(table::CREDENTIALS_DIRECTORY, &source, text, remedy);
+        let problem = Problem::error(names::CREDENTIALS_DIRECTORY, &source, text, remedy);
         problems.push(problem.about_the_pair(flaw_of(&error)));
         variables.unreadable = true;
         return;
@@ -235,7 +235,7 @@ fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut 
 /// The single files among the unit's credentials, named like the variables.
 fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer> {
     let mut layer = Layer::default();
-    for name in table::SECRETS.iter().chain([&table::LABEL]) {
+    for name in names::SECRETS.iter().chain([&names::LABEL]) {
         let candidates = [directory.join(name), directory.join(name.to_lowercase())];
         let Some(path) = candidates.into_iter().find(|path| path.exists()) else {
             continue;
@@ -266,7 +266,7 @@ fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
     let variables = sources
         .env
         .iter()
-        .filter(|(name, _)| table::may_be_ours(name))
+        .filter(|(name, _)| names::may_be_ours(name))
         .map(|(name, value)| {
             let origin = Origin::Variable(name.clone());
             (

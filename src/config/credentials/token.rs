@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::{
     super::{
         callers::IssuedCallers,
+        names,
         report::{Origin, Problem, Problems, Row},
-        table,
         variables::{Variable, Variables},
     },
     CredentialRules, CredentialUse, SHORT, clean, facts, row,
@@ -42,14 +42,14 @@ struct TokenRole {
 }
 
 const CALLER: TokenRole = TokenRole {
-    name: table::TOKEN,
+    name: names::TOKEN,
     remedy: "make a new one, say with openssl rand -hex 32, and give it to the callers too",
     published: "the proxy token was published; replace it",
     short: "the proxy token is too short; replace it",
 };
 
 const DIAGNOSIS: TokenRole = TokenRole {
-    name: table::DIAG_TOKEN,
+    name: names::DIAG_TOKEN,
     remedy: "make a new one for the operators alone, say with openssl rand -hex 32",
     published: "the diagnosis token was published; replace it",
     short: "the diagnosis token is too short; replace it",
@@ -90,7 +90,7 @@ pub(in super::super) fn load(
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<TokenDigest> {
-    let Some(variable) = variables.find(table::TOKEN) else {
+    let Some(variable) = variables.find(names::TOKEN) else {
         if !issued.can_call() {
             report_missing(variables, problems);
         }
@@ -118,7 +118,7 @@ pub(in super::super) fn load_diagnosing(
     rows: &mut Vec<Row>,
     problems: &mut Problems,
 ) -> Option<DiagnosisToken> {
-    let variable = variables.find(table::DIAG_TOKEN)?;
+    let variable = variables.find(names::DIAG_TOKEN)?;
     let text = checked(
         &DIAGNOSIS,
         variable,
@@ -129,16 +129,16 @@ pub(in super::super) fn load_diagnosing(
         problems,
     )?;
     let callers = variables
-        .find(table::TOKEN)
-        .and_then(|other| clean(table::TOKEN, other, &mut Problems::default()));
+        .find(names::TOKEN)
+        .and_then(|other| clean(names::TOKEN, other, &mut Problems::default()));
     let digest = TokenDigest::of(text.as_bytes());
     if callers.is_some_and(|callers| TokenDigest::of(callers.as_bytes()).equals(&digest)) {
         let fault = format!(
             "is the same as {}: who may call must not diagnose, and the reverse",
-            table::TOKEN
+            names::TOKEN
         );
         problems.push(Problem::error(
-            table::DIAG_TOKEN,
+            names::DIAG_TOKEN,
             &variable.origin,
             fault,
             DIAGNOSIS.remedy,
@@ -204,7 +204,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
     if variables.unreadable {
         return;
     }
-    let empty = variables.iter().find(|(name, _)| *name == table::TOKEN);
+    let empty = variables.iter().find(|(name, _)| *name == names::TOKEN);
     let (text, origin) = empty.map_or(
         (
             "not configured: without it nobody could call",
@@ -217,7 +217,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
             )
         },
     );
-    problems.push(Problem::error(table::TOKEN, &origin, text, CALLER.remedy));
+    problems.push(Problem::error(names::TOKEN, &origin, text, CALLER.remedy));
 }
 
 /// Why a token cannot be used anywhere.

@@ -25,7 +25,7 @@ fn fingerprint_of(key: &str) -> String {
 
 #[test]
 fn every_alias_gives_a_pair_and_the_report_says_which() {
-    for (key, secret) in table::PAIRS {
+    for (key, secret) in names::PAIRS {
         let config = without_pair().env(key, KEY).env(secret, SECRET).load();
         assert_eq!(fingerprint(&config), fingerprint_of(KEY), "{key}");
         let row = &config.report.credentials[0];

@@ -83,7 +83,7 @@ fn the_report_has_every_setting_once() {
         .collect();
     let mut known: Vec<_> = table::SETTINGS
         .iter()
-        .map(|(key, _)| (*key).to_owned())
+        .map(|setting| setting.key.to_owned())
         .collect();
     shown.sort();
     known.sort();
