@@ -11,6 +11,7 @@ use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
+use crate::config::Config;
 use crate::http::{
     AppState, ExchangeApi, Front, Rejections, RequestIds, StatusPages, page::DaemonFacts,
 };
@@ -35,10 +36,6 @@ use gateway::{
     stream::Dialer,
     upstream::{ClientProblem, Upstream},
 };
-
-mod plan;
-
-pub use plan::Plan;
 
 /// How often refusals without a caller are logged.
 const REJECTIONS_EVERY: Duration = Duration::from_secs(10);
@@ -87,33 +84,37 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartProblem`].
-    pub async fn bind(plan: Plan) -> Result<Self, StartProblem> {
-        let signer = Signer::new(plan.credentials.clone());
-        let (probing, examination) = (probing(&plan), plan.examination);
-        let observed = Arc::new(Observed::new(plan.expected));
-        let ca_file = plan.upstream.ca_file.clone();
+    pub async fn bind(config: Config) -> Result<Self, StartProblem> {
+        let signer = Signer::new(config.credentials.clone());
+        let (probing, examination) = (probing(&config), config.examination);
+        let observed = Arc::new(Observed::new(config.expected));
+        let ca_file = config.upstream.ca_file.clone();
         let watch = egress::Watch::new(
-            plan.egress,
+            config.egress,
             Arc::clone(&observed),
-            plan.resolver.clone(),
+            config.resolver.clone(),
             ca_file.as_deref(),
         )?;
-        let dialer = Dialer::new(plan.streams, &plan.upstream, plan.resolver.clone())
+        let dialer = Dialer::new(config.streams, &config.upstream, config.resolver.clone())
             .map_err(ClientProblem::from)?;
-        let upstream = Upstream::new(&plan.upstream, plan.resolver, &signer)?;
-        let bound = Bound::bind(&plan.server).await?;
+        let upstream = Upstream::new(&config.upstream, config.resolver, &signer)?;
+        let bound = Bound::bind(&config.server).await?;
         // Last: a start that cannot succeed is none, and leaves nothing in the history.
-        let base_url = plan.upstream.base.to_string();
+        let base_url = config.upstream.base.to_string();
         let start = history::Start {
-            credentials: plan.credentials,
+            credentials: config.credentials,
             base_url,
-            configuration: plan.configuration,
+            configuration: config.configuration,
         };
-        let (history, pair) =
-            History::open(plan.state_dir.as_deref(), plan.history, start, &plan.clock);
+        let (history, pair) = History::open(
+            config.state_dir.as_deref(),
+            config.history,
+            start,
+            &config.clock,
+        );
         let hints = RecordTask::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
         let alarms = RecordTask::new(Alarms::default());
-        let reach = reach::Watch::new(plan.reach, probing.clone());
+        let reach = reach::Watch::new(config.reach, probing.clone());
         let live = Arc::clone(&probing.live);
         let own: [Arc<dyn RecordSink>; 3] = [copies_to(&hints.to), copies_to(&alarms.to), live];
         let sinks = own
@@ -121,49 +122,50 @@ impl Daemon {
             .chain(reach.sink())
             .chain(history.sink())
             .collect();
-        let examination = DiagnosisRunner::new(probing, examination, recall(&history, &plan.clock));
+        let examination =
+            DiagnosisRunner::new(probing, examination, recall(&history, &config.clock));
         let recorder = Arc::new(Recorder::new(
             signer.fingerprint(),
             Arc::clone(&observed),
             sinks,
         ));
-        let clock = plan.clock.clone();
+        let clock = config.clock.clone();
         let replay = ReplayGuard::open(
-            plan.state_dir.as_deref(),
-            plan.callers.has_virtual_keys(),
+            config.state_dir.as_deref(),
+            config.callers.has_virtual_keys(),
             &clock,
         );
         let parts = Parts {
-            settings: plan.pipeline,
-            callers: plan.callers,
+            settings: config.pipeline,
+            callers: config.callers,
             signer,
             upstream,
             dialer,
             observed: Arc::clone(&observed),
             recorder,
             replay,
-            clock: plan.clock,
+            clock: config.clock,
         };
         let about = DaemonFacts {
             fingerprint: Some(parts.signer.fingerprint().to_string()),
             label: examination.facts().label.clone(),
             source: examination.facts().source.clone(),
-            target: Some(Target::of(&plan.upstream.base)),
+            target: Some(Target::of(&config.upstream.base)),
             up_since_ms: Some(clock.now_ms()),
-            warnings: plan.standing_warnings.clone(),
+            warnings: config.standing_warnings.clone(),
         };
         let gateway = Gateway::new(parts);
         let app = Arc::new(AppState {
             gateway: Arc::clone(&gateway),
             exchange_v1: ExchangeApi::new(
-                &plan.http.exchange_v1,
-                plan.server.listen.iter().all(Address::is_local),
+                &config.http.exchange_v1,
+                config.server.listen.iter().all(Address::is_local),
             ),
-            settings: plan.http,
+            settings: config.http,
             rejections: Arc::default(),
             status: StatusPages::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
-            standing_warnings: plan.standing_warnings,
+            standing_warnings: config.standing_warnings,
             examination,
             hints: hints.reader.last(),
             alarms: alarms.reader.standing(),
@@ -173,7 +175,7 @@ impl Daemon {
             gateway,
             app,
             bound,
-            server: plan.server,
+            server: config.server,
             watch,
             reach,
             hints,
@@ -339,21 +341,21 @@ fn copies_to(channel: &mpsc::Sender<Arc<CallReport>>) -> Arc<dyn RecordSink> {
 }
 
 /// What the daemon is diagnosed with: the key pair, the connection and the services that it works with itself.
-fn probing(plan: &Plan) -> probes::Plan {
+fn probing(config: &Config) -> probes::Plan {
     let ready = Ready {
-        credentials: plan.credentials.clone(),
-        upstream: plan.upstream.clone(),
-        egress: plan.egress.clone(),
+        credentials: config.credentials.clone(),
+        upstream: config.upstream.clone(),
+        egress: config.egress.clone(),
     };
     probes::Plan {
-        facts: plan.pair.clone(),
+        facts: config.pair.clone(),
         ready: Some(ready),
-        expected: plan.expected.clone(),
+        expected: config.expected.clone(),
         // Never with the cancellation: over HTTP nothing is sent that could touch an order.
         scope: Scope::Full,
-        deadline: plan.examination.run_deadline,
-        clock: plan.clock.clone(),
-        resolver: plan.resolver.clone(),
+        deadline: config.examination.run_deadline,
+        clock: config.clock.clone(),
+        resolver: config.resolver.clone(),
         live: Arc::<LiveUse>::default(),
     }
 }

@@ -6,7 +6,11 @@
 //! of their own. A file that exists and cannot be used is an error; the defaults never stand in for it. Nothing here
 //! touches the network, changes the environment or writes a file.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     callers::CallerFiles,
@@ -16,16 +20,19 @@ use crate::{
 };
 use diagnosis::{
     egress, history,
-    probes::{CredentialFacts, FlawFound, Ready},
-    reach,
+    probes::{CredentialFacts, Ready},
+    reach, runner,
 };
 use gateway::{
     auth::{Caller, Callers},
+    clock::Clock,
+    connect::Resolver,
     observed::Expected,
     policy::Policy,
     redact::LeakSearch,
     secret::{Credentials, TokenDigest},
-    stream, upstream,
+    stream::{self, StreamBase},
+    upstream::{self, BaseUrl},
 };
 
 mod callers;
@@ -49,14 +56,15 @@ pub use self::{
     callers::PendingRevocations,
     credentials::DiagnosisToken,
     normalize::{KeyMatch, PastedKey},
-    report::{Origin, Problem, Problems, Report, Row, Severity},
+    report::{CONFIGURATION_FILE, FileState, Origin, Problem, Problems, Report, Row, Severity},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, RunAs, Sources},
 };
 use self::{
-    credentials::{CredentialRules, Published},
+    credentials::{CredentialRules, LoadedPair, Published},
     redact::Redactor,
     report::one_line,
     settings::Loaded,
+    table::Settings,
     variables::{GuardedBy, Variables},
 };
 
@@ -65,7 +73,7 @@ pub const DEFAULT_CALLER: &str = "default";
 /// The name of the caller that shows the diagnosis token.
 pub const OPERATOR: &str = "operator";
 
-/// Everything the daemon is told, valid.
+/// Everything that the daemon is built from, valid. Nothing is opened, bound or started by it.
 pub struct Config {
     /// The pair that signs.
     pub credentials: Credentials,
@@ -93,8 +101,20 @@ pub struct Config {
     pub reach: reach::Settings,
     /// The addresses that the operator says are on the key's whitelist.
     pub expected: Expected,
+    /// How often and how long the daemon diagnoses.
+    pub examination: runner::Settings,
+    /// Where the daemon may keep state.
+    pub state_dir: Option<PathBuf>,
     /// How much history is kept.
     pub history: history::Settings,
+    /// A digest of the effective settings, so that the history sees them change.
+    pub configuration: String,
+    /// Short warnings that stay in `GET /ready`. Anybody may read them: they hold no secret and no value.
+    pub standing_warnings: Vec<String>,
+    /// The time. Tests set another.
+    pub clock: Clock,
+    /// Names to addresses. Tests set another.
+    pub resolver: Resolver,
     /// Where log lines go.
     pub log: telemetry::Settings,
     /// Problems that do not keep the daemon from starting.
@@ -113,22 +133,45 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
+    /// A daemon with every default, for these credentials, callers and exchange: nothing is watched, no state is kept.
+    #[must_use]
+    pub fn new(credentials: Credentials, callers: Callers, base: BaseUrl) -> Self {
+        let defaults = Settings::default();
+        let pair = CredentialFacts {
+            fingerprint: Some(credentials.key.fingerprint()),
+            ..CredentialFacts::default()
+        };
+        Self {
+            credentials,
+            key_label: None,
+            pair,
+            callers,
+            pending_revocations: None,
+            streams: stream::Settings::new(StreamBase::beside(&base)),
+            upstream: upstream::Settings::new(base),
+            pipeline: defaults.pipeline,
+            http: defaults.http,
+            server: server::Settings::default(),
+            egress: egress::Settings::off(),
+            reach: reach::Settings::off(),
+            expected: Expected::Unstated,
+            examination: runner::Settings::default(),
+            state_dir: None,
+            history: defaults.history,
+            configuration: String::new(),
+            standing_warnings: Vec::new(),
+            clock: Clock::system(),
+            resolver: Resolver::system(),
+            log: defaults.log,
+            warnings: Vec::new(),
+            report: Report::default(),
+        }
+    }
+
     /// One line per warning, for the log at every start.
     #[must_use]
     pub fn startup_warnings(&self) -> Vec<String> {
         self.warnings.iter().map(ToString::to_string).collect()
-    }
-
-    /// Short sentences for `GET /ready`. Anybody may read them: they hold no secret and no value.
-    #[must_use]
-    pub fn ready_warnings(&self) -> Vec<&'static str> {
-        let mut short: Vec<_> = self
-            .warnings
-            .iter()
-            .filter_map(|problem| problem.ready)
-            .collect();
-        short.dedup();
-        short
     }
 }
 
@@ -237,19 +280,21 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         callers: issued.rows.clone(),
         settings: rows,
     };
-    let credentials = credentials::load(&variables, rules, &mut report.credentials, &mut problems);
-    let probing = credentials
-        .clone()
-        .filter(|_| problems.allow_start())
-        .map(|credentials| Probing {
+    let LoadedPair {
+        credentials,
+        fingerprint,
+    } = credentials::load(&variables, rules, &mut report.credentials, &mut problems);
+    let probing = match &credentials {
+        Some(credentials) if problems.allow_start() => Some(Probing {
             ready: Ready {
-                credentials,
+                credentials: credentials.clone(),
                 upstream: settings.upstream.clone(),
                 egress: settings.egress.clone(),
             },
             expected: expected.clone(),
-        });
-    let quoted = credentials::quoted(&variables);
+        }),
+        _ => None,
+    };
     let rows = &mut report.credentials;
     let token = credentials::load_token(
         &variables,
@@ -274,49 +319,51 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
     rows.extend(label_row(&variables));
     sources::check_access(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
-    let key_label = report
-        .credentials
-        .iter()
-        .find(|row| row.key == names::LABEL)
-        .map(|row| row.shown.clone());
-    let key = credentials
-        .as_ref()
-        .and_then(|credentials| key_facts(credentials, &report, key_label.clone()));
-    let (pending_revocations, issued_secrets) = (
-        issued.pending_revocations.take(),
-        std::mem::take(&mut issued.leaks),
-    );
-    let config = credentials
-        .filter(|_| problems.allow_start())
-        .map(|credentials| Config {
-            credentials,
-            key_label,
-            pair: CredentialFacts::default(),
-            callers: issued.add_to(callers_of_the_environment(
-                token,
-                asking.token.as_ref(),
-                settings.policy,
-            )),
-            pending_revocations,
-            upstream: settings.upstream,
-            streams: settings.streams,
-            pipeline: settings.pipeline,
-            http: settings.http,
-            server: settings.server,
-            egress: settings.egress,
-            reach: settings.reach,
-            expected,
-            history: settings.history,
-            log: settings.log,
-            warnings: problems.warnings().cloned().collect(),
-            report: report.clone(),
-        });
-    let found_nothing = variables.iter().next().is_none()
-        && !report.sources.iter().any(Row::is_a_file_that_was_read);
+    let pair = credentials::pair_facts(&variables, &problems, &report, fingerprint);
+    let key_label = pair.label.clone();
+    let key = match &credentials {
+        Some(credentials) => key_facts(credentials, &report, key_label.clone()),
+        None => None,
+    };
+    let pending_revocations = issued.pending_revocations.take();
     let mut leaks = redact::leaks(&variables);
-    leaks.join(issued_secrets);
-    let pair = CredentialFacts::default();
-    let inspection = Inspection {
+    leaks.join(std::mem::take(&mut issued.leaks));
+    let config = match credentials {
+        Some(credentials) if problems.allow_start() => {
+            let diagnosing = asking.token.as_ref();
+            let callers = callers_of_the_environment(token, diagnosing, settings.policy);
+            let callers = issued.add_to(callers);
+            let base = settings.upstream.base.clone();
+            Some(Config {
+                key_label,
+                pair: pair.clone(),
+                pending_revocations,
+                upstream: settings.upstream,
+                streams: settings.streams,
+                pipeline: settings.pipeline,
+                http: settings.http,
+                server: settings.server,
+                egress: settings.egress,
+                reach: settings.reach,
+                expected,
+                state_dir: sources.state_directory.clone(),
+                history: settings.history,
+                configuration: report.digest(),
+                standing_warnings: problems.ready(),
+                log: settings.log,
+                warnings: problems.warnings().cloned().collect(),
+                report: report.clone(),
+                ..Config::new(credentials, callers, base)
+            })
+        }
+        _ => None,
+    };
+    let found_nothing = variables.iter().next().is_none()
+        && !report
+            .sources
+            .iter()
+            .any(|row| row.file == Some(FileState::Read));
+    Inspection {
         config,
         problems,
         report,
@@ -327,17 +374,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         found_nothing,
         asking,
         caller_files,
-    };
-    with_pair(inspection, quoted)
-}
-
-/// Comes last: the facts of the pair are drawn from everything else that was found.
-fn with_pair(mut inspection: Inspection, quoted: Vec<FlawFound>) -> Inspection {
-    inspection.pair = credentials::gather(&inspection, quoted);
-    if let Some(config) = &mut inspection.config {
-        config.pair = inspection.pair.clone();
     }
-    inspection
 }
 
 fn key_facts(
@@ -372,11 +409,9 @@ fn callers_of_the_environment(
 }
 
 fn label_row(variables: &Variables) -> Option<Row> {
-    variables.find(names::LABEL).map(|variable| Row {
-        key: names::LABEL.to_owned(),
-        shown: one_line(variable.value.trim()),
-        source: variable.origin.clone(),
-    })
+    let variable = variables.find(names::LABEL)?;
+    let shown = one_line(variable.value.trim());
+    Some(Row::new(names::LABEL, shown, variable.origin.clone()))
 }
 
 fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {

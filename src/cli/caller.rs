@@ -12,7 +12,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
     callers::{self, CallerFiles, CallerText, CallersError, Edit, Issued},
-    config::{self, Sources},
+    config::{self, FileState, Sources},
 };
 use gateway::{clock::Clock, policy::Preset};
 
@@ -119,12 +119,12 @@ fn execute(arguments: Arguments) -> Result<(), CommandError> {
     let unread = inspection
         .problems
         .errors()
-        .find(|problem| ["configuration file", "callers.file"].contains(&&*problem.key));
+        .find(|problem| [config::CONFIGURATION_FILE, "callers.file"].contains(&&*problem.key));
     let config_file = inspection
         .report
         .sources
         .first()
-        .is_some_and(|row| row.shown.contains("not readable"));
+        .is_some_and(|row| row.file == Some(FileState::Denied));
     if unread.is_some() || config_file {
         let text = unread.map_or_else(
             || "the configuration file is not readable by you".to_owned(),
@@ -134,7 +134,7 @@ fn execute(arguments: Arguments) -> Result<(), CommandError> {
             "{text} (see crypto-proxy check)"
         )));
     }
-    let base = output::base_url(&inspection.report);
+    let base = output::base_url(&inspection.asking.listen);
     match arguments.command {
         Command::Add(order) => {
             let out = order.out.clone();

@@ -15,7 +15,7 @@ use std::{
 use clap::Args;
 
 use crate::{
-    config::{self, FilePair, Inspection, Origin, Problem, Row, Severity, Sources},
+    config::{self, FilePair, FileState, Inspection, Origin, Problem, Row, Severity, Sources},
     telemetry,
 };
 
@@ -102,7 +102,10 @@ pub(super) fn write_report(
 
 fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     writeln!(out, "Looked at")?;
-    for Row { key, shown, source } in rows {
+    for Row {
+        key, shown, source, ..
+    } in rows
+    {
         let place = if *source == Origin::Default {
             String::new()
         } else {
@@ -152,7 +155,11 @@ fn unread<'r>(path: &Path, looked_at: &'r [Row]) -> Option<&'r str> {
     let row = looked_at
         .iter()
         .find(|row| row.source == Origin::File(path.to_owned()))?;
-    (!row.is_a_file_that_was_read()).then_some(row.shown.as_str())
+    if row.file == Some(FileState::Read) {
+        None
+    } else {
+        Some(&row.shown)
+    }
 }
 
 fn describe(pair: &FilePair) -> String {

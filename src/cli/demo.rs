@@ -11,11 +11,7 @@ use tracing::Level;
 use uuid::Uuid;
 
 use super::StopSignals;
-use crate::{
-    app::{Daemon, Plan},
-    server::Address,
-    telemetry,
-};
+use crate::{app::Daemon, config::Config, server::Address, telemetry};
 use gateway::{
     auth::{Caller, Callers},
     policy::Policy,
@@ -59,7 +55,7 @@ async fn demonstrate(exit: bool, lines: &telemetry::Captured) -> anyhow::Result<
     let exchange = FakeExchange::new(Settings::with_key(&pair.key, &pair.secret))
         .start()
         .await?;
-    let daemon = Daemon::bind(plan(&pair, &exchange)?).await?;
+    let daemon = Daemon::bind(config(&pair, &exchange)?).await?;
     let Some(Address::Tcp(address)) = daemon.addresses().into_iter().next() else {
         anyhow::bail!("the proxy did not say where it listens");
     };
@@ -112,7 +108,7 @@ impl Pair {
     }
 }
 
-fn plan(pair: &Pair, exchange: &Running) -> anyhow::Result<Plan> {
+fn config(pair: &Pair, exchange: &Running) -> anyhow::Result<Config> {
     let credentials = Credentials {
         key: ApiKey::new(pair.key.clone()),
         secret: ApiSecret::new(pair.secret.clone()),
@@ -125,14 +121,14 @@ fn plan(pair: &Pair, exchange: &Running) -> anyhow::Result<Plan> {
         TokenDigest::of(pair.token.as_bytes()),
         Arc::new(caller),
     )]);
-    let mut plan = Plan::new(
+    let mut config = Config::new(
         credentials,
         callers,
         BaseUrl::parse(&exchange.base_url(), None)?,
     );
-    plan.server.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
-    plan.egress.services = vec![exchange.url("/ip").parse()?, exchange.url("/ip/2").parse()?];
-    Ok(plan)
+    config.server.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
+    config.egress.services = vec![exchange.url("/ip").parse()?, exchange.url("/ip/2").parse()?];
+    Ok(config)
 }
 
 fn how_to_go_on(address: std::net::SocketAddr, token: &str) -> String {

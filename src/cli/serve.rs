@@ -13,13 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::StopSignals;
 use crate::{
-    app::{Daemon, Drained, Plan},
+    app::{Daemon, Drained},
     config::{self, Config, Sources},
     server::Address,
     systemd, telemetry,
 };
-use diagnosis::runner;
-use gateway::{clock::Clock, connect::Resolver};
 
 /// What lines that still wait may take at the end.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -97,7 +95,7 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
     if let Some(problem) = forgotten {
         tracing::warn!("what was revoked of callers cannot be remembered: {problem}");
     }
-    let daemon = Daemon::bind(plan(config)).await?;
+    let daemon = Daemon::bind(config).await?;
     let addresses = daemon.addresses();
     announce(&base, &addresses);
     tokio::spawn(answer_hangups(hangup));
@@ -127,33 +125,6 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
             tracing::warn!(left, "asked twice to stop: ending at once");
             Ok(if left == 0 { Drained::Clean } else { Drained::Left(left) })
         }
-    }
-}
-
-fn plan(config: Config) -> Plan {
-    Plan {
-        configuration: config.report.digest(),
-        history: config.history,
-        standing_warnings: config
-            .ready_warnings()
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
-        credentials: config.credentials,
-        pair: config.pair,
-        callers: config.callers,
-        upstream: config.upstream,
-        streams: config.streams,
-        pipeline: config.pipeline,
-        http: config.http,
-        server: config.server,
-        egress: config.egress,
-        reach: config.reach,
-        expected: config.expected,
-        examination: runner::Settings::default(),
-        state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
-        clock: Clock::system(),
-        resolver: Resolver::system(),
     }
 }
 

@@ -355,11 +355,7 @@ impl Loader<'_> {
             line: entry.line,
             column: 1,
         };
-        Row {
-            key: entry.name.clone(),
-            shown: entry.describe(valid),
-            source,
-        }
+        Row::new(&entry.name, entry.describe(valid), source)
     }
 
     fn origin(&self) -> Origin {

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Inspection, names,
+    names,
     normalize::{self, SECRET_PREFIX},
-    report::{Origin, Problem, Problems, Row},
+    report::{CONFIGURATION_FILE, Origin, Problem, Problems, Report, Row},
     variables::{Layer, Variable, Variables},
 };
 use crate::callers;
@@ -67,18 +67,28 @@ struct FoundPair<'a> {
     secret: &'a Variable,
 }
 
-/// Finds and checks the pair; `None` where there is none to be used, which is reported. Its rows are for the report,
-/// whether it can be used or not.
+/// The pair, and what is known of it whether it can be used or not.
+pub(super) struct LoadedPair {
+    /// `None` where there is none to be used, which is reported.
+    pub(super) credentials: Option<Credentials>,
+    /// The fingerprint of the key, wherever a complete pair was found.
+    pub(super) fingerprint: Option<String>,
+}
+
+/// Finds and checks the pair. Its rows are for the report, whether it can be used or not.
 pub(super) fn load(
     variables: &Variables,
     rules: CredentialRules<'_>,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
-) -> Option<Credentials> {
+) -> LoadedPair {
     let mut found = complete_pairs(&variables.layers).into_iter();
     let Some(first) = found.next() else {
         report_missing(variables, problems);
-        return None;
+        return LoadedPair {
+            credentials: None,
+            fingerprint: None,
+        };
     };
     report_ignored_halves(variables, problems);
     let pair = first.check(rules, rows, problems);
@@ -174,19 +184,30 @@ impl FoundPair<'_> {
         rules: CredentialRules<'_>,
         rows: &mut Vec<Row>,
         problems: &mut Problems,
-    ) -> Option<Credentials> {
+    ) -> LoadedPair {
         let key = clean(self.names.0, self.key, problems);
         let secret = clean(self.names.1, self.secret, problems);
-        let (key, secret) = (key?, secret?);
-        rows.extend(self.rows(&key, &secret, rules.published));
-        let key_usable = self.rules(CredentialUse::Key, &key, rules, problems);
-        let secret_usable = self.rules(CredentialUse::Secret, &secret, rules, problems);
+        let (Some(key), Some(secret)) = (key, secret) else {
+            return LoadedPair {
+                credentials: None,
+                fingerprint: None,
+            };
+        };
+        let pair = credentials_of(&key, &secret);
+        let fingerprint = pair.key.fingerprint();
+        rows.extend(self.rows(&key, &secret, &fingerprint, rules.published));
+        let key_usable = self.check_half(CredentialUse::Key, &key, rules, problems);
+        let secret_usable = self.check_half(CredentialUse::Secret, &secret, rules, problems);
         let not_swapped = self.check_swapped(&key, &secret, problems);
-        (key_usable && secret_usable && not_swapped).then(|| credentials_of(&key, &secret))
+        let usable = key_usable && secret_usable && not_swapped;
+        LoadedPair {
+            credentials: if usable { Some(pair) } else { None },
+            fingerprint: Some(fingerprint),
+        }
     }
 
     /// Whether a half of the pair can be used.
-    fn rules(
+    fn check_half(
         &self,
         used: CredentialUse,
         text: &str,
@@ -278,8 +299,7 @@ impl FoundPair<'_> {
         true
     }
 
-    fn rows(&self, key: &str, secret: &str, published: &Published) -> Vec<Row> {
-        let fingerprint = ApiKey::new(key.to_owned()).fingerprint();
+    fn rows(&self, key: &str, secret: &str, fingerprint: &str, published: &Published) -> Vec<Row> {
         let of_key = format!(
             "{}, fingerprint {fingerprint}",
             facts(key, published.holds(CredentialUse::Key, key), self.key)
@@ -355,11 +375,7 @@ fn facts(text: &str, is_published: bool, variable: &Variable) -> String {
 }
 
 fn row(name: &str, shown: String, variable: &Variable) -> Row {
-    Row {
-        key: name.to_owned(),
-        shown,
-        source: variable.origin.clone(),
-    }
+    Row::new(name, shown, variable.origin.clone())
 }
 
 /// Cleans a value; what was taken off is a warning, what must not be there an error.
@@ -442,86 +458,35 @@ impl Published {
     }
 }
 
-/// The quoted halves of a pair: name and place.
-pub(super) fn quoted(variables: &Variables) -> Vec<FlawFound> {
-    let of_the_pair = |name: &str| {
-        names::PAIRS
-            .iter()
-            .any(|(key, secret)| [*key, *secret].contains(&name))
-    };
-    let quoted = variables
-        .iter()
-        .filter(|(name, variable)| variable.quoted && of_the_pair(name));
-    let found = |name: &str, origin: &Origin| FlawFound {
-        flaw: Flaw::Quoted,
-        name: name.to_owned(),
-        place: place(origin),
-        text: "stands in quotes: systemd takes them off, docker --env-file and others do not"
-            .to_owned(),
-    };
-    quoted
-        .map(|(name, variable)| found(name, &variable.origin))
-        .collect()
-}
-
 /// What the load found out about the pair, for a diagnosis.
 ///
 /// It is made of problems and rows after credentials were withheld from them, so it holds nothing that they do not show.
-pub(super) fn gather(inspection: &Inspection, quoted: Vec<FlawFound>) -> CredentialFacts {
-    let file = inspection
-        .report
-        .sources
-        .iter()
-        .find(|row| row.key == "configuration file")
-        .map(|row| &row.source);
-    let of_a_token =
-        |problem: &&Problem| [names::TOKEN, names::DIAG_TOKEN].contains(&&*problem.key);
-    let problems = inspection
-        .problems
-        .iter()
-        .filter(|problem| !of_a_token(problem));
-    let of_the_pair = problems.filter(|problem| Some(&problem.source) != file);
-    let found = of_the_pair.filter_map(|problem| {
-        let about_a_file = matches!(problem.flaw, Some(Flaw::Missing | Flaw::Unreadable));
-        let flaw = problem
-            .flaw
-            .filter(|_| !about_a_file || no_pair(inspection))?;
-        let place = place(&problem.source);
-        Some(FlawFound {
-            flaw,
-            name: problem.key.clone(),
-            place,
-            text: problem.text.clone(),
-        })
-    });
-    let looked_at = inspection
-        .report
-        .sources
-        .iter()
-        .filter(|row| row.key != "configuration file");
-    let looked_at = looked_at.map(|row| {
-        let place = if row.source == Origin::Default {
-            String::new()
-        } else {
-            format!(" {}", row.source)
-        };
-        format!("{}{place}: {}", row.key, row.shown)
-    });
-    let key = inspection
-        .report
-        .credentials
-        .iter()
-        .find(|row| names::PAIRS.iter().any(|(key, _)| row.key == *key));
-    let fingerprint = key
-        .and_then(|row| row.shown.rsplit_once("fingerprint "))
-        .map(|(_, shown)| shown.to_owned());
-    let label = inspection
-        .report
+pub(super) fn pair_facts(
+    variables: &Variables,
+    problems: &Problems,
+    report: &Report,
+    fingerprint: Option<String>,
+) -> CredentialFacts {
+    let key = report.credentials.iter().find(|row| is_key(&row.key));
+    let label = report
         .credentials
         .iter()
         .find(|row| row.key == names::LABEL);
+    let mut flaws = flaws_of(problems, report, key.is_some());
+    for (name, variable) in variables.iter() {
+        if variable.quoted && is_half(name) {
+            let text =
+                "stands in quotes: systemd takes them off, docker --env-file and others do not";
+            flaws.push(FlawFound {
+                flaw: Flaw::Quoted,
+                name: name.to_owned(),
+                place: place(&variable.origin),
+                text: text.to_owned(),
+            });
+        }
+    }
     CredentialFacts {
-        looked_at: looked_at.collect(),
+        looked_at: report.sources.iter().filter_map(looked_at).collect(),
         source: key.map(|row| match &row.source {
             Origin::EnvFile { path, .. } | Origin::File(path) | Origin::Line { path, .. } => {
                 path.display().to_string()
@@ -530,16 +495,54 @@ pub(super) fn gather(inspection: &Inspection, quoted: Vec<FlawFound>) -> Credent
         }),
         fingerprint,
         label: label.map(|row| row.shown.clone()),
-        flaws: found.chain(quoted).collect(),
+        flaws,
     }
 }
 
-fn no_pair(inspection: &Inspection) -> bool {
-    !inspection
-        .report
-        .credentials
+/// The problems that say something about the pair. That a file is missing or unreadable does only where no pair was found.
+///
+/// What is wrong with the configuration file says nothing about the pair.
+fn flaws_of(problems: &Problems, report: &Report, has_pair: bool) -> Vec<FlawFound> {
+    let file = report
+        .sources
         .iter()
-        .any(|row| names::PAIRS.iter().any(|(key, _)| row.key == *key))
+        .find(|row| row.key == CONFIGURATION_FILE);
+    let mut found = Vec::new();
+    for problem in problems.iter() {
+        let Some(flaw) = problem.flaw else { continue };
+        let about_a_token = [names::TOKEN, names::DIAG_TOKEN].contains(&&*problem.key);
+        let about_a_file = matches!(flaw, Flaw::Missing | Flaw::Unreadable);
+        let about_settings = file.is_some_and(|row| row.source == problem.source);
+        if about_a_token || about_settings || about_a_file && has_pair {
+            continue;
+        }
+        found.push(FlawFound {
+            flaw,
+            name: problem.key.clone(),
+            place: place(&problem.source),
+            text: problem.text.clone(),
+        });
+    }
+    found
+}
+
+fn is_key(name: &str) -> bool {
+    names::PAIRS.iter().any(|(key, _)| *key == name)
+}
+
+fn is_half(name: &str) -> bool {
+    names::PAIRS
+        .iter()
+        .any(|(key, secret)| [*key, *secret].contains(&name))
+}
+
+/// A place that credentials may stand in, and whether it could be read.
+fn looked_at(row: &Row) -> Option<String> {
+    match &row.source {
+        _ if row.key == CONFIGURATION_FILE => None,
+        Origin::Default => Some(format!("{}: {}", row.key, row.shown)),
+        source => Some(format!("{} {source}: {}", row.key, row.shown)),
+    }
 }
 
 fn place(origin: &Origin) -> String {
@@ -547,32 +550,4 @@ fn place(origin: &Origin) -> String {
         return format!("{}:{line}", path.display());
     }
     origin.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_list_is_read_and_its_entries_are_digests() {
-        let all = [&LIST.proxy_tokens, &LIST.api_keys, &LIST.api_secrets];
-        assert!(all.iter().all(|list| !list.is_empty()));
-        assert!(
-            all.into_iter()
-                .flatten()
-                .all(|digest| digest.len() == 64 && digest == &digest.to_lowercase())
-        );
-    }
-
-    #[test]
-    fn a_text_is_found_in_its_own_use_only() {
-        let digest = hex::encode(Sha256::digest(b"invented"));
-        let list = Published {
-            api_keys: [digest].into(),
-            ..Published::default()
-        };
-        assert!(list.holds(CredentialUse::Key, "invented"));
-        assert!(!list.holds(CredentialUse::Secret, "invented"));
-        assert!(!list.holds(CredentialUse::Key, "invented "));
-    }
 }

@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     names,
-    report::{Origin, Problem, Problems},
+    report::{CONFIGURATION_FILE, Origin, Problem, Problems},
     sources::Sources,
     table::{self, Kind},
     variables::{self, Variables},
@@ -167,7 +167,7 @@ impl ConfigFile {
                 let source = file.place(error.span().map_or(0, |span| span.start));
                 let text = format!("is not TOML: {}", error.message().replace('\n', ", "));
                 problems.push(Problem::error(
-                    "configuration file",
+                    CONFIGURATION_FILE,
                     &source,
                     text,
                     "put this line right",
@@ -239,7 +239,7 @@ impl ConfigFile {
     fn cannot_be_merged(&self) -> Problem {
         let source = Origin::File(self.path.clone());
         Problem::error(
-            "configuration file",
+            CONFIGURATION_FILE,
             &source,
             "cannot be merged with the environment",
             "report this as a defect",

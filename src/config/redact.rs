@@ -194,11 +194,7 @@ const CALLER: &str = "caller ";
 pub(super) fn forget_caller_names(report: &mut Report, problems: &mut Problems) {
     let callers = &mut report.callers;
     if let Some(source) = callers.first().map(|row| whole_file(&row.source)) {
-        *callers = vec![Row {
-            key: "issued".to_owned(),
-            shown: callers.len().to_string(),
-            source,
-        }];
+        *callers = vec![Row::new("issued", callers.len().to_string(), source)];
     }
     problems.iter_mut().for_each(anonymize);
 }

@@ -204,6 +204,16 @@ impl Problems {
             .filter(|problem| problem.severity == Severity::Warning)
     }
 
+    /// The short forms for `GET /ready`, in the order they were found.
+    pub(super) fn ready(&self) -> Vec<String> {
+        let mut short: Vec<_> = self
+            .warnings()
+            .filter_map(|problem| problem.ready)
+            .collect();
+        short.dedup();
+        short.into_iter().map(str::to_owned).collect()
+    }
+
     /// Whether the daemon may start.
     #[must_use]
     pub fn allow_start(&self) -> bool {
@@ -238,18 +248,36 @@ pub struct Row {
     pub shown: String,
     /// Where it came from.
     pub source: Origin,
+    /// What became of the file; `None` where the row is about none.
+    pub file: Option<FileState>,
+}
+
+/// What became of a file that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// It can be read.
+    Read,
+    /// There is none.
+    Absent,
+    /// This user may not read it.
+    Denied,
+    /// It cannot be read for another reason.
+    Failed,
 }
 
 impl Row {
-    /// Of what was looked at: whether it is a file that could be read.
-    #[must_use]
-    pub fn is_a_file_that_was_read(&self) -> bool {
-        self.source != Origin::Default && self.shown == READ
+    pub(super) fn new(key: &str, shown: String, source: Origin) -> Self {
+        Self {
+            key: key.to_owned(),
+            shown,
+            source,
+            file: None,
+        }
     }
 }
 
-/// What is said of a file that could be read.
-pub(super) const READ: &str = "read";
+/// The key of the configuration file's row, and of what is wrong with it as a whole.
+pub const CONFIGURATION_FILE: &str = "configuration file";
 
 /// What the daemon makes of its sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -111,11 +111,7 @@ impl Reader<'_> {
             }
             _ => setting.shown(settings),
         };
-        self.rows.push(Row {
-            key: key.to_owned(),
-            shown,
-            source: origin,
-        });
+        self.rows.push(Row::new(key, shown, origin));
     }
 
     /// Whether anybody set it.

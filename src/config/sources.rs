@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     names,
-    report::{Origin, Problem, Problems, READ, Row},
+    report::{CONFIGURATION_FILE, FileState, Origin, Problem, Problems, Row},
     table,
 };
 
@@ -142,7 +142,7 @@ impl Sources {
         } else {
             "absent: defaults count"
         };
-        let mut rows = vec![describe("configuration file", config, absent)];
+        let mut rows = vec![describe(CONFIGURATION_FILE, config, absent)];
         let absent = "there is no such file";
         let directory = self
             .credentials_directory
@@ -161,11 +161,7 @@ impl Sources {
         );
         let ours = self.env.keys().filter(|name| table::is_ours(name)).count();
         let shown = format!("{ours} variables of ours");
-        rows.push(Row {
-            key: "process environment".to_owned(),
-            shown,
-            source: Origin::Default,
-        });
+        rows.push(Row::new("process environment", shown, Origin::Default));
         rows
     }
 }
@@ -179,18 +175,19 @@ impl fmt::Debug for Sources {
 }
 
 fn describe(key: &str, path: &Path, absent: &str) -> Row {
-    let shown = match fs::File::open(path) {
-        Ok(_) => READ.to_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => absent.to_owned(),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "not readable by you".to_owned()
+    let (state, shown) = match fs::File::open(path) {
+        Ok(_) => (FileState::Read, "read".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            (FileState::Absent, absent.to_owned())
         }
-        Err(error) => format!("cannot be read: {error}"),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            (FileState::Denied, "not readable by you".to_owned())
+        }
+        Err(error) => (FileState::Failed, format!("cannot be read: {error}")),
     };
     Row {
-        key: key.to_owned(),
-        shown,
-        source: Origin::File(path.to_owned()),
+        file: Some(state),
+        ..Row::new(key, shown, Origin::File(path.to_owned()))
     }
 }
 
@@ -232,7 +229,7 @@ pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
             path.display()
         );
         problems.push(Problem::warning(
-            "configuration file",
+            CONFIGURATION_FILE,
             &Origin::File(file.clone()),
             text,
             remedy,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crypto_proxy::{app::Plan, server::Address};
+use crypto_proxy::{config::Config, server::Address};
 use gateway::{
     access::AccessRules,
     auth::Caller,
@@ -28,7 +28,7 @@ fn preset(preset: Preset) -> Policy {
 }
 
 /// With a second caller of this policy.
-fn second(plan: &mut Plan, policy: Policy) {
+fn second(plan: &mut Config, policy: Policy) {
     let caller = Arc::new(Caller {
         name: "second".into(),
         policy,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crypto_proxy::app::Plan;
+use crypto_proxy::config::Config;
 use gateway::secret::TokenDigest;
 use reqwest::RequestBuilder;
 use sandbox::{ApiKey, Fault};
@@ -27,7 +27,7 @@ fn builder() -> Builder {
     builder.plan(|plan| diagnosed_by(plan, digest))
 }
 
-fn diagnosed_by(plan: &mut Plan, digest: TokenDigest) {
+fn diagnosed_by(plan: &mut Config, digest: TokenDigest) {
     let callers = std::mem::take(&mut plan.callers);
     plan.callers = callers.with_diagnosing(digest, "operator");
 }

@@ -212,7 +212,7 @@ async fn an_idle_proxy_stops_at_once_although_somebody_holds_its_gateway() {
 fn a_call_left_at_the_drain_deadline_is_recorded_as_unknown_when_the_process_ends() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let mut proxy = runtime.block_on(async {
-        let deadline = |plan: &mut crypto_proxy::app::Plan| {
+        let deadline = |plan: &mut crypto_proxy::config::Config| {
             plan.server.drain_deadline = Duration::from_millis(100);
         };
         TestProxy::builder().plan(deadline).start().await

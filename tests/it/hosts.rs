@@ -66,7 +66,7 @@ async fn the_absolute_form_is_not_served() {
 
 #[tokio::test]
 async fn literals_own_names_and_configured_names_are_served() {
-    let plan = |plan: &mut crypto_proxy::app::Plan| {
+    let plan = |plan: &mut crypto_proxy::config::Config| {
         plan.http.allowed_hosts = vec!["proxy.internal".into()]
     };
     let proxy = TestProxy::builder().plan(plan).start().await;

@@ -103,7 +103,7 @@ async fn ready_is_503_while_draining_and_health_is_not() {
 #[tokio::test]
 async fn drift_and_standing_warnings_are_told_under_200() {
     let expected = Expected::Listed(vec!["203.0.113.7".parse().unwrap()]);
-    let plan = |plan: &mut crypto_proxy::app::Plan| {
+    let plan = |plan: &mut crypto_proxy::config::Config| {
         plan.expected = expected;
         plan.standing_warnings = vec!["the token was published".to_owned()];
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use crypto_proxy::{app::Plan, http::Refused};
+use crypto_proxy::{config::Config, http::Refused};
 use gateway::{auth::Callers, secret::TokenDigest};
 use http::HeaderValue;
 use sandbox::Fault;
@@ -16,7 +16,7 @@ const TOKEN: &str = "an-invented-diagnosis-token";
 const HTML: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 /// A token that opens the page beside those of the callers.
-fn opened(plan: &mut Plan) {
+fn opened(plan: &mut Config) {
     let callers = std::mem::take(&mut plan.callers);
     plan.callers = callers.with_diagnosing(TokenDigest::of(TOKEN.as_bytes()), "operator");
 }

@@ -6,7 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crypto_proxy::{
-    app::{Daemon, Drained, Plan},
+    app::{Daemon, Drained},
+    config::Config,
     http::Rejections,
     server::Address,
     telemetry::{self, Captured, Line},
@@ -42,7 +43,7 @@ use canary::Canaries;
 /// Longer than anything a test waits for; reached only when a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-type Change = Box<dyn FnOnce(&mut Plan)>;
+type Change = Box<dyn FnOnce(&mut Config)>;
 
 /// What a test may change before the proxy starts.
 pub(crate) struct Builder {
@@ -62,7 +63,7 @@ impl Builder {
     }
 
     /// Changes the plan of the proxy.
-    pub(crate) fn plan(mut self, change: impl FnOnce(&mut Plan) + 'static) -> Self {
+    pub(crate) fn plan(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
         self.plan.push(Box::new(change));
         self
     }
@@ -126,7 +127,7 @@ impl Builder {
     }
 }
 
-fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Plan {
+fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Config {
     let credentials = Credentials {
         key: ApiKey::new(canaries.key.clone()),
         secret: ApiSecret::new(canaries.secret.clone()),
@@ -139,7 +140,7 @@ fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Plan {
         TokenDigest::of(canaries.token.as_bytes()),
         Arc::new(caller),
     )]);
-    let mut plan = Plan::new(
+    let mut plan = Config::new(
         credentials,
         callers,
         BaseUrl::parse(base, None).expect("a base URL"),

@@ -129,8 +129,9 @@ async fn the_flat_reading_of_order_lists_is_an_operators_choice() {
         .into_iter()
         .find(|vector| name(vector) == "order-list-exec-inst")
         .unwrap();
-    let flat =
-        |plan: &mut crypto_proxy::app::Plan| plan.pipeline.dialect = Dialect::FlatOrderListExecInst;
+    let flat = |plan: &mut crypto_proxy::config::Config| {
+        plan.pipeline.dialect = Dialect::FlatOrderListExecInst
+    };
     for (verifies_by, authenticated) in [
         (sandbox::Dialect::Flat, 1),
         (sandbox::Dialect::Documented, 0),

@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IsTerminal, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 use super::CommandError;
 use crate::{
     callers::{CallerFiles, CallersError, Entry, FileText, Issued, Revocations, Rights, moment},
-    config::Report,
+    server::Address,
 };
 use gateway::virtual_key::VirtualKey;
 
@@ -125,25 +126,20 @@ fn text(issued: &Issued, base: &str) -> Zeroizing<String> {
     text
 }
 
-/// Where the daemon listens, as far as the configuration tells.
-pub(super) fn base_url(report: &Report) -> String {
-    let listen = report
-        .settings
-        .iter()
-        .find(|row| row.key == "listen")
-        .map_or("", |row| row.shown.as_str());
-    let first = listen
-        .trim_matches(['[', ']'])
-        .split(", ")
-        .next()
-        .unwrap_or_default()
-        .trim_matches('"');
-    match first.strip_prefix("unix:") {
-        Some(_) => "http://localhost".to_owned(),
-        None if first.is_empty() => "http://127.0.0.1:9000".to_owned(),
-        None => format!("http://{first}")
-            .replace("//0.0.0.0:", "//127.0.0.1:")
-            .replace("//[::]:", "//[::1]:"),
+/// Where callers of this machine reach the daemon.
+pub(super) fn base_url(listen: &[Address]) -> String {
+    match listen.first() {
+        None => "http://127.0.0.1:9000".to_owned(),
+        Some(Address::Unix(_)) => "http://localhost".to_owned(),
+        Some(Address::Tcp(address)) => {
+            let mut address = *address;
+            match address.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+                IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+                IpAddr::V4(_) | IpAddr::V6(_) => {}
+            }
+            format!("http://{address}")
+        }
     }
 }
 

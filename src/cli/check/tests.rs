@@ -162,6 +162,7 @@ fn a_file_that_may_not_be_read_is_not_called_one_without_a_pair() {
         .filter(|row| row.source == theirs)
         .for_each(|row| {
             row.shown = "not readable by you".to_owned();
+            row.file = Some(FileState::Denied);
         });
     let mut out = Vec::new();
     write_report(&inspection, &paths, &mut out).unwrap();

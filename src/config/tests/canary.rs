@@ -13,7 +13,7 @@ fn everything(case: &Case) -> String {
     let short: Vec<_> = inspection
         .config
         .iter()
-        .flat_map(Config::ready_warnings)
+        .flat_map(|config| config.standing_warnings.clone())
         .collect();
     format!(
         "{inspection:?}\n{}\n{lines:?}\n{short:?}",

@@ -87,7 +87,7 @@ fn a_second_pair_that_differs_is_said_and_one_that_is_the_same_is_not() {
         "differs from the pair in use: CRYPTO_API_KEY",
     ]);
     assert_eq!(
-        other.load().ready_warnings(),
+        other.load().standing_warnings,
         ["a second pair of credentials is configured, and differs"]
     );
 }
@@ -182,11 +182,11 @@ fn a_short_token_is_refused_beyond_loopback_and_loud_elsewhere() {
     let case = Case::good().env("CRYPTO_PROXY_TOKEN", "short-invented");
     case.warns_of(&["CRYPTO_PROXY_TOKEN", "too short: 14 characters"]);
     assert_eq!(
-        case.load().ready_warnings(),
+        case.load().standing_warnings,
         ["the proxy token is too short; replace it"]
     );
     let case = case.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1 unix:/run/invented");
-    assert_eq!(case.load().ready_warnings().len(), 1);
+    assert_eq!(case.load().standing_warnings.len(), 1);
     case.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1 0.0.0.0:1")
         .fails_with(&["CRYPTO_PROXY_TOKEN", "beyond this machine"]);
 }
@@ -249,8 +249,8 @@ fn a_published_token_is_refused_beyond_loopback_and_loud_elsewhere() {
     let config = against_a_list(&case).config.unwrap();
     assert!(
         config
-            .ready_warnings()
-            .contains(&"the proxy token was published; replace it")
+            .standing_warnings
+            .contains(&"the proxy token was published; replace it".to_owned())
     );
     let beyond = against_a_list(&case.env("CRYPTO_PROXY_LISTEN", "0.0.0.0:1"));
     let errors: Vec<_> = beyond.problems.errors().map(ToString::to_string).collect();
@@ -351,7 +351,7 @@ fn a_weak_token_of_the_diagnosis_is_borne_on_this_machine_alone() {
     with_diagnosis("invented-short")
         .warns_of(&["CRYPTO_PROXY_DIAG_TOKEN", "too short: 14 characters"]);
     assert_eq!(
-        with_diagnosis("invented-short").load().ready_warnings(),
+        with_diagnosis("invented-short").load().standing_warnings,
         ["the diagnosis token is too short; replace it"]
     );
     let beyond = with_diagnosis("invented-short").env("CRYPTO_PROXY_LISTEN", "0.0.0.0:9000");

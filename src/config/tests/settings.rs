@@ -463,7 +463,7 @@ fn few_warnings_reach_readiness_and_those_say_little() {
     let config = case.load();
     assert_eq!(config.startup_warnings().len(), 3);
     assert_eq!(
-        config.ready_warnings(),
+        config.standing_warnings,
         ["listens beyond loopback, in clear text"]
     );
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crypto_proxy::app::Plan;
+use crypto_proxy::config::Config;
 use futures_util::{SinkExt, StreamExt};
 use gateway::policy::Policy;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 /// Room for so many clients and one more.
-fn roomy(plan: &mut Plan, clients: usize) {
+fn roomy(plan: &mut Config, clients: usize) {
     plan.streams.max_per_caller = clients + 1;
     plan.streams.max_sockets = clients + 1;
     plan.streams.max_unauthenticated = clients + 1;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crypto_proxy::app::Plan;
+use crypto_proxy::config::Config;
 use futures_util::{SinkExt, StreamExt};
 use gateway::{
     auth::{Caller, Callers, KeyHolder},
@@ -71,7 +71,7 @@ fn signing(callers: Callers, name: &str, key: &str, policy: Policy) -> Callers {
 }
 
 /// A proxy whose streams may be used by "bot", with the default rights, changed.
-pub(crate) async fn streaming(change: impl FnOnce(&mut Plan) + 'static) -> TestProxy {
+pub(crate) async fn streaming(change: impl FnOnce(&mut Config) + 'static) -> TestProxy {
     TestProxy::builder()
         .streams(Policy::default())
         .plan(change)
