@@ -14,7 +14,7 @@ use std::{
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::config::{self, Inspection, Severity, Sources};
 use diagnosis::{
@@ -22,7 +22,7 @@ use diagnosis::{
     history::{Problem, Questions},
     history_summary::recollect,
     probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
-    report::{Diagnosis, Paint, Sheet},
+    report::{Diagnosis, Paint, Report},
 };
 use gateway::{clock::Clock, connect::Resolver, observed::Expected};
 
@@ -109,41 +109,42 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     } else {
         Scope::Full
     };
-    let looked = match Looked::at(arguments.sources, scope) {
-        Ok(looked) => looked,
+    let local = match LocalRun::at(arguments.sources, scope) {
+        Ok(local) => local,
         Err(problem) => return super::fail(1, &problem),
     };
     let db = arguments.db.unwrap_or_else(super::history::default_file);
     let past = Past {
         key_updated_ms: arguments.key_updated,
         told: arguments.symptom,
-        ..looked.past(&db)
+        ..local.past(&db)
     };
-    let diagnosis = looked.diagnosis(past);
+    let diagnosis = local.diagnosis(past);
     if let Some(target) = &arguments.html {
-        if let Err(problem) = html::write(target, &diagnosis.report(), &db) {
+        if let Err(problem) = html::write(target, &diagnosis, &db) {
             return super::fail(1, &problem);
         }
         if target == Path::new("-") {
-            return looked.exit_code(diagnosis.ranking.conclusion);
+            return local.exit_code(diagnosis.ranking.conclusion);
         }
     }
-    let sheet = diagnosis.report().sheet();
-    match show(&sheet, &sheet.json(), arguments.json) {
+    let report = Report::of(&diagnosis);
+    match show(&report, &report, arguments.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
-        _ => looked.exit_code(diagnosis.ranking.conclusion),
+        _ => local.exit_code(diagnosis.ranking.conclusion),
     }
 }
 
 /// Prints a report, as the words or as the object.
-fn show(sheet: &Sheet, json: &Value, as_json: bool) -> io::Result<()> {
+fn show(report: &Report, json: &impl Serialize, as_json: bool) -> io::Result<()> {
     if as_json {
-        let text = serde_json::to_string_pretty(json)?;
+        // By way of a value: members in the order of their names, whoever answered.
+        let text = serde_json::to_string_pretty(&serde_json::to_value(json)?)?;
         return writeln!(io::stdout().lock(), "{text}");
     }
     // The stream's choice: a terminal, and neither NO_COLOR nor TERM=dumb.
     let plain = AutoStream::choice(&io::stdout()) == ColorChoice::Never;
-    let text = sheet.text(if plain { Paint::Plain } else { Paint::Colour });
+    let text = report.text(if plain { Paint::Plain } else { Paint::Colour });
     io::stdout().lock().write_all(text.as_bytes())
 }
 
@@ -158,12 +159,12 @@ fn conclude(conclusion: Conclusion) -> ExitCode {
 }
 
 /// What was found with the sources of this process.
-pub(super) struct Looked {
+pub(super) struct LocalRun {
     pub(super) examined: Inspection,
     pub(super) findings: Findings,
 }
 
-impl Looked {
+impl LocalRun {
     /// Loads the sources and makes the probes.
     pub(super) fn at(sources: SourceArguments, scope: Scope) -> anyhow::Result<Self> {
         let sources = Sources::from_process(sources.config).with_env_files(sources.env_file);

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::diagnose::{Looked, SourceArguments};
+use super::diagnose::{LocalRun, SourceArguments};
 use diagnosis::{
     causes::{self, Conclusion, Past},
     probes::{Grade, Probe, Scope},
@@ -30,25 +30,25 @@ const PROBES: [Probe; 4] = [
 
 /// Runs it.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let looked = match Looked::at(arguments.sources, Scope::Quick) {
-        Ok(looked) => looked,
+    let local = match LocalRun::at(arguments.sources, Scope::Quick) {
+        Ok(local) => local,
         Err(problem) => return super::fail(1, &problem),
     };
-    let conclusion = causes::rank(&looked.findings, &Past::default()).conclusion;
-    match print(&looked, conclusion) {
+    let conclusion = causes::rank(&local.findings, &Past::default()).conclusion;
+    match print(&local, conclusion) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
-        _ => looked.exit_code(conclusion),
+        _ => local.exit_code(conclusion),
     }
 }
 
-fn print(looked: &Looked, conclusion: Conclusion) -> io::Result<()> {
+fn print(local: &LocalRun, conclusion: Conclusion) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    looked
+    local
         .problems()
         .iter()
         .try_for_each(|problem| writeln!(out, "{problem}"))?;
-    let expected = &looked.findings.expected;
-    for finding in looked
+    let expected = &local.findings.expected;
+    for finding in local
         .findings
         .list
         .iter()

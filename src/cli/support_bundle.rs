@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     check,
-    diagnose::{Looked, SourceArguments},
+    diagnose::{LocalRun, SourceArguments},
     history,
 };
 use diagnosis::{
@@ -72,24 +72,24 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Err(problem) => return super::fail(1, &problem.context("no bundle is written")),
     };
     let extract = HistoryExtract::read(&arguments.history(), Clock::system().now_ms());
-    let mut looked = match Looked::at(arguments.sources.clone(), Scope::Full) {
-        Ok(looked) => looked,
+    let mut local = match LocalRun::at(arguments.sources.clone(), Scope::Full) {
+        Ok(local) => local,
         Err(problem) => return super::fail(1, &problem),
     };
     // Before a word is written: the problems that the report repeats may name callers, too.
     if !arguments.with_caller_names {
-        looked.examined.forget_caller_names();
+        local.examined.forget_caller_names();
     }
-    if looked.examined.found_nothing && extract.contents.is_err() {
+    if local.examined.found_nothing && extract.contents.is_err() {
         let problem = anyhow::anyhow!(
             "nothing could be read: no configuration, no credentials, no history; where they are for root alone: sudo \
              crypto-proxy support-bundle"
         );
         return super::fail(super::CONFIGURATION, &problem);
     }
-    match make(&arguments, &looked, &extract, &directory) {
+    match make(&arguments, &local, &extract, &directory) {
         Ok((path, bundle)) => {
-            remarks(&looked, &extract);
+            remarks(&local, &extract);
             // It is written, whoever reads of it.
             let _ = tell(&path, &bundle, &mut io::stdout().lock());
             ExitCode::SUCCESS
@@ -100,22 +100,22 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 
 fn make(
     arguments: &Arguments,
-    looked: &Looked,
+    local: &LocalRun,
     extract: &HistoryExtract,
     directory: &OutputDirectory,
 ) -> anyhow::Result<(PathBuf, Bundle)> {
-    let diagnosis = looked.diagnosis(bundle::without_unknown_methods(
-        looked.past(&arguments.history()),
+    let diagnosis = local.diagnosis(bundle::without_unknown_methods(
+        local.past(&arguments.history()),
     ));
     let mut configuration = Vec::new();
     check::write_report(
-        &looked.examined,
+        &local.examined,
         &arguments.sources.env_file,
         &mut configuration,
     )?;
     let input = BundleInput {
         issue: Uuid::new_v4(),
-        report: diagnosis.report(),
+        diagnosis: &diagnosis,
         history: extract,
         caller_names: if arguments.with_caller_names {
             CallerNames::Shown
@@ -125,7 +125,7 @@ fn make(
         system: &System::of_this_machine(),
         configuration: &String::from_utf8(configuration)?,
     };
-    let bundle = bundle::pack(&input, &looked.examined.leaks).map_err(explain)?;
+    let bundle = bundle::pack(&input, &local.examined.leaks).map_err(explain)?;
     let path = directory.write(&bundle.name, &bundle.tar)?;
     Ok((path, bundle))
 }
@@ -141,18 +141,18 @@ fn explain(error: PackError) -> anyhow::Error {
 }
 
 /// What should be known of a bundle that was written.
-fn remarks(looked: &Looked, extract: &HistoryExtract) {
+fn remarks(local: &LocalRun, extract: &HistoryExtract) {
     if let Err(why) = &extract.contents {
         anstream::eprintln!("crypto-proxy: without a history ({}: {why})", extract.file);
     }
-    if looked.examined.config.is_none() {
+    if local.examined.config.is_none() {
         anstream::eprintln!(
             "crypto-proxy: the configuration is not usable; configuration.txt says why"
         );
     }
-    if looked.examined.leaks.too_short() > 0 {
+    if local.examined.leaks.too_short() > 0 {
         anstream::eprintln!(
-            "crypto-proxy: a credential of fewer than 8 characters was not looked for in the bundle: words have it too. \
+            "crypto-proxy: a credential of fewer than 8 characters was not local for in the bundle: words have it too. \
              Replace it"
         );
     }

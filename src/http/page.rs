@@ -19,7 +19,7 @@ use diagnosis::{
     hint::Given,
     probes::{Environment, Probe, Target},
     reach::Reachability,
-    report::Report,
+    report::Diagnosis,
 };
 use gateway::observed::{ClockSkew, Expected, Observed};
 
@@ -103,15 +103,15 @@ impl Observations {
 
     /// What one run of the probes saw.
     #[must_use]
-    pub fn of_report(report: &Report<'_>) -> Self {
-        let findings = report.findings;
+    pub fn of_diagnosis(diagnosis: &Diagnosis) -> Self {
+        let findings = &diagnosis.findings;
         Self {
             address: findings
                 .outbound(Probe::Outbound)
                 .map(|address| (address, findings.at_ms)),
             expected: findings.expected.clone(),
             skew: findings.skew(),
-            unreachable: report.ranking.conclusion == Conclusion::Unreachable,
+            unreachable: diagnosis.ranking.conclusion == Conclusion::Unreachable,
             // The run's own findings stand on the page, with their times.
             reach: None,
         }
@@ -184,7 +184,7 @@ pub struct PageInput<'a> {
     /// The daemon and its key.
     pub about: &'a DaemonFacts,
     /// The last diagnosis.
-    pub report: Option<Report<'a>>,
+    pub diagnosis: Option<&'a Diagnosis>,
     /// The last hints, newest first.
     pub hints: &'a [HintShown],
     /// What is known from outside.
@@ -244,9 +244,8 @@ impl StatusPage {
                 .unwrap_or_default(),
             facts: facts::list(known),
             diagnosed: known
-                .report
-                .as_ref()
-                .map(|report| findings::shown(report, now_ms)),
+                .diagnosis
+                .map(|diagnosis| findings::shown(diagnosis, now_ms)),
             failures: recent
                 .map(|recent| recent.failures_shown(now_ms))
                 .unwrap_or_default(),

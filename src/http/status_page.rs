@@ -170,10 +170,9 @@ fn render(
         Ok(Some(recent)) => HistoryState::Read(recent),
         Err(problem) => HistoryState::Unread(problem),
     };
-    let report = diagnosis.map(Diagnosis::report);
     let known = PageInput {
         about,
-        report,
+        diagnosis,
         hints,
         outside,
         memory,

@@ -11,7 +11,7 @@ use diagnosis::{
     history::{self, Questions},
     history_summary::recollect,
     probes::{self, Findings, Grade, Plan, Scope},
-    report::{Paint, Report},
+    report::{Diagnosis, Paint, Report},
 };
 use gateway::{
     clock::Clock,
@@ -179,26 +179,30 @@ impl Scenario {
         };
         let ranking = causes::rank(&findings, &past);
         let problems: Vec<String> = examined.problems.iter().map(ToString::to_string).collect();
-        let report = Report {
-            findings: &findings,
-            ranking: &ranking,
-            past: &past,
-            whose: "those of a test",
-            problems: &problems,
+        let diagnosis = Diagnosis {
+            findings,
+            ranking,
+            past,
+            whose: "those of a test".to_owned(),
+            problems,
         };
-        let (text, json) = (report.text(Paint::Plain), report.json().to_string());
+        let report = Report::of(&diagnosis);
+        let (text, json) = (
+            report.text(Paint::Plain),
+            serde_json::to_string(&report).unwrap(),
+        );
         for output in [
             &text,
             &json,
             &report.text(Paint::Colour),
-            &format!("{plan:?} {findings:?} {past:?} {ranking:?}"),
+            &format!("{plan:?} {diagnosis:?}"),
         ] {
             self.canaries.assert_absent(output, "a diagnosis");
         }
         assert!(!text.contains('\u{1b}'), "{text}");
         Outcome {
-            findings,
-            ranking,
+            findings: diagnosis.findings,
+            ranking: diagnosis.ranking,
             text,
         }
     }

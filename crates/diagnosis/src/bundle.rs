@@ -15,7 +15,7 @@ use serde_json::Value;
 use tar::{Builder, EntryType, Header};
 use uuid::Uuid;
 
-use super::report::{Paint, Report};
+use super::report::{Diagnosis, Paint, Report};
 use gateway::redact::LeakSearch;
 
 mod history_extract;
@@ -33,7 +33,7 @@ pub struct BundleInput<'a> {
     /// The number that this side gives the issue.
     pub issue: Uuid,
     /// The diagnosis that was made for it.
-    pub report: Report<'a>,
+    pub diagnosis: &'a Diagnosis,
     /// What was kept of the past.
     pub history: &'a HistoryExtract,
     /// Whether callers are named.
@@ -94,8 +94,8 @@ pub fn pack(input: &BundleInput<'_>, leaks: &LeakSearch) -> Result<Bundle, PackE
     {
         return Err(PackError::Leak(file.name));
     }
-    let at_ms = input.report.findings.at_ms;
-    let name = format!("crypto-proxy-support-{}", markdown::compact_time(at_ms));
+    let at_ms = input.diagnosis.findings.at_ms;
+    let name = format!("crypto-proxy-support-{}", text::time::file_name(at_ms));
     let tar = tar(&name, &files, at_ms / 1000)?;
     if leaks.occurs_in(&tar) {
         Err(PackError::Leak(ARCHIVE))
@@ -106,15 +106,16 @@ pub fn pack(input: &BundleInput<'_>, leaks: &LeakSearch) -> Result<Bundle, PackE
 
 fn files(input: &BundleInput<'_>) -> Result<Vec<BundleFile>, io::Error> {
     let BundleInput {
-        report,
+        diagnosis,
         history,
         configuration,
         ..
     } = input;
+    let report = Report::of(diagnosis);
     let file = |name, about, text: String| BundleFile {
         name,
         about,
-        text: markdown::lines(&text),
+        text: text::lines(&text),
     };
     let json = |value: Value| {
         serde_json::to_string_pretty(&markdown::value(value)).map(|text| text + "\n")
@@ -128,7 +129,7 @@ fn files(input: &BundleInput<'_>) -> Result<Vec<BundleFile>, io::Error> {
         file(
             "diagnosis.json",
             "what the probes saw and what may stand behind it, for programs",
-            json(report.json())?,
+            json(serde_json::to_value(&report)?)?,
         ),
         file(
             "diagnosis.txt",
@@ -138,7 +139,7 @@ fn files(input: &BundleInput<'_>) -> Result<Vec<BundleFile>, io::Error> {
         file(
             "history.json",
             "what changed and when, the last good and the first bad call of each method, calls per hour",
-            json(history.json(report.findings.at_ms, input.caller_names))?,
+            json(history.json(diagnosis.findings.at_ms, input.caller_names))?,
         ),
         file(
             "configuration.txt",

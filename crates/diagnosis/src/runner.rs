@@ -12,13 +12,14 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use text::time::rfc3339;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     causes::{self, Past, Symptom},
     probes::{self, CredentialFacts, Findings, RUN_DEADLINE},
-    report::{Diagnosis, timestamp},
+    report::Diagnosis,
 };
 
 mod run;
@@ -117,7 +118,7 @@ impl DiagnosisRunner {
     pub fn new(mut plan: probes::Plan, settings: Settings, recall: Recall) -> Arc<Self> {
         plan.deadline = settings.run_deadline;
         let (started, fingerprint) = (
-            timestamp(plan.clock.now_ms()),
+            rfc3339(plan.clock.now_ms()),
             plan.facts.fingerprint.as_deref(),
         );
         let fingerprint = fingerprint.unwrap_or("unknown");

@@ -15,6 +15,7 @@ use std::{
 use anyhow::Context;
 use bytes::Bytes;
 use serde_json::Value;
+use text::time::rfc3339;
 
 use super::{
     Arguments, conclude,
@@ -27,10 +28,7 @@ use crate::{
     cli::{CONFIGURATION, USAGE},
     config::{self, Inspection, Severity, Sources},
 };
-use diagnosis::{
-    causes::Conclusion,
-    report::{Sheet, timestamp},
-};
+use diagnosis::{causes::Conclusion, report::Report};
 
 /// From the first connection to the whole answer: a run's 10 s, a slow disk's 2 s, and time to spare.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -56,10 +54,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match ask(&arguments) {
         Ok(told) => tell(&arguments, &told),
         Err(Failed { code, why }) => {
-            let visible: String = why
-                .chars()
-                .filter(|char| !char.is_control() || *char == '\n')
-                .collect();
+            let visible = text::lines(&why);
             anstream::eprintln!("crypto-proxy: {visible}");
             ExitCode::from(code)
         }
@@ -69,12 +64,13 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 /// What the daemon said.
 struct Told {
     json: Value,
-    sheet: Sheet,
+    report: Report,
     page: Option<Bytes>,
 }
 
 fn tell(arguments: &Arguments, told: &Told) -> ExitCode {
-    let concluded = Conclusion::of_word(&told.sheet.conclusion).map_or(ExitCode::FAILURE, conclude);
+    let concluded =
+        Conclusion::of_word(&told.report.conclusion).map_or(ExitCode::FAILURE, conclude);
     if let Some((target, page)) = arguments.html.as_ref().zip(told.page.as_ref()) {
         if let Err(problem) = html::put(target, page) {
             return crate::cli::fail(1, &problem);
@@ -83,7 +79,7 @@ fn tell(arguments: &Arguments, told: &Told) -> ExitCode {
             return concluded;
         }
     }
-    match show(&told.sheet, &told.json, arguments.json) {
+    match show(&told.report, &told.json, arguments.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             crate::cli::fail(1, &error.into())
         }
@@ -132,7 +128,7 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
         tokio::time::timeout(DEADLINE, asked).await.map_err(late)?
     });
     let (answer, endpoint) = asked?;
-    let (json, sheet) = read(answer)?;
+    let (json, report) = read(answer)?;
     let page = arguments.html.is_some().then(|| {
         runtime.block_on(async {
             tokio::time::timeout(DEADLINE, page(endpoint, &token))
@@ -142,7 +138,7 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
     });
     Ok(Told {
         json,
-        sheet,
+        report,
         page: page.transpose()?,
     })
 }
@@ -221,7 +217,7 @@ async fn ask_first<'e>(
 fn query(arguments: &Arguments, examined: &Inspection) -> String {
     let updated = arguments
         .key_updated
-        .map(|updated| format!("key_updated={}", timestamp(updated)));
+        .map(|updated| format!("key_updated={}", rfc3339(updated)));
     let file = examined
         .pair
         .fingerprint
@@ -260,18 +256,18 @@ fn no_token(examined: &Inspection) -> Failed {
     )
 }
 
-fn read(answer: Answer) -> Result<(Value, Sheet), Failed> {
+fn read(answer: Answer) -> Result<(Value, Report), Failed> {
     let Answer { status, body } = answer;
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status == 200 && json.get("test_result").is_some_and(Value::is_string) {
-        let sheet = serde_json::from_value(json.clone());
+        let report = serde_json::from_value(json.clone());
         let strange = |_| {
             Failed::new(
                 1,
                 format!("the daemon's answer cannot be read: is it of another version? {ALONE}"),
             )
         };
-        return Ok((json, sheet.map_err(strange)?));
+        return Ok((json, report.map_err(strange)?));
     }
     // A sentence, or of a query that it cannot read a list of what is wrong with it.
     let detail = [json.get("detail"), json.pointer("/detail/0/msg")]

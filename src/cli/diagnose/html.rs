@@ -14,16 +14,16 @@ use crate::http::page::{
 };
 use diagnosis::{
     history::{Problem, Questions},
-    report::Report,
+    report::Diagnosis,
 };
 use gateway::{
     clock::Clock,
     private_file::{self, Owner},
 };
 
-/// Writes the page of this report, with what the history in `history` says; `-` is stdout.
-pub(super) fn write(target: &Path, report: &Report<'_>, history: &Path) -> anyhow::Result<()> {
-    put(target, render(report, history).as_bytes())
+/// Writes the page of this diagnosis, with what the history in `history` says; `-` is stdout.
+pub(super) fn write(target: &Path, diagnosis: &Diagnosis, history: &Path) -> anyhow::Result<()> {
+    put(target, render(diagnosis, history).as_bytes())
 }
 
 /// Writes a page that is there already.
@@ -38,7 +38,7 @@ pub(super) fn put(target: &Path, page: &[u8]) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("{} is not written: {error}", target.display()))
 }
 
-fn render(report: &Report<'_>, history: &Path) -> String {
+fn render(diagnosis: &Diagnosis, history: &Path) -> String {
     let now_ms = Clock::system().now_ms();
     let read = read(history, now_ms).map_err(|problem| problem.to_string());
     let memory = match &read {
@@ -46,20 +46,20 @@ fn render(report: &Report<'_>, history: &Path) -> String {
         Ok(Some(recent)) => HistoryState::Read(recent),
         Err(problem) => HistoryState::Unread(problem),
     };
-    let pair = report.findings.credentials();
+    let pair = diagnosis.findings.credentials();
     let about = DaemonFacts {
         fingerprint: pair.and_then(|pair| pair.fingerprint.clone()),
         label: pair.and_then(|pair| pair.label.clone()),
         source: pair.and_then(|pair| pair.source.clone()),
-        target: report.findings.target.clone(),
+        target: diagnosis.findings.target.clone(),
         up_since_ms: None,
         warnings: Vec::new(),
     };
-    let outside = Observations::of_report(report);
+    let outside = Observations::of_diagnosis(diagnosis);
     StatusPage::of(
         &PageInput {
             about: &about,
-            report: Some(*report),
+            diagnosis: Some(diagnosis),
             hints: &[],
             outside: &outside,
             memory,

@@ -1,4 +1,4 @@
-//! What the diagnosis answers: the sheet of a run, what the background knows, and the last hints, in one object.
+//! What the diagnosis answers: the report of a run, what the background knows, and the last hints, in one object.
 //!
 //! Guarantees: the names of the old proxy's answer stand in it (`timestamp_utc`, `server_time_epoch`, `outbound_ip`,
 //! `credentials_status`, `test_result`, `findings`, `causes`); nothing secret, as in the report; an object of the same
@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use axum::response::Response;
 use serde_json::{Map, Value, json};
+use text::time::rfc3339;
 
 use super::{reply, retry};
 use crate::http::AppState;
 use diagnosis::{
     hint::Given,
     reach::{Phase, Reachability, Step, Watched},
-    report::{Diagnosis, Sheet, timestamp},
+    report::{Diagnosis, Report},
 };
 use gateway::observed::{ClockSkew, Expected, Observed};
 
@@ -31,9 +32,9 @@ pub(super) fn known(app: &AppState) -> Response {
 
 /// A diagnosis.
 pub(super) fn diagnosed(app: &AppState, diagnosis: &Diagnosis) -> Response {
-    let sheet = diagnosis.report().sheet();
-    let result = sheet.conclusion.clone();
-    ok(app, sheet, &result)
+    let report = Report::of(diagnosis);
+    let result = report.conclusion.clone();
+    ok(app, report, &result)
 }
 
 /// The last run is too short a time ago.
@@ -44,7 +45,7 @@ pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
     let last = app
         .examination
         .last()
-        .map(|last| timestamp(last.findings.at_ms));
+        .map(|last| rfc3339(last.findings.at_ms));
     let text = format!(
         "A run begins once a minute at most; the next one in {seconds} s. GET /diag/crypto-auth has the last"
     );
@@ -55,22 +56,22 @@ pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
     )
 }
 
-fn not_run(app: &AppState) -> Sheet {
-    Sheet {
+fn not_run(app: &AppState) -> Report {
+    Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         credentials_of: app.examination.whose().to_owned(),
         conclusion: "not_run".to_owned(),
         next_step: NEXT_BEFORE_ANY_RUN.to_owned(),
-        ..Sheet::default()
+        ..Report::default()
     }
 }
 
-fn ok(app: &AppState, sheet: Sheet, result: &str) -> Response {
+fn ok(app: &AppState, report: Report, result: &str) -> Response {
     let now_ms = app.examination.now_ms();
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
     let observed = app.gateway.observed();
-    put("timestamp_utc", json!(timestamp(now_ms)));
+    put("timestamp_utc", json!(rfc3339(now_ms)));
     put("server_time_epoch", json!(now_ms / 1000));
     put(
         "outbound_ip",
@@ -87,8 +88,8 @@ fn ok(app: &AppState, sheet: Sheet, result: &str) -> Response {
     put("background", background(app, observed));
     put("alarms", alarms(app));
     put("hints", app.hints.list().iter().map(hint).collect());
-    if let Value::Object(sheet) = sheet.json() {
-        body.extend(sheet);
+    if let Ok(Value::Object(report)) = serde_json::to_value(report) {
+        body.extend(report);
     }
     reply::json_response(200, Value::Object(body).to_string().into_bytes())
 }
@@ -133,10 +134,10 @@ fn reachability(watched: &Watched, now_ms: u64) -> Value {
     let fault = last.and_then(|last| last.fault.as_ref());
     json!({
         "watched": watched.is_enabled(),
-        "at": last.map(|last| timestamp(last.at_ms)),
+        "at": last.map(|last| rfc3339(last.at_ms)),
         "age_s": last.map(|last| now_ms.saturating_sub(last.at_ms) / 1000),
         "reachable": last.map(|_| fault.is_none()),
-        "since": standing.as_ref().map(|standing| timestamp(standing.since_ms)),
+        "since": standing.as_ref().map(|standing| rfc3339(standing.since_ms)),
         "failed_phase": fault.map(|fault| fault.phase.word()),
         "cause": fault.map(|fault| fault.cause.code()),
         "next_step": fault.map(|fault| &fault.next_step),

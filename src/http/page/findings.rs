@@ -6,7 +6,7 @@ use super::{Moment, Text, TextPart};
 use diagnosis::{
     causes::{Likelihood, Ranked, Standing},
     probes::{Finding, Grade},
-    report::Report,
+    report::Diagnosis,
 };
 
 /// What the page shows of the last diagnosis.
@@ -46,8 +46,8 @@ pub(super) struct CauseShown {
     pub(super) manual: String,
 }
 
-pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> DiagnosisShown {
-    let (ranking, findings) = (report.ranking, report.findings);
+pub(super) fn shown(diagnosis: &Diagnosis, now_ms: u64) -> DiagnosisShown {
+    let (ranking, findings) = (&diagnosis.ranking, &diagnosis.findings);
     let tied = if ranking.tied > 1 {
         ranking.top()
     } else {
@@ -62,12 +62,12 @@ pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> DiagnosisShown {
         });
     DiagnosisShown {
         at: Moment::at(findings.at_ms, now_ms),
-        whose: Text::of(report.whose),
-        problems: report.problems.iter().map(Text::of).collect(),
+        whose: Text::of(&diagnosis.whose),
+        problems: diagnosis.problems.iter().map(Text::of).collect(),
         findings: findings
             .list
             .iter()
-            .map(|found| finding(found, report))
+            .map(|found| finding(found, diagnosis))
             .collect(),
         causes: ranking.causes.iter().map(cause).collect(),
         tied: tied.into_iter().map(|cause| cause.code()).collect(),
@@ -75,8 +75,8 @@ pub(super) fn shown(report: &Report<'_>, now_ms: u64) -> DiagnosisShown {
     }
 }
 
-fn finding(found: &Finding, report: &Report<'_>) -> FindingShown {
-    let verdict = found.grade(&report.findings.expected);
+fn finding(found: &Finding, diagnosis: &Diagnosis) -> FindingShown {
+    let verdict = found.grade(&diagnosis.findings.expected);
     let (word, class) = match verdict {
         Grade::Good => ("ok", "is-good"),
         Grade::Remark => ("note", "is-note"),
@@ -88,7 +88,7 @@ fn finding(found: &Finding, report: &Report<'_>) -> FindingShown {
         method: found.probe.method().unwrap_or_default(),
         word,
         class,
-        says: Text::of(found.says(&report.findings.expected)),
+        says: Text::of(found.says(&diagnosis.findings.expected)),
         took_ms: Some(found.took.as_millis()).filter(|_| !found.took.is_zero()),
     }
 }

@@ -14,7 +14,7 @@ use diagnosis::{
     causes::{Cause, Conclusion, Place, Ranked},
     history::End,
     reach::Fault,
-    report::Report,
+    report::Diagnosis,
 };
 
 /// Finds the cause, from what the daemon or this host can see.
@@ -144,11 +144,11 @@ struct Assessment<'a> {
 
 impl<'a> Assessment<'a> {
     /// The diagnosis, while it is young and nothing newer speaks against it.
-    fn report(&self) -> Option<Report<'a>> {
-        let report = self
+    fn diagnosis(&self) -> Option<&'a Diagnosis> {
+        let diagnosis = self
             .known
-            .report
-            .filter(|report| self.age_ms(report.findings.at_ms) <= DAY_MS)?;
+            .diagnosis
+            .filter(|diagnosis| self.age_ms(diagnosis.findings.at_ms) <= DAY_MS)?;
         let newest = self
             .rows
             .iter()
@@ -157,16 +157,16 @@ impl<'a> Assessment<'a> {
         let good_since = newest
             .map(|good| good.at.ms())
             .max()
-            .is_some_and(|ms| ms > report.findings.at_ms);
+            .is_some_and(|ms| ms > diagnosis.findings.at_ms);
         let is_over =
-            report.ranking.conclusion != Conclusion::Healthy && good_since && self.bad() == 0;
-        (!is_over).then_some(report)
+            diagnosis.ranking.conclusion != Conclusion::Healthy && good_since && self.bad() == 0;
+        (!is_over).then_some(diagnosis)
     }
 
     fn is_trouble(&self) -> bool {
         let diagnosed = self
-            .report()
-            .is_some_and(|report| report.ranking.conclusion != Conclusion::Healthy);
+            .diagnosis()
+            .is_some_and(|diagnosis| diagnosis.ranking.conclusion != Conclusion::Healthy);
         diagnosed || self.bad() > 0 || self.known.outside.unreachable || self.fault().is_some()
     }
 
@@ -186,8 +186,8 @@ impl<'a> Assessment<'a> {
 
     fn is_good(&self) -> bool {
         let diagnosed = self
-            .report()
-            .is_some_and(|report| report.ranking.conclusion == Conclusion::Healthy);
+            .diagnosis()
+            .is_some_and(|diagnosis| diagnosis.ranking.conclusion == Conclusion::Healthy);
         diagnosed || self.good() > 0
     }
 
@@ -281,17 +281,18 @@ impl<'a> Assessment<'a> {
     fn cause(&self, health: Health) -> Option<LikeliestCause> {
         let diagnosed = self
             .diagnosed(health)
-            .map(|(report, first)| self.by_diagnosis(&report, first));
+            .map(|(diagnosis, first)| self.by_diagnosis(diagnosis, first));
         let hinted = || self.hint(health).map(|hint| self.by_hint(hint));
         diagnosed
             .or_else(hinted)
             .or_else(|| self.fault().map(|fault| self.by_fault(fault)))
     }
 
-    fn diagnosed(&self, health: Health) -> Option<(Report<'a>, &'a Ranked)> {
-        let report = self.report()?;
-        let stands = health == Health::Trouble && report.ranking.conclusion != Conclusion::Healthy;
-        Some((report, report.ranking.causes.first()?)).filter(|_| stands)
+    fn diagnosed(&self, health: Health) -> Option<(&'a Diagnosis, &'a Ranked)> {
+        let diagnosis = self.diagnosis()?;
+        let stands =
+            health == Health::Trouble && diagnosis.ranking.conclusion != Conclusion::Healthy;
+        Some((diagnosis, diagnosis.ranking.causes.first()?)).filter(|_| stands)
     }
 
     fn hint(&self, health: Health) -> Option<&'a HintShown> {
@@ -349,8 +350,8 @@ impl<'a> Assessment<'a> {
         }
     }
 
-    fn by_diagnosis(&self, report: &Report<'_>, first: &Ranked) -> LikeliestCause {
-        let rest = report.ranking.top().into_iter().skip(1);
+    fn by_diagnosis(&self, diagnosis: &Diagnosis, first: &Ranked) -> LikeliestCause {
+        let rest = diagnosis.ranking.top().into_iter().skip(1);
         LikeliestCause {
             code: first.cause.code(),
             anchor: Some(anchor(first.cause.code())),
@@ -364,14 +365,14 @@ impl<'a> Assessment<'a> {
                 .collect(),
             by: format!(
                 "diagnosed {}",
-                ago(report.findings.at_ms, self.known.now_ms)
+                ago(diagnosis.findings.at_ms, self.known.now_ms)
             ),
         }
     }
 
     fn step(&self, health: Health) -> String {
-        if let Some((report, _)) = self.diagnosed(health) {
-            return report.ranking.next_step.clone();
+        if let Some((diagnosis, _)) = self.diagnosed(health) {
+            return diagnosis.ranking.next_step.clone();
         }
         if let Some(hint) = self.hint(health) {
             return hint.next.clone();

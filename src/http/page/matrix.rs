@@ -193,8 +193,10 @@ impl Evidence {
 }
 
 fn note_probes<'a>(known: &PageInput<'a>, evidence: &mut BTreeMap<&'a str, Evidence>) {
-    let Some(report) = known.report else { return };
-    for finding in report
+    let Some(diagnosis) = known.diagnosis else {
+        return;
+    };
+    for finding in diagnosis
         .findings
         .list
         .iter()
@@ -212,11 +214,11 @@ fn note_probes<'a>(known: &PageInput<'a>, evidence: &mut BTreeMap<&'a str, Evide
             continue;
         }
         let entry = evidence.entry(method).or_default();
-        let at_ms = report.findings.at_ms;
+        let at_ms = diagnosis.findings.at_ms;
         let is_newer =
             |seen: &Option<(u64, String, bool)>| seen.as_ref().is_none_or(|(ms, ..)| *ms < at_ms);
-        let told = (at_ms, finding.says(&report.findings.expected), true);
-        let verdict = finding.grade(&report.findings.expected);
+        let told = (at_ms, finding.says(&diagnosis.findings.expected), true);
+        let verdict = finding.grade(&diagnosis.findings.expected);
         if verdict == Grade::Good && is_newer(&entry.good) {
             entry.good = Some(told);
         } else if verdict == Grade::Bad && is_newer(&entry.bad) {

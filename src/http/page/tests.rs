@@ -160,17 +160,12 @@ impl Case {
     }
 
     fn page<T>(&self, look: impl FnOnce(&StatusPage) -> T) -> T {
-        let past = Past::default();
-        let ranked = self
-            .findings
-            .as_ref()
-            .map(|findings| (findings, causes::rank(findings, &past)));
-        let report = ranked.as_ref().map(|(findings, ranking)| Report {
-            findings,
-            ranking,
-            past: &past,
-            whose: "those of a test",
-            problems: &[],
+        let diagnosis = self.findings.as_ref().map(|findings| Diagnosis {
+            findings: findings.clone(),
+            ranking: causes::rank(findings, &Past::default()),
+            past: Past::default(),
+            whose: "those of a test".to_owned(),
+            problems: Vec::new(),
         });
         let memory = self
             .recent
@@ -178,7 +173,7 @@ impl Case {
             .map_or(HistoryState::Off, HistoryState::Read);
         let known = PageInput {
             about: &self.about,
-            report,
+            diagnosis: diagnosis.as_ref(),
             hints: &self.hints,
             outside: &self.outside,
             memory,

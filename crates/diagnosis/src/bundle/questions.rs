@@ -3,21 +3,21 @@
 //! Guarantees: only questions that the findings raise, and none that this side can answer; where several things look
 //! alike from here, the question names them all. Does not: accuse.
 
-use super::{HistoryExtract, markdown};
+use super::HistoryExtract;
 use crate::{
     causes::{Conclusion, Kind},
     probes::{Answer, Findings, Probe, Seen},
-    report::Report,
+    report::Diagnosis,
 };
 
 /// The ticket's title.
-pub(super) fn title(report: &Report<'_>, history: &HistoryExtract) -> String {
-    match report.ranking.conclusion {
+pub(super) fn title(diagnosis: &Diagnosis, history: &HistoryExtract) -> String {
+    match diagnosis.ranking.conclusion {
         Conclusion::Unreachable => "The API cannot be reached from here".to_owned(),
         Conclusion::Unusable => {
             "No calls can be made from here: the configuration is not usable".to_owned()
         }
-        Conclusion::Trouble => match first_refusal(report.findings) {
+        Conclusion::Trouble => match first_refusal(&diagnosis.findings) {
             Some((probe, answer)) => {
                 format!(
                     "Private API calls are refused: {}, {}",
@@ -35,9 +35,9 @@ pub(super) fn title(report: &Report<'_>, history: &HistoryExtract) -> String {
 }
 
 /// The questions, each a sentence or two.
-pub(super) fn questions(report: &Report<'_>, history: &HistoryExtract) -> Vec<String> {
-    let findings = report.findings;
-    match report.ranking.conclusion {
+pub(super) fn questions(diagnosis: &Diagnosis, history: &HistoryExtract) -> Vec<String> {
+    let findings = &diagnosis.findings;
+    match diagnosis.ranking.conclusion {
         Conclusion::Unusable => Vec::new(),
         Conclusion::Unreachable => unreachable(findings),
         Conclusion::Trouble => refusals(findings),
@@ -122,7 +122,7 @@ fn refusals(findings: &Findings) -> Vec<String> {
 fn past(history: &HistoryExtract) -> Vec<String> {
     let bad = still_bad(history).map(|broken| {
         let code = broken.bad.code.map_or_else(|| format!("HTTP {}", broken.bad.status), |code| format!("code {code}"));
-        let (method, time) = (&broken.method, markdown::time(broken.bad.ms));
+        let (method, time) = (&broken.method, text::time::plain(broken.bad.ms));
         format!("Why was {method} answered with {code} from {time} UTC on, when a call like it is accepted now?")
     });
     bad.collect()

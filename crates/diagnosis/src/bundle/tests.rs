@@ -173,16 +173,16 @@ impl Case {
         let ranking: Ranking = causes::rank(&self.findings, &past);
         let mut leaks = LeakSearch::default();
         leaks.add(SECRET);
-        let report = Report {
-            findings: &self.findings,
-            ranking: &ranking,
-            past: &past,
-            whose: "ours",
-            problems: &[],
+        let diagnosis = Diagnosis {
+            findings: self.findings.clone(),
+            ranking,
+            past,
+            whose: "ours".to_owned(),
+            problems: Vec::new(),
         };
         let material = BundleInput {
             issue: Uuid::nil(),
-            report,
+            diagnosis: &diagnosis,
             history: &self.history,
             caller_names: self.caller_names,
             system: &self.system,

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use text::time;
+
 use super::{BundleInput, history_extract::HistoryContents, markdown, questions};
 use crate::{
     causes::{Conclusion, Standing},
@@ -21,7 +23,7 @@ const MAX_CHANGES: usize = 40;
 pub(super) fn write(input: &BundleInput<'_>) -> String {
     let mut page = format!(
         "# {}\n\n",
-        markdown::escaped(&questions::title(&input.report, input.history))
+        markdown::escaped(&questions::title(input.diagnosis, input.history))
     );
     markdown::table(&mut page, ["what", "value"], &facts(input));
     to_be_added(&mut page, input);
@@ -51,7 +53,7 @@ fn section(page: &mut String, title: &str, lines: &[String]) {
 }
 
 fn facts(input: &BundleInput<'_>) -> Vec<[String; 2]> {
-    let findings = input.report.findings;
+    let findings = &input.diagnosis.findings;
     let facts = findings.credentials();
     let says = |probe| {
         let finding = findings.list.iter().find(|finding| finding.probe == probe);
@@ -72,11 +74,7 @@ fn facts(input: &BundleInput<'_>) -> Vec<[String; 2]> {
         ("issue", input.issue.to_string()),
         (
             "tested (UTC)",
-            format!(
-                "{} to {}",
-                markdown::time(findings.at_ms),
-                markdown::time(end)
-            ),
+            format!("{} to {}", time::plain(findings.at_ms), time::plain(end)),
         ),
         (
             "environment",
@@ -130,14 +128,14 @@ fn whitelist(expected: &Expected) -> String {
 fn to_be_added(page: &mut String, input: &BundleInput<'_>) {
     let mut lines = vec!["- the account (its UID or e-mail address, as you know it)".to_owned()];
     if input
-        .report
+        .diagnosis
         .findings
         .credentials()
         .is_none_or(|facts| facts.label.is_none())
     {
         lines.push("- the label of the key, as the dashboard shows it".to_owned());
     }
-    if input.report.ranking.conclusion == Conclusion::Healthy {
+    if input.diagnosis.ranking.conclusion == Conclusion::Healthy {
         lines.push(
             "- what was seen to fail, and when: the probes below found no failure".to_owned(),
         );
@@ -146,7 +144,7 @@ fn to_be_added(page: &mut String, input: &BundleInput<'_>) {
 }
 
 fn tested(page: &mut String, input: &BundleInput<'_>) {
-    let findings = input.report.findings;
+    let findings = &input.diagnosis.findings;
     let _ = writeln!(
         page,
         "## What was tested\n\nNothing here trades or moves funds; each private call was sent once.\n"
@@ -209,7 +207,7 @@ fn in_words(finding: &Finding, expected: &Expected) -> String {
 fn past(page: &mut String, contents: &HistoryContents) {
     let begins = contents.begins_ms.map_or_else(
         || "No call is on record.".to_owned(),
-        |begins| format!("On record since {} UTC.", markdown::time(begins)),
+        |begins| format!("On record since {} UTC.", time::plain(begins)),
     );
     section(page, "Last good, first bad", &[begins]);
     let rows: Vec<[String; 5]> = contents
@@ -300,7 +298,7 @@ fn place(mark: &Milestone) -> String {
         .as_ref()
         .map(|address| format!(" from {address}"))
         .unwrap_or_default();
-    format!("{}, key {}{from}", markdown::time(mark.ms), mark.key_fp)
+    format!("{}, key {}{from}", time::plain(mark.ms), mark.key_fp)
 }
 
 fn change_row(row: &ChangeRow) -> [String; 4] {
@@ -310,7 +308,7 @@ fn change_row(row: &ChangeRow) -> [String; 4] {
         (value, _) => value.clone().unwrap_or_default(),
     };
     [
-        markdown::time(row.ms),
+        time::plain(row.ms),
         row.kind.clone(),
         value(&row.before),
         value(&row.after),
@@ -318,7 +316,7 @@ fn change_row(row: &ChangeRow) -> [String; 4] {
 }
 
 fn ruled_out(page: &mut String, input: &BundleInput<'_>) {
-    let ranking = input.report.ranking;
+    let ranking = &input.diagnosis.ranking;
     let mut lines: Vec<String> = Vec::new();
     for ranked in &ranking.ruled_out {
         if let Standing::RuledOut(by) = &ranked.standing {
@@ -330,7 +328,9 @@ fn ruled_out(page: &mut String, input: &BundleInput<'_>) {
             ));
         }
     }
-    if let Some(Seen::SelfTest { right, wrong: 0 }) = input.report.findings.seen(Probe::SelfTest) {
+    if let Some(Seen::SelfTest { right, wrong: 0 }) =
+        &input.diagnosis.findings.seen(Probe::SelfTest)
+    {
         lines.push(format!(
             "- not the signing code: all {right} signing vectors come out as they must"
         ));
@@ -358,7 +358,7 @@ fn ruled_out(page: &mut String, input: &BundleInput<'_>) {
 }
 
 fn asked(page: &mut String, input: &BundleInput<'_>) {
-    let questions = questions::questions(&input.report, input.history);
+    let questions = questions::questions(input.diagnosis, input.history);
     let numbered = questions
         .iter()
         .enumerate()
