@@ -90,7 +90,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match make(&arguments, &local, &extract, &directory) {
         Ok((path, bundle)) => {
             remarks(&local, &extract);
-            // It is written, whoever reads of it.
+            // The bundle is written, whether or not this can be printed.
             let _ = tell(&path, &bundle, &mut io::stdout().lock());
             ExitCode::SUCCESS
         }

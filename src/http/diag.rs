@@ -78,7 +78,7 @@ fn prepare(app: &AppState, request: &Request<Body>) -> Result<(Asker, OperatorIn
     ))
 }
 
-/// The name of whoever may diagnose, by exactly one token header.
+/// The name of the caller that may diagnose, by exactly one token header.
 fn authenticate(app: &AppState, request: &Request<Body>) -> Result<Arc<str>, Refusal> {
     if request.headers().contains_key(header::ORIGIN) {
         return Err(Refusal::Origin);
@@ -143,7 +143,7 @@ struct Unreadable {
     message: &'static str,
 }
 
-/// What whoever asks for a run says beside, in the query: `key_updated`, `file_key_fp` and `symptom`.
+/// What the operator adds to a request for a run, in the query: `key_updated`, `file_key_fp` and `symptom`.
 ///
 /// Each thing at most once and in one form only; others are refused, and nothing is repeated in a refusal. Nothing secret
 /// is taken: a fingerprint is none.

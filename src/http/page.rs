@@ -63,7 +63,7 @@ pub struct DaemonFacts {
     pub warnings: Vec<String>,
 }
 
-/// What is known from outside, at one moment.
+/// What was observed of our address, the clock and the connection, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Observations {
     /// The confirmed outbound address, and when it was confirmed, in milliseconds since 1970.
@@ -74,7 +74,7 @@ pub struct Observations {
     pub skew: Option<ClockSkew>,
     /// Whether the last attempts to reach the exchange all failed.
     pub unreachable: bool,
-    /// How the way to the exchange was measured last, where it is watched.
+    /// How the connection to the exchange was measured last, where it is watched.
     pub reach: Option<Arc<Reachability>>,
 }
 
@@ -95,7 +95,7 @@ impl Observations {
         }
     }
 
-    /// With how the way to the exchange stands.
+    /// With the last measurement of the connection to the exchange.
     #[must_use]
     pub fn reached(self, reach: Option<Arc<Reachability>>) -> Self {
         Self { reach, ..self }

@@ -1,4 +1,4 @@
-//! `GET /` for a browser: the status page, for whoever shows a token that may diagnose.
+//! `GET /` for a browser: the status page, for a token that may diagnose.
 //!
 //! Sign-in is HTTP Basic: any user name, the token as the password; no cookie, no session. Guarantees: one rendering at
 //! a time, off the thread that serves calls, kept for some seconds, so that reloading costs nothing; wrong tokens slow
@@ -199,7 +199,7 @@ pub(super) async fn root(State(app): State<Arc<AppState>>, request: Request<Body
     }
 }
 
-/// Whether whoever asks may see the page; else what they are told.
+/// Whether this request may see the page; else the notice to show.
 fn admit(app: &AppState, request: &Request<Body>) -> Result<(), Notice> {
     let callers = app.gateway.authenticator().callers();
     if !callers.has_diagnosing() {

@@ -420,7 +420,7 @@ async fn calls_show_as_what_works_what_does_not_and_recent_failures() {
         "40101 UNAUTHORIZED",
         "refused here",
         READ,
-        "the daemon started",
+        "start of version",
         "private/create-withdrawal",
     ] {
         assert!(text.contains(part), "{part}: {text}");

@@ -43,7 +43,7 @@ mod tests;
 pub use milestone::{Milestone, Milestones, Streak, Trouble};
 pub use questions::{
     Break, CallRow, ChangeRow, Filter, HourRow, LastStart, PairRow, Questions, RecentCall,
-    RefusedRow, time,
+    RefusedRow,
 };
 pub use schema::Problem;
 pub use start::Start;

@@ -1,8 +1,8 @@
 //! The diagnosis that the running daemon makes, with the very credentials that it signs with.
 //!
-//! Guarantees: one run at a time, and one a minute at most; whoever asks while one is under way gets the result of that
-//! one, ranked with what they say themselves; a run outlives whoever asked for it, ends within its deadline, and ends at
-//! once where the daemon does. It has a thread, connections and a signer of its own: no live call waits for it, none of
+//! Guarantees: one run at a time, and one a minute at most. A request that comes while a run is under way gets the
+//! result of that run, ranked with its own input. Hanging up does not cancel a run; it ends within its deadline, and at
+//! once where the daemon stops. It has a thread, connections and a signer of its own: no live call waits for it, none of
 //! its probes leaves a record, and none tells readiness anything. Does not: trade, cancel, or start by itself.
 
 use std::{
@@ -52,11 +52,11 @@ pub type Recall = Box<dyn Fn() -> Past + Send + Sync>;
 pub struct Asker {
     /// The request's id.
     pub rid: Arc<str>,
-    /// The name of whoever's token was shown.
+    /// The name of the caller whose token was shown.
     pub name: Arc<str>,
 }
 
-/// What whoever asks knows beside.
+/// What the operator knows and the probes cannot see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OperatorInput {
     /// When the key was last updated, as the dashboard shows it, in milliseconds since 1970.
@@ -83,7 +83,7 @@ pub enum Asked {
     Defect,
 }
 
-/// What a run under way tells when it has ended; gone without a word where it came to nothing.
+/// Receives the result of the run under way; closed without one where the run came to nothing.
 type Waiting = watch::Receiver<Option<Arc<DiagnosisRun>>>;
 
 #[derive(Default)]
@@ -139,7 +139,7 @@ impl DiagnosisRunner {
         })
     }
 
-    /// What the last run came to; the inputs of whoever asked for it are part of it.
+    /// What the last run came to; the input of the request that began it is part of it.
     #[must_use]
     pub fn last(&self) -> Option<Arc<Diagnosis>> {
         self.last.load_full()
@@ -169,7 +169,7 @@ impl DiagnosisRunner {
         self.plan.clock.now_ms()
     }
 
-    /// Ends a run that is under way, and begins none any more.
+    /// Cancels a run that is under way; no further run begins.
     pub fn stop(&self) {
         self.stop.cancel();
         self.runs.close();
@@ -180,7 +180,7 @@ impl DiagnosisRunner {
         self.runs.wait().await;
     }
 
-    /// Makes a run, or waits for the one under way. Dropping this ends no run.
+    /// Makes a run, or waits for the one under way. Dropping the future does not cancel the run.
     pub async fn ask(self: &Arc<Self>, asker: Asker, input: OperatorInput) -> Asked {
         let mut result = match self.join_or_begin(asker, &input) {
             Ok(result) => result,

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use serde_json::json;
+use text::time::rfc3339_ms as time;
 
 use super::Form;
-use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, Trouble, time};
+use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, Trouble};
 
 /// Writes both, merged.
 pub(super) fn table(
@@ -21,7 +22,7 @@ pub(super) fn table(
     loop {
         let change = changes.next_if(|change| calls.peek().is_none_or(|call| change.ms <= call.ms));
         match (change, form) {
-            (Some(row), Form::Text) => writeln!(out, "{}  -- {}", time(row.ms), describe(row))?,
+            (Some(row), Form::Text) => writeln!(out, "{}  -- {}", time(row.ms), row.describe())?,
             (Some(row), Form::Json) => writeln!(out, "{}", change_json(row))?,
             (None, _) => {
                 let Some(row) = calls.next() else {
@@ -34,28 +35,6 @@ pub(super) fn table(
             }
         }
     }
-}
-
-/// A change in words.
-fn describe(row: &ChangeRow) -> String {
-    let (before, after) = (row.before.as_deref(), row.after.as_deref().unwrap_or("?"));
-    let unit = if row.kind == "skew" { " ms" } else { "" };
-    match (row.kind.as_str(), before) {
-        ("start", _) => format!("start of version {after}"),
-        ("stop", _) => "stop".to_owned(),
-        ("gap", since) => format!("gap since {}: {after}", since.unwrap_or("?")),
-        ("method", _) => format!("first call of {after}"),
-        ("lost", _) => format!("{after} calls are missing: the history could not be written"),
-        (kind, None) => format!("{kind} {}{after}{unit}", number(kind)),
-        (kind, Some(before)) => {
-            format!("{kind} {0}{before}{unit} → {0}{after}{unit}", number(kind))
-        }
-    }
-}
-
-/// A secret is shown by its number on this installation.
-fn number(kind: &str) -> &'static str {
-    if kind == "secret" { "no. " } else { "" }
 }
 
 fn call_text(row: &CallRow) -> String {
@@ -157,7 +136,7 @@ fn sentence(broken: &Break) -> String {
     let changes: Vec<String> = broken
         .changes
         .iter()
-        .map(|change| format!("{} at {}", describe(change), time(change.ms)))
+        .map(|change| format!("{} at {}", change.describe(), time(change.ms)))
         .collect();
     let between = match (changes.is_empty(), broken.good.is_some()) {
         (true, _) => "nothing changed here".to_owned(),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use text::time::rfc3339;
 
 use super::{reply, retry};
@@ -67,31 +67,28 @@ fn not_run(app: &AppState) -> Report {
 }
 
 fn ok(app: &AppState, report: Report, result: &str) -> Response {
-    let now_ms = app.examination.now_ms();
-    let mut body = Map::new();
-    let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
-    let observed = app.gateway.observed();
-    put("timestamp_utc", json!(rfc3339(now_ms)));
-    put("server_time_epoch", json!(now_ms / 1000));
-    put(
-        "outbound_ip",
-        json!(observed.outbound().map(|seen| seen.address)),
-    );
-    put("credentials_status", json!(credentials_status(app)));
-    put(
-        "key_fingerprint",
-        json!(app.examination.facts().fingerprint),
-    );
-    put("key_label", json!(app.examination.facts().label));
-    put("test_result", json!(result));
-    put("running", json!(app.examination.is_running()));
-    put("background", background(app, observed));
-    put("alarms", alarms(app));
-    put("hints", app.hints.list().iter().map(hint).collect());
-    if let Ok(Value::Object(report)) = serde_json::to_value(report) {
+    let (now_ms, observed) = (app.examination.now_ms(), app.gateway.observed());
+    let facts = app.examination.facts();
+    let hints: Vec<Value> = app.hints.list().iter().map(hint).collect();
+    let mut body = json!({
+        "timestamp_utc": rfc3339(now_ms),
+        "server_time_epoch": now_ms / 1000,
+        "outbound_ip": observed.outbound().map(|seen| seen.address),
+        "credentials_status": credentials_status(app),
+        "key_fingerprint": facts.fingerprint,
+        "key_label": facts.label,
+        "test_result": result,
+        "running": app.examination.is_running(),
+        "background": background(app, observed),
+        "alarms": alarms(app),
+        "hints": hints,
+    });
+    if let (Value::Object(body), Ok(Value::Object(report))) =
+        (&mut body, serde_json::to_value(report))
+    {
         body.extend(report);
     }
-    reply::json_response(200, Value::Object(body).to_string().into_bytes())
+    reply::json_response(200, body.to_string().into_bytes())
 }
 
 /// A daemon without a pair does not start.

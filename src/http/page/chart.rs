@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use text::time::rfc3339_ms;
+
 use super::{
     RecentHistory,
     recent::{class, words},
 };
-use diagnosis::history::{self, End};
+use diagnosis::history::End;
 
 /// Rows of the picture, from the top: flags, good calls, the line, the others, hours.
 const TOP: f64 = 26.0;
@@ -160,7 +162,7 @@ fn sentence(recent: &RecentHistory) -> String {
 }
 
 fn tells(recent: &RecentHistory, bucket: u64, ends: &BTreeMap<End, u64>) -> String {
-    let clock = |ms: u64| history::time(ms).get(11..16).unwrap_or_default().to_owned();
+    let clock = |ms: u64| rfc3339_ms(ms).get(11..16).unwrap_or_default().to_owned();
     let all: Vec<String> = ends
         .iter()
         .map(|(end, calls)| format!("{calls} {}", words(*end)))
@@ -221,7 +223,7 @@ impl TimeAxis<'_> {
         let first = span.from_ms.div_ceil(step) * step;
         let times = (0..=24 / every).map(|number| first + number * step);
         let word = |ms: u64| {
-            let iso = history::time(ms);
+            let iso = rfc3339_ms(ms);
             let (day, clock) = (
                 iso.get(5..10).unwrap_or_default(),
                 iso.get(11..16).unwrap_or_default(),

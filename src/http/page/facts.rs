@@ -145,13 +145,13 @@ fn exchange(known: &PageInput<'_>) -> Option<Fact> {
         fact
     };
     Some(match known.outside.reach.as_deref() {
-        Some(standing) => way(fact, standing, known.now_ms),
+        Some(standing) => connection(fact, standing, known.now_ms),
         None => fact,
     })
 }
 
-/// How the way was measured last.
-fn way(fact: Fact, standing: &Reachability, now_ms: u64) -> Fact {
+/// How the connection was measured last.
+fn connection(fact: Fact, standing: &Reachability, now_ms: u64) -> Fact {
     let last = &standing.last;
     let timings = format!("{}, {}", last.timings(), ago(last.at_ms, now_ms));
     let Some(fault) = &last.fault else {

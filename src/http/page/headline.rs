@@ -170,7 +170,7 @@ impl<'a> Assessment<'a> {
         diagnosed || self.bad() > 0 || self.known.outside.unreachable || self.fault().is_some()
     }
 
-    /// Why the way to the exchange does not stand, where that was measured after the newest good answer.
+    /// Why the connection to the exchange fails, where that was measured after the newest good answer.
     fn fault(&self) -> Option<&Fault> {
         let last = &self.known.outside.reach.as_deref()?.last;
         let newest = self

@@ -18,8 +18,6 @@ const OTHERS: usize = 4;
 const CHANGES: usize = 15;
 /// Rows that are looked at for them: methods seen for the first time are changes as well.
 const CHANGE_ROWS: u64 = 400;
-/// What has no value before and is a change all the same.
-const EVENTS: [&str; 4] = ["start", "stop", "gap", "lost"];
 
 /// What the history says of the last day.
 #[derive(Clone, Debug)]
@@ -48,7 +46,8 @@ impl RecentHistory {
             limit: Some(CHANGE_ROWS),
             ..Filter::default()
         })?;
-        changes.retain(|change| change.before.is_some() || EVENTS.contains(&change.kind.as_str()));
+        // What is missing here should be known, too.
+        changes.retain(|change| change.is_change() || change.kind == "lost");
         changes.reverse();
         changes.truncate(CHANGES);
         let mut refused = BTreeMap::new();
@@ -76,7 +75,7 @@ impl RecentHistory {
             .map(|(position, row)| ChangeShown {
                 number: position + 1,
                 at: Moment::at(row.ms, now_ms),
-                what: Text::of(describe(row)),
+                what: Text::of(row.describe()),
                 is_marked: row.ms >= self.timeline.span.from_ms,
             });
         shown.collect()
@@ -99,25 +98,6 @@ pub(super) struct ChangeShown {
     pub(super) what: Text,
     /// Whether it is on the axis.
     pub(super) is_marked: bool,
-}
-
-fn describe(row: &ChangeRow) -> String {
-    let before = row.before.as_deref().unwrap_or("nothing");
-    let after = row.after.as_deref().unwrap_or("nothing");
-    match row.kind.as_str() {
-        "start" => format!("the daemon started, version {after}"),
-        "stop" => "the daemon stopped".to_owned(),
-        "gap" => "the daemon ended without saying so: what happened just before may be missing"
-            .to_owned(),
-        "lost" => format!("calls missing in this history: {after}"),
-        "key" => format!("API key: fingerprint {before} → {after}"),
-        "secret" => format!("API secret: number {before} → number {after}"),
-        "address" => format!("outbound address {before} → {after}"),
-        "base_url" => format!("base URL {before} → {after}"),
-        "configuration" => "configuration changed".to_owned(),
-        "skew" => format!("clock skew {before} ms → {after} ms"),
-        kind => format!("{kind} {before} → {after}"),
-    }
 }
 
 /// A call that did not end well.

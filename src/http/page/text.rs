@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use diagnosis::history;
+use text::time::rfc3339_ms;
 
 /// Longer texts are cut.
 const MAX_CHARS: usize = 600;
@@ -25,7 +25,7 @@ impl Text {
         let mut kept: String = text
             .as_ref()
             .chars()
-            .filter(|char| !is_hidden(*char))
+            .filter(|char| !text::is_unsafe(*char))
             .take(MAX_CHARS + 1)
             .collect();
         if kept.chars().count() > MAX_CHARS {
@@ -46,12 +46,6 @@ impl askama::FastWritable for Text {
     fn write_into(&self, out: &mut dyn fmt::Write, _: &dyn askama::Values) -> askama::Result<()> {
         Ok(out.write_str(&self.0)?)
     }
-}
-
-/// Control characters, zero-width ones, and those that turn the direction of writing.
-fn is_hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A part of a next step.
@@ -96,10 +90,10 @@ impl Moment {
     /// A moment in milliseconds since 1970, seen from `now_ms`.
     #[must_use]
     pub fn at(ms: u64, now_ms: u64) -> Self {
-        let iso = history::time(ms);
+        let iso = rfc3339_ms(ms);
         let (day, clock) = iso.split_at_checked(10).unwrap_or((&iso, ""));
         let clock = clock.get(1..9).unwrap_or_default();
-        let today = history::time(now_ms).starts_with(day);
+        let today = rfc3339_ms(now_ms).starts_with(day);
         let shown = if today {
             clock.to_owned()
         } else {

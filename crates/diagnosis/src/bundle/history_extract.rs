@@ -7,12 +7,13 @@
 use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
+use text::time::rfc3339_ms as time;
 
 use crate::{
     causes::Past,
     history::{
         Break, ChangeRow, Filter, HourRow, Milestone, Milestones, PairRow, Problem, Questions,
-        RefusedRow, time,
+        RefusedRow,
     },
 };
 use catalogue::methods;

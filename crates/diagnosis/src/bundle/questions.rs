@@ -1,4 +1,4 @@
-//! What the exchange's support is asked, and what is asked of whoever sends it.
+//! The title of a ticket, and the questions to the exchange's support.
 //!
 //! Guarantees: only questions that the findings raise, and none that this side can answer; where several things look
 //! alike from here, the question names them all. Does not: accuse.

@@ -302,17 +302,8 @@ fn place(mark: &Milestone) -> String {
 }
 
 fn change_row(row: &ChangeRow) -> [String; 4] {
-    let value = |value: &Option<String>| match (value, row.kind.as_str()) {
-        (Some(value), "secret") => format!("no. {value}"),
-        (Some(value), "skew") => format!("{value} ms"),
-        (value, _) => value.clone().unwrap_or_default(),
-    };
-    [
-        time::plain(row.ms),
-        row.kind.clone(),
-        value(&row.before),
-        value(&row.after),
-    ]
+    let [before, after] = row.values();
+    [time::plain(row.ms), row.kind.clone(), before, after]
 }
 
 fn ruled_out(page: &mut String, input: &BundleInput<'_>) {

@@ -1,4 +1,4 @@
-//! Good or bad: what a call says of the credentials and the way to the exchange, and per method the last streak of it.
+//! Good or bad: what a call says of the credentials and the connection to the exchange, and per method the last streak.
 //!
 //! Guarantees: good means that the exchange took the call as authentic and judged it on its merits; what we refused
 //! ourselves, a malformed request and a budget say nothing either way. Milestones outlive the calls they are taken from.

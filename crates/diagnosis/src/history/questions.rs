@@ -7,7 +7,6 @@
 
 use std::{collections::HashMap, path::Path};
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::{
@@ -26,9 +25,6 @@ const FIRST_REFUSED: &str = "SELECT ms, method, code, status, outcome, verdict, 
                              (SELECT * FROM call WHERE ms > ?1 ORDER BY ms, id LIMIT ?2) \
                              WHERE code NOT NULL AND verdict = (SELECT id FROM word WHERE word = 'auth') \
                              ORDER BY ms, id LIMIT 1";
-/// What has no value before and is a change all the same; anything else that has none was only seen for the first time.
-const EVENTS: [&str; 3] = ["start", "stop", "gap"];
-
 /// Which rows are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -69,7 +65,7 @@ pub struct CallRow {
     pub verdict: Option<String>,
     /// From sending to the answer, in milliseconds.
     pub exchange_ms: u64,
-    /// From the door to the end, in milliseconds.
+    /// From the request to the end, in milliseconds.
     pub total_ms: u64,
     /// The fingerprint of the key.
     pub key_fp: String,
@@ -89,6 +85,45 @@ pub struct ChangeRow {
     pub before: Option<String>,
     /// What it is.
     pub after: Option<String>,
+}
+
+impl ChangeRow {
+    /// In words, the same wherever changes are shown.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let after = self.after.as_deref().unwrap_or("?");
+        let [was, is] = self.values();
+        match (self.kind.as_str(), &self.before) {
+            ("start", _) => format!("start of version {after}"),
+            ("stop", _) => "stop".to_owned(),
+            ("gap", since) => format!("gap since {}: {after}", since.as_deref().unwrap_or("?")),
+            ("method", _) => format!("first call of {after}"),
+            ("lost", _) => format!("{after} calls are missing: the history could not be written"),
+            (kind, None) => format!("{kind} {is}"),
+            (kind, Some(_)) => format!("{kind} {was} → {is}"),
+        }
+    }
+
+    /// Both values with their units, empty where there is none; a secret is shown by its number on this installation.
+    #[must_use]
+    pub fn values(&self) -> [String; 2] {
+        [&self.before, &self.after].map(|value| {
+            let Some(value) = value else {
+                return String::new();
+            };
+            match self.kind.as_str() {
+                "secret" => format!("no. {value}"),
+                "skew" => format!("{value} ms"),
+                _ => value.clone(),
+            }
+        })
+    }
+
+    /// Whether something changed; what has no value before, but these, was only seen for the first time.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        self.before.is_some() || ["start", "stop", "gap"].contains(&self.kind.as_str())
+    }
 }
 
 /// A key beside a secret, which is known by its number alone.
@@ -376,9 +411,7 @@ impl Questions {
                     ..Filter::default()
                 };
                 let mut changes = self.changes(&filter)?;
-                changes.retain(|change| {
-                    change.before.is_some() || EVENTS.contains(&change.kind.as_str())
-                });
+                changes.retain(ChangeRow::is_change);
                 let (method, good, recovered) =
                     (name.clone(), streak.before.clone(), streak.after.clone());
                 all.push(Break {
@@ -506,13 +539,6 @@ impl Questions {
     }
 }
 
-/// A time in milliseconds since 1970 as RFC 3339 in UTC, to the millisecond.
-#[must_use]
-pub fn time(ms: u64) -> String {
-    Timestamp::from_millisecond(signed(ms))
-        .map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
-}
-
 pub(super) fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
     Ok(CallRow {
         ms: unsigned(row, 0)?,
@@ -561,6 +587,32 @@ pub(super) fn bounds(filter: &Filter) -> (i64, i64) {
 mod tests {
     use super::*;
     use crate::history::schema;
+
+    #[test]
+    fn a_change_has_one_text_and_what_is_seen_first_is_no_change() {
+        let row = |kind: &str, before: Option<&str>, after: &str| ChangeRow {
+            ms: 0,
+            kind: kind.to_owned(),
+            before: before.map(str::to_owned),
+            after: Some(after.to_owned()),
+        };
+        for (row, words, is_change) in [
+            (row("start", None, "0.1.0"), "start of version 0.1.0", true),
+            (row("stop", None, "0.1.0"), "stop", true),
+            (row("gap", Some("then"), "why"), "gap since then: why", true),
+            (row("secret", Some("1"), "2"), "secret no. 1 → no. 2", true),
+            (row("skew", Some("0"), "70"), "skew 0 ms → 70 ms", true),
+            (row("key", Some("a"), "b"), "key a → b", true),
+            (row("key", None, "b"), "key b", false),
+            (row("method", None, "m"), "first call of m", false),
+        ] {
+            assert_eq!(
+                (row.describe().as_str(), row.is_change()),
+                (words, is_change)
+            );
+        }
+        assert_eq!(row("skew", None, "70").values(), ["", "70 ms"]);
+    }
 
     /// However many calls are kept, only the newest, or the first after a time, are read.
     #[test]

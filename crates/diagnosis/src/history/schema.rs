@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 /// The version that `PRAGMA user_version` holds.
 pub(super) const VERSION: i64 = 1;
-/// For whoever else has the file open, say `sqlite3`.
+/// How long another program, say `sqlite3`, may hold the file.
 const BUSY: Duration = Duration::from_secs(1);
 /// What every file of SQLite's begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -110,7 +110,7 @@ fn check_magic(file: &mut fs::File) -> Result<(), Problem> {
     }
 }
 
-/// Moves a damaged file out of the way; the one set aside before it goes.
+/// Sets a damaged file aside; one that was set aside before is deleted.
 pub(super) fn set_aside(path: &Path) -> io::Result<()> {
     for end in ["-wal", "-shm"] {
         match fs::remove_file(beside(path, end)) {

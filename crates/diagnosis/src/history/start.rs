@@ -5,6 +5,7 @@
 //! cut) leaves a gap that is named. Does not: say what a change means; that is for the hints and the diagnosis.
 
 use rusqlite::{OptionalExtension, Transaction, params};
+use text::time::rfc3339_ms;
 
 use super::{
     rotations,
@@ -66,7 +67,7 @@ fn note_gap(file: &Transaction<'_>, now_ms: u64) -> rusqlite::Result<()> {
     }
     let known = "SELECT max((SELECT coalesce(max(ms), 0) FROM call), (SELECT coalesce(max(ms), 0) FROM change))";
     let known: i64 = file.query_row(known, [], |row| row.get(0))?;
-    let since = super::time(known.unsigned_abs());
+    let since = rfc3339_ms(known.unsigned_abs());
     change(
         file,
         now_ms,

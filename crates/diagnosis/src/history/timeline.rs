@@ -41,7 +41,7 @@ impl End {
         Self::RefusedHere,
     ];
 
-    /// Whether it says that something is wrong with credentials or the way.
+    /// Whether it says that something is wrong with the credentials or the connection.
     #[must_use]
     pub const fn is_bad(self) -> bool {
         matches!(self, Self::Auth | Self::Failed)

@@ -24,12 +24,10 @@ pub enum Paint {
 pub(super) fn render(lines: &[Line], paint: Paint) -> String {
     let mut page = String::new();
     for line in lines {
-        let whole = match line.role {
-            Role::Gap => String::new(),
-            Role::Section => format!("\n{}", painted(&line.head, line.role, paint)),
-            _ => wrapped(line, paint),
-        };
-        page.push_str(&whole);
+        if line.role == Role::Section {
+            page.push('\n');
+        }
+        page.push_str(&wrapped(line, paint));
         page.push('\n');
     }
     page
@@ -37,15 +35,15 @@ pub(super) fn render(lines: &[Line], paint: Paint) -> String {
 
 /// A painted head, then the text, wrapped below itself.
 fn wrapped(line: &Line, paint: Paint) -> String {
-    let (indent, width) = place(line);
     let head = text::line(&line.head);
-    let padding = width.saturating_sub(head.chars().count());
-    let first = format!(
-        "{:indent$}{}{:padding$}",
-        "",
-        painted(&head, line.role, paint),
-        ""
-    );
+    let (indent, width, style) = layout(line.role, &head);
+    let padding = " ".repeat(width.saturating_sub(head.chars().count()));
+    let painted = if paint == Paint::Plain || head.is_empty() {
+        head
+    } else {
+        format!("{style}{head}{style:#}")
+    };
+    let first = format!("{}{painted}{padding}", " ".repeat(indent));
     let below = " ".repeat(indent + width);
     let words: Vec<String> = line.text.split_whitespace().map(text::line).collect();
     if words.is_empty() {
@@ -60,36 +58,32 @@ fn wrapped(line: &Line, paint: Paint) -> String {
     textwrap::fill(&words.join(" "), options)
 }
 
-/// The indent of a line, and the columns from there to its text.
-fn place(line: &Line) -> (usize, usize) {
-    match line.role {
-        Role::Opening | Role::Section | Role::Gap => (0, 0),
-        Role::Source => (0, 14),
-        Role::SourceDetail => (14, 0),
-        Role::Plain => (2, 0),
-        Role::Finding(_) => (2, 23),
-        Role::Flaw => (25, 0),
-        Role::LikelyCause | Role::PossibleCause => (2, line.head.chars().count() + 2),
-        Role::Meaning => (5, 0),
-        Role::OfCause => (5, 9),
-        Role::Healthy | Role::Unhealthy | Role::NextStep => (2, 14),
+/// The indent of a line, the columns from there to its text, and how its head is painted.
+fn layout(role: Role, head: &str) -> (usize, usize, Style) {
+    let (dim, bold) = (Style::new().dimmed(), Style::new().bold());
+    let green = AnsiColor::Green.on_default();
+    let yellow = AnsiColor::Yellow.on_default();
+    let red = AnsiColor::Red.on_default().bold();
+    let beside = head.chars().count() + 2;
+    match role {
+        Role::Opening | Role::Gap => (0, 0, dim),
+        Role::Source => (0, 14, dim),
+        Role::SourceDetail => (14, 0, dim),
+        Role::Section => (0, 0, bold),
+        Role::Plain => (2, 0, dim),
+        Role::Finding(Grade::Good) => (2, 23, green),
+        Role::Finding(Grade::Remark) => (2, 23, yellow),
+        Role::Finding(Grade::Bad) => (2, 23, red),
+        Role::Finding(Grade::Skipped) => (2, 23, dim),
+        Role::Flaw => (25, 0, dim),
+        Role::LikelyCause => (2, beside, red),
+        Role::PossibleCause => (2, beside, yellow),
+        Role::Meaning => (5, 0, dim),
+        Role::OfCause => (5, 9, dim),
+        Role::Healthy => (2, 14, green),
+        Role::Unhealthy => (2, 14, red),
+        Role::NextStep => (2, 14, bold),
     }
-}
-
-fn painted(head: &str, role: Role, paint: Paint) -> String {
-    if paint == Paint::Plain || head.is_empty() {
-        return head.to_owned();
-    }
-    let style = match role {
-        Role::Finding(Grade::Good) | Role::Healthy => AnsiColor::Green.on_default(),
-        Role::Finding(Grade::Remark) | Role::PossibleCause => AnsiColor::Yellow.on_default(),
-        Role::Finding(Grade::Bad) | Role::LikelyCause | Role::Unhealthy => {
-            AnsiColor::Red.on_default().bold()
-        }
-        Role::Section | Role::NextStep => Style::new().bold(),
-        _ => Style::new().dimmed(),
-    };
-    format!("{style}{head}{style:#}")
 }
 
 #[cfg(test)]
@@ -124,8 +118,8 @@ mod tests {
     #[test]
     fn no_text_of_a_daemon_moves_a_cursor_or_turns_the_reading_around() {
         let hostile = "x\u{202e}\u{1b}[2J\u{200b}y";
-        let text = render(&[line(Role::Plain, hostile, hostile)], Paint::Plain);
-        assert_eq!(text, "  x[2Jyx[2Jy\n");
+        let text = render(&[line(Role::OfCause, hostile, hostile)], Paint::Plain);
+        assert_eq!(text, "     x[2Jy    x[2Jy\n");
     }
 
     #[test]

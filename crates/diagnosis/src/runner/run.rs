@@ -1,6 +1,6 @@
 //! One run: probes on a thread of their own, the past from the disk beside them, then the ranking.
 //!
-//! Guarantees: however it ends (a result, a stop, a panic), whoever waits is told, and the next run may begin when its
+//! Guarantees: however it ends (a result, a stop, a panic), all who wait are told, and the next run may begin when its
 //! time has come. Does not: run on the daemon's own thread, where reading trust roots and signing seventy vectors would
 //! keep calls waiting.
 
@@ -24,7 +24,7 @@ use gateway::record::{CALL_TAG, TARGET};
 /// What a slow disk may take beyond the probes; then the past stays unknown.
 const RECALL: Duration = Duration::from_secs(2);
 
-/// What a run saw, and what it came to for whoever asked first.
+/// What a run saw, and what it came to for the first who asked.
 pub(super) struct DiagnosisRun {
     pub(super) findings: Findings,
     pub(super) past: Past,
