@@ -99,7 +99,7 @@ fn dispatch(command: Command) -> ExitCode {
 
 /// Says why a command ends, on stderr, and gives the exit code.
 fn fail(code: u8, problem: &anyhow::Error) -> ExitCode {
-    anstream::eprintln!("crypto-proxy: {problem:#}");
+    anstream::eprintln!("crypto-proxy: {}", text::lines(&format!("{problem:#}")));
     ExitCode::from(code)
 }
 
@@ -133,18 +133,20 @@ fn fingerprint(arguments: FingerprintArguments) -> ExitCode {
     let inspection =
         config::inspect(&Sources::from_process(arguments.config).with_env_files(files));
     let Some(key) = inspection.key else {
-        anstream::eprintln!("{}", inspection.problems);
+        anstream::eprintln!("{}", text::lines(&inspection.problems.to_string()));
         return ExitCode::from(CONFIGURATION);
     };
     let (name, origin) = key.source;
     anstream::println!("fingerprint {}", key.fingerprint);
     anstream::println!(
         "label       {}",
-        key.label
-            .as_deref()
-            .unwrap_or("not set (CRYPTO_API_KEY_LABEL)")
+        text::line(
+            key.label
+                .as_deref()
+                .unwrap_or("not set (CRYPTO_API_KEY_LABEL)")
+        )
     );
-    anstream::println!("source      {name}, {origin}");
+    anstream::println!("source      {}", text::line(&format!("{name}, {origin}")));
     ExitCode::SUCCESS
 }
 

@@ -241,7 +241,8 @@ const SOURCE_COLUMN: usize = 64;
 
 /// Writes `key = value`, and the source at its right, or below where there is no room.
 fn write_row(out: &mut impl Write, key: &str, shown: &str, source: &str) -> io::Result<()> {
-    let left = format!("  {key} = {shown}");
+    let left = text::line(&format!("  {key} = {shown}"));
+    let source = text::line(source);
     let width = left.chars().count();
     if width < SOURCE_COLUMN && SOURCE_COLUMN + source.chars().count() <= COLUMNS {
         return writeln!(out, "{left:SOURCE_COLUMN$}{source}");
@@ -260,6 +261,7 @@ pub(super) fn paragraph(
     let mut line = " ".repeat(first);
     let mut begun = false;
     for word in text.split_whitespace() {
+        let word = ::text::line(word);
         if begun && line.chars().count() + 1 + word.chars().count() > COLUMNS {
             writeln!(out, "{line}")?;
             line = " ".repeat(rest);
@@ -268,7 +270,7 @@ pub(super) fn paragraph(
         if begun {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         begun = true;
     }
     writeln!(out, "{line}")

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let config = match config::load(&Sources::from_process(arguments.config.clone())) {
         Ok(config) => config,
         Err(problems) => {
-            anstream::eprintln!("{problems}");
+            anstream::eprintln!("{}", text::lines(&problems.to_string()));
             return ExitCode::from(super::CONFIGURATION);
         }
     };

@@ -337,6 +337,14 @@ mod tests {
     }
 
     #[test]
+    fn no_unsafe_character_of_a_value_is_shown() {
+        for given in ('\0'..=char::MAX).filter(|given| text::is_unsafe(*given)) {
+            let shown = one_line(&given.to_string());
+            assert!(!shown.contains(text::is_unsafe), "{given:?}");
+        }
+    }
+
+    #[test]
     fn long_values_are_cut() {
         assert_eq!(one_line(&"x".repeat(200)).chars().count(), MAX_SHOWN + 1);
     }

@@ -1,6 +1,6 @@
 //! One log line, owned: what the caller's thread hands to the writer.
 //!
-//! Guarantees: text and field values hold no control character, no line separator and no bidirectional override, so
+//! Guarantees: text and field values hold no unsafe character ([`text::is_unsafe`]; a space stands in its place), so
 //! that no sink has to look again; both are bounded in length, so that a queue of lines is bounded in memory.
 //! Does not: know any sink's format.
 
@@ -247,18 +247,13 @@ impl fmt::Write for Clean<'_> {
 impl Clean<'_> {
     fn push(&mut self, given: char) {
         if self.out.len() < self.limit {
-            self.out.push(if is_unsafe(given) { ' ' } else { given });
+            self.out
+                .push(if text::is_unsafe(given) { ' ' } else { given });
             if self.out.len() >= self.limit {
                 self.out.push('…');
             }
         }
     }
-}
-
-/// Control characters, the two Unicode line separators, and what turns the reading direction of a terminal.
-fn is_unsafe(given: char) -> bool {
-    given.is_control()
-        || matches!(given, '\u{2028}' | '\u{2029}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 fn needs_quotes(value: &str) -> bool {
@@ -277,8 +272,8 @@ mod tests {
     use crate::telemetry::tests::logged;
 
     /// Everything that could start a line or reach a terminal as more than text.
-    const HOSTILE: &str = "a\r\nb\u{1b}[31m\0\u{7f}\u{9b}2J\u{2028}\u{202e}c";
-    const HARMLESS: &str = "a  b [31m   2J  c";
+    const HOSTILE: &str = "a\r\nb\u{1b}[31m\0\u{7f}\u{9b}2J\u{2028}\u{202e}c\u{200b}\u{feff}d";
+    const HARMLESS: &str = "a  b [31m   2J  c  d";
 
     #[test]
     fn structured_fields_are_kept_apart_and_others_join_the_message() {

@@ -169,14 +169,17 @@ fn read_all(files: &CallerFiles) -> Result<CallerState, CallersError> {
 pub(super) fn list(files: &CallerFiles, now_ms: u64) -> Result<(), CallersError> {
     let state = read_all(files)?;
     if state.entries.is_empty() {
-        anstream::println!("No callers but the default one ({}).", files.file.display());
+        say(&format!(
+            "No callers but the default one ({}).",
+            files.file.display()
+        ));
     }
     for entry in &state.entries {
-        anstream::println!(
+        say(&format!(
             "{:<24} {}",
             entry.name,
             entry.describe(valid(entry, &state.revocations, now_ms))
-        );
+        ));
     }
     Ok(())
 }
@@ -194,12 +197,12 @@ pub(super) fn show(files: &CallerFiles, now_ms: u64, name: &str) -> Result<(), C
         .find(name)
         .map(|text| text.created.clone())
         .unwrap_or_default();
-    anstream::println!("name        {name}");
-    anstream::println!("id          {}, since {created}", entry.id);
-    anstream::println!(
+    say(&format!("name        {name}"));
+    say(&format!("id          {}, since {created}", entry.id));
+    say(&format!(
         "policy      {}",
         entry.describe(valid(entry, &state.revocations, now_ms))
-    );
+    ));
     let revocation = state.revocations.of(entry.id);
     for generation in &entry.generations {
         let key = VirtualKey {
@@ -222,17 +225,20 @@ pub(super) fn show(files: &CallerFiles, now_ms: u64, name: &str) -> Result<(), C
                 None => "valid".to_owned(),
             },
         };
-        anstream::println!("generation  {}: {state}{key}", generation.number);
+        say(&format!("generation  {}: {state}{key}", generation.number));
     }
     entry.warnings.iter().for_each(|warning| {
-        anstream::println!(
+        say(&format!(
             "doubt       {}: {}; {}",
-            warning.key,
-            warning.text,
-            warning.remedy
-        )
+            warning.key, warning.text, warning.remedy
+        ))
     });
     Ok(())
+}
+
+/// Prints a line of what the callers file says; whoever edited it by hand may have pasted more than can be seen.
+fn say(line: &str) {
+    anstream::println!("{}", text::line(line));
 }
 
 fn valid(entry: &Entry, revocations: &Revocations, now_ms: u64) -> usize {

@@ -237,3 +237,17 @@ fn a_source_stands_at_the_right_or_below() {
     let below = written(|out| write_row(out, "a", "1", &"x".repeat(60)));
     assert_eq!(below, format!("  a = 1\n      from {}\n", "x".repeat(60)));
 }
+
+#[test]
+fn names_of_files_cannot_turn_the_reading_direction_of_a_terminal() {
+    let hostile = "/etc/\u{202e}a\u{1b}[31m\u{200b}";
+    let mut out = Vec::new();
+    paragraph(&mut out, hostile, 0, 0).unwrap();
+    write_row(&mut out, hostile, hostile, hostile).unwrap();
+    let written = String::from_utf8(out).unwrap();
+    assert!(
+        !written.lines().any(|line| line.contains(::text::is_unsafe)),
+        "{written:?}"
+    );
+    assert!(written.starts_with("/etc/a[31m\n"), "{written:?}");
+}

@@ -54,8 +54,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match ask(&arguments) {
         Ok(told) => tell(&arguments, &told),
         Err(Failed { code, why }) => {
-            let visible = text::lines(&why);
-            anstream::eprintln!("crypto-proxy: {visible}");
+            anstream::eprintln!("crypto-proxy: {}", text::lines(&why));
             ExitCode::from(code)
         }
     }

@@ -22,14 +22,16 @@ pub(super) fn table(
     loop {
         let change = changes.next_if(|change| calls.peek().is_none_or(|call| change.ms <= call.ms));
         match (change, form) {
-            (Some(row), Form::Text) => writeln!(out, "{}  -- {}", time(row.ms), row.describe())?,
+            (Some(row), Form::Text) => {
+                writeln!(out, "{}  -- {}", time(row.ms), text::line(&row.describe()))?
+            }
             (Some(row), Form::Json) => writeln!(out, "{}", change_json(row))?,
             (None, _) => {
                 let Some(row) = calls.next() else {
                     return Ok(());
                 };
                 match form {
-                    Form::Text => writeln!(out, "{}", call_text(row))?,
+                    Form::Text => writeln!(out, "{}", text::line(&call_text(row)))?,
                     Form::Json => writeln!(out, "{}", call_json(row))?,
                 }
             }
@@ -99,7 +101,7 @@ pub(super) fn breaks(out: &mut impl Write, form: Form, all: &[Break]) -> io::Res
         return writeln!(out, "no bad call on record");
     }
     all.iter()
-        .try_for_each(|broken| writeln!(out, "{}", sentence(broken)))
+        .try_for_each(|broken| writeln!(out, "{}", text::line(&sentence(broken))))
 }
 
 fn sentence(broken: &Break) -> String {

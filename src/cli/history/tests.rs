@@ -156,3 +156,49 @@ fn times_are_moments_days_or_so_long_ago() {
         assert!(moment(wrong, now).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn rows_and_sentences_hold_no_unsafe_character_whatever_the_file_holds() {
+    let hostile = "private/\u{202e}x\u{1b}[2J\n\u{200b}";
+    let call = CallRow {
+        ms: 1,
+        rid: hostile.into(),
+        caller: hostile.into(),
+        method: Some(hostile.into()),
+        code: None,
+        status: 502,
+        outcome: hostile.into(),
+        why: Some(hostile.into()),
+        verdict: None,
+        exchange_ms: 1,
+        total_ms: 2,
+        key_fp: hostile.into(),
+        address: Some(hostile.into()),
+    };
+    let broken = Break {
+        method: hostile.into(),
+        trouble: Trouble::Failed,
+        good: None,
+        bad: mark(1, hostile, 0),
+        recovered: None,
+        changes: vec![change(2, hostile, None, hostile)],
+    };
+    for written in [
+        written(|out| {
+            output::table(
+                out,
+                Form::Text,
+                &[call],
+                &[change(2, hostile, None, hostile)],
+            )
+        }),
+        written(|out| output::breaks(out, Form::Text, &[broken])),
+    ] {
+        assert!(written.contains("private/x[2J"), "{written:?}");
+        let mut lines = written.lines();
+        assert!(
+            !lines.any(|line| line.contains(text::is_unsafe)),
+            "{written:?}"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Words for the page: texts from outside, moments, and next steps.
 //!
-//! Guarantees: a [`Text`] has no control characters, none that change the direction of writing, and an end; the template
+//! Guarantees: a [`Text`] has no unsafe characters ([`text::is_unsafe`]), and an end; the template
 //! escapes it like everything. Does not: translate or judge.
 
 use std::fmt;
