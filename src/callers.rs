@@ -159,14 +159,5 @@ impl CallerFiles {
     }
 }
 
-/// A time as the file has it.
-#[must_use]
-pub fn moment(ms: u64) -> String {
-    let at = i64::try_from(ms)
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms / 1000 * 1000).ok());
-    at.map_or_else(|| "9999-12-30T22:00:00Z".to_owned(), |at| at.to_string())
-}
-
 #[cfg(test)]
 mod tests;

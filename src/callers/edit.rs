@@ -91,7 +91,7 @@ impl<'a> Edit<'a> {
             return Err(CallersError::Exists(wanted.name));
         }
         let id = CallerId::new(random(&self.files.file)?);
-        let created = super::moment(self.now_ms);
+        let created = text::time::rfc3339(self.now_ms);
         let token = self.token()?;
         let generation = generation(1, &token, created.clone());
         let diagnose = wanted.diagnose;
@@ -126,10 +126,10 @@ impl<'a> Edit<'a> {
         self.drop_ended(name)?;
         let token = self.token()?;
         let (issued, until_ms) = (
-            super::moment(self.now_ms),
+            text::time::rfc3339(self.now_ms),
             self.now_ms.saturating_add(grace_ms),
         );
-        let until = super::moment(until_ms);
+        let until = text::time::rfc3339(until_ms);
         let revocations = self.revocations.clone();
         let caller = self
             .text

@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use super::{
     CallerText, FileText, GenerationText,
     file::{Fault, Parsed},
-    moment,
 };
 use catalogue::methods::{self, Class};
 use gateway::{
@@ -522,7 +521,7 @@ fn describe_limits(limits: &AccessRules) -> String {
         let _ = write!(line, ", as uid {}", sorted(list(&limits.uids)));
     }
     if let Some(end) = limits.expires_ms {
-        let _ = write!(line, ", until {}", moment(end));
+        let _ = write!(line, ", until {}", text::time::rfc3339(end));
     }
     line
 }

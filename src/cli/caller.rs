@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
-    callers::{self, CallerFiles, CallerText, CallersError, Edit, Issued},
+    callers::{CallerFiles, CallerText, CallersError, Edit, Issued},
     config::{self, FileState, Sources},
 };
 use gateway::{clock::Clock, policy::Preset};
@@ -288,19 +288,8 @@ fn given<T>(items: Vec<T>) -> Option<Vec<T>> {
 
 /// So long, in milliseconds.
 fn duration(text: &str) -> anyhow::Result<u64> {
-    let units = [
-        ('s', 1000),
-        ('m', 60_000),
-        ('h', 3_600_000),
-        ('d', 86_400_000),
-    ];
-    let found = units.into_iter().find_map(|(unit, ms)| {
-        text.strip_suffix(unit)?
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(ms)
-    });
-    found.with_context(|| format!("{text} is no time to wait: write 90s, 30m, 12h or 7d"))
+    text::time::parse_length(text)
+        .with_context(|| format!("{text} is no time to wait: write 90s, 30m, 12h or 7d"))
 }
 
 /// A moment to come, as the callers file has it: RFC 3339, a day (its beginning in UTC), or so long from now.
@@ -327,7 +316,7 @@ fn end(text: &str, now_ms: u64) -> anyhow::Result<String> {
     if at_ms <= now_ms {
         bail!("{text} is over already");
     }
-    Ok(callers::moment(at_ms))
+    Ok(text::time::rfc3339(at_ms))
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ fn filter(arguments: &Arguments, now_ms: u64) -> anyhow::Result<Filter> {
 
 /// A time as an operator writes it: RFC 3339, a day (its beginning in UTC), or so long before now; in milliseconds since 1970.
 fn moment(text: &str, now_ms: u64) -> anyhow::Result<u64> {
-    if let Some(ms) = ago(text) {
+    if let Some(ms) = text::time::parse_length(text) {
         return Ok(now_ms.saturating_sub(ms));
     }
     let at = match text.parse::<Timestamp>() {
@@ -133,20 +133,6 @@ fn of_day(day: Date) -> Option<Timestamp> {
     day.to_zoned(TimeZone::UTC)
         .ok()
         .map(|zoned| zoned.timestamp())
-}
-
-fn ago(text: &str) -> Option<u64> {
-    let units = [
-        ('s', 1000),
-        ('m', 60_000),
-        ('h', 3_600_000),
-        ('d', 86_400_000),
-    ];
-    let (unit, ms) = units.into_iter().find(|(unit, _)| text.ends_with(*unit))?;
-    text.strip_suffix(unit)?
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(ms)
 }
 
 fn forms(text: &str) -> String {

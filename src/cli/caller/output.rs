@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::CommandError;
 use crate::{
-    callers::{CallerFiles, CallersError, Entry, FileText, Issued, Revocations, Rights, moment},
+    callers::{CallerFiles, CallersError, Entry, FileText, Issued, Revocations, Rights},
     server::Address,
 };
 use gateway::virtual_key::VirtualKey;
@@ -221,7 +221,7 @@ pub(super) fn show(files: &CallerFiles, now_ms: u64, name: &str) -> Result<(), C
             (Err(_), _) => "revoked".to_owned(),
             (Ok(_), Some(end)) if end <= now_ms => "ended".to_owned(),
             (Ok(until), end) => match until.into_iter().chain(end).min() {
-                Some(until) => format!("valid until {}", moment(until)),
+                Some(until) => format!("valid until {}", text::time::rfc3339(until)),
                 None => "valid".to_owned(),
             },
         };
