@@ -116,11 +116,10 @@ impl Callers {
     #[must_use]
     pub fn authenticate_diagnosing(&self, token: &[u8], arrival: Arrival<'_>) -> Option<Arc<str>> {
         let found = find(&self.diagnosing, token)?;
-        found
-            .access
-            .admit(arrival)
-            .is_ok()
-            .then(|| Arc::clone(&found.name))
+        if found.access.admit(arrival).is_err() {
+            return None;
+        }
+        Some(Arc::clone(&found.name))
     }
 
     /// Whether anybody may diagnose at all.

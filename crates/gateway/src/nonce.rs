@@ -44,14 +44,16 @@ impl NonceSource {
     pub fn next(&self, now_ms: u64) -> Nonce {
         let mut sequence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let step = sequence.latest_clock.saturating_sub(now_ms);
+        let mut restarted_after_step_ms = None;
         if step > MAX_STEP_BACK_MS {
             sequence.restart(now_ms);
+            restarted_after_step_ms = Some(step);
         }
         sequence.latest_clock = sequence.latest_clock.max(now_ms);
         let value = sequence.take(now_ms);
         Nonce {
             value,
-            restarted_after_step_ms: (step > MAX_STEP_BACK_MS).then_some(step),
+            restarted_after_step_ms,
         }
     }
 }

@@ -213,7 +213,10 @@ impl ClockSkewWindow {
     #[must_use]
     pub fn estimate(&self) -> Option<ClockSkew> {
         let bounds = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (bounds.answers >= 2 && is_recent(bounds.latest, Instant::now())).then(|| ClockSkew {
+        if bounds.answers < 2 || !is_recent(bounds.latest, Instant::now()) {
+            return None;
+        }
+        Some(ClockSkew {
             offset_ms: bounds.low.midpoint(bounds.high),
             uncertainty_ms: bounds.low.abs_diff(bounds.high).div_ceil(2),
         })

@@ -191,10 +191,11 @@ pub fn authorize_channels<'a>(
 /// Market channels need no right: nothing of an account is in them.
 #[must_use]
 pub fn of_the_market<'a>(channels: impl IntoIterator<Item = &'a str>) -> Option<ChannelPermit> {
-    channels
-        .into_iter()
-        .all(channels::is_of_the_market)
-        .then_some(ChannelPermit(()))
+    if channels.into_iter().all(channels::is_of_the_market) {
+        Some(ChannelPermit(()))
+    } else {
+        None
+    }
 }
 
 /// The read that amounts to a channel.

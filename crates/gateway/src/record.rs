@@ -217,11 +217,12 @@ impl CallRecord {
     /// Concludes with an answer of the exchange.
     pub fn answered(&mut self, status: u16, code: Option<i64>, outcome: Outcome) {
         self.report.code = code;
-        self.conclude(
-            status,
-            outcome,
-            (outcome != Outcome::Answered).then_some("inconclusive_answer"),
-        );
+        let why = if outcome == Outcome::Answered {
+            None
+        } else {
+            Some("inconclusive_answer")
+        };
+        self.conclude(status, outcome, why);
     }
 
     /// Concludes without one; the phase gives the outcome.

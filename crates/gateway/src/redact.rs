@@ -1,9 +1,9 @@
 //! The search for secrets in everything that leaves: answers, support bundles, texts about the configuration.
 //!
-//! Guarantees of [`LeakSearch`]: a secret is found whole and in part: any [`PIECE`] bytes in a row, or fewer on request. It is
+//! Guarantees of [`LeakSearch`]: a secret is found whole and in part: any 16 bytes in a row, or fewer on request. It is
 //! found in any case, in hexadecimal, in both alphabets and all three alignments of base64, percent-encoded, and with
 //! backslashes as in JSON and Markdown. What is prepared for the search is wiped. Does not: find what was encrypted, compressed or encoded
-//! twice, or a text of fewer than [`SHORTEST`] bytes, which could not be told apart from a word.
+//! twice, or a text of fewer than 8 bytes, which could not be told apart from a word.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ pub struct LeakSearch {
 }
 
 impl Default for LeakSearch {
-    /// Finds any [`PIECE`] bytes in a row.
+    /// Finds any 16 bytes in a row.
     fn default() -> Self {
         Self::for_pieces_of(PIECE)
     }

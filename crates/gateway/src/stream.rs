@@ -136,9 +136,10 @@ impl Queued for Outgoing {
     }
 
     fn into_text(self) -> Option<Utf8Bytes> {
-        self.progress
-            .is_none_or(|progress| progress.reach(Phase::Sent))
-            .then_some(self.text)
+        match self.progress {
+            Some(progress) if !progress.reach(Phase::Sent) => None,
+            _ => Some(self.text),
+        }
     }
 }
 

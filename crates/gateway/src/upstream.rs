@@ -338,12 +338,10 @@ fn is_loggable(media_type: &str) -> bool {
 
 /// The `Date` of an answer that came straight from the exchange.
 fn date_ms(headers: &HeaderMap) -> Option<u64> {
-    let cached = headers.contains_key(header::AGE);
-    let text = headers
-        .get(header::DATE)
-        .filter(|_| !cached)?
-        .to_str()
-        .ok()?;
+    if headers.contains_key(header::AGE) {
+        return None;
+    }
+    let text = headers.get(header::DATE)?.to_str().ok()?;
     let since = httpdate::parse_http_date(text)
         .ok()?
         .duration_since(SystemTime::UNIX_EPOCH)

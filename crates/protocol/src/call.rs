@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     canonical::{self, Dialect, Unsignable},
-    json::Members,
+    json::{self, Members},
     wire::Layout,
 };
 use catalogue::methods::{self, ClientId, MethodInfo};
@@ -146,17 +146,14 @@ impl RequestId {
     /// # Errors
     /// [`InvalidCall::Id`] for anything else: implementations disagree about the text to sign.
     pub fn parse(raw: &RawValue) -> Result<Self, InvalidCall> {
-        let text = raw.get();
-        let digits = text
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'))
-            .unwrap_or(text);
-        let canonical = digits == "0" || !digits.starts_with(['0', '-', '+']);
-        let value = digits
-            .parse()
-            .ok()
-            .filter(|value| i64::try_from(*value).is_ok());
-        value.filter(|_| canonical).map(Self).ok_or(InvalidCall::Id)
+        let digits = json::digits(raw);
+        if digits != "0" && digits.starts_with(['0', '-', '+']) {
+            return Err(InvalidCall::Id);
+        }
+        match digits.parse() {
+            Ok(value) if i64::try_from(value).is_ok() => Ok(Self(value)),
+            _ => Err(InvalidCall::Id),
+        }
     }
 
     /// The number.

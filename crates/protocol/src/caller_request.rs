@@ -124,7 +124,7 @@ impl<'a> CallerRequest<'a> {
             method,
             params,
             layout,
-            id_text: id.map_or("", digits),
+            id_text: id.map_or("", json::digits),
             api_key,
             nonce,
             sig,
@@ -194,23 +194,14 @@ fn not_an_object(text: &str) -> InvalidRequest {
     }
 }
 
-/// The digits of a number, with or without quotes around it.
-pub(super) fn digits(raw: &RawValue) -> &str {
-    let text = raw.get();
-    text.strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .unwrap_or(text)
-}
-
 /// Clients write it as a number or as its digits in quotes.
 fn read_nonce(raw: &RawValue) -> Option<(&str, u64)> {
-    let text = digits(raw);
+    let text = json::digits(raw);
     let plain = text.len() <= MAX_NONCE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-    let nonce = text
-        .parse()
-        .ok()
-        .filter(|_| plain && !text.starts_with('0'))?;
-    Some((text, nonce))
+    if !plain || text.starts_with('0') {
+        return None;
+    }
+    Some((text, text.parse().ok()?))
 }
 
 #[cfg(test)]

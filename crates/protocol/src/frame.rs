@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::call::{Ambiguous, Method, RequestId, check_subscription};
 use crate::{
-    caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing, digits},
+    caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing},
     json::{self, Fields, Members},
 };
 
@@ -169,16 +169,16 @@ impl<'a> Frame<'a> {
         let has_params = self.params.is_some_and(|params| {
             serde_json::from_str(params.get()).map_or(true, |Members(members)| !members.is_empty())
         });
-        let id = self
-            .id_text
-            .map(digits)
-            .filter(|_| !has_params)
-            .ok_or(SignatureMissing::Signature)?;
-        let (nonce_text, nonce) = self
-            .nonce_text
-            .map(digits)
-            .zip(self.nonce)
-            .ok_or(SignatureMissing::Nonce)?;
+        let Some(id) = self.id_text.map(json::digits) else {
+            return Err(SignatureMissing::Signature);
+        };
+        if has_params {
+            return Err(SignatureMissing::Signature);
+        }
+        let (Some(nonce_text), Some(nonce)) = (self.nonce_text.map(json::digits), self.nonce)
+        else {
+            return Err(SignatureMissing::Nonce);
+        };
         Ok(CallerSignature {
             api_key,
             method: &self.name,

@@ -154,6 +154,14 @@ pub fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The digits of a number, with or without quotes around it.
+pub(crate) fn digits(raw: &RawValue) -> &str {
+    let text = raw.get();
+    text.strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -105,16 +105,17 @@ impl Instruments {
         {
             return Some(Unlisted::Named);
         }
-        match bound(call) {
-            Bound::Reads | Bound::ByParts | Bound::OwnOrders => None,
+        let (bound, otherwise) = match bound(call) {
+            Bound::Reads | Bound::ByParts | Bound::OwnOrders => return None,
             Bound::ByMembers(keys) => {
                 let named = keys.iter().all(|key| is_named(&members, key));
-                (!named).then_some(Unlisted::Unnamed)
+                (named, Unlisted::Unnamed)
             }
-            Bound::ByLegs => (!every_leg_is_named(&members)).then_some(Unlisted::Unnamed),
-            Bound::ById => (!self.orders_by_id).then_some(Unlisted::ById),
-            Bound::Not => Some(Unlisted::Unbound),
-        }
+            Bound::ByLegs => (every_leg_is_named(&members), Unlisted::Unnamed),
+            Bound::ById => (self.orders_by_id, Unlisted::ById),
+            Bound::Not => (false, Unlisted::Unbound),
+        };
+        if bound { None } else { Some(otherwise) }
     }
 
     /// Whether every instrument that stands in this member, at any depth, is in the list.

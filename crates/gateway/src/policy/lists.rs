@@ -73,7 +73,10 @@ impl Pattern {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'/')
         };
         let orderly = rest.bytes().all(known) && !rest.starts_with('/') && !rest.contains("//");
-        orderly.then(|| Self(beginning.to_owned()))
+        if !orderly {
+            return None;
+        }
+        Some(Self(beginning.to_owned()))
     }
 
     /// Whether it stands for this method.

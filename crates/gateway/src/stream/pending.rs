@@ -112,18 +112,17 @@ impl Command {
         self.record.report.exchange = self.handed_over.elapsed();
         self.record.ended(status, code);
         let outcome = self.record.report.outcome;
-        let may_have_been_executed = outcome == Outcome::Unknown;
+        let (client_oid, find_out) = if outcome == Outcome::Unknown {
+            (self.record.report.client_oid.clone(), self.find_out)
+        } else {
+            (None, None)
+        };
         UnansweredCommand {
             reply_to: self.reply_to,
             outcome,
             why,
-            client_oid: self
-                .record
-                .report
-                .client_oid
-                .clone()
-                .filter(|_| may_have_been_executed),
-            find_out: self.find_out.filter(|_| may_have_been_executed),
+            client_oid,
+            find_out,
         }
     }
 }

@@ -86,12 +86,13 @@ impl Slots {
     pub fn take_for(&self, name: &Arc<str>) -> Option<CallerSlot> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let open = callers.entry(Arc::clone(name)).or_default();
-        (*open < self.per_caller).then(|| {
-            *open += 1;
-            CallerSlot {
-                name: Arc::clone(name),
-                callers: Arc::clone(&self.callers),
-            }
+        if *open >= self.per_caller {
+            return None;
+        }
+        *open += 1;
+        Some(CallerSlot {
+            name: Arc::clone(name),
+            callers: Arc::clone(&self.callers),
         })
     }
 }

@@ -55,13 +55,19 @@ impl OrderIds {
         if self.takes_nonce {
             let _ = write!(line, "{}{nonce}", if line.is_empty() { "" } else { "," });
         }
-        (!line.is_empty()).then_some(line)
+        if line.is_empty() {
+            return None;
+        }
+        Some(line)
     }
 
     /// The caller's ids alone, before there is a nonce.
     #[must_use]
     pub fn describe_named(&self) -> Option<String> {
-        (!self.client_oids.is_empty()).then(|| self.client_oids.join(","))
+        if self.client_oids.is_empty() {
+            return None;
+        }
+        Some(self.client_oids.join(","))
     }
 
     fn new_order(&mut self, order: &RawValue) {
