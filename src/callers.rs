@@ -17,7 +17,7 @@ mod revocations;
 pub use self::{
     edit::{Edit, Issued, IssuedToken},
     entry::{Entry, Generation, Rights},
-    file::{CallerText, Fault, FileText, GenerationText},
+    file::{Anonymous, CallerText, Fault, FileText, GenerationText},
     master::Master,
     revocations::{Revocation, Revocations},
 };
@@ -47,81 +47,142 @@ pub struct CallerFiles {
 }
 
 /// Why the callers cannot be read or changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum CallersError {
     /// A file that cannot be read.
-    #[error("{0}: cannot be read: {1}")]
-    Unreadable(PathBuf, #[source] io::Error),
+    Unreadable(PathBuf, io::Error),
     /// A file that cannot be written.
-    #[error("{0}: cannot be written: {1} (run as root: sudo)")]
-    Unwritable(PathBuf, #[source] io::Error),
+    Unwritable(PathBuf, io::Error),
     /// A callers file with faults.
-    #[error("{path}: {lines}", path = .0.display(), lines = Lines(.1))]
     Faulty(PathBuf, Vec<Fault>),
     /// Revocations that are not understood.
-    #[error(
-        "{0}: these marks are not understood: {1}; restore the file from a backup, or revoke all and issue anew"
-    )]
     Revocations(PathBuf, String),
     /// A master key that others can read.
-    #[error(
-        "{0}: others can read this master key (mode {1:04o}); revoke all and issue anew, or chmod 600 it if nobody did"
-    )]
     MasterOpen(PathBuf, u32),
     /// A file that is no master key.
-    #[error("{0}: this is no master key (64 hexadecimal digits)")]
     MasterMalformed(PathBuf),
     /// No master key, though there are callers that need it.
-    #[error(
-        "there is no master key, and the virtual secrets of these callers need it; looked at {0}; restore it, or revoke \
-         all and issue anew"
-    )]
     MasterMissing(String),
     /// Another master key than the one that the callers were issued with.
-    #[error(
-        "{0}: another master key than the one that the callers were issued with; restore the right one, or revoke all and issue anew"
-    )]
     MasterOther(PathBuf),
     /// A master key that systemd hands over, and that cannot be replaced here.
-    #[error(
-        "{0}: a credential; nobody has access any more, but replace the master key where the unit takes it from (LoadCredential=)"
-    )]
     MasterElsewhere(PathBuf),
-    /// Nowhere to keep the marks and the master key.
-    #[error("there is no state directory: set STATE_DIRECTORY")]
+    /// Nowhere to keep the revocations and the master key.
     NoStateDirectory,
     /// A name that is taken.
-    #[error("there is a caller {0} already")]
     Exists(String),
     /// A name that nobody has.
-    #[error("there is no caller {0}; crypto-proxy caller list shows them")]
     Unknown(String),
     /// A second rotation before the end of the first.
-    #[error(
-        "a rotation of {0} is under way: end it first (crypto-proxy caller rotate {0} --finish)"
-    )]
     Rotating(String),
     /// No rotation to be ended.
-    #[error("no rotation of {0} is under way")]
     NotRotating(String),
-    /// What was asked for is no caller.
-    #[error("{0}; {1}")]
+    /// What was asked for is no caller: what is wrong, and what to do.
     Unfit(String, String),
 }
 
-struct Lines<'a>(&'a [Fault]);
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, fault) in self.0.iter().enumerate() {
-            let separator = if position == 0 { "" } else { "; " };
-            write!(
-                f,
-                "{separator}line {}: {}: {}; {}",
-                fault.line, fault.key, fault.text, fault.remedy
-            )?;
+impl CallersError {
+    /// What is wrong.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Unreadable(path, error) => format!("{}: cannot be read: {error}", path.display()),
+            Self::Unwritable(path, error) => format!(
+                "{}: cannot be written: {error} (run as root: sudo)",
+                path.display()
+            ),
+            Self::Faulty(path, faults) => {
+                let line = |fault: &Fault| {
+                    format!(
+                        "line {}: {}: {}; {}",
+                        fault.line, fault.key, fault.text, fault.remedy
+                    )
+                };
+                let lines: Vec<_> = faults.iter().map(line).collect();
+                format!("{}: {}", path.display(), lines.join("; "))
+            }
+            Self::Revocations(path, error) => format!(
+                "{}: these marks are not understood: {error}",
+                path.display()
+            ),
+            Self::MasterOpen(path, mode) => format!(
+                "{}: others can read this master key (mode {mode:04o})",
+                path.display()
+            ),
+            Self::MasterMalformed(path) => format!(
+                "{}: this is no master key (64 hexadecimal digits)",
+                path.display()
+            ),
+            Self::MasterMissing(_) => {
+                "there is no master key, and the virtual secrets of these callers need it"
+                    .to_owned()
+            }
+            Self::MasterOther(path) => format!(
+                "{}: another master key than the one that the callers were issued with",
+                path.display()
+            ),
+            Self::MasterElsewhere(path) => format!("{}: a credential", path.display()),
+            Self::NoStateDirectory => "there is no state directory: set STATE_DIRECTORY".to_owned(),
+            Self::Exists(name) => format!("there is a caller {name} already"),
+            Self::Unknown(name) => format!("there is no caller {name}"),
+            Self::Rotating(name) => format!(
+                "a rotation of {name} is under way: end it first (crypto-proxy caller rotate {name} --finish)"
+            ),
+            Self::NotRotating(name) => format!("no rotation of {name} is under way"),
+            Self::Unfit(text, _) => text.clone(),
         }
-        Ok(())
+    }
+
+    /// What to do, where more can be said than the text says.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Revocations(..) => {
+                Some("restore the file from a backup, or revoke all and issue anew".to_owned())
+            }
+            Self::MasterOpen(..) => {
+                Some("revoke all and issue anew, or chmod 600 it if nobody did".to_owned())
+            }
+            Self::MasterMissing(looked_at) => Some(format!(
+                "looked at {looked_at}; restore it, or revoke all and issue anew"
+            )),
+            Self::MasterOther(_) => {
+                Some("restore the right one, or revoke all and issue anew".to_owned())
+            }
+            Self::MasterElsewhere(_) => Some(
+                "nobody has access any more, but replace the master key where the unit takes it from (LoadCredential=)"
+                    .to_owned(),
+            ),
+            Self::Unknown(_) => Some("crypto-proxy caller list shows them".to_owned()),
+            Self::Unfit(_, remedy) => Some(remedy.clone()),
+            Self::Unreadable(..)
+            | Self::Unwritable(..)
+            | Self::Faulty(..)
+            | Self::MasterMalformed(_)
+            | Self::NoStateDirectory
+            | Self::Exists(_)
+            | Self::Rotating(_)
+            | Self::NotRotating(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for CallersError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())?;
+        match self.remedy() {
+            Some(remedy) => write!(f, "; {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for CallersError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        if let Self::Unreadable(_, error) | Self::Unwritable(_, error) = self {
+            return Some(error);
+        }
+        None
     }
 }
 

@@ -141,6 +141,7 @@ fn duplicates(callers: &[CallerText], lines: &[usize]) -> Vec<Fault> {
                     key: key.to_owned(),
                     text,
                     remedy,
+                    anonymous: None,
                 });
             }
         }
@@ -332,23 +333,18 @@ impl Validator<'_> {
     }
 
     fn fault(&mut self, key: &str, text: &str, remedy: &str) {
-        let fault = self.merge_one(key, text, remedy);
+        let fault = self.note(key, text, remedy);
         self.faults.push(fault);
     }
 
     fn warning(&mut self, key: &str, text: &str, remedy: &str) {
-        let warning = self.merge_one(key, text, remedy);
+        let warning = self.note(key, text, remedy);
         self.warnings.push(warning);
     }
 
-    fn merge_one(&self, key: &str, text: &str, remedy: &str) -> Fault {
-        let key = format!("caller {}: {key}", self.caller.name.escape_debug());
-        Fault {
-            line: self.line,
-            key,
-            text: text.to_owned(),
-            remedy: remedy.to_owned(),
-        }
+    fn note(&self, key: &str, text: &str, remedy: &str) -> Fault {
+        let name = self.caller.name.escape_debug().to_string();
+        Fault::about_caller(self.line, &name, Some(key), text, |_| remedy.to_owned())
     }
 
     fn limits(&mut self) -> AccessRules {

@@ -116,6 +116,40 @@ pub struct Fault {
     pub text: String,
     /// What to do.
     pub remedy: String,
+    /// How key and remedy read where they name a caller, for a reader who must not learn the name.
+    pub anonymous: Option<Anonymous>,
+}
+
+/// A key and a remedy that name no caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anonymous {
+    /// What it is about.
+    pub key: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Fault {
+    /// A fault of a caller, or of one setting of it; `remedy` is made with the caller's name.
+    pub fn about_caller(
+        line: usize,
+        name: &str,
+        setting: Option<&str>,
+        text: &str,
+        remedy: impl Fn(&str) -> String,
+    ) -> Self {
+        let setting = setting.map_or_else(String::new, |setting| format!(": {setting}"));
+        Self {
+            line,
+            key: format!("caller {name}{setting}"),
+            text: text.to_owned(),
+            remedy: remedy(name),
+            anonymous: Some(Anonymous {
+                key: format!("a caller{setting}"),
+                remedy: remedy("NAME"),
+            }),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -159,6 +193,7 @@ impl FileText {
                 key: "callers file".to_owned(),
                 text,
                 remedy: "put this line right".to_owned(),
+                anonymous: None,
             }]
         })?;
         if read.version != VERSION {
@@ -169,6 +204,7 @@ impl FileText {
                 key: "version".to_owned(),
                 text,
                 remedy,
+                anonymous: None,
             }]);
         }
         let lines: Vec<usize> = read

@@ -340,6 +340,7 @@ fn every_fault_is_told_with_its_line() {
             key: about,
             text,
             remedy,
+            ..
         } = &faults[0];
         assert!(
             about.ends_with(key) && text.contains(part) && !remedy.is_empty() && *line > 0,

@@ -179,10 +179,9 @@ impl Loader<'_> {
             let found = self.valid(entry, &revocations, master.as_ref());
             rows.push(self.row(entry, found.len()));
             valid.extend(found);
-            entry
-                .warnings
-                .iter()
-                .for_each(|warning| self.warning(warning));
+            for warning in &entry.warnings {
+                self.warning(warning.clone());
+            }
         }
         self.warn_about_hidden_uids(&entries);
         Some((valid, rows, revocations))
@@ -240,17 +239,17 @@ impl Loader<'_> {
         if revocation.validity(newest, self.now_ms).is_err() {
             let text =
                 "what the file lists was revoked and stays so: is it an older copy of the file?";
-            let remedy = format!(
-                "crypto-proxy caller rotate {0}, or revoke {0} and add it anew",
-                entry.name
-            );
-            self.warning(&fault(entry, text, &remedy));
+            let remedy = |name: &str| {
+                format!("crypto-proxy caller rotate {name}, or revoke {name} and add it anew")
+            };
+            let fault = Fault::about_caller(entry.line, &entry.name, None, text, remedy);
+            self.warning(fault);
         }
         if limits_of(entry)
             .expires_ms
             .is_some_and(|end| end <= self.now_ms)
         {
-            self.warning(&fault(
+            self.warning(fault(
                 entry,
                 "has expired",
                 "set another time at expires, or revoke it",
@@ -287,12 +286,11 @@ impl Loader<'_> {
                         line: fault.line,
                         column: 1,
                     };
-                    self.problems.push(Problem::error(
-                        &fault.key,
-                        &origin,
-                        fault.text,
-                        fault.remedy,
-                    ));
+                    let problem = Problem::error(&fault.key, &origin, fault.text, fault.remedy);
+                    self.problems.push(Problem {
+                        anonymous: fault.anonymous,
+                        ..problem
+                    });
                 })
             }
             // Another user may not look where root and the daemon do; that says nothing about the daemon.
@@ -309,12 +307,10 @@ impl Loader<'_> {
                 ));
             }
             Err(problem) => {
-                let text = problem.to_string();
-                let (text, remedy) = text
-                    .split_once("; ")
-                    .unwrap_or((&text, "put it right, or restore a backup"));
-                self.problems
-                    .push(Problem::error("callers", &self.origin(), text, remedy));
+                let otherwise = || "put it right, or restore a backup".to_owned();
+                let remedy = problem.remedy().unwrap_or_else(otherwise);
+                let problem = Problem::error("callers", &self.origin(), problem.text(), remedy);
+                self.problems.push(problem);
             }
         }
         None
@@ -331,22 +327,21 @@ impl Loader<'_> {
         if self.run_as == RunAs::Daemon && !shows_every_uid(Path::new("/proc/self/uid_map")) {
             let text = "has uids, and the unit's PrivateUsers=yes hides them: it cannot call over a socket";
             let remedy = "set PrivateUsers=no in a drop-in (systemctl edit crypto-proxy)";
-            self.warning(&fault(entry, text, remedy));
+            self.warning(fault(entry, text, remedy));
         }
     }
 
-    fn warning(&mut self, warning: &Fault) {
+    fn warning(&mut self, warning: Fault) {
         let origin = Origin::Line {
             path: self.files.file.clone(),
             line: warning.line,
             column: 1,
         };
-        self.problems.push(Problem::warning(
-            &warning.key,
-            &origin,
-            &warning.text,
-            &warning.remedy,
-        ));
+        let problem = Problem::warning(&warning.key, &origin, warning.text, warning.remedy);
+        self.problems.push(Problem {
+            anonymous: warning.anonymous,
+            ..problem
+        });
     }
 
     fn row(&self, entry: &Entry, valid: usize) -> Row {
@@ -364,13 +359,7 @@ impl Loader<'_> {
 }
 
 fn fault(entry: &Entry, text: &str, remedy: &str) -> Fault {
-    let key = format!("caller {}", entry.name);
-    Fault {
-        line: entry.line,
-        key,
-        text: text.to_owned(),
-        remedy: remedy.to_owned(),
-    }
+    Fault::about_caller(entry.line, &entry.name, None, text, |_| remedy.to_owned())
 }
 
 fn limits_of(entry: &Entry) -> &AccessRules {

@@ -538,11 +538,15 @@ fn is_half(name: &str) -> bool {
 
 /// A place that credentials may stand in, and whether it could be read.
 fn looked_at(row: &Row) -> Option<String> {
-    match &row.source {
-        _ if row.key == CONFIGURATION_FILE => None,
-        Origin::Default => Some(format!("{}: {}", row.key, row.shown)),
-        source => Some(format!("{} {source}: {}", row.key, row.shown)),
+    if row.key == CONFIGURATION_FILE {
+        return None;
     }
+    let place = if row.source == Origin::Default {
+        String::new()
+    } else {
+        format!(" {}", row.source)
+    };
+    Some(format!("{}{place}: {}", row.key, row.shown))
 }
 
 fn place(origin: &Origin) -> String {

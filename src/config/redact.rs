@@ -186,9 +186,6 @@ const fn kind_of(byte: u8) -> u8 {
     }
 }
 
-/// What the key of a problem with a caller begins with; the name follows.
-const CALLER: &str = "caller ";
-
 /// Counts the callers instead of naming them, for a reader who must not learn their names. Their number stays, and so
 /// does every problem with its line.
 pub(super) fn forget_caller_names(report: &mut Report, problems: &mut Problems) {
@@ -207,31 +204,11 @@ fn whole_file(origin: &Origin) -> Origin {
     }
 }
 
-/// The key is `caller NAME`, or `caller NAME: SETTING` where the name may be anything; the remedy may repeat the name.
 fn anonymize(problem: &mut Problem) {
-    let Some(named) = problem.key.strip_prefix(CALLER) else {
-        return;
-    };
-    let (name, setting) = named
-        .rsplit_once(": ")
-        .map_or((named, None), |(name, setting)| (name, Some(setting)));
-    problem.text = without(&problem.text, name);
-    problem.remedy = without(&problem.remedy, name);
-    problem.key = setting.map_or_else(
-        || "a caller".to_owned(),
-        |setting| format!("a caller: {setting}"),
-    );
-}
-
-/// `NAME` for every word that is the name, whatever stands at the word's end.
-fn without(text: &str, name: &str) -> String {
-    let unnamed = |word: &str| match word.strip_prefix(name) {
-        Some(end) if !name.is_empty() && end.chars().all(|char| ",;:.".contains(char)) => {
-            format!("NAME{end}")
-        }
-        _ => word.to_owned(),
-    };
-    text.split(' ').map(unnamed).collect::<Vec<_>>().join(" ")
+    if let Some(anonymous) = problem.anonymous.take() {
+        problem.key = anonymous.key;
+        problem.remedy = anonymous.remedy;
+    }
 }
 
 #[cfg(test)]
@@ -335,25 +312,34 @@ mod tests {
 
     #[test]
     fn a_problem_with_a_caller_loses_the_name_and_nothing_else() {
-        let told = |key: &str, remedy: &str| {
-            let mut problem = Problem::warning(key, &Origin::Default, "has expired", remedy);
+        let told = |name: &str, setting, remedy: fn(&str) -> String| {
+            let fault = callers::Fault::about_caller(1, name, setting, "has expired", remedy);
+            let mut problem =
+                Problem::warning(&fault.key, &Origin::Default, fault.text, fault.remedy);
+            problem.anonymous = fault.anonymous;
             anonymize(&mut problem);
             problem.to_string()
         };
-        let rotate = "crypto-proxy caller rotate desk-7, or revoke desk-7 and add it anew";
+        let rotate = |name: &str| {
+            format!("crypto-proxy caller rotate {name}, or revoke {name} and add it anew")
+        };
         let unnamed = "a caller: has expired; crypto-proxy caller rotate NAME, or revoke NAME and add it anew";
-        assert_eq!(told("caller desk-7", rotate), format!("warning: {unnamed}"));
+        assert_eq!(told("desk-7", None, rotate), format!("warning: {unnamed}"));
+        let x = |_: &str| "x".to_owned();
         assert_eq!(
-            told("caller desk-7: allow", "x"),
+            told("desk-7", Some("allow"), x),
             "warning: a caller: allow: has expired; x"
         );
         // A name that is refused for its characters.
         assert_eq!(
-            told("caller The desk: seven: name", "x"),
+            told("The desk: seven", Some("name"), x),
             "warning: a caller: name: has expired; x"
         );
+        let mut other =
+            Problem::warning("callers", &Origin::Default, "has expired", "desk-77 stays");
+        anonymize(&mut other);
         assert_eq!(
-            told("callers", "desk-77 stays"),
+            other.to_string(),
             "warning: callers: has expired; desk-77 stays"
         );
     }

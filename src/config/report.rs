@@ -8,6 +8,7 @@ use std::{fmt, path::PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::callers::Anonymous;
 use diagnosis::probes::Flaw;
 
 /// Longest value that is shown, in characters.
@@ -91,6 +92,8 @@ pub struct Problem {
     pub ready: Option<&'static str>,
     /// What it says about the pair, where it does.
     pub flaw: Option<Flaw>,
+    /// How key and remedy read where they name a caller, for a reader who must not learn the name.
+    pub anonymous: Option<Anonymous>,
 }
 
 impl Problem {
@@ -109,6 +112,7 @@ impl Problem {
             remedy: remedy.into(),
             ready: None,
             flaw: None,
+            anonymous: None,
         }
     }
 
