@@ -4,9 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::telemetry::Captured;
-use gateway::record::CALL_TAG;
+use gateway::{connect::Resolver, record::CALL_TAG, upstream};
 
 /// Characters of an answer that are printed.
 const SHOWN: usize = 320;
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How a call to the proxy is made.
 pub(super) struct Proxy {
     client: reqwest::Client,
-    url: String,
+    url: Url,
     token: String,
 }
 
@@ -38,14 +39,12 @@ enum Token {
 
 impl Proxy {
     pub(super) fn at(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .timeout(PATIENCE)
-            .build()?;
+        let url = Url::parse(&format!("http://{address}/proxy/private"))?;
+        let services = std::slice::from_ref(&url);
+        let client = upstream::service_client(services, PATIENCE, None, Resolver::system())?;
         Ok(Self {
             client,
-            url: format!("http://{address}/proxy/private"),
+            url,
             token: token.to_owned(),
         })
     }
@@ -57,10 +56,14 @@ impl Proxy {
         } else {
             "not-the-token"
         };
-        let request = self.client.post(&self.url).header("x-proxy-token", token);
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header("x-proxy-token", token);
         let response = request
             .header("content-type", "application/json")
             .body(body)
+            .timeout(PATIENCE)
             .send()
             .await?;
         Ok((response.status().as_u16(), response.text().await?))
