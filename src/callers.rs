@@ -31,7 +31,7 @@ pub const MASTER_NAME: &str = "callers.master";
 /// What every token that we issue begins with: shows what it is, and is refused as a credential of the exchange.
 pub const TOKEN_PREFIX: &str = "cpt_";
 
-/// Where everything is.
+/// Where the files of the callers are.
 #[derive(Clone)]
 pub struct CallerFiles {
     /// The callers.
@@ -42,7 +42,7 @@ pub struct CallerFiles {
     pub state_directory: Option<PathBuf>,
     /// The master key among the unit's credentials, which counts first.
     pub credential: Option<PathBuf>,
-    /// Where the unit's credential may come from, for whoever looks on behalf of the daemon; counts next.
+    /// Where the unit's credential may come from, for an inspection on behalf of the daemon; counts next.
     pub origin: Option<PathBuf>,
 }
 
@@ -71,7 +71,7 @@ pub enum CallersError {
     NoStateDirectory,
     /// A name that is taken.
     Exists(String),
-    /// A name that nobody has.
+    /// A name that no caller has.
     Unknown(String),
     /// A second rotation before the end of the first.
     Rotating(String),

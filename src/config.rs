@@ -251,7 +251,7 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
     inspection.config.ok_or(inspection.problems)
 }
 
-/// Loads the configuration, and keeps everything that was found on the way.
+/// Loads the configuration, and keeps everything else that was found.
 #[must_use]
 pub fn inspect(sources: &Sources) -> Inspection {
     inspect_with(Published::list(), sources)

@@ -41,7 +41,7 @@ pub struct Issued {
     pub generation: u32,
     /// Its token.
     pub token: IssuedToken,
-    /// Its virtual key; none for who may only diagnose.
+    /// Its virtual key; `None` for a caller that may only diagnose.
     pub signing: Option<(VirtualKey, VirtualSecret)>,
     /// When the generation before it ends.
     pub former_until: Option<String>,
@@ -65,7 +65,7 @@ impl IssuedToken {
 }
 
 impl<'a> Edit<'a> {
-    /// Takes hold of the callers; waits for whoever has.
+    /// Locks the callers; waits for another edit to end.
     ///
     /// # Errors
     /// The file or the marks cannot be used as they are.

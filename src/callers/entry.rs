@@ -43,7 +43,7 @@ pub struct Entry {
     pub generations: Vec<Generation>,
     /// The line of the file that it begins in.
     pub line: usize,
-    /// What somebody should know.
+    /// What is doubtful, and does not keep it from being used.
     pub warnings: Vec<Fault>,
 }
 
@@ -149,7 +149,7 @@ fn duplicates(callers: &[CallerText], lines: &[usize]) -> Vec<Fault> {
     faults
 }
 
-/// Looks at one caller, and notes what it finds.
+/// Checks one caller, and collects what it finds.
 struct Validator<'a> {
     caller: &'a CallerText,
     line: usize,

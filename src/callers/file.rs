@@ -246,7 +246,7 @@ pub(super) struct Lock {
     _file: File,
 }
 
-/// Waits until nobody else changes what stands beside this file.
+/// Waits until no other process changes what stands beside this file.
 pub(super) fn lock(beside: &Path) -> Result<Lock, CallersError> {
     let path = with_ending(beside, "lock");
     let locked = || -> io::Result<File> {
@@ -295,7 +295,7 @@ pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), CallersE
         .map_err(|error| CallersError::Unwritable(path.to_owned(), error))
 }
 
-/// Renames what is damaged, so that it can be looked at.
+/// Renames a damaged file, so that it can be inspected.
 pub(super) fn set_aside(path: &Path) -> Result<(), CallersError> {
     fs::rename(path, with_ending(path, "damaged"))
         .map_err(|error| CallersError::Unwritable(path.to_owned(), error))

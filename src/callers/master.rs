@@ -92,7 +92,7 @@ impl Master {
     }
 }
 
-/// Whether the mode of a file is looked at.
+/// Whether the mode of a file is checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guard {
     Mode,

@@ -82,7 +82,7 @@ impl Revocations {
     /// Reads them; none where there is no file.
     ///
     /// # Errors
-    /// The file cannot be read, or not understood: then nobody knows what was revoked.
+    /// The file cannot be read, or not understood: then it is not known what was revoked.
     pub fn read(files: &CallerFiles) -> Result<Self, CallersError> {
         let path = files.revocations()?;
         let text = file::read(&path)?.unwrap_or_default();

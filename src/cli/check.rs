@@ -72,7 +72,7 @@ impl Outcome {
     }
 }
 
-/// Checks these sources and writes the tale to `out`, in lines of at most 100 columns where words allow.
+/// Checks these sources and writes the report to `out`, in lines of at most 100 columns where words allow.
 ///
 /// # Errors
 /// Where `out` cannot be written to.
@@ -170,7 +170,7 @@ fn describe(pair: &FilePair) -> String {
     )
 }
 
-/// The secret has no fingerprint; same or different is all that is said of it.
+/// The secret has no fingerprint: it is only called the same or different.
 fn difference(pair: &FilePair, first: &FilePair) -> &'static str {
     let (one, other) = (&pair.credentials, &first.credentials);
     match (one.key.equals(&other.key), one.secret.equals(&other.secret)) {

@@ -27,9 +27,9 @@ pub(super) struct IssuedCallers {
     valid: Vec<ValidGeneration>,
     /// For the report.
     pub(super) rows: Vec<Row>,
-    /// What has to be remembered; `None` without callers.
+    /// What must be stored; `None` without callers.
     pub(super) pending_revocations: Option<PendingRevocations>,
-    /// The master key and every secret that is valid, to be looked for in what is about to leave.
+    /// The master key and every secret that is valid, to search for in what is about to leave the process.
     pub(super) leaks: LeakSearch,
 }
 
@@ -44,7 +44,7 @@ enum Grant {
     Diagnose(Arc<str>, AccessRules),
 }
 
-/// What the callers file says about generations, to be remembered beside it.
+/// What the callers file says about generations, to be stored beside it.
 #[derive(Debug)]
 pub struct PendingRevocations {
     files: CallerFiles,
@@ -52,16 +52,16 @@ pub struct PendingRevocations {
 }
 
 impl PendingRevocations {
-    /// Remembers it.
+    /// Stores it.
     ///
     /// # Errors
-    /// The marks cannot be read or written: an older copy of the callers file could bring a revoked caller back.
+    /// The revocations cannot be read or written: an older copy of the callers file could bring a revoked caller back.
     pub fn store(&self) -> Result<(), callers::CallersError> {
         self.revocations.store(&self.files).map(drop)
     }
 }
 
-/// Where callers are kept; `named` is the file that the settings name.
+/// The files that hold the issued callers; `named` is the one that the settings name.
 pub(super) fn files(sources: &Sources, named: Option<&str>) -> CallerFiles {
     let config = sources
         .config_file
@@ -275,7 +275,7 @@ impl Loader<'_> {
         self.usable(master)
     }
 
-    /// What could be read; what could not is a problem.
+    /// What was read; what could not be read is a problem.
     fn usable<T>(&mut self, read: Result<T, callers::CallersError>) -> Option<T> {
         match read {
             Ok(usable) => return Some(usable),
@@ -293,7 +293,7 @@ impl Loader<'_> {
                     });
                 })
             }
-            // Another user may not look where root and the daemon do; that says nothing about the daemon.
+            // Root and the daemon may read what another user may not: this says nothing about the daemon.
             Err(callers::CallersError::Unreadable(path, error))
                 if self.run_as == RunAs::User
                     && error.kind() == io::ErrorKind::PermissionDenied =>
@@ -379,7 +379,7 @@ fn ending(limits: &AccessRules, until_ms: Option<u64>) -> AccessRules {
 }
 
 fn shows_every_uid(map: &Path) -> bool {
-    // Not readable: nothing is known, and a warning without ground is worse than none.
+    // Not readable: a warning without a ground is worse than none.
     let Ok(map) = fs::read_to_string(map) else {
         return true;
     };

@@ -49,7 +49,7 @@ pub(super) enum Exchange {
     FakeExchange,
 }
 
-/// What credentials are judged by.
+/// What credentials are checked against.
 #[derive(Clone, Copy)]
 pub(super) struct CredentialRules<'a> {
     /// Values that anybody may have.
@@ -134,7 +134,7 @@ fn halves(layers: &[Layer]) -> Vec<(&Variable, &'static str, &'static str)> {
     .collect()
 }
 
-/// Says what is missing; says nothing where it may stand in a source that could not be read, which was reported.
+/// Reports what is missing, unless it may stand in a source that could not be read, which was reported.
 fn report_missing(variables: &Variables, problems: &mut Problems) {
     if variables.unreadable {
         return;
@@ -326,7 +326,7 @@ impl FoundPair<'_> {
         Some(credentials_of(&key, &secret))
     }
 
-    /// Says so where a further pair differs from the one in use.
+    /// Warns where a further pair differs from the one in use.
     fn compare(&self, used: &FoundPair<'_>, problems: &mut Problems) {
         let both = self.cleaned().zip(used.cleaned());
         if both
@@ -378,7 +378,7 @@ fn row(name: &str, shown: String, variable: &Variable) -> Row {
     Row::new(name, shown, variable.origin.clone())
 }
 
-/// Cleans a value; what was taken off is a warning, what must not be there an error.
+/// Cleans a value. What was removed is a warning; what must not be there is an error.
 fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zeroizing<String>> {
     match normalize::clean(&variable.value) {
         Ok((text, removed)) => {
@@ -420,7 +420,7 @@ static LIST: LazyLock<Published> =
 /// The credentials that were published with the old system, by digest: no value stands in this project. A list that
 /// cannot be read fails a test, not a start.
 ///
-/// Digests, SHA-256 in lower-case hex; passed about as a value, so that tests have a list of their own.
+/// Digests, SHA-256 in lower-case hex; a value, so that tests have a list of their own.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Published {
     proxy_tokens: HashSet<String>,

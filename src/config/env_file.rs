@@ -28,7 +28,7 @@ pub(super) struct Assignment {
     pub(super) value: Zeroizing<String>,
     /// The line on which its name stands, from 1.
     pub(super) line: usize,
-    /// Whether quotes around the value, or a part of it, were taken off.
+    /// Whether quotes around the value, or a part of it, were removed.
     pub(super) quoted: bool,
 }
 
@@ -114,7 +114,7 @@ pub(super) fn parse(text: &str) -> EnvFile {
     file
 }
 
-/// Takes off what systemd stumbles over, and says so.
+/// Removes what systemd cannot read, and reports it.
 fn prepare(text: &str) -> (&str, Vec<Finding>) {
     let mut findings = Vec::new();
     let mut find = |line, kind| {

@@ -125,7 +125,7 @@ pub(super) fn method(text: &str) -> Result<Method, Unusable> {
     })
 }
 
-/// What somebody should know about a method that can be used.
+/// The warning about a method that can be used.
 pub(super) fn doubt(method: &Method) -> Option<Unusable> {
     let name = method.as_str();
     match method.info() {

@@ -106,7 +106,7 @@ fn environment(variables: &Variables) -> (BTreeMap<String, String>, Vec<(String,
     (values, origins)
 }
 
-/// The variables with names of their own; of two for one setting the first wins, and a difference is said.
+/// The variables with names of their own; of two for one setting the first wins, and a difference is a warning.
 fn named(
     variables: &Variables,
     problems: &mut Problems,
@@ -247,7 +247,7 @@ impl ConfigFile {
     }
 }
 
-/// Only a file that is certainly not there counts as absent: one that cannot be looked at must be reported.
+/// Only a file that is certainly not there counts as absent. One that cannot be inspected must be reported.
 fn is_absent(path: &Path) -> bool {
     matches!(path.try_exists(), Ok(false))
 }
@@ -310,8 +310,8 @@ pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
     }
 }
 
-/// A slip in a name of ours is an error where the name cannot be anybody else's; a stranger under our prefix (container
-/// platforms set some) is a warning; anything else is not our business.
+/// A slip in a name of ours is an error where the name cannot be another program's. An unknown name under our prefix is a
+/// warning: container platforms set some. Anything else is ignored.
 fn unknown_variable(name: &str, origin: &Origin) -> Option<Problem> {
     let settings: Vec<String> = table::SETTINGS
         .iter()

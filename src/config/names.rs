@@ -19,7 +19,7 @@ pub(super) const SETTING_PREFIX: &str = "CRYPTO_PROXY__";
 /// The backend's own; it may stand in a file that both read.
 pub(super) const OF_THE_BACKEND: &str = "CRYPTO_PROXY_URL";
 
-/// The pairs, in the order they are looked for.
+/// The names of the pairs, in order of precedence.
 pub(super) const PAIRS: [(&str, &str); 4] = [
     ("CRYPTO_API_KEY", "CRYPTO_API_SECRET"),
     ("EXCHANGE_CUSTOM_API_KEY", "EXCHANGE_CUSTOM_API_SECRET"),
@@ -46,7 +46,7 @@ pub(super) fn is_secret(name: &str) -> bool {
     SECRETS.contains(&name)
 }
 
-/// Whether the name of somebody else's variable says that it holds a secret, and not where one is.
+/// Whether the name of another program's variable suggests a secret, and not the place of one.
 pub(super) fn seems_secret(name: &str) -> bool {
     let upper = name.to_uppercase();
     let kinds = [

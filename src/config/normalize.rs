@@ -13,7 +13,7 @@ use gateway::secret::{ApiKey, ApiSecret, Credentials};
 /// What the exchange's secrets begin with; a key does not.
 pub(super) const SECRET_PREFIX: &str = "cxakp_";
 
-/// What was taken off, in words.
+/// What was removed, in words.
 pub(super) type Removed = Vec<&'static str>;
 
 /// Cleans a credential.

@@ -27,7 +27,7 @@ const SECRET_PREFIXES: [&str; 4] = [
     virtual_key::KEY_PREFIX,
     callers::TOKEN_PREFIX,
 ];
-/// Letters and digits in a row that count as random where they look so; no key, secret or token has fewer.
+/// A run of letters and digits this long may count as random. No key, secret or token is shorter.
 const RANDOM: usize = 16;
 /// Hexadecimal digits and dashes in a row that count as an identifier such as a UUID.
 const IDENTIFIER: usize = 32;

@@ -19,7 +19,7 @@ const MAX_SHOWN: usize = 80;
 pub enum Severity {
     /// It does.
     Error,
-    /// It does not, but somebody should know.
+    /// It does not.
     Warning,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong, or that somebody should know.
+/// One error or warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Whether it keeps the daemon from starting.
@@ -252,11 +252,11 @@ pub struct Row {
     pub shown: String,
     /// Where it came from.
     pub source: Origin,
-    /// What became of the file; `None` where the row is about none.
+    /// Whether the file could be read; `None` where the row is about none.
     pub file: Option<FileState>,
 }
 
-/// What became of a file that was looked at.
+/// Whether a file could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileState {
     /// It can be read.
@@ -286,7 +286,7 @@ pub const CONFIGURATION_FILE: &str = "configuration file";
 /// What the daemon makes of its sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What was looked at, in rising precedence for settings and falling for credentials.
+    /// The sources, in rising precedence for settings and falling for credentials.
     pub sources: Vec<Row>,
     /// The credentials and the caller's token.
     pub credentials: Vec<Row>,

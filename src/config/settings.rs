@@ -29,7 +29,7 @@ const CALLERS_WAIT: Duration = Duration::from_millis(14_500);
 const CLIENTS_WAIT: Duration = Duration::from_millis(4500);
 /// What the shipped unit's `TimeoutStopSec=25` leaves the drain: the log is flushed and threads are ended after it.
 const UNIT_WAITS: Duration = Duration::from_secs(25 - 5);
-/// Open files beside those of callers and of calls: listeners, the journal, name look-ups, connections turned away.
+/// Open files beside those of callers and of calls: listeners, the journal, name look-ups, connections that are rejected.
 const OTHER_FILES: usize = 64;
 /// So many services must agree before an address counts.
 const AGREEING: usize = 2;
@@ -114,18 +114,18 @@ impl Reader<'_> {
         self.rows.push(Row::new(key, shown, origin));
     }
 
-    /// Whether anybody set it.
+    /// Whether it was set.
     fn is_set(&self, key: &str) -> bool {
         self.raw.origin(key) != Origin::Default
     }
 
-    /// Notes that a setting cannot stay as it is.
+    /// Adds an error.
     fn error(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>) {
         self.problems
             .push(Problem::error(key, &self.raw.origin(key), text, remedy));
     }
 
-    /// Notes that somebody should know.
+    /// Adds a warning.
     fn warn(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>) {
         self.problems
             .push(Problem::warning(key, &self.raw.origin(key), text, remedy));
@@ -357,7 +357,7 @@ fn resolve_streams(reader: &mut Reader<'_>, settings: &Settings) -> Option<Strea
 }
 
 /// A stand-in on this machine does not see our outbound address, and would count the measurements of the connection among
-/// what it is asked: beside one, both watches are off unless somebody asks for them.
+/// what it is asked: beside one, both watches are off unless they are switched on.
 fn resolve_watches(reader: &mut Reader<'_>, settings: &mut Settings) {
     let real = exchange(&settings.upstream.base) == Exchange::Real;
     if !real && !reader.is_set("reach.enabled") {
@@ -440,7 +440,7 @@ fn resolve_policy(reader: &mut Reader<'_>, settings: &Settings) {
     }
 }
 
-/// What no single setting can tell.
+/// Settings that do not fit each other.
 fn compare(reader: &mut Reader<'_>, settings: &Settings) {
     let (upstream, pipeline, server) = (&settings.upstream, &settings.pipeline, &settings.server);
     let key = "calls.deadline_ms";

@@ -20,7 +20,7 @@ use super::{
     table,
 };
 
-/// Where the configuration file is looked for when none is named.
+/// The configuration file that is read when none is named.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/crypto-proxy/config.toml";
 /// The environment file of the unit, which `check` reads because a shell has not the unit's environment.
 pub const DEFAULT_ENV_FILE: &str = "/etc/crypto.env";
@@ -28,7 +28,7 @@ pub const DEFAULT_ENV_FILE: &str = "/etc/crypto.env";
 /// Where the unit keeps its state.
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/crypto-proxy";
 
-/// Who wants to know.
+/// Who inspects the sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunAs {
     /// The daemon, for itself.
@@ -58,7 +58,7 @@ pub struct Sources {
     pub env: BTreeMap<String, Zeroizing<String>>,
     /// Variables of ours whose values are not UTF-8.
     pub not_text: Vec<String>,
-    /// Who wants to know.
+    /// Who inspects the sources.
     pub run_as: RunAs,
     /// Files and sockets that this process may have open; `None` where there is no limit to compare with.
     pub open_files: Option<u64>,
@@ -111,7 +111,7 @@ impl Sources {
         }
     }
 
-    /// For a look on behalf of the daemon: with environment files named by the operator, or the unit's own file where
+    /// The sources to inspect on behalf of the daemon: with environment files named by the operator, or the unit's own file where
     /// there are none.
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
@@ -133,7 +133,7 @@ impl Sources {
         }
     }
 
-    /// What is looked at, and whether it can be read.
+    /// A row for every source: whether it can be read.
     pub(super) fn describe(&self) -> Vec<Row> {
         let named = self.config_file.as_deref();
         let config = named.unwrap_or(&self.default_config_file);
@@ -196,7 +196,7 @@ const ENTERED_BY_OTHERS: u32 = 0o001;
 
 /// Warns where root reads a configuration file that the daemon, which has a user of its own, cannot open.
 ///
-/// Only the usual file is looked at: a named one may be anybody's. systemd reads the credentials.
+/// Only the usual file is checked: a named one may be anybody's. systemd reads the credentials.
 pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
     let file = &sources.default_config_file;
     let counts = sources
@@ -206,7 +206,7 @@ pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
     if sources.run_as != RunAs::Root || !counts {
         return;
     }
-    // Where it is absent, or cannot be looked at even by root, there is nothing to add.
+    // If it is absent, or even root cannot inspect it, there is nothing to add.
     let Ok(real) = fs::canonicalize(file) else {
         return;
     };

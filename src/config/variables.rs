@@ -87,7 +87,7 @@ pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Variables {
     variables
 }
 
-/// Who keeps others from reading a file.
+/// What keeps other users from reading a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum GuardedBy {
     /// systemd does, as with the unit's credentials; the mode says nothing. The daemon reads the file itself.
@@ -96,7 +96,7 @@ pub(super) enum GuardedBy {
     Mode,
 }
 
-/// The file of the unit; who has the variables from elsewhere does not need it.
+/// The file of the unit. It is not needed where the variables come from elsewhere.
 fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems) -> Option<Layer> {
     let elsewhere = sources.credentials_directory.is_some()
         || sources.env.keys().any(|name| names::is_secret(name));

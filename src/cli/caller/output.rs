@@ -21,14 +21,14 @@ use crate::{
 };
 use gateway::virtual_key::VirtualKey;
 
-/// Where a secret may go.
+/// Where an issued secret is written.
 pub(super) enum SecretOutput {
     Terminal,
     File(File, PathBuf),
 }
 
 impl SecretOutput {
-    /// Makes sure of a way out.
+    /// Opens the output before anything is issued.
     pub(super) fn open(out: Option<&Path>) -> Result<Self, CommandError> {
         let Some(path) = out else {
             if io::stdout().is_terminal() {
@@ -143,7 +143,7 @@ pub(super) fn base_url(listen: &[Address]) -> String {
     }
 }
 
-/// Everything that can be looked at.
+/// The callers file and the revocations.
 struct CallerState {
     text: FileText,
     entries: Vec<Entry>,
@@ -152,7 +152,7 @@ struct CallerState {
 
 fn read_all(files: &CallerFiles) -> Result<CallerState, CallersError> {
     let (text, entries) = files.read()?;
-    // Without callers there may be no state directory yet, and nobody to judge.
+    // Without callers there may be no state directory yet.
     let revocations = if entries.is_empty() {
         Revocations::default()
     } else {

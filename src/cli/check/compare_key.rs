@@ -26,7 +26,7 @@ const PROMPT: &str =
 /// Ended by a signal: 128 and its number, as a shell has it.
 const SIGNALLED: u8 = 128;
 
-/// Where a pair was looked for, and whether there is one.
+/// A source of credentials, and its pair.
 struct ComparedSource<'a> {
     /// `None`: whatever the daemon would take.
     file: Option<&'a Path>,
@@ -123,7 +123,7 @@ fn write_comparison(
         matches_found.contains(&KeyMatch::Key),
         matches_found.contains(&KeyMatch::Secret),
     );
-    // The token and other secrets are told from a key by where they stand only.
+    // Only the place where they stand tells the token and other secrets from a key.
     let may_be_shown = !is_secret && (is_key || !elsewhere);
     if let Some(fingerprint) = pasted.fingerprint().filter(|_| may_be_shown) {
         writeln!(out, "what was given: key fingerprint {fingerprint}")?;
@@ -262,7 +262,7 @@ fn read_hidden(prompt: &str) -> Result<Zeroizing<Vec<u8>>, InputError> {
             _ = hangup.recv() => Err(InputError::Stopped(1)),
         }
     });
-    // The reader may still wait for a line that nobody wants any more.
+    // The reader may still wait for a line that is not wanted any more.
     runtime.shutdown_background();
     if read.is_err() {
         anstream::eprintln!();

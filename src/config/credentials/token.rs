@@ -194,7 +194,7 @@ fn taken(token: &TokenDigest, issued: &IssuedCallers) -> Option<String> {
     })
 }
 
-/// A weakness that is borne on this machine alone.
+/// A weakness that is accepted while only this machine can reach the listener.
 struct Weakness {
     text: String,
     ready: &'static str,
