@@ -145,7 +145,7 @@ fn refused_here(history: &Questions, recent: &[RecentCall], now_ms: u64) -> Resu
 /// Changes that are told.
 const TOLD: usize = 40;
 
-/// Every change that may accept_weak_token on refusals, oldest first; of the starts the last one.
+/// Every change that may have to do with refusals, oldest first; of the starts the last one.
 fn typed(history: &Questions) -> Result<Vec<Change>, Problem> {
     let rows = history.changes(&Filter::default())?;
     let mut all: Vec<Change> = Vec::new();

@@ -1,4 +1,4 @@
-//! Answers that say they are JSON and are not, or are more than JSON readers accept_weak_token.
+//! Answers that say they are JSON and are not, or are more than JSON readers bear.
 
 use super::{MALFORMED, Told, assert_told, in_front_of, place, told};
 use crate::support::{
