@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::mpsc;
 use tracing::Level;
 
-use super::{causes::Kind, hint::is_accepted};
+use crate::verdict::Verdict;
 use gateway::record::{CALL_TAG, CallReport, TARGET};
 
 #[cfg(test)]
@@ -130,9 +130,10 @@ impl Alarms {
             };
         }
         self.key_fingerprint = Some(Arc::clone(&report.key_fingerprint));
-        if is_accepted(report) {
+        let verdict = Verdict::of(report);
+        if verdict.is_accepted() {
             self.accept(method, report, now);
-        } else if Kind::of(report).is_some_and(is_refusal) {
+        } else if verdict.is_refusal() {
             let turned = self.refuse_method(method, report, now);
             self.refuse_all(method, report, turned, now);
         }
@@ -193,14 +194,6 @@ impl Alarms {
             write_all(report, outage.streak.calls, outage.methods.len(), last);
             self.standing.change(|stand| stand.all = true);
         }
-    }
-}
-
-/// Whether an objection is to who calls, from where, or when: not to how often, and no announced pause.
-const fn is_refusal(kind: Kind) -> bool {
-    match kind {
-        Kind::Refused | Kind::Nonce | Kind::Address | Kind::Tier | Kind::Edge => true,
-        Kind::Budget | Kind::Maintenance => false,
     }
 }
 

@@ -7,7 +7,6 @@
 mod cause;
 mod evidence;
 mod hypothesis;
-mod kind;
 mod past;
 mod ranking;
 mod rules;
@@ -16,6 +15,5 @@ mod tests;
 
 pub use cause::{Cause, Place};
 pub use hypothesis::{Likelihood, Standing};
-pub use kind::Kind;
 pub use past::{Change, Event, MethodPast, Past, Symptom, What};
 pub use ranking::{Conclusion, Ranked, Ranking, rank};

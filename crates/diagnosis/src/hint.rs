@@ -12,8 +12,8 @@ use std::{
 
 use tokio::{sync::mpsc, time};
 
-use super::{causes::Kind, egress};
-use crate::key_pairs::PairFacts;
+use super::egress;
+use crate::{key_pairs::PairFacts, verdict::Verdict};
 use gateway::{
     observed::{ClockSkew, Observed},
     record::CallReport,
@@ -30,8 +30,7 @@ pub use judgement::{Facts, Hint, judge};
 pub use tracker::{Accepted, Tally, TrackRecord};
 
 #[cfg(test)]
-pub(super) use judgement::tests::answer;
-pub(super) use tracker::is_accepted;
+pub(crate) use judgement::tests::answer;
 
 use correction::Waiting;
 use tracker::Tracker;
@@ -107,8 +106,9 @@ impl Hints {
         };
         line::write(report, &hint);
         self.last.keep(report, hint, now);
-        if let Some(kind) = Kind::of(report).filter(|kind| kind.may_be_the_address()) {
-            self.waiting.add(report, kind, time::Instant::now());
+        let objection = Verdict::of(report).objection();
+        if let Some(objection) = objection.filter(|objection| objection.may_be_the_address()) {
+            self.waiting.add(report, objection, time::Instant::now());
             self.remeasure.remeasure();
         }
     }

@@ -21,3 +21,4 @@ pub mod probes;
 pub mod reach;
 pub mod report;
 pub mod runner;
+pub mod verdict;

@@ -12,7 +12,8 @@ use super::{
 };
 use diagnosis::{
     history::{End, Milestone, Milestones, Trouble},
-    probes::{Grade, Probe, Seen},
+    probes::{Probe, Seen},
+    verdict::Verdict,
 };
 
 /// Methods that are shown; a caller can invent names.
@@ -205,24 +206,26 @@ fn note_probes<'a>(known: &PageInput<'a>, evidence: &mut BTreeMap<&'a str, Evide
         let Some(method) = finding.probe.method() else {
             continue;
         };
-        let kind = if matches!(finding.seen, Seen::Failed(_)) {
-            Trouble::Failed
+        let verdict = if let Seen::Answered(answer) = &finding.seen {
+            answer.verdict()
+        } else if let Seen::Failed(_) = &finding.seen {
+            Verdict::Inconclusive
         } else {
-            Trouble::Auth
-        };
-        if !matches!(finding.seen, Seen::Answered(_) | Seen::Failed(_)) {
             continue;
-        }
+        };
         let entry = evidence.entry(method).or_default();
         let at_ms = diagnosis.findings.at_ms;
         let is_newer =
             |seen: &Option<(u64, String, bool)>| seen.as_ref().is_none_or(|(ms, ..)| *ms < at_ms);
         let told = (at_ms, finding.says(&diagnosis.findings.expected), true);
-        let verdict = finding.grade(&diagnosis.findings.expected);
-        if verdict == Grade::Good && is_newer(&entry.good) {
-            entry.good = Some(told);
-        } else if verdict == Grade::Bad && is_newer(&entry.bad) {
-            (entry.bad, entry.kind) = (Some(told), Some(kind));
+        if verdict.is_accepted() {
+            if is_newer(&entry.good) {
+                entry.good = Some(told);
+            }
+        } else if is_newer(&entry.bad) {
+            // A budget or a malformed request says nothing of the key, and the probe was refused all the same.
+            let trouble = Trouble::of(verdict).unwrap_or(Trouble::Auth);
+            (entry.bad, entry.kind) = (Some(told), Some(trouble));
             entry.since_ms = entry.since_ms.or(Some(at_ms));
         }
     }

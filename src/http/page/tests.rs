@@ -252,6 +252,24 @@ fn the_newest_evidence_of_a_method_decides_and_old_evidence_is_not_called_now() 
 }
 
 #[test]
+fn a_probe_that_got_no_conclusive_answer_is_no_refusal() {
+    for (status, code, state) in [
+        (200, 0, MethodState::Works),
+        (500, 306, MethodState::Works),
+        (401, 40101, MethodState::Refused),
+        (403, 40001, MethodState::Refused),
+        (429, 42901, MethodState::Refused),
+        (400, 10004, MethodState::Refused),
+        (200, 9_010_001, MethodState::Failing),
+        (400, 50001, MethodState::Failing),
+    ] {
+        let case = Case::new(Some(recent(vec![]))).diagnosed(NOW - MINUTE, status, code);
+        let seen = case.page(|page| page.rows[0].state);
+        assert_eq!(seen, state, "{status} {code}");
+    }
+}
+
+#[test]
 fn trouble_comes_first_with_its_method_its_beginning_and_how_to_find_the_cause() {
     let marks = vec![
         (READ, good(NOW - MINUTE)),

@@ -5,9 +5,10 @@
 
 use super::HistoryExtract;
 use crate::{
-    causes::{Conclusion, Kind},
+    causes::Conclusion,
     probes::{Answer, Findings, Probe, Seen},
     report::Diagnosis,
+    verdict::Objection,
 };
 
 /// The ticket's title.
@@ -72,7 +73,7 @@ fn refusals(findings: &Findings) -> Vec<String> {
             .filter_map(|(probe, _)| probe.method());
         methods.collect::<Vec<_>>().join(", ")
     };
-    let refused = named(&|answer| answer.objection().is_some_and(Kind::is_refusal));
+    let refused = named(&|answer| answer.verdict().is_about_the_key());
     let accepted = named(&|answer| answer.is_acceptance());
     if !refused.is_empty() {
         asked.push(format!(
@@ -97,14 +98,14 @@ fn refusals(findings: &Findings) -> Vec<String> {
     }
     if private
         .iter()
-        .any(|(_, answer)| answer.objection() == Some(Kind::Nonce))
+        .any(|(_, answer)| answer.objection() == Some(Objection::Nonce))
     {
         asked.push(
             "Which time did your side compare the nonce with? Our measurement of the difference is above.".into(),
         );
     }
     if answers(findings)
-        .any(|(_, answer)| !answer.is_json || answer.objection() == Some(Kind::Edge))
+        .any(|(_, answer)| !answer.is_json || answer.objection() == Some(Objection::Edge))
     {
         asked.push(
             "Which system of yours answered without a code of the API, and by which rule?"

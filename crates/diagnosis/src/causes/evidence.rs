@@ -4,10 +4,11 @@
 
 use std::net::IpAddr;
 
-use super::{Cause, Kind, Past, Place};
+use super::{Cause, Past, Place};
 use crate::probes::{
     Answer, Findings, Probe, Target, certainly_inside, certainly_outside, is_expected,
 };
+use crate::verdict::Objection;
 use gateway::observed::{ClockSkew, Expected};
 
 /// What is known of one case.
@@ -30,10 +31,10 @@ impl<'a> Evidence<'a> {
     }
 
     /// The reads that met this objection.
-    pub(super) fn meeting(&self, kind: Kind) -> Vec<(Probe, Answer)> {
+    pub(super) fn meeting(&self, objection: Objection) -> Vec<(Probe, Answer)> {
         self.answers()
             .into_iter()
-            .filter(|(_, answer)| answer.objection() == Some(kind))
+            .filter(|(_, answer)| answer.objection() == Some(objection))
             .collect()
     }
 
@@ -139,7 +140,7 @@ impl<'a> Evidence<'a> {
 
     /// Whether every read was refused without a reason.
     pub(super) fn all_refused(&self) -> bool {
-        let refused = self.meeting(Kind::Refused).len();
+        let refused = self.meeting(Objection::Refused).len();
         refused > 0 && refused == self.answers().len() && self.accepted().is_none()
     }
 

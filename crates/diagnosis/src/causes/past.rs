@@ -4,10 +4,10 @@
 
 use std::net::IpAddr;
 
-use super::Kind;
 use crate::{
     history::LastStart,
     key_pairs::{Origin, PairStory},
+    verdict::{Objection, Verdict},
 };
 use catalogue::methods::Class;
 
@@ -107,10 +107,10 @@ pub struct MethodPast {
 impl MethodPast {
     /// What the exchange objects to by the code of the last call alone.
     #[must_use]
-    pub fn objection(&self) -> Option<Kind> {
+    pub fn objection(&self) -> Option<Objection> {
         // Of a code that says nothing by itself the status would decide: it is no status.
         self.last_code
-            .and_then(|code| Kind::of_answer(0, Some(code)))
+            .and_then(|code| Verdict::of_answer(0, Some(code)).objection())
     }
 }
 

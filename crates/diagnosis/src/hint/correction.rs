@@ -8,7 +8,10 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 use tokio::time::Instant;
 
 use super::line;
-use crate::causes::{Cause, Kind, Likelihood};
+use crate::{
+    causes::{Cause, Likelihood},
+    verdict::Objection,
+};
 use gateway::{
     observed::{Expected, Observed},
     record::CallReport,
@@ -30,7 +33,7 @@ pub(super) struct Waiting {
 
 #[derive(Debug)]
 struct Group {
-    kind: Kind,
+    objection: Objection,
     assumed: Option<IpAddr>,
     /// The calls, and when each was given its hint; the oldest first.
     calls: VecDeque<(Arc<str>, Instant)>,
@@ -38,10 +41,10 @@ struct Group {
 
 impl Waiting {
     /// Notes a hint that was given now, if another address than it assumed would explain the failure.
-    pub(super) fn add(&mut self, report: &CallReport, kind: Kind, now: Instant) {
+    pub(super) fn add(&mut self, report: &CallReport, objection: Objection, now: Instant) {
         let assumed = report.outbound.as_ref().map(|seen| seen.address);
         let call = (Arc::clone(&report.rid), now);
-        let same = |group: &&mut Group| group.assumed == assumed && group.kind == kind;
+        let same = |group: &&mut Group| group.assumed == assumed && group.objection == objection;
         if let Some(group) = self.groups.iter_mut().find(same) {
             group.calls.push_back(call);
             if group.calls.len() > KEPT {
@@ -49,7 +52,7 @@ impl Waiting {
             }
         } else if self.groups.len() < GROUPS {
             self.groups.push(Group {
-                kind,
+                objection,
                 assumed,
                 calls: VecDeque::from([call]),
             });
@@ -109,7 +112,7 @@ impl Group {
     /// What the confirmed address says about the failures; `None` where it says nothing.
     fn verdict(&self, now: IpAddr, expected: &Expected) -> Option<(Cause, Likelihood)> {
         let unexpected = matches!(expected, Expected::Listed(listed) if !listed.contains(&now));
-        if self.kind == Kind::Address {
+        if self.objection == Objection::Address {
             return Some((Cause::IpNotListed, Likelihood::VeryLikely));
         }
         // An address that merely became known explains nothing by itself.

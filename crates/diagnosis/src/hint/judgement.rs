@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use super::tracker::{self, Accepted, TrackRecord};
 use crate::{
-    causes::{Cause, Kind, Likelihood, Place},
+    causes::{Cause, Likelihood, Place},
     key_pairs::PairFacts,
     probes::{certainly_inside, certainly_outside},
+    verdict::{Objection, Verdict},
 };
 use catalogue::methods;
 use gateway::{
@@ -58,28 +59,29 @@ struct Judgement(Cause, Likelihood, String, Vec<Cause>);
 #[must_use]
 pub fn judge(facts: &Facts, report: &CallReport) -> Option<Hint> {
     let case = Evidence { facts, report };
-    let Judgement(cause, likelihood, evidence, alternatives) = match Kind::of(report)? {
-        Kind::Refused => refusal::judge(&case),
-        Kind::Nonce => case.nonce(),
-        Kind::Address => case.address(),
-        Kind::Tier => Judgement(
-            Cause::UserTier,
-            Likelihood::VeryLikely,
-            "the exchange says so".into(),
-            vec![],
-        ),
-        Kind::Budget => case.budget(),
-        Kind::Maintenance => Judgement(
-            Cause::Maintenance,
-            Likelihood::VeryLikely,
-            "the exchange says so".into(),
-            vec![],
-        ),
-        Kind::Edge => {
-            let evidence = format!("HTTP {} without a code of the exchange", report.status);
-            Judgement(Cause::EdgeBlocked, Likelihood::Likely, evidence, vec![])
-        }
-    };
+    let Judgement(cause, likelihood, evidence, alternatives) =
+        match Verdict::of(report).objection()? {
+            Objection::Refused => refusal::judge(&case),
+            Objection::Nonce => case.nonce(),
+            Objection::Address => case.address(),
+            Objection::Tier => Judgement(
+                Cause::UserTier,
+                Likelihood::VeryLikely,
+                "the exchange says so".into(),
+                vec![],
+            ),
+            Objection::Budget => case.budget(),
+            Objection::Maintenance => Judgement(
+                Cause::Maintenance,
+                Likelihood::VeryLikely,
+                "the exchange says so".into(),
+                vec![],
+            ),
+            Objection::Edge => {
+                let evidence = format!("HTTP {} without a code of the exchange", report.status);
+                Judgement(Cause::EdgeBlocked, Likelihood::Likely, evidence, vec![])
+            }
+        };
     let address = case.outbound().map(|seen| seen.address);
     let listed = case.is_expected() == Some(true);
     let place = Place {

@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::causes::Kind;
+use crate::verdict::Verdict;
 use catalogue::methods::Class;
-use gateway::{observed::Outbound, outcome::Outcome, record::CallReport};
+use gateway::{observed::Outbound, record::CallReport};
 
 /// A call that the exchange took as authentic and permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +104,11 @@ impl Tracker {
             *self = Self::default();
         }
         self.key_fingerprint = Some(Arc::clone(&report.key_fingerprint));
-        if is_accepted(report) {
+        let verdict = Verdict::of(report);
+        if verdict.is_accepted() {
             let address = outbound(report, now).map(|seen| seen.address);
             self.each(report, |tally| tally.accept(Accepted { at: now, address }));
-        } else if Kind::of(report).is_some_and(Kind::is_refusal) {
+        } else if verdict.is_about_the_key() {
             self.each(report, |tally| tally.refuse(now));
         }
         replaced
@@ -138,13 +139,6 @@ impl Tracker {
             all: self.all,
         }
     }
-}
-
-/// Whether the exchange took the call as authentic and permitted, whatever it then said.
-pub(crate) fn is_accepted(report: &CallReport) -> bool {
-    report.outcome == Outcome::Answered
-        && Kind::is_acceptance(report.code)
-        && report.class != Some(Class::Public)
 }
 
 /// Two of the watch's usual intervals. Where the operator made the interval longer, the address is called unknown in

@@ -8,11 +8,8 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::schema::unsigned;
-use catalogue::{
-    codes::{self, Category},
-    methods::Class,
-};
-use gateway::{outcome::Outcome, record::CallReport};
+use crate::verdict::{Objection, Verdict};
+use gateway::record::CallReport;
 
 /// What kind of trouble a streak is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +24,21 @@ impl Trouble {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Auth, Self::Failed];
 
+    /// The trouble that a verdict is, if it is one.
+    #[must_use]
+    pub const fn of(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Inconclusive | Verdict::Objection(Objection::Maintenance) => {
+                Some(Self::Failed)
+            }
+            _ if verdict.is_refusal() => Some(Self::Auth),
+            Verdict::Accepted
+            | Verdict::Objection(_)
+            | Verdict::NoEvidence
+            | Verdict::RefusedHere => None,
+        }
+    }
+
     /// The word in the file.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -37,42 +49,12 @@ impl Trouble {
     }
 }
 
-/// What a call says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Good,
-    Bad(Trouble),
-    Nothing,
-}
-
-impl Verdict {
-    pub(super) const fn word(self) -> Option<&'static str> {
-        match self {
-            Self::Good => Some("good"),
-            Self::Bad(trouble) => Some(trouble.word()),
-            Self::Nothing => None,
-        }
+/// The word in the file for what a call says; `None` where it says nothing either way.
+pub(super) fn stored_word(verdict: Verdict) -> Option<&'static str> {
+    if verdict.is_accepted() {
+        return Some("good");
     }
-}
-
-/// What this call says.
-pub(super) fn judge(report: &CallReport) -> Verdict {
-    let tried = matches!(report.outcome, Outcome::Answered | Outcome::Unknown);
-    let forbidden = matches!(report.status, 401 | 403);
-    let category = report
-        .code
-        .map(|code| codes::find(code).map(|info| info.category));
-    match category {
-        _ if report.class == Some(Class::Public) || report.outcome == Outcome::Refused => {
-            Verdict::Nothing
-        }
-        _ if !tried => Verdict::Bad(Trouble::Failed),
-        Some(Some(Category::Ok | Category::Business)) => Verdict::Good,
-        Some(Some(Category::Auth)) => Verdict::Bad(Trouble::Auth),
-        Some(Some(Category::Request | Category::RateLimit)) => Verdict::Nothing,
-        Some(None) | None if forbidden => Verdict::Bad(Trouble::Auth),
-        Some(Some(Category::Indeterminate) | None) | None => Verdict::Bad(Trouble::Failed),
-    }
+    Trouble::of(verdict).map(Trouble::word)
 }
 
 /// One call that is remembered for good.
@@ -150,19 +132,18 @@ impl Milestones {
 
     /// Takes a call in.
     pub(super) fn note(&mut self, verdict: Verdict, mark: impl FnOnce() -> Milestone) {
-        let trouble = match verdict {
-            Verdict::Nothing => return,
-            Verdict::Good => {
-                let mark = mark();
-                for streak in [&mut self.auth, &mut self.failed] {
-                    if streak.first.is_some() && streak.after.is_none() {
-                        streak.after = Some(mark.clone());
-                    }
+        if verdict.is_accepted() {
+            let mark = mark();
+            for streak in [&mut self.auth, &mut self.failed] {
+                if streak.first.is_some() && streak.after.is_none() {
+                    streak.after = Some(mark.clone());
                 }
-                self.good = Some(mark);
-                return;
             }
-            Verdict::Bad(trouble) => trouble,
+            self.good = Some(mark);
+            return;
+        }
+        let Some(trouble) = Trouble::of(verdict) else {
+            return;
         };
         let (mark, before) = (mark(), self.good.clone());
         let streak = match trouble {

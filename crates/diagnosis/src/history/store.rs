@@ -18,6 +18,7 @@ use super::{
     milestone::{self, Milestone, Milestones},
     schema::{self, Identity, Problem, signed},
 };
+use crate::verdict::Verdict;
 use gateway::{observed::ClockSkew, record::CallReport};
 
 /// Methods that marks are kept for; a caller can invent names.
@@ -136,7 +137,7 @@ fn write_calls(
         let class = word(report.class.map(catalogue::methods::Class::name))?;
         let outcome = word(Some(report.outcome.word()))?;
         let why = word(report.why)?;
-        let verdict = word(milestone::judge(report).word())?;
+        let verdict = word(milestone::stored_word(Verdict::of(report)))?;
         let key = word(Some(&report.key_fingerprint))?;
         let address = word(address.as_deref())?;
         let millis =
@@ -170,11 +171,11 @@ fn note_method(
     ms: u64,
     report: &CallReport,
 ) -> rusqlite::Result<()> {
-    let verdict = milestone::judge(report);
+    let verdict = Verdict::of(report);
     let Some(method) = report
         .method
         .as_deref()
-        .filter(|_| verdict != milestone::Verdict::Nothing)
+        .filter(|_| milestone::stored_word(verdict).is_some())
     else {
         return Ok(());
     };

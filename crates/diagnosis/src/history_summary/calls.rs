@@ -7,35 +7,18 @@ use std::collections::BTreeMap;
 
 use super::{HOUR_MS, WEEK_MS};
 use crate::{
-    causes::{Kind, MethodPast},
+    causes::MethodPast,
     history::{Milestones, RecentCall},
+    verdict::{Objection, Verdict},
 };
 use catalogue::methods::{self, Class};
 
-/// What a call says of key, permission and address.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Accepted,
-    Refused,
-    /// By its own words for its address or the account's tier, not for a permission of the key.
-    RefusedBeside,
-    Nothing,
-}
-
-fn said(call: &RecentCall) -> Said {
+/// What a kept call says: the word that it was stored with, and of a refusal the answer.
+fn verdict(call: &RecentCall) -> Verdict {
     match call.verdict.as_deref() {
-        Some("good") => Said::Accepted,
-        Some("auth") => refusal(call.status, call.code),
-        _ => Said::Nothing,
-    }
-}
-
-/// By a code of the exchange; a page of the edge says nothing of the key, nor does a nonce.
-fn refusal(status: u16, code: Option<i64>) -> Said {
-    match code.and_then(|code| Kind::of_answer(status, Some(code))) {
-        Some(Kind::Refused) => Said::Refused,
-        Some(kind) if kind.is_refusal() => Said::RefusedBeside,
-        _ => Said::Nothing,
+        Some("good") => Verdict::Accepted,
+        Some("auth") => Verdict::of_answer(call.status, call.code),
+        _ => Verdict::NoEvidence,
     }
 }
 
@@ -52,7 +35,7 @@ pub(super) fn by_method(
             continue;
         };
         let tally = all.entry(method).or_insert_with(|| MethodCalls::of(method));
-        tally.count(said(call), call.ms);
+        tally.count(verdict(call), call.ms);
         tally.past.last_code = call
             .code
             .filter(|code| *code != 0 && call.ms >= now_ms.saturating_sub(HOUR_MS));
@@ -113,22 +96,26 @@ impl MethodCalls {
         }
     }
 
-    fn count(&mut self, said: Said, ms: u64) {
+    fn count(&mut self, verdict: Verdict, ms: u64) {
         let past = &mut self.past;
-        match said {
-            Said::Accepted => {
+        match verdict {
+            Verdict::Accepted => {
                 (past.accepted, past.failing) = (past.accepted.saturating_add(1), 0);
                 (self.accepted_ms, self.failing_ms) = (Some(ms), None);
             }
-            Said::Refused => {
+            Verdict::Objection(Objection::Refused) => {
                 (past.refused, past.failing) = (
                     past.refused.saturating_add(1),
                     past.failing.saturating_add(1),
                 );
                 self.failing_ms.get_or_insert(ms);
             }
-            Said::RefusedBeside => past.refused = past.refused.saturating_add(1),
-            Said::Nothing => {}
+            // By its own words for its address or the account's tier, not for a permission of the key.
+            _ if verdict.is_about_the_key() => past.refused = past.refused.saturating_add(1),
+            Verdict::Objection(_)
+            | Verdict::Inconclusive
+            | Verdict::NoEvidence
+            | Verdict::RefusedHere => {}
         }
     }
 
@@ -146,11 +133,13 @@ impl MethodCalls {
         let lately_ms = since_ms.max(now_ms.saturating_sub(WEEK_MS));
         let bad = marks.auth.last.as_ref().filter(|bad| bad.ms >= lately_ms);
         let bad = bad
-            .map(|bad| (bad.ms, refusal(bad.status, bad.code)))
-            .filter(|(_, said)| *said != Said::Nothing);
-        if let Some((bad_ms, said)) = bad.filter(|_| past.refused == 0) {
+            .map(|bad| (bad.ms, Verdict::of_answer(bad.status, bad.code)))
+            .filter(|(_, verdict)| verdict.is_about_the_key());
+        if let Some((bad_ms, verdict)) = bad.filter(|_| past.refused == 0) {
             past.refused = 1;
-            if said == Said::Refused && good_ms.is_none_or(|good_ms| good_ms < bad_ms) {
+            if verdict == Verdict::Objection(Objection::Refused)
+                && good_ms.is_none_or(|good_ms| good_ms < bad_ms)
+            {
                 (past.failing, self.failing_ms) =
                     (1, marks.auth.first.as_ref().map(|first| first.ms));
             }
@@ -166,7 +155,10 @@ pub(super) fn recoveries(recent: &[RecentCall], since_ms: u64, now_ms: u64) -> u
         let Some(method) = call.method.as_deref() else {
             continue;
         };
-        turns.entry(method).or_default().take(said(call), call.ms);
+        turns
+            .entry(method)
+            .or_default()
+            .take(verdict(call), call.ms);
     }
     turns
         .into_values()
@@ -183,14 +175,12 @@ struct Turns {
 }
 
 impl Turns {
-    fn take(&mut self, said: Said, ms: u64) {
-        match said {
-            Said::Refused | Said::RefusedBeside => self.failing = true,
-            Said::Accepted if self.failing => {
-                self.count = self.until(ms).saturating_add(1);
-                (self.failing, self.last_ms) = (false, ms);
-            }
-            Said::Accepted | Said::Nothing => {}
+    fn take(&mut self, verdict: Verdict, ms: u64) {
+        if verdict.is_about_the_key() {
+            self.failing = true;
+        } else if verdict.is_accepted() && self.failing {
+            self.count = self.until(ms).saturating_add(1);
+            (self.failing, self.last_ms) = (false, ms);
         }
     }
 

@@ -14,7 +14,7 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{Answer, Finding, Probe, Ready, Run, Scope, Seen};
-use crate::causes::Kind;
+use crate::verdict::Objection;
 use gateway::{
     access::{Arrival, Peer},
     auth::Caller,
@@ -156,7 +156,7 @@ fn pointless_after(seen: &Seen) -> Option<&'static str> {
     } else {
         None
     };
-    (objection == Some(Kind::Maintenance)).then_some(MAINTENANCE)
+    (objection == Some(Objection::Maintenance)).then_some(MAINTENANCE)
 }
 
 /// One client and one signer for all probes of a run.

@@ -6,7 +6,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{CredentialFacts, Flaw};
-use crate::{causes::Kind, egress::Reading};
+use crate::{
+    egress::Reading,
+    verdict::{Objection, Verdict},
+};
 use gateway::{
     connect::Unresolved,
     failure::Failure,
@@ -74,16 +77,22 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What it says about key, permission and address.
+    #[must_use]
+    pub fn verdict(self) -> Verdict {
+        Verdict::of_answer(self.status, self.code)
+    }
+
     /// What the exchange objects to.
     #[must_use]
-    pub fn objection(self) -> Option<Kind> {
-        Kind::of_answer(self.status, self.code)
+    pub fn objection(self) -> Option<Objection> {
+        self.verdict().objection()
     }
 
     /// Whether the exchange took the call as authentic and permitted.
     #[must_use]
     pub fn is_acceptance(self) -> bool {
-        Kind::is_acceptance(self.code)
+        self.verdict().is_accepted()
     }
 
     /// Whether nothing is known there under this path.

@@ -4,13 +4,14 @@
 
 use crate::{
     causes::{
-        Cause, Kind,
+        Cause,
         Likelihood::{Likely, Possible, VeryLikely},
         MethodPast, Symptom,
         evidence::Evidence,
         hypothesis::{Hypothesis, Topic::Calls},
     },
     probes::{Answer, Probe},
+    verdict::Objection,
 };
 use catalogue::methods::Class;
 
@@ -199,10 +200,10 @@ pub(super) fn codes(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         let code = past.last_code?;
         let cause = match (code, past.objection()) {
             (API_DISABLED, _) => Cause::TriggerOrders,
-            (_, Some(Kind::Budget)) => Cause::RateLimit,
+            (_, Some(Objection::Budget)) => Cause::RateLimit,
             // A method that this run was accepted with is over it.
-            (_, Some(Kind::Address)) if !evidence.accepts(&past.method) => Cause::IpNotListed,
-            (_, Some(Kind::Tier)) if !evidence.accepts(&past.method) => Cause::UserTier,
+            (_, Some(Objection::Address)) if !evidence.accepts(&past.method) => Cause::IpNotListed,
+            (_, Some(Objection::Tier)) if !evidence.accepts(&past.method) => Cause::UserTier,
             _ if OF_THE_ORDER.contains(&code) => Cause::OrderItself,
             _ => return None,
         };

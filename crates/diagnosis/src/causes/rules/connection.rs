@@ -2,12 +2,13 @@
 
 use crate::{
     causes::{
-        Cause, Kind,
+        Cause,
         Likelihood::{Likely, Possible, VeryLikely},
         evidence::{Evidence, list},
         hypothesis::{Hypothesis, Topic::Connection},
     },
     probes::{Answer, Probe, Seen},
+    verdict::Objection,
 };
 use gateway::failure::Failure;
 
@@ -117,7 +118,7 @@ pub(super) fn answered_by_others(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
                 .pro(list(&wrong_base))
                 .maybe_pro(odd),
         );
-    } else if !evidence.meeting(Kind::Refused).is_empty() {
+    } else if !evidence.meeting(Objection::Refused).is_empty() {
         hypotheses.push(Hypothesis::ruled_out(
             Cause::WrongBase,
             Connection,
@@ -167,7 +168,7 @@ pub(super) fn maintenance(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     let said: Vec<(Probe, Answer)> = public
         .into_iter()
         .chain(evidence.answers())
-        .filter(|(_, answer)| answer.objection() == Some(Kind::Maintenance))
+        .filter(|(_, answer)| answer.objection() == Some(Objection::Maintenance))
         .collect();
     if said.is_empty() {
         return Vec::new();

@@ -2,13 +2,14 @@
 
 use crate::{
     causes::{
-        Cause, Kind,
+        Cause,
         Likelihood::{Likely, Possible, VeryLikely},
         evidence::Evidence,
         hypothesis::{Hypothesis, Topic::Pair},
     },
     key_pairs::Origin,
     probes::{Flaw, FlawFound, Probe, Seen},
+    verdict::Objection,
 };
 
 fn says(found: &FlawFound) -> String {
@@ -104,7 +105,7 @@ pub(super) fn signing_code(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         );
         return vec![Hypothesis::new(Cause::SigningCode, Pair, VeryLikely).pro(because)];
     }
-    if evidence.meeting(Kind::Refused).is_empty() {
+    if evidence.meeting(Objection::Refused).is_empty() {
         return Vec::new();
     }
     vec![Hypothesis::ruled_out(

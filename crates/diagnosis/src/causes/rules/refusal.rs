@@ -4,18 +4,19 @@
 
 use crate::{
     causes::{
-        Cause, Kind,
+        Cause,
         Likelihood::{self, Likely, Possible, VeryLikely},
         evidence::{Evidence, list},
         hypothesis::{Hypothesis, Topic::Refusal},
     },
     key_pairs::{Half, Origin},
     probes::{Environment, Flaw, Probe},
+    verdict::Objection,
 };
 
 /// Row 16: the exchange names the nonce.
 pub(super) fn nonce(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = evidence.meeting(Kind::Nonce);
+    let refused = evidence.meeting(Objection::Nonce);
     if refused.is_empty() {
         return Vec::new();
     }
@@ -41,7 +42,7 @@ fn clock_words(skew: gateway::observed::ClockSkew) -> String {
 
 /// Rows 9, 10 and 11: the exchange names the address.
 pub(super) fn address(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = evidence.meeting(Kind::Address);
+    let refused = evidence.meeting(Objection::Address);
     if refused.is_empty() {
         return Vec::new();
     }
@@ -81,7 +82,7 @@ pub(super) fn address(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
 
 /// The exchange names the tier.
 pub(super) fn tier(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = evidence.meeting(Kind::Tier);
+    let refused = evidence.meeting(Objection::Tier);
     let method = refused.first().and_then(|(probe, _)| probe.method());
     let hypothesis = |method| {
         Hypothesis::new(Cause::UserTier, Refusal, VeryLikely)
@@ -93,7 +94,7 @@ pub(super) fn tier(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
 
 /// Row 20: the exchange names the budget; who used it up it does not say.
 pub(super) fn budget(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = evidence.meeting(Kind::Budget);
+    let refused = evidence.meeting(Objection::Budget);
     let Some(method) = refused.first().and_then(|(probe, _)| probe.method()) else {
         return Vec::new();
     };
@@ -218,7 +219,7 @@ pub(super) fn address_unsaid(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if !evidence.all_refused() {
         return Vec::new();
     }
-    let refused = list(&evidence.meeting(Kind::Refused));
+    let refused = list(&evidence.meeting(Objection::Refused));
     let mut hypotheses = Vec::new();
     if let Some(moved) = evidence.moved() {
         hypotheses.push(
@@ -289,7 +290,7 @@ pub(super) fn nothing_else_known(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     } else {
         Possible
     };
-    let refused = list(&evidence.meeting(Kind::Refused));
+    let refused = list(&evidence.meeting(Objection::Refused));
     let second = evidence
         .findings
         .credentials()
@@ -337,7 +338,7 @@ fn environment(
 
 /// Rows 12, 13 and 29: some reads are refused and others accepted.
 pub(super) fn some_of_them(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = evidence.meeting(Kind::Refused);
+    let refused = evidence.meeting(Objection::Refused);
     let (Some(accepted), false) = (evidence.acceptance(), refused.is_empty()) else {
         return Vec::new();
     };
@@ -353,8 +354,8 @@ pub(super) fn some_of_them(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         .past
         .methods
         .iter()
-        .any(|past| past.objection() == Some(Kind::Address));
-    let named = recorded || !evidence.meeting(Kind::Address).is_empty();
+        .any(|past| past.objection() == Some(Objection::Address));
+    let named = recorded || !evidence.meeting(Objection::Address).is_empty();
     let excluded = excluded
         .into_iter()
         .filter(|cause| *cause != Cause::IpNotListed || !named);

@@ -1,6 +1,7 @@
 //! What goes, what stays, and what is remembered of good and bad.
 
 use super::*;
+use crate::verdict::{Objection, Verdict};
 
 #[tokio::test]
 async fn old_calls_go_by_number_and_by_age_and_changes_and_marks_stay() {
@@ -105,13 +106,13 @@ async fn what_changed_between_good_and_bad_is_found() {
 fn a_new_streak_begins_only_after_a_good_call() {
     let mut marks = Milestones::default();
     let mark = |ms| move || Milestone::of(ms, &report(READ, 401, Some(40101)));
-    let bad = milestone::Verdict::Bad(Trouble::Auth);
+    let bad = Verdict::Objection(Objection::Refused);
     let steps = [
         (1, bad),
         (2, bad),
-        (3, milestone::Verdict::Good),
+        (3, Verdict::Accepted),
         (4, bad),
-        (5, milestone::Verdict::Nothing),
+        (5, Verdict::NoEvidence),
         (6, bad),
     ];
     for (ms, verdict) in steps {
@@ -133,12 +134,14 @@ fn a_new_streak_begins_only_after_a_good_call() {
 
 #[test]
 fn what_says_nothing_about_the_credentials_is_neither_good_nor_bad() {
-    let judged = |report: &CallReport| milestone::judge(report).word();
+    let judged = |report: &CallReport| milestone::stored_word(Verdict::of(report));
     assert_eq!(judged(&report(READ, 200, Some(0))), Some("good"));
     assert_eq!(judged(&report(READ, 500, Some(306))), Some("good"));
     assert_eq!(judged(&report(READ, 401, Some(40101))), Some("auth"));
     assert_eq!(judged(&report(READ, 400, Some(40001))), None);
     assert_eq!(judged(&report(READ, 429, Some(42901))), None);
+    // 403 with a code is a refusal, for the hints and here.
+    assert_eq!(judged(&report(READ, 403, Some(40001))), Some("auth"));
     let unknown = |status, code| CallReport {
         outcome: Outcome::Unknown,
         ..report(READ, status, code)
