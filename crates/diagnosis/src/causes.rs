@@ -14,6 +14,9 @@ mod rules;
 mod tests;
 
 pub use cause::{Cause, Place};
+pub(crate) use evidence::CallFacts;
 pub use hypothesis::{Likelihood, Standing};
 pub use past::{Change, Event, MethodPast, Past, Symptom, What};
-pub use ranking::{Conclusion, Ranked, Ranking, rank};
+pub(crate) use ranking::explain;
+pub use ranking::{Conclusion, Hint, Ranked, Ranking, rank};
+pub(crate) use rules::named;

@@ -13,27 +13,25 @@ use std::{
 use tokio::{sync::mpsc, time};
 
 use super::egress;
-use crate::{key_pairs::PairFacts, verdict::Verdict};
+use crate::{
+    causes::{self, CallFacts},
+    key_pairs::PairFacts,
+    tracker::Tracker,
+    verdict::Verdict,
+};
 use gateway::{
     observed::{ClockSkew, Observed},
     record::CallReport,
 };
 
 mod correction;
-mod judgement;
 mod line;
 #[cfg(test)]
 mod tests;
-mod tracker;
 
-pub use judgement::{Facts, Hint, judge};
-pub use tracker::{Accepted, Tally, TrackRecord};
-
-#[cfg(test)]
-pub(crate) use judgement::tests::answer;
+pub use crate::causes::Hint;
 
 use correction::Waiting;
-use tracker::Tracker;
 
 /// The reader of the records that writes hints, to be run as a task of its own.
 #[derive(Debug)]
@@ -95,13 +93,13 @@ impl Hints {
             self.pair = PairFacts::no_memory(self.pair.since);
         }
         let past = self.tracker.past_of(report);
-        let facts = Facts {
+        let facts = CallFacts {
             expected: self.observed.expected().clone(),
             pair: self.pair,
             past,
             now,
         };
-        let Some(hint) = judge(&facts, report) else {
+        let Some(hint) = causes::explain(&facts, report) else {
             return;
         };
         line::write(report, &hint);

@@ -21,4 +21,5 @@ pub mod probes;
 pub mod reach;
 pub mod report;
 pub mod runner;
+mod tracker;
 pub mod verdict;

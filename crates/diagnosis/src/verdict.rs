@@ -13,7 +13,7 @@ use catalogue::{
 use gateway::{outcome::Outcome, record::CallReport};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// What a call says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{hint::answer, lines::Lines};
+use crate::{lines::Lines, verdict::tests::answer};
 
 const BALANCE: &str = "private/user-balance";
 const ORDERS: &str = "private/get-open-orders";

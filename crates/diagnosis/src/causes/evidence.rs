@@ -1,15 +1,21 @@
-//! Findings and past, asked in the words of the rules.
+//! What is known, asked in the words of the rules: findings and past of a run, or a single call and those before it.
 //!
-//! Guarantees: every answer is drawn from a typed finding. Does not: judge.
+//! Guarantees: every answer is drawn from a typed value. Does not: judge.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
 
 use super::{Cause, Past, Place};
-use crate::probes::{
-    Answer, Findings, Probe, Target, certainly_inside, certainly_outside, is_expected,
+use crate::{
+    key_pairs::PairFacts,
+    probes::{Answer, Findings, Probe, Target, certainly_inside, certainly_outside, is_expected},
+    tracker::{self, Accepted, TrackRecord},
+    verdict::Objection,
 };
-use crate::verdict::Objection;
-use gateway::observed::{ClockSkew, Expected};
+use catalogue::methods::Class;
+use gateway::{
+    observed::{ClockSkew, Expected, Outbound},
+    record::CallReport,
+};
 
 /// What is known of one case.
 pub(super) struct Evidence<'a> {
@@ -215,4 +221,96 @@ pub(super) fn list(answers: &[(Probe, Answer)]) -> String {
         .map(|(_, answer)| answer.describe())
         .unwrap_or_default();
     format!("{}: {answer}", methods.join(", "))
+}
+
+/// What is known beside the report of a single call.
+#[derive(Clone, Debug)]
+pub(crate) struct CallFacts {
+    /// The operator's statement about the whitelist.
+    pub(crate) expected: Expected,
+    /// What became of the pair since the last start.
+    pub(crate) pair: PairFacts,
+    /// What worked before, this call included.
+    pub(crate) past: TrackRecord,
+    /// The time that ages are counted to.
+    pub(crate) now: Instant,
+}
+
+/// A single call that an objection was made to, with what is known of it: nothing but what this process observed, and
+/// what its last start remembered of the pair.
+pub(super) struct CallEvidence<'a> {
+    pub(super) objection: Objection,
+    pub(super) facts: &'a CallFacts,
+    pub(super) report: &'a CallReport,
+}
+
+impl CallEvidence<'_> {
+    /// Where calls leave from, how sure that is, and whether it is expected.
+    pub(super) fn whereabouts(&self) -> String {
+        let Some(seen) = &self.report.outbound else {
+            return "our address is unknown".to_owned();
+        };
+        let age = tracker::age(seen, self.facts.now).as_secs();
+        if self.outbound().is_none() {
+            return format!(
+                "our address is unknown: not confirmed since {age} s ago, when it was {}",
+                seen.address
+            );
+        }
+        let expected = match self.is_expected() {
+            Some(true) => ", which CRYPTO_EXPECTED_IP names",
+            Some(false) => ", which CRYPTO_EXPECTED_IP does not name",
+            None => "",
+        };
+        format!(
+            "calls leave from {}{expected} (confirmed {age} s ago)",
+            seen.address
+        )
+    }
+
+    /// Our address, unless it was confirmed so long ago that it may have moved unnoticed.
+    pub(super) fn outbound(&self) -> Option<&Outbound> {
+        tracker::outbound(self.report, self.facts.now)
+    }
+
+    /// Whether our address is one that the operator named; `None` where either is not known.
+    pub(super) fn is_expected(&self) -> Option<bool> {
+        let Expected::Listed(listed) = &self.facts.expected else {
+            return None;
+        };
+        self.outbound().map(|seen| listed.contains(&seen.address))
+    }
+
+    /// This host's clock against the exchange's, in words.
+    pub(super) fn clock(&self) -> String {
+        self.report.skew.map_or_else(
+            || "the clock's skew is unknown".to_owned(),
+            |skew| format!("clock {skew} ms"),
+        )
+    }
+
+    /// How long ago a call was accepted.
+    pub(super) fn ago(&self, accepted: Accepted) -> String {
+        let ago = self.facts.now.saturating_duration_since(accepted.at);
+        format!("{} s ago", ago.as_secs())
+    }
+
+    /// The class of the call, in a word.
+    pub(super) fn class(&self) -> &'static str {
+        self.report.class.map_or("private", Class::name)
+    }
+
+    /// Whether no private call was accepted since the start.
+    pub(super) const fn never_worked(&self) -> bool {
+        self.facts.past.all.accepted.is_none()
+    }
+
+    /// What the next step may name.
+    pub(super) fn place(&self) -> Place<'_> {
+        Place {
+            address: self.outbound().map(|seen| seen.address),
+            listed: self.is_expected() == Some(true),
+            ..Place::of_method(self.report.method.as_deref().unwrap_or("none"))
+        }
+    }
 }

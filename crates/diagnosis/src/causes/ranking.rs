@@ -1,13 +1,17 @@
-//! The order of causes, the tie at its top, and what a run comes to.
+//! The order of causes, the tie at its top, and what a run comes to; and what explains a single call.
 //!
 //! Guarantees: ordered by likelihood, then by the order of the rules; one next step. Does not: know any rule.
 
 use super::{Cause, Likelihood, Past, Place, rules};
-use crate::causes::{
-    evidence::Evidence,
-    hypothesis::{Hypothesis, Standing},
+use crate::{
+    causes::{
+        evidence::{CallEvidence, CallFacts, Evidence},
+        hypothesis::{Hypothesis, Standing},
+    },
+    probes::{Findings, Grade, Probe, Seen},
+    verdict::Verdict,
 };
-use crate::probes::{Findings, Grade, Probe, Seen};
+use gateway::record::CallReport;
 
 /// One cause, weighed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +97,7 @@ const UNEXPLAINED: &str = "no known cause explains this: run it again in a minut
 pub fn rank(findings: &Findings, past: &Past) -> Ranking {
     let evidence = Evidence::new(findings, past);
     let mut hypotheses: Vec<Hypothesis> = Vec::new();
-    for hypothesis in rules::ALL.iter().flat_map(|rule| rule(&evidence)) {
+    for hypothesis in rules::OF_A_RUN.iter().flat_map(|rule| rule(&evidence)) {
         match hypotheses
             .iter_mut()
             .find(|known| known.cause == hypothesis.cause)
@@ -137,6 +141,42 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
         tied,
         next_step,
     }
+}
+
+/// What most likely stands behind a failed call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// The likeliest cause.
+    pub cause: Cause,
+    /// How likely it is.
+    pub likelihood: Likelihood,
+    /// What speaks for it, in a few words.
+    pub evidence: String,
+    /// Causes that cannot be told from it, or that come next.
+    pub alternatives: Vec<Cause>,
+    /// The one thing to do next.
+    pub next: String,
+}
+
+/// Explains a failed call by itself. `None` where it is no failure that a hint explains.
+pub(crate) fn explain(facts: &CallFacts, report: &CallReport) -> Option<Hint> {
+    let call = CallEvidence {
+        objection: Verdict::of(report).objection()?,
+        facts,
+        report,
+    };
+    let found = rules::OF_A_CALL
+        .iter()
+        .map(|rule| rule(&call))
+        .find(|found| !found.is_empty())?;
+    let (likeliest, others) = found.split_first()?;
+    Some(Hint {
+        cause: likeliest.cause,
+        likelihood: likeliest.likelihood()?,
+        evidence: likeliest.pro.join(", "),
+        alternatives: others.iter().map(|other| other.cause).collect(),
+        next: likeliest.cause.next_step(&call.place()),
+    })
 }
 
 fn weigh(hypothesis: Hypothesis, evidence: &Evidence<'_>) -> Ranked {

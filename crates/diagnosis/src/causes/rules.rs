@@ -1,19 +1,47 @@
-//! The rules: what a pattern of findings puts forward, and what it excludes.
+//! The rules: what a pattern of evidence puts forward, and what it excludes.
 //!
-//! Guarantees: the order of the rules is the order of causes that are equally likely. Does not: sort or count.
+//! A diagnosis weighs every rule of a run against the others; a hint takes the first rule of a single call that applies.
+//! What both judge alike stands here once. Does not: sort or count.
 
-use crate::causes::{evidence::Evidence, hypothesis::Hypothesis};
+use crate::{
+    causes::{
+        Cause, Likelihood,
+        evidence::{CallEvidence, Evidence},
+        hypothesis::Hypothesis,
+    },
+    key_pairs::{Half, Origin},
+    verdict::Objection,
+};
 
+mod call;
 mod calls;
 mod connection;
 mod pair;
 mod refusal;
 
-/// A rule.
-type Rule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
+/// A rule of a diagnosis.
+type RunRule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
+/// A rule of a single call, the likeliest cause first.
+type CallRule = fn(&CallEvidence<'_>) -> Vec<Hypothesis>;
 
-/// In order.
-pub(super) const ALL: &[Rule] = &[
+/// The rules of a single call, in order of precedence: the first that applies decides, and the last one always does.
+pub(super) const OF_A_CALL: &[CallRule] = &[
+    call::named_by_the_exchange,
+    call::nonce,
+    call::in_turns,
+    call::this_method_alone,
+    call::this_class_alone,
+    call::clock,
+    call::half_rotated,
+    call::address_moved,
+    call::worked_before,
+    call::pair_changed,
+    call::mixed_pair,
+    call::nothing_known,
+];
+
+/// The rules of a diagnosis, in the order of causes that are equally likely.
+pub(super) const OF_A_RUN: &[RunRule] = &[
     pair::published,
     pair::not_there,
     pair::suspicious,
@@ -23,8 +51,7 @@ pub(super) const ALL: &[Rule] = &[
     connection::maintenance,
     refusal::nonce,
     refusal::address,
-    refusal::tier,
-    refusal::budget,
+    refusal::tier_or_budget,
     refusal::half_rotated,
     refusal::clock,
     refusal::address_unsaid,
@@ -41,3 +68,46 @@ pub(super) const ALL: &[Rule] = &[
     calls::told,
     pair::dirt,
 ];
+
+/// So many changes between refused and accepted are a pattern.
+const PATTERN: u32 = 2;
+
+/// The cause that an objection names by itself, whoever meets it; none where more must be asked.
+pub(crate) const fn named(objection: Objection) -> Option<(Cause, Likelihood)> {
+    match objection {
+        Objection::Address => Some((Cause::IpNotListed, Likelihood::VeryLikely)),
+        Objection::Tier => Some((Cause::UserTier, Likelihood::VeryLikely)),
+        Objection::Maintenance => Some((Cause::Maintenance, Likelihood::VeryLikely)),
+        // Who used it up, the exchange does not say.
+        Objection::Budget => Some((Cause::RateLimit, Likelihood::Likely)),
+        Objection::Edge => Some((Cause::EdgeBlocked, Likelihood::Likely)),
+        Objection::Refused | Objection::Nonce => None,
+    }
+}
+
+/// How likely half a rotation is by what the history tells of the pair, where nothing was accepted with it.
+const fn half_rotated_likelihood(origin: Origin) -> Option<Likelihood> {
+    match origin {
+        Origin::Half { worked: true, .. } => Some(Likelihood::VeryLikely),
+        Origin::Half {
+            worked: false,
+            replaced: Half::Key,
+        } => Some(Likelihood::Likely),
+        // A secret that follows a key mends as often as it breaks, where the pair before never worked.
+        Origin::Half {
+            worked: false,
+            replaced: Half::Secret,
+        }
+        | Origin::TwoStarts => Some(Likelihood::Possible),
+        Origin::First | Origin::Proven | Origin::Replaced => None,
+    }
+}
+
+/// The budget of a method, in words.
+fn budget_words(method: &str) -> Option<String> {
+    let limit = catalogue::methods::find(method)?.rate_limit;
+    Some(format!(
+        "its budget is {} per {} ms ({})",
+        limit.limit, limit.window_ms, limit.scope
+    ))
+}

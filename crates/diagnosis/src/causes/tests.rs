@@ -15,6 +15,7 @@ use Likelihood::{Likely, Possible, VeryLikely};
 use catalogue::methods::Class;
 use gateway::observed::{ClockSkew, Expected};
 
+mod call;
 mod one_method;
 
 const HOME: [u8; 4] = [8, 8, 4, 4];

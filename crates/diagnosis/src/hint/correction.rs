@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::line;
 use crate::{
-    causes::{Cause, Likelihood},
+    causes::{Cause, Likelihood, named},
     verdict::Objection,
 };
 use gateway::{
@@ -112,8 +112,8 @@ impl Group {
     /// What the confirmed address says about the failures; `None` where it says nothing.
     fn verdict(&self, now: IpAddr, expected: &Expected) -> Option<(Cause, Likelihood)> {
         let unexpected = matches!(expected, Expected::Listed(listed) if !listed.contains(&now));
-        if self.objection == Objection::Address {
-            return Some((Cause::IpNotListed, Likelihood::VeryLikely));
+        if let Some(named) = named(self.objection) {
+            return Some(named);
         }
         // An address that merely became known explains nothing by itself.
         (self.assumed.is_some() || unexpected).then_some((Cause::IpDrift, Likelihood::Likely))

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use tokio::sync::{Notify, watch};
 
-use super::{judgement::tests::answer, *};
+use super::*;
 use crate::{
     egress::Trigger,
     key_pairs::{Half, Origin, PairChange},
     lines::Lines,
+    verdict::tests::answer,
 };
 use gateway::observed::{Expected, Outbound};
 

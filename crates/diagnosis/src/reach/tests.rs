@@ -6,12 +6,12 @@ use super::*;
 use crate::{
     causes::Cause,
     egress,
-    hint::answer,
     lines::Lines,
     probes::{
         Answer, CredentialFacts, Environment, Finding, Findings, LiveUse, Probe, Ready, Seen,
         Target,
     },
+    verdict::tests::answer,
 };
 use gateway::{
     clock::Clock,

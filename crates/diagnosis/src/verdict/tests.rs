@@ -1,8 +1,11 @@
 //! Every code of the table, and the odd ones, with every status and outcome: one row per verdict, and what each user of
 //! it makes of it.
 
+use std::time::Duration;
+
 use super::*;
 use crate::history::Trouble;
+use catalogue::methods;
 
 const ALL: [Outcome; 4] = [
     Outcome::Answered,
@@ -11,10 +14,42 @@ const ALL: [Outcome; 4] = [
     Outcome::Refused,
 ];
 
+/// An answer to `method`, as its record reports it.
+pub(crate) fn answer(method: &str, status: u16, code: Option<i64>) -> CallReport {
+    CallReport {
+        rid: "rid-1".into(),
+        caller: "backend".into(),
+        stream: None,
+        method: Some(method.to_owned().into()),
+        class: methods::find(method).map(|info| info.class),
+        id: 1,
+        nonce: Some(1),
+        params_string_len: 0,
+        string_to_sign_len: Some(1),
+        key_fingerprint: "3c469e9d".into(),
+        outbound: None,
+        skew: None,
+        status,
+        code,
+        outcome: if code.is_some() {
+            Outcome::Answered
+        } else {
+            Outcome::Unknown
+        },
+        why: None,
+        client_oid: None,
+        media_type: None,
+        scrubbed: false,
+        waited: Duration::ZERO,
+        exchange: Duration::from_millis(40),
+        total: Duration::from_millis(41),
+    }
+}
+
 fn report(status: u16, code: Option<i64>, outcome: Outcome) -> CallReport {
     CallReport {
         outcome,
-        ..crate::hint::answer("private/user-balance", status, code)
+        ..answer("private/user-balance", status, code)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: what callers alone can bring about is `likely` at most.
 
+use super::{PATTERN, named};
 use crate::{
     causes::{
         Cause,
@@ -19,8 +20,6 @@ use catalogue::methods::Class;
 const OF_THE_ORDER: [i64; 6] = [306, 308, 213, 315, 40004, 220];
 /// Trigger orders on the method that no longer takes them.
 const API_DISABLED: i64 = 140_001;
-/// So many changes between refused and accepted are a pattern.
-const PATTERN: u32 = 2;
 
 /// Row 23.
 pub(super) fn not_restarted(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
@@ -198,14 +197,22 @@ pub(super) fn single_methods(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
 pub(super) fn codes(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     let hypothesis = |past: &MethodPast| {
         let code = past.last_code?;
-        let cause = match (code, past.objection()) {
-            (API_DISABLED, _) => Cause::TriggerOrders,
-            (_, Some(Objection::Budget)) => Cause::RateLimit,
+        let lasts = |objection: &Objection| match objection {
+            Objection::Budget => true,
             // A method that this run was accepted with is over it.
-            (_, Some(Objection::Address)) if !evidence.accepts(&past.method) => Cause::IpNotListed,
-            (_, Some(Objection::Tier)) if !evidence.accepts(&past.method) => Cause::UserTier,
-            _ if OF_THE_ORDER.contains(&code) => Cause::OrderItself,
-            _ => return None,
+            Objection::Address | Objection::Tier => !evidence.accepts(&past.method),
+            Objection::Refused | Objection::Nonce | Objection::Maintenance | Objection::Edge => {
+                false
+            }
+        };
+        let cause = if code == API_DISABLED {
+            Cause::TriggerOrders
+        } else if let Some((cause, _)) = past.objection().filter(lasts).and_then(named) {
+            cause
+        } else if OF_THE_ORDER.contains(&code) {
+            Cause::OrderItself
+        } else {
+            return None;
         };
         let because = format!("{} was answered with code {code}", past.method);
         let of_address = cause == Cause::IpNotListed;

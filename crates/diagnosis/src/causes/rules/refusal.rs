@@ -2,6 +2,7 @@
 //!
 //! Guarantees: a signed success in this run excludes what the exchange looks at for every call.
 
+use super::{budget_words, half_rotated_likelihood, named};
 use crate::{
     causes::{
         Cause,
@@ -80,37 +81,24 @@ pub(super) fn address(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     hypotheses
 }
 
-/// The exchange names the tier.
-pub(super) fn tier(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = evidence.meeting(Objection::Tier);
-    let method = refused.first().and_then(|(probe, _)| probe.method());
-    let hypothesis = |method| {
-        Hypothesis::new(Cause::UserTier, Refusal, VeryLikely)
-            .pro(list(&refused))
-            .of_method(method)
-    };
-    method.map(hypothesis).into_iter().collect()
-}
-
-/// Row 20: the exchange names the budget; who used it up it does not say.
-pub(super) fn budget(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let refused = evidence.meeting(Objection::Budget);
-    let Some(method) = refused.first().and_then(|(probe, _)| probe.method()) else {
-        return Vec::new();
-    };
-    let info = catalogue::methods::find(method).map(|info| info.rate_limit);
-    let limit = info.map(|limit| {
-        format!(
-            "its budget is {} per {} ms ({})",
-            limit.limit, limit.window_ms, limit.scope
-        )
-    });
-    vec![
-        Hypothesis::new(Cause::RateLimit, Refusal, Likely)
-            .pro(list(&refused))
-            .maybe_pro(limit)
-            .of_method(method),
-    ]
+/// Row 20 and the tier: the exchange names what it is about.
+pub(super) fn tier_or_budget(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let mut hypotheses = Vec::new();
+    for objection in [Objection::Tier, Objection::Budget] {
+        let refused = evidence.meeting(objection);
+        let method = refused.first().and_then(|(probe, _)| probe.method());
+        let (Some(method), Some((cause, likelihood))) = (method, named(objection)) else {
+            continue;
+        };
+        let budget = (objection == Objection::Budget).then(|| budget_words(method));
+        hypotheses.push(
+            Hypothesis::new(cause, Refusal, likelihood)
+                .pro(list(&refused))
+                .maybe_pro(budget.flatten())
+                .of_method(method),
+        );
+    }
+    hypotheses
 }
 
 /// Row 30: seen by the history, above whatever else may be.
@@ -124,7 +112,7 @@ pub(super) fn half_rotated(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         return Vec::new();
     };
     let beside = pair.beside.as_deref().unwrap_or("another");
-    let (likelihood, because) = match pair.origin {
+    let because = match pair.origin {
         Origin::Proven => {
             let accepted = "a call was accepted with this pair before";
             return vec![Hypothesis::ruled_out(Cause::HalfRotated, Refusal, accepted)];
@@ -134,34 +122,24 @@ pub(super) fn half_rotated(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         Origin::Half {
             worked: true,
             replaced: Half::Key,
-        } => (
-            VeryLikely,
-            format!("the secret is the one that calls were accepted with beside key {beside}"),
-        ),
+        } => format!("the secret is the one that calls were accepted with beside key {beside}"),
         Origin::Half {
             worked: true,
             replaced: Half::Secret,
-        } => (
-            VeryLikely,
-            "calls were accepted with this key beside another secret".to_owned(),
-        ),
+        } => "calls were accepted with this key beside another secret".to_owned(),
         Origin::Half {
             worked: false,
             replaced: Half::Key,
-        } => (
-            Likely,
-            format!(
-                "the same secret stood beside key {beside} before: one of the two pairs at least is wrong"
-            ),
+        } => format!(
+            "the same secret stood beside key {beside} before: one of the two pairs at least is wrong"
         ),
-        // A secret that follows a key mends as often as it breaks, where the pair before never worked.
         Origin::Half {
             worked: false,
             replaced: Half::Secret,
-        } => (
-            Possible,
-            "the same key stood beside another secret before, and was never accepted".to_owned(),
-        ),
+        } => "the same key stood beside another secret before, and was never accepted".to_owned(),
+    };
+    let Some(likelihood) = half_rotated_likelihood(pair.origin) else {
+        return Vec::new();
     };
     let none =
         "the exchange makes key and secret together, and nothing was accepted with these two";

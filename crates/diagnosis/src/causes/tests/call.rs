@@ -1,55 +1,19 @@
-//! Each cause once, and the precedence between them.
+//! Single calls: each cause once, and the precedence between them.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::Instant};
 
 use super::*;
 use crate::{
-    hint::tracker::Tracker,
-    key_pairs::{Half, Origin, PairChange, PairFacts},
+    key_pairs::{PairChange, PairFacts},
+    tracker::{TrackRecord, Tracker},
+    verdict::tests::answer,
 };
-use Likelihood::{Likely, Possible, VeryLikely};
-use catalogue::methods;
-use gateway::{
-    observed::{ClockSkew, Outbound},
-    outcome::Outcome,
-};
+use gateway::{observed::Outbound, outcome::Outcome, record::CallReport};
 
 const READ: &str = "private/user-balance";
 const OTHER_READ: &str = "private/get-open-orders";
 const TRADE: &str = "private/create-order";
 const TRANSFER: &str = "private/create-withdrawal";
-
-/// An answer to `method`, as its record reports it.
-pub(crate) fn answer(method: &str, status: u16, code: Option<i64>) -> CallReport {
-    CallReport {
-        rid: "rid-1".into(),
-        caller: "backend".into(),
-        stream: None,
-        method: Some(method.to_owned().into()),
-        class: methods::find(method).map(|info| info.class),
-        id: 1,
-        nonce: Some(1),
-        params_string_len: 0,
-        string_to_sign_len: Some(1),
-        key_fingerprint: "3c469e9d".into(),
-        outbound: None,
-        skew: None,
-        status,
-        code,
-        outcome: if code.is_some() {
-            Outcome::Answered
-        } else {
-            Outcome::Unknown
-        },
-        why: None,
-        client_oid: None,
-        media_type: None,
-        scrubbed: false,
-        waited: Duration::ZERO,
-        exchange: Duration::from_millis(40),
-        total: Duration::from_millis(41),
-    }
-}
 
 /// A story of calls, one a second, of which the last is judged.
 struct Story {
@@ -138,15 +102,13 @@ impl Story {
         };
         self.tracker.note(&report, self.now);
         let past = self.tracker.past_of(&report);
-        judge(
-            &Facts {
-                expected: self.expected.clone(),
-                pair: self.pair,
-                past,
-                now: self.now,
-            },
-            &report,
-        )
+        let facts = CallFacts {
+            expected: self.expected.clone(),
+            pair: self.pair,
+            past,
+            now: self.now,
+        };
+        explain(&facts, &report)
     }
 
     fn good(mut self, method: &str) -> Self {
@@ -221,14 +183,14 @@ fn what_is_no_authentication_failure_gets_no_hint() {
         );
     }
     let mut refused_here = answer(READ, 403, None);
-    let facts = Facts {
+    let facts = CallFacts {
         expected: Expected::Unstated,
         pair: PairFacts::no_memory(0),
         past: TrackRecord::default(),
         now: Instant::now(),
     };
     refused_here.outcome = Outcome::Refused;
-    assert_eq!(judge(&facts, &refused_here), None);
+    assert_eq!(explain(&facts, &refused_here), None);
 }
 
 #[test]

@@ -17,26 +17,26 @@ use gateway::{observed::Outbound, record::CallReport};
 
 /// A call that the exchange took as authentic and permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// When it ended.
-    pub at: Instant,
+    pub(crate) at: Instant,
     /// Our address then, as far as it was known and lately confirmed.
-    pub address: Option<IpAddr>,
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// What became of a group of calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// The last one that was accepted.
-    pub accepted: Option<Accepted>,
+    pub(crate) accepted: Option<Accepted>,
     /// The first one that was refused since, or since the start.
-    pub failing_since: Option<Instant>,
+    pub(crate) failing_since: Option<Instant>,
     /// How many were refused since then.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// When a call was last accepted after refusals.
-    pub recovered: Option<Instant>,
+    pub(crate) recovered: Option<Instant>,
     /// How often, each time within an hour of the time before.
-    pub recoveries: u32,
+    pub(crate) recoveries: u32,
 }
 
 /// Changes between refused and accepted that are further apart have causes of their own.
@@ -52,7 +52,7 @@ impl Tally {
     }
 
     /// How often a call was accepted after refusals, in the hour before `now`.
-    pub(super) fn recoveries_until(&self, now: Instant) -> u32 {
+    pub(crate) fn recoveries_until(&self, now: Instant) -> u32 {
         let recent = self
             .recovered
             .is_some_and(|last| now.saturating_duration_since(last) <= BURST);
@@ -66,27 +66,27 @@ impl Tally {
 
     /// Whether a call of this group was accepted after `start`.
     #[must_use]
-    pub fn accepted_after(&self, start: Option<Instant>) -> bool {
+    pub(crate) fn accepted_after(&self, start: Option<Instant>) -> bool {
         matches!((self.accepted, start), (Some(accepted), Some(start)) if accepted.at > start)
     }
 }
 
 /// What bears on one call: the groups that it belongs to, itself included, and the reads and trades beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TrackRecord {
+pub(crate) struct TrackRecord {
     /// Calls of the same method.
-    pub method: Tally,
+    pub(crate) method: Tally,
     /// Calls of the same class.
-    pub class: Tally,
+    pub(crate) class: Tally,
     /// Calls that read.
-    pub reads: Tally,
+    pub(crate) reads: Tally,
     /// All private calls.
-    pub all: Tally,
+    pub(crate) all: Tally,
 }
 
 /// The tallies of the pair in use.
 #[derive(Debug, Default)]
-pub(super) struct Tracker {
+pub(crate) struct Tracker {
     key_fingerprint: Option<Arc<str>>,
     methods: HashMap<String, Tally>,
     classes: HashMap<Class, Tally>,
@@ -95,7 +95,7 @@ pub(super) struct Tracker {
 
 impl Tracker {
     /// Takes a report in, read at `now`. A key other than before starts everything over; returns whether it did.
-    pub(super) fn note(&mut self, report: &CallReport, now: Instant) -> bool {
+    pub(crate) fn note(&mut self, report: &CallReport, now: Instant) -> bool {
         let replaced = self
             .key_fingerprint
             .as_ref()
@@ -126,7 +126,7 @@ impl Tracker {
     }
 
     /// What bears on a call.
-    pub(super) fn past_of(&self, report: &CallReport) -> TrackRecord {
+    pub(crate) fn past_of(&self, report: &CallReport) -> TrackRecord {
         let class = |class: Class| self.classes.get(&class).copied().unwrap_or_default();
         let method = report
             .method
@@ -146,7 +146,7 @@ impl Tracker {
 const HOLDS: Duration = Duration::from_secs(600);
 
 /// The address that a call left from, unless it was confirmed so long before `now` that it may have moved unnoticed.
-pub(super) fn outbound(report: &CallReport, now: Instant) -> Option<&Outbound> {
+pub(crate) fn outbound(report: &CallReport, now: Instant) -> Option<&Outbound> {
     report
         .outbound
         .as_ref()
@@ -154,6 +154,6 @@ pub(super) fn outbound(report: &CallReport, now: Instant) -> Option<&Outbound> {
 }
 
 /// Time since an address was confirmed.
-pub(super) fn age(seen: &Outbound, now: Instant) -> Duration {
+pub(crate) fn age(seen: &Outbound, now: Instant) -> Duration {
     now.saturating_duration_since(seen.seen)
 }
