@@ -150,9 +150,20 @@ impl<'a> Evidence<'a> {
         refused > 0 && refused == self.answers().len() && self.accepted().is_none()
     }
 
+    /// Whether the operator's statement speaks against our address, and no accepted call speaks for it: one with this
+    /// pair, from this very address, says more than a statement.
+    pub(super) fn is_unlisted(&self) -> bool {
+        let from = self
+            .past
+            .good_with_this_pair()
+            .and_then(|good| good.address);
+        let worked_here = from.is_some() && from == self.outbound() && self.moved().is_none();
+        self.is_listed() == Some(false) && !worked_here
+    }
+
     /// Whether the address, the base URL or the clock speaks for itself.
     pub(super) fn points_elsewhere(&self) -> bool {
-        let address = self.moved().is_some() || self.is_listed() == Some(false);
+        let address = self.moved().is_some() || self.is_unlisted();
         address || self.asked_elsewhere() || self.clock_is_out().is_some()
     }
 

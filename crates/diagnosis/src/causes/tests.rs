@@ -15,6 +15,7 @@ use Likelihood::{Likely, Possible, VeryLikely};
 use catalogue::methods::Class;
 use gateway::observed::{ClockSkew, Expected};
 
+mod agreement;
 mod call;
 mod one_method;
 

@@ -206,7 +206,7 @@ pub(super) fn address_unsaid(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
                 .pro(evidence.whereabouts()),
         );
     }
-    if evidence.is_listed() == Some(false) {
+    if evidence.is_unlisted() {
         hypotheses.push(
             Hypothesis::new(Cause::IpNotListed, Refusal, Likely)
                 .pro(evidence.whereabouts())

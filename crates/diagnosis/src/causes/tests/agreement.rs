@@ -1,0 +1,326 @@
+//! A hint and a diagnosis of the same facts, side by side: where they say the same, and where they do not, why.
+
+use std::time::Instant;
+
+use super::*;
+use crate::{
+    key_pairs::{PairChange, PairFacts},
+    tracker::Tracker,
+    verdict::tests::answer,
+};
+use gateway::{observed::Outbound, record::CallReport};
+
+const READ: &str = "private/user-balance";
+
+/// What both are told: every call was answered so, none was accepted with this pair unless `worked`.
+#[derive(Clone)]
+struct Told {
+    status: u16,
+    code: Option<i64>,
+    skew: Option<i64>,
+    expected: Expected,
+    origin: Option<Origin>,
+    /// Where the last accepted call left from, in this process and in the history.
+    worked: Option<[u8; 4]>,
+}
+
+impl Told {
+    fn answered(status: u16, code: impl Into<Option<i64>>) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            skew: None,
+            expected: Expected::Unstated,
+            origin: None,
+            worked: None,
+        }
+    }
+
+    fn refused() -> Self {
+        Self::answered(401, 40101)
+    }
+
+    fn skewed(self, offset_ms: i64) -> Self {
+        Self {
+            skew: Some(offset_ms),
+            ..self
+        }
+    }
+
+    fn expects(self, expected: Expected) -> Self {
+        Self { expected, ..self }
+    }
+
+    fn came(self, origin: Origin) -> Self {
+        Self {
+            origin: Some(origin),
+            ..self
+        }
+    }
+
+    fn worked_from(self, address: [u8; 4]) -> Self {
+        Self {
+            worked: Some(address),
+            ..self
+        }
+    }
+
+    fn skew(&self) -> Option<ClockSkew> {
+        self.skew.map(|offset_ms| ClockSkew {
+            offset_ms,
+            uncertainty_ms: 500,
+        })
+    }
+
+    fn hint(&self) -> (Cause, Likelihood) {
+        let mut now = Instant::now();
+        let mut tracker = Tracker::default();
+        let from = |address: [u8; 4], now| {
+            Some(Outbound {
+                address: address.into(),
+                seen: now,
+            })
+        };
+        if let Some(address) = self.worked {
+            let good = CallReport {
+                outbound: from(address, now),
+                ..answer(READ, 200, Some(0))
+            };
+            tracker.note(&good, now);
+        }
+        now += Duration::from_secs(1);
+        let report = CallReport {
+            outbound: from(HOME, now),
+            skew: self.skew(),
+            ..answer(READ, self.status, self.code)
+        };
+        tracker.note(&report, now);
+        let pair = PairFacts {
+            change: PairChange::Same,
+            since: 0,
+            origin: self.origin.unwrap_or(Origin::First),
+        };
+        let facts = CallFacts {
+            expected: self.expected.clone(),
+            pair,
+            past: tracker.past_of(&report),
+            now,
+        };
+        let hint = explain(&facts, &report).unwrap();
+        (hint.cause, hint.likelihood)
+    }
+
+    fn diagnosis(&self) -> (Cause, Likelihood) {
+        let seen = Seen::Answered(Answer {
+            status: self.status,
+            code: self.code,
+            is_json: self.code.is_some(),
+        });
+        let mut findings = healthy()
+            .with(&Probe::READS, &seen)
+            .with(&[Probe::Summary], &seen)
+            .with(&[Probe::Clock], &Seen::Clock(self.skew()));
+        findings.expected = self.expected.clone();
+        let past = self.worked.map_or_else(Past::default, good);
+        let past = match self.origin {
+            Some(origin) => came(origin, past),
+            None => past,
+        };
+        let ranking = rank(&findings, &past);
+        (ranking.causes[0].cause, ranking.likelihood().unwrap())
+    }
+}
+
+fn half(replaced: Half, worked: bool) -> Told {
+    Told::refused().came(Origin::Half { replaced, worked })
+}
+
+fn listed(address: [u8; 4]) -> Expected {
+    Expected::Listed(vec![address.into()])
+}
+
+/// The cause and the likelihood that a hint gives, and those of a diagnosis.
+type Said = (Cause, Likelihood);
+
+#[test]
+fn a_hint_and_a_diagnosis_of_the_same_facts_agree() {
+    let cases: [(&str, Told, Said); 20] = [
+        (
+            "address",
+            Told::answered(401, 40103),
+            (Cause::IpNotListed, VeryLikely),
+        ),
+        (
+            "tier",
+            Told::answered(401, 40104),
+            (Cause::UserTier, VeryLikely),
+        ),
+        (
+            "budget",
+            Told::answered(429, 42901),
+            (Cause::RateLimit, Likely),
+        ),
+        (
+            "maintenance",
+            Told::answered(200, 9_010_001),
+            (Cause::Maintenance, VeryLikely),
+        ),
+        (
+            "edge",
+            Told::answered(403, None),
+            (Cause::EdgeBlocked, Likely),
+        ),
+        (
+            "nonce",
+            Told::answered(400, 40102),
+            (Cause::ClockSkew, Likely),
+        ),
+        (
+            "nonce, clock out",
+            Told::answered(400, 40102).skewed(-61_000),
+            (Cause::ClockSkew, VeryLikely),
+        ),
+        ("refused", Told::refused(), (Cause::KeyMismatch, Possible)),
+        (
+            "403 with a code",
+            Told::answered(403, 40001),
+            (Cause::KeyMismatch, Possible),
+        ),
+        (
+            "listed",
+            Told::refused().expects(listed(HOME)),
+            (Cause::KeyMismatch, Likely),
+        ),
+        (
+            "clock out",
+            Told::refused().skewed(61_000),
+            (Cause::ClockSkew, Likely),
+        ),
+        (
+            "new key, old secret",
+            half(Half::Key, false),
+            (Cause::HalfRotated, Likely),
+        ),
+        (
+            "new secret, old key",
+            half(Half::Secret, false),
+            (Cause::HalfRotated, Possible),
+        ),
+        (
+            "new key, old secret, not listed",
+            half(Half::Key, false).expects(listed(AWAY)),
+            (Cause::HalfRotated, Likely),
+        ),
+        (
+            "worked elsewhere",
+            Told::refused().worked_from(AWAY),
+            (Cause::IpDrift, Likely),
+        ),
+        (
+            "worked elsewhere, clock out",
+            Told::refused().worked_from(AWAY).skewed(61_000),
+            (Cause::ClockSkew, Likely),
+        ),
+        (
+            "worked here",
+            Told::refused().worked_from(HOME),
+            (Cause::ChangedAtExchange, Likely),
+        ),
+        (
+            "worked here, listed",
+            Told::refused().worked_from(HOME).expects(listed(HOME)),
+            (Cause::ChangedAtExchange, Likely),
+        ),
+        (
+            "worked here, proven",
+            Told::refused().worked_from(HOME).came(Origin::Proven),
+            (Cause::ChangedAtExchange, Likely),
+        ),
+        // An accepted call from this address says more than a statement that does not name it.
+        (
+            "worked here, not listed",
+            Told::refused().worked_from(HOME).expects(listed(AWAY)),
+            (Cause::ChangedAtExchange, Likely),
+        ),
+    ];
+    for (name, told, said) in cases {
+        assert_eq!(told.hint(), said, "hint: {name}");
+        assert_eq!(told.diagnosis(), said, "diagnosis: {name}");
+    }
+}
+
+/// A hint has one call to go by, and what it says stands in alerts: these differ, and on purpose.
+#[test]
+fn where_a_hint_and_a_diagnosis_differ_there_is_a_reason() {
+    let cases: [(&str, Told, Said, Said); 10] = [
+        // The skew of a hint is of the answers before: the clock may have stepped since.
+        (
+            "nonce, clock in",
+            Told::answered(400, 40102).skewed(10),
+            (Cause::StalledHost, Possible),
+            (Cause::StalledHost, Likely),
+        ),
+        // "Any address" is no address that a hint could name.
+        (
+            "any address",
+            Told::refused().expects(Expected::Any),
+            (Cause::KeyMismatch, Possible),
+            (Cause::KeyMismatch, Likely),
+        ),
+        // A hint speaks of the way out that is not the expected one, as the line `event=address drift` does.
+        (
+            "not listed",
+            Told::refused().expects(listed(AWAY)),
+            (Cause::IpDrift, Likely),
+            (Cause::IpNotListed, Likely),
+        ),
+        (
+            "new pair, not listed",
+            Told::refused().came(Origin::Replaced).expects(listed(AWAY)),
+            (Cause::IpDrift, Likely),
+            (Cause::IpNotListed, Likely),
+        ),
+        // One refused call is less than every read refused.
+        (
+            "new key, secret that worked",
+            half(Half::Key, true),
+            (Cause::HalfRotated, Likely),
+            (Cause::HalfRotated, VeryLikely),
+        ),
+        (
+            "new secret, key that worked",
+            half(Half::Secret, true),
+            (Cause::HalfRotated, Likely),
+            (Cause::HalfRotated, VeryLikely),
+        ),
+        (
+            "new pair",
+            Told::refused().came(Origin::Replaced),
+            (Cause::PairChanged, Possible),
+            (Cause::PairChanged, Likely),
+        ),
+        (
+            "both halves, two starts",
+            Told::refused().came(Origin::TwoStarts),
+            (Cause::KeyMismatch, Possible),
+            (Cause::KeyMismatch, Likely),
+        ),
+        // Both are to be mended: a hint names what one command mends, a diagnosis what the history proves.
+        (
+            "new key, old secret, clock out",
+            half(Half::Key, false).skewed(61_000),
+            (Cause::ClockSkew, Likely),
+            (Cause::HalfRotated, Likely),
+        ),
+        (
+            "new key, secret that worked, clock out",
+            half(Half::Key, true).skewed(61_000),
+            (Cause::ClockSkew, Likely),
+            (Cause::HalfRotated, VeryLikely),
+        ),
+    ];
+    for (name, told, hint, diagnosis) in cases {
+        assert_eq!(told.hint(), hint, "hint: {name}");
+        assert_eq!(told.diagnosis(), diagnosis, "diagnosis: {name}");
+    }
+}
