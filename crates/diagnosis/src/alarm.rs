@@ -141,10 +141,10 @@ impl Alarms {
 
     fn accept(&mut self, method: &str, report: &CallReport, now: Instant) {
         let known = self.methods.entry(method.to_owned()).or_default();
-        let raised = known.refused.take().filter(|_| known.accepted.is_some());
-        known.accepted = Some(now);
+        let (refused, accepted) = (known.refused.take(), known.accepted.replace(now));
         self.accepted = Some(now);
-        if let Some(streak) = raised {
+        // A method that never worked raised nothing.
+        if let (Some(streak), Some(_)) = (refused, accepted) {
             self.standing.change(|stand| {
                 stand.methods.remove(method);
             });
@@ -161,7 +161,7 @@ impl Alarms {
         let known = self.methods.entry(method.to_owned()).or_default();
         let streak = known.refused.get_or_insert(Streak::new(now));
         streak.calls = streak.calls.saturating_add(1);
-        let Some(accepted) = known.accepted.filter(|_| streak.calls == 1) else {
+        let (Some(accepted), 1) = (known.accepted, streak.calls) else {
             return false;
         };
         self.standing.change(|stand| {

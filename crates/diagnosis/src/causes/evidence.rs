@@ -128,9 +128,12 @@ impl<'a> Evidence<'a> {
         }
         let (before, now) = (good.address?, self.outbound()?);
         // Of two families both may be ours at the same time.
-        let comparable = before.is_ipv4() == now.is_ipv4();
-        (comparable && before != now)
-            .then(|| format!("the last accepted call left from {before}, this one from {now}"))
+        if before == now || before.is_ipv4() != now.is_ipv4() {
+            return None;
+        }
+        Some(format!(
+            "the last accepted call left from {before}, this one from {now}"
+        ))
     }
 
     /// Whether the last accepted call went to another base URL.

@@ -116,6 +116,9 @@ impl Group {
             return Some(named);
         }
         // An address that merely became known explains nothing by itself.
-        (self.assumed.is_some() || unexpected).then_some((Cause::IpDrift, Likelihood::Likely))
+        if self.assumed.is_none() && !unexpected {
+            return None;
+        }
+        Some((Cause::IpDrift, Likelihood::Likely))
     }
 }

@@ -130,19 +130,18 @@ impl MethodCalls {
         if past.accepted == 0 && good_ms.is_some() {
             (past.accepted, self.accepted_ms) = (1, good_ms);
         }
+        let Some(bad) = &marks.auth.last else { return };
+        let verdict = Verdict::of_answer(bad.status, bad.code);
         let lately_ms = since_ms.max(now_ms.saturating_sub(WEEK_MS));
-        let bad = marks.auth.last.as_ref().filter(|bad| bad.ms >= lately_ms);
-        let bad = bad
-            .map(|bad| (bad.ms, Verdict::of_answer(bad.status, bad.code)))
-            .filter(|(_, verdict)| verdict.is_about_the_key());
-        if let Some((bad_ms, verdict)) = bad.filter(|_| past.refused == 0) {
-            past.refused = 1;
-            if verdict == Verdict::Objection(Objection::Refused)
-                && good_ms.is_none_or(|good_ms| good_ms < bad_ms)
-            {
-                (past.failing, self.failing_ms) =
-                    (1, marks.auth.first.as_ref().map(|first| first.ms));
-            }
+        if past.refused > 0 || bad.ms < lately_ms || !verdict.is_about_the_key() {
+            return;
+        }
+        past.refused = 1;
+        if verdict == Verdict::Objection(Objection::Refused)
+            && good_ms.is_none_or(|good_ms| good_ms < bad.ms)
+        {
+            past.failing = 1;
+            self.failing_ms = marks.auth.first.as_ref().map(|first| first.ms);
         }
     }
 }

@@ -148,15 +148,17 @@ async fn connect(run: Run<'_>, ready: &Ready, list: &mut Vec<Finding>) -> Option
 
 /// Why nothing more can be learned after this; `None` where it can.
 fn pointless_after(seen: &Seen) -> Option<&'static str> {
-    if let Seen::Failed(failure) = seen {
-        return (!failure.is_about_an_answer()).then_some(NOT_ANSWERED);
+    if let Seen::Failed(failure) = seen
+        && !failure.is_about_an_answer()
+    {
+        return Some(NOT_ANSWERED);
     }
-    let objection = if let Seen::Answered(answer) = seen {
-        answer.objection()
-    } else {
-        None
-    };
-    (objection == Some(Objection::Maintenance)).then_some(MAINTENANCE)
+    if let Seen::Answered(answer) = seen
+        && answer.objection() == Some(Objection::Maintenance)
+    {
+        return Some(MAINTENANCE);
+    }
+    None
 }
 
 /// One client and one signer for all probes of a run.
@@ -332,8 +334,12 @@ impl LiveUse {
     fn forbids(&self, probe: Probe) -> Option<&'static str> {
         let last = self.last.load(Ordering::Relaxed);
         let lately = last > 0 && self.now_ms().saturating_sub(last - 1) < millis(LATELY);
-        let reason = "a program called it in the last 10 s, and once per second is all that the key may; its record tells";
-        (lately && probe == Probe::OrderHistory).then_some(reason)
+        if probe != Probe::OrderHistory || !lately {
+            return None;
+        }
+        Some(
+            "a program called it in the last 10 s, and once per second is all that the key may; its record tells",
+        )
     }
 
     fn now_ms(&self) -> u64 {

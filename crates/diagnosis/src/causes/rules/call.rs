@@ -157,7 +157,7 @@ pub(super) fn half_rotated(call: &CallEvidence<'_>) -> Vec<Hypothesis> {
         | Origin::Replaced
         | Origin::TwoStarts => return Vec::new(),
     };
-    let Some(likelihood) = half_rotated_likelihood(origin).filter(|_| call.never_worked()) else {
+    let (Some(likelihood), true) = (half_rotated_likelihood(origin), call.never_worked()) else {
         return Vec::new();
     };
     // One refused call is no proof that the pair never works.

@@ -215,17 +215,16 @@ pub(super) fn codes(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
             return None;
         };
         let because = format!("{} was answered with code {code}", past.method);
-        let of_address = cause == Cause::IpNotListed;
-        let doubt = evidence.acceptance().filter(|_| of_address);
-        let doubt = doubt.map(|accepted| {
-            format!("{accepted}: the whitelist was mended since, or the address alternates")
-        });
-        let whereabouts = of_address.then(|| evidence.whereabouts());
-        let hypothesis = Hypothesis::new(cause, Calls, Likely)
+        let mut found = Hypothesis::new(cause, Calls, Likely)
             .pro(because)
-            .maybe_pro(whereabouts)
-            .maybe_con(doubt);
-        Some(hypothesis.of_method(past.method.as_str()))
+            .of_method(past.method.as_str());
+        if cause == Cause::IpNotListed {
+            let doubt = evidence.acceptance().map(|accepted| {
+                format!("{accepted}: the whitelist was mended since, or the address alternates")
+            });
+            found = found.pro(evidence.whereabouts()).maybe_con(doubt);
+        }
+        Some(found)
     };
     evidence
         .past
@@ -238,11 +237,11 @@ pub(super) fn codes(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
 /// Row 22.
 pub(super) fn refused_here(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     let calls = evidence.past.refused_here;
+    if calls == 0 {
+        return Vec::new();
+    }
     let because = format!("{calls} calls were refused by the proxy itself");
-    (calls > 0)
-        .then(|| Hypothesis::new(Cause::RefusedHere, Calls, Likely).pro(because))
-        .into_iter()
-        .collect()
+    vec![Hypothesis::new(Cause::RefusedHere, Calls, Likely).pro(because)]
 }
 
 /// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.

@@ -52,14 +52,17 @@ pub(super) fn not_reached(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         return private_call_lost(evidence);
     };
     // A redirect or a page is what a captive network answers, and what the edge answers too.
-    let hypothesis = Hypothesis::new(Cause::NotReached, Connection, Likely)
-        .pro(format!("{}: {failure}", Probe::Public.name()));
-    let edge = matches!(failure, Failure::Redirected(_)) || failure.is_about_an_answer();
-    let edge = edge.then(|| {
-        Hypothesis::new(Cause::EdgeBlocked, Connection, Likely)
-            .pro("something answers in the exchange's place")
-    });
-    [Some(hypothesis), edge].into_iter().flatten().collect()
+    let mut hypotheses = vec![
+        Hypothesis::new(Cause::NotReached, Connection, Likely)
+            .pro(format!("{}: {failure}", Probe::Public.name())),
+    ];
+    if matches!(failure, Failure::Redirected(_)) || failure.is_about_an_answer() {
+        hypotheses.push(
+            Hypothesis::new(Cause::EdgeBlocked, Connection, Likely)
+                .pro("something answers in the exchange's place"),
+        );
+    }
+    hypotheses
 }
 
 /// Public calls are answered, and a private one is not.
@@ -147,11 +150,10 @@ fn of_one_method(
     };
     let documented = evidence.target().is_some_and(|target| !target.odd_path);
     let by_the_exchange = *probe != Probe::Public && answer.code.is_some();
-    Some(*probe).zip(
-        evidence
-            .acceptance()
-            .filter(|_| documented && by_the_exchange),
-    )
+    if !documented || !by_the_exchange {
+        return None;
+    }
+    Some((*probe, evidence.acceptance()?))
 }
 
 /// Neither the exchange's envelope nor a path that is not known.

@@ -34,11 +34,11 @@ fn hypothesis(
     likelihood: crate::causes::Likelihood,
     because: Vec<String>,
 ) -> Option<Hypothesis> {
-    let none = because.is_empty();
-    let hypothesis = because
-        .into_iter()
-        .fold(Hypothesis::new(cause, Pair, likelihood), Hypothesis::pro);
-    (!none).then_some(hypothesis)
+    if because.is_empty() {
+        return None;
+    }
+    let hypothesis = Hypothesis::new(cause, Pair, likelihood);
+    Some(because.into_iter().fold(hypothesis, Hypothesis::pro))
 }
 
 /// Row 31: whatever else is the matter.

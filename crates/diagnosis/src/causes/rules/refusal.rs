@@ -54,25 +54,22 @@ pub(super) fn address(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         ipv4.and_then(|ip| crate::probes::is_expected(&evidence.findings.expected, ip));
     if evidence.leaves_by_ipv6() && ipv4_listed != Some(false) {
         let because = "calls go to an IPv6 address of the exchange";
-        let listed = ipv4.filter(|_| ipv4_listed == Some(true));
-        let listed = listed
-            .map(|ip| format!("CRYPTO_EXPECTED_IP names {ip}, which is not the way out in use"));
-        hypotheses.push(
-            hypothesis(Cause::LeavesByIpv6)
-                .pro(because)
-                .maybe_pro(listed),
-        );
+        let mut by_ipv6 = hypothesis(Cause::LeavesByIpv6).pro(because);
+        if let (Some(ip), Some(true)) = (ipv4, ipv4_listed) {
+            by_ipv6 = by_ipv6.pro(format!(
+                "CRYPTO_EXPECTED_IP names {ip}, which is not the way out in use"
+            ));
+        }
+        hypotheses.push(by_ipv6);
     }
     if let Some(moved) = evidence.moved() {
         hypotheses.push(hypothesis(Cause::IpDrift).pro(moved));
     }
-    let doubt = (evidence.is_listed() == Some(true))
-        .then_some("CRYPTO_EXPECTED_IP names it; the exchange says otherwise");
-    hypotheses.push(
-        hypothesis(Cause::IpNotListed)
-            .pro(evidence.whereabouts())
-            .maybe_con(doubt),
-    );
+    let mut not_listed = hypothesis(Cause::IpNotListed).pro(evidence.whereabouts());
+    if evidence.is_listed() == Some(true) {
+        not_listed = not_listed.con("CRYPTO_EXPECTED_IP names it; the exchange says otherwise");
+    }
+    hypotheses.push(not_listed);
     if let Some(accepted) = evidence.acceptance() {
         let because =
             format!("{accepted}, others were refused for their address: it may alternate");
@@ -90,27 +87,25 @@ pub(super) fn tier_or_budget(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         let (Some(method), Some((cause, likelihood))) = (method, named(objection)) else {
             continue;
         };
-        let budget = (objection == Objection::Budget).then(|| budget_words(method));
-        hypotheses.push(
-            Hypothesis::new(cause, Refusal, likelihood)
-                .pro(list(&refused))
-                .maybe_pro(budget.flatten())
-                .of_method(method),
-        );
+        let mut found = Hypothesis::new(cause, Refusal, likelihood)
+            .pro(list(&refused))
+            .of_method(method);
+        if objection == Objection::Budget {
+            found = found.maybe_pro(budget_words(method));
+        }
+        hypotheses.push(found);
     }
     hypotheses
 }
 
 /// Row 30: seen by the history, above whatever else may be.
 pub(super) fn half_rotated(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let Some(pair) = evidence
-        .past
-        .pair
-        .as_ref()
-        .filter(|_| evidence.all_refused())
-    else {
+    let Some(pair) = &evidence.past.pair else {
         return Vec::new();
     };
+    if !evidence.all_refused() {
+        return Vec::new();
+    }
     let beside = pair.beside.as_deref().unwrap_or("another");
     let because = match pair.origin {
         Origin::Proven => {
@@ -242,12 +237,11 @@ pub(super) fn before_and_after(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
             Hypothesis::ruled_out(Cause::KeyMismatch, Refusal, worked),
         ];
     }
+    if evidence.past.unproven() != Some(Origin::Replaced) {
+        return Vec::new();
+    }
     let because = "key and secret changed at the same start, and nothing was accepted since";
-    let replaced = evidence.past.unproven() == Some(Origin::Replaced);
-    replaced
-        .then(|| Hypothesis::new(Cause::PairChanged, Refusal, Likely).pro(because))
-        .into_iter()
-        .collect()
+    vec![Hypothesis::new(Cause::PairChanged, Refusal, Likely).pro(because)]
 }
 
 /// Rows 4, 8 and 19: what is left where nothing is known to have worked before. What cannot be told apart from here has
@@ -276,8 +270,11 @@ pub(super) fn nothing_else_known(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     let second = second.map(|found| format!("{}: {}", found.name, found.text));
     let hypothesis =
         |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(refused.clone());
-    let doubt = listed.then(|| evidence.whereabouts());
-    let mut hypotheses = vec![hypothesis(Cause::IpNotListed, Possible).maybe_con(doubt)];
+    let mut not_listed = hypothesis(Cause::IpNotListed, Possible);
+    if listed {
+        not_listed = not_listed.con(evidence.whereabouts());
+    }
+    let mut hypotheses = vec![not_listed];
     if !worked {
         let mismatch = hypothesis(Cause::KeyMismatch, likelihood)
             .maybe_pro(evidence.outbound().map(|_| evidence.whereabouts()));
