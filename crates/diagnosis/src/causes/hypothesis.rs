@@ -44,9 +44,9 @@ pub(super) enum Topic {
     Pair,
     /// The connection to the exchange.
     Connection,
-    /// Probes that were refused.
+    /// Calls or probes that were refused.
     Refusal,
-    /// What callers met.
+    /// What callers met, as the record has it.
     Calls,
 }
 

@@ -14,9 +14,9 @@ use crate::{
 };
 
 mod call;
-mod calls;
 mod connection;
 mod pair;
+mod recorded;
 mod refusal;
 
 /// A rule of a diagnosis.
@@ -59,13 +59,13 @@ pub(super) const OF_A_RUN: &[RunRule] = &[
     refusal::before_and_after,
     refusal::nothing_else_known,
     refusal::some_of_them,
-    calls::not_restarted,
-    calls::trades_refused,
-    calls::in_turns,
-    calls::single_methods,
-    calls::codes,
-    calls::refused_here,
-    calls::told,
+    recorded::not_restarted,
+    recorded::trades_refused,
+    recorded::in_turns,
+    recorded::single_methods,
+    recorded::codes,
+    recorded::refused_here,
+    recorded::told,
     pair::dirt,
 ];
 

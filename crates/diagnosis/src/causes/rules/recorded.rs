@@ -1,4 +1,4 @@
-//! What callers met: rows 7, 9, 12, 14, 15, 18, 20, 22 to 25, 27, 28 and 29 of the catalogue.
+//! What callers met, as the record has it: rows 7, 9, 12, 14, 15, 18, 20, 22 to 25, 27, 28 and 29 of the catalogue.
 //!
 //! Guarantees: what callers alone can bring about is `likely` at most.
 
