@@ -119,6 +119,11 @@ impl Reader<'_> {
         self.raw.origin(key) != Origin::Default
     }
 
+    /// Whether its value counts: it was set, and to something that can be read.
+    fn is_effective(&self, key: &str) -> bool {
+        self.is_set(key) && !self.problems.errors().any(|problem| problem.key == key)
+    }
+
     /// Adds an error.
     fn error(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>) {
         self.problems
@@ -360,14 +365,14 @@ fn resolve_streams(reader: &mut Reader<'_>, settings: &Settings) -> Option<Strea
 /// what it is asked: beside one, both watches are off unless they are switched on.
 fn resolve_watches(reader: &mut Reader<'_>, settings: &mut Settings) {
     let real = exchange(&settings.upstream.base) == Exchange::Real;
-    if !real && !reader.is_set("reach.enabled") {
+    if !real && !reader.is_effective("reach.enabled") {
         settings.reach.enabled = false;
         reader.show("reach.enabled", "false");
     }
     if !real && !reader.is_set(SERVICES) {
         settings.egress.services.clear();
         reader.show(SERVICES, &shown_list(&[]));
-        if !reader.is_set("egress.enabled") {
+        if !reader.is_effective("egress.enabled") {
             settings.egress_enabled = false;
             reader.show("egress.enabled", "false");
         }

@@ -4,9 +4,9 @@
 //! before anything stands in it. Nothing is written through a link. Nothing is left beside the file if writing fails.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::Path,
 };
 
@@ -28,8 +28,13 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> io::Result
     // A random name: two processes that write the same file do not meet.
     let mut file = tempfile::Builder::new()
         .prefix(".crypto-proxy-")
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(directory)?;
+        .make_in(directory, |new| {
+            OpenOptions::new()
+                .create_new(true)
+                .write(true)
+                .mode(mode)
+                .open(new)
+        })?;
     // Whatever the umask is.
     file.as_file()
         .set_permissions(Permissions::from_mode(mode))?;
@@ -93,6 +98,14 @@ mod tests {
         replace(&link, b"new", 0o600, Owner::Process).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
         assert_eq!(fs::read_to_string(&link).unwrap(), "new");
+    }
+
+    #[test]
+    fn an_error_is_the_systems_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("no/such");
+        let error = replace(&path, b"", 0o600, Owner::Process).unwrap_err();
+        assert_eq!(error.to_string(), "No such file or directory (os error 2)");
     }
 
     #[test]
