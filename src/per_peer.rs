@@ -48,13 +48,18 @@ impl<V> PerPeer<V> {
     /// The value of a source, made with `new` where there is none; the shared one if the table is full.
     pub(crate) fn entry(&mut self, peer: &Peer, new: impl FnOnce() -> V) -> &mut V {
         if !self.has_room_for(peer) {
-            return self.rest.get_or_insert_with(new);
+            return self.shared(new);
         }
         let entry = self.entries.entry(source(peer)).or_insert_with(|| Entry {
             first: peer.clone(),
             value: new(),
         });
         &mut entry.value
+    }
+
+    /// The value that sources without an entry of their own share.
+    pub(crate) fn shared(&mut self, new: impl FnOnce() -> V) -> &mut V {
+        self.rest.get_or_insert_with(new)
     }
 
     /// Whether a source has an entry of its own, or can get one.

@@ -2,14 +2,14 @@
 //!
 //! Guarantees: every refusal is counted exactly, and logged as one line per source and reason each time the counts are
 //! logged (every 10 s by the daemon, and at its end), so that a flood cannot push orders out of the journal. Memory is
-//! bounded: beyond the sources that [`crate::per_peer`] tells apart the rest share one line for each reason.
+//! bounded: beyond [`MAX_SOURCES`] pairs of source and reason the rest share one line for each reason.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::per_peer::{self, PerPeer};
+use crate::per_peer::{self, MAX_SOURCES, PerPeer};
 use gateway::{access::Peer, auth::SignatureRejected};
 
 /// Why a request was refused.
@@ -86,23 +86,38 @@ impl Refused {
 
 /// The counts of the current period.
 #[derive(Debug, Default)]
-pub struct Rejections(Mutex<PerPeer<HashMap<Refused, u64>>>);
+pub struct Rejections(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    by_source: PerPeer<HashMap<Refused, u64>>,
+    /// Pairs of source and reason that have a line of their own. Their number is what keeps the log's queue from
+    /// overflowing, so it has the cap; a cap on sources alone would allow a line for each of their reasons.
+    pairs: usize,
+}
 
 impl Rejections {
     /// Counts one refusal.
     pub fn count(&self, source: &Peer, refused: Refused) {
         let mut counts = self.lock();
-        *counts
-            .entry(source, HashMap::new)
-            .entry(refused)
-            .or_default() += 1;
+        let own = counts.by_source.get(source);
+        let is_known = own.is_some_and(|reasons| reasons.contains_key(&refused));
+        let reasons = if is_known || counts.pairs < MAX_SOURCES {
+            if !is_known {
+                counts.pairs += 1;
+            }
+            counts.by_source.entry(source, HashMap::new)
+        } else {
+            counts.by_source.shared(HashMap::new)
+        };
+        *reasons.entry(refused).or_default() += 1;
     }
 
     /// Logs what was counted since the last time, one line per source and reason, and starts over. The counts by reason.
     pub fn log(&self) -> HashMap<Refused, u64> {
         let counts = std::mem::take(&mut *self.lock());
         let mut reasons = HashMap::new();
-        for (source, counts) in counts.into_values() {
+        for (source, counts) in counts.by_source.into_values() {
             let from = per_peer::name(source.as_ref());
             for (refused, count) in counts {
                 *reasons.entry(refused).or_default() += count;
@@ -120,12 +135,19 @@ impl Rejections {
     pub fn counted(&self, refused: Refused) -> u64 {
         let counts = self.lock();
         counts
+            .by_source
             .values()
             .filter_map(|counts| counts.get(&refused))
             .sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, PerPeer<HashMap<Refused, u64>>> {
+    /// The lines that the counts would make now.
+    #[cfg(test)]
+    fn lines(&self) -> usize {
+        self.lock().by_source.values().map(HashMap::len).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,7 +157,6 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::per_peer::MAX_SOURCES;
 
     #[test]
     fn counts_stay_exact_when_sources_are_more_than_the_map_holds() {
@@ -147,11 +168,35 @@ mod tests {
         rejections.count(&Peer::Unix { uid: None }, Refused::Host);
         assert_eq!(rejections.counted(Refused::Token), 3000);
         assert_eq!(rejections.counted(Refused::Host), 1);
-        assert!(rejections.0.lock().unwrap().values().count() <= MAX_SOURCES + 1);
+        assert!(rejections.0.lock().unwrap().by_source.values().count() <= MAX_SOURCES + 1);
         assert_eq!(
             rejections.log(),
             [(Refused::Token, 3000), (Refused::Host, 1)].into()
         );
         assert_eq!(rejections.counted(Refused::Token), 0);
+    }
+
+    #[test]
+    fn a_flood_of_every_reason_from_many_sources_is_no_more_lines_than_one_of_one_reason() {
+        let reasons = [
+            Refused::Token,
+            Refused::Page,
+            Refused::Host,
+            Refused::Origin,
+            Refused::Framing,
+        ];
+        let rejections = Rejections::default();
+        for number in 0..2000_u32 {
+            let source = Peer::Ip(IpAddr::V4(Ipv4Addr::from_bits(number)));
+            for refused in reasons {
+                rejections.count(&source, refused);
+            }
+        }
+        assert!(rejections.lines() <= MAX_SOURCES + reasons.len());
+        for refused in reasons {
+            assert_eq!(rejections.counted(refused), 2000);
+        }
+        rejections.log();
+        assert_eq!(rejections.lines(), 0);
     }
 }

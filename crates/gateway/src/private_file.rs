@@ -19,32 +19,46 @@ pub enum Owner {
     Directory,
 }
 
-/// Replaces a file in one step. When this returns, a crash does not undo it.
+/// Replaces a file in one step, by way of `NAME.new` beside it. When this returns, a crash does not undo it. Whoever may
+/// write the file at the same time has to be kept away by a lock.
 ///
 /// # Errors
 /// What the file system says; the old file, if there was one, is as it was.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> io::Result<()> {
     let directory = directory_of(path);
-    // A random name: two processes that write the same file do not meet.
-    let mut file = tempfile::Builder::new()
-        .prefix(".crypto-proxy-")
-        .make_in(directory, |new| {
-            OpenOptions::new()
-                .create_new(true)
-                .write(true)
-                .mode(mode)
-                .open(new)
-        })?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    // Left by a process that died. A random name would never be found again, and may hold a key.
+    let _ = fs::remove_file(&new);
+    let written =
+        write_new(&new, bytes, mode, owner, directory).and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written?;
+    File::open(directory)?.sync_all()
+}
+
+fn write_new(
+    new: &Path,
+    bytes: &[u8],
+    mode: u32,
+    owner: Owner,
+    directory: &Path,
+) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(mode)
+        .open(new)?;
     // Whatever the umask is.
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
+    file.set_permissions(Permissions::from_mode(mode))?;
     if owner == Owner::Directory {
-        give_to_owner_of(directory, file.as_file())?;
+        give_to_owner_of(directory, &file)?;
     }
     file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|failed| failed.error)?;
-    File::open(directory)?.sync_all()
+    file.sync_all()
 }
 
 /// Gives a file to the owner of the directory that it is in.
@@ -98,6 +112,16 @@ mod tests {
         replace(&link, b"new", 0o600, Owner::Process).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
         assert_eq!(fs::read_to_string(&link).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_a_process_that_died_left_is_gone_after_the_next_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        fs::write(directory.path().join("a.new"), "half").unwrap();
+        replace(&path, b"whole", 0o600, Owner::Process).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

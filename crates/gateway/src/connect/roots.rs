@@ -3,7 +3,10 @@
 //! Guarantees: read from one named file, by default the system's bundle at its usual place; the environment
 //! (`SSL_CERT_FILE`) has no say. Does not: add roots of its own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -65,9 +68,12 @@ pub(crate) fn tls_config_without_roots() -> ClientConfig {
 }
 
 fn config(roots: RootCertStore) -> ClientConfig {
-    // rustls takes one provider for the whole process; a second call finds it installed.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth()
+    let ring = rustls::crypto::ring::default_provider();
+    // A client of reqwest looks for the provider of the process, too. A second call finds it installed.
+    let _ = ring.clone().install_default();
+    #[expect(clippy::expect_used, reason = "ring knows rustls' default versions")]
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring))
+        .with_safe_default_protocol_versions()
+        .expect("ring");
+    builder.with_root_certificates(roots).with_no_client_auth()
 }
