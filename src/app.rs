@@ -86,7 +86,7 @@ impl Daemon {
     /// [`StartProblem`].
     pub async fn bind(config: Config) -> Result<Self, StartProblem> {
         let signer = Signer::new(config.credentials.clone());
-        let (probing, examination) = (probing(&config), config.examination);
+        let (probing, runner) = (probing(&config), config.runner);
         let observed = Arc::new(Observed::new(config.expected));
         let ca_file = config.upstream.ca_file.clone();
         let watch = egress::Watch::new(
@@ -122,8 +122,7 @@ impl Daemon {
             .chain(reach.sink())
             .chain(history.sink())
             .collect();
-        let examination =
-            DiagnosisRunner::new(probing, examination, recall(&history, &config.clock));
+        let runner = DiagnosisRunner::new(probing, runner, recall(&history, &config.clock));
         let recorder = Arc::new(Recorder::new(
             signer.fingerprint(),
             Arc::clone(&observed),
@@ -136,7 +135,7 @@ impl Daemon {
             &clock,
         );
         let parts = Parts {
-            settings: config.pipeline,
+            settings: config.gateway,
             callers: config.callers,
             signer,
             upstream,
@@ -148,8 +147,8 @@ impl Daemon {
         };
         let about = DaemonFacts {
             fingerprint: Some(parts.signer.fingerprint().to_string()),
-            label: examination.facts().label.clone(),
-            source: examination.facts().source.clone(),
+            label: runner.facts().label.clone(),
+            source: runner.facts().source.clone(),
             target: Some(Target::of(&config.upstream.base)),
             up_since_ms: Some(clock.now_ms()),
             warnings: config.standing_warnings.clone(),
@@ -166,7 +165,7 @@ impl Daemon {
             status: StatusPages::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: config.standing_warnings,
-            examination,
+            runner,
             hints: hints.reader.last(),
             alarms: alarms.reader.standing(),
             reach: reach.watched(),
@@ -241,12 +240,12 @@ impl Daemon {
             background.clone(),
         ));
         let drain_deadline = server.drain_deadline;
-        let examination = Arc::clone(&app.examination);
+        let runner = Arc::clone(&app.runner);
         let rejections = Arc::clone(&app.rejections);
         let serving = tokio::spawn(bound.serve(server, Front::new(app), rejections, stop.clone()));
         stop.cancelled().await;
         gateway.drain();
-        examination.stop();
+        runner.stop();
         let deadline = Instant::now() + drain_deadline;
         let clean = tokio::time::timeout_at(deadline, async {
             gateway.drained().await;
@@ -269,7 +268,7 @@ impl Daemon {
         }
         // These tasks end when they have read what there is; a record that is written later has no copy.
         drop((hints.to, alarms.to));
-        tasks.spawn(async move { examination.ended().await });
+        tasks.spawn(async move { runner.ended().await });
         let _ = tokio::time::timeout(Duration::from_secs(1), async {
             while tasks.join_next().await.is_some() {}
         })
@@ -353,7 +352,7 @@ fn probing(config: &Config) -> probes::Plan {
         expected: config.expected.clone(),
         // Never with the cancellation: over HTTP nothing is sent that could touch an order.
         scope: Scope::Full,
-        deadline: config.examination.run_deadline,
+        deadline: config.runner.run_deadline,
         clock: config.clock.clone(),
         resolver: config.resolver.clone(),
         live: Arc::<LiveUse>::default(),

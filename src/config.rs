@@ -90,7 +90,7 @@ pub struct Config {
     /// How streams behave.
     pub streams: stream::Settings,
     /// How calls are carried out.
-    pub pipeline: gateway::Settings,
+    pub gateway: gateway::Settings,
     /// How the HTTP endpoints behave.
     pub http: http::Settings,
     /// How the listener behaves.
@@ -102,7 +102,7 @@ pub struct Config {
     /// The addresses that the operator says are on the key's whitelist.
     pub expected: Expected,
     /// How often and how long the daemon diagnoses.
-    pub examination: runner::Settings,
+    pub runner: runner::Settings,
     /// Where the daemon may keep state.
     pub state_dir: Option<PathBuf>,
     /// How much history is kept.
@@ -149,13 +149,13 @@ impl Config {
             pending_revocations: None,
             streams: stream::Settings::new(StreamBase::beside(&base)),
             upstream: upstream::Settings::new(base),
-            pipeline: defaults.pipeline,
+            gateway: defaults.gateway,
             http: defaults.http,
             server: server::Settings::default(),
             egress: egress::Settings::off(),
             reach: reach::Settings::off(),
             expected: Expected::Unstated,
-            examination: runner::Settings::default(),
+            runner: runner::Settings::default(),
             state_dir: None,
             history: defaults.history,
             configuration: String::new(),
@@ -195,7 +195,7 @@ pub struct Inspection {
     /// Whether nothing was found: no readable file and no variable of ours.
     pub found_nothing: bool,
     /// Where the running daemon is found.
-    pub asking: DaemonEndpoint,
+    pub endpoint: DaemonEndpoint,
     /// The files that hold the issued callers.
     pub caller_files: CallerFiles,
 }
@@ -312,7 +312,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         rows,
         &mut problems,
     );
-    let asking = DaemonEndpoint {
+    let endpoint = DaemonEndpoint {
         listen: settings.server.listen.clone(),
         token: shown,
     };
@@ -330,7 +330,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
     leaks.join(std::mem::take(&mut issued.leaks));
     let config = match credentials {
         Some(credentials) if problems.allow_start() => {
-            let diagnosing = asking.token.as_ref();
+            let diagnosing = endpoint.token.as_ref();
             let callers = callers_of_the_environment(token, diagnosing, settings.policy);
             let callers = issued.add_to(callers);
             let base = settings.upstream.base.clone();
@@ -340,7 +340,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
                 pending_revocations,
                 upstream: settings.upstream,
                 streams: settings.streams,
-                pipeline: settings.pipeline,
+                gateway: settings.gateway,
                 http: settings.http,
                 server: settings.server,
                 egress: settings.egress,
@@ -372,7 +372,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         key,
         leaks,
         found_nothing,
-        asking,
+        endpoint,
         caller_files,
     }
 }

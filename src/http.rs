@@ -67,7 +67,7 @@ pub struct AppState {
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.
     pub standing_warnings: Vec<String>,
     /// Runs diagnoses, and keeps the last one.
-    pub examination: Arc<DiagnosisRunner>,
+    pub runner: Arc<DiagnosisRunner>,
     /// The last hints.
     pub hints: Arc<LastHints>,
     /// What the status page is made from.

@@ -134,7 +134,7 @@ fn execute(arguments: Arguments) -> Result<(), CommandError> {
             "{text} (see crypto-proxy check)"
         )));
     }
-    let base = output::base_url(&inspection.asking.listen);
+    let base = output::base_url(&inspection.endpoint.listen);
     match arguments.command {
         Command::Add(order) => {
             let out = order.out.clone();

@@ -447,10 +447,10 @@ fn resolve_policy(reader: &mut Reader<'_>, settings: &Settings) {
 
 /// Settings that do not fit each other.
 fn compare(reader: &mut Reader<'_>, settings: &Settings) {
-    let (upstream, pipeline, server) = (&settings.upstream, &settings.pipeline, &settings.server);
+    let (upstream, gateway, server) = (&settings.upstream, &settings.gateway, &settings.server);
     let key = "calls.deadline_ms";
-    let deadline = pipeline.deadline.as_millis();
-    if pipeline.deadline >= server.drain_deadline {
+    let deadline = gateway.deadline.as_millis();
+    if gateway.deadline >= server.drain_deadline {
         let text = format!(
             "{deadline} ms is not less than listener.drain_deadline_ms: a stop would cut calls"
         );
@@ -464,11 +464,11 @@ fn compare(reader: &mut Reader<'_>, settings: &Settings) {
         let remedy = "lower it, or raise TimeoutStopSec= to at least 5 s above it (systemctl edit crypto-proxy)";
         reader.warn("listener.drain_deadline_ms", text, remedy);
     }
-    if upstream.connect_deadline >= pipeline.deadline {
+    if upstream.connect_deadline >= gateway.deadline {
         let text = "is not less than calls.deadline_ms: a slow connection would leave no time for the call";
         reader.error("upstream.connect_deadline_ms", text, "lower it");
     }
-    if pipeline.deadline > CALLERS_WAIT {
+    if gateway.deadline > CALLERS_WAIT {
         let text = format!(
             "{deadline} ms: callers of the old proxy give up after 15 s, before our answer"
         );
@@ -478,7 +478,7 @@ fn compare(reader: &mut Reader<'_>, settings: &Settings) {
             "keep it at 14500 or below, unless every caller waits longer",
         );
     }
-    if server.max_connections < pipeline.max_in_flight {
+    if server.max_connections < gateway.max_in_flight {
         let text = "is less than calls.max_in_flight, which can then not be reached";
         reader.warn(
             "listener.max_connections",
@@ -511,7 +511,7 @@ fn compare_with_process(reader: &mut Reader<'_>, settings: &Settings, sources: &
     let key = "listener.max_connections";
     let (callers, calls) = (
         settings.server.max_connections,
-        settings.pipeline.max_in_flight,
+        settings.gateway.max_in_flight,
     );
     // A stream takes two: the client's connection and its own to the exchange.
     let streams = 2 * settings.streams.max_sockets;

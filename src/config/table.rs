@@ -40,7 +40,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) struct Settings {
     pub(super) upstream: upstream::Settings,
     pub(super) streams: stream::Settings,
-    pub(super) pipeline: gateway::Settings,
+    pub(super) gateway: gateway::Settings,
     pub(super) http: http::Settings,
     pub(super) server: server::Settings,
     pub(super) policy: Policy,
@@ -65,7 +65,7 @@ impl Default for Settings {
         Self {
             streams: stream::Settings::new(StreamBase::beside(&base)),
             upstream: upstream::Settings::new(base),
-            pipeline: gateway::Settings::default(),
+            gateway: gateway::Settings::default(),
             http: http::Settings::default(),
             server: server::Settings {
                 listen: Vec::new(),
@@ -466,21 +466,21 @@ pub(super) static SETTINGS: [Setting; 50] = [
     Setting {
         key: "calls.deadline_ms",
         variables: &[],
-        field: millis(|s| &mut s.pipeline.deadline, 500..=60_000),
+        field: millis(|s| &mut s.gateway.deadline, 500..=60_000),
         help: "From a call's arrival to our answer. The old proxy's callers give up after 15 s, so \
          stay below 14500; less than listener.drain_deadline_ms.",
     },
     Setting {
         key: "calls.max_in_flight",
         variables: &[],
-        field: number(|s| &mut s.pipeline.max_in_flight, 1..=65_536),
+        field: number(|s| &mut s.gateway.max_in_flight, 1..=65_536),
         help: "Calls under way at once; further ones are refused with 503.",
     },
     Setting {
         key: "calls.order_list_exec_inst",
         variables: &[],
         field: word(&Words {
-            field: |s| &mut s.pipeline.dialect,
+            field: |s| &mut s.gateway.dialect,
             words: &[
                 ("refuse", Dialect::Documented),
                 ("flat", Dialect::FlatOrderListExecInst),
@@ -493,7 +493,7 @@ pub(super) static SETTINGS: [Setting; 50] = [
     Setting {
         key: "calls.signing_lines",
         variables: &["CRYPTO_AUTH_DIAG"],
-        field: flag(|s| &mut s.pipeline.signing_lines),
+        field: flag(|s| &mut s.gateway.signing_lines),
         help: "One line per signature in the log, nothing secret in it. Short: CRYPTO_AUTH_DIAG",
     },
     Setting {

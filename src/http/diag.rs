@@ -54,7 +54,7 @@ pub(super) async fn run(State(app): State<Arc<AppState>>, request: Request<Body>
         Ok(prepared) => prepared,
         Err(refusal) => return unstored(refuse(&app, &source, refusal)),
     };
-    unstored(match app.examination.ask(asker, input).await {
+    unstored(match app.runner.ask(asker, input).await {
         Asked::Diagnosed(diagnosis) => answer::diagnosed(&app, &diagnosis),
         Asked::TooSoon { wait } => answer::too_soon(&app, wait),
         Asked::Stopping => retry(detail(503, "The proxy is stopping; nothing was probed"), 1),
@@ -89,7 +89,7 @@ fn authenticate(app: &AppState, request: &Request<Body>) -> Result<Arc<str>, Ref
     }
     let arrival = Arrival {
         source: &source_of(request),
-        now_ms: app.examination.now_ms(),
+        now_ms: app.runner.now_ms(),
     };
     let shown = proxy_api::token(request.headers());
     shown

@@ -86,7 +86,7 @@ impl StatusPages {
         // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
-            let diagnosis = app.examination.last();
+            let diagnosis = app.runner.last();
             if let Some(shown) = shown
                 .as_ref()
                 .filter(|shown| shown.is_current(diagnosis.as_ref()))

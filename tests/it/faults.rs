@@ -81,7 +81,7 @@ fn in_front_of(wire: &Wire) -> Builder {
 
 /// The same, with a deadline that a test can wait for.
 fn hurried(wire: &Wire) -> Builder {
-    in_front_of(wire).plan(|plan| plan.pipeline.deadline = DEADLINE)
+    in_front_of(wire).plan(|plan| plan.gateway.deadline = DEADLINE)
 }
 
 /// Header, envelope and log line say the same, and an unknown order is named together with the way to find it.

@@ -135,7 +135,7 @@ async fn an_unknown_order_without_client_oid_is_named_by_its_nonce() {
 async fn an_order_that_the_exchange_never_answers_is_unknown_at_the_deadline_and_named() {
     let deadline = Duration::from_millis(200);
     let proxy = TestProxy::builder()
-        .plan(move |plan| plan.pipeline.deadline = deadline)
+        .plan(move |plan| plan.gateway.deadline = deadline)
         .start()
         .await;
     proxy.exchange().script(CREATE, Fault::hang_after());

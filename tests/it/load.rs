@@ -67,7 +67,7 @@ fn thousands_of_concurrent_calls_are_neither_lost_nor_doubled_nor_mixed_up() {
         .and_then(|calls| calls.parse().ok())
         .unwrap_or(5000);
     let (runtime, proxy) =
-        threaded(|builder| builder.plan(|plan| plan.pipeline.signing_lines = false));
+        threaded(|builder| builder.plan(|plan| plan.gateway.signing_lines = false));
     let started = Instant::now();
     let answers = runtime.block_on(all_calls(&proxy, calls));
     let took = started.elapsed();
@@ -235,7 +235,7 @@ fn assert_quick(what: &str, limit: Duration, mut times: Vec<Duration>) {
 fn health_answers_at_once_while_the_exchange_hangs_and_the_house_is_full() {
     const FULL: usize = 256;
     let (runtime, proxy) =
-        threaded(|builder| builder.plan(|plan| assert_eq!(plan.pipeline.max_in_flight, FULL)));
+        threaded(|builder| builder.plan(|plan| assert_eq!(plan.gateway.max_in_flight, FULL)));
     runtime.block_on(async {
         let held = hold(&proxy, "held", FULL, FULL).await;
         let times = times(&proxy, 500, &get("/health"), 200).await;
@@ -254,7 +254,7 @@ fn health_answers_at_once_while_the_exchange_hangs_and_the_house_is_full() {
 fn calls_beyond_the_limit_are_refused_at_once_and_room_comes_back() {
     const LIMIT: usize = 8;
     let (runtime, proxy) =
-        threaded(|builder| builder.plan(|plan| plan.pipeline.max_in_flight = LIMIT));
+        threaded(|builder| builder.plan(|plan| plan.gateway.max_in_flight = LIMIT));
     let one_more = proxy.request(CREATE, &order("one-more"));
     runtime.block_on(async {
         for round in 1..=3 {

@@ -209,7 +209,7 @@ async fn whatever_is_no_success_carries_the_word_fail_and_warning_priority() {
 #[tokio::test]
 async fn signing_lines_are_written_only_where_they_are_switched_on() {
     let quiet = TestProxy::builder()
-        .plan(|plan| plan.pipeline.signing_lines = false)
+        .plan(|plan| plan.gateway.signing_lines = false)
         .start()
         .await;
     quiet.call_text(READ, "{}").await;

@@ -141,7 +141,7 @@ async fn a_deadline_before_there_is_a_connection_is_a_504_and_not_sent() {
     let total = Duration::from_millis(100);
     let builder = TestProxy::builder().base("http://localhost:9/exchange/v1");
     let proxy = builder
-        .plan(move |plan| (plan.resolver, plan.pipeline.deadline) = (silent, total))
+        .plan(move |plan| (plan.resolver, plan.gateway.deadline) = (silent, total))
         .start()
         .await;
     let answer = proxy.call_text(READ, "{}").await;

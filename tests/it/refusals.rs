@@ -72,7 +72,7 @@ async fn policy_names_the_method_the_rule_and_the_setting() {
 #[tokio::test]
 async fn without_room_a_call_is_refused_at_once_and_health_still_answers() {
     let proxy = TestProxy::builder()
-        .plan(|plan| plan.pipeline.max_in_flight = 1)
+        .plan(|plan| plan.gateway.max_in_flight = 1)
         .start()
         .await;
     proxy.exchange().script(ORDER, Fault::hang_after());

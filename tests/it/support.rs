@@ -146,7 +146,7 @@ fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Config {
         BaseUrl::parse(base, None).expect("a base URL"),
     );
     plan.server.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
-    plan.pipeline.signing_lines = true;
+    plan.gateway.signing_lines = true;
     plan
 }
 

@@ -14,7 +14,7 @@ const TIMEOUT: &str = "Crypto.com API timeout";
 
 async fn short() -> TestProxy {
     TestProxy::builder()
-        .plan(|plan| plan.pipeline.deadline = Duration::from_millis(500))
+        .plan(|plan| plan.gateway.deadline = Duration::from_millis(500))
         .start()
         .await
 }

@@ -130,7 +130,7 @@ async fn the_flat_reading_of_order_lists_is_an_operators_choice() {
         .find(|vector| name(vector) == "order-list-exec-inst")
         .unwrap();
     let flat = |plan: &mut crypto_proxy::config::Config| {
-        plan.pipeline.dialect = Dialect::FlatOrderListExecInst
+        plan.gateway.dialect = Dialect::FlatOrderListExecInst
     };
     for (verifies_by, authenticated) in [
         (sandbox::Dialect::Flat, 1),

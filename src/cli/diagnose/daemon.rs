@@ -92,14 +92,14 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
         .with_env_files(arguments.sources.env_file.clone());
     let examined = config::inspect(&sources);
     let token = examined
-        .asking
+        .endpoint
         .token
         .as_ref()
         .and_then(config::DiagnosisToken::header)
         .ok_or_else(|| no_token(&examined))?;
     let endpoints = match &arguments.url {
         Some(endpoint) => vec![endpoint.clone()],
-        None => endpoint::of(&examined.asking.listen),
+        None => endpoint::of(&examined.endpoint.listen),
     };
     if endpoints.is_empty() {
         return Err(Failed::new(

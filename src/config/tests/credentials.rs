@@ -385,11 +385,14 @@ fn what_the_daemon_is_asked_with_is_found_and_never_printed() {
             "unix:/run/invented.sock,127.0.0.1:9001",
         )
         .sources();
-    let asking = inspect(&sources).asking;
-    assert_eq!(asking.listen.len(), 2);
-    assert_eq!(asking.token.as_ref().unwrap().header().unwrap(), DIAG);
+    let endpoint = inspect(&sources).endpoint;
+    assert_eq!(endpoint.listen.len(), 2);
+    assert_eq!(endpoint.token.as_ref().unwrap().header().unwrap(), DIAG);
     assert!(
-        !format!("{asking:?} {:?}", asking.token.as_ref().unwrap().header())
-            .contains("invented-diagnosis")
+        !format!(
+            "{endpoint:?} {:?}",
+            endpoint.token.as_ref().unwrap().header()
+        )
+        .contains("invented-diagnosis")
     );
 }

@@ -14,8 +14,8 @@ fn credentials_alone_give_the_components_defaults_and_no_warning() {
         config.upstream.base.to_string(),
         "https://api.crypto.com/exchange/v1"
     );
-    assert_eq!(config.pipeline.deadline, Duration::from_secs(12));
-    assert_eq!(config.pipeline.dialect, Dialect::Documented);
+    assert_eq!(config.gateway.deadline, Duration::from_secs(12));
+    assert_eq!(config.gateway.dialect, Dialect::Documented);
     assert_eq!(config.egress.services.len(), 3);
     assert_eq!(config.expected, Expected::Unstated);
     assert_eq!(config.key_label, None);
@@ -51,8 +51,8 @@ fn the_environment_overrides_the_file_and_named_variables_override_both() {
             listen[1].clone()
         ]
     );
-    assert_eq!(config.pipeline.deadline, Duration::from_millis(6000));
-    assert_eq!(config.pipeline.max_in_flight, 7);
+    assert_eq!(config.gateway.deadline, Duration::from_millis(6000));
+    assert_eq!(config.gateway.max_in_flight, 7);
     let source = |key: &str| {
         config
             .report
@@ -96,7 +96,7 @@ fn an_empty_variable_hides_nothing() {
     let case = case
         .env("CRYPTO_PROXY__CALLS__MAX_IN_FLIGHT", "")
         .env("CRYPTO_REST_BASE", " ");
-    assert_eq!(case.load().pipeline.max_in_flight, 7);
+    assert_eq!(case.load().gateway.max_in_flight, 7);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn the_named_variables_of_the_contract_are_heard() {
         .env("CRYPTO_API_KEY_LABEL", "desk label");
     let config = case.load();
     assert_eq!(config.upstream.base.host(), "uat-api.3ona.co");
-    assert!(config.pipeline.signing_lines);
+    assert!(config.gateway.signing_lines);
     assert_eq!(
         config.expected,
         Expected::Listed(vec!["1.1.1.1".parse().unwrap(), "8.8.8.8".parse().unwrap()])

@@ -24,7 +24,7 @@ const NEXT_BEFORE_ANY_RUN: &str =
 
 /// The last diagnosis, or what there is without one.
 pub(super) fn known(app: &AppState) -> Response {
-    match app.examination.last() {
+    match app.runner.last() {
         Some(diagnosis) => diagnosed(app, &diagnosis),
         None => ok(app, not_run(app), "not_run"),
     }
@@ -42,10 +42,7 @@ pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
     // Rounded up: who comes back after so many seconds is not sent away again.
     let seconds = wait.as_millis().div_ceil(1000);
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-    let last = app
-        .examination
-        .last()
-        .map(|last| rfc3339(last.findings.at_ms));
+    let last = app.runner.last().map(|last| rfc3339(last.findings.at_ms));
     let text = format!(
         "A run begins once a minute at most; the next one in {seconds} s. GET /diag/crypto-auth has the last"
     );
@@ -59,7 +56,7 @@ pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
 fn not_run(app: &AppState) -> Report {
     Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        credentials_of: app.examination.whose().to_owned(),
+        credentials_of: app.runner.whose().to_owned(),
         conclusion: "not_run".to_owned(),
         next_step: NEXT_BEFORE_ANY_RUN.to_owned(),
         ..Report::default()
@@ -67,8 +64,8 @@ fn not_run(app: &AppState) -> Report {
 }
 
 fn ok(app: &AppState, report: Report, result: &str) -> Response {
-    let (now_ms, observed) = (app.examination.now_ms(), app.gateway.observed());
-    let facts = app.examination.facts();
+    let (now_ms, observed) = (app.runner.now_ms(), app.gateway.observed());
+    let facts = app.runner.facts();
     let hints: Vec<Value> = app.hints.list().iter().map(hint).collect();
     let mut body = json!({
         "timestamp_utc": rfc3339(now_ms),
@@ -78,7 +75,7 @@ fn ok(app: &AppState, report: Report, result: &str) -> Response {
         "key_fingerprint": facts.fingerprint,
         "key_label": facts.label,
         "test_result": result,
-        "running": app.examination.is_running(),
+        "running": app.runner.is_running(),
         "background": background(app, observed),
         "alarms": alarms(app),
         "hints": hints,
@@ -93,7 +90,7 @@ fn ok(app: &AppState, report: Report, result: &str) -> Response {
 
 /// A daemon without a pair does not start.
 fn credentials_status(app: &AppState) -> &'static str {
-    if app.examination.facts().flaws.is_empty() {
+    if app.runner.facts().flaws.is_empty() {
         "configured"
     } else {
         "configured, with remarks"
@@ -121,7 +118,7 @@ fn background(app: &AppState, observed: &Observed) -> Value {
             "off": skew.is_some_and(ClockSkew::is_large),
         },
         "exchange": { "unreachable": observed.is_unreachable() },
-        "reachability": reachability(&app.reach, app.examination.now_ms()),
+        "reachability": reachability(&app.reach, app.runner.now_ms()),
     })
 }
 

@@ -93,7 +93,7 @@ async fn an_exchange_that_hangs_does_not_keep_a_run_beyond_its_deadline() {
         ..Default::default()
     };
     let proxy = builder()
-        .plan(move |plan| plan.examination = short)
+        .plan(move |plan| plan.runner = short)
         .start()
         .await;
     proxy.exchange().script_always("*", Fault::hang_before());

@@ -235,7 +235,7 @@ async fn what_was_not_sent_may_be_sent_again() {
 async fn without_room_and_while_stopping_a_call_is_refused_as_one_too_many() {
     let builder = TestProxy::builder()
         .caller("trader", Preset::Trade)
-        .plan(|plan| plan.pipeline.max_in_flight = 1);
+        .plan(|plan| plan.gateway.max_in_flight = 1);
     let proxy = builder.start().await;
     let pair = Pair::of("trader");
     proxy.exchange().script(ORDER, Fault::hang_after());

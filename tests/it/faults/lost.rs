@@ -27,7 +27,7 @@ async fn fault_17_a_peer_that_never_reads_makes_an_order_unknown_at_the_deadline
     let wire = Wire::start_narrow([Script::plain([Step::Await(Arc::clone(&shut))]), good]).await;
     let proxy = in_front_of(&wire).plan(|plan| {
         plan.http.max_body_bytes = 32 << 20;
-        plan.pipeline.deadline = DEADLINE * 4;
+        plan.gateway.deadline = DEADLINE * 4;
     });
     let proxy = proxy.start().await;
     let answer = proxy.call("private/create-order", huge_order()).await;

@@ -86,7 +86,7 @@ async fn fault_02_a_name_server_that_never_answers_is_not_sent_within_the_connec
 async fn fault_02_the_total_deadline_holds_while_a_name_is_looked_up() {
     let hanging: Lookup = Arc::new(|_| Box::pin(std::future::pending()));
     let proxy = resolving(hanging)
-        .plan(|plan| plan.pipeline.deadline = CONNECT_DEADLINE / 2)
+        .plan(|plan| plan.gateway.deadline = CONNECT_DEADLINE / 2)
         .start()
         .await;
     assert_told(

@@ -42,7 +42,7 @@ async fn fault_48_calls_while_the_link_is_down_end_by_phase_and_the_next_ones_go
         .plan(move |plan| {
             plan.upstream.ca_file = Some(file);
             plan.upstream.connect_deadline = CONNECT_DEADLINE;
-            plan.pipeline.deadline = DEADLINE;
+            plan.gateway.deadline = DEADLINE;
         });
     let proxy = proxy.start().await;
     assert_told(&proxy, &place(&proxy).await, told(200, "answered", ""));
@@ -83,7 +83,7 @@ async fn fault_49_over_a_network_that_delays_and_cuts_nothing_is_sent_twice_and_
     );
     let proxy = TestProxy::builder()
         .base(base)
-        .plan(|plan| plan.pipeline.deadline = DEADLINE)
+        .plan(|plan| plan.gateway.deadline = DEADLINE)
         .start()
         .await;
     let exchange = proxy.exchange().clone();

@@ -249,7 +249,7 @@ async fn an_id_that_is_in_use_is_refused_and_the_command_that_has_it_goes_on() {
 
 #[tokio::test]
 async fn a_command_without_an_answer_is_told_to_be_unknown_and_a_late_answer_is_passed_on() {
-    let proxy = streaming(|plan| plan.pipeline.deadline = Duration::from_millis(500)).await;
+    let proxy = streaming(|plan| plan.gateway.deadline = Duration::from_millis(500)).await;
     let mut socket = Socket::bot(&proxy).await;
     proxy.exchange().script(CREATE, Fault::hang_after());
     let told = socket.ask(create(7, "where")).await;
@@ -374,7 +374,7 @@ async fn frames_that_are_none_are_answered_as_the_exchange_does_and_leave_a_reco
 
 #[tokio::test]
 async fn the_id_of_an_overdue_command_is_in_use_until_its_late_answer() {
-    let proxy = streaming(|plan| plan.pipeline.deadline = Duration::from_millis(300)).await;
+    let proxy = streaming(|plan| plan.gateway.deadline = Duration::from_millis(300)).await;
     let mut socket = Socket::bot(&proxy).await;
     proxy.exchange().script(CREATE, Fault::hang_after());
     assert_eq!(socket.ask(create(7, "late")).await["code"], 40801);
@@ -409,7 +409,7 @@ const LATE: &str = r#"{"id":7,"method":"private/create-order","code":306}"#;
 #[tokio::test]
 async fn a_socket_on_which_too_many_commands_stay_without_an_answer_is_ended() {
     let proxy = streaming(|plan| {
-        plan.pipeline.deadline = Duration::from_millis(100);
+        plan.gateway.deadline = Duration::from_millis(100);
         plan.streams.max_commands = 2;
     })
     .await;

@@ -158,7 +158,7 @@ async fn number(reader: &mut Socket) -> u64 {
 async fn an_exchange_that_takes_nothing_ends_the_socket_and_what_was_not_sent_is_told_as_such() {
     let proxy = streaming(|plan| {
         plan.streams.max_waiting.stall = Duration::from_millis(500);
-        (plan.streams.max_commands, plan.pipeline.max_in_flight) = (4096, 4096);
+        (plan.streams.max_commands, plan.gateway.max_in_flight) = (4096, 4096);
     })
     .await;
     let mut socket = Socket::bot(&proxy).await;

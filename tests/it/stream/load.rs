@@ -38,7 +38,7 @@ fn roomy(plan: &mut Config, clients: usize) {
     plan.streams.max_sockets = clients + 1;
     plan.streams.max_unauthenticated = clients + 1;
     plan.streams.max_commands = 4;
-    plan.pipeline.max_in_flight = clients;
+    plan.gateway.max_in_flight = clients;
 }
 
 fn resident_kb() -> u64 {
