@@ -143,12 +143,9 @@ impl Signer {
             call.params.canonical(),
             nonce,
         );
-        let body = wire::signed_body(
-            call,
-            self.credentials.key.expose(),
-            nonce,
-            signature.as_str(),
-        );
+        let body = call
+            .request()
+            .signed(self.credentials.key.expose(), nonce, signature.as_str());
         SignedCall {
             method: call.method.name(),
             body: body.into(),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::{
     canonical::{self, Dialect, Unsignable},
     json::{self, Members},
-    wire::Layout,
+    wire::{self, Layout},
 };
 use catalogue::methods::{self, ClientId, MethodInfo};
 
@@ -231,6 +231,17 @@ impl Call {
     #[must_use]
     pub fn written_as(self, layout: Layout) -> Self {
         Self { layout, ..self }
+    }
+
+    /// What its request says.
+    #[must_use]
+    pub fn request(&self) -> wire::Request<'_> {
+        wire::Request {
+            layout: self.layout,
+            id: self.id.value(),
+            method: self.method.as_str(),
+            params: self.params.text(),
+        }
     }
 
     /// How to find out what became of this call, where that is in doubt; `None` for reads.

@@ -11,8 +11,6 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::call::Call;
-
 /// Answers nested deeper than this break common JSON parsers of callers, and are not passed on.
 const MAX_ANSWER_DEPTH: u32 = 128;
 
@@ -98,42 +96,52 @@ impl Layout {
     }
 }
 
-/// The body of a signed request.
-///
-/// `{"id","method","api_key","params","nonce","sig"}` (vendor documents), in the call's own layout. `api_key` is
-/// JSON-escaped here; the method is safe by its grammar and the params are the caller's own JSON text.
-#[must_use]
-pub fn signed_body(call: &Call, api_key: &str, nonce: u64, signature: &str) -> Vec<u8> {
-    let mut body =
-        Vec::with_capacity(call.params.text().len() + api_key.len() + signature.len() + 160);
-    let Layout {
-        order,
-        has_params,
-        quoted_id,
-    } = call.layout;
-    for member in order
-        .into_iter()
-        .filter(|member| has_params || *member != Member::Params)
-    {
-        body.extend_from_slice(if body.is_empty() { b"{\"" } else { b",\"" });
-        body.extend_from_slice(member.name().as_bytes());
-        body.extend_from_slice(b"\":");
-        match member {
-            Member::Id if quoted_id => {
-                push_quoted(&mut body, itoa::Buffer::new().format(call.id.value()))
+/// What a request says before it is signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// How it is written.
+    pub layout: Layout,
+    /// Its `id`.
+    pub id: u64,
+    /// A method name of the closed grammar, which needs no escapes.
+    pub method: &'a str,
+    /// The caller's own JSON text.
+    pub params: &'a str,
+}
+
+impl Request<'_> {
+    /// The body of the signed request: `{"id","method","api_key","params","nonce","sig"}` (vendor documents), in the
+    /// client's own layout. `api_key` is JSON-escaped here.
+    #[must_use]
+    pub fn signed(self, api_key: &str, nonce: u64, signature: &str) -> Vec<u8> {
+        let mut body =
+            Vec::with_capacity(self.params.len() + api_key.len() + signature.len() + 160);
+        for member in self.layout.order {
+            if member == Member::Params && !self.layout.has_params {
+                continue;
             }
-            Member::Id => {
-                body.extend_from_slice(itoa::Buffer::new().format(call.id.value()).as_bytes())
+            body.extend_from_slice(if body.is_empty() { b"{\"" } else { b",\"" });
+            body.extend_from_slice(member.name().as_bytes());
+            body.extend_from_slice(b"\":");
+            match member {
+                Member::Id if self.layout.quoted_id => {
+                    push_quoted(&mut body, itoa::Buffer::new().format(self.id))
+                }
+                Member::Id => push_number(&mut body, self.id),
+                Member::Method => push_quoted(&mut body, self.method),
+                Member::ApiKey => push_json_string(&mut body, api_key),
+                Member::Params => body.extend_from_slice(self.params.as_bytes()),
+                Member::Nonce => push_number(&mut body, nonce),
+                Member::Sig => push_quoted(&mut body, signature),
             }
-            Member::Method => push_quoted(&mut body, call.method.as_str()),
-            Member::ApiKey => push_json_string(&mut body, api_key),
-            Member::Params => body.extend_from_slice(call.params.text().as_bytes()),
-            Member::Nonce => body.extend_from_slice(itoa::Buffer::new().format(nonce).as_bytes()),
-            Member::Sig => push_quoted(&mut body, signature),
         }
+        body.push(b'}');
+        body
     }
-    body.push(b'}');
-    body
+}
+
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends a text that needs no escapes.
@@ -295,7 +303,6 @@ impl<'de> Deserialize<'de> for AnswerMember {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{call::RequestId, canonical::Dialect};
 
     fn code(text: &str) -> Option<i64> {
         read_answer(text.as_bytes()).unwrap().code
@@ -303,15 +310,13 @@ mod tests {
 
     #[test]
     fn the_request_carries_the_callers_params_untouched() {
-        let params: Box<RawValue> = serde_json::from_str("{ \"b\":\"\\u0041\", \"a\":1 }").unwrap();
-        let call = Call::parse(
-            RequestId::BACKEND,
-            "private/x",
-            Some(&params),
-            Dialect::Documented,
-        )
-        .unwrap();
-        let body = signed_body(&call, "key\"invented", 17, "00ff");
+        let request = Request {
+            layout: Layout::default(),
+            id: 1,
+            method: "private/x",
+            params: "{ \"b\":\"\\u0041\", \"a\":1 }",
+        };
+        let body = request.signed("key\"invented", 17, "00ff");
         let expected = r#"{"id":1,"method":"private/x","api_key":"key\"invented","params":{ "b":"\u0041", "a":1 },"nonce":17,"sig":"00ff"}"#;
         assert_eq!(String::from_utf8(body).unwrap(), expected);
     }
@@ -319,10 +324,14 @@ mod tests {
     #[test]
     fn the_request_is_written_in_the_clients_own_layout() {
         use Member::{ApiKey, Id, Method, Nonce, Params, Sig};
-        let call = Call::parse(RequestId::BACKEND, "private/x", None, Dialect::Documented).unwrap();
         let written = |layout| {
-            let body = signed_body(&call.clone().written_as(layout), "key-invented", 17, "00ff");
-            String::from_utf8(body).unwrap()
+            let request = Request {
+                layout,
+                id: 1,
+                method: "private/x",
+                params: "{}",
+            };
+            String::from_utf8(request.signed("key-invented", 17, "00ff")).unwrap()
         };
         assert_eq!(
             written(Layout::new(&[Sig, Nonce, Params, ApiKey, Method, Id], true)),
