@@ -15,9 +15,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use diagnosis::{
-    causes::{Cause, Conclusion, Likelihood},
+    causes::{Conclusion, Likelihood, Standing},
     hint::Given,
-    probes::{Environment, Probe, Target},
+    history::End,
+    probes::{Environment, Grade, Probe, Target},
     reach::Reachability,
     report::Diagnosis,
 };
@@ -25,7 +26,6 @@ use gateway::observed::{ClockSkew, Expected, Observed};
 
 mod chart;
 mod facts;
-mod findings;
 mod headline;
 mod matrix;
 mod recent;
@@ -35,14 +35,13 @@ mod text;
 
 pub use headline::Health;
 pub use recent::RecentHistory;
-pub use text::{Moment, Text, TextPart};
+pub(super) use text::{PageEscaper, TextPart};
 
 use chart::Chart;
 use facts::Fact;
-use findings::DiagnosisShown;
 use headline::Headline;
 use matrix::MethodRow;
-use recent::{ChangeShown, FailureShown};
+use text::Moment;
 
 static STYLE: LazyLock<Style> = LazyLock::new(|| Style::new(include_str!("templates/status.css")));
 
@@ -81,7 +80,7 @@ pub struct Observations {
 impl Observations {
     /// What the cells hold now.
     #[must_use]
-    pub fn of(observed: &Observed, now_ms: u64) -> Self {
+    pub fn of(observed: &Observed, reach: Option<Arc<Reachability>>, now_ms: u64) -> Self {
         let age_ms = |age: std::time::Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let address = observed
             .outbound()
@@ -91,14 +90,8 @@ impl Observations {
             expected: observed.expected().clone(),
             skew: observed.skew().estimate(),
             unreachable: observed.is_unreachable(),
-            reach: None,
+            reach,
         }
-    }
-
-    /// With the last measurement of the connection to the exchange.
-    #[must_use]
-    pub fn reached(self, reach: Option<Arc<Reachability>>) -> Self {
-        Self { reach, ..self }
     }
 
     /// What one run of the probes saw.
@@ -124,60 +117,6 @@ impl Observations {
     }
 }
 
-/// What was said of a call that failed lately.
-#[derive(Clone, Debug)]
-pub struct HintShown {
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// The method of the call.
-    pub method: String,
-    /// The likeliest cause.
-    pub cause: Cause,
-    /// How likely it is.
-    pub likelihood: Likelihood,
-    /// Causes that are not excluded.
-    pub alternatives: Vec<Cause>,
-    /// What to do next.
-    pub next: String,
-}
-
-impl HintShown {
-    /// A hint, seen from now.
-    #[must_use]
-    pub fn of(given: &Given, now_ms: u64) -> Self {
-        let age_ms = u64::try_from(given.age().as_millis()).unwrap_or(u64::MAX);
-        Self {
-            at_ms: now_ms.saturating_sub(age_ms),
-            method: given.method.clone(),
-            cause: given.hint.cause,
-            likelihood: given.hint.likelihood,
-            alternatives: given.hint.alternatives.clone(),
-            next: given.hint.next.clone(),
-        }
-    }
-}
-
-/// What the history says, or why it says nothing.
-#[derive(Clone, Copy, Debug)]
-pub enum HistoryState<'a> {
-    /// None is kept.
-    Off,
-    /// It cannot be read, and why.
-    Unread(&'a str),
-    /// This.
-    Read(&'a RecentHistory),
-}
-
-impl<'a> HistoryState<'a> {
-    const fn recent(self) -> Option<&'a RecentHistory> {
-        if let Self::Read(recent) = self {
-            Some(recent)
-        } else {
-            None
-        }
-    }
-}
-
 /// Everything the page is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct PageInput<'a> {
@@ -186,13 +125,19 @@ pub struct PageInput<'a> {
     /// The last diagnosis.
     pub diagnosis: Option<&'a Diagnosis>,
     /// The last hints, newest first.
-    pub hints: &'a [HintShown],
+    pub hints: &'a [Given],
     /// What is known from outside.
     pub outside: &'a Observations,
-    /// What the history says.
-    pub memory: HistoryState<'a>,
+    /// What the history says, `None` where none is kept; or why it cannot be read.
+    pub history: &'a Result<Option<RecentHistory>, String>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
+}
+
+impl<'a> PageInput<'a> {
+    fn recent(&self) -> Option<&'a RecentHistory> {
+        self.history.as_ref().ok()?.as_ref()
+    }
 }
 
 /// Where the page is read.
@@ -207,52 +152,36 @@ pub enum PageForm {
 /// The page, ready to be rendered.
 #[derive(Debug, Template)]
 #[template(path = "status.html")]
-pub struct StatusPage {
+pub struct StatusPage<'a> {
+    known: PageInput<'a>,
     place: PageForm,
     version: &'static str,
-    made: Moment,
-    environment: Option<(&'static str, Text)>,
     headline: Headline,
     rows: Vec<MethodRow>,
     more_methods: usize,
     charts: Vec<Chart>,
     facts: Vec<Fact>,
-    diagnosed: Option<DiagnosisShown>,
-    changes: Vec<ChangeShown>,
-    failures: Vec<FailureShown>,
-    memory: Text,
+    memory: String,
 }
 
-impl StatusPage {
+impl<'a> StatusPage<'a> {
     /// Puts together what is known.
     #[must_use]
-    pub fn of(known: &PageInput<'_>, place: PageForm) -> Self {
-        let now_ms = known.now_ms;
-        let recent = known.memory.recent();
-        let (rows, more_methods) = matrix::rows(known);
-        let changes = recent
-            .map(|recent| recent.changes_shown(now_ms))
-            .unwrap_or_default();
+    pub fn of(known: PageInput<'a>, place: PageForm) -> Self {
+        let (rows, more_methods) = matrix::rows(&known);
         Self {
             place,
             version: env!("CARGO_PKG_VERSION"),
-            made: Moment::at(now_ms, now_ms),
-            environment: known.about.target.as_ref().map(environment),
-            headline: Headline::of(known, &rows),
-            charts: recent
-                .map(|recent| Chart::both(recent, now_ms))
+            headline: Headline::of(&known, &rows),
+            charts: known
+                .recent()
+                .map(|recent| Chart::both(recent, known.now_ms))
                 .unwrap_or_default(),
-            facts: facts::list(known),
-            diagnosed: known
-                .diagnosis
-                .map(|diagnosis| findings::shown(diagnosis, now_ms)),
-            failures: recent
-                .map(|recent| recent.failures_shown(now_ms))
-                .unwrap_or_default(),
-            memory: memory(known),
+            facts: facts::list(&known),
+            memory: memory(&known),
             rows,
             more_methods,
-            changes,
+            known,
         }
     }
 
@@ -266,7 +195,11 @@ impl StatusPage {
     #[must_use]
     pub fn html(&self) -> String {
         self.render()
-            .unwrap_or_else(|error| Text::of(error.to_string()).to_string())
+            .unwrap_or_else(|error| ::text::line(&error.to_string()))
+    }
+
+    fn at(&self, ms: u64) -> Moment {
+        Moment::at(ms, self.known.now_ms)
     }
 
     fn is_served(&self) -> bool {
@@ -282,28 +215,35 @@ impl StatusPage {
     }
 }
 
-fn environment(target: &Target) -> (&'static str, Text) {
-    let word = match target.environment {
+const fn environment(target: &Target) -> &'static str {
+    match target.environment {
         Environment::Production => "production",
         Environment::Uat => "UAT",
         Environment::FakeExchange => "stand-in",
         Environment::Other => "other host",
-    };
-    (word, Text::of(&target.host))
+    }
 }
 
-fn memory(known: &PageInput<'_>) -> Text {
-    match known.memory {
-        HistoryState::Off => {
-            Text::of("No history is kept: what happened before is not known here.")
-        }
-        HistoryState::Unread(why) => Text::of(format!("The history cannot be read: {why}.")),
-        HistoryState::Read(recent) => match recent.begins_ms {
-            Some(begins_ms) => Text::of(format!(
-                "No history before {}.",
-                Moment::at(begins_ms, known.now_ms).whole()
-            )),
-            None => Text::of("The history is empty."),
+/// The word for a finding, and its class in the style sheet.
+const fn grade(grade: Grade) -> (&'static str, &'static str) {
+    match grade {
+        Grade::Good => ("ok", "is-good"),
+        Grade::Remark => ("note", "is-note"),
+        Grade::Bad => ("BAD", "is-bad"),
+        Grade::Skipped => ("not made", "is-quiet"),
+    }
+}
+
+fn memory(known: &PageInput<'_>) -> String {
+    match known.history {
+        Ok(None) => "No history is kept: what happened before is not known here.".to_owned(),
+        Err(why) => format!("The history cannot be read: {why}."),
+        Ok(Some(recent)) => match recent.begins_ms {
+            Some(begins_ms) => {
+                let begins = Moment::at(begins_ms, known.now_ms).whole();
+                format!("No history before {begins}.")
+            }
+            None => "The history is empty.".to_owned(),
         },
     }
 }

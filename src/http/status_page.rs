@@ -23,11 +23,10 @@ use zeroize::Zeroizing;
 
 use super::{AppState, request::source_of};
 use crate::http::page::{
-    DaemonFacts, HintShown, HistoryState, Observations, PageForm, PageInput, RecentHistory,
-    StatusPage, Style,
+    DaemonFacts, Observations, PageForm, PageInput, RecentHistory, StatusPage, Style,
 };
 use crate::http::{health, proxy_api, rejections::Refused};
-use diagnosis::{history::History, report::Diagnosis};
+use diagnosis::{hint::Given, history::History, report::Diagnosis};
 use gateway::{access::Arrival, auth::MAX_TOKEN_BYTES, clock::Clock};
 
 mod notice;
@@ -98,14 +97,8 @@ impl StatusPages {
                 self.history.clone(),
                 self.clock.now_ms(),
             );
-            let hints: Vec<HintShown> = app
-                .hints
-                .list()
-                .iter()
-                .map(|given| HintShown::of(given, now_ms))
-                .collect();
-            let outside =
-                Observations::of(app.gateway.observed(), now_ms).reached(app.reach.standing());
+            let hints = app.hints.list();
+            let outside = Observations::of(app.gateway.observed(), app.reach.standing(), now_ms);
             let began = Instant::now();
             let rendering = tokio::task::spawn_blocking(move || {
                 let (served, copy) = render(
@@ -156,7 +149,7 @@ fn render(
     about: &DaemonFacts,
     history: &History,
     diagnosis: Option<&Diagnosis>,
-    (outside, hints): (&Observations, &[HintShown]),
+    (outside, hints): (&Observations, &[Given]),
     now_ms: u64,
 ) -> (Bytes, Bytes) {
     let read = history.questions().and_then(|questions| {
@@ -165,20 +158,15 @@ fn render(
             .transpose()
     });
     let read = read.map_err(|problem| problem.to_string());
-    let memory = match &read {
-        Ok(None) => HistoryState::Off,
-        Ok(Some(recent)) => HistoryState::Read(recent),
-        Err(problem) => HistoryState::Unread(problem),
-    };
     let known = PageInput {
         about,
         diagnosis,
         hints,
         outside,
-        memory,
+        history: &read,
         now_ms,
     };
-    let page = |place| Bytes::from(StatusPage::of(&known, place).html());
+    let page = |place| Bytes::from(StatusPage::of(known, place).html());
     (page(PageForm::Served), page(PageForm::File))
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::http::page::{
-    DaemonFacts, HistoryState, Observations, PageForm, PageInput, RecentHistory, StatusPage,
+    DaemonFacts, Observations, PageForm, PageInput, RecentHistory, StatusPage,
 };
 use diagnosis::{
     history::{Problem, Questions},
@@ -41,11 +41,6 @@ pub(super) fn put(target: &Path, page: &[u8]) -> anyhow::Result<()> {
 fn render(diagnosis: &Diagnosis, history: &Path) -> String {
     let now_ms = Clock::system().now_ms();
     let read = read(history, now_ms).map_err(|problem| problem.to_string());
-    let memory = match &read {
-        Ok(None) => HistoryState::Off,
-        Ok(Some(recent)) => HistoryState::Read(recent),
-        Err(problem) => HistoryState::Unread(problem),
-    };
     let pair = diagnosis.findings.credentials();
     let about = DaemonFacts {
         fingerprint: pair.and_then(|pair| pair.fingerprint.clone()),
@@ -57,12 +52,12 @@ fn render(diagnosis: &Diagnosis, history: &Path) -> String {
     };
     let outside = Observations::of_diagnosis(diagnosis);
     StatusPage::of(
-        &PageInput {
+        PageInput {
             about: &about,
             diagnosis: Some(diagnosis),
             hints: &[],
             outside: &outside,
-            memory,
+            history: &read,
             now_ms,
         },
         PageForm::File,

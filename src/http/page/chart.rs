@@ -10,7 +10,7 @@ use text::time::rfc3339_ms;
 
 use super::{
     RecentHistory,
-    recent::{class, words},
+    recent::{between, class, clock, counted},
 };
 use diagnosis::history::End;
 
@@ -27,15 +27,15 @@ const HOUR_MS: u64 = 3_600_000;
 /// A rectangle of a bar.
 #[derive(Debug)]
 pub(super) struct BarPart {
-    pub(super) y: String,
-    pub(super) height: String,
+    pub(super) y: f64,
+    pub(super) height: f64,
     pub(super) class: &'static str,
 }
 
 /// A quarter of an hour.
 #[derive(Debug)]
 pub(super) struct Bar {
-    pub(super) x: String,
+    pub(super) x: f64,
     pub(super) blocks: Vec<BarPart>,
     pub(super) tells: String,
 }
@@ -43,26 +43,17 @@ pub(super) struct Bar {
 /// A word below the axis.
 #[derive(Debug)]
 pub(super) struct HourLabel {
-    pub(super) x: String,
+    pub(super) x: f64,
     pub(super) word: String,
 }
 
 /// One change, or several that are close together.
 #[derive(Debug)]
 pub(super) struct ChangeFlag {
-    pub(super) x: String,
+    pub(super) x: f64,
     pub(super) word: String,
-    pub(super) left: String,
-    pub(super) width: String,
-    pub(super) text_x: String,
-}
-
-/// What stands in the legend.
-#[derive(Debug)]
-pub(super) struct LegendEntry {
-    pub(super) class: &'static str,
-    pub(super) word: &'static str,
-    pub(super) calls: u64,
+    pub(super) left: f64,
+    pub(super) width: f64,
 }
 
 /// The picture.
@@ -70,13 +61,12 @@ pub(super) struct LegendEntry {
 pub(super) struct Chart {
     pub(super) class: &'static str,
     pub(super) width: u64,
-    pub(super) bar_width: String,
+    pub(super) bar_width: f64,
     pub(super) bars: Vec<Bar>,
     pub(super) hours: Vec<HourLabel>,
     pub(super) flags: Vec<ChangeFlag>,
     /// Width of the time before the history begins, where that is within the picture.
-    pub(super) unknown: Option<String>,
-    pub(super) legend: Vec<LegendEntry>,
+    pub(super) unknown: Option<f64>,
     /// The tallest bar.
     pub(super) most: u64,
     /// The whole in one sentence.
@@ -125,15 +115,10 @@ impl Chart {
         let most = buckets.values().map(sides).max().unwrap_or_default();
         let step = layout.width as f64 / recent.timeline.span.buckets as f64;
         let bar = |(bucket, ends): (&u64, &BTreeMap<End, u64>)| Bar {
-            x: number(*bucket as f64 * step),
+            x: *bucket as f64 * step,
             blocks: blocks(ends, most),
             tells: tells(recent, *bucket, ends),
         };
-        let legend = End::ALL.map(|end| LegendEntry {
-            class: class(end),
-            word: words(end),
-            calls: recent.timeline.total(end),
-        });
         let axis = TimeAxis {
             recent,
             width: layout.width as f64,
@@ -141,37 +126,29 @@ impl Chart {
         Self {
             class: layout.class,
             width: layout.width,
-            bar_width: number(step - 1.0),
+            bar_width: step - 1.0,
             bars: buckets.iter().map(bar).collect(),
             hours: axis.hours(layout.hours),
             flags: axis.flags(),
-            unknown: axis.unknown(now_ms).map(number),
+            unknown: axis.unknown(now_ms),
             tells: sentence(recent),
-            legend: legend.into(),
             most,
         }
     }
 }
 
 fn sentence(recent: &RecentHistory) -> String {
-    let all = End::ALL.map(|end| format!("{} {}", recent.timeline.total(end), words(end)));
+    let all = End::ALL.map(|end| (end, recent.timeline.total(end)));
     format!(
         "Calls of the last 24 hours by quarter of an hour: {}",
-        all.join(", ")
+        counted(&all.into())
     )
 }
 
 fn tells(recent: &RecentHistory, bucket: u64, ends: &BTreeMap<End, u64>) -> String {
-    let clock = |ms: u64| rfc3339_ms(ms).get(11..16).unwrap_or_default().to_owned();
-    let all: Vec<String> = ends
-        .iter()
-        .map(|(end, calls)| format!("{calls} {}", words(*end)))
-        .collect();
-    let (from, until) = (
-        recent.timeline.span.start_ms(bucket),
-        recent.timeline.span.start_ms(bucket + 1),
-    );
-    format!("{}–{} UTC: {}", clock(from), clock(until), all.join(", "))
+    let span = recent.timeline.span;
+    let time = between(span.start_ms(bucket), span.start_ms(bucket + 1));
+    format!("{time} UTC: {}", counted(ends))
 }
 
 /// Good ones up from the line, the others down from it, worst first.
@@ -179,8 +156,8 @@ fn blocks(ends: &BTreeMap<End, u64>, most: u64) -> Vec<BarPart> {
     let height =
         |calls: u64, room: f64| (room * (calls as f64 / most.max(1) as f64).sqrt()).max(LEAST);
     let block = |y: f64, height: f64, end: End| BarPart {
-        y: number(y),
-        height: number(height),
+        y: y,
+        height: height,
         class: class(end),
     };
     let mut blocks = Vec::new();
@@ -223,15 +200,11 @@ impl TimeAxis<'_> {
         let first = span.from_ms.div_ceil(step) * step;
         let times = (0..=24 / every).map(|number| first + number * step);
         let word = |ms: u64| {
-            let iso = rfc3339_ms(ms);
-            let (day, clock) = (
-                iso.get(5..10).unwrap_or_default(),
-                iso.get(11..16).unwrap_or_default(),
-            );
+            let clock = clock(ms);
             if clock == "00:00" {
-                day.to_owned()
+                rfc3339_ms(ms).get(5..10).unwrap_or_default().to_owned()
             } else {
-                clock.to_owned()
+                clock
             }
         };
         // A word that would leave the picture is left out.
@@ -239,9 +212,7 @@ impl TimeAxis<'_> {
         let hours = times
             .map(|ms| (self.x(ms), word(ms)))
             .filter(|(x, _)| inside(*x));
-        hours
-            .map(|(x, word)| HourLabel { x: number(x), word })
-            .collect()
+        hours.map(|(x, word)| HourLabel { x: x, word }).collect()
     }
 
     /// Changes, newest first, as they are numbered in the table; neighbours share a flag.
@@ -275,10 +246,9 @@ impl TimeAxis<'_> {
         let width = 8.0f64.mul_add(word.chars().count() as f64, 8.0);
         let left = (x - width / 2.0).clamp(0.0, self.width - width);
         ChangeFlag {
-            x: number(x),
-            left: number(left),
-            text_x: number(left + width / 2.0),
-            width: number(width),
+            x,
+            left,
+            width,
             word,
         }
     }
@@ -287,8 +257,4 @@ impl TimeAxis<'_> {
         let begins_ms = self.recent.begins_ms.unwrap_or(now_ms);
         (begins_ms > self.recent.timeline.span.from_ms).then(|| self.x(begins_ms))
     }
-}
-
-fn number(value: f64) -> String {
-    format!("{value:.1}")
 }

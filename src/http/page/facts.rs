@@ -4,8 +4,8 @@
 //! whitelist is called the operator's, because only the exchange knows its list.
 
 use super::{
-    HistoryState, Moment, PageInput, Text,
-    text::{ago, span},
+    PageInput,
+    text::{Moment, ago, span},
 };
 use diagnosis::{probes::Environment, reach::Reachability};
 use gateway::observed::Expected;
@@ -14,18 +14,18 @@ use gateway::observed::Expected;
 #[derive(Debug)]
 pub(super) struct Fact {
     pub(super) name: &'static str,
-    pub(super) value: Text,
+    pub(super) value: String,
     /// Whether the value is code: a fingerprint, an address.
     pub(super) is_code: bool,
-    pub(super) notes: Vec<Text>,
+    pub(super) notes: Vec<String>,
     pub(super) class: &'static str,
 }
 
 impl Fact {
-    fn new(name: &'static str, value: impl AsRef<str>) -> Self {
+    fn new(name: &'static str, value: impl Into<String>) -> Self {
         Self {
             name,
-            value: Text::of(value),
+            value: value.into(),
             is_code: false,
             notes: Vec::new(),
             class: "",
@@ -37,8 +37,8 @@ impl Fact {
         self
     }
 
-    fn note(mut self, note: impl AsRef<str>) -> Self {
-        self.notes.push(Text::of(note));
+    fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
         self
     }
 
@@ -73,7 +73,7 @@ fn key(known: &PageInput<'_>) -> Fact {
         .source
         .as_ref()
         .map(|source| format!("read from {source}"));
-    Fact::new("API key", fingerprint)
+    Fact::new("API key", &**fingerprint)
         .code()
         .note(label)
         .notes(source)
@@ -131,7 +131,9 @@ fn exchange(known: &PageInput<'_>) -> Option<Fact> {
         Environment::FakeExchange => "a stand-in on this machine, not the exchange",
         Environment::Other => "a host that the operator named",
     };
-    let fact = Fact::new("Exchange", &target.host).code().note(environment);
+    let fact = Fact::new("Exchange", &*target.host)
+        .code()
+        .note(environment);
     let fact = if target.odd_path {
         fact.note("its path is not the documented one")
             .marked("is-bad")
@@ -184,12 +186,10 @@ fn daemon(known: &PageInput<'_>) -> Fact {
 
 fn history(known: &PageInput<'_>) -> Fact {
     const NAME: &str = "History";
-    let recent = match known.memory {
-        HistoryState::Off => return Fact::new(NAME, "none is kept"),
-        HistoryState::Unread(why) => {
-            return Fact::new(NAME, "cannot be read").note(why).marked("is-bad");
-        }
-        HistoryState::Read(recent) => recent,
+    let recent = match known.history {
+        Ok(None) => return Fact::new(NAME, "none is kept"),
+        Err(why) => return Fact::new(NAME, "cannot be read").note(why).marked("is-bad"),
+        Ok(Some(recent)) => recent,
     };
     let begins = recent.begins_ms.map_or_else(
         || "empty".to_owned(),

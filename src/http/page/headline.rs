@@ -5,13 +5,13 @@
 //! find a cause by itself, where nothing was diagnosed; it says how to.
 
 use super::{
-    HintShown, HistoryState, PageInput, Text, TextPart,
-    findings::anchor,
-    matrix::MethodRow,
-    text::{DAY_MS, ago},
+    PageInput,
+    matrix::{MethodRow, MethodState},
+    text::{DAY_MS, Moment, ago},
 };
 use diagnosis::{
     causes::{Cause, Conclusion, Place, Ranked},
+    hint::Given,
     history::End,
     reach::Fault,
     report::Diagnosis,
@@ -95,44 +95,52 @@ impl Health {
 /// The likeliest cause.
 #[derive(Debug)]
 pub(super) struct LikeliestCause {
-    pub(super) code: &'static str,
-    /// Where on the page it is explained; nothing where it is not.
-    pub(super) anchor: Option<String>,
-    pub(super) sentence: &'static str,
+    pub(super) cause: Cause,
+    /// Whether it is of the diagnosis that the page explains below.
+    pub(super) is_diagnosed: bool,
     pub(super) likelihood: String,
-    /// What cannot be told apart from it, with its place on the page.
-    pub(super) tied: Vec<(&'static str, Option<String>)>,
+    /// What cannot be told apart from it.
+    pub(super) tied: Vec<Cause>,
     /// What it is by, and how old that is.
     pub(super) by: String,
+    pub(super) next_step: String,
 }
 
 /// What stands on top.
 #[derive(Debug)]
 pub(super) struct Headline {
     pub(super) health: Health,
-    pub(super) sentence: Text,
+    pub(super) sentence: String,
     pub(super) cause: Option<LikeliestCause>,
-    pub(super) step: Vec<TextPart>,
-    pub(super) notes: Vec<Text>,
+    pub(super) step: String,
+    pub(super) notes: Vec<String>,
 }
 
 impl Headline {
     pub(super) fn of(known: &PageInput<'_>, rows: &[MethodRow]) -> Self {
         let assessment = Assessment { known, rows };
-        let notes: Vec<String> = assessment.warnings();
+        let notes = assessment.warnings();
         let health = match (assessment.is_trouble(), assessment.is_good()) {
             (true, _) => Health::Trouble,
             (false, false) => Health::Unknown,
             (false, true) if notes.is_empty() => Health::Works,
             (false, true) => Health::Warning,
         };
-        let cause = assessment.cause(health);
+        let cause = if health == Health::Trouble {
+            assessment.cause()
+        } else {
+            None
+        };
+        let step = match &cause {
+            Some(cause) => cause.next_step.clone(),
+            None => assessment.step(health),
+        };
         Self {
             health,
-            sentence: Text::of(assessment.sentence(health)),
-            step: TextPart::all(&assessment.step(health)),
+            sentence: assessment.sentence(health),
+            step,
             cause,
-            notes: notes.iter().map(Text::of).collect(),
+            notes,
         }
     }
 }
@@ -155,7 +163,7 @@ impl<'a> Assessment<'a> {
             .flat_map(|row| &row.good)
             .filter(|good| !good.by_probe);
         let good_since = newest
-            .map(|good| good.at.ms())
+            .map(|good| good.ms)
             .max()
             .is_some_and(|ms| ms > diagnosis.findings.at_ms);
         let is_over =
@@ -173,15 +181,15 @@ impl<'a> Assessment<'a> {
     /// Why the connection to the exchange fails, where that was measured after the newest good answer.
     fn fault(&self) -> Option<&Fault> {
         let last = &self.known.outside.reach.as_deref()?.last;
-        let newest = self
-            .rows
-            .iter()
-            .filter_map(|row| row.good.as_ref())
-            .map(|good| good.at.ms())
-            .max();
-        last.fault
-            .as_ref()
-            .filter(|_| newest.is_none_or(|good| last.at_ms > good))
+        if self.newest_good_ms().is_some_and(|good| last.at_ms <= good) {
+            return None;
+        }
+        last.fault.as_ref()
+    }
+
+    fn newest_good_ms(&self) -> Option<u64> {
+        let seen = self.rows.iter().filter_map(|row| row.good.as_ref());
+        seen.map(|good| good.ms).max()
     }
 
     fn is_good(&self) -> bool {
@@ -198,7 +206,7 @@ impl<'a> Assessment<'a> {
     fn good(&self) -> usize {
         self.rows
             .iter()
-            .filter(|row| row.state == super::matrix::MethodState::Works)
+            .filter(|row| row.state == MethodState::Works)
             .count()
     }
 
@@ -216,13 +224,7 @@ impl<'a> Assessment<'a> {
                 "The last diagnosis found no trouble.".to_owned()
             }
             Health::Works | Health::Warning => {
-                let newest = self
-                    .rows
-                    .iter()
-                    .filter_map(|row| row.good.as_ref())
-                    .map(|good| good.at.ms())
-                    .max();
-                let newest = newest.map(|ms| {
+                let newest = self.newest_good_ms().map(|ms| {
                     format!(
                         "; the newest good answer came {}",
                         ago(ms, self.known.now_ms)
@@ -252,22 +254,19 @@ impl<'a> Assessment<'a> {
 
     fn trouble(&self, bad: usize, good: usize) -> String {
         let rows = self.rows.iter().filter(|row| row.state.is_bad());
-        let names: Vec<String> = rows
-            .clone()
-            .take(3)
-            .map(|row| row.method.to_string())
-            .collect();
+        let names: Vec<String> = rows.clone().take(3).map(|row| row.method.clone()).collect();
         let more = if bad > names.len() {
             format!(" and {} more", bad - names.len())
         } else {
             String::new()
         };
-        let since = rows
-            .filter_map(|row| row.since.as_ref())
-            .min_by_key(|since| since.ms());
-        let since = since
-            .map(|since| format!(" since {} UTC ({})", since.shown, since.ago))
-            .unwrap_or_default();
+        let since = match rows.filter_map(|row| row.since_ms).min() {
+            Some(ms) => {
+                let since = Moment::at(ms, self.known.now_ms);
+                format!(" since {} UTC ({})", since.shown, since.ago)
+            }
+            None => String::new(),
+        };
         let others = match good {
             0 => "no method works".to_owned(),
             1 => "one other method works".to_owned(),
@@ -278,108 +277,74 @@ impl<'a> Assessment<'a> {
     }
 
     /// By the diagnosis; where that knows none, by the hint at a method that is bad.
-    fn cause(&self, health: Health) -> Option<LikeliestCause> {
-        let diagnosed = self
-            .diagnosed(health)
-            .map(|(diagnosis, first)| self.by_diagnosis(diagnosis, first));
-        let hinted = || self.hint(health).map(|hint| self.by_hint(hint));
-        diagnosed
-            .or_else(hinted)
-            .or_else(|| self.fault().map(|fault| self.by_fault(fault)))
-    }
-
-    fn diagnosed(&self, health: Health) -> Option<(&'a Diagnosis, &'a Ranked)> {
-        let diagnosis = self.diagnosis()?;
-        let stands =
-            health == Health::Trouble && diagnosis.ranking.conclusion != Conclusion::Healthy;
-        Some((diagnosis, diagnosis.ranking.causes.first()?)).filter(|_| stands)
-    }
-
-    fn hint(&self, health: Health) -> Option<&'a HintShown> {
-        let is_bad = |hint: &&HintShown| {
-            self.rows
-                .iter()
-                .any(|row| row.state.is_bad() && row.method.to_string() == hint.method)
-        };
-        let young = |hint: &&HintShown| self.age_ms(hint.at_ms) <= DAY_MS;
-        self.known
-            .hints
-            .iter()
-            .filter(|_| health == Health::Trouble)
-            .filter(young)
-            .find(is_bad)
-    }
-
-    fn by_hint(&self, hint: &HintShown) -> LikeliestCause {
-        LikeliestCause {
-            code: hint.cause.code(),
-            anchor: None,
-            sentence: hint.cause.sentence(),
-            likelihood: hint.likelihood.to_string(),
-            tied: hint
-                .alternatives
-                .iter()
-                .map(|cause| (cause.code(), None))
-                .collect(),
-            by: format!(
-                "hint at {}, {}",
-                hint.method,
-                ago(hint.at_ms, self.known.now_ms)
-            ),
+    fn cause(&self) -> Option<LikeliestCause> {
+        if let Some(diagnosis) = self.diagnosis()
+            && diagnosis.ranking.conclusion != Conclusion::Healthy
+            && let Some(first) = diagnosis.ranking.causes.first()
+        {
+            return Some(self.by_diagnosis(diagnosis, first));
         }
+        if let Some(hint) = self.hint() {
+            return Some(Self::by_hint(hint));
+        }
+        self.fault().map(|fault| self.by_fault(fault))
     }
 
-    fn by_fault(&self, fault: &Fault) -> LikeliestCause {
-        let at_ms = self
-            .known
-            .outside
-            .reach
-            .as_deref()
-            .map_or(self.known.now_ms, |standing| standing.last.at_ms);
-        LikeliestCause {
-            code: fault.cause.code(),
-            anchor: None,
-            sentence: fault.cause.sentence(),
-            likelihood: fault.says.clone(),
-            tied: fault
-                .not_excluded
-                .iter()
-                .map(|cause| (cause.code(), None))
-                .collect(),
-            by: format!("measured {}", ago(at_ms, self.known.now_ms)),
-        }
+    /// The newest hint of the last day at a method that is bad.
+    fn hint(&self) -> Option<&'a Given> {
+        self.known.hints.iter().find(|given| {
+            let mut bad = self.rows.iter().filter(|row| row.state.is_bad());
+            given.age().as_millis() <= u128::from(DAY_MS)
+                && bad.any(|row| row.method == given.method)
+        })
     }
 
     fn by_diagnosis(&self, diagnosis: &Diagnosis, first: &Ranked) -> LikeliestCause {
-        let rest = diagnosis.ranking.top().into_iter().skip(1);
+        let likelihood = first.likelihood();
         LikeliestCause {
-            code: first.cause.code(),
-            anchor: Some(anchor(first.cause.code())),
-            sentence: first.cause.sentence(),
-            likelihood: first
-                .likelihood()
-                .map(|likelihood| likelihood.to_string())
-                .unwrap_or_default(),
-            tied: rest
-                .map(|cause| (cause.code(), Some(anchor(cause.code()))))
-                .collect(),
+            cause: first.cause,
+            is_diagnosed: true,
+            likelihood: likelihood.map_or_else(String::new, |likelihood| likelihood.to_string()),
+            tied: diagnosis.ranking.top().into_iter().skip(1).collect(),
             by: format!(
                 "diagnosed {}",
                 ago(diagnosis.findings.at_ms, self.known.now_ms)
             ),
+            next_step: diagnosis.ranking.next_step.clone(),
         }
     }
 
+    fn by_hint(
+        Given {
+            hint, method, at, ..
+        }: &Given,
+    ) -> LikeliestCause {
+        let age_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        LikeliestCause {
+            cause: hint.cause,
+            is_diagnosed: false,
+            likelihood: hint.likelihood.to_string(),
+            tied: hint.alternatives.clone(),
+            by: format!("hint at {method}, {}", ago(0, age_ms)),
+            next_step: hint.next.clone(),
+        }
+    }
+
+    fn by_fault(&self, fault: &Fault) -> LikeliestCause {
+        let reach = self.known.outside.reach.as_deref();
+        let at_ms = reach.map_or(self.known.now_ms, |standing| standing.last.at_ms);
+        LikeliestCause {
+            cause: fault.cause,
+            is_diagnosed: false,
+            likelihood: fault.says.clone(),
+            tied: fault.not_excluded.clone(),
+            by: format!("measured {}", ago(at_ms, self.known.now_ms)),
+            next_step: fault.next_step.clone(),
+        }
+    }
+
+    /// What to do where there is no cause to begin with.
     fn step(&self, health: Health) -> String {
-        if let Some((diagnosis, _)) = self.diagnosed(health) {
-            return diagnosis.ranking.next_step.clone();
-        }
-        if let Some(hint) = self.hint(health) {
-            return hint.next.clone();
-        }
-        if let (Health::Trouble, Some(fault)) = (health, self.fault()) {
-            return fault.next_step.clone();
-        }
         match health {
             Health::Trouble => format!("{DIAGNOSE} finds the cause: probes that never trade"),
             Health::Unknown => {
@@ -432,7 +397,7 @@ impl<'a> Assessment<'a> {
             warnings.push(format!("the clock differs from the exchange's: {skew} ms"));
         }
         warnings.extend(self.lately_bad());
-        if let HistoryState::Unread(why) = self.known.memory {
+        if let Err(why) = self.known.history {
             warnings.push(format!("the history cannot be read: {why}"));
         }
         warnings.extend(self.known.about.warnings.iter().cloned());
@@ -440,7 +405,7 @@ impl<'a> Assessment<'a> {
     }
 
     fn lately_bad(&self) -> Option<String> {
-        let recent = self.known.memory.recent()?;
+        let recent = self.known.recent()?;
         let from = recent.timeline.span.buckets.saturating_sub(LATELY);
         let late = recent
             .timeline
@@ -448,13 +413,13 @@ impl<'a> Assessment<'a> {
             .iter()
             .filter(|count| count.end.is_bad() && count.bucket >= from);
         let (mut auth, mut failed) = (0, 0);
-        late.for_each(|count| {
-            *(if count.end == End::Auth {
-                &mut auth
+        for count in late {
+            if count.end == End::Auth {
+                auth += count.calls;
             } else {
-                &mut failed
-            }) += count.calls
-        });
+                failed += count.calls;
+            }
+        }
         let calls = |count: u64| {
             if count == 1 {
                 "1 call".to_owned()

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    Moment, PageInput, RecentHistory, Text,
-    recent::{class, said, words},
+    PageInput, RecentHistory,
+    recent::{between, class, counted, said},
     text::DAY_MS,
 };
 use diagnosis::{
@@ -68,17 +68,17 @@ impl MethodState {
 }
 
 /// A good or bad moment of a method.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Sighting {
-    pub(super) at: Moment,
-    pub(super) said: Text,
+    /// When, in milliseconds since 1970.
+    pub(super) ms: u64,
+    pub(super) said: String,
     pub(super) by_probe: bool,
 }
 
 /// One hour of a method.
 #[derive(Debug)]
 pub(super) struct HourCell {
-    pub(super) x: u64,
     pub(super) y: u64,
     pub(super) height: u64,
     pub(super) class: &'static str,
@@ -88,19 +88,19 @@ pub(super) struct HourCell {
 /// One method.
 #[derive(Debug)]
 pub(super) struct MethodRow {
-    pub(super) method: Text,
+    pub(super) method: String,
     pub(super) state: MethodState,
     pub(super) good: Option<Sighting>,
     pub(super) bad: Option<Sighting>,
-    /// Since when it is as bad as it is.
-    pub(super) since: Option<Moment>,
+    /// Since when it is as bad as it is, in milliseconds since 1970.
+    pub(super) since_ms: Option<u64>,
     pub(super) cells: Vec<HourCell>,
 }
 
 /// The rows, the bad ones first, and how many more there are.
 pub(super) fn rows(known: &PageInput<'_>) -> (Vec<MethodRow>, usize) {
     let mut evidence = BTreeMap::<&str, Evidence>::new();
-    let recent = known.memory.recent();
+    let recent = known.recent();
     for (method, milestones) in recent.into_iter().flat_map(|recent| &recent.milestones) {
         evidence
             .entry(method)
@@ -108,45 +108,42 @@ pub(super) fn rows(known: &PageInput<'_>) -> (Vec<MethodRow>, usize) {
             .note_milestones(milestones);
     }
     note_probes(known, &mut evidence);
-    let mut cells = recent
-        .map(|recent| cells(recent, known.now_ms))
-        .unwrap_or_default();
-    let row = |(method, evidence): (&str, Evidence)| {
-        let cells = cells
-            .remove(method)
-            .unwrap_or_else(|| (0..CELLS).map(HourCell::empty).collect());
-        evidence.row(method, cells, known.now_ms)
-    };
-    let mut rows: Vec<MethodRow> = evidence.into_iter().map(row).collect();
+    let hours = recent.map(hours).unwrap_or_default();
+    let mut rows = Vec::new();
+    for (method, evidence) in evidence {
+        let hours = hours.get(method);
+        let cells = (0..CELLS)
+            .map(|hour| HourCell::of(recent, hour, hours.and_then(|hours| hours.get(&hour))))
+            .collect();
+        rows.push(evidence.row(method, cells, known.now_ms));
+    }
     rows.sort_by_key(|row| row.state);
     let more = rows.len().saturating_sub(MAX_ROWS);
     rows.truncate(MAX_ROWS);
     (rows, more)
 }
 
-/// The newest of each kind that is known of a method: when, what was said, whether a probe asked.
+/// The newest of each kind that is known of a method.
 #[derive(Default)]
 struct Evidence {
-    good: Option<(u64, String, bool)>,
-    bad: Option<(u64, String, bool)>,
+    good: Option<Sighting>,
+    bad: Option<Sighting>,
     kind: Option<Trouble>,
     since_ms: Option<u64>,
 }
 
 impl Evidence {
     fn note_milestones(&mut self, milestones: &Milestones) {
-        let told = |milestone: &Milestone| {
-            (
-                milestone.ms,
-                said(milestone.code, milestone.status, milestone.why.as_deref()),
-                false,
-            )
+        let told = |milestone: &Milestone| Sighting {
+            ms: milestone.ms,
+            said: said(milestone.code, milestone.status, milestone.why.as_deref()),
+            by_probe: false,
         };
         self.good = milestones.good.as_ref().map(told);
         for trouble in Trouble::ALL {
             let streak = milestones.streak(trouble);
             let Some(last) = &streak.last else { continue };
-            if self.bad.as_ref().is_none_or(|(ms, ..)| *ms < last.ms) {
+            if is_older(&self.bad, last.ms) {
                 self.bad = Some(told(last));
                 self.kind = Some(trouble);
                 self.since_ms = streak
@@ -159,8 +156,8 @@ impl Evidence {
     }
 
     fn row(self, method: &str, cells: Vec<HourCell>, now_ms: u64) -> MethodRow {
-        let at = |seen: &Option<(u64, String, bool)>| seen.as_ref().map(|(ms, ..)| *ms);
-        let (good_ms, bad_ms) = (at(&self.good), at(&self.bad));
+        let good_ms = self.good.as_ref().map(|good| good.ms);
+        let bad_ms = self.bad.as_ref().map(|bad| bad.ms);
         let is_old = |ms: Option<u64>| ms.is_none_or(|ms| now_ms.saturating_sub(ms) > DAY_MS);
         // Two that ended in the same millisecond: the streak knows which came last.
         let is_bad =
@@ -173,24 +170,20 @@ impl Evidence {
             (false, _) if is_old(good_ms) => MethodState::Worked,
             (false, _) => MethodState::Works,
         };
-        let sight = |(ms, said, by_probe): (u64, String, bool)| Sighting {
-            at: Moment::at(ms, now_ms),
-            said: Text::of(said),
-            by_probe,
-        };
-        let since = self
-            .since_ms
-            .filter(|_| is_bad)
-            .map(|ms| Moment::at(ms, now_ms));
         MethodRow {
-            method: Text::of(method),
+            method: method.to_owned(),
             state,
-            good: self.good.map(sight),
-            bad: self.bad.map(sight),
-            since,
+            good: self.good,
+            bad: self.bad,
+            since_ms: if is_bad { self.since_ms } else { None },
             cells,
         }
     }
+}
+
+/// Whether nothing was seen, or something before this time.
+fn is_older(seen: &Option<Sighting>, ms: u64) -> bool {
+    seen.as_ref().is_none_or(|seen| seen.ms < ms)
 }
 
 fn note_probes<'a>(known: &PageInput<'a>, evidence: &mut BTreeMap<&'a str, Evidence>) {
@@ -214,36 +207,28 @@ fn note_probes<'a>(known: &PageInput<'a>, evidence: &mut BTreeMap<&'a str, Evide
             continue;
         };
         let entry = evidence.entry(method).or_default();
-        let at_ms = diagnosis.findings.at_ms;
-        let is_newer =
-            |seen: &Option<(u64, String, bool)>| seen.as_ref().is_none_or(|(ms, ..)| *ms < at_ms);
-        let told = (at_ms, finding.says(&diagnosis.findings.expected), true);
+        let ms = diagnosis.findings.at_ms;
+        let told = Sighting {
+            ms,
+            said: finding.says(&diagnosis.findings.expected),
+            by_probe: true,
+        };
         if verdict.is_accepted() {
-            if is_newer(&entry.good) {
+            if is_older(&entry.good, ms) {
                 entry.good = Some(told);
             }
-        } else if is_newer(&entry.bad) {
+        } else if is_older(&entry.bad, ms) {
             // A budget or a malformed request says nothing of the key, and the probe was refused all the same.
             let trouble = Trouble::of(verdict).unwrap_or(Trouble::Auth);
             (entry.bad, entry.kind) = (Some(told), Some(trouble));
-            entry.since_ms = entry.since_ms.or(Some(at_ms));
+            entry.since_ms = entry.since_ms.or(Some(ms));
         }
     }
 }
 
 impl HourCell {
-    const fn empty(hour: u64) -> Self {
-        Self {
-            x: hour * 10,
-            y: 16,
-            height: 2,
-            class: "none",
-            tells: String::new(),
-        }
-    }
-
     /// Good ones are low and bad ones high, so that they differ without colour.
-    fn of(hour: u64, ends: &BTreeMap<End, u64>, span: (u64, u64), now_ms: u64) -> Self {
+    fn of(recent: Option<&RecentHistory>, hour: u64, ends: Option<&BTreeMap<End, u64>>) -> Self {
         let worst = [
             End::Auth,
             End::Failed,
@@ -251,62 +236,47 @@ impl HourCell {
             End::RefusedHere,
             End::Good,
         ];
+        let none = Self {
+            y: 16,
+            height: 2,
+            class: "none",
+            tells: String::new(),
+        };
+        let (Some(recent), Some(ends)) = (recent, ends) else {
+            return none;
+        };
         let Some(end) = worst.into_iter().find(|end| ends.contains_key(end)) else {
-            return Self::empty(hour);
+            return none;
         };
         let (y, height) = match end {
             End::Auth | End::Failed => (0, 18),
             End::Limited | End::RefusedHere => (5, 13),
             End::Good => (10, 8),
         };
-        let all: Vec<String> = ends
-            .iter()
-            .map(|(end, calls)| format!("{calls} {}", words(*end)))
-            .collect();
-        let from = Moment::at(span.0, now_ms);
-        let until = Moment::at(span.1, now_ms);
-        let clock = |moment: &Moment| moment.iso.get(11..16).unwrap_or_default().to_owned();
-        let tells = format!("{}–{}: {}", clock(&from), clock(&until), all.join(", "));
+        let span = recent.timeline.span;
+        let time = between(
+            span.start_ms(hour * PER_CELL),
+            span.start_ms((hour + 1) * PER_CELL),
+        );
         Self {
-            x: hour * 10,
             y,
             height,
             class: class(end),
-            tells,
+            tells: format!("{time}: {}", counted(ends)),
         }
     }
 }
 
-/// The cells of every method.
-fn cells(recent: &RecentHistory, now_ms: u64) -> HashMap<String, Vec<HourCell>> {
-    let mut ends = HashMap::<&str, BTreeMap<u64, BTreeMap<End, u64>>>::new();
+/// How the calls of each hour ended, by method.
+fn hours(recent: &RecentHistory) -> HashMap<&str, BTreeMap<u64, BTreeMap<End, u64>>> {
+    let mut methods = HashMap::<&str, BTreeMap<u64, BTreeMap<End, u64>>>::new();
     for count in &recent.timeline.counts {
         let Some(method) = count.method.as_deref() else {
             continue;
         };
-        let hours = ends.entry(method).or_default();
-        *hours
-            .entry(count.bucket / PER_CELL)
-            .or_default()
-            .entry(count.end)
-            .or_default() += count.calls;
+        let hours = methods.entry(method).or_default();
+        let ends = hours.entry(count.bucket / PER_CELL).or_default();
+        *ends.entry(count.end).or_default() += count.calls;
     }
-    let span = recent.timeline.span;
-    let cell = |hour: u64, hours: &BTreeMap<u64, BTreeMap<End, u64>>| match hours.get(&hour) {
-        None => HourCell::empty(hour),
-        Some(ends) => {
-            let bounds = (
-                span.start_ms(hour * PER_CELL),
-                span.start_ms((hour + 1) * PER_CELL),
-            );
-            HourCell::of(hour, ends, bounds, now_ms)
-        }
-    };
-    let row = |(method, hours): (&str, BTreeMap<u64, BTreeMap<End, u64>>)| {
-        (
-            method.to_owned(),
-            (0..CELLS).map(|hour| cell(hour, &hours)).collect(),
-        )
-    };
-    ends.into_iter().map(row).collect()
+    methods
 }

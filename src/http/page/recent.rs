@@ -1,11 +1,12 @@
-//! What the page takes from the history, in one reading; and how its changes and failures are shown.
+//! What the page takes from the history, in one reading; and the words for it.
 //!
 //! Guarantees: bounded, whatever the history holds: one pass over the last day, and the newest few of everything else.
 //! Does not: keep the history open.
 
 use std::collections::BTreeMap;
 
-use super::{Moment, Text};
+use text::time::rfc3339_ms;
+
 use catalogue::codes;
 use diagnosis::history::{
     CallRow, ChangeRow, End, Filter, Milestones, Problem, Questions, Span, Timeline,
@@ -66,67 +67,11 @@ impl RecentHistory {
             refused,
         })
     }
-
-    pub(super) fn changes_shown(&self, now_ms: u64) -> Vec<ChangeShown> {
-        let shown = self
-            .changes
-            .iter()
-            .enumerate()
-            .map(|(position, row)| ChangeShown {
-                number: position + 1,
-                at: Moment::at(row.ms, now_ms),
-                what: Text::of(row.describe()),
-                is_marked: row.ms >= self.timeline.span.from_ms,
-            });
-        shown.collect()
-    }
-
-    pub(super) fn failures_shown(&self, now_ms: u64) -> Vec<FailureShown> {
-        self.failures
-            .iter()
-            .map(|row| FailureShown::of(row, now_ms))
-            .collect()
-    }
 }
 
-/// A change.
-#[derive(Debug)]
-pub(super) struct ChangeShown {
-    /// The number beside its mark on the time axis; 1 is the newest.
-    pub(super) number: usize,
-    pub(super) at: Moment,
-    pub(super) what: Text,
-    /// Whether it is on the axis.
-    pub(super) is_marked: bool,
-}
-
-/// A call that did not end well.
-#[derive(Debug)]
-pub(super) struct FailureShown {
-    pub(super) at: Moment,
-    pub(super) method: Text,
-    pub(super) caller: Text,
-    pub(super) code: Text,
-    pub(super) end: &'static str,
-    pub(super) class: &'static str,
-    pub(super) outcome: Text,
-    pub(super) rid: Text,
-}
-
-impl FailureShown {
-    fn of(row: &CallRow, now_ms: u64) -> Self {
-        let end = End::of(row.verdict.as_deref(), &row.outcome);
-        Self {
-            at: Moment::at(row.ms, now_ms),
-            method: Text::of(row.method.as_deref().unwrap_or("(not understood)")),
-            caller: Text::of(&row.caller),
-            code: Text::of(said(row.code, row.status, row.why.as_deref())),
-            end: words(end),
-            class: class(end),
-            outcome: Text::of(&row.outcome),
-            rid: Text::of(&row.rid),
-        }
-    }
+/// How a call of the history ended.
+pub(super) fn end(row: &CallRow) -> End {
+    End::of(row.verdict.as_deref(), &row.outcome)
 }
 
 /// What was answered, in a few words: the code with its name, or why there is none.
@@ -161,4 +106,23 @@ pub(super) const fn class(end: End) -> &'static str {
         End::Limited => "limited",
         End::RefusedHere => "here",
     }
+}
+
+/// How many calls ended how.
+pub(super) fn counted(ends: &BTreeMap<End, u64>) -> String {
+    let counts: Vec<String> = ends
+        .iter()
+        .map(|(end, calls)| format!("{calls} {}", words(*end)))
+        .collect();
+    counts.join(", ")
+}
+
+/// From one time of the day to another, in UTC.
+pub(super) fn between(from_ms: u64, until_ms: u64) -> String {
+    format!("{}–{}", clock(from_ms), clock(until_ms))
+}
+
+/// The time of the day in UTC, to the minute.
+pub(super) fn clock(ms: u64) -> String {
+    rfc3339_ms(ms).get(11..16).unwrap_or_default().to_owned()
 }

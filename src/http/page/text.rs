@@ -1,9 +1,8 @@
 //! Words for the page: texts from outside, moments, and next steps.
-//!
-//! Guarantees: a [`Text`] has no unsafe characters ([`text::is_unsafe`]), and an end; the template
-//! escapes it like everything. Does not: translate or judge.
 
 use std::fmt;
+
+use askama::filters::{Escaper, Html};
 
 use text::time::rfc3339_ms;
 
@@ -14,16 +13,14 @@ const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// A text that may come from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text(String);
+/// What a template shows, without unsafe characters, with an end, and as HTML. `askama.toml` names it for every page, so
+/// that no text can go around it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct PageEscaper;
 
-impl Text {
-    /// The text, without what a page should not repeat.
-    #[must_use]
-    pub fn of(text: impl AsRef<str>) -> Self {
+impl Escaper for PageEscaper {
+    fn write_escaped_str<W: fmt::Write>(&self, out: W, text: &str) -> fmt::Result {
         let mut kept: String = text
-            .as_ref()
             .chars()
             .filter(|char| !text::is_unsafe(*char))
             .take(MAX_CHARS + 1)
@@ -32,64 +29,45 @@ impl Text {
             kept.pop();
             kept.push('…');
         }
-        Self(kept)
+        Html.write_escaped_str(out, &kept)
     }
 }
 
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl askama::FastWritable for Text {
-    fn write_into(&self, out: &mut dyn fmt::Write, _: &dyn askama::Values) -> askama::Result<()> {
-        Ok(out.write_str(&self.0)?)
-    }
-}
-
-/// A part of a next step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TextPart {
-    /// Its words.
-    pub text: Text,
+/// A part of a text in which commands stand between backticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) struct TextPart<'a> {
+    pub(in crate::http) text: &'a str,
     /// Whether it is to be typed as it stands.
-    pub is_code: bool,
+    pub(in crate::http) is_code: bool,
 }
 
-impl TextPart {
-    /// The pieces of a text in which commands stand between backticks.
-    #[must_use]
-    pub fn all(text: &str) -> Vec<Self> {
-        let pieces = text
-            .split('`')
-            .enumerate()
-            .filter(|(_, part)| !part.is_empty());
-        pieces
-            .map(|(position, part)| Self {
-                text: Text::of(part),
-                is_code: position % 2 == 1,
-            })
-            .collect()
+impl<'a> TextPart<'a> {
+    pub(in crate::http) fn all(text: &'a str) -> Vec<Self> {
+        let mut parts = Vec::new();
+        for (position, text) in text.split('`').enumerate() {
+            if !text.is_empty() {
+                let is_code = position % 2 == 1;
+                parts.push(Self { text, is_code });
+            }
+        }
+        parts
     }
 }
 
 /// A moment, seen from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
-    ms: u64,
+pub(super) struct Moment {
     /// Whole, for machines: RFC 3339 in UTC.
-    pub iso: String,
+    pub(super) iso: String,
     /// As short as the distance allows: the time, and the day where it is not today.
-    pub shown: String,
+    pub(super) shown: String,
     /// How long ago.
-    pub ago: String,
+    pub(super) ago: String,
 }
 
 impl Moment {
     /// A moment in milliseconds since 1970, seen from `now_ms`.
-    #[must_use]
-    pub fn at(ms: u64, now_ms: u64) -> Self {
+    pub(super) fn at(ms: u64, now_ms: u64) -> Self {
         let iso = rfc3339_ms(ms);
         let (day, clock) = iso.split_at_checked(10).unwrap_or((&iso, ""));
         let clock = clock.get(1..9).unwrap_or_default();
@@ -100,7 +78,6 @@ impl Moment {
             format!("{day} {clock}")
         };
         Self {
-            ms,
             shown,
             ago: ago(ms, now_ms),
             iso,
@@ -108,16 +85,9 @@ impl Moment {
     }
 
     /// Day and time, always both.
-    #[must_use]
-    pub fn whole(&self) -> String {
+    pub(super) fn whole(&self) -> String {
         let whole = self.iso.get(..19).unwrap_or(&self.iso).replace('T', " ");
         format!("{whole} UTC")
-    }
-
-    /// In milliseconds since 1970.
-    #[must_use]
-    pub const fn ms(&self) -> u64 {
-        self.ms
     }
 }
 

@@ -24,12 +24,11 @@ pub(super) struct Notice {
     prompts: bool,
     wait: Option<Duration>,
     title: &'static str,
-    lines: Vec<Vec<TextPart>>,
+    lines: &'static [&'static str],
 }
 
 impl Notice {
-    fn new(status: StatusCode, title: &'static str, lines: &[&str]) -> Self {
-        let lines = lines.iter().map(|line| TextPart::all(line)).collect();
+    fn new(status: StatusCode, title: &'static str, lines: &'static [&'static str]) -> Self {
         Self {
             status,
             prompts: false,
@@ -40,25 +39,25 @@ impl Notice {
     }
 
     pub(super) fn no_token_is_set() -> Self {
-        let lines = [
+        const LINES: &[&str] = &[
             "This daemon has a status page, and no token that opens it.",
             "Set `CRYPTO_PROXY_DIAG_TOKEN` in `/etc/crypto.env` to a random value of its own, then \
              `sudo systemctl restart crypto-proxy`. Make one with \
              `head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='`.",
             "Without it: `sudo crypto-proxy diagnose --alone` on the host.",
         ];
-        Self::new(StatusCode::FORBIDDEN, "No token is set", &lines)
+        Self::new(StatusCode::FORBIDDEN, "No token is set", LINES)
     }
 
     pub(super) fn sign_in() -> Self {
-        let lines = [
+        const LINES: &[&str] = &[
             "The status page opens with the token of `CRYPTO_PROXY_DIAG_TOKEN`, as the password; any user name will do.",
             "A caller's token, `CRYPTO_PROXY_TOKEN`, does not open it. `sudo grep ^CRYPTO_PROXY_DIAG_TOKEN= \
              /etc/crypto.env` shows the right one on the host.",
         ];
         Self {
             prompts: true,
-            ..Self::new(StatusCode::UNAUTHORIZED, "Sign in", &lines)
+            ..Self::new(StatusCode::UNAUTHORIZED, "Sign in", LINES)
         }
     }
 
@@ -70,25 +69,25 @@ impl Notice {
     }
 
     pub(super) fn wait(wait: Duration) -> Self {
-        let lines = [
+        const LINES: &[&str] = &[
             "Too many wrong tokens came from your address. Wait a moment and load the page again; every API door goes on.",
             "On the host, `sudo crypto-proxy diagnose --alone` needs no token.",
         ];
         Self {
             wait: Some(wait),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &lines)
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", LINES)
         }
     }
 
     pub(super) fn slow() -> Self {
-        let lines = [
+        const LINES: &[&str] = &[
             "The page was not ready in time: the disk that holds the history does not answer.",
             "Calls do not depend on it. `sudo crypto-proxy diagnose --alone` on the host does not, either.",
         ];
         let notice = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The history does not answer",
-            &lines,
+            LINES,
         );
         Self {
             wait: Some(Duration::from_secs(10)),
