@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
 use http::{HeaderValue, Request, header};
-use serde_json::json;
 
 use super::{
-    AppState, reply,
+    AppState,
+    reply::{self, detail},
     request::{request_id, source_of},
 };
 use crate::http::{proxy_api, rejections::Refused};
@@ -57,7 +57,11 @@ pub(super) async fn run(State(app): State<Arc<AppState>>, request: Request<Body>
     unstored(match app.runner.ask(asker, input).await {
         Asked::Diagnosed(diagnosis) => answer::diagnosed(&app, &diagnosis),
         Asked::TooSoon { wait } => answer::too_soon(&app, wait),
-        Asked::Stopping => retry(detail(503, "The proxy is stopping; nothing was probed"), 1),
+        Asked::Stopping => {
+            let mut response = detail(503, "The proxy is stopping; nothing was probed");
+            reply::set_retry_after(&mut response, 1);
+            response
+        }
         Asked::Defect => detail(
             500,
             "The diagnosis ended in a defect; the log names the place",
@@ -111,22 +115,9 @@ fn refuse(app: &AppState, source: &Peer, refusal: Refusal) -> Response {
         Refusal::Off => counted(Refused::DiagnosisOff, 403, OFF),
         Refusal::Token => counted(Refused::Token, 401, "Invalid proxy token"),
         Refusal::Query(Unreadable { name, message }) => {
-            let body =
-                json!({ "detail": [{ "type": "query", "loc": ["query", name], "msg": message }] });
-            reply::json_response(422, body.to_string().into_bytes())
+            reply::detail_at("query", &["query", name], message)
         }
     }
-}
-
-fn detail(status: u16, text: &str) -> Response {
-    reply::json_response(status, json!({ "detail": text }).to_string().into_bytes())
-}
-
-fn retry(mut response: Response, seconds: u64) -> Response {
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    response
 }
 
 fn unstored(mut response: Response) -> Response {

@@ -5,6 +5,8 @@
 //! outcome is unknown, how to find out. Every answer of an endpoint names its outcome in `X-Proxy-Outcome`. A refusal is
 //! classified once, one value per row of the wire contract, and rendered by each endpoint; texts never echo the input.
 
+use std::iter;
+
 use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -20,8 +22,6 @@ use protocol::{call::InvalidCall, wire};
 const OUTCOME: HeaderName = HeaderName::from_static("x-proxy-outcome");
 const CLIENT_OID: HeaderName = HeaderName::from_static("x-proxy-client-oid");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Seconds after which an overloaded or stopping proxy is worth asking again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// What became of a call.
 pub(super) fn relayed(relayed: &Relayed) -> Response {
@@ -32,26 +32,25 @@ pub(super) fn relayed(relayed: &Relayed) -> Response {
     let mut response = json_response(status, body);
     set_outcome(&mut response, relayed.outcome);
     set_client_oid(&mut response, relayed);
-    let headers = response.headers_mut();
     if matches!(
         relayed.result,
         Err(Ended::Refused(
             GatewayRefusal::AtCapacity { .. } | GatewayRefusal::Draining
         ))
     ) {
-        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        set_retry_after(&mut response, 1);
     }
     response
 }
 
 /// A refusal of the endpoint itself.
 pub(super) fn refused(refusal: &Refusal) -> Response {
-    let body = if let Refusal::Invalid(invalid) = refusal {
-        detail_list(invalid)
+    let mut response = if let Refusal::Invalid(invalid) = refusal {
+        let place: Vec<&str> = iter::once("body").chain(invalid.field).collect();
+        detail_at(invalid.kind, &place, &invalid.message)
     } else {
-        json!({ "detail": refusal.detail() }).to_string()
+        detail(refusal.status(), refusal.detail())
     };
-    let mut response = json_response(refusal.status(), body.into_bytes());
     set_outcome(&mut response, Outcome::Refused);
     if matches!(
         refusal,
@@ -63,6 +62,17 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// An answer that is one text.
+pub(super) fn detail(status: u16, text: &str) -> Response {
+    json_response(status, json!({ "detail": text }).to_string().into_bytes())
+}
+
+/// An answer about one place of the request.
+pub(super) fn detail_at(kind: &str, place: &[&str], message: &str) -> Response {
+    let body = json!({ "detail": [{ "type": kind, "loc": place, "msg": message }] });
+    json_response(422, body.to_string().into_bytes())
 }
 
 /// A JSON answer.
@@ -79,6 +89,13 @@ pub(super) fn set_outcome(response: &mut Response, outcome: Outcome) {
     response
         .headers_mut()
         .insert(OUTCOME, HeaderValue::from_static(outcome.word()));
+}
+
+/// Names the seconds after which the proxy is worth asking again.
+pub(super) fn set_retry_after(response: &mut Response, seconds: u64) {
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
 }
 
 /// Names the orders that may have to be looked for.
@@ -140,12 +157,6 @@ fn error_text(ended: &Ended) -> String {
         Ended::Failed(Failure::Defect) => format!("Proxy error: {}", Failure::Defect),
         Ended::Failed(failure) => format!("Crypto.com API error: {failure}"),
     }
-}
-
-fn detail_list(invalid: &Invalid) -> String {
-    let location: Vec<&str> = std::iter::once("body").chain(invalid.field).collect();
-    json!({ "detail": [{ "type": invalid.kind, "loc": location, "msg": invalid.message }] })
-        .to_string()
 }
 
 /// A request that no call could be made of.

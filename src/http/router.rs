@@ -80,12 +80,10 @@ impl Front {
                 .rejections
                 .count(&source_of(&request), Refused::Host);
             let path = request.uri().path();
-            let of_the_exchange = path.starts_with(exchange_v1::PREFIX);
-            let refused = || reply::refused(&Refusal::Misdirected);
-            return if of_the_exchange {
+            return if path.starts_with(exchange_v1::PREFIX) {
                 exchange_v1::misdirected(path)
             } else {
-                refused()
+                reply::refused(&Refusal::Misdirected)
             };
         }
         let Ok(response) = self.routes.clone().call(request).await;
@@ -95,10 +93,7 @@ impl Front {
 
 /// For defects outside the endpoints, where no call can have been sent; the endpoints catch their own.
 fn after_panic() -> Response {
-    reply::json_response(
-        500,
-        br#"{"detail":"Internal error; the log names the place"}"#.to_vec(),
-    )
+    reply::detail(500, "Internal error; the log names the place")
 }
 
 /// Every route, without the layers around them.
@@ -122,11 +117,11 @@ fn routes(app: &Arc<AppState>) -> Router {
 }
 
 async fn not_found() -> Response {
-    reply::json_response(404, br#"{"detail":"Not Found"}"#.to_vec())
+    reply::detail(404, "Not Found")
 }
 
 async fn wrong_verb() -> Response {
-    reply::json_response(405, br#"{"detail":"Method Not Allowed"}"#.to_vec())
+    reply::detail(405, "Method Not Allowed")
 }
 
 async fn wrong_verb_for_a_call(

@@ -10,10 +10,9 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
-use http::{HeaderValue, Request, header};
+use http::Request;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -198,16 +197,13 @@ fn agree(request: &Request<Body>) -> Option<Response> {
 }
 
 fn refused(status: u16, detail: &str) -> Response {
-    let mut response =
-        reply::json_response(status, json!({ "detail": detail }).to_string().into_bytes());
+    let mut response = reply::detail(status, detail);
     reply::set_outcome(&mut response, Outcome::Refused);
     response
 }
 
 fn later(status: u16, detail: &str) -> Response {
     let mut response = refused(status, detail);
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    reply::set_retry_after(&mut response, 1);
     response
 }

@@ -10,8 +10,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use text::time::rfc3339;
 
-use super::{reply, retry};
-use crate::http::AppState;
+use crate::http::{AppState, reply};
 use diagnosis::{
     hint::Given,
     reach::{Phase, Reachability, Step, Watched},
@@ -47,10 +46,9 @@ pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
         "A run begins once a minute at most; the next one in {seconds} s. GET /diag/crypto-auth has the last"
     );
     let body = json!({ "detail": text, "retry_after_s": seconds, "last_at": last });
-    retry(
-        reply::json_response(429, body.to_string().into_bytes()),
-        seconds,
-    )
+    let mut response = reply::json_response(429, body.to_string().into_bytes());
+    reply::set_retry_after(&mut response, seconds);
+    response
 }
 
 fn not_run(app: &AppState) -> Report {

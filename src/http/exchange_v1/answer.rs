@@ -205,9 +205,7 @@ fn ours(asked: &Asked, status: u16, code: i64, message: &str) -> Response {
     body.push(b'}');
     let mut response = reply::json_response(status, body);
     if code == RATE_LIMITED {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        reply::set_retry_after(&mut response, 1);
     }
     response
 }

@@ -156,8 +156,8 @@ fn blocks(ends: &BTreeMap<End, u64>, most: u64) -> Vec<BarPart> {
     let height =
         |calls: u64, room: f64| (room * (calls as f64 / most.max(1) as f64).sqrt()).max(LEAST);
     let block = |y: f64, height: f64, end: End| BarPart {
-        y: y,
-        height: height,
+        y,
+        height,
         class: class(end),
     };
     let mut blocks = Vec::new();
@@ -212,7 +212,7 @@ impl TimeAxis<'_> {
         let hours = times
             .map(|ms| (self.x(ms), word(ms)))
             .filter(|(x, _)| inside(*x));
-        hours.map(|(x, word)| HourLabel { x: x, word }).collect()
+        hours.map(|(x, word)| HourLabel { x, word }).collect()
     }
 
     /// Changes, newest first, as they are numbered in the table; neighbours share a flag.

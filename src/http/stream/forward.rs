@@ -19,15 +19,40 @@ use super::{
 use gateway::{
     auth::Caller,
     failure::Refusal,
-    policy::{self, ChannelPermit},
+    policy,
     stream::{Event, Incoming, Session, Side},
 };
 use protocol::{
-    call::Call,
+    call::{Call, Method},
     frame::{Frame, InvalidFrame, ReplyTo, Request},
 };
 
 const TOO_SLOW: &str = "the client reads too slowly (streams.max_waiting_bytes)";
+
+/// A frame that is refused: status and word for the record, and what the client is told.
+struct Refused {
+    status: u16,
+    why: &'static str,
+    told: Utf8Bytes,
+}
+
+impl Refused {
+    fn invalid(reply_to: &ReplyTo, invalid: InvalidFrame) -> Self {
+        Self {
+            status: 422,
+            why: "frame_invalid",
+            told: answer::invalid(reply_to, invalid),
+        }
+    }
+
+    fn not_offered(reply_to: &ReplyTo) -> Self {
+        Self {
+            status: 403,
+            why: "not_offered",
+            told: answer::not_offered(reply_to),
+        }
+    }
+}
 
 enum Next {
     Client(Incoming),
@@ -263,57 +288,54 @@ impl<'s> Forwarder<'s> {
         };
         self.counts.from_client += 1;
         let (reply_to, frame) = Frame::parse(&text);
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(invalid) => {
-                return self.refuse(
-                    &reply_to,
-                    422,
-                    "frame_invalid",
-                    answer::invalid(&reply_to, invalid),
-                );
-            }
+        let done = match frame {
+            Ok(frame) => self.on_frame(&frame, &reply_to).await,
+            Err(invalid) => Err(Refused::invalid(&reply_to, invalid)),
         };
+        match done {
+            Ok(None) => Ok(()),
+            Ok(Some(told)) => self.push(told),
+            Err(refused) => self.refuse(&reply_to, refused),
+        }
+    }
+
+    /// Lets a frame do what it may; what there is to tell the client at once.
+    async fn on_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        reply_to: &ReplyTo,
+    ) -> Result<Option<Utf8Bytes>, Refused> {
         match (&frame.request, self.caller.clone()) {
-            (Request::RespondHeartbeat, _) => self.session.respond_heartbeat(&frame),
+            (Request::RespondHeartbeat, _) => {
+                self.session.respond_heartbeat(frame);
+                Ok(None)
+            }
             (Request::Subscribe | Request::Unsubscribe, caller) => {
-                return self.subscribe(&frame, &reply_to, caller.as_deref());
+                self.subscribe(frame, reply_to, caller.as_deref())?;
+                Ok(None)
             }
             (Request::LogIn, Some(caller)) if self.socket.side == Side::User => {
                 let socket = self.socket;
-                let told = socket.log_in_again(&frame, &reply_to, &caller).await;
-                return self.push(told);
+                Ok(Some(socket.log_in_again(frame, reply_to, &caller).await))
             }
-            (Request::Private(_), Some(caller)) if self.socket.side == Side::User => {
-                return self.command(&frame, &reply_to, &caller);
+            (Request::Private(method), Some(caller)) if self.socket.side == Side::User => {
+                self.command(frame, method, reply_to, &caller)
             }
             (Request::LogIn | Request::Private(_) | Request::Other, _) => {
-                return self.refuse(
-                    &reply_to,
-                    403,
-                    "not_offered",
-                    answer::not_offered(&reply_to),
-                );
+                Err(Refused::not_offered(reply_to))
             }
         }
-        Ok(())
     }
 
     /// Refuses a frame: an answer, and a record where the caller is known.
-    fn refuse(
-        &mut self,
-        reply_to: &ReplyTo,
-        status: u16,
-        why: &'static str,
-        told: Utf8Bytes,
-    ) -> Result<(), End> {
+    fn refuse(&mut self, reply_to: &ReplyTo, refused: Refused) -> Result<(), End> {
         self.counts.refused += 1;
         if let Some(caller) = &self.caller {
             let mut record = self.socket.record(&caller.name);
             record.report.method = Some(reply_to.method.clone());
-            record.ended(status, why);
+            record.ended(refused.status, refused.why);
         }
-        self.push(told)
+        self.push(refused.told)
     }
 
     fn subscribe(
@@ -321,86 +343,57 @@ impl<'s> Forwarder<'s> {
         frame: &Frame<'_>,
         reply_to: &ReplyTo,
         caller: Option<&Caller>,
-    ) -> Result<(), End> {
-        let channels = match frame.channels() {
-            Ok(channels) => channels,
-            Err(invalid) => {
-                return self.refuse(
-                    reply_to,
-                    422,
-                    "frame_invalid",
-                    answer::invalid(reply_to, invalid),
-                );
-            }
-        };
+    ) -> Result<(), Refused> {
+        let channels = frame
+            .channels()
+            .map_err(|invalid| Refused::invalid(reply_to, invalid))?;
         let named = channels.iter().map(AsRef::as_ref);
         let permit = match (self.socket.side, caller) {
-            (Side::User, Some(caller)) => self.authorize_channels(caller, named),
-            _ => match policy::of_the_market(named) {
-                Some(permit) => Ok(permit),
-                None => {
-                    return self.refuse(
-                        reply_to,
-                        403,
-                        "not_offered",
-                        answer::not_offered(reply_to),
-                    );
-                }
-            },
-        };
-        match permit {
-            Ok(permit) => {
-                self.session.subscribe(permit, frame);
-                Ok(())
+            (Side::User, Some(caller)) => {
+                let arrival = self.socket.app.gateway.arrival(&self.socket.source);
+                policy::authorize_channels(caller, arrival, named).map_err(|denied| {
+                    let refusal = Refusal::Denied(denied);
+                    Refused {
+                        status: refusal.status(),
+                        why: refusal.code(),
+                        told: answer::said_no(reply_to, &refusal),
+                    }
+                })?
             }
-            Err(refusal) => self.refuse(
-                reply_to,
-                refusal.status(),
-                refusal.code(),
-                answer::said_no(reply_to, &refusal),
-            ),
-        }
-    }
-
-    fn authorize_channels<'a>(
-        &self,
-        caller: &Caller,
-        channels: impl Iterator<Item = &'a str>,
-    ) -> Result<ChannelPermit, Refusal> {
-        let arrival = self.socket.app.gateway.arrival(&self.socket.source);
-        policy::authorize_channels(caller, arrival, channels).map_err(Refusal::Denied)
+            _ => policy::of_the_market(named).ok_or_else(|| Refused::not_offered(reply_to))?,
+        };
+        self.session.subscribe(permit, frame);
+        Ok(())
     }
 
     fn command(
         &mut self,
         frame: &Frame<'_>,
+        method: &Method,
         reply_to: &ReplyTo,
         caller: &Caller,
-    ) -> Result<(), End> {
+    ) -> Result<Option<Utf8Bytes>, Refused> {
         self.counts.commands += 1;
-        let Request::Private(method) = &frame.request else {
-            return Ok(());
-        };
-        let Some(id) = frame.id else {
-            let told = answer::invalid(reply_to, InvalidFrame::Member("id"));
-            return self.refuse(reply_to, 422, "frame_invalid", told);
-        };
-        let call = match Call::parse_unsigned(id, method.clone(), frame.params) {
-            Ok(call) => call,
-            Err(invalid) => {
-                let told = answer::invalid_params(reply_to, &invalid.to_string());
-                return self.refuse(reply_to, 422, "params_ambiguous", told);
-            }
-        };
+        let id = frame
+            .id
+            .ok_or_else(|| Refused::invalid(reply_to, InvalidFrame::Member("id")))?;
+        let call =
+            Call::parse_unsigned(id, method.clone(), frame.params).map_err(|invalid| Refused {
+                status: 422,
+                why: "params_ambiguous",
+                told: answer::invalid_params(reply_to, &invalid.to_string()),
+            })?;
         let record = self.socket.record(&caller.name);
+        let source = &self.socket.source;
+        // The gateway notes its own refusals on the record.
         match self
             .session
-            .command(caller, &self.socket.source, call, frame, reply_to, record)
+            .command(caller, source, call, frame, reply_to, record)
         {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(None),
             Err(refusal) => {
                 self.counts.refused += 1;
-                self.push(answer::said_no(reply_to, &refusal))
+                Ok(Some(answer::said_no(reply_to, &refusal)))
             }
         }
     }
