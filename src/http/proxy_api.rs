@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::{
     AppState,
     reply::{self, Invalid, Refusal},
-    request::{KnownCaller, request_id, source_of},
+    request::{KnownCaller, only, request_id, source_of},
 };
 use crate::http::rejections::Refused;
 use gateway::{Relayed, auth::Caller, record::CallRecord};
@@ -83,11 +83,7 @@ pub(super) fn authenticate(app: &AppState, headers: &HeaderMap) -> Option<Arc<Ca
 
 /// What exactly one token header shows.
 pub(super) fn token(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let mut shown = headers.get_all(TOKEN).iter();
-    let (Some(token), None) = (shown.next(), shown.next()) else {
-        return None;
-    };
-    Some(token)
+    only(headers, TOKEN)
 }
 
 async fn read_call(app: &AppState, request: Request<Body>) -> Result<Call, Refusal> {

@@ -13,7 +13,11 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{HeaderMap, Request, Uri, header, uri::Authority};
+use http::{
+    HeaderMap, HeaderValue, Request, Uri,
+    header::{self, AsHeaderName},
+    uri::Authority,
+};
 use uuid::Uuid;
 
 use gateway::{access::Peer, clock::Clock};
@@ -77,13 +81,21 @@ impl RequestIds {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KnownCaller;
 
+/// A header that stands in the request exactly once.
+pub(super) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        _ => None,
+    }
+}
+
 /// Names that are always served.
 const OWN_NAMES: [&str; 2] = ["localhost", "host.docker.internal"];
 
 /// Whether a request names one host that we serve.
 pub(super) fn is_served(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> bool {
-    let mut values = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (values.next(), values.next()) else {
+    let Some(host) = only(headers, header::HOST) else {
         return false;
     };
     if uri.scheme().is_some() || uri.authority().is_some() {

@@ -21,7 +21,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use zeroize::Zeroizing;
 
-use super::{AppState, request::source_of};
+use super::{
+    AppState,
+    request::{only, source_of},
+};
 use crate::http::page::{
     DaemonFacts, Observations, PageForm, PageInput, RecentHistory, StatusPage, Style,
 };
@@ -224,11 +227,7 @@ fn admit(app: &AppState, request: &Request<Body>) -> Result<(), Notice> {
 /// Exactly one header of bearable length counts, and what was decoded is wiped. The user's name does not matter, and a
 /// token is bytes, not UTF-8.
 fn basic_password(headers: &HeaderMap) -> Option<Zeroizing<Vec<u8>>> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let value = value.as_bytes();
+    let value = only(headers, header::AUTHORIZATION)?.as_bytes();
     if value.len() > MAX_BASIC_BYTES {
         return None;
     }
