@@ -437,15 +437,11 @@ pub struct FilePair {
 #[must_use]
 pub fn pair_of_file(path: &Path) -> Option<FilePair> {
     let layer = variables::read_env_file(path, GuardedBy::Mode, &mut Problems::default())?;
-    pair_of(&[layer])
+    credentials::pair_of(&[layer])
 }
 
 /// Reads the pair that the daemon would take from these sources, whether it would start with it or not.
 #[must_use]
 pub fn pair_of_sources(sources: &Sources) -> Option<FilePair> {
-    pair_of(&variables::read(sources, &mut Problems::default()).layers)
-}
-
-fn pair_of(layers: &[variables::Layer]) -> Option<FilePair> {
-    credentials::pair_of(layers).map(|(name, credentials)| FilePair { name, credentials })
+    credentials::pair_of(&variables::read(sources, &mut Problems::default()).layers)
 }

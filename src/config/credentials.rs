@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    names,
+    FilePair, names,
     normalize::{self, SECRET_PREFIX},
     report::{CONFIGURATION_FILE, Origin, Problem, Problems, Report, Row},
     variables::{Layer, Variable, Variables},
@@ -407,11 +407,12 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
 }
 
 /// The pair of these sources alone, unjudged, for comparing.
-pub(super) fn pair_of(layers: &[Layer]) -> Option<(&'static str, Credentials)> {
+pub(super) fn pair_of(layers: &[Layer]) -> Option<FilePair> {
     let first = complete_pairs(layers).into_iter().next()?;
-    first
-        .cleaned()
-        .map(|credentials| (first.names.0, credentials))
+    Some(FilePair {
+        name: first.names.0,
+        credentials: first.cleaned()?,
+    })
 }
 
 static LIST: LazyLock<Published> =

@@ -6,11 +6,12 @@ use std::{
 };
 
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::Url;
 
 use super::names;
 use crate::server::Address;
 use catalogue::methods::{self, Class};
+use gateway::upstream::is_on_loopback;
 use protocol::call::Method;
 
 /// A unix socket's path must fit into the kernel's structure, with a NUL at its end.
@@ -91,13 +92,7 @@ pub(super) fn service(text: &str) -> Result<Url, Unusable> {
             "write it as https://api.ipify.org".to_owned(),
         )
     })?;
-    let loopback = match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() == "https" || url.scheme() == "http" && loopback {
+    if url.scheme() == "https" || url.scheme() == "http" && is_on_loopback(&url) {
         return Ok(url);
     }
     Err((

@@ -5,20 +5,19 @@
 //! do not belong in this file.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
-use ::config::{Environment, FileFormat, Value};
-use serde_json::json;
+use ::config::{FileFormat, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::{
     names,
     report::{CONFIGURATION_FILE, Origin, Problem, Problems},
     sources::Sources,
-    table::{self, Kind},
-    variables::{self, Variables},
+    table::{self, Kind, Setting},
+    variables::{self, Variable, Variables},
 };
 
 const NO_SECRETS: &str =
@@ -59,24 +58,20 @@ pub(super) fn read(
     problems: &mut Problems,
 ) -> RawSettings {
     let mut file = ConfigFile::read(sources, problems);
-    let (of_settings, origins) = environment(variables);
-    file.origins.extend(origins);
-    let named = named(variables, problems);
-    let environment = Environment::with_prefix("CRYPTO_PROXY")
-        .prefix_separator("__")
-        .separator("__");
     let mut builder = ::config::Config::builder()
-        .add_source(::config::File::from_str(&file.text, FileFormat::Toml))
-        .add_source(
-            environment
-                .ignore_empty(true)
-                .source(Some(of_settings.into_iter().collect())),
-        );
-    for (key, (value, origin)) in named {
-        file.unusable.remove(key);
-        file.origins.insert(key.to_owned(), origin);
+        .add_source(::config::File::from_str(&file.text, FileFormat::Toml));
+    for setting in &table::SETTINGS {
+        let key = setting.key;
+        let named = named(setting, variables, problems);
+        if named.is_some() {
+            file.unusable.remove(key);
+        }
+        let Some(variable) = named.or_else(|| variables.find(&setting.variable())) else {
+            continue;
+        };
+        file.origins.insert(key.to_owned(), variable.origin.clone());
         // A constant key cannot fail to parse.
-        builder = match builder.clone().set_override(key, value) {
+        builder = match builder.clone().set_override(key, variable.value.trim()) {
             Ok(builder) => builder,
             Err(_) => builder,
         };
@@ -92,43 +87,27 @@ pub(super) fn read(
     }
 }
 
-/// The variables that stand for settings, and where each was set.
-fn environment(variables: &Variables) -> (BTreeMap<String, String>, Vec<(String, Origin)>) {
-    let mut values = BTreeMap::new();
-    let mut origins = Vec::new();
-    for setting in &table::SETTINGS {
-        let (key, name) = (setting.key, setting.variable());
-        if let Some(variable) = variables.find(&name) {
-            values.insert(name, variable.value.trim().to_owned());
-            origins.push((key.to_owned(), variable.origin.clone()));
-        }
-    }
-    (values, origins)
-}
-
-/// The variables with names of their own; of two for one setting the first wins, and a difference is a warning.
-fn named(
-    variables: &Variables,
+/// The variable with a name of its own that counts for a setting: the first. Another one that differs is a warning.
+fn named<'v>(
+    setting: &Setting,
+    variables: &'v Variables,
     problems: &mut Problems,
-) -> BTreeMap<&'static str, (String, Origin)> {
-    let mut found: BTreeMap<&str, (String, Origin)> = BTreeMap::new();
-    let named = table::SETTINGS
-        .iter()
-        .flat_map(|setting| setting.variables.iter().map(|name| (*name, setting.key)));
-    for (name, key) in named {
+) -> Option<&'v Variable> {
+    let mut found: Option<&Variable> = None;
+    for name in setting.variables {
         let Some(variable) = variables.find(name) else {
             continue;
         };
-        let value = variable.value.trim().to_owned();
-        match found.get(key) {
-            Some((first, origin)) if *first != value => {
-                let text = format!("says otherwise than {origin}, which counts");
+        let value = variable.value.trim();
+        match found {
+            None => found = Some(variable),
+            Some(first) if first.value.trim() != value => {
+                let text = format!("says otherwise than {}, which counts", first.origin);
                 problems.push(
-                    Problem::warning(name, &variable.origin, text, "set one of them").shown(&value),
+                    Problem::warning(name, &variable.origin, text, "set one of them").shown(value),
                 );
             }
             Some(_) => {}
-            None => drop(found.insert(key, (value, variable.origin.clone()))),
         }
     }
     found
@@ -313,12 +292,8 @@ pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
 /// A slip in a name of ours is an error where the name cannot be another program's. An unknown name under our prefix is a
 /// warning: container platforms set some. Anything else is ignored.
 fn unknown_variable(name: &str, origin: &Origin) -> Option<Problem> {
-    let settings: Vec<String> = table::SETTINGS
-        .iter()
-        .map(table::Setting::variable)
-        .collect();
-    let secrets = names::SECRETS.into_iter();
-    let mut known: Vec<&str> = secrets.chain(table::named_variables()).collect();
+    let settings: Vec<String> = table::SETTINGS.iter().map(Setting::variable).collect();
+    let mut known: Vec<&str> = names::secrets().chain(table::named_variables()).collect();
     known.extend([names::LABEL, names::CONFIG]);
     known.extend(settings.iter().map(String::as_str));
     let near = names::nearest(name, known);
@@ -333,16 +308,4 @@ fn unknown_variable(name: &str, origin: &Origin) -> Option<Problem> {
     }
     (name.to_uppercase().starts_with(names::PREFIX) || slip)
         .then(|| Problem::warning(name, origin, text, suggestion))
-}
-
-/// A value as the configuration file would show it.
-pub(super) fn quoted(items: &[String]) -> String {
-    format!(
-        "[{}]",
-        items
-            .iter()
-            .map(|item| json!(item).to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
-    )
 }

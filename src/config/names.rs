@@ -28,22 +28,14 @@ pub(super) const PAIRS: [(&str, &str); 4] = [
 ];
 
 /// Every variable that holds a secret.
-pub(super) const SECRETS: [&str; 10] = [
-    "CRYPTO_API_KEY",
-    "CRYPTO_API_SECRET",
-    "EXCHANGE_CUSTOM_API_KEY",
-    "EXCHANGE_CUSTOM_API_SECRET",
-    "CRYPTO_COM_API_KEY",
-    "CRYPTO_COM_API_SECRET",
-    "CRYPTOCOM_API_KEY",
-    "CRYPTOCOM_API_SECRET",
-    TOKEN,
-    DIAG_TOKEN,
-];
+pub(super) fn secrets() -> impl Iterator<Item = &'static str> {
+    let pairs = PAIRS.into_iter().flat_map(|(key, secret)| [key, secret]);
+    pairs.chain([TOKEN, DIAG_TOKEN])
+}
 
 /// Whether a variable holds a secret.
 pub(super) fn is_secret(name: &str) -> bool {
-    SECRETS.contains(&name)
+    secrets().any(|secret| secret == name)
 }
 
 /// Whether the name of another program's variable suggests a secret, and not the place of one.

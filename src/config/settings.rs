@@ -9,11 +9,11 @@ use ::config::{Value, ValueKind};
 
 use super::{
     credentials::{Exchange, Reach},
-    load::{self, RawSettings},
+    load::RawSettings,
     names,
-    report::{Origin, Problem, Problems, Row, one_line},
+    report::{Origin, Problem, Problems, Row},
     sources::{RunAs, Sources},
-    table::{Field, Notes, SETTINGS, Setting, Settings},
+    table::{Field, Notes, SETTINGS, Setting, Settings, shown_list},
 };
 use crate::server::Address;
 use gateway::{
@@ -144,25 +144,6 @@ impl Reader<'_> {
     }
 }
 
-impl Setting {
-    /// Its value, as the rows show it; of a list the default items.
-    pub(super) fn shown(&self, settings: &mut Settings) -> String {
-        match &self.field {
-            Field::Number { at, .. } => at(settings).to_string(),
-            Field::Time { at, unit, .. } => {
-                (at(settings).as_millis() / unit.as_millis()).to_string()
-            }
-            Field::Flag(at) => at(settings).to_string(),
-            Field::Text(at) => match at(settings) {
-                Some(text) => one_line(text),
-                None => "not set".to_owned(),
-            },
-            Field::Word(choice) => choice.current(settings).to_owned(),
-            Field::List { default, .. } => shown_list(&default(settings)),
-        }
-    }
-}
-
 /// Takes a value that was set, or notes why it cannot be used.
 fn take(setting: &Setting, value: Value, settings: &mut Settings, notes: &mut Notes<'_>) {
     if let Field::List { add, .. } = setting.field {
@@ -235,10 +216,6 @@ fn items_of(value: Value) -> Vec<String> {
         .filter(|item| !item.is_empty())
         .map(str::to_owned)
         .collect()
-}
-
-fn shown_list(items: &[String]) -> String {
-    load::quoted(&items.iter().map(|item| one_line(item)).collect::<Vec<_>>())
 }
 
 /// Who can reach these addresses.

@@ -6,11 +6,12 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use serde_json::json;
 use tracing::Level;
 
 use super::{
     items, names,
-    report::{Origin, Problem, Problems},
+    report::{Origin, Problem, Problems, one_line},
 };
 use crate::{
     http, server,
@@ -260,18 +261,6 @@ const fn days(at: fn(&mut Settings) -> &mut Duration, bounds: RangeInclusive<usi
     Field::Time { at, unit, bounds }
 }
 
-const fn flag(at: fn(&mut Settings) -> &mut bool) -> Field {
-    Field::Flag(at)
-}
-
-const fn text(at: fn(&mut Settings) -> &mut Option<String>) -> Field {
-    Field::Text(at)
-}
-
-const fn word(choice: &'static dyn Choice) -> Field {
-    Field::Word(choice)
-}
-
 const fn list(
     default: fn(&Settings) -> Vec<String>,
     add: fn(&mut Settings, &str, &mut Notes<'_>),
@@ -287,6 +276,25 @@ fn strings(items: &[impl ToString]) -> Vec<String> {
     items.iter().map(ToString::to_string).collect()
 }
 
+/// A setting that variables with names of their own stand for as well.
+const fn setting_with(
+    key: &'static str,
+    variables: &'static [&'static str],
+    field: Field,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        variables,
+        field,
+        help,
+    }
+}
+
+const fn setting(key: &'static str, field: Field, help: &'static str) -> Setting {
+    setting_with(key, &[], field, help)
+}
+
 impl Setting {
     /// What the configuration file may hold for it.
     pub(super) const fn kind(&self) -> Kind {
@@ -298,11 +306,34 @@ impl Setting {
         }
     }
 
+    /// Its value, as the rows show it; of a list the default items.
+    pub(super) fn shown(&self, settings: &mut Settings) -> String {
+        match &self.field {
+            Field::Number { at, .. } => at(settings).to_string(),
+            Field::Time { at, unit, .. } => {
+                (at(settings).as_millis() / unit.as_millis()).to_string()
+            }
+            Field::Flag(at) => at(settings).to_string(),
+            Field::Text(at) => match at(settings) {
+                Some(text) => one_line(text),
+                None => "not set".to_owned(),
+            },
+            Field::Word(choice) => choice.current(settings).to_owned(),
+            Field::List { default, .. } => shown_list(&default(settings)),
+        }
+    }
+
     /// The variable `CRYPTO_PROXY__SECTION__KEY` that stands for it.
     pub(super) fn variable(&self) -> String {
         let name = self.key.to_uppercase().replace('.', "__");
         format!("{}{name}", names::SETTING_PREFIX)
     }
+}
+
+/// A list as the configuration file would show it.
+pub(super) fn shown_list(items: &[String]) -> String {
+    let items = items.iter().map(|item| json!(one_line(item)).to_string());
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
 /// The setting of a key, if there is such a one.
@@ -341,12 +372,12 @@ pub(super) fn is_read_by_daemon(name: &str) -> bool {
     is_ours(name) && name != names::OF_THE_BACKEND
 }
 
-/// Every setting, in the order of the sample file and of what `check` shows.
+/// Every setting, in the order of the sample file and of what `check` shows: key, kind with field and bounds, help.
 pub(super) static SETTINGS: [Setting; 50] = [
-    Setting {
-        key: "listen",
-        variables: &["CRYPTO_PROXY_LISTEN"],
-        field: list(
+    setting_with(
+        "listen",
+        &["CRYPTO_PROXY_LISTEN"],
+        list(
             |_| strings(&server::Settings::default().listen),
             |s, item, notes| {
                 s.server
@@ -354,288 +385,252 @@ pub(super) static SETTINGS: [Setting; 50] = [
                     .extend(notes.take(item, items::address(item)))
             },
         ),
-        help: "Where callers reach the daemon: addresses with a port, or unix:/run/... for sockets. \
+        "Where callers reach the daemon: addresses with a port, or unix:/run/... for sockets. \
          An address beyond loopback sends tokens and orders in clear text over that network, \
          and is your explicit consent to it. Short: CRYPTO_PROXY_LISTEN",
-    },
-    Setting {
-        key: "allowed_hosts",
-        variables: &[],
-        field: list(none, |s, item, notes| {
+    ),
+    setting(
+        "allowed_hosts",
+        list(none, |s, item, notes| {
             s.http
                 .allowed_hosts
                 .extend(notes.take(item, items::host(item)))
         }),
-        help: "Names that callers may use for this machine (the Host header), beside IP addresses, \
+        "Names that callers may use for this machine (the Host header), beside IP addresses, \
          localhost and host.docker.internal. Names alone: no scheme, no port.",
-    },
-    Setting {
-        key: "upstream.base_url",
-        variables: &["CRYPTO_REST_BASE", "EXCHANGE_CUSTOM_BASE_URL"],
-        field: text(|s| &mut s.base_url),
-        help: "The exchange to sign for: https://api.crypto.com/exchange/v1, its test exchange \
+    ),
+    setting_with(
+        "upstream.base_url",
+        &["CRYPTO_REST_BASE", "EXCHANGE_CUSTOM_BASE_URL"],
+        Field::Text(|s| &mut s.base_url),
+        "The exchange to sign for: https://api.crypto.com/exchange/v1, its test exchange \
          https://uat-api.3ona.co/exchange/v1, or a stand-in on loopback. Short: \
          CRYPTO_REST_BASE",
-    },
-    Setting {
-        key: "upstream.allow_unknown_base",
-        variables: &[],
-        field: text(|s| &mut s.allow_unknown_base),
-        help: "One further host that signed calls may go to. Whoever runs it can replay them for a \
+    ),
+    setting(
+        "upstream.allow_unknown_base",
+        Field::Text(|s| &mut s.allow_unknown_base),
+        "One further host that signed calls may go to. Whoever runs it can replay them for a \
          minute.",
-    },
-    Setting {
-        key: "upstream.connect_deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.upstream.connect_deadline, 100..=30_000),
-        help: "Name, TCP and TLS must be done after this time; less than calls.deadline_ms.",
-    },
-    Setting {
-        key: "upstream.max_reply_bytes",
-        variables: &[],
-        field: number(|s| &mut s.upstream.max_reply_bytes, 4096..=64 << 20),
-        help: "The largest answer that is passed on, in bytes.",
-    },
-    Setting {
-        key: "upstream.ca_file",
-        variables: &[],
-        field: text(|s| &mut s.ca_file),
-        help: "The trust roots as PEM. Empty takes the system's own bundle; the environment \
+    ),
+    setting(
+        "upstream.connect_deadline_ms",
+        millis(|s| &mut s.upstream.connect_deadline, 100..=30_000),
+        "Name, TCP and TLS must be done after this time; less than calls.deadline_ms.",
+    ),
+    setting(
+        "upstream.max_reply_bytes",
+        number(|s| &mut s.upstream.max_reply_bytes, 4096..=64 << 20),
+        "The largest answer that is passed on, in bytes.",
+    ),
+    setting(
+        "upstream.ca_file",
+        Field::Text(|s| &mut s.ca_file),
+        "The trust roots as PEM. Empty takes the system's own bundle; the environment \
          (SSL_CERT_FILE) has no say.",
-    },
-    Setting {
-        key: "upstream.idle_timeout_ms",
-        variables: &[],
-        field: millis(|s| &mut s.upstream.idle_timeout, 1000..=600_000),
-        help: "Connections to the exchange are closed when they were idle for this time.",
-    },
-    Setting {
-        key: "upstream.stream_url",
-        variables: &[],
-        field: text(|s| &mut s.stream_url),
-        help: "The exchange's streams, where /user and /market are appended. Empty takes the \
+    ),
+    setting(
+        "upstream.idle_timeout_ms",
+        millis(|s| &mut s.upstream.idle_timeout, 1000..=600_000),
+        "Connections to the exchange are closed when they were idle for this time.",
+    ),
+    setting(
+        "upstream.stream_url",
+        Field::Text(|s| &mut s.stream_url),
+        "The exchange's streams, where /user and /market are appended. Empty takes the \
          documented place beside base_url (wss://stream.crypto.com/exchange/v1), or the same \
          host and port for a stand-in on loopback. Another host has to be named by \
          allow_unknown_base, because whoever runs it gets logins of your key.",
-    },
-    Setting {
-        key: "streams.max_sockets",
-        variables: &[],
-        field: number(|s| &mut s.streams.max_sockets, 0..=65_536),
-        help: "WebSockets at once, and those of one caller. Each takes two open files.",
-    },
-    Setting {
-        key: "streams.max_per_caller",
-        variables: &[],
-        field: number(|s| &mut s.streams.max_per_caller, 1..=65_536),
-        help: "",
-    },
-    Setting {
-        key: "streams.max_commands",
-        variables: &[],
-        field: number(|s| &mut s.streams.max_commands, 1..=4096),
-        help: "Commands of one socket that may wait for their answers.",
-    },
-    Setting {
-        key: "streams.max_frame_bytes",
-        variables: &[],
-        field: number(|s| &mut s.streams.max_frame_bytes, 1024..=4 << 20),
-        help: "The longest frame of a client that is read, and of the exchange that is passed on, \
+    ),
+    setting(
+        "streams.max_sockets",
+        number(|s| &mut s.streams.max_sockets, 0..=65_536),
+        "WebSockets at once, and those of one caller. Each takes two open files.",
+    ),
+    setting(
+        "streams.max_per_caller",
+        number(|s| &mut s.streams.max_per_caller, 1..=65_536),
+        "",
+    ),
+    setting(
+        "streams.max_commands",
+        number(|s| &mut s.streams.max_commands, 1..=4096),
+        "Commands of one socket that may wait for their answers.",
+    ),
+    setting(
+        "streams.max_frame_bytes",
+        number(|s| &mut s.streams.max_frame_bytes, 1024..=4 << 20),
+        "The longest frame of a client that is read, and of the exchange that is passed on, \
          in bytes.",
-    },
-    Setting {
-        key: "streams.max_message_bytes",
-        variables: &[],
-        field: number(|s| &mut s.streams.max_upstream_bytes, 4096..=64 << 20),
-        help: "",
-    },
-    Setting {
-        key: "streams.max_waiting_bytes",
-        variables: &[],
-        field: number(|s| &mut s.streams.max_waiting.bytes, 16 << 10..=1 << 30),
-        help: "What may wait for a client that reads slowly, in bytes (beside what the kernel \
+    ),
+    setting(
+        "streams.max_message_bytes",
+        number(|s| &mut s.streams.max_upstream_bytes, 4096..=64 << 20),
+        "",
+    ),
+    setting(
+        "streams.max_waiting_bytes",
+        number(|s| &mut s.streams.max_waiting.bytes, 16 << 10..=1 << 30),
+        "What may wait for a client that reads slowly, in bytes (beside what the kernel \
          holds, and always one message); beyond it the client is closed (1008), and its \
          upstream socket with it.",
-    },
-    Setting {
-        key: "streams.login_deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.streams.login_deadline, 100..=60_000),
-        help: "A user stream without a valid login is closed after this time.",
-    },
-    Setting {
-        key: "calls.deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.gateway.deadline, 500..=60_000),
-        help: "From a call's arrival to our answer. The old proxy's callers give up after 15 s, so \
+    ),
+    setting(
+        "streams.login_deadline_ms",
+        millis(|s| &mut s.streams.login_deadline, 100..=60_000),
+        "A user stream without a valid login is closed after this time.",
+    ),
+    setting(
+        "calls.deadline_ms",
+        millis(|s| &mut s.gateway.deadline, 500..=60_000),
+        "From a call's arrival to our answer. The old proxy's callers give up after 15 s, so \
          stay below 14500; less than listener.drain_deadline_ms.",
-    },
-    Setting {
-        key: "calls.max_in_flight",
-        variables: &[],
-        field: number(|s| &mut s.gateway.max_in_flight, 1..=65_536),
-        help: "Calls under way at once; further ones are refused with 503.",
-    },
-    Setting {
-        key: "calls.order_list_exec_inst",
-        variables: &[],
-        field: word(&Words {
+    ),
+    setting(
+        "calls.max_in_flight",
+        number(|s| &mut s.gateway.max_in_flight, 1..=65_536),
+        "Calls under way at once; further ones are refused with 503.",
+    ),
+    setting(
+        "calls.order_list_exec_inst",
+        Field::Word(&Words {
             field: |s| &mut s.gateway.dialect,
             words: &[
                 ("refuse", Dialect::Documented),
                 ("flat", Dialect::FlatOrderListExecInst),
             ],
         }),
-        help: "exec_inst as a list inside order_list: the documents do not say how it is signed. \
+        "exec_inst as a list inside order_list: the documents do not say how it is signed. \
          \"refuse\" says so to the caller, \"flat\" signs the concatenated items, as the \
          exchange's own client does.",
-    },
-    Setting {
-        key: "calls.signing_lines",
-        variables: &["CRYPTO_AUTH_DIAG"],
-        field: flag(|s| &mut s.gateway.signing_lines),
-        help: "One line per signature in the log, nothing secret in it. Short: CRYPTO_AUTH_DIAG",
-    },
-    Setting {
-        key: "listener.max_connections",
-        variables: &[],
-        field: number(|s| &mut s.server.max_connections, 8..=65_536),
-        help: "Connections at once; further ones are told 503 and closed.",
-    },
-    Setting {
-        key: "listener.first_request_deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.server.first_request_deadline, 100..=120_000),
-        help: "The head of a connection's first request must be complete after this time.",
-    },
-    Setting {
-        key: "listener.idle_deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.server.idle_deadline, 1000..=3_600_000),
-        help: "A kept connection is closed when no further request came for this time; above the \
+    ),
+    setting_with(
+        "calls.signing_lines",
+        &["CRYPTO_AUTH_DIAG"],
+        Field::Flag(|s| &mut s.gateway.signing_lines),
+        "One line per signature in the log, nothing secret in it. Short: CRYPTO_AUTH_DIAG",
+    ),
+    setting(
+        "listener.max_connections",
+        number(|s| &mut s.server.max_connections, 8..=65_536),
+        "Connections at once; further ones are told 503 and closed.",
+    ),
+    setting(
+        "listener.first_request_deadline_ms",
+        millis(|s| &mut s.server.first_request_deadline, 100..=120_000),
+        "The head of a connection's first request must be complete after this time.",
+    ),
+    setting(
+        "listener.idle_deadline_ms",
+        millis(|s| &mut s.server.idle_deadline, 1000..=3_600_000),
+        "A kept connection is closed when no further request came for this time; above the \
          callers' own idle time.",
-    },
-    Setting {
-        key: "listener.max_headers",
-        variables: &[],
-        field: number(|s| &mut s.server.max_headers, 16..=1024),
-        help: "Headers in one request, and the bytes of its head.",
-    },
-    Setting {
-        key: "listener.max_head_bytes",
-        variables: &[],
-        field: number(|s| &mut s.server.max_head_bytes, LEAST_HEAD_BYTES..=1 << 20),
-        help: "",
-    },
-    Setting {
-        key: "listener.max_body_bytes",
-        variables: &[],
-        field: number(|s| &mut s.http.max_body_bytes, 1024..=16 << 20),
-        help: "The longest request body in bytes, and the time in which it must arrive.",
-    },
-    Setting {
-        key: "listener.body_deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.http.body_deadline, 100..=60_000),
-        help: "",
-    },
-    Setting {
-        key: "listener.drain_deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.server.drain_deadline, 1000..=300_000),
-        help: "After the signal to stop, calls under way have this time to end; more than \
+    ),
+    setting(
+        "listener.max_headers",
+        number(|s| &mut s.server.max_headers, 16..=1024),
+        "Headers in one request, and the bytes of its head.",
+    ),
+    setting(
+        "listener.max_head_bytes",
+        number(|s| &mut s.server.max_head_bytes, LEAST_HEAD_BYTES..=1 << 20),
+        "",
+    ),
+    setting(
+        "listener.max_body_bytes",
+        number(|s| &mut s.http.max_body_bytes, 1024..=16 << 20),
+        "The longest request body in bytes, and the time in which it must arrive.",
+    ),
+    setting(
+        "listener.body_deadline_ms",
+        millis(|s| &mut s.http.body_deadline, 100..=60_000),
+        "",
+    ),
+    setting(
+        "listener.drain_deadline_ms",
+        millis(|s| &mut s.server.drain_deadline, 1000..=300_000),
+        "After the signal to stop, calls under way have this time to end; more than \
          calls.deadline_ms, and at most 20000 as long as the unit says TimeoutStopSec=25.",
-    },
-    Setting {
-        key: "listener.socket_group",
-        variables: &[],
-        field: text(|s| &mut s.server.socket_group),
-        help: "The group that may connect to unix sockets; empty leaves the daemon's own.",
-    },
-    Setting {
-        key: "exchange_v1.deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.http.exchange_v1.deadline, 500..=60_000),
-        help: "The door for clients of the exchange (ccxt, cryptocom-exchange, cdcx): from a call's \
+    ),
+    setting(
+        "listener.socket_group",
+        Field::Text(|s| &mut s.server.socket_group),
+        "The group that may connect to unix sockets; empty leaves the daemon's own.",
+    ),
+    setting(
+        "exchange_v1.deadline_ms",
+        millis(|s| &mut s.http.exchange_v1.deadline, 500..=60_000),
+        "The door for clients of the exchange (ccxt, cryptocom-exchange, cdcx): from a call's \
          arrival to our answer. Some of them give up after 5 s and send the order again by \
          themselves, so stay below 4500.",
-    },
-    Setting {
-        key: "public.sources",
-        variables: &[],
-        field: list(none, |s, item, notes| {
+    ),
+    setting(
+        "public.sources",
+        list(none, |s, item, notes| {
             s.http
                 .exchange_v1
                 .public_sources
                 .extend(notes.take(item, items::network(item)))
         }),
-        help: "Public methods (prices, instruments) below /exchange/v1/public/ need no key, and \
+        "Public methods (prices, instruments) below /exchange/v1/public/ need no key, and \
          nothing authenticates who asks. Without networks here they are relayed while the \
          daemon listens on this machine alone, and for nobody otherwise; with networks, for \
          those alone: [\"192.0.2.0/24\"].",
-    },
-    Setting {
-        key: "public.calls_per_s",
-        variables: &[],
-        field: number(|s| &mut s.http.exchange_v1.public_calls_per_s, 1..=10_000),
-        help: "Public calls in a second from one address.",
-    },
-    Setting {
-        key: "policy.allow_classes",
-        variables: &[],
-        field: list(none, |s, item, notes| {
+    ),
+    setting(
+        "public.calls_per_s",
+        number(|s| &mut s.http.exchange_v1.public_calls_per_s, 1..=10_000),
+        "Public calls in a second from one address.",
+    ),
+    setting(
+        "policy.allow_classes",
+        list(none, |s, item, notes| {
             s.policy
                 .allow_classes
                 .extend(notes.take(item, items::class(item)))
         }),
-        help: "What callers may do. Classes: read, trade, products, transfer, account-admin. Read \
+        "What callers may do. Classes: read, trade, products, transfer, account-admin. Read \
          and trade are allowed to begin with. These are allowed as well:",
-    },
-    Setting {
-        key: "policy.deny_classes",
-        variables: &[],
-        field: list(none, |s, item, notes| {
+    ),
+    setting(
+        "policy.deny_classes",
+        list(none, |s, item, notes| {
             s.policy
                 .deny_classes
                 .extend(notes.take(item, items::class(item)))
         }),
-        help: "These are denied, whatever else is allowed:",
-    },
-    Setting {
-        key: "policy.allow_methods",
-        variables: &[],
-        field: list(none, |s, item, notes| {
+        "These are denied, whatever else is allowed:",
+    ),
+    setting(
+        "policy.allow_methods",
+        list(none, |s, item, notes| {
             s.policy.allow_methods.extend(method(item, notes))
         }),
-        help: "Single methods, as \"private/create-withdrawal\"; denial beats allowance.",
-    },
-    Setting {
-        key: "policy.deny_methods",
-        variables: &[],
-        field: list(none, |s, item, notes| {
+        "Single methods, as \"private/create-withdrawal\"; denial beats allowance.",
+    ),
+    setting(
+        "policy.deny_methods",
+        list(none, |s, item, notes| {
             s.policy.deny_methods.extend(method(item, notes))
         }),
-        help: "",
-    },
-    Setting {
-        key: "callers.file",
-        variables: &[],
-        field: text(|s| &mut s.callers_file),
-        help: "Further callers, each with a token, a virtual key and a policy of its own: \
+        "",
+    ),
+    setting(
+        "callers.file",
+        Field::Text(|s| &mut s.callers_file),
+        "Further callers, each with a token, a virtual key and a policy of its own: \
          crypto-proxy caller add (docs/callers.md). Empty takes callers.toml beside this \
          file, which may be absent; a file that is named here has to be there.",
-    },
-    Setting {
-        key: "egress.enabled",
-        variables: &[],
-        field: flag(|s| &mut s.egress_enabled),
-        help: "Watches the address that the exchange sees us from. Off beside a stand-in, unless \
+    ),
+    setting(
+        "egress.enabled",
+        Field::Flag(|s| &mut s.egress_enabled),
+        "Watches the address that the exchange sees us from. Off beside a stand-in, unless \
          services are named.",
-    },
-    Setting {
-        key: "egress.services",
-        variables: &[],
-        field: list(
+    ),
+    setting(
+        "egress.services",
+        list(
             |_| strings(&SERVICES),
             |s, item, notes| {
                 s.egress
@@ -643,65 +638,57 @@ pub(super) static SETTINGS: [Setting; 50] = [
                     .extend(notes.take(item, items::service(item)))
             },
         ),
-        help: "Services that answer with the caller's address as text. At least two must agree.",
-    },
-    Setting {
-        key: "egress.interval_s",
-        variables: &[],
-        field: seconds(|s| &mut s.egress.interval, 30..=86_400),
-        help: "Seconds between measurements, and the time one service has.",
-    },
-    Setting {
-        key: "egress.deadline_ms",
-        variables: &[],
-        field: millis(|s| &mut s.egress.deadline, 100..=30_000),
-        help: "",
-    },
-    Setting {
-        key: "egress.expected",
-        variables: &["CRYPTO_EXPECTED_IP", "AWS_INSTANCE_IP"],
-        field: list(none, |s, item, _| s.expected.push(item.to_owned())),
-        help: "The addresses on the key's whitelist, as you entered them, or \"any\". Short: \
+        "Services that answer with the caller's address as text. At least two must agree.",
+    ),
+    setting(
+        "egress.interval_s",
+        seconds(|s| &mut s.egress.interval, 30..=86_400),
+        "Seconds between measurements, and the time one service has.",
+    ),
+    setting(
+        "egress.deadline_ms",
+        millis(|s| &mut s.egress.deadline, 100..=30_000),
+        "",
+    ),
+    setting_with(
+        "egress.expected",
+        &["CRYPTO_EXPECTED_IP", "AWS_INSTANCE_IP"],
+        list(none, |s, item, _| s.expected.push(item.to_owned())),
+        "The addresses on the key's whitelist, as you entered them, or \"any\". Short: \
          CRYPTO_EXPECTED_IP",
-    },
-    Setting {
-        key: "reach.enabled",
-        variables: &[],
-        field: flag(|s| &mut s.reach.enabled),
-        help: "Measures how long name, TCP, TLS and the first byte of a public answer take, and \
+    ),
+    setting(
+        "reach.enabled",
+        Field::Flag(|s| &mut s.reach.enabled),
+        "Measures how long name, TCP, TLS and the first byte of a public answer take, and \
          says once when one of them fails. Off beside a stand-in, unless it is switched on.",
-    },
-    Setting {
-        key: "reach.interval_s",
-        variables: &[],
-        field: seconds(|s| &mut s.reach.interval, 30..=86_400),
-        help: "Seconds between measurements; another is made soon after a call failed on the way, \
+    ),
+    setting(
+        "reach.interval_s",
+        seconds(|s| &mut s.reach.interval, 30..=86_400),
+        "Seconds between measurements; another is made soon after a call failed on the way, \
          once a minute at most.",
-    },
-    Setting {
-        key: "history.enabled",
-        variables: &[],
-        field: flag(|s| &mut s.history.enabled),
-        help: "Keeps what became of every call (no params, no answers) and what changed when, in \
+    ),
+    setting(
+        "history.enabled",
+        Field::Flag(|s| &mut s.history.enabled),
+        "Keeps what became of every call (no params, no answers) and what changed when, in \
          the state directory, for crypto-proxy history and the diagnosis.",
-    },
-    Setting {
-        key: "history.max_calls",
-        variables: &[],
-        field: number(|s| &mut s.history.max_calls, 1000..=100_000_000),
-        help: "Calls beyond this number or this age go; changes, and the last good and first bad \
+    ),
+    setting(
+        "history.max_calls",
+        number(|s| &mut s.history.max_calls, 1000..=100_000_000),
+        "Calls beyond this number or this age go; changes, and the last good and first bad \
          call of each method, stay. 1,000,000 calls take about 70 MB.",
-    },
-    Setting {
-        key: "history.max_age_days",
-        variables: &[],
-        field: days(|s| &mut s.history.max_age, 1..=3650),
-        help: "",
-    },
-    Setting {
-        key: "log.sink",
-        variables: &[],
-        field: word(&Words {
+    ),
+    setting(
+        "history.max_age_days",
+        days(|s| &mut s.history.max_age, 1..=3650),
+        "",
+    ),
+    setting(
+        "log.sink",
+        Field::Word(&Words {
             field: |s| &mut s.log.sink,
             words: &[
                 ("auto", Sink::Auto),
@@ -710,13 +697,12 @@ pub(super) static SETTINGS: [Setting; 50] = [
                 ("json", Sink::Json),
             ],
         }),
-        help: "\"journal\", \"stderr\" (text), \"json\" (on stderr), or \"auto\": the journal under \
+        "\"journal\", \"stderr\" (text), \"json\" (on stderr), or \"auto\": the journal under \
          systemd, else stderr.",
-    },
-    Setting {
-        key: "log.level",
-        variables: &[],
-        field: word(&Words {
+    ),
+    setting(
+        "log.level",
+        Field::Word(&Words {
             field: |s| &mut s.log.level,
             words: &[
                 ("error", Level::ERROR),
@@ -726,14 +712,13 @@ pub(super) static SETTINGS: [Setting; 50] = [
                 ("trace", Level::TRACE),
             ],
         }),
-        help: "\"error\", \"warn\", \"info\", \"debug\" or \"trace\". No level shows anything \
+        "\"error\", \"warn\", \"info\", \"debug\" or \"trace\". No level shows anything \
          secret, and none silences the one line per call.",
-    },
-    Setting {
-        key: "log.queue_lines",
-        variables: &[],
-        field: number(|s| &mut s.log.queue_lines, 16..=1 << 20),
-        help: "Lines that may wait while the log is slow; further ones are counted and dropped, \
+    ),
+    setting(
+        "log.queue_lines",
+        number(|s| &mut s.log.queue_lines, 16..=1 << 20),
+        "Lines that may wait while the log is slow; further ones are counted and dropped, \
          never waited for.",
-    },
+    ),
 ];

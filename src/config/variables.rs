@@ -235,7 +235,7 @@ fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut 
 /// The single files among the unit's credentials, named like the variables.
 fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer> {
     let mut layer = Layer::default();
-    for name in names::SECRETS.iter().chain([&names::LABEL]) {
+    for name in names::secrets().chain([names::LABEL]) {
         let candidates = [directory.join(name), directory.join(name.to_lowercase())];
         let Some(path) = candidates.into_iter().find(|path| path.exists()) else {
             continue;
@@ -248,7 +248,7 @@ fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer>
             origin: Origin::File(path),
             quoted: false,
         };
-        layer.variables.insert((*name).to_owned(), variable);
+        layer.variables.insert(name.to_owned(), variable);
     }
     Some(layer)
 }
