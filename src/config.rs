@@ -60,7 +60,7 @@ pub use self::{
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, RunAs, Sources},
 };
 use self::{
-    credentials::{CredentialRules, LoadedPair, Published},
+    credentials::{CredentialRules, LoadedPair, Published, TokenLoader},
     redact::Redactor,
     report::one_line,
     settings::Loaded,
@@ -295,28 +295,21 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         }),
         _ => None,
     };
-    let rows = &mut report.credentials;
-    let token = credentials::load_token(
-        &variables,
-        credentials.as_ref(),
+    let mut tokens = TokenLoader {
+        variables: &variables,
+        pair: credentials.as_ref(),
         rules,
-        &issued,
-        rows,
-        &mut problems,
-    );
-    let shown = credentials::load_diagnosing(
-        &variables,
-        credentials.as_ref(),
-        rules,
-        &issued,
-        rows,
-        &mut problems,
-    );
+        issued: &issued,
+        rows: &mut report.credentials,
+        problems: &mut problems,
+    };
+    let token = tokens.caller();
+    let shown = tokens.diagnosis();
     let endpoint = DaemonEndpoint {
         listen: settings.server.listen.clone(),
         token: shown,
     };
-    rows.extend(label_row(&variables));
+    report.credentials.extend(label_row(&variables));
     sources::check_access(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
     let pair = credentials::pair_facts(&variables, &problems, &report, fingerprint);

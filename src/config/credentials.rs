@@ -26,7 +26,7 @@ use gateway::{
 mod token;
 
 pub use token::DiagnosisToken;
-pub(super) use token::{Reach, load as load_token, load_diagnosing};
+pub(super) use token::{Reach, TokenLoader};
 
 /// Shorter keys and secrets are refused.
 const TOO_SHORT: usize = 8;

@@ -81,117 +81,106 @@ impl DiagnosisToken {
     }
 }
 
-/// Finds and checks the caller's token; `None` where there is none to be used, which is reported.
-pub(in super::super) fn load(
-    variables: &Variables,
-    credentials: Option<&Credentials>,
-    rules: CredentialRules<'_>,
-    issued: &IssuedCallers,
-    rows: &mut Vec<Row>,
-    problems: &mut Problems,
-) -> Option<TokenDigest> {
-    let Some(variable) = variables.find(names::TOKEN) else {
-        if !issued.can_call() {
-            report_missing(variables, problems);
-        }
-        return None;
-    };
-    let text = checked(
-        &CALLER,
-        variable,
-        credentials,
-        rules,
-        issued,
-        rows,
-        problems,
-    )?;
-    Some(TokenDigest::of(text.as_bytes()))
+/// What tokens are read from and checked against, and where what is found goes.
+pub(in super::super) struct TokenLoader<'a> {
+    pub(in super::super) variables: &'a Variables,
+    pub(in super::super) pair: Option<&'a Credentials>,
+    pub(in super::super) rules: CredentialRules<'a>,
+    pub(in super::super) issued: &'a IssuedCallers,
+    pub(in super::super) rows: &'a mut Vec<Row>,
+    pub(in super::super) problems: &'a mut Problems,
 }
 
-/// Finds and checks the token of the diagnosis; `None` where there is none, which is no problem, or none to be used,
-/// which is reported.
-pub(in super::super) fn load_diagnosing(
-    variables: &Variables,
-    credentials: Option<&Credentials>,
-    rules: CredentialRules<'_>,
-    issued: &IssuedCallers,
-    rows: &mut Vec<Row>,
-    problems: &mut Problems,
-) -> Option<DiagnosisToken> {
-    let variable = variables.find(names::DIAG_TOKEN)?;
-    let text = checked(
-        &DIAGNOSIS,
-        variable,
-        credentials,
-        rules,
-        issued,
-        rows,
-        problems,
-    )?;
-    let callers = variables
-        .find(names::TOKEN)
-        .and_then(|other| clean(names::TOKEN, other, &mut Problems::default()));
-    let digest = TokenDigest::of(text.as_bytes());
-    if callers.is_some_and(|callers| TokenDigest::of(callers.as_bytes()).equals(&digest)) {
-        let fault = format!(
-            "is the same as {}: who may call must not diagnose, and the reverse",
-            names::TOKEN
-        );
-        problems.push(Problem::error(
-            names::DIAG_TOKEN,
-            &variable.origin,
-            fault,
-            DIAGNOSIS.remedy,
-        ));
-        return None;
+impl TokenLoader<'_> {
+    /// Finds and checks the caller's token; `None` where there is none to be used, which is reported.
+    pub(in super::super) fn caller(&mut self) -> Option<TokenDigest> {
+        let Some(variable) = self.variables.find(names::TOKEN) else {
+            if !self.issued.can_call() {
+                report_missing(self.variables, self.problems);
+            }
+            return None;
+        };
+        let text = self.checked(&CALLER, variable)?;
+        Some(TokenDigest::of(text.as_bytes()))
     }
-    Some(DiagnosisToken(text))
-}
 
-/// The text of a token that can be used.
-fn checked(
-    role: &TokenRole,
-    variable: &Variable,
-    credentials: Option<&Credentials>,
-    rules: CredentialRules<'_>,
-    issued: &IssuedCallers,
-    rows: &mut Vec<Row>,
-    problems: &mut Problems,
-) -> Option<Zeroizing<String>> {
-    let text = clean(role.name, variable, problems)?;
-    let is_published = rules.published.holds(CredentialUse::Token, &text);
-    rows.push(row(
-        role.name,
-        facts(&text, is_published, variable),
-        variable,
-    ));
-    let digest = TokenDigest::of(text.as_bytes());
-    let usable = match unusable(&text, credentials).or_else(|| taken(&digest, issued)) {
-        Some(fault) => {
-            problems.push(Problem::error(
-                role.name,
-                &variable.origin,
-                fault,
-                role.remedy,
-            ));
-            false
+    /// Finds and checks the token of the diagnosis; `None` where there is none, which is no problem, or none to be
+    /// used, which is reported.
+    pub(in super::super) fn diagnosis(&mut self) -> Option<DiagnosisToken> {
+        let variable = self.variables.find(names::DIAG_TOKEN)?;
+        let token = DiagnosisToken(self.checked(&DIAGNOSIS, variable)?);
+        let callers = self
+            .variables
+            .find(names::TOKEN)
+            .and_then(|other| clean(names::TOKEN, other, &mut Problems::default()));
+        if callers.is_some_and(|other| TokenDigest::of(other.as_bytes()).equals(&token.digest())) {
+            let fault = format!(
+                "is the same as {}: who may call must not diagnose, and the reverse",
+                names::TOKEN
+            );
+            self.refuse(&DIAGNOSIS, variable, fault);
+            return None;
         }
-        None => accept_weak_token(
-            role,
-            weakness(role, &text, is_published),
-            &variable.origin,
-            rules.reach,
-            problems,
-        ),
-    };
-    usable.then_some(text)
-}
+        Some(token)
+    }
 
-/// One token cannot name two callers.
-fn taken(token: &TokenDigest, issued: &IssuedCallers) -> Option<String> {
-    issued.has_token(token).then(|| {
-        "was issued to another caller (crypto-proxy caller), and cannot name two".to_owned()
-    })
+    /// The text of a token that can be used.
+    fn checked(&mut self, role: &TokenRole, variable: &Variable) -> Option<Zeroizing<String>> {
+        let text = clean(role.name, variable, self.problems)?;
+        let is_published = self.rules.published.holds(CredentialUse::Token, &text);
+        let shown = facts(&text, is_published, variable);
+        self.rows.push(row(role.name, shown, variable));
+        if let Some(fault) = self.unusable(&text) {
+            self.refuse(role, variable, fault);
+            return None;
+        }
+        let Some(Weakness { text: fault, ready }) = weakness(role, &text, is_published) else {
+            return Some(text);
+        };
+        // A weakness is accepted while only this machine can reach the listener.
+        if self.rules.reach == Reach::Beyond {
+            let fault =
+                format!("{fault}, and the listener can be reached from beyond this machine");
+            self.refuse(role, variable, fault);
+            return None;
+        }
+        let problem = Problem::warning(role.name, &variable.origin, fault, role.remedy);
+        self.problems.push(problem.ready(ready));
+        Some(text)
+    }
+
+    fn refuse(&mut self, role: &TokenRole, variable: &Variable, fault: String) {
+        let problem = Problem::error(role.name, &variable.origin, fault, role.remedy);
+        self.problems.push(problem);
+    }
+
+    /// Why a token cannot be used anywhere.
+    fn unusable(&self, text: &str) -> Option<String> {
+        let length = text.chars().count();
+        if length == 0 || length > MAX_TOKEN_BYTES {
+            return Some(format!("cannot be used: {length} characters"));
+        }
+        for prefix in [KEY_PREFIX, SECRET_PREFIX] {
+            if text.starts_with(prefix) {
+                return Some(format!(
+                    "begins with {prefix} as what this proxy issues to sign with does, and is no token"
+                ));
+            }
+        }
+        if let Some(pair) = self.pair {
+            let of_key = pair.key.equals(&ApiKey::new(text.to_owned()));
+            let of_secret = pair.secret.equals(&ApiSecret::new(text.to_owned()));
+            if of_key || of_secret {
+                let fault = "is the exchange's API key or secret, which callers must not have";
+                return Some(fault.to_owned());
+            }
+        }
+        if self.issued.has_token(&TokenDigest::of(text.as_bytes())) {
+            let fault = "was issued to another caller (crypto-proxy caller), and cannot name two";
+            return Some(fault.to_owned());
+        }
+        None
+    }
 }
 
 /// A weakness that is accepted while only this machine can reach the listener.
@@ -220,27 +209,6 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
     problems.push(Problem::error(names::TOKEN, &origin, text, CALLER.remedy));
 }
 
-/// Why a token cannot be used anywhere.
-fn unusable(text: &str, credentials: Option<&Credentials>) -> Option<String> {
-    let length = text.chars().count();
-    if length == 0 || length > MAX_TOKEN_BYTES {
-        return Some(format!("cannot be used: {length} characters"));
-    }
-    if let Some(prefix) = [KEY_PREFIX, SECRET_PREFIX]
-        .into_iter()
-        .find(|prefix| text.starts_with(prefix))
-    {
-        return Some(format!(
-            "begins with {prefix} as what this proxy issues to sign with does, and is no token"
-        ));
-    }
-    let credentials = credentials?;
-    let of_key = credentials.key.equals(&ApiKey::new(text.to_owned()));
-    let of_secret = credentials.secret.equals(&ApiSecret::new(text.to_owned()));
-    (of_key || of_secret)
-        .then(|| "is the exchange's API key or secret, which callers must not have".to_owned())
-}
-
 fn weakness(role: &TokenRole, text: &str, is_published: bool) -> Option<Weakness> {
     let length = text.chars().count();
     if is_published {
@@ -254,24 +222,4 @@ fn weakness(role: &TokenRole, text: &str, is_published: bool) -> Option<Weakness
         text: format!("too short: {length} characters, {SHORT} at least"),
         ready: role.short,
     })
-}
-
-/// Whether a token with this weakness can be used where it can be tried from.
-fn accept_weak_token(
-    role: &TokenRole,
-    weakness: Option<Weakness>,
-    origin: &Origin,
-    reach: Reach,
-    problems: &mut Problems,
-) -> bool {
-    let Some(Weakness { text, ready }) = weakness else {
-        return true;
-    };
-    if reach == Reach::Beyond {
-        let text = format!("{text}, and the listener can be reached from beyond this machine");
-        problems.push(Problem::error(role.name, origin, text, role.remedy));
-        return false;
-    }
-    problems.push(Problem::warning(role.name, origin, text, role.remedy).ready(ready));
-    true
 }
