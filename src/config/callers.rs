@@ -7,7 +7,7 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use super::{
-    report::{Origin, Problem, Problems, Row},
+    report::{Origin, Problems, Row},
     sources::{RunAs, Sources},
 };
 use crate::callers::{self, CallerFiles, Entry, Fault, Generation, Master, Revocations, Rights};
@@ -263,7 +263,7 @@ impl Loader<'_> {
             let text = "there is no state directory to remember in what was revoked, and none is known as revoked";
             let remedy = "run it by the unit (StateDirectory=), or set STATE_DIRECTORY";
             self.problems
-                .push(Problem::warning("callers", &self.origin(), text, remedy));
+                .warning("callers", &self.origin(), text, remedy);
             return Some(Revocations::default());
         }
         let revocations = Revocations::read(self.files);
@@ -286,11 +286,9 @@ impl Loader<'_> {
                         line: fault.line,
                         column: 1,
                     };
-                    let problem = Problem::error(&fault.key, &origin, fault.text, fault.remedy);
-                    self.problems.push(Problem {
-                        anonymous: fault.anonymous,
-                        ..problem
-                    });
+                    self.problems
+                        .error(&fault.key, &origin, fault.text, fault.remedy)
+                        .anonymous = fault.anonymous;
                 })
             }
             // Root and the daemon may read what another user may not: this says nothing about the daemon.
@@ -299,18 +297,18 @@ impl Loader<'_> {
                     && error.kind() == io::ErrorKind::PermissionDenied =>
             {
                 let origin = Origin::File(path);
-                self.problems.push(Problem::warning(
+                self.problems.warning(
                     "callers",
                     &origin,
                     "not readable by you",
                     "run as root (sudo)",
-                ));
+                );
             }
             Err(problem) => {
                 let otherwise = || "put it right, or restore a backup".to_owned();
                 let remedy = problem.remedy().unwrap_or_else(otherwise);
-                let problem = Problem::error("callers", &self.origin(), problem.text(), remedy);
-                self.problems.push(problem);
+                self.problems
+                    .error("callers", &self.origin(), problem.text(), remedy);
             }
         }
         None
@@ -337,11 +335,9 @@ impl Loader<'_> {
             line: warning.line,
             column: 1,
         };
-        let problem = Problem::warning(&warning.key, &origin, warning.text, warning.remedy);
-        self.problems.push(Problem {
-            anonymous: warning.anonymous,
-            ..problem
-        });
+        self.problems
+            .warning(&warning.key, &origin, warning.text, warning.remedy)
+            .anonymous = warning.anonymous;
     }
 
     fn row(&self, entry: &Entry, valid: usize) -> Row {

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{
     FilePair, names,
     normalize::{self, SECRET_PREFIX},
-    report::{CONFIGURATION_FILE, Origin, Problem, Problems, Report, Row},
+    report::{CONFIGURATION_FILE, Origin, Problems, Report, Row},
     variables::{Layer, Variable, Variables},
 };
 use crate::callers;
@@ -145,9 +145,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
         let remedy = format!(
             "set {missing} in the same place; pairs are never mixed across names or sources"
         );
-        problems.push(
-            Problem::error(missing, &variable.origin, text, remedy).about_the_pair(Flaw::Half),
-        );
+        problems.error(missing, &variable.origin, text, remedy).flaw = Some(Flaw::Half);
     }
     if halves.is_empty() {
         let (key, secret) = ("CRYPTO_API_KEY", "CRYPTO_API_SECRET");
@@ -163,18 +161,18 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
         let remedy = format!(
             "set {key} and {secret} in /etc/crypto.env, then systemctl restart crypto-proxy"
         );
-        problems.push(
-            Problem::error(&format!("{key}, {secret}"), &origin, text, remedy)
-                .about_the_pair(Flaw::Missing),
-        );
+        problems
+            .error(&format!("{key}, {secret}"), &origin, text, remedy)
+            .flaw = Some(Flaw::Missing);
     }
 }
 
 fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
     for (variable, name, missing) in halves(&variables.layers) {
         let text = format!("half a pair: there is no {missing} beside it, and it is not used");
-        let problem = Problem::warning(name, &variable.origin, text, "complete it, or take it out");
-        problems.push(problem.about_the_pair(Flaw::SpareHalf));
+        problems
+            .warning(name, &variable.origin, text, "complete it, or take it out")
+            .flaw = Some(Flaw::SpareHalf);
     }
 }
 
@@ -221,8 +219,7 @@ impl FoundPair<'_> {
         let length = text.chars().count();
         let is_published = rules.published.holds(used, text);
         let mut error = |flaw, text: String, remedy: &str| {
-            problems
-                .push(Problem::error(name, &variable.origin, text, remedy).about_the_pair(flaw));
+            problems.error(name, &variable.origin, text, remedy).flaw = Some(flaw);
             false
         };
         if is_published && rules.exchange == Exchange::Real {
@@ -251,17 +248,13 @@ impl FoundPair<'_> {
         }
         if is_published {
             let text = "this value was published; it is accepted because the exchange is a stand-in on this machine";
-            problems.push(
-                Problem::warning(name, &variable.origin, text, REVOKE)
-                    .about_the_pair(Flaw::Published),
-            );
+            problems.warning(name, &variable.origin, text, REVOKE).flaw = Some(Flaw::Published);
         }
         if length < SHORT {
             let text = format!("suspiciously short: {length} characters");
-            problems.push(
-                Problem::warning(name, &variable.origin, text, COPY_AGAIN)
-                    .about_the_pair(Flaw::Short),
-            );
+            problems
+                .warning(name, &variable.origin, text, COPY_AGAIN)
+                .flaw = Some(Flaw::Short);
         }
         true
     }
@@ -269,9 +262,9 @@ impl FoundPair<'_> {
     fn check_swapped(&self, key: &str, secret: &str, problems: &mut Problems) -> bool {
         let (name, origin) = (self.names.0, &self.key.origin);
         if key == secret {
-            let problem =
-                Problem::error(name, origin, "key and secret are the same text", COPY_AGAIN);
-            problems.push(problem.about_the_pair(Flaw::Malformed));
+            problems
+                .error(name, origin, "key and secret are the same text", COPY_AGAIN)
+                .flaw = Some(Flaw::Malformed);
             return false;
         }
         if key.starts_with(SECRET_PREFIX) {
@@ -283,18 +276,14 @@ impl FoundPair<'_> {
             let text = format!(
                 "begins with {SECRET_PREFIX} as a secret does: is the secret in the key's place?{other}"
             );
-            problems.push(
-                Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped),
-            );
+            problems.warning(name, origin, text, COPY_AGAIN).flaw = Some(Flaw::Swapped);
         } else if key.len() > secret.len() && secret.len() >= TOO_SHORT {
             let text = format!(
                 "is longer ({}) than its secret ({}): are they swapped?",
                 key.len(),
                 secret.len()
             );
-            problems.push(
-                Problem::warning(name, origin, text, COPY_AGAIN).about_the_pair(Flaw::Swapped),
-            );
+            problems.warning(name, origin, text, COPY_AGAIN).flaw = Some(Flaw::Swapped);
         }
         true
     }
@@ -339,12 +328,9 @@ impl FoundPair<'_> {
             used.names.0, used.key.origin
         );
         let key = format!("{}, {}", self.names.0, self.names.1);
-        let problem = Problem::warning(&key, &self.key.origin, text, "keep one pair");
-        problems.push(
-            problem
-                .about_the_pair(Flaw::SecondPair)
-                .ready("a second pair of credentials is configured, and differs"),
-        );
+        let problem = problems.warning(&key, &self.key.origin, text, "keep one pair");
+        problem.flaw = Some(Flaw::SecondPair);
+        problem.ready = Some("a second pair of credentials is configured, and differs");
     }
 }
 
@@ -388,19 +374,21 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
                     "{} taken off: {before} characters, {after} without",
                     removed.join(" and ")
                 );
-                let problem = Problem::warning(
-                    name,
-                    &variable.origin,
-                    what,
-                    "correct the value where it stands",
-                );
-                problems.push(problem.about_the_pair(Flaw::Dirt));
+                problems
+                    .warning(
+                        name,
+                        &variable.origin,
+                        what,
+                        "correct the value where it stands",
+                    )
+                    .flaw = Some(Flaw::Dirt);
             }
             Some(text)
         }
         Err(inside) => {
-            let problem = Problem::error(name, &variable.origin, inside, "copy the value again");
-            problems.push(problem.about_the_pair(Flaw::Malformed));
+            problems
+                .error(name, &variable.origin, inside, "copy the value again")
+                .flaw = Some(Flaw::Malformed);
             None
         }
     }

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     names,
-    report::{CONFIGURATION_FILE, Origin, Problem, Problems},
+    report::{CONFIGURATION_FILE, Origin, Problems},
     sources::Sources,
     table::{self, Kind, Setting},
     variables::{self, Variable, Variables},
@@ -77,7 +77,9 @@ pub(super) fn read(
         };
     }
     let merged = builder.build().unwrap_or_else(|_| {
-        problems.push(file.cannot_be_merged());
+        let source = Origin::File(file.path.clone());
+        let text = "cannot be merged with the environment";
+        problems.error(CONFIGURATION_FILE, &source, text, "report this as a defect");
         ::config::Config::default()
     });
     RawSettings {
@@ -103,9 +105,9 @@ fn named<'v>(
             None => found = Some(variable),
             Some(first) if first.value.trim() != value => {
                 let text = format!("says otherwise than {}, which counts", first.origin);
-                problems.push(
-                    Problem::warning(name, &variable.origin, text, "set one of them").shown(value),
-                );
+                problems
+                    .warning(name, &variable.origin, text, "set one of them")
+                    .show(value);
             }
             Some(_) => {}
         }
@@ -145,12 +147,7 @@ impl ConfigFile {
             Err(error) => {
                 let source = file.place(error.span().map_or(0, |span| span.start));
                 let text = format!("is not TOML: {}", error.message().replace('\n', ", "));
-                problems.push(Problem::error(
-                    CONFIGURATION_FILE,
-                    &source,
-                    text,
-                    "put this line right",
-                ));
+                problems.error(CONFIGURATION_FILE, &source, text, "put this line right");
                 file.text.clear();
             }
         }
@@ -172,7 +169,7 @@ impl ConfigFile {
                 (None, DeValue::Table(table)) if is_section(&key) => {
                     self.walk(&key, table, problems)
                 }
-                (None, _) => problems.push(unknown_key(&key, name.get_ref(), &source)),
+                (None, _) => unknown_key(&key, name.get_ref(), &source, problems),
             }
         }
     }
@@ -187,12 +184,7 @@ impl ConfigFile {
     ) {
         if !fits(kind, value) {
             let text = format!("is of the wrong type ({})", value.type_str());
-            problems.push(Problem::error(
-                key,
-                &source,
-                text,
-                format!("write {}", kind.describe()),
-            ));
+            problems.error(key, &source, text, format!("write {}", kind.describe()));
             self.unusable.insert(key.to_owned());
         }
         self.origins.insert(key.to_owned(), source);
@@ -213,16 +205,6 @@ impl ConfigFile {
             line,
             column,
         }
-    }
-
-    fn cannot_be_merged(&self) -> Problem {
-        let source = Origin::File(self.path.clone());
-        Problem::error(
-            CONFIGURATION_FILE,
-            &source,
-            "cannot be merged with the environment",
-            "report this as a defect",
-        )
     }
 }
 
@@ -249,15 +231,12 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
     }
 }
 
-fn unknown_key(key: &str, name: &str, source: &Origin) -> Problem {
+fn unknown_key(key: &str, name: &str, source: &Origin, problems: &mut Problems) {
     let lower = name.to_lowercase();
     if SECRET_KEYS.contains(&lower.as_str()) || names::is_secret(&name.to_uppercase()) {
-        return Problem::error(
-            key,
-            source,
-            "secrets do not belong into this file",
-            NO_SECRETS,
-        );
+        let text = "secrets do not belong into this file";
+        problems.error(key, source, text, NO_SECRETS);
+        return;
     }
     let keys = table::SETTINGS.iter().map(|setting| setting.key);
     let by_end = keys
@@ -271,7 +250,7 @@ fn unknown_key(key: &str, name: &str, source: &Origin) -> Problem {
             "take it out; deploy/config.toml shows every setting",
         ),
     };
-    Problem::error(key, source, "no setting of this name", remedy)
+    problems.error(key, source, "no setting of this name", remedy);
 }
 
 /// Names as close as this are taken for a slip of the fingers.
@@ -283,15 +262,13 @@ pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
         .iter()
         .filter(|(name, _)| names::may_be_ours(name) && !table::is_ours(name))
     {
-        if let Some(problem) = unknown_variable(name, &variable.origin) {
-            problems.push(problem);
-        }
+        unknown_variable(name, &variable.origin, problems);
     }
 }
 
 /// A slip in a name of ours is an error where the name cannot be another program's. An unknown name under our prefix is a
 /// warning: container platforms set some. Anything else is ignored.
-fn unknown_variable(name: &str, origin: &Origin) -> Option<Problem> {
+fn unknown_variable(name: &str, origin: &Origin, problems: &mut Problems) {
     let settings: Vec<String> = table::SETTINGS.iter().map(Setting::variable).collect();
     let mut known: Vec<&str> = names::secrets().chain(table::named_variables()).collect();
     known.extend([names::LABEL, names::CONFIG]);
@@ -304,8 +281,8 @@ fn unknown_variable(name: &str, origin: &Origin) -> Option<Problem> {
     let slip = near.is_some_and(|(_, distance)| distance <= SLIP);
     let text = "no setting of this name";
     if name.starts_with(names::SETTING_PREFIX) || name.starts_with(names::PREFIX) && slip {
-        return Some(Problem::error(name, origin, text, suggestion));
+        problems.error(name, origin, text, suggestion);
+    } else if name.to_uppercase().starts_with(names::PREFIX) || slip {
+        problems.warning(name, origin, text, suggestion);
     }
-    (name.to_uppercase().starts_with(names::PREFIX) || slip)
-        .then(|| Problem::warning(name, origin, text, suggestion))
 }

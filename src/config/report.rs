@@ -128,21 +128,9 @@ impl Problem {
         }
     }
 
-    pub(super) fn shown(self, value: &str) -> Self {
-        Self {
-            shown: Some(one_line(value)),
-            ..self
-        }
-    }
-
-    pub(super) const fn about_the_pair(mut self, flaw: Flaw) -> Self {
-        self.flaw = Some(flaw);
-        self
-    }
-
-    pub(super) const fn ready(mut self, short: &'static str) -> Self {
-        self.ready = Some(short);
-        self
+    /// Shows the value.
+    pub(super) fn show(&mut self, value: &str) {
+        self.shown = Some(one_line(value));
     }
 }
 
@@ -181,8 +169,33 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    pub(super) fn push(&mut self, problem: Problem) {
+    fn push(&mut self, problem: Problem) -> &mut Problem {
         self.0.push(problem);
+        let position = self.0.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "it was pushed just now")]
+        &mut self.0[position]
+    }
+
+    /// Adds an error, and gives it back for what only a few problems have.
+    pub(super) fn error(
+        &mut self,
+        key: &str,
+        source: &Origin,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> &mut Problem {
+        self.push(Problem::error(key, source, text, remedy))
+    }
+
+    /// Adds a warning, and gives it back likewise.
+    pub(super) fn warning(
+        &mut self,
+        key: &str,
+        source: &Origin,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> &mut Problem {
+        self.push(Problem::warning(key, source, text, remedy))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Problem> {
@@ -323,8 +336,9 @@ mod tests {
             line: 3,
             column: 5,
         };
-        let problem = Problem::error("listen", &source, "is no address", "write 127.0.0.1:9000")
-            .shown("a\nb");
+        let mut problem =
+            Problem::error("listen", &source, "is no address", "write 127.0.0.1:9000");
+        problem.show("a\nb");
         assert_eq!(
             problem.to_string(),
             "error: listen = a\\nb (/etc/x.toml:3:5): is no address; write 127.0.0.1:9000"

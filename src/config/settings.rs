@@ -124,16 +124,24 @@ impl Reader<'_> {
         self.is_set(key) && !self.problems.errors().any(|problem| problem.key == key)
     }
 
-    /// Adds an error.
-    fn error(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>) {
+    fn error(
+        &mut self,
+        key: &str,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> &mut Problem {
         self.problems
-            .push(Problem::error(key, &self.raw.origin(key), text, remedy));
+            .error(key, &self.raw.origin(key), text, remedy)
     }
 
-    /// Adds a warning.
-    fn warn(&mut self, key: &str, text: impl Into<String>, remedy: impl Into<String>) {
+    fn warn(
+        &mut self,
+        key: &str,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> &mut Problem {
         self.problems
-            .push(Problem::warning(key, &self.raw.origin(key), text, remedy));
+            .warning(key, &self.raw.origin(key), text, remedy)
     }
 
     /// Corrects the row of a setting, where the effective value is another than the one set.
@@ -251,9 +259,7 @@ fn resolve_listen(reader: &mut Reader<'_>, settings: &mut Settings) {
     for address in server.listen.iter().filter(|address| !address.is_local()) {
         let text = format!("tokens and orders travel in clear text to {address}");
         let remedy = "keep that network private, or listen on loopback";
-        let problem = Problem::warning(LISTEN, &reader.raw.origin(LISTEN), text, remedy);
-        let problem = problem.ready("listens beyond loopback, in clear text");
-        reader.problems.push(problem);
+        reader.warn(LISTEN, text, remedy).ready = Some("listens beyond loopback, in clear text");
     }
     let is_socket = |address: &Address| matches!(address, Address::Unix(_));
     if server.socket_group.is_some() && !server.listen.iter().any(is_socket) {
@@ -273,13 +279,11 @@ fn resolve_base(reader: &mut Reader<'_>, settings: &Settings) -> BaseUrl {
         }
         Err(problem) => {
             let remedy = format!("the documented one is {DEFAULT_BASE}");
-            let origin = reader.raw.origin(BASE_URL);
-            let mut error = Problem::error(BASE_URL, &origin, problem.to_string(), remedy);
+            let error = reader.error(BASE_URL, problem.to_string(), remedy);
             // A URL may hold a password; only its host is shown.
             if matches!(problem, BaseUrlProblem::NotHttps) {
-                error = error.shown(text);
+                error.show(text);
             }
-            reader.problems.push(error);
             reader.show(BASE_URL, "not usable");
             settings.upstream.base.clone()
         }
@@ -390,13 +394,9 @@ fn resolve_expected(reader: &mut Reader<'_>, items: &[String]) -> Expected {
 fn expected_address(reader: &mut Reader<'_>, text: &str) -> Option<IpAddr> {
     let Ok(address) = text.parse::<IpAddr>() else {
         let remedy = "write single addresses, as on the key's whitelist, or any";
-        let problem = Problem::error(
-            EXPECTED,
-            &reader.raw.origin(EXPECTED),
-            "is no IP address",
-            remedy,
-        );
-        reader.problems.push(problem.shown(text));
+        reader
+            .error(EXPECTED, "is no IP address", remedy)
+            .show(text);
         return None;
     };
     if !is_public(address) {

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     names,
-    report::{CONFIGURATION_FILE, FileState, Origin, Problem, Problems, Row},
+    report::{CONFIGURATION_FILE, FileState, Origin, Problems, Row},
     table,
 };
 
@@ -228,12 +228,12 @@ pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
             "chmod {remedy} {}; nothing secret belongs into this file",
             path.display()
         );
-        problems.push(Problem::warning(
+        problems.warning(
             CONFIGURATION_FILE,
             &Origin::File(file.clone()),
             text,
             remedy,
-        ));
+        );
     }
 }
 

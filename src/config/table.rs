@@ -11,7 +11,7 @@ use tracing::Level;
 
 use super::{
     items, names,
-    report::{Origin, Problem, Problems, one_line},
+    report::{Origin, Problems, one_line},
 };
 use crate::{
     http, server,
@@ -212,13 +212,13 @@ impl Notes<'_> {
         remedy: impl Into<String>,
         shown: &str,
     ) {
-        let problem = Problem::error(self.key, &self.origin, text, remedy);
-        self.problems.push(problem.shown(shown));
+        self.problems
+            .error(self.key, &self.origin, text, remedy)
+            .show(shown);
     }
 
     fn warn(&mut self, text: String, remedy: String) {
-        self.problems
-            .push(Problem::warning(self.key, &self.origin, text, remedy));
+        self.problems.warning(self.key, &self.origin, text, remedy);
     }
 
     /// The value of an item; what cannot be used is noted and left out.

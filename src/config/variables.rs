@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     env_file, names,
-    report::{Origin, Problem, Problems},
+    report::{Origin, Problems},
     sources::Sources,
     table,
 };
@@ -106,12 +106,7 @@ fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems
     if let Err(error) = fs::File::open(file) {
         let (text, remedy) = explain(&error);
         let text = format!("{text}: what follows is about the variables of this process alone");
-        problems.push(Problem::warning(
-            "file",
-            &Origin::File(file.to_owned()),
-            text,
-            remedy,
-        ));
+        problems.warning("file", &Origin::File(file.to_owned()), text, remedy);
         return Some(Layer::default());
     }
     read_env_file(file, GuardedBy::Mode, problems)
@@ -191,7 +186,7 @@ fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
             "take the mark out: sed -i '1s/^\\xEF\\xBB\\xBF//' {}",
             path.display()
         );
-        problems.push(Problem::error(name, &source, text, remedy));
+        problems.error(name, &source, text, remedy);
     }
 }
 
@@ -213,15 +208,16 @@ fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {
         line: finding.line,
         name: None,
     };
-    problems.push(Problem::warning(&key, &source, text, remedy));
+    problems.warning(&key, &source, text, remedy);
 }
 
 fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut Problems) {
     if let Err(error) = fs::read_dir(directory) {
         let (text, remedy) = explain(&error);
         let source = Origin::File(directory.to_owned());
-        let problem = Problem::error(names::CREDENTIALS_DIRECTORY, &source, text, remedy);
-        problems.push(problem.about_the_pair(flaw_of(&error)));
+        problems
+            .error(names::CREDENTIALS_DIRECTORY, &source, text, remedy)
+            .flaw = Some(flaw_of(&error));
         variables.unreadable = true;
         return;
     }
@@ -256,12 +252,12 @@ fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer>
 fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
     for name in &sources.not_text {
         let source = Origin::Variable(name.clone());
-        problems.push(Problem::error(
+        problems.error(
             name,
             &source,
             "its value is not UTF-8",
             "set it anew, as text",
-        ));
+        );
     }
     let variables = sources
         .env
@@ -304,13 +300,11 @@ pub(super) fn read_text(path: &Path, problems: &mut Problems) -> Option<Zeroizin
         }
         Err(error) => {
             let (text, remedy) = explain(&error);
-            problems.push(
-                Problem::error("file", &source, text, remedy).about_the_pair(flaw_of(&error)),
-            );
+            problems.error("file", &source, text, remedy).flaw = Some(flaw_of(&error));
             return None;
         }
     };
-    problems.push(Problem::error("file", &source, text, remedy).about_the_pair(Flaw::Unreadable));
+    problems.error("file", &source, text, remedy).flaw = Some(Flaw::Unreadable);
     None
 }
 
@@ -349,12 +343,7 @@ fn check_mode(path: &Path, problems: &mut Problems) {
         };
         let text = format!("holds credentials and is readable by {who} (mode {mode:04o})");
         let remedy = format!("chmod 600 {}", path.display());
-        problems.push(Problem::warning(
-            "file",
-            &Origin::File(path.to_owned()),
-            text,
-            remedy,
-        ));
+        problems.warning("file", &Origin::File(path.to_owned()), text, remedy);
     }
 }
 

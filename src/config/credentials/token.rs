@@ -13,7 +13,7 @@ use super::{
     super::{
         callers::IssuedCallers,
         names,
-        report::{Origin, Problem, Problems, Row},
+        report::{Origin, Problems, Row},
         variables::{Variable, Variables},
     },
     CredentialRules, CredentialUse, SHORT, clean, facts, row,
@@ -144,14 +144,15 @@ impl TokenLoader<'_> {
             self.refuse(role, variable, fault);
             return None;
         }
-        let problem = Problem::warning(role.name, &variable.origin, fault, role.remedy);
-        self.problems.push(problem.ready(ready));
+        self.problems
+            .warning(role.name, &variable.origin, fault, role.remedy)
+            .ready = Some(ready);
         Some(text)
     }
 
     fn refuse(&mut self, role: &TokenRole, variable: &Variable, fault: String) {
-        let problem = Problem::error(role.name, &variable.origin, fault, role.remedy);
-        self.problems.push(problem);
+        self.problems
+            .error(role.name, &variable.origin, fault, role.remedy);
     }
 
     /// Why a token cannot be used anywhere.
@@ -206,7 +207,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
             )
         },
     );
-    problems.push(Problem::error(names::TOKEN, &origin, text, CALLER.remedy));
+    problems.error(names::TOKEN, &origin, text, CALLER.remedy);
 }
 
 fn weakness(role: &TokenRole, text: &str, is_published: bool) -> Option<Weakness> {
