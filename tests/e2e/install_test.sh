@@ -20,19 +20,8 @@ secret='invented-api-secret-0123456789'
 key='invented-api-key-0123456789'
 canaries=("$good" "$other" "$public" "$secret" "$key" 'invented "odd" $(token) with 100% `ticks` \ and all')
 
-passed=0 failed=0
-check() { # what, command...
-    local what="$case_name: $1"
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-        printf 'ok   %s\n' "$what"
-    else
-        failed=$((failed + 1))
-        printf 'FAIL %s\n' "$what"
-        [[ ! -s $root/../out ]] || sed 's/^/     | /' "$root/../out"
-    fi
-}
+# shellcheck source=tests/e2e/checks.sh
+. "$here/checks.sh"
 
 # An imitation of the binary: refuses a file without a pair, or when told to; writes down what it was started with.
 mkdir -p "$work/new" "$work/shims"
@@ -62,6 +51,7 @@ chmod -R 0755 "$work/shims"
 begin() { # name of the case
     case_name=$1
     root=$work/$((++cases))/root
+    shown=$root/../out
     unit=$root/etc/systemd/system/crypto-proxy.service
     env_file=$root/etc/crypto.env
     mkdir -p "$root/etc/systemd/system" "$root/opt"
@@ -97,8 +87,6 @@ ended() { [[ $status == "$1" ]]; }
 says() { grep -qF -- "$1" "$root/../out"; }
 says_not() { ! says "$1"; }
 fresh() { [[ $(token_in_file) =~ ^[A-Za-z0-9_-]{43}$ ]]; }
-is() { [[ $1 == "$2" ]]; }
-no() { ! "$@"; }
 absent() { [[ ! -e $1 && ! -L $1 ]]; }
 mode_is() { [[ $(stat -c %a "$1") == "$2" ]]; }
 unit_is_new() { cmp -s "$unit" "$project/crypto-proxy.service"; }

@@ -34,18 +34,6 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 1' INT TERM HUP
-abort() {
-    check "$*" false
-    exit 1
-}
-within() { # seconds, command...: asks again until it is so
-    local end=$((SECONDS + $1 + 1))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || return 1
-        sleep 0.05
-    done
-}
 
 # ---- the clients, from their registries ------------------------------------------------------------------------------
 
@@ -147,11 +135,6 @@ client() { # script, directly|proxy
 found() { # directory...
     printf '%s=%s\n' real_key "$exchange_key" real_secret "$exchange_secret" virtual_key "$key" virtual_secret "$secret" |
         "$work/python/bin/python" "$here/search.py" "$@"
-}
-is() {
-    [[ $1 == "$2" ]] && return
-    printf '     | got: %s\n     | not: %s\n' "$1" "$2"
-    return 1
 }
 # The search finds what it must not find elsewhere: a secret in hex, one in base64, one in a masked frame.
 search_works() {

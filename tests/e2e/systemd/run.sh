@@ -33,30 +33,10 @@ token=invented-token-of-the-old-unit-0123456789
 
 # shellcheck source=tests/e2e/checks.sh
 . "$here/../checks.sh"
-abort() {
-    printf 'FAIL %s\n' "$*"
-    failed=$((failed + 1))
-    exit 1
-}
-is() {
-    [[ $1 == "$2" ]] && return
-    printf '     | got: %s\n     | not: %s\n' "$1" "$2"
-    return 1
-}
-no() { ! "$@"; }
 at_most() { # figures with a fraction
     awk -v a="$1" -v b="$2" 'BEGIN { exit !(a <= b) }' && return
     printf '     | got: %s, more than %s\n' "$1" "$2"
     return 1
-}
-# Asks every 50 ms until the command succeeds, for so many seconds.
-within() { # seconds, command...
-    local until=$((SECONDS + $1 + 1))
-    shift
-    until "$@"; do
-        ((SECONDS < until)) || return 1
-        sleep 0.05
-    done
 }
 now() { printf '%s' "$EPOCHREALTIME"; }
 since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }'; }
