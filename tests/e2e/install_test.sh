@@ -100,7 +100,7 @@ install_it
 check 'ends well' ended 0
 check 'the token is fresh' fresh
 check 'so is the token of the diagnosis' grep -qE '^CRYPTO_PROXY_DIAG_TOKEN=[A-Za-z0-9_-]{43}$' "$env_file"
-check 'and it is another one' no is "$(value CRYPTO_PROXY_DIAG_TOKEN)" "$(value CRYPTO_PROXY_TOKEN)"
+check 'and it is another one' test "$(value CRYPTO_PROXY_DIAG_TOKEN)" != "$(value CRYPTO_PROXY_TOKEN)"
 check 'the file is for root alone' mode_is "$env_file" 600
 check 'the unit is there' unit_is_new
 check 'the binary is there' cmp -s "$work/new/crypto-proxy" "$root/usr/local/bin/crypto-proxy"
