@@ -1,6 +1,13 @@
 //! From sources to a [`Config`] or to [`Problems`], in temporary folders and with environments that are maps.
 
-use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    fmt, fs,
+    os::unix::fs::PermissionsExt,
+    panic::{self, AssertUnwindSafe},
+    path::PathBuf,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
@@ -111,6 +118,18 @@ impl Case {
             .any(|text| parts.iter().all(|part| text.contains(part)));
         assert!(found, "{warnings:#?}\nlacks {parts:?}");
     }
+}
+
+/// Checks every row of a table. A wrong row does not hide the rest: the end names each of them.
+fn each<Row: fmt::Debug>(rows: impl IntoIterator<Item = Row>, check: impl Fn(Row)) {
+    let mut wrong = Vec::new();
+    for row in rows {
+        let name = format!("{row:?}");
+        if panic::catch_unwind(AssertUnwindSafe(|| check(row))).is_err() {
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "wrong rows:\n{}", wrong.join("\n"));
 }
 
 mod callers;

@@ -148,7 +148,7 @@ fn a_rotations_end_is_held_by_the_clock() {
 
 #[test]
 fn where_it_cannot_be_told_what_was_revoked_or_issued_nobody_starts() {
-    for (name, text, parts) in [
+    let rows = [
         (
             "callers.toml",
             Some("version = 1\nx = 1\n"),
@@ -169,7 +169,8 @@ fn where_it_cannot_be_told_what_was_revoked_or_issued_nobody_starts() {
             None,
             ["no master key", "revoke all"],
         ),
-    ] {
+    ];
+    each(rows, |(name, text, parts)| {
         let case = Case::good().with_state();
         case.issue(trader("one"));
         let _ = fs::remove_file(case.path(name));
@@ -178,7 +179,7 @@ fn where_it_cannot_be_told_what_was_revoked_or_issued_nobody_starts() {
             fs::set_permissions(case.path(name), fs::Permissions::from_mode(0o600)).unwrap();
         }
         case.fails_with(&parts);
-    }
+    });
     let case = Case::good().with_state();
     case.issue(trader("one"));
     fs::set_permissions(

@@ -25,7 +25,7 @@ fn fingerprint_of(key: &str) -> String {
 
 #[test]
 fn every_alias_gives_a_pair_and_the_report_says_which() {
-    for (key, secret) in names::PAIRS {
+    each(names::PAIRS, |(key, secret)| {
         let config = without_pair().env(key, KEY).env(secret, SECRET).load();
         assert_eq!(fingerprint(&config), fingerprint_of(KEY), "{key}");
         let row = &config.report.credentials[0];
@@ -42,7 +42,7 @@ fn every_alias_gives_a_pair_and_the_report_says_which() {
             config.report.credentials[1].shown,
             "present, 39 characters, not published"
         );
-    }
+    });
 }
 
 #[test]
@@ -262,11 +262,11 @@ fn a_published_token_is_refused_beyond_loopback_and_loud_elsewhere() {
 
 #[test]
 fn a_token_must_not_be_a_credential_of_the_exchange() {
-    for value in [KEY, SECRET] {
+    each([KEY, SECRET], |value| {
         Case::good()
             .env("CRYPTO_PROXY_TOKEN", value)
             .fails_with(&["CRYPTO_PROXY_TOKEN", "callers must not have"]);
-    }
+    });
 }
 
 #[test]
@@ -338,12 +338,16 @@ fn a_token_of_the_diagnosis_is_optional_and_opens_nothing_else() {
 
 #[test]
 fn a_token_of_the_diagnosis_is_neither_the_callers_nor_a_part_of_the_pair() {
-    with_diagnosis(TOKEN)
-        .fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", "the same as CRYPTO_PROXY_TOKEN"]);
-    with_diagnosis(&format!("\"{TOKEN}\"")).fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", "the same as"]);
-    for half in [KEY, SECRET] {
-        with_diagnosis(half).fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", "API key or secret"]);
-    }
+    let quoted = format!("\"{TOKEN}\"");
+    let rows = [
+        (TOKEN, "the same as CRYPTO_PROXY_TOKEN"),
+        (&quoted, "the same as"),
+        (KEY, "API key or secret"),
+        (SECRET, "API key or secret"),
+    ];
+    each(rows, |(token, said)| {
+        with_diagnosis(token).fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", said])
+    });
 }
 
 #[test]

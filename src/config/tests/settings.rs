@@ -230,7 +230,7 @@ fn policies_add_classes_and_narrow() {
 
 #[test]
 fn unusable_values_are_errors_with_place_and_remedy() {
-    for (toml, parts) in [
+    let rows = [
         (
             "[calls]\ndeadline_ms = 0",
             ["config.toml:2:1", "from 500 to 60000"],
@@ -312,9 +312,10 @@ fn unusable_values_are_errors_with_place_and_remedy() {
             "[public]\ncalls_per_s = 0",
             ["public.calls_per_s = 0", "from 1"],
         ),
-    ] {
+    ];
+    each(rows, |(toml, parts)| {
         Case::good().toml(toml).fails_with(&parts);
-    }
+    });
 }
 
 #[test]
@@ -332,7 +333,7 @@ fn the_exchange_shaped_door_takes_networks_and_single_addresses() {
 
 #[test]
 fn doubtful_values_are_warnings() {
-    for (toml, parts) in [
+    let rows = [
         (
             "[calls]\ndeadline_ms = 14600\n[listener]\ndrain_deadline_ms = 20000",
             ["calls.deadline_ms", "15 s"],
@@ -381,9 +382,10 @@ fn doubtful_values_are_warnings() {
             "[policy]\nallow_methods = [\"private/auth-typo\"]",
             ["policy.allow_methods", "does not know"],
         ),
-    ] {
+    ];
+    each(rows, |(toml, parts)| {
         Case::good().toml(toml).warns_of(&parts);
-    }
+    });
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn a_file_that_cannot_be_used_is_an_error_and_never_defaults() {
 
 #[test]
 fn unknown_keys_are_errors_with_the_nearest_name() {
-    for (toml, parts) in [
+    let rows = [
         (
             "listn = [\"127.0.0.1:1\"]",
             ["config.toml:1:1", "did you mean listen?"],
@@ -50,24 +50,26 @@ fn unknown_keys_are_errors_with_the_nearest_name() {
         ),
         ("calls = 5", ["calls", "no setting of this name"]),
         ("[xyzzy]\na = 1", ["xyzzy", "take it out"]),
-    ] {
+    ];
+    each(rows, |(toml, parts)| {
         Case::good().toml(toml).fails_with(&parts);
-    }
+    });
 }
 
 #[test]
 fn secrets_have_no_place_in_the_configuration_file() {
-    for key in [
+    let rows = [
         "CRYPTO_API_KEY",
         "crypto_api_secret",
         "CRYPTO_PROXY_TOKEN",
         "api_secret",
         "token",
-    ] {
+    ];
+    each(rows, |key| {
         let case = Case::good().toml(&format!("{key} = \"invented-value-in-toml\""));
         case.fails_with(&["secrets do not belong", "/etc/crypto.env"]);
         assert!(!case.problems().to_string().contains("invented-value"));
-    }
+    });
     Case::good()
         .toml("[upstream]\napi_key = \"x\"")
         .fails_with(&["secrets do not belong"]);
@@ -75,24 +77,21 @@ fn secrets_have_no_place_in_the_configuration_file() {
 
 #[test]
 fn misspelt_variables_are_loud() {
-    Case::good()
-        .env("CRYPTO_PROXY_TOKKEN", "x")
-        .fails_with(&["CRYPTO_PROXY_TOKKEN", "did you mean CRYPTO_PROXY_TOKEN?"]);
-    Case::good()
-        .env("CRYPTO_PROXY__CALLS__DEADLINE", "x")
-        .fails_with(&[
+    let set = |name| Case::good().env(name, "x");
+    let rows = [
+        ("CRYPTO_PROXY_TOKKEN", "did you mean CRYPTO_PROXY_TOKEN?"),
+        (
             "CRYPTO_PROXY__CALLS__DEADLINE",
             "did you mean CRYPTO_PROXY__CALLS__DEADLINE_MS?",
-        ]);
-    Case::good()
-        .env("CRYPTO_PROXY_SERVICE_HOST", "x")
-        .warns_of(&["CRYPTO_PROXY_SERVICE_HOST", "no setting"]);
-    Case::good()
-        .env("CRYPTO_API_SECRTE", "x")
-        .warns_of(&["CRYPTO_API_SECRTE", "did you mean CRYPTO_API_SECRET?"]);
-    Case::good()
-        .env("CRYPTO_EXPECTED_IPS", "x")
-        .warns_of(&["did you mean CRYPTO_EXPECTED_IP?"]);
+        ),
+    ];
+    each(rows, |(name, said)| set(name).fails_with(&[name, said]));
+    let rows = [
+        ("CRYPTO_PROXY_SERVICE_HOST", "no setting"),
+        ("CRYPTO_API_SECRTE", "did you mean CRYPTO_API_SECRET?"),
+        ("CRYPTO_EXPECTED_IPS", "did you mean CRYPTO_EXPECTED_IP?"),
+    ];
+    each(rows, |(name, said)| set(name).warns_of(&[name, said]));
 }
 
 #[test]
@@ -155,7 +154,7 @@ fn findings_of_environment_files_are_warnings_by_line() {
                         CRYPTO_PROXY_TOKEN=first-invented-token\nCRYPTO_PROXY_TOKEN={TOKEN}\n"
     );
     let case = Case::empty().env_file("crypto.env", &text);
-    for parts in [
+    let rows = [
         [
             "crypto.env:2)",
             "systemd ignores lines that begin with export",
@@ -163,9 +162,10 @@ fn findings_of_environment_files_are_warnings_by_line() {
         ["crypto.env:3)", "no NAME=value"],
         ["crypto.env:4)", "carriage returns"],
         ["CRYPTO_PROXY_TOKEN", "crypto.env:6): set again"],
-    ] {
+    ];
+    each(rows, |parts| {
         case.warns_of(&parts);
-    }
+    });
     let config = case.load();
     let secret = config
         .report
@@ -221,12 +221,15 @@ fn readable_by_others_is_a_warning_for_plain_files_only() {
     let text =
         format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
     let path = |case: &Case| case.folder.path().join("crypto.env");
-    for (mode, who) in [(0o640, "its group"), (0o644, "every user")] {
-        let case = Case::empty()
-            .env_file("crypto.env", &text)
-            .file("crypto.env", &text, mode);
-        case.warns_of(&[path(&case).to_str().unwrap(), who, "chmod 600"]);
-    }
+    each(
+        [(0o640, "its group"), (0o644, "every user")],
+        |(mode, who)| {
+            let case = Case::empty()
+                .env_file("crypto.env", &text)
+                .file("crypto.env", &text, mode);
+            case.warns_of(&[path(&case).to_str().unwrap(), who, "chmod 600"]);
+        },
+    );
     assert!(
         Case::empty()
             .env_file("crypto.env", &text)
