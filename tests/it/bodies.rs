@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestProxy, client, contract::READ};
+use crate::support::{Answer, TestProxy, client, contract::READ, each};
 
 /// Stands in every wrong input, and must not stand in anything that leaves.
 const MARKER: &str = "MARKER7391";
@@ -92,9 +92,10 @@ async fn each_wrong_body_is_told_where_and_why_and_never_echoed() {
             &["body", "method"],
         ),
     ];
-    for (body, kind, location) in whole {
+    each(whole, async |(body, kind, location)| {
         assert_refused(&proxy, &proxy.post(body).await, kind, location);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -117,13 +118,14 @@ async fn a_body_that_is_not_utf8_is_refused() {
 #[tokio::test]
 async fn a_body_of_another_type_is_refused() {
     let proxy = TestProxy::start().await;
-    for kind in [
+    let rows = [
         None,
         Some(""),
         Some("text/plain"),
         Some("application/x-www-form-urlencoded"),
         Some("MARKER7391"),
-    ] {
+    ];
+    each(rows, async |kind| {
         let request = client()
             .post(proxy.url("/proxy/private"))
             .header("x-proxy-token", &proxy.canaries.token);
@@ -138,7 +140,8 @@ async fn a_body_of_another_type_is_refused() {
             answer.json()["detail"][0]["msg"],
             "Content-Type must be application/json"
         );
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -175,7 +178,7 @@ async fn no_method_outside_the_grammar_reaches_the_exchange() {
         "private/a/b/c/d",
         &format!("private/{long}"),
     ];
-    for method in methods {
+    each(methods, async |method| {
         let answer = proxy.call(method, json!({})).await;
         assert_refused(&proxy, &answer, "method_grammar", &["body", "method"]);
         let message = answer.json()["detail"][0]["msg"]
@@ -183,7 +186,8 @@ async fn no_method_outside_the_grammar_reaches_the_exchange() {
             .unwrap()
             .to_owned();
         assert!(message.contains("private/create-order"), "{message}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -209,7 +213,7 @@ async fn params_that_cannot_be_signed_safely_are_refused_with_what_to_send_inste
             "send it as a string such as",
         ),
     ];
-    for (params, remedy) in cases {
+    each(cases, async |(params, remedy)| {
         let answer = proxy.call_text(READ, params).await;
         assert_refused(&proxy, &answer, "params_not_signable", &["body", "params"]);
         let message = answer.json()["detail"][0]["msg"]
@@ -220,7 +224,8 @@ async fn params_that_cannot_be_signed_safely_are_refused_with_what_to_send_inste
             message.starts_with("params") && message.contains(remedy),
             "{params}: {message}"
         );
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use sandbox::{Canned, Fault, WireStep};
 
-use crate::support::{Answer, TestProxy, client, contract::READ};
+use crate::support::{Answer, TestProxy, client, contract::READ, each};
 
 const JSON_THAT_MUST_NOT_CHANGE: [&str; 9] = [
     r#"{"id":1,"method":"private/user-balance","code":0,"result":{"data":[]}}"#,
@@ -23,21 +23,23 @@ fn envelope(status: u16, body: &str) -> String {
 #[tokio::test]
 async fn json_is_passed_on_byte_for_byte() {
     let proxy = TestProxy::start().await;
-    for body in JSON_THAT_MUST_NOT_CHANGE {
+    each(JSON_THAT_MUST_NOT_CHANGE, async |body| {
         let answer = proxy.pass_on(Canned::json(200, body)).await;
         assert_eq!((answer.status, answer.text()), (200, &*envelope(200, body)));
         proxy.assert_outcome(&answer, "answered", None);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn json_that_some_parsers_cannot_hold_is_passed_on_as_well() {
     let proxy = TestProxy::start().await;
-    for body in [
+    let rows = [
         r#"{"code":0,"n":1e400}"#,
         r#"{"code":0,"half":"\ud800"}"#,
         r#"{"\ud800":1,"code":0}"#,
-    ] {
+    ];
+    each(rows, async |body| {
         proxy
             .exchange()
             .script(READ, Fault::reply(Canned::json(200, body)));
@@ -50,13 +52,14 @@ async fn json_that_some_parsers_cannot_hold_is_passed_on_as_well() {
         let answer = Answer::read(request.send().await.unwrap()).await;
         assert_eq!((answer.status, answer.text()), (200, &*envelope(200, body)));
         assert_eq!(answer.outcome(), "answered");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn json_without_a_code_is_passed_on_and_is_unknown() {
     let proxy = TestProxy::start().await;
-    for body in [
+    let rows = [
         "[]",
         "null",
         "true",
@@ -65,19 +68,22 @@ async fn json_without_a_code_is_passed_on_and_is_unknown() {
         "{}",
         r#"{"result":{"code":0}}"#,
         r#"{"code":null}"#,
-    ] {
+    ];
+    each(rows, async |body| {
         let answer = proxy.pass_on(Canned::json(200, body)).await;
         assert_eq!((answer.status, answer.text()), (200, &*envelope(200, body)));
         proxy.assert_outcome(&answer, "unknown", Some("inconclusive_answer"));
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn every_http_status_of_the_exchange_is_passed_on_inside_a_200() {
     let proxy = TestProxy::start().await;
-    for status in [
+    let rows = [
         200, 201, 400, 401, 403, 404, 408, 418, 429, 500, 502, 503, 504, 520,
-    ] {
+    ];
+    each(rows, async |status| {
         let answer = proxy
             .pass_on(Canned::json(status, r#"{"code":40001}"#))
             .await;
@@ -92,7 +98,8 @@ async fn every_http_status_of_the_exchange_is_passed_on_inside_a_200() {
                 .text()
                 .contains(&format!(" response_status={status} code=40001 "))
         );
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -138,14 +145,16 @@ async fn text_that_is_not_utf8_is_still_passed_on_as_a_string() {
 #[tokio::test]
 async fn the_type_is_read_without_regard_to_case_and_parameters() {
     let proxy = TestProxy::start().await;
-    for kind in [
+    let rows = [
         "Application/JSON",
         "application/json; charset=utf-8",
         "application/problem+json",
-    ] {
+    ];
+    each(rows, async |kind| {
         let answer = proxy.pass_on(Canned::new(200, kind, r#"{"code":0}"#)).await;
         assert_eq!(answer.text(), envelope(200, r#"{"code":0}"#), "{kind}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -167,7 +176,7 @@ async fn json_by_its_type_that_is_malformed_is_a_502_and_unknown() {
         b"<html></html>",
         deep.as_bytes(),
     ];
-    for body in malformed {
+    each(malformed, async |body| {
         let answer = proxy.pass_on(Canned::json(200, body.to_vec())).await;
         assert_eq!(answer.status, 502);
         assert!(
@@ -177,7 +186,8 @@ async fn json_by_its_type_that_is_malformed_is_a_502_and_unknown() {
                 .starts_with("Crypto.com API error: the answer is ")
         );
         proxy.assert_outcome(&answer, "unknown", Some("malformed"));
-    }
+    })
+    .await;
     assert_eq!(proxy.exchange().count(READ), 9);
 }
 

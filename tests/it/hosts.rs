@@ -1,6 +1,6 @@
 //! Which requests are served at all: by `Host`, `Origin`, path and verb.
 
-use crate::support::{TestProxy, client, contract::READ};
+use crate::support::{TestProxy, client, contract::READ, each};
 
 const MISDIRECTED: &str =
     r#"{"detail":"This Host is not served; allowed_hosts names the ones that are"}"#;
@@ -48,11 +48,12 @@ async fn a_host_that_we_do_not_serve_opens_nothing() {
 #[tokio::test]
 async fn the_absolute_form_is_not_served() {
     let proxy = TestProxy::start().await;
-    for target in [
+    let rows = [
         "http://127.0.0.1/health",
         "http://evil.example/health",
         "https://api.crypto.com/health",
-    ] {
+    ];
+    each(rows, async |target| {
         let answer = proxy
             .send_raw(&format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"))
             .await;
@@ -61,7 +62,8 @@ async fn the_absolute_form_is_not_served() {
             (421, MISDIRECTED),
             "{target}"
         );
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -70,13 +72,14 @@ async fn literals_own_names_and_configured_names_are_served() {
         plan.http.allowed_hosts = vec!["proxy.internal".into()]
     };
     let proxy = TestProxy::builder().plan(plan).start().await;
-    for host in [
+    let rows = [
         "127.0.0.1",
         "172.31.31.131:9000",
         "[::1]:9000",
         "LocalHost",
         "host.docker.internal:9000",
-    ] {
+    ];
+    each(rows, async |host| {
         assert_eq!(
             proxy
                 .send_raw(&format!("GET /health HTTP/1.1\r\nhost: {host}\r\n\r\n"))
@@ -85,7 +88,8 @@ async fn literals_own_names_and_configured_names_are_served() {
             200,
             "{host}"
         );
-    }
+    })
+    .await;
     let configured = "GET /health HTTP/1.1\r\nhost: Proxy.Internal:9000\r\n\r\n";
     assert_eq!(proxy.send_raw(configured).await.status, 200);
 }
@@ -127,7 +131,7 @@ async fn a_page_of_another_site_cannot_reach_a_door() {
 #[tokio::test]
 async fn unknown_paths_are_404_for_every_verb() {
     let proxy = TestProxy::start().await;
-    for path in [
+    let rows = [
         "/nothing",
         "/proxy",
         "/proxy/private/",
@@ -135,7 +139,8 @@ async fn unknown_paths_are_404_for_every_verb() {
         "/health/",
         "//health",
         "/docs",
-    ] {
+    ];
+    each(rows, async |path| {
         for verb in [http::Method::GET, http::Method::POST] {
             let answer = proxy.send(client().request(verb, proxy.url(path))).await;
             assert_eq!(
@@ -144,7 +149,8 @@ async fn unknown_paths_are_404_for_every_verb() {
                 "{path}"
             );
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -160,23 +166,27 @@ async fn wrong_verbs_are_405_and_name_the_right_ones() {
         ("/ready", "DELETE", "GET,HEAD"),
         ("/", "PUT", "GET,HEAD"),
     ];
-    for (path, verb, allow) in cases.into_iter().chain(operations) {
-        let request = client().request(verb.parse().unwrap(), proxy.url(path));
-        let answer = proxy
-            .send(request.header("x-proxy-token", &proxy.canaries.token))
-            .await;
-        assert_eq!(
-            (answer.status, answer.text()),
-            (405, r#"{"detail":"Method Not Allowed"}"#),
-            "{verb} {path}"
-        );
-        assert_eq!(
-            answer.header("allow").as_deref(),
-            Some(allow),
-            "{verb} {path}"
-        );
-        assert_eq!(answer.is_of_a_door(), path == "/proxy/private");
-    }
+    each(
+        cases.into_iter().chain(operations),
+        async |(path, verb, allow)| {
+            let request = client().request(verb.parse().unwrap(), proxy.url(path));
+            let answer = proxy
+                .send(request.header("x-proxy-token", &proxy.canaries.token))
+                .await;
+            assert_eq!(
+                (answer.status, answer.text()),
+                (405, r#"{"detail":"Method Not Allowed"}"#),
+                "{verb} {path}"
+            );
+            assert_eq!(
+                answer.header("allow").as_deref(),
+                Some(allow),
+                "{verb} {path}"
+            );
+            assert_eq!(answer.is_of_a_door(), path == "/proxy/private");
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -230,7 +240,7 @@ async fn smuggled_headers_are_refused_by_the_framing_and_leave_no_record() {
         "content-length: +5\r\n".to_owned(),
         "x-a: b\r\rx-b: c\r\n".to_owned(),
     ];
-    for trick in &tricks {
+    each(&tricks, async |trick| {
         let mut raw = proxy.raw().await;
         raw.write(
             format!("POST /proxy/private HTTP/1.1\r\nhost: 127.0.0.1\r\n{trick}\r\n").as_bytes(),
@@ -238,7 +248,8 @@ async fn smuggled_headers_are_refused_by_the_framing_and_leave_no_record() {
         .await;
         assert_eq!(raw.answer().await.status, 400, "{trick:?}");
         assert!(raw.is_closed().await);
-    }
+    })
+    .await;
     proxy.settle().await;
     assert_eq!(proxy.told_refusals("status=400 why=framing"), 6);
     assert!(

@@ -3,7 +3,7 @@
 //! Every request that goes through [`TestProxy`] is a leak test: answers and log lines are searched for the key, the
 //! secret, the token and the call's signature, in every spelling, and every admitted call must leave exactly one record.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Debug, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use crypto_proxy::{
     app::{Daemon, Drained},
@@ -13,6 +13,7 @@ use crypto_proxy::{
     telemetry::{self, Captured, Line},
 };
 use diagnosis::history::History;
+use futures_util::FutureExt as _;
 use gateway::{
     Gateway,
     auth::{Caller, Callers},
@@ -345,6 +346,21 @@ pub(crate) fn threaded(change: impl FnOnce(Builder) -> Builder) -> (Runtime, Tes
         .unwrap();
     let proxy = runtime.block_on(change(TestProxy::builder().capture(dispatch, lines)).start());
     (runtime, proxy)
+}
+
+/// Checks every row of a table. A wrong row does not hide the rest: the end names each of them.
+pub(crate) async fn each<Row: Debug>(
+    rows: impl IntoIterator<Item = Row>,
+    check: impl AsyncFn(Row),
+) {
+    let mut wrong = Vec::new();
+    for row in rows {
+        let name = format!("{row:?}").chars().take(200).collect::<String>();
+        if AssertUnwindSafe(check(row)).catch_unwind().await.is_err() {
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "wrong rows:\n{}", wrong.join("\n"));
 }
 
 /// A client that keeps no connection, as the backend.

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::{CONNECT_DEADLINE, assert_told, place, told};
 use crate::support::{
-    Builder, TestProxy, client,
+    Builder, TestProxy, client, each,
     wire::{Script, Step, Wire, reply},
 };
 
@@ -98,14 +98,15 @@ async fn fault_02_the_total_deadline_holds_while_a_name_is_looked_up() {
 
 #[tokio::test]
 async fn fault_03_a_public_name_with_an_inward_address_is_refused_and_logged() {
-    for address in [
+    let rows = [
         "127.0.0.1",
         "169.254.169.254",
         "10.1.2.3",
         "192.168.0.1",
         "::1",
         "fd00:ec2::254",
-    ] {
+    ];
+    each(rows, async |address| {
         let proxy = resolving(finds(&["104.16.1.1", address])).start().await;
         let answer = place(&proxy).await;
         assert_told(&proxy, &answer, told(502, "not_sent", "address_refused"));
@@ -117,7 +118,8 @@ async fn fault_03_a_public_name_with_an_inward_address_is_refused_and_logged() {
             error.contains(address) && error.contains("no address that it can have"),
             "{error}"
         );
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
