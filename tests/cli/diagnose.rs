@@ -2,13 +2,13 @@
 
 use std::{io::Read as _, net::IpAddr, process::Output};
 
-use sandbox::{ApiKey, Canned, FakeExchange, Fault, Refusal, Running, Settings};
+use sandbox::{ApiKey, Canned, Fault, Refusal, Running};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     canary::Canaries,
-    support::{command, terminal},
+    support::{command, environment_file, exchange_of, terminal},
 };
 
 mod past;
@@ -22,10 +22,7 @@ struct Place {
 impl Place {
     async fn new() -> Self {
         let canaries = Canaries::random();
-        let exchange = FakeExchange::new(Settings::with_key(&canaries.key, &canaries.secret))
-            .start()
-            .await
-            .unwrap();
+        let exchange = exchange_of(&canaries).await;
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("config.toml"), "").unwrap();
         std::fs::create_dir(folder.path().join("state")).unwrap();
@@ -37,13 +34,7 @@ impl Place {
     }
 
     fn environment(&self) -> String {
-        let Canaries {
-            key, secret, token, ..
-        } = &self.canaries;
-        let base = self.exchange.base_url();
-        format!(
-            "CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_PROXY_TOKEN={token}\nCRYPTO_REST_BASE={base}\n"
-        )
+        environment_file(&self.canaries, &self.exchange)
     }
 
     /// Runs it over an environment file; exit code and stdout.

@@ -1,7 +1,11 @@
 //! The five incidents that this project exists for, replayed: what an operator reads, from the first log line to the
 //! next step. `cargo test --test cli incidents -- --nocapture` prints it.
 
-use std::{fmt::Write as _, net::IpAddr, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use rustix::process::Signal;
 use sandbox::{ApiKey, FakeExchange, Permission, Running, Settings};
@@ -10,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     canary::Canaries,
-    support::{CREATE, Process, client, command, order},
+    support::{CREATE, Process, client, command, exchange_of, order},
 };
 
 const BALANCE: &str = "private/user-balance";
@@ -29,16 +33,13 @@ struct Incident {
 /// The daemon as it runs at the moment.
 struct Serving {
     process: Process,
-    address: String,
+    address: SocketAddr,
 }
 
 impl Incident {
     async fn new(title: &str) -> Self {
         let canaries = Canaries::random();
-        let exchange = FakeExchange::new(Settings::with_key(&canaries.key, &canaries.secret))
-            .start()
-            .await
-            .unwrap();
+        let exchange = exchange_of(&canaries).await;
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("state")).unwrap();
         std::fs::write(folder.path().join("config.toml"), "").unwrap();
@@ -87,15 +88,8 @@ impl Incident {
             .env("STATE_DIRECTORY", self.path("state"))
             .envs(self.environment.iter().cloned());
         let process = Process::start(&mut command);
-        let line = process.written.wait(&[" listens on "]).await;
-        let address = line
-            .split(" listens on ")
-            .nth(1)
-            .and_then(|rest| rest.split([',', ' ']).next());
-        Serving {
-            process,
-            address: address.expect("an address").to_owned(),
-        }
+        let address = process.address().await;
+        Serving { process, address }
     }
 
     /// A call as the backend makes it; the HTTP status that the exchange answered with.

@@ -87,6 +87,23 @@ impl Written {
     }
 }
 
+/// A stand-in exchange that knows this key.
+pub(crate) async fn exchange_of(canaries: &Canaries) -> Running {
+    let settings = Settings::with_key(&canaries.key, &canaries.secret);
+    FakeExchange::new(settings).start().await.unwrap()
+}
+
+/// The environment file of a daemon with this key, in front of this exchange.
+pub(crate) fn environment_file(canaries: &Canaries, exchange: &Running) -> String {
+    let Canaries {
+        key, secret, token, ..
+    } = canaries;
+    let base = exchange.base_url();
+    format!(
+        "CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_PROXY_TOKEN={token}\nCRYPTO_REST_BASE={base}\n"
+    )
+}
+
 /// A process and what it writes to both of its outputs.
 pub(crate) struct Process {
     child: Child,
@@ -111,6 +128,14 @@ impl Process {
             written,
             readers,
         }
+    }
+
+    /// Where the daemon says that it listens; the first address.
+    pub(crate) async fn address(&self) -> SocketAddr {
+        let line = self.written.wait(&[" listens on "]).await;
+        let addresses = line.split(" listens on ").nth(1).expect("addresses");
+        let first = addresses.split([',', ' ']).next();
+        first.expect("an address").parse().expect("an address")
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -163,8 +188,7 @@ impl Starting {
     /// Run by a command that is given the arguments of the binary.
     pub(crate) async fn by(mut command: Command) -> Self {
         let canaries = Canaries::random();
-        let settings = Settings::with_key(&canaries.key, &canaries.secret);
-        let exchange = FakeExchange::new(settings).start().await.unwrap();
+        let exchange = exchange_of(&canaries).await;
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("config.toml");
         std::fs::write(&config, "").unwrap();
@@ -194,14 +218,7 @@ impl Starting {
 
     pub(crate) async fn serve(mut self) -> Served {
         let process = Process::start(&mut self.command);
-        let line = process.written.wait(&[" listens on "]).await;
-        let address = line
-            .split(" listens on ")
-            .nth(1)
-            .and_then(|rest| rest.split([',', ' ']).next());
-        let address = address
-            .and_then(|address| address.parse().ok())
-            .expect("an address");
+        let address = process.address().await;
         Served {
             exchange: self.exchange,
             canaries: self.canaries,

@@ -10,13 +10,13 @@ use std::{
 
 use base64::Engine as _;
 use rustix::process::Signal;
-use sandbox::{FakeExchange, Fault, Running, Settings};
+use sandbox::{Fault, Running};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     canary::Canaries,
-    support::{Starting, command, order},
+    support::{Starting, command, environment_file, exchange_of, order},
 };
 
 const FILES: [&str; 6] = [
@@ -43,10 +43,7 @@ struct Ended {
 impl Place {
     async fn new() -> Self {
         let canaries = Canaries::random();
-        let exchange = FakeExchange::new(Settings::with_key(&canaries.key, &canaries.secret))
-            .start()
-            .await
-            .unwrap();
+        let exchange = exchange_of(&canaries).await;
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("config.toml"), "").unwrap();
         std::fs::create_dir(folder.path().join("out")).unwrap();
@@ -60,13 +57,7 @@ impl Place {
     }
 
     fn complete(&self) -> String {
-        let Canaries {
-            key, secret, token, ..
-        } = &self.canaries;
-        let base = self.exchange.base_url();
-        format!(
-            "CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={secret}\nCRYPTO_PROXY_TOKEN={token}\nCRYPTO_REST_BASE={base}\n"
-        )
+        environment_file(&self.canaries, &self.exchange)
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -60,14 +60,7 @@ impl Place {
             .env("CRYPTO_PROXY__EGRESS__ENABLED", "false");
         command.env("STATE_DIRECTORY", self.folder.path().join("state"));
         let process = Process::start(&mut command);
-        let line = process.written.wait(&[" listens on "]).await;
-        let address = line
-            .split(" listens on ")
-            .nth(1)
-            .and_then(|rest| rest.split([',', ' ']).next());
-        let address = address
-            .and_then(|address| address.parse().ok())
-            .expect("an address");
+        let address = process.address().await;
         Daemon {
             process,
             address,

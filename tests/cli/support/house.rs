@@ -3,12 +3,12 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use hmac::{Hmac, KeyInit, Mac};
-use sandbox::{FakeExchange, Running, Settings};
+use sandbox::Running;
 use sha2::Sha256;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::{Process, command};
+use super::{Process, command, exchange_of};
 use crate::canary::Canaries;
 
 /// A virtual key and its secret.
@@ -34,8 +34,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) async fn new() -> Self {
         let canaries = Canaries::random();
-        let settings = Settings::with_key(&canaries.key, &canaries.secret);
-        let exchange = FakeExchange::new(settings).start().await.unwrap();
+        let exchange = exchange_of(&canaries).await;
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("config.toml"), "").unwrap();
         Self {
@@ -95,16 +94,7 @@ impl House {
 
     pub(crate) async fn serve(&self) -> (Process, SocketAddr) {
         let process = Process::start(&mut self.command(&["serve"]));
-        let line = process.written.wait(&[" listens on "]).await;
-        let address = line
-            .split(" listens on ")
-            .nth(1)
-            .and_then(|rest| rest.split([',', ' ']).next());
-        (
-            process,
-            address
-                .and_then(|address| address.parse().ok())
-                .expect("an address"),
-        )
+        let address = process.address().await;
+        (process, address)
     }
 }
