@@ -9,6 +9,7 @@ use diagnosis::{
 };
 
 use super::*;
+use crate::support::each;
 
 #[tokio::test]
 async fn row_1_nothing_is_configured() {
@@ -33,39 +34,23 @@ async fn row_1_nothing_is_configured() {
 }
 
 #[tokio::test]
-async fn row_2_quotes_in_the_environment_file_are_seen_and_the_calls_are_fine() {
-    let scenario = Scenario::healthy().await;
-    let quoted = format!("CRYPTO_API_SECRET=\"{}\"", scenario.canaries.secret);
-    let outcome = scenario.line(&quoted).run().await;
-    outcome
-        .says(&[Cause::DirtyCredentials], Possible, "correct the value in")
-        .concludes(Conclusion::Healthy);
-    assert!(
+async fn row_2_quotes_around_a_secret_are_seen_or_taken_off_and_the_calls_are_fine() {
+    let rows = [
+        ("quotes that systemd removes", "\"", "\"", Flaw::Quoted),
+        ("quotes inside of them", "\"'", "'\"", Flaw::Dirt),
+    ];
+    each(rows, async |(_, before, after, flaw)| {
+        let scenario = Scenario::healthy().await;
+        let secret = &scenario.canaries.secret;
+        let quoted = format!("CRYPTO_API_SECRET={before}{secret}{after}");
+        let outcome = scenario.line(&quoted).run().await;
         outcome
-            .findings
-            .credentials()
-            .unwrap()
-            .flaw(&[Flaw::Quoted])
-            .is_some()
-    );
-}
-
-#[tokio::test]
-async fn row_2_what_was_taken_off_is_said() {
-    let scenario = Scenario::healthy().await;
-    let quoted = format!("CRYPTO_API_SECRET=\"'{}'\"", scenario.canaries.secret);
-    let outcome = scenario.line(&quoted).run().await;
-    outcome
-        .says(&[Cause::DirtyCredentials], Possible, "correct the value in")
-        .concludes(Conclusion::Healthy);
-    assert!(
-        outcome
-            .findings
-            .credentials()
-            .unwrap()
-            .flaw(&[Flaw::Dirt])
-            .is_some()
-    );
+            .says(&[Cause::DirtyCredentials], Possible, "correct the value in")
+            .concludes(Conclusion::Healthy);
+        let credentials = outcome.findings.credentials().unwrap();
+        assert!(credentials.flaw(&[flaw]).is_some(), "{}", outcome.text);
+    })
+    .await;
 }
 
 #[tokio::test]
