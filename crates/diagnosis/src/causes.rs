@@ -1,7 +1,7 @@
 //! Evidence → causes: what may stand behind a refusal, what speaks for and against it, and one next step.
 //!
-//! One set of rules serves two questions. [`rank`] weighs every rule over the findings of a run and the past: the causes
-//! in order. `explain` takes the first rule that applies to a single call and the calls before it: a hint.
+//! One list of rules weighs one `Evidence`. [`rank`] feeds it the findings of a run and the past: all causes in order.
+//! `explain` feeds it a single call and what this process knows beside it: a hint is the first of that order.
 //!
 //! Guarantees: pure functions over one table of causes. Never a cause that a finding excludes; where the exchange does
 //! not tell causes apart, all of them stand and the tie is declared; what callers alone can bring about is never

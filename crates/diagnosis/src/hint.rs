@@ -92,19 +92,21 @@ impl Hints {
             // Reloaded with another key: what the memory told at the start is about the pair before.
             self.pair = PairFacts::no_memory(self.pair.since);
         }
-        let past = self.tracker.past_of(report);
+        let objection = Verdict::of(report).objection();
+        if objection.is_none() {
+            return;
+        }
         let facts = CallFacts {
             expected: self.observed.expected().clone(),
             pair: self.pair,
-            past,
+            track: self.tracker.past_of(report),
             now,
         };
-        let Some(hint) = causes::explain(&facts, report) else {
+        let Some(hint) = causes::explain(facts, report) else {
             return;
         };
         line::write(report, &hint);
         self.last.keep(report, hint, now);
-        let objection = Verdict::of(report).objection();
         if let Some(objection) = objection.filter(|objection| objection.may_be_the_address()) {
             self.waiting.add(report, objection, time::Instant::now());
             self.remeasure.remeasure();

@@ -66,7 +66,7 @@ impl Tally {
 
     /// Whether a call of this group was accepted after `start`.
     #[must_use]
-    pub(crate) fn accepted_after(&self, start: Option<Instant>) -> bool {
+    fn accepted_after(&self, start: Option<Instant>) -> bool {
         matches!((self.accepted, start), (Some(accepted), Some(start)) if accepted.at > start)
     }
 }
@@ -82,6 +82,33 @@ pub(crate) struct TrackRecord {
     pub(crate) reads: Tally,
     /// All private calls.
     pub(crate) all: Tally,
+}
+
+/// What fails while other calls are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alone {
+    /// One method; others of its class are accepted since it fails.
+    Method,
+    /// A class; reads are accepted since it fails.
+    ClassBesideReads,
+    /// A class; other calls are.
+    Class,
+}
+
+impl TrackRecord {
+    /// What fails while other calls are accepted; `None` where nothing else was accepted since.
+    #[must_use]
+    pub(crate) fn alone(&self) -> Option<Alone> {
+        if self.class.accepted_after(self.method.failing_since) {
+            Some(Alone::Method)
+        } else if self.reads.accepted_after(self.class.failing_since) {
+            Some(Alone::ClassBesideReads)
+        } else if self.all.accepted_after(self.class.failing_since) {
+            Some(Alone::Class)
+        } else {
+            None
+        }
+    }
 }
 
 /// The tallies of the pair in use.

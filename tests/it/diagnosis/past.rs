@@ -587,12 +587,12 @@ async fn the_daemons_own_hint_tells_half_a_rotation_from_one_that_was_mended() {
         (
             &*key,
             "cause=CP-HALF-ROTATED likelihood=\"likely\"",
-            "since calls were accepted",
+            "calls were accepted with this key beside another secret",
         ),
         (
             OTHER_KEY,
-            "cause=CP-KEY-MISMATCH likelihood=\"possible\"",
-            "at different starts",
+            "cause=CP-KEY-MISMATCH likelihood=\"likely\"",
+            "since two different starts",
         ),
     ] {
         let proxy = serve_with(&scenario, key, OTHER_SECRET).await;

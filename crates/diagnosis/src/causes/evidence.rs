@@ -1,43 +1,154 @@
-//! What is known, asked in the words of the rules: findings and past of a run, or a single call and those before it.
+//! What is known, asked in the words of the rules: findings and past of a run, or of a single call and those before it.
 //!
 //! Guarantees: every answer is drawn from a typed value. Does not: judge.
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
-use super::{Cause, Past, Place};
+use super::{Cause, Event, Past, Place};
 use crate::{
-    key_pairs::PairFacts,
-    probes::{Answer, Findings, Probe, Target, certainly_inside, certainly_outside, is_expected},
-    tracker::{self, Accepted, TrackRecord},
+    egress::Reading,
+    key_pairs::{Origin, PairFacts, PairStory},
+    probes::{
+        Answer, Finding, Findings, Probe, Seen, Target, certainly_inside, certainly_outside,
+        is_expected,
+    },
+    tracker::{self, TrackRecord},
     verdict::Objection,
 };
-use catalogue::methods::Class;
 use gateway::{
-    observed::{ClockSkew, Expected, Outbound},
+    observed::{ClockSkew, Expected},
     record::CallReport,
 };
 
-/// What is known of one case.
+/// So many changes between refused and accepted are a pattern.
+const PATTERN: u32 = 2;
+/// The method that a next step names where none is known to fail.
+const FIRST_METHOD: &str = "private/user-balance";
+
+/// A method that was called, and its answer.
+pub(super) type Answered<'a> = (&'a str, Answer);
+
+/// What is known of one case: all that a run found and the history tells, or what this process knows when a call fails.
 pub(super) struct Evidence<'a> {
     pub(super) findings: &'a Findings,
     pub(super) past: &'a Past,
+    /// The call that failed, where it is about one. Then findings and past hold no more than what is known live.
+    pub(super) call: Option<&'a FailedCall<'a>>,
+}
+
+/// A call that failed, and what this process knows beside its report: the clock and the address as last measured, the
+/// calls before, and what became of the pair since the last start.
+pub(super) struct FailedCall<'a> {
+    pub(super) report: &'a CallReport,
+    pub(super) track: TrackRecord,
+    now: Instant,
+    findings: Findings,
+    past: Past,
+}
+
+impl<'a> FailedCall<'a> {
+    pub(super) fn new(facts: CallFacts, report: &'a CallReport) -> Self {
+        let track = facts.track;
+        let finding = |probe, seen| Finding {
+            probe,
+            seen,
+            took: Duration::ZERO,
+        };
+        let mut list = vec![finding(Probe::Clock, Seen::Clock(report.skew))];
+        // An address that was confirmed long ago may have moved unnoticed.
+        if let Some(seen) = tracker::outbound(report, facts.now) {
+            let confirmed = Reading::Confirmed {
+                address: seen.address,
+                voices: 0,
+                others: Vec::new(),
+            };
+            list.push(finding(Probe::Outbound, Seen::Outbound(confirmed)));
+        }
+        let findings = Findings {
+            at_ms: 0,
+            took: Duration::ZERO,
+            target: None,
+            expected: facts.expected,
+            list,
+        };
+        let last_good = track.all.accepted.map(|accepted| Event {
+            at_ms: 0,
+            method: String::new(),
+            address: accepted.address,
+        });
+        let origin = if last_good.is_some() {
+            Origin::Proven
+        } else {
+            facts.pair.origin
+        };
+        let past = Past {
+            pair: Some(PairStory {
+                origin,
+                since_ms: facts.pair.since,
+                beside: None,
+            }),
+            last_good,
+            recoveries: track.method.recoveries_until(facts.now),
+            ..Past::default()
+        };
+        Self {
+            report,
+            track,
+            now: facts.now,
+            findings,
+            past,
+        }
+    }
+
+    pub(super) fn method(&self) -> &str {
+        self.report.method.as_deref().unwrap_or("none")
+    }
+
+    /// How long ago something happened, in words.
+    pub(super) fn ago(&self, at: Instant) -> String {
+        let ago = self.now.saturating_duration_since(at);
+        format!("{} s ago", ago.as_secs())
+    }
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) const fn new(findings: &'a Findings, past: &'a Past) -> Self {
-        Self { findings, past }
+    pub(super) const fn of_a_run(findings: &'a Findings, past: &'a Past) -> Self {
+        Self {
+            findings,
+            past,
+            call: None,
+        }
     }
 
-    /// The documented reads that were answered.
-    pub(super) fn answers(&self) -> Vec<(Probe, Answer)> {
+    pub(super) const fn of_a_call(call: &'a FailedCall<'a>) -> Self {
+        Self {
+            findings: &call.findings,
+            past: &call.past,
+            call: Some(call),
+        }
+    }
+
+    /// The documented reads that were answered; the call that failed, where it is about one.
+    pub(super) fn answers(&self) -> Vec<Answered<'a>> {
+        if let Some(call) = self.call {
+            let answer = Answer {
+                status: call.report.status,
+                code: call.report.code,
+                is_json: call.report.code.is_some(),
+            };
+            return vec![(call.method(), answer)];
+        }
         Probe::READS
             .iter()
-            .filter_map(|probe| Some((*probe, self.findings.answer(*probe)?)))
+            .filter_map(|probe| Some((probe.method()?, self.findings.answer(*probe)?)))
             .collect()
     }
 
-    /// The reads that met this objection.
-    pub(super) fn meeting(&self, objection: Objection) -> Vec<(Probe, Answer)> {
+    /// Those of them that met this objection.
+    pub(super) fn meeting(&self, objection: Objection) -> Vec<Answered<'a>> {
         self.answers()
             .into_iter()
             .filter(|(_, answer)| answer.objection() == Some(objection))
@@ -147,10 +258,52 @@ impl<'a> Evidence<'a> {
             .any(|change| change.at_ms > good.at_ms && change.what == super::What::Base)
     }
 
-    /// Whether every read was refused without a reason.
+    /// Whether all that is asked is refused without a reason: every read of a run, or the calls of this process of
+    /// which the failed one is a part. Then the cause is one that the exchange looks at for every call.
     pub(super) fn all_refused(&self) -> bool {
         let refused = self.meeting(Objection::Refused).len();
+        if let Some(call) = self.call {
+            return refused > 0 && call.track.alone().is_none() && !self.in_turns();
+        }
         refused > 0 && refused == self.answers().len() && self.accepted().is_none()
+    }
+
+    /// Whether calls are refused and accepted in turns.
+    pub(super) const fn in_turns(&self) -> bool {
+        self.past.recoveries >= PATTERN
+    }
+
+    /// Whether calls are known to have been accepted with this pair.
+    pub(super) fn has_worked(&self) -> bool {
+        let proven = self
+            .past
+            .pair
+            .as_ref()
+            .is_some_and(|pair| pair.origin == Origin::Proven);
+        proven || self.past.good_with_this_pair().is_some()
+    }
+
+    /// What was accepted with this pair before, in words. Of the method that failed, where it is about one.
+    pub(super) fn worked(&self) -> Option<String> {
+        if !self.has_worked() {
+            return None;
+        }
+        if let Some(call) = self.call {
+            if let Some(accepted) = call.track.method.accepted {
+                let ago = call.ago(accepted.at);
+                return Some(format!("this method was accepted {ago} with the same key"));
+            }
+            if self.past.last_good.is_some() {
+                return None;
+            }
+            return Some("calls were accepted with this pair before this start, none since".into());
+        }
+        let method = self
+            .past
+            .last_good
+            .as_ref()
+            .map_or("a call", |good| good.method.as_str());
+        Some(format!("{method} was accepted with this pair before"))
     }
 
     /// Whether the operator's statement speaks against our address, and no accepted call speaks for it: one with this
@@ -170,23 +323,59 @@ impl<'a> Evidence<'a> {
         address || self.asked_elsewhere() || self.clock_is_out().is_some()
     }
 
-    /// Where calls leave from, in words.
+    /// Where calls leave from, in words; beside a call also how sure that is.
     pub(super) fn whereabouts(&self) -> String {
+        let seen = self.call.and_then(|call| {
+            let seen = call.report.outbound.as_ref()?;
+            Some((seen.address, tracker::age(seen, call.now).as_secs()))
+        });
         let Some(address) = self.outbound() else {
-            return "our address is not confirmed".to_owned();
+            return match seen {
+                Some((before, age)) => format!(
+                    "our address is unknown: not confirmed since {age} s ago, when it was {before}"
+                ),
+                None if self.call.is_some() => "our address is unknown".to_owned(),
+                None => "our address is not confirmed".to_owned(),
+            };
         };
-        match (&self.findings.expected, self.is_listed()) {
-            (Expected::Any, _) => {
-                format!("calls leave from {address}, and the key is said to be open to any address")
-            }
-            (_, Some(true)) => {
-                format!("calls leave from {address}, which CRYPTO_EXPECTED_IP names")
-            }
-            (_, Some(false)) => {
-                format!("calls leave from {address}, which CRYPTO_EXPECTED_IP does not name")
-            }
-            (_, None) => format!("calls leave from {address}"),
+        let stated = match (&self.findings.expected, self.is_listed()) {
+            (Expected::Any, _) => ", and the key is said to be open to any address",
+            (_, Some(true)) => ", which CRYPTO_EXPECTED_IP names",
+            (_, Some(false)) => ", which CRYPTO_EXPECTED_IP does not name",
+            (_, None) => "",
+        };
+        let age = seen.map(|(_, age)| format!(" (confirmed {age} s ago)"));
+        format!(
+            "calls leave from {address}{stated}{}",
+            age.unwrap_or_default()
+        )
+    }
+
+    /// This host's clock against the exchange's, in words.
+    pub(super) fn clock(&self) -> String {
+        self.findings.skew().map_or_else(
+            || "the clock's skew is unknown".to_owned(),
+            |skew| {
+                format!("the exchange's clock minus this host's: {skew} ms; 60000 ms are allowed")
+            },
+        )
+    }
+
+    /// How these answers read as evidence. A hint stands beside the line of its call, which has method and code.
+    pub(super) fn said(&self, answers: &[Answered<'_>]) -> String {
+        let Some(call) = self.call else {
+            return list(answers);
+        };
+        if call.report.code.is_none() {
+            return format!("HTTP {}", call.report.status);
         }
+        if self.meeting(Objection::Refused).is_empty() {
+            return "the exchange says so".to_owned();
+        }
+        if self.past.last_good.is_none() {
+            return "no private call was accepted since the start".to_owned();
+        }
+        "the exchange does not say why".to_owned()
     }
 
     /// What the next step for this cause may name.
@@ -197,7 +386,8 @@ impl<'a> Evidence<'a> {
         } else {
             self.outbound()
         };
-        let default = Place::of_method("private/user-balance");
+        let method = self.call.map_or(FIRST_METHOD, FailedCall::method);
+        let default = Place::of_method(method);
         let facts = self.findings.credentials();
         let flawed = facts.and_then(|facts| {
             facts
@@ -225,11 +415,8 @@ impl<'a> Evidence<'a> {
 }
 
 /// "private/a, private/b: HTTP 401, code 40101".
-pub(super) fn list(answers: &[(Probe, Answer)]) -> String {
-    let methods: Vec<&str> = answers
-        .iter()
-        .filter_map(|(probe, _)| probe.method())
-        .collect();
+fn list(answers: &[Answered<'_>]) -> String {
+    let methods: Vec<&str> = answers.iter().map(|(method, _)| *method).collect();
     let answer = answers
         .first()
         .map(|(_, answer)| answer.describe())
@@ -237,7 +424,7 @@ pub(super) fn list(answers: &[(Probe, Answer)]) -> String {
     format!("{}: {answer}", methods.join(", "))
 }
 
-/// What is known beside the report of a single call.
+/// What is known beside the report of a call that failed.
 #[derive(Clone, Debug)]
 pub(crate) struct CallFacts {
     /// The operator's statement about the whitelist.
@@ -245,86 +432,7 @@ pub(crate) struct CallFacts {
     /// What became of the pair since the last start.
     pub(crate) pair: PairFacts,
     /// What worked before, this call included.
-    pub(crate) past: TrackRecord,
+    pub(crate) track: TrackRecord,
     /// The time that ages are counted to.
     pub(crate) now: Instant,
-}
-
-/// A single call that an objection was made to, with what is known of it: nothing but what this process observed, and
-/// what its last start remembered of the pair.
-pub(super) struct CallEvidence<'a> {
-    pub(super) objection: Objection,
-    pub(super) facts: &'a CallFacts,
-    pub(super) report: &'a CallReport,
-}
-
-impl CallEvidence<'_> {
-    /// Where calls leave from, how sure that is, and whether it is expected.
-    pub(super) fn whereabouts(&self) -> String {
-        let Some(seen) = &self.report.outbound else {
-            return "our address is unknown".to_owned();
-        };
-        let age = tracker::age(seen, self.facts.now).as_secs();
-        if self.outbound().is_none() {
-            return format!(
-                "our address is unknown: not confirmed since {age} s ago, when it was {}",
-                seen.address
-            );
-        }
-        let expected = match self.is_expected() {
-            Some(true) => ", which CRYPTO_EXPECTED_IP names",
-            Some(false) => ", which CRYPTO_EXPECTED_IP does not name",
-            None => "",
-        };
-        format!(
-            "calls leave from {}{expected} (confirmed {age} s ago)",
-            seen.address
-        )
-    }
-
-    /// Our address, unless it was confirmed so long ago that it may have moved unnoticed.
-    pub(super) fn outbound(&self) -> Option<&Outbound> {
-        tracker::outbound(self.report, self.facts.now)
-    }
-
-    /// Whether our address is one that the operator named; `None` where either is not known.
-    pub(super) fn is_expected(&self) -> Option<bool> {
-        let Expected::Listed(listed) = &self.facts.expected else {
-            return None;
-        };
-        self.outbound().map(|seen| listed.contains(&seen.address))
-    }
-
-    /// This host's clock against the exchange's, in words.
-    pub(super) fn clock(&self) -> String {
-        self.report.skew.map_or_else(
-            || "the clock's skew is unknown".to_owned(),
-            |skew| format!("clock {skew} ms"),
-        )
-    }
-
-    /// How long ago a call was accepted.
-    pub(super) fn ago(&self, accepted: Accepted) -> String {
-        let ago = self.facts.now.saturating_duration_since(accepted.at);
-        format!("{} s ago", ago.as_secs())
-    }
-
-    /// The class of the call, in a word.
-    pub(super) fn class(&self) -> &'static str {
-        self.report.class.map_or("private", Class::name)
-    }
-
-    /// Whether no private call was accepted since the start.
-    pub(super) const fn never_worked(&self) -> bool {
-        self.facts.past.all.accepted.is_none()
-    }
-
-    /// What the next step may name.
-    pub(super) fn place(&self) -> Place<'_> {
-        Place {
-            address: self.outbound().map(|seen| seen.address),
-            listed: self.is_expected() == Some(true),
-            ..Place::of_method(self.report.method.as_deref().unwrap_or("none"))
-        }
-    }
 }

@@ -1,11 +1,11 @@
-//! The order of causes, the tie at its top, and what a run comes to; and what explains a single call.
+//! The order of causes, the tie at its top, and what a run comes to. The first of them is a hint.
 //!
 //! Guarantees: ordered by likelihood, then by the order of the rules; one next step. Does not: know any rule.
 
-use super::{Cause, Likelihood, Past, Place, rules};
+use super::{Cause, Likelihood, Past, rules};
 use crate::{
     causes::{
-        evidence::{CallEvidence, CallFacts, Evidence},
+        evidence::{CallFacts, Evidence, FailedCall},
         hypothesis::{Hypothesis, Standing},
     },
     probes::{Findings, Grade, Probe, Seen},
@@ -85,19 +85,16 @@ impl Ranked {
     }
 }
 
-const FIRST_METHOD: &str = "private/user-balance";
 const NOTHING_TO_DO: &str = "nothing to do here; where a program fails all the same, say what it shows: \
                              `sudo crypto-proxy diagnose --symptom fails-elsewhere` (docs/diagnosis.md)";
 const UNUSABLE: &str = "put right what stands under Configuration; where a file is not readable by you, run it as root: \
                         `sudo crypto-proxy diagnose --alone`";
 const UNEXPLAINED: &str = "no known cause explains this: run it again in a minute, then take the findings to the exchange's support";
 
-/// Ranks what may stand behind the findings.
-#[must_use]
-pub fn rank(findings: &Findings, past: &Past) -> Ranking {
-    let evidence = Evidence::new(findings, past);
+/// Every rule over the evidence: the causes that stand, likeliest first, and those that are excluded.
+fn weigh(evidence: &Evidence<'_>) -> (Vec<Hypothesis>, Vec<Hypothesis>) {
     let mut hypotheses: Vec<Hypothesis> = Vec::new();
-    for hypothesis in rules::OF_A_RUN.iter().flat_map(|rule| rule(&evidence)) {
+    for hypothesis in rules::ALL.iter().flat_map(|rule| rule(evidence)) {
         match hypotheses
             .iter_mut()
             .find(|known| known.cause == hypothesis.cause)
@@ -111,6 +108,14 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
         .into_iter()
         .partition(|hypothesis| matches!(hypothesis.standing, Standing::Stands(_)));
     standing.sort_by_key(|hypothesis| std::cmp::Reverse(hypothesis.likelihood()));
+    (standing, ruled_out)
+}
+
+/// Ranks what may stand behind the findings.
+#[must_use]
+pub fn rank(findings: &Findings, past: &Past) -> Ranking {
+    let evidence = Evidence::of_a_run(findings, past);
+    let (standing, ruled_out) = weigh(&evidence);
     let tied = standing.first().map_or(0, |first| {
         let like_first = |hypothesis: &&Hypothesis| {
             hypothesis.topic == first.topic && hypothesis.likelihood() == first.likelihood()
@@ -120,11 +125,11 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
     let conclusion = conclude(findings, &standing);
     let causes: Vec<Ranked> = standing
         .into_iter()
-        .map(|hypothesis| weigh(hypothesis, &evidence))
+        .map(|hypothesis| ranked(hypothesis, &evidence))
         .collect();
     let ruled_out = ruled_out
         .into_iter()
-        .map(|hypothesis| weigh(hypothesis, &evidence))
+        .map(|hypothesis| ranked(hypothesis, &evidence))
         .collect();
     let without = match conclusion {
         Conclusion::Healthy => NOTHING_TO_DO,
@@ -158,46 +163,39 @@ pub struct Hint {
     pub next: String,
 }
 
-/// Explains a failed call by itself. `None` where it is no failure that a hint explains.
-pub(crate) fn explain(facts: &CallFacts, report: &CallReport) -> Option<Hint> {
-    let call = CallEvidence {
-        objection: Verdict::of(report).objection()?,
-        facts,
-        report,
-    };
-    let found = rules::OF_A_CALL
-        .iter()
-        .map(|rule| rule(&call))
-        .find(|found| !found.is_empty())?;
-    let (likeliest, others) = found.split_first()?;
+/// What a diagnosis of nothing but this call, and of what this process knows, would put first. `None` where it is no
+/// failure that a hint explains.
+pub(crate) fn explain(facts: CallFacts, report: &CallReport) -> Option<Hint> {
+    Verdict::of(report).objection()?;
+    let call = FailedCall::new(facts, report);
+    let evidence = Evidence::of_a_call(&call);
+    let (standing, _) = weigh(&evidence);
+    let (likeliest, others) = standing.split_first()?;
     Some(Hint {
         cause: likeliest.cause,
         likelihood: likeliest.likelihood()?,
         evidence: likeliest.pro.join(", "),
         alternatives: others.iter().map(|other| other.cause).collect(),
-        next: likeliest.cause.next_step(&call.place()),
+        next: next_step(likeliest, &evidence),
     })
 }
 
-fn weigh(hypothesis: Hypothesis, evidence: &Evidence<'_>) -> Ranked {
-    let Hypothesis {
-        cause,
-        standing,
-        pro,
-        con,
-        method,
-        ..
-    } = hypothesis;
-    let place = Place {
-        method: method.as_deref().unwrap_or(FIRST_METHOD),
-        ..evidence.place(cause)
-    };
+fn next_step(hypothesis: &Hypothesis, evidence: &Evidence<'_>) -> String {
+    let mut place = evidence.place(hypothesis.cause);
+    if let Some(method) = &hypothesis.method {
+        place.method = method;
+    }
+    hypothesis.cause.next_step(&place)
+}
+
+fn ranked(hypothesis: Hypothesis, evidence: &Evidence<'_>) -> Ranked {
+    let next_step = next_step(&hypothesis, evidence);
     Ranked {
-        cause,
-        standing,
-        pro,
-        con,
-        next_step: cause.next_step(&place),
+        cause: hypothesis.cause,
+        standing: hypothesis.standing,
+        pro: hypothesis.pro,
+        con: hypothesis.con,
+        next_step,
     }
 }
 

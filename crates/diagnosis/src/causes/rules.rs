@@ -1,14 +1,10 @@
 //! The rules: what a pattern of evidence puts forward, and what it excludes.
 //!
-//! A diagnosis weighs every rule of a run against the others; a hint takes the first rule of a single call that applies.
-//! What both judge alike stands here once. Does not: sort or count.
+//! One list serves a diagnosis and a hint: a rule whose evidence is not there puts nothing forward. Does not: sort or
+//! count.
 
 use crate::{
-    causes::{
-        Cause, Likelihood,
-        evidence::{CallEvidence, Evidence},
-        hypothesis::Hypothesis,
-    },
+    causes::{Cause, Likelihood, evidence::Evidence, hypothesis::Hypothesis},
     key_pairs::{Half, Origin},
     verdict::Objection,
 };
@@ -19,29 +15,11 @@ mod pair;
 mod recorded;
 mod refusal;
 
-/// A rule of a diagnosis.
-type RunRule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
-/// A rule of a single call, the likeliest cause first.
-type CallRule = fn(&CallEvidence<'_>) -> Vec<Hypothesis>;
+/// What a rule puts forward.
+type Rule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
 
-/// The rules of a single call, in order of precedence: the first that applies decides, and the last one always does.
-pub(super) const OF_A_CALL: &[CallRule] = &[
-    call::named_by_the_exchange,
-    call::nonce,
-    call::in_turns,
-    call::this_method_alone,
-    call::this_class_alone,
-    call::clock,
-    call::half_rotated,
-    call::address_moved,
-    call::worked_before,
-    call::pair_changed,
-    call::mixed_pair,
-    call::nothing_known,
-];
-
-/// The rules of a diagnosis, in the order of causes that are equally likely.
-pub(super) const OF_A_RUN: &[RunRule] = &[
+/// Every rule, in the order of causes that are equally likely.
+pub(super) const ALL: &[Rule] = &[
     pair::published,
     pair::not_there,
     pair::suspicious,
@@ -49,6 +27,7 @@ pub(super) const OF_A_RUN: &[RunRule] = &[
     connection::not_reached,
     connection::answered_by_others,
     connection::maintenance,
+    call::alone,
     refusal::nonce,
     refusal::address,
     refusal::tier_or_budget,
@@ -56,6 +35,7 @@ pub(super) const OF_A_RUN: &[RunRule] = &[
     refusal::clock,
     refusal::address_unsaid,
     refusal::asked_elsewhere,
+    call::never_accepted,
     refusal::before_and_after,
     refusal::nothing_else_known,
     refusal::some_of_them,
@@ -68,9 +48,6 @@ pub(super) const OF_A_RUN: &[RunRule] = &[
     recorded::told,
     pair::dirt,
 ];
-
-/// So many changes between refused and accepted are a pattern.
-const PATTERN: u32 = 2;
 
 /// The cause that an objection names by itself, whoever meets it; none where more must be asked.
 pub(crate) const fn named(objection: Objection) -> Option<(Cause, Likelihood)> {

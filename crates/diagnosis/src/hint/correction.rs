@@ -115,10 +115,13 @@ impl Group {
         if let Some(named) = named(self.objection) {
             return Some(named);
         }
-        // An address that merely became known explains nothing by itself.
-        if self.assumed.is_none() && !unexpected {
-            return None;
+        if self.assumed.is_some() {
+            return Some((Cause::IpDrift, Likelihood::Likely));
         }
-        Some((Cause::IpDrift, Likelihood::Likely))
+        // An address that merely became known explains nothing by itself.
+        if unexpected {
+            return Some((Cause::IpNotListed, Likelihood::Likely));
+        }
+        None
     }
 }

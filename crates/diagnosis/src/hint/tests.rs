@@ -194,7 +194,7 @@ async fn an_address_that_became_known_says_something_only_where_the_address_is_i
     assert_eq!(desk.corrections(), Vec::<String>::new());
     desk.fails("b", 40101, None);
     desk.measured("198.51.100.4");
-    assert!(desk.corrections()[0].contains("corrects=b cause=CP-IP-DRIFT"));
+    assert!(desk.corrections()[0].contains("corrects=b cause=CP-IP-NOT-LISTED"));
     desk.fails("c", 40103, None);
     desk.measured("198.51.100.4");
     assert!(desk.corrections()[0].contains("corrects=c cause=CP-IP-NOT-LISTED"));

@@ -4,7 +4,7 @@ use crate::{
     causes::{
         Cause,
         Likelihood::{Likely, Possible, VeryLikely},
-        evidence::{Evidence, list},
+        evidence::{Answered, Evidence},
         hypothesis::{Hypothesis, Topic::Connection},
     },
     probes::{Answer, Probe, Seen},
@@ -82,24 +82,34 @@ fn private_call_lost(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     vec![hypothesis.con("public calls are answered")]
 }
 
+/// What the exchange, or something in its place, answered.
+fn with_the_public_one<'a>(evidence: &Evidence<'a>) -> Vec<Answered<'a>> {
+    let public = evidence
+        .findings
+        .answer(Probe::Public)
+        .and_then(|answer| Some((Probe::Public.method()?, answer)));
+    public.into_iter().chain(evidence.answers()).collect()
+}
+
 /// Rows 17 and 26: what answers is not the exchange, or not under this path.
 pub(super) fn answered_by_others(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let public = evidence.findings.answer(Probe::Public);
-    let answers: Vec<(Probe, Answer)> = public
-        .map(|answer| (Probe::Public, answer))
-        .into_iter()
-        .chain(evidence.answers())
-        .collect();
-    let of = |wanted: fn(Answer) -> bool| -> Vec<(Probe, Answer)> {
+    let answers = with_the_public_one(evidence);
+    let of = |wanted: fn(Answer) -> bool| -> Vec<Answered<'_>> {
         answers
             .iter()
             .filter(|(_, answer)| wanted(*answer))
             .copied()
             .collect()
     };
-    let (wrong_base, foreign) = (of(Answer::is_of_a_wrong_base), of(is_foreign));
+    let foreign = of(is_foreign);
+    // A single call may name a method that is not known anywhere: it says nothing about the base URL.
+    let wrong_base = if evidence.call.is_some() {
+        Vec::new()
+    } else {
+        of(Answer::is_of_a_wrong_base)
+    };
     let mut hypotheses = Vec::new();
-    if let Some((probe, accepted)) = of_one_method(evidence, &wrong_base) {
+    if let Some((method, accepted)) = of_one_method(evidence, &wrong_base) {
         let because = format!("{accepted}, so that the base URL is the exchange's");
         hypotheses.push(Hypothesis::ruled_out(
             Cause::WrongBase,
@@ -107,9 +117,9 @@ pub(super) fn answered_by_others(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
             because.clone(),
         ));
         let hypothesis = Hypothesis::new(Cause::MethodPermission, Connection, Likely)
-            .pro(list(&wrong_base))
+            .pro(evidence.said(&wrong_base))
             .pro(because);
-        hypotheses.push(hypothesis.of_method(probe.method().unwrap_or_default()));
+        hypotheses.push(hypothesis.of_method(method));
     } else if !wrong_base.is_empty() {
         let odd = evidence.target().filter(|target| target.odd_path);
         let odd =
@@ -118,7 +128,7 @@ pub(super) fn answered_by_others(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         let likelihood = if said { VeryLikely } else { Likely };
         hypotheses.push(
             Hypothesis::new(Cause::WrongBase, Connection, likelihood)
-                .pro(list(&wrong_base))
+                .pro(evidence.said(&wrong_base))
                 .maybe_pro(odd),
         );
     } else if !evidence.meeting(Objection::Refused).is_empty() {
@@ -130,7 +140,7 @@ pub(super) fn answered_by_others(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     }
     if !foreign.is_empty() {
         let hypothesis =
-            Hypothesis::new(Cause::EdgeBlocked, Connection, Likely).pro(list(&foreign));
+            Hypothesis::new(Cause::EdgeBlocked, Connection, Likely).pro(evidence.said(&foreign));
         hypotheses.push(hypothesis.pro("an answer without a code is not the exchange's own"));
         hypotheses.push(
             Hypothesis::new(Cause::NotReached, Connection, Possible)
@@ -141,19 +151,19 @@ pub(super) fn answered_by_others(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
 }
 
 /// The one private method that the exchange does not know, and the acceptance of another under the documented path.
-fn of_one_method(
-    evidence: &Evidence<'_>,
-    wrong_base: &[(Probe, Answer)],
-) -> Option<(Probe, String)> {
-    let [(probe, answer)] = wrong_base else {
+fn of_one_method<'a>(
+    evidence: &Evidence<'a>,
+    wrong_base: &[Answered<'a>],
+) -> Option<(&'a str, String)> {
+    let [(method, answer)] = wrong_base else {
         return None;
     };
     let documented = evidence.target().is_some_and(|target| !target.odd_path);
-    let by_the_exchange = *probe != Probe::Public && answer.code.is_some();
+    let by_the_exchange = Some(*method) != Probe::Public.method() && answer.code.is_some();
     if !documented || !by_the_exchange {
         return None;
     }
-    Some((*probe, evidence.acceptance()?))
+    Some((*method, evidence.acceptance()?))
 }
 
 /// Neither the exchange's envelope nor a path that is not known.
@@ -163,17 +173,12 @@ fn is_foreign(answer: Answer) -> bool {
 
 /// The exchange says so itself.
 pub(super) fn maintenance(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let public = evidence
-        .findings
-        .answer(Probe::Public)
-        .map(|answer| (Probe::Public, answer));
-    let said: Vec<(Probe, Answer)> = public
+    let said: Vec<Answered<'_>> = with_the_public_one(evidence)
         .into_iter()
-        .chain(evidence.answers())
         .filter(|(_, answer)| answer.objection() == Some(Objection::Maintenance))
         .collect();
     if said.is_empty() {
         return Vec::new();
     }
-    vec![Hypothesis::new(Cause::Maintenance, Connection, VeryLikely).pro(list(&said))]
+    vec![Hypothesis::new(Cause::Maintenance, Connection, VeryLikely).pro(evidence.said(&said))]
 }

@@ -73,13 +73,7 @@ pub(super) fn suspicious(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if because.is_empty() || evidence.target().is_none() {
         return Vec::new();
     }
-    let before = || {
-        evidence
-            .past
-            .good_with_this_pair()
-            .map(|good| format!("{} was accepted with this pair before", good.method))
-    };
-    if let Some(accepted) = evidence.acceptance().or_else(before) {
+    if let Some(accepted) = evidence.acceptance().or_else(|| evidence.worked()) {
         return vec![Hypothesis::ruled_out(Cause::MalformedPair, Pair, accepted)];
     }
     let half = matches!(evidence.past.unproven(), Some(Origin::Half { .. }));

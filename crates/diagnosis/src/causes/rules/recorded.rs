@@ -2,7 +2,7 @@
 //!
 //! Guarantees: what callers alone can bring about is `likely` at most.
 
-use super::{PATTERN, named};
+use super::named;
 use crate::{
     causes::{
         Cause,
@@ -143,10 +143,12 @@ fn probed(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
 
 /// Row 27.
 pub(super) fn in_turns(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let recoveries = evidence.past.recoveries;
-    if recoveries < PATTERN {
+    // Of a call that the exchange refused with its reason, that reason counts.
+    let says_why = evidence.call.is_some() && evidence.meeting(Objection::Refused).is_empty();
+    if !evidence.in_turns() || says_why {
         return Vec::new();
     }
+    let recoveries = evidence.past.recoveries;
     let because =
         format!("calls were accepted again {recoveries} times after refusals within an hour");
     let hypothesis =

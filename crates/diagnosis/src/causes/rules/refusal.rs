@@ -1,13 +1,13 @@
-//! Private probes that were refused: rows 4 to 6, 8 to 13, 16, 19, 20, 27, 29 and 30 of the catalogue.
+//! Private probes, or a call, that were refused: rows 4 to 6, 8 to 13, 16, 19, 20, 27, 29 and 30 of the catalogue.
 //!
 //! Guarantees: a signed success in this run excludes what the exchange looks at for every call.
 
-use super::{budget_words, half_rotated_likelihood, named};
+use super::{budget_words, call::missing_permission, half_rotated_likelihood, named};
 use crate::{
     causes::{
         Cause,
         Likelihood::{self, Likely, Possible, VeryLikely},
-        evidence::{Evidence, list},
+        evidence::Evidence,
         hypothesis::{Hypothesis, Topic::Refusal},
     },
     key_pairs::{Half, Origin},
@@ -21,24 +21,43 @@ pub(super) fn nonce(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if refused.is_empty() {
         return Vec::new();
     }
-    let hypothesis =
-        |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(list(&refused));
-    match (evidence.clock_is_out(), evidence.clock_is_in()) {
-        (Some(skew), _) => vec![hypothesis(Cause::ClockSkew, VeryLikely).pro(clock_words(skew))],
-        (_, Some(skew)) => vec![
-            hypothesis(Cause::StalledHost, Likely)
-                .pro(format!("{}: the clock itself is fine", clock_words(skew))),
-            Hypothesis::ruled_out(Cause::ClockSkew, Refusal, clock_words(skew)),
-        ],
-        (None, None) => vec![
-            hypothesis(Cause::ClockSkew, Likely),
-            hypothesis(Cause::StalledHost, Possible),
-        ],
+    let clock = evidence.clock();
+    if let Some(call) = evidence.call {
+        return nonce_of_a_call(evidence, &clock, call.report.exchange.as_millis());
     }
+    let hypothesis = |cause, likelihood| {
+        Hypothesis::new(cause, Refusal, likelihood).pro(evidence.said(&refused))
+    };
+    if evidence.clock_is_out().is_some() {
+        return vec![hypothesis(Cause::ClockSkew, VeryLikely).pro(clock)];
+    }
+    if evidence.clock_is_in().is_some() {
+        return vec![
+            hypothesis(Cause::StalledHost, Likely)
+                .pro(format!("{clock}: the clock itself is fine")),
+            Hypothesis::ruled_out(Cause::ClockSkew, Refusal, clock),
+        ];
+    }
+    vec![
+        hypothesis(Cause::ClockSkew, Likely),
+        hypothesis(Cause::StalledHost, Possible),
+    ]
 }
 
-fn clock_words(skew: gateway::observed::ClockSkew) -> String {
-    format!("the exchange's clock minus this host's: {skew} ms; 60000 ms are allowed")
+/// Beside a call the clock is that of the answers before: one that has just stepped is not excluded by it.
+fn nonce_of_a_call(evidence: &Evidence<'_>, clock: &str, took_ms: u128) -> Vec<Hypothesis> {
+    let hypothesis =
+        |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(clock.to_owned());
+    if evidence.clock_is_out().is_some() {
+        return vec![hypothesis(Cause::ClockSkew, VeryLikely)];
+    }
+    let fine = evidence.clock_is_in().is_some();
+    let stalled =
+        hypothesis(Cause::StalledHost, Possible).pro(format!("the answer took {took_ms} ms"));
+    if fine {
+        return vec![stalled, hypothesis(Cause::ClockSkew, Possible)];
+    }
+    vec![hypothesis(Cause::ClockSkew, Likely), stalled]
 }
 
 /// Rows 9, 10 and 11: the exchange names the address.
@@ -47,7 +66,8 @@ pub(super) fn address(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if refused.is_empty() {
         return Vec::new();
     }
-    let hypothesis = |cause| Hypothesis::new(cause, Refusal, VeryLikely).pro(list(&refused));
+    let hypothesis =
+        |cause| Hypothesis::new(cause, Refusal, VeryLikely).pro(evidence.said(&refused));
     let mut hypotheses = Vec::new();
     let ipv4 = evidence.findings.outbound(Probe::Outbound);
     let ipv4_listed =
@@ -83,12 +103,12 @@ pub(super) fn tier_or_budget(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     let mut hypotheses = Vec::new();
     for objection in [Objection::Tier, Objection::Budget] {
         let refused = evidence.meeting(objection);
-        let method = refused.first().and_then(|(probe, _)| probe.method());
+        let method = refused.first().map(|(method, _)| *method);
         let (Some(method), Some((cause, likelihood))) = (method, named(objection)) else {
             continue;
         };
         let mut found = Hypothesis::new(cause, Refusal, likelihood)
-            .pro(list(&refused))
+            .pro(evidence.said(&refused))
             .of_method(method);
         if objection == Objection::Budget {
             found = found.maybe_pro(budget_words(method));
@@ -106,7 +126,10 @@ pub(super) fn half_rotated(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if !evidence.all_refused() {
         return Vec::new();
     }
-    let beside = pair.beside.as_deref().unwrap_or("another");
+    let beside = pair
+        .beside
+        .as_ref()
+        .map_or_else(|| "another key".to_owned(), |key| format!("key {key}"));
     let because = match pair.origin {
         Origin::Proven => {
             let accepted = "a call was accepted with this pair before";
@@ -117,7 +140,7 @@ pub(super) fn half_rotated(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         Origin::Half {
             worked: true,
             replaced: Half::Key,
-        } => format!("the secret is the one that calls were accepted with beside key {beside}"),
+        } => format!("the secret is the one that calls were accepted with beside {beside}"),
         Origin::Half {
             worked: true,
             replaced: Half::Secret,
@@ -126,16 +149,20 @@ pub(super) fn half_rotated(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
             worked: false,
             replaced: Half::Key,
         } => format!(
-            "the same secret stood beside key {beside} before: one of the two pairs at least is wrong"
+            "the same secret stood beside {beside} before: one of the two pairs at least is wrong"
         ),
         Origin::Half {
             worked: false,
             replaced: Half::Secret,
         } => "the same key stood beside another secret before, and was never accepted".to_owned(),
     };
-    let Some(likelihood) = half_rotated_likelihood(pair.origin) else {
+    let Some(mut likelihood) = half_rotated_likelihood(pair.origin) else {
         return Vec::new();
     };
+    if evidence.call.is_some() {
+        // One refused call is no proof that the pair never works.
+        likelihood = likelihood.min(Likely);
+    }
     let none =
         "the exchange makes key and secret together, and nothing was accepted with these two";
     vec![
@@ -145,13 +172,18 @@ pub(super) fn half_rotated(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     ]
 }
 
-/// Both halves are new, and did not come together: of one creation or not, the exchange answers alike.
-fn at_two_starts(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let likelihood = if evidence.points_elsewhere() {
+/// Likely, but for an address, a base URL or a clock that says more.
+fn unless_elsewhere(evidence: &Evidence<'_>) -> Likelihood {
+    if evidence.points_elsewhere() {
         Possible
     } else {
         Likely
-    };
+    }
+}
+
+/// Both halves are new, and did not come together: of one creation or not, the exchange answers alike.
+fn at_two_starts(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let likelihood = unless_elsewhere(evidence);
     let because = "key and secret are both other ones than in the last whole pair, since two different starts; nothing \
                     was accepted with them";
     let hypothesis = |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(because);
@@ -178,13 +210,17 @@ pub(super) fn clock(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if !evidence.all_refused() {
         return Vec::new();
     }
-    if let Some(skew) = evidence.clock_is_out() {
-        return vec![Hypothesis::new(Cause::ClockSkew, Refusal, Likely).pro(clock_words(skew))];
+    if evidence.clock_is_out().is_some() {
+        return vec![Hypothesis::new(Cause::ClockSkew, Refusal, Likely).pro(evidence.clock())];
     }
-    let fine = evidence
-        .clock_is_in()
-        .map(|skew| Hypothesis::ruled_out(Cause::ClockSkew, Refusal, clock_words(skew)));
-    fine.into_iter().collect()
+    if evidence.clock_is_in().is_some() {
+        return vec![Hypothesis::ruled_out(
+            Cause::ClockSkew,
+            Refusal,
+            evidence.clock(),
+        )];
+    }
+    Vec::new()
 }
 
 /// Rows 9 and 10, where the exchange answers an unlisted address with 40101.
@@ -192,7 +228,7 @@ pub(super) fn address_unsaid(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if !evidence.all_refused() {
         return Vec::new();
     }
-    let refused = list(&evidence.meeting(Objection::Refused));
+    let refused = evidence.said(&evidence.meeting(Objection::Refused));
     let mut hypotheses = Vec::new();
     if let Some(moved) = evidence.moved() {
         hypotheses.push(
@@ -216,23 +252,22 @@ pub(super) fn before_and_after(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if !evidence.all_refused() {
         return Vec::new();
     }
-    if let Some(good) = evidence.past.good_with_this_pair() {
-        let worked = format!("{} was accepted with this pair before", good.method);
-        let likelihood = if evidence.points_elsewhere() {
-            Possible
-        } else {
-            Likely
-        };
+    if let Some(worked) = evidence.worked() {
+        let likelihood = unless_elsewhere(evidence);
+        let good_ms = evidence.past.good_with_this_pair().map(|good| good.at_ms);
         let updated = evidence
             .past
             .key_updated_ms
-            .filter(|updated| *updated > good.at_ms);
+            .filter(|updated| good_ms.is_some_and(|good_ms| *updated > good_ms));
         let updated =
             updated.map(|_| "the dashboard shows the key updated after the last accepted call");
+        let whereabouts = evidence.call.map(|_| evidence.whereabouts());
         let hypothesis =
             |cause, likelihood| Hypothesis::new(cause, Refusal, likelihood).pro(worked.clone());
         return vec![
-            hypothesis(Cause::ChangedAtExchange, likelihood).maybe_pro(updated),
+            hypothesis(Cause::ChangedAtExchange, likelihood)
+                .maybe_pro(updated)
+                .maybe_pro(whereabouts),
             hypothesis(Cause::KeyDisabled, likelihood),
             Hypothesis::ruled_out(Cause::KeyMismatch, Refusal, worked),
         ];
@@ -250,7 +285,7 @@ pub(super) fn nothing_else_known(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if !evidence.all_refused() {
         return Vec::new();
     }
-    let worked = evidence.past.good_with_this_pair().is_some();
+    let worked = evidence.has_worked();
     let listed = evidence.is_listed() == Some(true);
     let new = matches!(
         evidence.past.unproven(),
@@ -262,7 +297,7 @@ pub(super) fn nothing_else_known(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     } else {
         Possible
     };
-    let refused = list(&evidence.meeting(Objection::Refused));
+    let refused = evidence.said(&evidence.meeting(Objection::Refused));
     let second = evidence
         .findings
         .credentials()
@@ -276,11 +311,15 @@ pub(super) fn nothing_else_known(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     }
     let mut hypotheses = vec![not_listed];
     if !worked {
-        let mismatch = hypothesis(Cause::KeyMismatch, likelihood)
-            .maybe_pro(evidence.outbound().map(|_| evidence.whereabouts()));
+        let mut mismatch = hypothesis(Cause::KeyMismatch, likelihood);
+        if evidence.call.is_some() {
+            mismatch = mismatch.pro(evidence.whereabouts()).pro(evidence.clock());
+        } else if evidence.outbound().is_some() {
+            mismatch = mismatch.pro(evidence.whereabouts());
+        }
         hypotheses.insert(0, mismatch.maybe_pro(second));
         hypotheses.insert(1, hypothesis(Cause::KeyDisabled, likelihood));
-        hypotheses.push(hypothesis(Cause::NoReadPermission, likelihood));
+        hypotheses.push(hypothesis(missing_permission(evidence), likelihood));
         hypotheses.extend(environment(evidence, &refused, likelihood));
     }
     hypotheses
@@ -339,20 +378,19 @@ pub(super) fn some_of_them(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         .collect();
     let hypothesis = |cause, likelihood| {
         Hypothesis::new(cause, Refusal, likelihood)
-            .pro(list(&refused))
+            .pro(evidence.said(&refused))
             .pro(accepted.clone())
     };
-    if let [(probe, _)] = refused.as_slice() {
-        let method = probe.method().unwrap_or_default();
-        hypotheses.push(hypothesis(Cause::MethodPermission, Likely).of_method(method));
-        if *probe == Probe::OpenOrders {
+    if let [(method, _)] = refused.as_slice() {
+        hypotheses.push(hypothesis(Cause::MethodPermission, Likely).of_method(*method));
+        if Some(*method) == Probe::OpenOrders.method() {
             let because = "it is the only probe with params";
             let doubt = "the signing vectors come out as documented";
             hypotheses.push(
                 hypothesis(Cause::ParamsString, Likely)
                     .pro(because)
                     .con(doubt)
-                    .of_method(method),
+                    .of_method(*method),
             );
         }
         return hypotheses;
