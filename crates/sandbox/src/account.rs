@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use serde_json::{Value, json};
 
 pub(super) use self::order::Family;
-use self::order::{Order, Side, Status, required, side_name};
+use self::order::{Order, Side, Status, required};
 use super::{amount::Amount, authentication::ParsedCall, json::Json, market, settings::Refusal};
 
 /// Beyond this many, the oldest order or trade is forgotten.
@@ -389,7 +389,7 @@ fn trade(order: &Order, trade_id: u64) -> Value {
         "account_id": ACCOUNT_ID,
         "event_date": date(order.created_ms),
         "journal_type": "TRADING",
-        "side": side_name(order.side),
+        "side": order.side,
         "instrument_name": order.instrument.name,
         "traded_price": order.price.to_string(),
         "traded_quantity": order.quantity.to_string(),

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use super::{
     ApiKey, Canned, Dialect, FakeExchange, Fault, KeyState, Permission, RateLimits, Refusal,
     Settings, Side, WireStep,
+    fault::When,
     reply::{self, Reply},
 };
 
@@ -133,7 +134,7 @@ impl ScriptCommand {
 struct FaultText {
     r#do: FaultStep,
     #[serde(default)]
-    when: Moment,
+    when: When,
     #[serde(default)]
     delay_ms: u64,
     code: Option<i64>,
@@ -157,14 +158,6 @@ enum FaultStep {
     Code,
     Reply,
     Wire,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Moment {
-    #[default]
-    Before,
-    After,
 }
 
 #[derive(Deserialize)]
@@ -194,10 +187,10 @@ impl FaultText {
                     .collect::<Result<Vec<_>, _>>()?,
             ),
         };
-        let fault = fault.delayed(delay);
-        Ok(match when {
-            Moment::Before => fault.before(),
-            Moment::After => fault.after(),
+        Ok(Fault {
+            when,
+            delay,
+            ..fault
         })
     }
 

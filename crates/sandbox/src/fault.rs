@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 /// Scripted for every method of the exchange (not for the address echoes).
 pub const EVERY_METHOD: &str = "*";
@@ -26,8 +27,10 @@ pub struct Fault {
 }
 
 /// Whether a fault strikes before the call is executed (it then never is, unless the fault lets it pass) or after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum When {
+    #[default]
     Before,
     After,
 }
@@ -115,13 +118,6 @@ impl Fault {
     #[must_use]
     pub fn wire(steps: impl IntoIterator<Item = WireStep>) -> Self {
         Self::new(When::Before, Action::Wire(steps.into_iter().collect()))
-    }
-
-    /// The same fault, before the call is executed.
-    #[must_use]
-    pub fn before(mut self) -> Self {
-        self.when = When::Before;
-        self
     }
 
     /// The same fault, after the call was executed.

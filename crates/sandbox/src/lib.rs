@@ -49,7 +49,14 @@ use std::{
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::watch};
 
-use self::{account::Account, fault::Script, journal::Journal, limits::Limits, stream::Streams};
+use self::{
+    account::{Account, Change},
+    authentication::ParsedCall,
+    fault::Script,
+    journal::Journal,
+    limits::Limits,
+    stream::{Instruction, Streams},
+};
 pub use self::{
     fault::{Canned, EVERY_METHOD, Fault, WireStep},
     journal::{Counts, Received},
@@ -202,6 +209,95 @@ impl FakeExchange {
             .journal
             .wait(method, |counts| counts.executed >= n)
             .await;
+    }
+
+    /// The sockets that are open now.
+    #[must_use]
+    pub fn streams(&self) -> Vec<OpenStream> {
+        lock(&self.state.streams.open)
+            .values()
+            .map(|entry| entry.seen.clone())
+            .collect()
+    }
+
+    /// Resolves once the open sockets are as wanted.
+    pub async fn wait_streams(&self, enough: impl Fn(&[OpenStream]) -> bool) {
+        let mut changes = self.state.streams.changed.subscribe();
+        while !enough(&self.streams()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Sends this to every socket that is subscribed to the channel; the number of them.
+    pub fn publish(&self, channel: &str, data: &Value) -> usize {
+        self.state.streams.push(channel, data)
+    }
+
+    /// Sends this text to every socket of a side, as it is.
+    pub fn send_text(&self, side: Side, text: &str) {
+        self.state
+            .streams
+            .tell_all(Some(side), || Instruction::Send(text.into()));
+    }
+
+    /// Asks every socket for a sign of life now.
+    pub fn send_heartbeats(&self) {
+        self.state.streams.tell_all(None, || Instruction::Heartbeat);
+    }
+
+    /// Closes every socket with this code.
+    pub fn close_streams(&self, code: u16, reason: &str) {
+        self.state
+            .streams
+            .tell_all(None, || Instruction::Close(code, reason.to_owned()));
+    }
+
+    /// Ends every connection without a word.
+    pub fn cut_streams(&self) {
+        lock(&self.state.streams.open)
+            .values()
+            .for_each(|entry| entry.cut.cancel());
+    }
+
+    /// Lets every socket read nothing more until [`FakeExchange::release`].
+    pub fn stall_streams(&self) {
+        self.state.streams.tell_all(None, || Instruction::Stall);
+    }
+
+    /// Executes a call, tells the streams, and says which orders it placed.
+    fn execute(&self, asked: &ParsedCall, now_ms: i64) -> (Result<Value, Refusal>, Vec<u64>) {
+        let mut account = lock(&self.state.account);
+        let outcome = account.execute(asked, now_ms);
+        let placed = self.tell_changes(&mut account, now_ms);
+        (outcome, placed)
+    }
+
+    /// Under the account's lock, so that updates come in the order of what they tell.
+    fn tell_changes(&self, account: &mut Account, now_ms: i64) -> Vec<u64> {
+        let changes = account.take_changes();
+        if !changes.is_empty() {
+            self.state.streams.publish(&changes, account, now_ms);
+        }
+        changes.iter().filter_map(Change::placed_id).collect()
+    }
+
+    /// Takes a socket off the list, and carries out what it wanted for this case.
+    fn lost(&self, id: u64) {
+        let Some(entry) = self.state.streams.leave(id) else {
+            return;
+        };
+        if entry.seen.cancels_on_disconnect {
+            self.cancel_orders(&entry.orders);
+        }
+    }
+
+    fn cancel_orders(&self, orders: &[u64]) {
+        let now_ms = self.now_ms();
+        let mut account = lock(&self.state.account);
+        account.cancel_these(orders, now_ms);
+        self.tell_changes(&mut account, now_ms);
     }
 
     fn now_ms(&self) -> i64 {

@@ -42,10 +42,8 @@ use self::{channel::Channel, frame::push, socket::Socket};
 use super::{
     FakeExchange,
     account::{Account, Change},
-    authentication::ParsedCall,
     lock,
     reply::{self, Reply},
-    settings::Refusal,
 };
 
 /// Frames that may wait for a reader; beyond it the socket is cut off.
@@ -95,7 +93,7 @@ pub struct OpenStream {
 
 /// What a socket is told to do.
 #[derive(Debug)]
-enum Instruction {
+pub(super) enum Instruction {
     Send(Utf8Bytes),
     Heartbeat,
     Close(u16, String),
@@ -106,17 +104,18 @@ enum Instruction {
 /// The open sockets.
 pub(super) struct Streams {
     next: AtomicU64,
-    open: Mutex<BTreeMap<u64, OpenSocket>>,
-    changed: watch::Sender<()>,
+    pub(super) open: Mutex<BTreeMap<u64, OpenSocket>>,
+    pub(super) changed: watch::Sender<()>,
 }
 
-struct OpenSocket {
-    seen: OpenStream,
+/// An open socket, as the exchange knows it.
+pub(super) struct OpenSocket {
+    pub(super) seen: OpenStream,
     channels: BTreeMap<String, Channel>,
     tell: mpsc::Sender<Instruction>,
-    cut: CancellationToken,
+    pub(super) cut: CancellationToken,
     /// The orders that were placed through it.
-    orders: Vec<u64>,
+    pub(super) orders: Vec<u64>,
 }
 
 impl Streams {
@@ -152,7 +151,7 @@ impl Streams {
         (id, told, cut)
     }
 
-    fn leave(&self, id: u64) -> Option<OpenSocket> {
+    pub(super) fn leave(&self, id: u64) -> Option<OpenSocket> {
         let entry = lock(&self.open).remove(&id);
         self.changed.send_replace(());
         entry
@@ -164,7 +163,7 @@ impl Streams {
         done
     }
 
-    fn tell_all(&self, side: Option<Side>, told: impl Fn() -> Instruction) {
+    pub(super) fn tell_all(&self, side: Option<Side>, told: impl Fn() -> Instruction) {
         for entry in lock(&self.open)
             .values()
             .filter(|entry| side.is_none_or(|side| entry.seen.side == side))
@@ -173,8 +172,20 @@ impl Streams {
         }
     }
 
+    /// Sends this to every socket that is subscribed to the channel; the number of them.
+    pub(super) fn push(&self, channel: &str, data: &Value) -> usize {
+        let mut told = 0;
+        for entry in lock(&self.open).values() {
+            if let Some(known) = entry.channels.get(channel) {
+                entry.tell(Instruction::Send(push("-1", channel, known, data)));
+                told += 1;
+            }
+        }
+        told
+    }
+
     /// Tells what happened on the account to every subscriber.
-    fn publish(&self, changes: &[Change], account: &Account, now_ms: i64) {
+    pub(super) fn publish(&self, changes: &[Change], account: &Account, now_ms: i64) {
         for entry in lock(&self.open).values() {
             for (name, channel) in &entry.channels {
                 for data in channel.updates(changes, account, now_ms) {
@@ -190,108 +201,6 @@ impl OpenSocket {
         if self.tell.try_send(told).is_err() {
             self.cut.cancel();
         }
-    }
-}
-
-impl FakeExchange {
-    /// The sockets that are open now.
-    #[must_use]
-    pub fn streams(&self) -> Vec<OpenStream> {
-        lock(&self.state.streams.open)
-            .values()
-            .map(|entry| entry.seen.clone())
-            .collect()
-    }
-
-    /// Resolves once the open sockets are as wanted.
-    pub async fn wait_streams(&self, enough: impl Fn(&[OpenStream]) -> bool) {
-        let mut changes = self.state.streams.changed.subscribe();
-        while !enough(&self.streams()) {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Sends this to every socket that is subscribed to the channel; the number of them.
-    pub fn publish(&self, channel: &str, data: &Value) -> usize {
-        let mut told = 0;
-        for entry in lock(&self.state.streams.open).values() {
-            if let Some(known) = entry.channels.get(channel) {
-                entry.tell(Instruction::Send(push("-1", channel, known, data)));
-                told += 1;
-            }
-        }
-        told
-    }
-
-    /// Sends this text to every socket of a side, as it is.
-    pub fn send_text(&self, side: Side, text: &str) {
-        self.state
-            .streams
-            .tell_all(Some(side), || Instruction::Send(text.into()));
-    }
-
-    /// Asks every socket for a sign of life now.
-    pub fn send_heartbeats(&self) {
-        self.state.streams.tell_all(None, || Instruction::Heartbeat);
-    }
-
-    /// Closes every socket with this code.
-    pub fn close_streams(&self, code: u16, reason: &str) {
-        self.state
-            .streams
-            .tell_all(None, || Instruction::Close(code, reason.to_owned()));
-    }
-
-    /// Ends every connection without a word.
-    pub fn cut_streams(&self) {
-        lock(&self.state.streams.open)
-            .values()
-            .for_each(|entry| entry.cut.cancel());
-    }
-
-    /// Lets every socket read nothing more until [`FakeExchange::release`].
-    pub fn stall_streams(&self) {
-        self.state.streams.tell_all(None, || Instruction::Stall);
-    }
-
-    /// Executes a call, tells the streams, and says which orders it placed.
-    pub(super) fn execute(
-        &self,
-        asked: &ParsedCall,
-        now_ms: i64,
-    ) -> (Result<Value, Refusal>, Vec<u64>) {
-        let mut account = lock(&self.state.account);
-        let outcome = account.execute(asked, now_ms);
-        let placed = self.tell_changes(&mut account, now_ms);
-        (outcome, placed)
-    }
-
-    /// Under the account's lock, so that updates come in the order of what they tell.
-    fn tell_changes(&self, account: &mut Account, now_ms: i64) -> Vec<u64> {
-        let changes = account.take_changes();
-        if !changes.is_empty() {
-            self.state.streams.publish(&changes, account, now_ms);
-        }
-        changes.iter().filter_map(Change::placed_id).collect()
-    }
-
-    /// Takes a socket off the list, and carries out what it wanted for this case.
-    fn lost(&self, id: u64) {
-        let Some(entry) = self.state.streams.leave(id) else {
-            return;
-        };
-        if entry.seen.cancels_on_disconnect {
-            self.cancel_orders(&entry.orders);
-        }
-    }
-
-    fn cancel_orders(&self, orders: &[u64]) {
-        let now_ms = self.now_ms();
-        let mut account = lock(&self.state.account);
-        account.cancel_these(orders, now_ms);
-        self.tell_changes(&mut account, now_ms);
     }
 }
 

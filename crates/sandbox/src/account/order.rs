@@ -4,6 +4,7 @@
 //! above zero.
 //! Does not: know the account; duplicates and balances are checked where the order is placed.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::{
@@ -35,13 +36,15 @@ impl Family {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub(super) enum Side {
     Buy,
     Sell,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub(super) enum Status {
     Active,
     Filled,
@@ -142,7 +145,7 @@ impl Order {
             "client_oid": self.client_oid,
             "order_type": self.kind,
             "time_in_force": self.time_in_force,
-            "side": side_name(self.side),
+            "side": self.side,
             "exec_inst": self.exec_inst,
             "quantity": self.quantity.to_string(),
             "limit_price": self.price.to_string(),
@@ -153,7 +156,7 @@ impl Order {
             "cumulative_quantity": filled(self.quantity),
             "cumulative_value": filled(value),
             "cumulative_fee": "0",
-            "status": status_name(self.status),
+            "status": self.status,
             "update_user_id": account_id,
             "order_date": &super::date(self.created_ms),
             "instrument_name": self.instrument.name,
@@ -173,21 +176,6 @@ impl Order {
             );
         }
         order
-    }
-}
-
-pub(super) const fn side_name(side: Side) -> &'static str {
-    match side {
-        Side::Buy => "BUY",
-        Side::Sell => "SELL",
-    }
-}
-
-const fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Active => "ACTIVE",
-        Status::Filled => "FILLED",
-        Status::Canceled => "CANCELED",
     }
 }
 
