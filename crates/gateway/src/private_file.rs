@@ -26,6 +26,8 @@ pub enum Owner {
 /// What the file system says; the old file, if there was one, is as it was.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> io::Result<()> {
     let directory = directory_of(path);
+    // Before anything is written: a directory that cannot be synced would report a failure of what is there already.
+    let opened = File::open(directory)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
@@ -37,7 +39,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> io::Result
         let _ = fs::remove_file(&new);
     }
     written?;
-    File::open(directory)?.sync_all()
+    opened.sync_all()
 }
 
 fn write_new(
@@ -122,6 +124,16 @@ mod tests {
         replace(&path, b"whole", 0o600, Owner::Process).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_may_be_written_and_not_read_gets_a_file_or_an_error_and_never_both() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o300)).unwrap();
+        // Root may read it all the same.
+        let written = replace(&path, b"whole", 0o600, Owner::Process).is_ok();
+        assert_eq!(path.exists(), written);
     }
 
     #[test]
