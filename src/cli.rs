@@ -5,8 +5,12 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
+use anyhow::Context;
 use clap::{Parser, Subcommand, error::ErrorKind};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use crate::config::{self, Sources};
 
@@ -101,6 +105,22 @@ fn dispatch(command: Command) -> ExitCode {
 fn fail(code: u8, problem: &anyhow::Error) -> ExitCode {
     anstream::eprintln!("crypto-proxy: {}", text::lines(&format!("{problem:#}")));
     ExitCode::from(code)
+}
+
+/// The runtime of a command: one thread.
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")
+}
+
+/// The exit code of a command that wrote its answer like this. Whoever closed the pipe has read enough.
+fn after_writing(written: io::Result<()>, code: ExitCode) -> ExitCode {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(1, &error.into()),
+        _ => code,
+    }
 }
 
 /// `crypto-proxy self-test`: runs the signing vectors without network; exit code 1 if one of them misbehaves.

@@ -6,7 +6,13 @@
 //! Does not: cancel a call; on the signal to stop it finishes what was sent. Why not `axum::serve`: it sets no header
 //! timer, so that idle and slow connections would stay for ever (tested).
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -55,6 +61,17 @@ impl Address {
             Self::Unix(_) => true,
         }
     }
+}
+
+/// Where a program on this machine reaches a listener: an address that means "every interface" is asked on loopback.
+#[must_use]
+pub fn from_this_machine(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    address
 }
 
 impl fmt::Display for Address {

@@ -5,7 +5,6 @@
 //! machine does not have is not probed: the probe would leave the machine. Does not: change the environment.
 
 use std::{
-    net::IpAddr,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -17,7 +16,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::server::{Address, Bound};
+use super::server::{Address, Bound, from_this_machine};
 
 /// The listener must answer its own probe within this time.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
@@ -94,14 +93,7 @@ fn tell(state: &[NotifyState<'_>]) {
 pub async fn probe(address: &Address) -> std::io::Result<()> {
     match address {
         Address::Tcp(address) => {
-            let mut address = *address;
-            if address.ip().is_unspecified() {
-                address.set_ip(if address.is_ipv4() {
-                    IpAddr::from([127, 0, 0, 1])
-                } else {
-                    IpAddr::from([0_u16, 0, 0, 0, 0, 0, 0, 1])
-                });
-            }
+            let address = from_this_machine(*address);
             health(TcpStream::connect(address).await?).await
         }
         Address::Unix(path) => health(UnixStream::connect(path).await?).await,

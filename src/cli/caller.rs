@@ -8,7 +8,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
     callers::{CallerFiles, CallerText, CallersError, Edit, Issued},
@@ -299,20 +298,11 @@ fn end(text: &str, now_ms: u64) -> anyhow::Result<String> {
             "{text} is no time: write 2026-01-31T22:10:00Z, 2026-01-31, or so long from now: 12h, 90d"
         )
     };
-    let of_day = |day: Date| {
-        day.to_zoned(TimeZone::UTC)
-            .ok()
-            .map(|zoned| zoned.timestamp())
+    let at_ms = match duration(text) {
+        Ok(ms) => now_ms.checked_add(ms),
+        Err(_) => text::time::parse_moment(text),
     };
-    let at_ms = if let Ok(ms) = duration(text) {
-        now_ms.checked_add(ms).with_context(forms)?
-    } else {
-        let at = text
-            .parse::<Timestamp>()
-            .ok()
-            .or_else(|| text.parse::<Date>().ok().and_then(of_day));
-        u64::try_from(at.with_context(forms)?.as_millisecond()).with_context(forms)?
-    };
+    let at_ms = at_ms.with_context(forms)?;
     if at_ms <= now_ms {
         bail!("{text} is over already");
     }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::Args;
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::{
     config::{self, FilePair, FileState, Inspection, Origin, Problem, Row, Severity, Sources},
@@ -258,22 +259,15 @@ pub(super) fn paragraph(
     first: usize,
     rest: usize,
 ) -> io::Result<()> {
-    let mut line = " ".repeat(first);
-    let mut begun = false;
-    for word in text.split_whitespace() {
-        let word = ::text::line(word);
-        if begun && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-            writeln!(out, "{line}")?;
-            line = " ".repeat(rest);
-            begun = false;
-        }
-        if begun {
-            line.push(' ');
-        }
-        line.push_str(&word);
-        begun = true;
-    }
-    writeln!(out, "{line}")
+    let words: Vec<String> = text.split_whitespace().map(::text::line).collect();
+    let (first, rest) = (" ".repeat(first), " ".repeat(rest));
+    let options = Options::new(COLUMNS)
+        .initial_indent(&first)
+        .subsequent_indent(&rest)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation);
+    writeln!(out, "{}", textwrap::fill(&words.join(" "), options))
 }
 
 #[cfg(test)]

@@ -33,15 +33,8 @@ pub(super) struct Arguments {
 /// Runs it.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let (dispatch, lines) = telemetry::capture(Level::INFO);
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return super::fail(1, &error.into()),
-    };
     let outcome = tracing::dispatcher::with_default(&dispatch, || {
-        runtime.block_on(demonstrate(arguments.exit, &lines))
+        super::runtime()?.block_on(demonstrate(arguments.exit, &lines))
     });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

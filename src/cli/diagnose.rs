@@ -13,7 +13,6 @@ use std::{
 };
 
 use anstream::{AutoStream, ColorChoice};
-use anyhow::Context;
 use serde::Serialize;
 
 use crate::config::{self, Inspection, Severity, Sources};
@@ -129,10 +128,8 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         }
     }
     let report = Report::of(&diagnosis);
-    match show(&report, &report, arguments.json) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
-        _ => local.exit_code(diagnosis.ranking.conclusion),
-    }
+    let shown = show(&report, &report, arguments.json);
+    super::after_writing(shown, local.exit_code(diagnosis.ranking.conclusion))
 }
 
 /// Prints a report, as the words or as the object.
@@ -180,10 +177,7 @@ impl LocalRun {
             resolver: Resolver::system(),
             live: Arc::default(),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("no runtime")?;
+        let runtime = super::runtime()?;
         let shown = io::stderr().is_terminal();
         let findings = runtime.block_on(probes::run(&plan, &|finding| {
             if shown {

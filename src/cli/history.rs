@@ -9,9 +9,8 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use diagnosis::history::{self, Filter, Questions};
 use gateway::clock::Clock;
@@ -117,22 +116,7 @@ fn moment(text: &str, now_ms: u64) -> anyhow::Result<u64> {
     if let Some(ms) = text::time::parse_length(text) {
         return Ok(now_ms.saturating_sub(ms));
     }
-    let at = match text.parse::<Timestamp>() {
-        Ok(at) => at,
-        Err(_) if text.len() == 10 => text
-            .parse::<Date>()
-            .ok()
-            .and_then(of_day)
-            .with_context(|| forms(text))?,
-        Err(_) => bail!(forms(text)),
-    };
-    u64::try_from(at.as_millisecond()).with_context(|| forms(text))
-}
-
-fn of_day(day: Date) -> Option<Timestamp> {
-    day.to_zoned(TimeZone::UTC)
-        .ok()
-        .map(|zoned| zoned.timestamp())
+    text::time::parse_moment(text).with_context(|| forms(text))
 }
 
 fn forms(text: &str) -> String {

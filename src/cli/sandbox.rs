@@ -30,14 +30,7 @@ pub(super) struct Arguments {
 
 /// Runs it until Ctrl-C or SIGTERM.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return super::fail(1, &error.into()),
-    };
-    match runtime.block_on(serve(arguments)) {
+    match super::runtime().and_then(|runtime| runtime.block_on(serve(arguments))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => super::fail(1, &problem),
     }

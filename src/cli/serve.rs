@@ -6,7 +6,6 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -64,10 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn serve(config: Config) -> anyhow::Result<Drained> {
     // One thread: a call costs some tens of microseconds, the exchange's budgets allow some hundred calls a second, and
     // a relay that stays on its thread is cheaper than one that is woken on another (docs/benchmarks.md).
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime")?;
+    let runtime = super::runtime()?;
     let ended = runtime.block_on(run_daemon(config));
     // Tasks that are left end here; the records of their calls are written by this.
     runtime.shutdown_timeout(LEFTOVERS);

@@ -35,10 +35,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Err(problem) => return super::fail(1, &problem),
     };
     let conclusion = causes::rank(&local.findings, &Past::default()).conclusion;
-    match print(&local, conclusion) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => super::fail(1, &error.into()),
-        _ => local.exit_code(conclusion),
-    }
+    super::after_writing(print(&local, conclusion), local.exit_code(conclusion))
 }
 
 fn print(local: &LocalRun, conclusion: Conclusion) -> io::Result<()> {

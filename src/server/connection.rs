@@ -16,8 +16,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, response::Response};
-use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{Request, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -128,21 +131,13 @@ async fn answer(
 }
 
 fn too_many_connections() -> Response {
-    let mut response = Response::new(Body::from(TOO_MANY));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    headers.insert("x-proxy-outcome", HeaderValue::from_static("refused"));
-    headers.extend(
-        HeaderValue::try_from(request_id())
-            .ok()
-            .map(|id| (HeaderName::from_static("x-request-id"), id)),
-    );
-    response
+    let headers = [
+        ("content-type", "application/json"),
+        ("retry-after", "1"),
+        ("x-proxy-outcome", "refused"),
+        ("x-request-id", &request_id()),
+    ];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, TOO_MANY).into_response()
 }
 
 /// What the caller still sends is read for this time, and up to this much.

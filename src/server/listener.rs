@@ -9,15 +9,11 @@ use std::{
     net::{SocketAddr, UdpSocket},
     os::unix::fs::{FileTypeExt, PermissionsExt, chown},
     path::{Path, PathBuf},
-    pin::Pin,
-    task::{Context, Poll},
 };
 
 use rustix::net::sockopt::{set_ip_freebind, set_ipv6_freebind};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream},
-};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
+use tokio_util::either::Either;
 
 use super::{Address, Settings};
 use gateway::access::{OVERFLOW_UID, Peer};
@@ -215,7 +211,7 @@ impl Listener {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Peer::Ip(peer.ip().to_canonical())))
+                Ok((Either::Left(stream), Peer::Ip(peer.ip().to_canonical())))
             }
             Self::Unix { listener, .. } => {
                 let stream = listener.accept().await?.0;
@@ -225,7 +221,7 @@ impl Listener {
                     .ok()
                     .map(|peer| peer.uid())
                     .filter(|uid| *uid != OVERFLOW_UID);
-                Ok((Stream::Unix(stream), Peer::Unix { uid }))
+                Ok((Either::Right(stream), Peer::Unix { uid }))
             }
         }
     }
@@ -240,69 +236,7 @@ impl Drop for Listener {
 }
 
 /// A connection of either kind.
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// Calls a method of whichever stream it is.
-macro_rules! either {
-    ($self:expr, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Stream::Tcp($stream) => {
-                let $stream = Pin::new($stream);
-                $call
-            }
-            Stream::Unix($stream) => {
-                let $stream = Pin::new($stream);
-                $call
-            }
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read(cx, buffer))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => stream.poll_write(cx, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => stream.poll_write_vectored(cx, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_shutdown(cx))
-    }
-}
+pub(super) type Stream = Either<TcpStream, UnixStream>;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Times as text, in UTC. All times are milliseconds since 1970.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 /// The last second that a date can name.
 const LAST: &str = "9999-12-30T22:00:00Z";
@@ -52,6 +52,21 @@ pub fn parse_length(text: &str) -> Option<u64> {
     count.checked_mul(ms)
 }
 
+/// A moment as an operator writes it: RFC 3339, or a day, which is its beginning in UTC.
+#[must_use]
+pub fn parse_moment(text: &str) -> Option<u64> {
+    let at = match text.parse::<Timestamp>() {
+        Ok(at) => at,
+        // A date with a time of day and no zone is no day.
+        Err(_) if text.len() == 10 => {
+            let day: Date = text.parse().ok()?;
+            day.to_zoned(TimeZone::UTC).ok()?.timestamp()
+        }
+        Err(_) => return None,
+    };
+    u64::try_from(at.as_millisecond()).ok()
+}
+
 fn timestamp(ms: u64) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }
@@ -77,6 +92,21 @@ mod tests {
             Timestamp::MAX.as_second(),
             LAST.parse::<Timestamp>().unwrap().as_second()
         );
+    }
+
+    #[test]
+    fn a_moment_is_rfc_3339_or_a_day() {
+        assert_eq!(parse_moment("1970-01-01T02:00:01+02:00"), Some(1000));
+        assert_eq!(parse_moment("1970-01-02"), Some(86_400_000));
+        for wrong in [
+            "",
+            "1970-13-01",
+            "1969-12-31",
+            "1970-01-02T10:00",
+            "19700102",
+        ] {
+            assert_eq!(parse_moment(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

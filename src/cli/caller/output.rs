@@ -6,7 +6,6 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IsTerminal, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -17,7 +16,7 @@ use zeroize::Zeroizing;
 use super::CommandError;
 use crate::{
     callers::{CallerFiles, CallersError, Entry, FileText, Issued, Revocations, Rights},
-    server::Address,
+    server::{Address, from_this_machine},
 };
 use gateway::virtual_key::VirtualKey;
 
@@ -131,15 +130,7 @@ pub(super) fn base_url(listen: &[Address]) -> String {
     match listen.first() {
         None => "http://127.0.0.1:9000".to_owned(),
         Some(Address::Unix(_)) => "http://localhost".to_owned(),
-        Some(Address::Tcp(address)) => {
-            let mut address = *address;
-            match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-                IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-                IpAddr::V4(_) | IpAddr::V6(_) => {}
-            }
-            format!("http://{address}")
-        }
+        Some(Address::Tcp(address)) => format!("http://{}", from_this_machine(*address)),
     }
 }
 

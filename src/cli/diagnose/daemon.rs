@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use bytes::Bytes;
 use serde_json::Value;
 use text::time::rfc3339;
@@ -25,7 +24,7 @@ use super::{
     show,
 };
 use crate::{
-    cli::{CONFIGURATION, USAGE},
+    cli::{self, CONFIGURATION, USAGE},
     config::{self, Inspection, Severity, Sources},
 };
 use diagnosis::{causes::Conclusion, report::Report};
@@ -53,10 +52,7 @@ impl Failed {
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     match ask(&arguments) {
         Ok(told) => tell(&arguments, &told),
-        Err(Failed { code, why }) => {
-            anstream::eprintln!("crypto-proxy: {}", text::lines(&why));
-            ExitCode::from(code)
-        }
+        Err(Failed { code, why }) => cli::fail(code, &anyhow::Error::msg(why)),
     }
 }
 
@@ -72,18 +68,13 @@ fn tell(arguments: &Arguments, told: &Told) -> ExitCode {
         Conclusion::of_word(&told.report.conclusion).map_or(ExitCode::FAILURE, conclude);
     if let Some((target, page)) = arguments.html.as_ref().zip(told.page.as_ref()) {
         if let Err(problem) = html::put(target, page) {
-            return crate::cli::fail(1, &problem);
+            return cli::fail(1, &problem);
         }
         if target == Path::new("-") {
             return concluded;
         }
     }
-    match show(&told.report, &told.json, arguments.json) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            crate::cli::fail(1, &error.into())
-        }
-        _ => concluded,
-    }
+    cli::after_writing(show(&told.report, &told.json, arguments.json), concluded)
 }
 
 fn ask(arguments: &Arguments) -> Result<Told, Failed> {
@@ -108,11 +99,7 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
         ));
     }
     let target = format!("/diag/run{}", query(arguments, &examined));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime");
-    let runtime = runtime.map_err(|problem| Failed::new(1, format!("{problem:#}")))?;
+    let runtime = cli::runtime().map_err(|problem| Failed::new(1, format!("{problem:#}")))?;
     let late = |_| {
         Failed::new(
             1,

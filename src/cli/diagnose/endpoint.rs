@@ -4,21 +4,16 @@
 //! port; an address that means "every interface" is asked on loopback. Does not: look anywhere that the settings do not
 //! name.
 
-use std::{
-    fmt, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     time::timeout,
 };
+use tokio_util::either::Either;
 use url::Url;
 
-use crate::server::Address;
+use crate::server::{Address, from_this_machine};
 
 /// A daemon on this machine takes a connection at once.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -42,16 +37,15 @@ impl fmt::Display for DaemonEndpoint {
 }
 
 /// A connection of either kind.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+pub(super) type Stream = Either<TcpStream, UnixStream>;
 
 impl DaemonEndpoint {
     /// Connects.
-    pub(super) async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+    pub(super) async fn connect(&self) -> io::Result<Stream> {
         let connected = async {
-            Ok::<Box<dyn Stream>, io::Error>(match self {
-                Self::Tcp(authority) => Box::new(TcpStream::connect(authority).await?),
-                Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Ok(match self {
+                Self::Tcp(authority) => Either::Left(TcpStream::connect(authority).await?),
+                Self::Unix(path) => Either::Right(UnixStream::connect(path).await?),
             })
         };
         timeout(CONNECT, connected)
@@ -76,27 +70,11 @@ pub(super) fn of(listen: &[Address]) -> Vec<DaemonEndpoint> {
     });
     let tcp = listen.iter().filter_map(|address| match address {
         Address::Tcp(address) if address.port() != 0 => {
-            Some(DaemonEndpoint::Tcp(reachable(*address).to_string()))
+            Some(DaemonEndpoint::Tcp(from_this_machine(*address).to_string()))
         }
         Address::Tcp(_) | Address::Unix(_) => None,
     });
     unix.chain(tcp).collect()
-}
-
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) => IpAddr::V4(if ip.is_unspecified() {
-            Ipv4Addr::LOCALHOST
-        } else {
-            ip
-        }),
-        IpAddr::V6(ip) => IpAddr::V6(if ip.is_unspecified() {
-            Ipv6Addr::LOCALHOST
-        } else {
-            ip
-        }),
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// What `--url` names: `http://host:port` or `unix:/path`.

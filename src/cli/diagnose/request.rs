@@ -24,7 +24,7 @@ pub(super) struct Answer {
 
 /// Asks, and reads the whole answer.
 pub(super) async fn post(
-    stream: Box<dyn Stream>,
+    stream: Stream,
     endpoint: &DaemonEndpoint,
     target: &str,
     token: &HeaderValue,
@@ -43,7 +43,7 @@ pub(super) async fn post(
 
 /// Asks for the status page that stands still, as a browser does.
 pub(super) async fn page(
-    stream: Box<dyn Stream>,
+    stream: Stream,
     endpoint: &DaemonEndpoint,
     token: &HeaderValue,
 ) -> anyhow::Result<Answer> {
@@ -63,10 +63,7 @@ pub(super) async fn page(
     .await
 }
 
-async fn exchange(
-    stream: Box<dyn Stream>,
-    request: Request<Empty<Bytes>>,
-) -> anyhow::Result<Answer> {
+async fn exchange(stream: Stream, request: Request<Empty<Bytes>>) -> anyhow::Result<Answer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let response = sender.send_request(request).await?;
