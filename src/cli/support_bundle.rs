@@ -152,7 +152,7 @@ fn remarks(local: &LocalRun, extract: &HistoryExtract) {
     }
     if local.examined.leaks.too_short() > 0 {
         anstream::eprintln!(
-            "crypto-proxy: a credential of fewer than 8 characters was not local for in the bundle: words have it too. \
+            "crypto-proxy: a credential of fewer than 8 characters was not looked for in the bundle: words have it too. \
              Replace it"
         );
     }

@@ -45,7 +45,7 @@ fn entry(account: &mut Account, index: usize, leg: Result<Order, Refusal>) -> Va
     }
 }
 
-/// Cancels each of these orders for itaccount.
+/// Cancels each of these orders by itself.
 pub(super) fn cancel(account: &mut Account, named: &[Json], family: Family, now_ms: i64) -> Value {
     let one = |(index, params): (usize, &Json)| match account.cancel(params, family, now_ms) {
         Ok(mut done) => {
