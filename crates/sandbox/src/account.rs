@@ -244,26 +244,25 @@ impl Account {
 
     fn cancel(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
         let id = self.named(params, family)?.ok_or(Refusal::code(212))?;
-        let order = self
-            .orders
-            .get_mut(&id)
-            .filter(|order| order.status == Status::Active);
-        let order = order.ok_or(Refusal::code(316))?;
-        (order.status, order.updated_ms) = (Status::Canceled, now_ms);
-        self.changes.push(Change::changed(order));
+        let order = self.cancel_open(id, now_ms).ok_or(Refusal::code(316))?;
         Ok(json!({ "order_id": id.to_string(), "client_oid": order.client_oid }))
     }
 
-    fn cancel_all(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
-        let instrument = params.text("instrument_name");
-        for order in self.orders.values_mut() {
-            let is_meant = order.family == family
-                && instrument.is_none_or(|name| order.instrument.name == name);
-            if is_meant && order.status == Status::Active {
-                (order.status, order.updated_ms) = (Status::Canceled, now_ms);
-                self.changes.push(Change::changed(order));
-            }
+    /// Cancels an order and tells of it; `None` where none of this id is open.
+    fn cancel_open(&mut self, id: u64, now_ms: i64) -> Option<&Order> {
+        let order = self.orders.get_mut(&id)?;
+        if order.status != Status::Active {
+            return None;
         }
+        (order.status, order.updated_ms) = (Status::Canceled, now_ms);
+        self.changes.push(Change::changed(order));
+        Some(order)
+    }
+
+    fn cancel_all(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
+        let open = self.open(family, params.text("instrument_name"));
+        let ids: Vec<u64> = open.map(|order| order.id).collect();
+        self.cancel_these(&ids, now_ms);
         Ok(Value::Null)
     }
 
@@ -339,30 +338,25 @@ impl Account {
         std::mem::take(&mut self.changes)
     }
 
-    /// Cancels these orders as far as they are open: a connection that asked for it was lost.
+    /// Cancels these orders as far as they are open.
     pub(crate) fn cancel_these(&mut self, ids: &[u64], now_ms: i64) {
         for id in ids {
-            if let Some(order) = self
-                .orders
-                .get_mut(id)
-                .filter(|order| order.status == Status::Active)
-            {
-                (order.status, order.updated_ms) = (Status::Canceled, now_ms);
-                self.changes.push(Change::changed(order));
-            }
+            self.cancel_open(*id, now_ms);
         }
     }
 
-    /// The open orders of a family and, where one is named, of one instrument: the first thing a subscriber gets.
-    pub(crate) fn open_now(&self, family: Family, instrument: Option<&str>) -> Value {
-        let is_meant = |order: &&Order| {
+    /// The open orders of a family and, where one is named, of one instrument.
+    fn open(&self, family: Family, instrument: Option<&str>) -> impl Iterator<Item = &Order> {
+        self.orders.values().filter(move |order| {
             order.family == family
                 && order.status == Status::Active
                 && instrument.is_none_or(|name| order.instrument.name == name)
-        };
-        self.orders
-            .values()
-            .filter(is_meant)
+        })
+    }
+
+    /// The same as the queries show them: the first thing a subscriber gets.
+    pub(crate) fn open_now(&self, family: Family, instrument: Option<&str>) -> Value {
+        self.open(family, instrument)
             .map(|order| order.describe(ACCOUNT_ID))
             .collect()
     }

@@ -188,10 +188,7 @@ impl ParsedCall {
 
 /// An integer, or a string of one: both are seen in the documents.
 fn integer(value: &Json) -> Option<i64> {
-    match value {
-        Json::Number(text) | Json::Text(text) => text.parse().ok(),
-        Json::Null | Json::Bool(_) | Json::List(_) | Json::Object(_) => None,
-    }
+    value.as_scalar()?.parse().ok()
 }
 
 /// Whether a login on the user stream is in order: as any call, but nothing is permitted by it yet.

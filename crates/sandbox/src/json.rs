@@ -36,26 +36,33 @@ impl Json {
 
     /// The member of an object.
     pub(super) fn member(&self, key: &str) -> Option<&Self> {
-        match self {
-            Self::Object(members) => members
-                .iter()
-                .find(|(name, _)| name == key)
-                .map(|(_, value)| value),
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
-        }
+        let Self::Object(members) = self else {
+            return None;
+        };
+        let found = members.iter().find(|(name, _)| name == key);
+        found.map(|(_, value)| value)
     }
 
     /// A member that is a string or a number, as text; blank counts as absent.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
-        match self.member(key)? {
-            Self::Text(text) | Self::Number(text) if !text.trim().is_empty() => Some(text),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Number(_)
-            | Self::Text(_)
-            | Self::List(_)
-            | Self::Object(_) => None,
-        }
+        let text = self.member(key)?.as_scalar()?;
+        (!text.trim().is_empty()).then_some(text)
+    }
+
+    /// What a string says.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        let Self::Text(text) = self else {
+            return None;
+        };
+        Some(text)
+    }
+
+    /// What a string says, or a number as it was sent.
+    pub(super) fn as_scalar(&self) -> Option<&str> {
+        let (Self::Text(text) | Self::Number(text)) = self else {
+            return None;
+        };
+        Some(text)
     }
 
     /// A member that is a list; empty where there is none.

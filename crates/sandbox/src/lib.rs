@@ -55,7 +55,7 @@ use self::{
     fault::Script,
     journal::Journal,
     limits::Limits,
-    stream::{Instruction, Streams},
+    stream::{Instruction, OpenSocket, Streams},
 };
 pub use self::{
     fault::{Canned, EVERY_METHOD, Fault, WireStep},
@@ -216,7 +216,7 @@ impl FakeExchange {
     pub fn streams(&self) -> Vec<OpenStream> {
         lock(&self.state.streams.open)
             .values()
-            .map(|entry| entry.seen.clone())
+            .map(OpenSocket::see)
             .collect()
     }
 

@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -110,6 +110,7 @@ pub(super) struct Streams {
 
 /// An open socket, as the exchange knows it.
 pub(super) struct OpenSocket {
+    /// Without its channels, which `see` adds.
     pub(super) seen: OpenStream,
     channels: BTreeMap<String, Channel>,
     tell: mpsc::Sender<Instruction>,
@@ -130,12 +131,11 @@ impl Streams {
     fn enter(&self, side: Side) -> (u64, mpsc::Receiver<Instruction>, CancellationToken) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let ((tell, told), cut) = (mpsc::channel(MAX_WAITING), CancellationToken::new());
-        let channels = BTreeSet::new();
         let seen = OpenStream {
             id,
             side,
             api_key: None,
-            channels,
+            channels: BTreeSet::new(),
             cancels_on_disconnect: false,
             frames: 0,
         };
@@ -197,6 +197,14 @@ impl Streams {
 }
 
 impl OpenSocket {
+    /// What is known of it now.
+    pub(super) fn see(&self) -> OpenStream {
+        OpenStream {
+            channels: self.channels.keys().cloned().collect(),
+            ..self.seen.clone()
+        }
+    }
+
     fn tell(&self, told: Instruction) {
         if self.tell.try_send(told).is_err() {
             self.cut.cancel();
@@ -221,9 +229,6 @@ impl Drop for Registration {
         self.exchange.lost(self.id);
     }
 }
-
-/// Shared by a socket and those who watch it.
-type Shared = Arc<Registration>;
 
 /// A socket that was agreed on; it serves once the answer to its request is out.
 pub(super) struct Opening {
@@ -284,6 +289,6 @@ impl Opening {
             Some(config),
         )
         .await;
-        Socket::serve(self.exchange, self.side, self.peer, self.address, stream).await;
+        Socket::serve(self, stream).await;
     }
 }

@@ -246,10 +246,7 @@ fn time_in_force(params: &Json) -> Result<String, Refusal> {
 }
 
 fn exec_inst(params: &Json) -> Vec<String> {
-    let text = |json: &Json| match json {
-        Json::Text(text) => Some(text.clone()),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => None,
-    };
+    let text = |json: &Json| json.as_text().map(str::to_owned);
     match params.member("exec_inst") {
         Some(Json::List(items)) => items.iter().filter_map(text).collect(),
         Some(other) => text(other).into_iter().collect(),

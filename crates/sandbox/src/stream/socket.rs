@@ -2,11 +2,7 @@
 //!
 //! Guarantees: orders placed by a connection are entered with it, so that they can be cancelled with it [documents].
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderMap;
@@ -34,7 +30,7 @@ use super::{
         lock,
         settings::{RateLimits, Refusal},
     },
-    Instruction, Registration, Shared, Side,
+    Instruction, Opening, Registration, Side,
     channel::Channel,
     frame::{self, NO_ID, NO_METHOD},
 };
@@ -51,10 +47,8 @@ struct PendingHeartbeat {
 }
 
 pub(super) struct Socket {
-    registration: Shared,
-    side: Side,
-    peer: SocketAddr,
-    address: IpAddr,
+    opening: Opening,
+    registration: Registration,
     api_key: Option<String>,
     budget: Budget,
     stream: Stream,
@@ -74,22 +68,14 @@ enum Next {
 }
 
 impl Socket {
-    pub(super) async fn serve(
-        exchange: FakeExchange,
-        side: Side,
-        peer: SocketAddr,
-        address: IpAddr,
-        stream: Stream,
-    ) {
+    pub(super) async fn serve(opening: Opening, stream: Stream) {
+        let (exchange, side) = (opening.exchange.clone(), opening.side);
         let (id, told, cut) = exchange.state.streams.enter(side);
         let released = exchange.state.released.subscribe();
         let budget = Budget::new(side, exchange.now_ms());
-        let registration = Arc::new(Registration { exchange, id });
         let socket = Self {
-            registration,
-            side,
-            peer,
-            address,
+            opening,
+            registration: Registration { exchange, id },
             api_key: None,
             budget,
             stream,
@@ -142,7 +128,7 @@ impl Socket {
     }
 
     fn exchange(&self) -> &FakeExchange {
-        &self.registration.exchange
+        &self.opening.exchange
     }
 
     fn heartbeat_every(&self) -> Duration {
@@ -227,7 +213,7 @@ impl Socket {
             verb: "WS".to_owned(),
             body: text.clone().into(),
             headers: HeaderMap::new(),
-            peer: self.peer,
+            peer: self.opening.peer,
             authenticated: authenticated
                 && (self.api_key.is_some() || asked.method == "public/auth"),
             executed: false,
@@ -242,23 +228,23 @@ impl Socket {
         };
         let read = asked.read_frame(json);
         let now_ms = self.exchange().now_ms();
-        let settings = lock(&self.registration.exchange.state.settings);
+        let settings = lock(&self.opening.exchange.state.settings);
         let verdict = read.and_then(|sig| {
             if settings.rate_limits == RateLimits::On && !self.budget.admit(now_ms) {
                 return Err(Refusal::code(42901));
             }
             match asked.method.as_str() {
-                "public/auth" if self.side == Side::User => {
-                    authentication::log_in(&asked, &sig, &settings, self.address, now_ms)
+                "public/auth" if self.opening.side == Side::User => {
+                    authentication::log_in(&asked, &sig, &settings, self.opening.address, now_ms)
                 }
                 "public/respond-heartbeat" => Ok(()),
-                "subscribe" | "unsubscribe" if self.side == Side::Market => Ok(()),
+                "subscribe" | "unsubscribe" if self.opening.side == Side::Market => Ok(()),
                 "subscribe" | "unsubscribe" => self
                     .api_key
                     .as_ref()
                     .map(|_| ())
                     .ok_or(Refusal::code(40101)),
-                _ if self.side == Side::Market => Err(Refusal::code(40002)),
+                _ if self.opening.side == Side::Market => Err(Refusal::code(40002)),
                 _ => authentication::command(&asked, self.api_key.as_deref(), &settings),
             }
         });
@@ -285,7 +271,7 @@ impl Socket {
             return Vec::new();
         };
         let now_ms = self.exchange().now_ms();
-        let account = lock(&self.registration.exchange.state.account);
+        let account = lock(&self.opening.exchange.state.account);
         let first = |(name, channel): &(String, Channel)| {
             channel
                 .snapshot(&account, now_ms)
@@ -293,10 +279,6 @@ impl Socket {
         };
         let snapshots = named.iter().filter_map(first).collect();
         self.registration.with(|entry| {
-            entry
-                .seen
-                .channels
-                .extend(named.iter().map(|(name, _)| name.clone()));
             entry.channels.extend(named);
         });
         snapshots
@@ -360,18 +342,10 @@ impl Socket {
 
     /// Every channel that is named, or the refusal of all.
     fn named(&self, asked: &ParsedCall) -> Result<Vec<(String, Channel)>, Refusal> {
-        let named = asked
-            .params
-            .items("channels")
-            .iter()
-            .map(|name| match name {
-                Json::Text(name) => {
-                    Channel::parse(name, self.side).map(|channel| (name.clone(), channel))
-                }
-                Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => {
-                    None
-                }
-            });
+        let named = asked.params.items("channels").iter().map(|name| {
+            let name = name.as_text()?;
+            Some((name.to_owned(), Channel::parse(name, self.opening.side)?))
+        });
         let channels: Option<Vec<_>> = named.collect();
         channels
             .filter(|channels| !channels.is_empty())
@@ -384,7 +358,6 @@ impl Socket {
         let orders = self.registration.with(|entry| {
             for (name, _) in &named {
                 entry.channels.remove(name);
-                entry.seen.channels.remove(name);
             }
             entry
                 .seen
