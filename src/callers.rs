@@ -47,92 +47,69 @@ pub struct CallerFiles {
 }
 
 /// Why the callers cannot be read or changed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CallersError {
     /// A file that cannot be read.
-    Unreadable(PathBuf, io::Error),
+    #[error("{0}: cannot be read: {1}")]
+    Unreadable(PathBuf, #[source] io::Error),
     /// A file that cannot be written.
-    Unwritable(PathBuf, io::Error),
+    #[error("{0}: cannot be written: {1} (run as root: sudo)")]
+    Unwritable(PathBuf, #[source] io::Error),
     /// A callers file with faults.
+    #[error("{0}: {faults}", faults = list(.1))]
     Faulty(PathBuf, Vec<Fault>),
     /// Revocations that are not understood.
+    #[error("{0}: these marks are not understood: {1}")]
     Revocations(PathBuf, String),
     /// A master key that others can read.
+    #[error("{0}: others can read this master key (mode {1:04o})")]
     MasterOpen(PathBuf, u32),
     /// A file that is no master key.
+    #[error("{0}: this is no master key (64 hexadecimal digits)")]
     MasterMalformed(PathBuf),
     /// No master key, though there are callers that need it.
+    #[error("there is no master key, and the virtual secrets of these callers need it")]
     MasterMissing(String),
     /// Another master key than the one that the callers were issued with.
+    #[error("{0}: another master key than the one that the callers were issued with")]
     MasterOther(PathBuf),
     /// A master key that systemd hands over, and that cannot be replaced here.
+    #[error("{0}: a credential")]
     MasterElsewhere(PathBuf),
     /// Nowhere to keep the revocations and the master key.
+    #[error("there is no state directory: set STATE_DIRECTORY")]
     NoStateDirectory,
     /// A name that is taken.
+    #[error("there is a caller {0} already")]
     Exists(String),
     /// A name that no caller has.
+    #[error("there is no caller {0}")]
     Unknown(String),
     /// A second rotation before the end of the first.
+    #[error(
+        "a rotation of {0} is under way: end it first (crypto-proxy caller rotate {0} --finish)"
+    )]
     Rotating(String),
     /// No rotation to be ended.
+    #[error("no rotation of {0} is under way")]
     NotRotating(String),
     /// What was asked for is no caller: what is wrong, and what to do.
+    #[error("{0}")]
     Unfit(String, String),
 }
 
-impl CallersError {
-    /// What is wrong.
-    #[must_use]
-    pub fn text(&self) -> String {
-        match self {
-            Self::Unreadable(path, error) => format!("{}: cannot be read: {error}", path.display()),
-            Self::Unwritable(path, error) => format!(
-                "{}: cannot be written: {error} (run as root: sudo)",
-                path.display()
-            ),
-            Self::Faulty(path, faults) => {
-                let line = |fault: &Fault| {
-                    format!(
-                        "line {}: {}: {}; {}",
-                        fault.line, fault.key, fault.text, fault.remedy
-                    )
-                };
-                let lines: Vec<_> = faults.iter().map(line).collect();
-                format!("{}: {}", path.display(), lines.join("; "))
-            }
-            Self::Revocations(path, error) => format!(
-                "{}: these marks are not understood: {error}",
-                path.display()
-            ),
-            Self::MasterOpen(path, mode) => format!(
-                "{}: others can read this master key (mode {mode:04o})",
-                path.display()
-            ),
-            Self::MasterMalformed(path) => format!(
-                "{}: this is no master key (64 hexadecimal digits)",
-                path.display()
-            ),
-            Self::MasterMissing(_) => {
-                "there is no master key, and the virtual secrets of these callers need it"
-                    .to_owned()
-            }
-            Self::MasterOther(path) => format!(
-                "{}: another master key than the one that the callers were issued with",
-                path.display()
-            ),
-            Self::MasterElsewhere(path) => format!("{}: a credential", path.display()),
-            Self::NoStateDirectory => "there is no state directory: set STATE_DIRECTORY".to_owned(),
-            Self::Exists(name) => format!("there is a caller {name} already"),
-            Self::Unknown(name) => format!("there is no caller {name}"),
-            Self::Rotating(name) => format!(
-                "a rotation of {name} is under way: end it first (crypto-proxy caller rotate {name} --finish)"
-            ),
-            Self::NotRotating(name) => format!("no rotation of {name} is under way"),
-            Self::Unfit(text, _) => text.clone(),
-        }
-    }
+fn list(faults: &[Fault]) -> String {
+    let line = |fault: &Fault| {
+        format!(
+            "line {}: {}: {}; {}",
+            fault.line, fault.key, fault.text, fault.remedy
+        )
+    };
+    let lines: Vec<_> = faults.iter().map(line).collect();
+    lines.join("; ")
+}
 
+impl CallersError {
     /// What to do, where more can be said than the text says.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
@@ -165,31 +142,21 @@ impl CallersError {
             | Self::NotRotating(_) => None,
         }
     }
-}
 
-impl fmt::Display for CallersError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())?;
+    /// What is wrong and what to do, for whoever is told no more than this.
+    #[must_use]
+    pub fn with_remedy(self) -> anyhow::Error {
         match self.remedy() {
-            Some(remedy) => write!(f, "; {remedy}"),
-            None => Ok(()),
+            Some(remedy) => anyhow::anyhow!("{self}; {remedy}"),
+            None => self.into(),
         }
-    }
-}
-
-impl std::error::Error for CallersError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        if let Self::Unreadable(_, error) | Self::Unwritable(_, error) = self {
-            return Some(error);
-        }
-        None
     }
 }
 
 impl fmt::Debug for CallerFiles {
     /// No path: a credential may have been pasted into one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Places").finish_non_exhaustive()
+        f.debug_struct("CallerFiles").finish_non_exhaustive()
     }
 }
 

@@ -4,15 +4,15 @@
 //! the file says so, and what gives access after it: a crash in between never leaves more access than was asked for. A
 //! generation number is never issued twice, even after an older file was restored. A secret is handed out once.
 
-use std::{io, path::Path};
+use std::{fs::File, io, path::Path};
 
 use jiff::Timestamp;
+use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::{
     CallerFiles, CallerText, CallersError, Entry, FileText, GenerationText, Master, Revocation,
-    Revocations, TOKEN_PREFIX, entry,
-    file::{self, Lock},
+    Revocations, TOKEN_PREFIX, entry, file,
 };
 use gateway::{
     secret::TokenDigest,
@@ -29,7 +29,7 @@ pub struct Edit<'a> {
     text: FileText,
     revocations: Revocations,
     now_ms: u64,
-    _lock: Lock,
+    _lock: File,
 }
 
 /// What is handed to a caller, once.
@@ -87,25 +87,21 @@ impl<'a> Edit<'a> {
     /// # Errors
     /// The name is taken, the policy has faults, or something cannot be written.
     pub fn issue(mut self, wanted: CallerText) -> Result<Issued, CallersError> {
-        if self.text.find(&wanted.name).is_some() {
+        if self.text.find(&wanted.name).is_ok() {
             return Err(CallersError::Exists(wanted.name));
         }
         let id = CallerId::new(random(&self.files.file)?);
         let created = text::time::rfc3339(self.now_ms);
         let token = self.token()?;
         let generation = generation(1, &token, created.clone());
-        let diagnose = wanted.diagnose;
-        self.text.callers.push(CallerText {
+        let (name, diagnose) = (wanted.name.clone(), wanted.diagnose);
+        let caller = CallerText {
             id: id.to_string(),
             created,
             generations: vec![generation],
             ..wanted
-        });
-        let name = self
-            .text
-            .callers
-            .last()
-            .map_or_else(String::new, |caller| caller.name.clone());
+        };
+        self.text.callers.push(Spanned::new(0..0, caller));
         self.check()?;
         let signing = self.signing(id, 1, diagnose)?;
         self.write()?;
@@ -130,11 +126,7 @@ impl<'a> Edit<'a> {
             self.now_ms.saturating_add(grace_ms),
         );
         let until = text::time::rfc3339(until_ms);
-        let revocations = self.revocations.clone();
-        let caller = self
-            .text
-            .find(name)
-            .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
+        let caller = self.text.find(name)?;
         if caller.generations.len() > 1 {
             return Err(CallersError::Rotating(name.to_owned()));
         }
@@ -146,7 +138,7 @@ impl<'a> Edit<'a> {
             .map(|generation| generation.number)
             .max()
             .unwrap_or(0);
-        let number = newest.max(revocations.of(id).newest) + 1;
+        let number = newest.max(self.revocations.of(id).newest) + 1;
         caller
             .generations
             .iter_mut()
@@ -170,10 +162,7 @@ impl<'a> Edit<'a> {
     /// # Errors
     /// There is no such caller, or no rotation.
     pub fn finish(mut self, name: &str) -> Result<u32, CallersError> {
-        let caller = self
-            .text
-            .find(name)
-            .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
+        let caller = self.text.find(name)?;
         let newest = caller
             .generations
             .pop()
@@ -201,14 +190,13 @@ impl<'a> Edit<'a> {
     /// # Errors
     /// There is no such caller, or something cannot be written.
     pub fn revoke(mut self, name: &str) -> Result<(), CallersError> {
-        let caller = self
-            .text
-            .find(name)
-            .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
+        let caller = self.text.find(name)?;
         if let Some(id) = CallerId::parse(&caller.id) {
             self.revocations.revoke(id);
         }
-        self.text.callers.retain(|caller| caller.name != name);
+        self.text
+            .callers
+            .retain(|caller| caller.get_ref().name != name);
         self.revocations = self.revocations.store(self.files)?;
         self.write()
     }
@@ -234,7 +222,7 @@ impl<'a> Edit<'a> {
         };
         text.callers
             .iter()
-            .filter_map(|caller| CallerId::parse(&caller.id))
+            .filter_map(|caller| CallerId::parse(&caller.get_ref().id))
             .for_each(|id| revocations.revoke(id));
         let revocations = revocations.store(files)?;
         let mut edit = Self {
@@ -253,15 +241,11 @@ impl<'a> Edit<'a> {
 
     /// An older generation whose end has come is none any more.
     fn drop_ended(&mut self, name: &str) -> Result<(), CallersError> {
-        let now_ms = self.now_ms;
-        let caller = self
-            .text
-            .find(name)
-            .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
+        let caller = self.text.find(name)?;
         let ended = |until: &String| {
-            until
-                .parse::<Timestamp>()
-                .is_ok_and(|at| at.as_millisecond() <= i64::try_from(now_ms).unwrap_or(i64::MAX))
+            until.parse::<Timestamp>().is_ok_and(|at| {
+                at.as_millisecond() <= i64::try_from(self.now_ms).unwrap_or(i64::MAX)
+            })
         };
         caller
             .generations
@@ -360,7 +344,7 @@ pub(super) fn read(files: &CallerFiles) -> Result<(FileText, Vec<Entry>), Caller
     }
 }
 
-fn lock_files(file: &Path) -> Result<Lock, CallersError> {
+fn lock_files(file: &Path) -> Result<File, CallersError> {
     if let Some(directory) = file
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty())

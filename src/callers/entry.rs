@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::{
     CallerText, FileText, GenerationText,
-    file::{Fault, Parsed},
+    file::{Fault, line_of},
 };
 use catalogue::methods::{self, Class};
 use gateway::{
@@ -93,60 +93,48 @@ impl Entry {
 /// # Errors
 /// Everything that is wrong with it.
 pub(super) fn parse(text: &str) -> Result<(FileText, Vec<Entry>), Vec<Fault>> {
-    let Parsed { text, lines } = FileText::parse(text)?;
-    let entries = validate(&text.callers, &lines)?;
-    Ok((text, entries))
-}
-
-/// Judges every caller, and all of them together.
-fn validate(callers: &[CallerText], lines: &[usize]) -> Result<Vec<Entry>, Vec<Fault>> {
+    let file = FileText::parse(text)?;
     let mut faults = Vec::new();
     let mut entries = Vec::new();
-    for (caller, line) in callers.iter().zip(lines) {
+    let mut seen = HashSet::new();
+    let mut duplicates = Vec::new();
+    for caller in &file.callers {
+        let line = line_of(text, caller.span().start);
+        let caller = caller.get_ref();
         let mut validate = Validator {
             caller,
-            line: *line,
+            line,
             faults: Vec::new(),
             warnings: Vec::new(),
         };
         entries.extend(validate.entry());
         faults.extend(validate.faults);
+        for unique in unique(caller) {
+            if !seen.insert(unique) {
+                let (key, _) = unique;
+                let text = "another caller or generation has the same";
+                let remedy = "take one of them out; crypto-proxy caller add makes new ones";
+                duplicates.push(Fault::new(line, key, text, remedy));
+            }
+        }
     }
-    faults.extend(duplicates(callers, lines));
+    faults.extend(duplicates);
     if faults.is_empty() {
-        Ok(entries)
+        Ok((file, entries))
     } else {
         Err(faults)
     }
 }
 
-fn duplicates(callers: &[CallerText], lines: &[usize]) -> Vec<Fault> {
-    let mut seen = HashSet::new();
-    let mut faults = Vec::new();
-    for (caller, line) in callers.iter().zip(lines) {
-        let tokens = caller
-            .generations
-            .iter()
-            .map(|generation| ("generation.token_sha256", &generation.token_sha256));
-        for (key, value) in [("name", &caller.name), ("id", &caller.id)]
-            .into_iter()
-            .chain(tokens)
-        {
-            if !seen.insert((key, value)) {
-                let text = "another caller or generation has the same".to_owned();
-                let remedy =
-                    "take one of them out; crypto-proxy caller add makes new ones".to_owned();
-                faults.push(Fault {
-                    line: *line,
-                    key: key.to_owned(),
-                    text,
-                    remedy,
-                    anonymous: None,
-                });
-            }
-        }
-    }
-    faults
+/// What no other caller or generation may have.
+fn unique(caller: &CallerText) -> impl Iterator<Item = (&'static str, &str)> {
+    let tokens = caller
+        .generations
+        .iter()
+        .map(|generation| ("generation.token_sha256", &*generation.token_sha256));
+    [("name", &*caller.name), ("id", &*caller.id)]
+        .into_iter()
+        .chain(tokens)
 }
 
 /// Checks one caller, and collects what it finds.
@@ -218,20 +206,27 @@ impl Validator<'_> {
             Some(None) => self.fault("preset", "is no preset", "write read, trade or full"),
             None => {}
         }
-        for item in &self.caller.allow {
-            match self.item("allow", item) {
-                Some(Item::Class(class)) => drop(policy.allow_classes.insert(class)),
-                Some(Item::Method(name)) => drop(policy.allow_methods.insert(name)),
-                Some(Item::Pattern(pattern)) => policy.allow_patterns.push(pattern),
-                None => {}
-            }
-        }
-        for item in &self.caller.deny {
-            match self.item("deny", item) {
-                Some(Item::Class(class)) => drop(policy.deny_classes.insert(class)),
-                Some(Item::Method(name)) => drop(policy.deny_methods.insert(name)),
-                Some(Item::Pattern(pattern)) => policy.deny_patterns.push(pattern),
-                None => {}
+        for (key, items) in [("allow", &self.caller.allow), ("deny", &self.caller.deny)] {
+            let (classes, methods, patterns) = if key == "allow" {
+                (
+                    &mut policy.allow_classes,
+                    &mut policy.allow_methods,
+                    &mut policy.allow_patterns,
+                )
+            } else {
+                (
+                    &mut policy.deny_classes,
+                    &mut policy.deny_methods,
+                    &mut policy.deny_patterns,
+                )
+            };
+            for item in items {
+                match self.item(key, item) {
+                    Some(Item::Class(class)) => drop(classes.insert(class)),
+                    Some(Item::Method(name)) => drop(methods.insert(name)),
+                    Some(Item::Pattern(pattern)) => patterns.push(pattern),
+                    None => {}
+                }
             }
         }
         policy.instruments = self.instruments();

@@ -31,15 +31,16 @@ const HEAD: &str = "\
 ";
 
 /// What the file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileText {
     version: u32,
     /// Tells the master key that callers were issued with from every other.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_check: Option<String>,
-    /// The callers.
-    #[serde(rename = "caller", skip_serializing_if = "Vec::is_empty")]
-    pub callers: Vec<CallerText>,
+    /// The callers, and where they stand in the text that was read.
+    #[serde(default, rename = "caller", skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<Spanned<CallerText>>,
 }
 
 /// What it says of a caller.
@@ -99,12 +100,6 @@ pub struct GenerationText {
     pub until: Option<String>,
 }
 
-/// A file that was read, with the line that each caller begins in.
-pub(super) struct Parsed {
-    pub(super) text: FileText,
-    pub(super) lines: Vec<usize>,
-}
-
 /// Something that is wrong with the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -130,6 +125,17 @@ pub struct Anonymous {
 }
 
 impl Fault {
+    /// A fault that names no caller.
+    pub(super) fn new(line: usize, key: &str, text: &str, remedy: &str) -> Self {
+        Self {
+            line,
+            key: key.to_owned(),
+            text: text.to_owned(),
+            remedy: remedy.to_owned(),
+            anonymous: None,
+        }
+    }
+
     /// A fault of a caller, or of one setting of it; `remedy` is made with the caller's name.
     pub fn about_caller(
         line: usize,
@@ -152,16 +158,6 @@ impl Fault {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Read {
-    version: u32,
-    #[serde(default)]
-    master_check: Option<String>,
-    #[serde(default, rename = "caller")]
-    callers: Vec<Spanned<CallerText>>,
-}
-
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the shape that serde asks for"
@@ -173,10 +169,11 @@ const fn is_false(flag: &bool) -> bool {
 impl FileText {
     /// An empty one.
     #[must_use]
-    pub fn empty() -> Self {
+    pub const fn empty() -> Self {
         Self {
             version: VERSION,
-            ..Self::default()
+            master_check: None,
+            callers: Vec::new(),
         }
     }
 
@@ -184,41 +181,23 @@ impl FileText {
     ///
     /// # Errors
     /// The first thing that is wrong with its form.
-    pub(super) fn parse(text: &str) -> Result<Parsed, Vec<Fault>> {
-        let read: Read = toml::from_str(text).map_err(|error| {
+    pub(super) fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let file: Self = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             let text = error.message().replace('\n', ", ");
-            vec![Fault {
+            vec![Fault::new(
                 line,
-                key: "callers file".to_owned(),
-                text,
-                remedy: "put this line right".to_owned(),
-                anonymous: None,
-            }]
+                "callers file",
+                &text,
+                "put this line right",
+            )]
         })?;
-        if read.version != VERSION {
-            let text = format!("version {} is not known here", read.version);
-            let remedy = "a newer crypto-proxy wrote it: use that one".to_owned();
-            return Err(vec![Fault {
-                line: 1,
-                key: "version".to_owned(),
-                text,
-                remedy,
-                anonymous: None,
-            }]);
+        if file.version != VERSION {
+            let text = format!("version {} is not known here", file.version);
+            let remedy = "a newer crypto-proxy wrote it: use that one";
+            return Err(vec![Fault::new(1, "version", &text, remedy)]);
         }
-        let lines: Vec<usize> = read
-            .callers
-            .iter()
-            .map(|caller| line_of(text, caller.span().start))
-            .collect();
-        let callers = read.callers.into_iter().map(Spanned::into_inner).collect();
-        let text = Self {
-            version: VERSION,
-            master_check: read.master_check,
-            callers,
-        };
-        Ok(Parsed { text, lines })
+        Ok(file)
     }
 
     /// The text, with its head.
@@ -230,33 +209,32 @@ impl FileText {
     }
 
     /// What it says of a caller.
-    #[must_use]
-    pub fn find(&mut self, name: &str) -> Option<&mut CallerText> {
-        self.callers.iter_mut().find(|caller| caller.name == name)
+    ///
+    /// # Errors
+    /// [`CallersError::Unknown`].
+    pub fn find(&mut self, name: &str) -> Result<&mut CallerText, CallersError> {
+        self.callers
+            .iter_mut()
+            .map(Spanned::get_mut)
+            .find(|caller| caller.name == name)
+            .ok_or_else(|| CallersError::Unknown(name.to_owned()))
     }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
+/// The line of a text in which this byte stands, counted from 1.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.get(..offset).unwrap_or_default().matches('\n').count()
 }
 
-/// Held as long as it lives; another process waits.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-}
-
-/// Waits until no other process changes what stands beside this file.
-pub(super) fn lock(beside: &Path) -> Result<Lock, CallersError> {
+/// Waits until no other process changes what stands beside this file; none does before the lock is closed.
+pub(super) fn lock(beside: &Path) -> Result<File, CallersError> {
     let path = with_ending(beside, "lock");
     let locked = || -> io::Result<File> {
         let file = open_lock(&path)?;
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(file)
     };
-    locked()
-        .map(|file| Lock { _file: file })
-        .map_err(|error| CallersError::Unwritable(path.clone(), error))
+    locked().map_err(|error| CallersError::Unwritable(path.clone(), error))
 }
 
 /// Only what we made ourselves is given away: what lies there may be a link that a stranger in the daemon made.

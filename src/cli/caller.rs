@@ -75,7 +75,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::Usage(problem)) => super::fail(super::USAGE, &problem),
-        Err(CommandError::Callers(problem)) => super::fail(code_of(&problem), &problem.into()),
+        Err(CommandError::Callers(problem)) => {
+            super::fail(code_of(&problem), &problem.with_remedy())
+        }
     }
 }
 

@@ -89,6 +89,7 @@ async fn run_daemon(config: Config) -> anyhow::Result<Drained> {
         .as_ref()
         .and_then(|pending_revocations| pending_revocations.store().err());
     if let Some(problem) = forgotten {
+        let problem = problem.with_remedy();
         tracing::warn!("what was revoked of callers cannot be remembered: {problem}");
     }
     let daemon = Daemon::bind(config).await?;

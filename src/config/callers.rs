@@ -308,7 +308,7 @@ impl Loader<'_> {
                 let otherwise = || "put it right, or restore a backup".to_owned();
                 let remedy = problem.remedy().unwrap_or_else(otherwise);
                 self.problems
-                    .error("callers", &self.origin(), problem.text(), remedy);
+                    .error("callers", &self.origin(), problem.to_string(), remedy);
             }
         }
         None

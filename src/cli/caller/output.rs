@@ -183,11 +183,7 @@ pub(super) fn show(files: &CallerFiles, now_ms: u64, name: &str) -> Result<(), C
         .iter()
         .find(|entry| entry.name == name)
         .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
-    let created = state
-        .text
-        .find(name)
-        .map(|text| text.created.clone())
-        .unwrap_or_default();
+    let created = &state.text.find(name)?.created;
     say(&format!("name        {name}"));
     say(&format!("id          {}, since {created}", entry.id));
     say(&format!(
