@@ -3,7 +3,7 @@
 //! Exit codes: 0 good, 1 the check found trouble, 64 usage, 69 the exchange cannot be reached, 78 configuration. No secret
 //! is ever an argument: every process of the machine can read arguments.
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{fmt::Display, io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, error::ErrorKind};
@@ -105,6 +105,27 @@ fn dispatch(command: Command) -> ExitCode {
 fn fail(code: u8, problem: &anyhow::Error) -> ExitCode {
     anstream::eprintln!("crypto-proxy: {}", text::lines(&format!("{problem:#}")));
     ExitCode::from(code)
+}
+
+/// Why a command ends without having done what it was asked for.
+struct Failure {
+    code: u8,
+    why: String,
+}
+
+impl Failure {
+    /// It ends with this exit code; of an error its causes are told as well.
+    fn new(code: u8, why: impl Display) -> Self {
+        Self {
+            code,
+            why: format!("{why:#}"),
+        }
+    }
+
+    /// Says so, and gives the exit code.
+    fn end(self) -> ExitCode {
+        fail(self.code, &anyhow::Error::msg(self.why))
+    }
 }
 
 /// The runtime of a command: one thread.

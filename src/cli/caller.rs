@@ -18,6 +18,7 @@ use gateway::{clock::Clock, policy::Preset};
 mod output;
 
 use self::output::SecretOutput;
+use super::{CONFIGURATION, Failure, USAGE};
 
 /// What it is told.
 #[derive(Debug, Args)]
@@ -74,45 +75,34 @@ enum Command {
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     match execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(CommandError::Usage(problem)) => super::fail(super::USAGE, &problem),
-        Err(CommandError::Callers(problem)) => {
-            super::fail(code_of(&problem), &problem.with_remedy())
-        }
+        Err(failure) => failure.end(),
     }
 }
 
-/// Why nothing was done.
-enum CommandError {
-    Usage(anyhow::Error),
-    Callers(CallersError),
-}
-
-impl From<CallersError> for CommandError {
+impl From<CallersError> for Failure {
     fn from(problem: CallersError) -> Self {
-        Self::Callers(problem)
+        let code = match &problem {
+            CallersError::Exists(_)
+            | CallersError::Unknown(_)
+            | CallersError::Rotating(_)
+            | CallersError::NotRotating(_)
+            | CallersError::Unfit(..) => USAGE,
+            CallersError::Unreadable(..)
+            | CallersError::Unwritable(..)
+            | CallersError::Faulty(..)
+            | CallersError::Revocations(..)
+            | CallersError::MasterOpen(..)
+            | CallersError::MasterMalformed(_)
+            | CallersError::MasterMissing(_)
+            | CallersError::MasterOther(_)
+            | CallersError::MasterElsewhere(_)
+            | CallersError::NoStateDirectory => CONFIGURATION,
+        };
+        Self::new(code, problem.with_remedy())
     }
 }
 
-const fn code_of(problem: &CallersError) -> u8 {
-    match problem {
-        CallersError::Exists(_) | CallersError::Unknown(_) | CallersError::Rotating(_) => {
-            super::USAGE
-        }
-        CallersError::NotRotating(_) | CallersError::Unfit(..) => super::USAGE,
-        CallersError::Unreadable(..) | CallersError::Unwritable(..) | CallersError::Faulty(..) => {
-            super::CONFIGURATION
-        }
-        CallersError::Revocations(..)
-        | CallersError::MasterOpen(..)
-        | CallersError::MasterMalformed(_) => super::CONFIGURATION,
-        CallersError::MasterMissing(_)
-        | CallersError::MasterOther(_)
-        | CallersError::MasterElsewhere(_) => super::CONFIGURATION,
-        CallersError::NoStateDirectory => super::CONFIGURATION,
-    }
-}
-
-fn execute(arguments: Arguments) -> Result<(), CommandError> {
+fn execute(arguments: Arguments) -> Result<(), Failure> {
     let inspection =
         config::inspect(&Sources::from_process(arguments.config).with_env_files(Vec::new()));
     let (files, now_ms) = (&inspection.caller_files, Clock::system().now_ms());
@@ -131,9 +121,10 @@ fn execute(arguments: Arguments) -> Result<(), CommandError> {
             || "the configuration file is not readable by you".to_owned(),
             ToString::to_string,
         );
-        return Err(CommandError::Usage(anyhow::anyhow!(
-            "{text} (see crypto-proxy check)"
-        )));
+        return Err(Failure::new(
+            USAGE,
+            format!("{text} (see crypto-proxy check)"),
+        ));
     }
     let base = output::base_url(&inspection.endpoint.listen);
     match arguments.command {
@@ -155,14 +146,14 @@ fn execute(arguments: Arguments) -> Result<(), CommandError> {
         Command::Rotate {
             name, grace, out, ..
         } => {
-            let grace_ms = duration(&grace).map_err(CommandError::Usage)?;
+            let grace_ms = duration(&grace).map_err(|problem| Failure::new(USAGE, problem))?;
             let output = SecretOutput::open(out.as_deref())?;
             let issued = Edit::begin(files, now_ms).and_then(|edit| edit.rotate(&name, grace_ms));
             hand_over(output, issued, &base)
         }
         Command::Revoke { name, .. } => revoke(files, now_ms, name.as_deref()),
-        Command::List => output::list(files, now_ms).map_err(CommandError::from),
-        Command::Show { name } => output::show(files, now_ms, &name).map_err(CommandError::from),
+        Command::List => output::list(files, now_ms).map_err(Failure::from),
+        Command::Show { name } => output::show(files, now_ms, &name).map_err(Failure::from),
     }
 }
 
@@ -170,7 +161,7 @@ fn hand_over(
     output: SecretOutput,
     issued: Result<Issued, CallersError>,
     base: &str,
-) -> Result<(), CommandError> {
+) -> Result<(), Failure> {
     match issued {
         Ok(issued) => {
             output.hand_over(&issued, base)?;
@@ -190,7 +181,7 @@ fn hand_over(
     }
 }
 
-fn revoke(files: &CallerFiles, now_ms: u64, name: Option<&str>) -> Result<(), CommandError> {
+fn revoke(files: &CallerFiles, now_ms: u64, name: Option<&str>) -> Result<(), Failure> {
     match name {
         Some(name) => {
             Edit::begin(files, now_ms)?.revoke(name)?;
@@ -257,7 +248,7 @@ struct AddArguments {
 
 impl AddArguments {
     /// As the callers file has it.
-    fn into_text(self, now_ms: u64) -> Result<CallerText, CommandError> {
+    fn into_text(self, now_ms: u64) -> Result<CallerText, Failure> {
         let preset = match self.preset {
             None if self.allow.is_empty() && !self.diagnose => Some(Preset::Read.name().to_owned()),
             given => given,
@@ -266,7 +257,7 @@ impl AddArguments {
             .expires
             .map(|text| end(&text, now_ms))
             .transpose()
-            .map_err(CommandError::Usage)?;
+            .map_err(|problem| Failure::new(USAGE, problem))?;
         Ok(CallerText {
             name: self.name,
             preset,

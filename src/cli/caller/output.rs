@@ -10,12 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::anyhow;
 use zeroize::Zeroizing;
 
-use super::CommandError;
 use crate::{
     callers::{CallerFiles, CallersError, Entry, FileText, Issued, Revocations, Rights},
+    cli::{Failure, USAGE},
     server::{Address, from_this_machine},
 };
 use gateway::virtual_key::VirtualKey;
@@ -28,13 +27,13 @@ pub(super) enum SecretOutput {
 
 impl SecretOutput {
     /// Opens the output before anything is issued.
-    pub(super) fn open(out: Option<&Path>) -> Result<Self, CommandError> {
+    pub(super) fn open(out: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = out else {
             if io::stdout().is_terminal() {
                 return Ok(Self::Terminal);
             }
             let text = "stdout is no terminal: secrets are shown to a terminal, or written with --out FILE; nothing was done";
-            return Err(CommandError::Usage(anyhow!(text)));
+            return Err(Failure::new(USAGE, text));
         };
         let file = OpenOptions::new()
             .create_new(true)
@@ -42,10 +41,8 @@ impl SecretOutput {
             .mode(0o600)
             .open(path);
         let file = file.map_err(|error| {
-            CommandError::Usage(anyhow!(
-                "--out {}: {error}; nothing was done",
-                path.display()
-            ))
+            let why = format!("--out {}: {error}; nothing was done", path.display());
+            Failure::new(USAGE, why)
         })?;
         let private = file.set_permissions(fs::Permissions::from_mode(0o600));
         private.map_err(|error| CallersError::Unwritable(path.to_owned(), error))?;
@@ -53,7 +50,7 @@ impl SecretOutput {
     }
 
     /// Hands it over.
-    pub(super) fn hand_over(self, issued: &Issued, base: &str) -> Result<(), CommandError> {
+    pub(super) fn hand_over(self, issued: &Issued, base: &str) -> Result<(), Failure> {
         let text = text(issued, base);
         match self {
             Self::Terminal => {
@@ -84,11 +81,12 @@ impl SecretOutput {
     }
 }
 
-fn lost(issued: &Issued, error: &io::Error) -> CommandError {
+fn lost(issued: &Issued, error: &io::Error) -> Failure {
     let name = &issued.name;
-    CommandError::Usage(anyhow!(
+    let why = format!(
         "{name} was issued and could not be shown ({error}): crypto-proxy caller revoke {name}"
-    ))
+    );
+    Failure::new(USAGE, why)
 }
 
 /// In the form of an environment file.

@@ -24,7 +24,7 @@ use super::{
     show,
 };
 use crate::{
-    cli::{self, CONFIGURATION, USAGE},
+    cli::{self, CONFIGURATION, Failure, USAGE},
     config::{self, Inspection, Severity, Sources},
 };
 use diagnosis::{causes::Conclusion, report::Report};
@@ -33,26 +33,11 @@ use diagnosis::{causes::Conclusion, report::Report};
 const DEADLINE: Duration = Duration::from_secs(15);
 const ALONE: &str = "without the daemon: `sudo crypto-proxy diagnose --alone`";
 
-/// Why there is no diagnosis.
-struct Failed {
-    code: u8,
-    why: String,
-}
-
-impl Failed {
-    fn new(code: u8, why: impl Into<String>) -> Self {
-        Self {
-            code,
-            why: why.into(),
-        }
-    }
-}
-
 /// Asks the daemon and shows what it says.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     match ask(&arguments) {
         Ok(told) => tell(&arguments, &told),
-        Err(Failed { code, why }) => cli::fail(code, &anyhow::Error::msg(why)),
+        Err(failure) => failure.end(),
     }
 }
 
@@ -77,7 +62,7 @@ fn tell(arguments: &Arguments, told: &Told) -> ExitCode {
     cli::after_writing(show(&told.report, &told.json, arguments.json), concluded)
 }
 
-fn ask(arguments: &Arguments) -> Result<Told, Failed> {
+fn ask(arguments: &Arguments) -> Result<Told, Failure> {
     refuse_what_needs_a_look(arguments)?;
     let sources = Sources::from_process(arguments.sources.config.clone())
         .with_env_files(arguments.sources.env_file.clone());
@@ -93,15 +78,15 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
         None => endpoint::of(&examined.endpoint.listen),
     };
     if endpoints.is_empty() {
-        return Err(Failed::new(
+        return Err(Failure::new(
             CONFIGURATION,
             "`listen` does not tell where the daemon is (port 0): name it with --url",
         ));
     }
     let target = format!("/diag/run{}", query(arguments, &examined));
-    let runtime = cli::runtime().map_err(|problem| Failed::new(1, format!("{problem:#}")))?;
+    let runtime = cli::runtime().map_err(|problem| Failure::new(1, problem))?;
     let late = |_| {
-        Failed::new(
+        Failure::new(
             1,
             format!(
                 "the daemon did not answer within {} s; {ALONE}",
@@ -130,9 +115,9 @@ fn ask(arguments: &Arguments) -> Result<Told, Failed> {
 }
 
 /// The daemon's own page of what it has just found.
-async fn page(endpoint: &DaemonEndpoint, token: &http::HeaderValue) -> Result<Bytes, Failed> {
+async fn page(endpoint: &DaemonEndpoint, token: &http::HeaderValue) -> Result<Bytes, Failure> {
     let failed = |problem: &dyn std::fmt::Display| {
-        Failed::new(1, format!("no page from {endpoint}: {problem}; {ALONE}"))
+        Failure::new(1, format!("no page from {endpoint}: {problem}; {ALONE}"))
     };
     let stream = endpoint.connect().await.map_err(|error| failed(&error))?;
     let answer = request::page(stream, endpoint, token)
@@ -145,7 +130,7 @@ async fn page(endpoint: &DaemonEndpoint, token: &http::HeaderValue) -> Result<By
 }
 
 /// An option that would be passed over in silence is refused instead.
-fn refuse_what_needs_a_look(arguments: &Arguments) -> Result<(), Failed> {
+fn refuse_what_needs_a_look(arguments: &Arguments) -> Result<(), Failure> {
     let options = [
         (
             arguments.probe_trade,
@@ -157,7 +142,7 @@ fn refuse_what_needs_a_look(arguments: &Arguments) -> Result<(), Failed> {
         ),
     ];
     let given = options.into_iter().find(|(given, _)| *given);
-    given.map_or(Ok(()), |(_, why)| Err(Failed::new(USAGE, why)))
+    given.map_or(Ok(()), |(_, why)| Err(Failure::new(USAGE, why)))
 }
 
 /// The first of these endpoints where somebody takes the connection.
@@ -165,7 +150,7 @@ async fn ask_first<'e>(
     endpoints: &'e [DaemonEndpoint],
     target: &str,
     token: &http::HeaderValue,
-) -> Result<(Answer, &'e DaemonEndpoint), Failed> {
+) -> Result<(Answer, &'e DaemonEndpoint), Failure> {
     let shown = io::stderr().is_terminal();
     let mut problems = Vec::new();
     for endpoint in endpoints {
@@ -183,7 +168,7 @@ async fn ask_first<'e>(
         match asked {
             Ok(answer) => {
                 return answer.map(|answer| (answer, endpoint)).map_err(|problem| {
-                    Failed::new(
+                    Failure::new(
                         1,
                         format!("what listens at {endpoint} gave no answer ({problem}); {ALONE}"),
                     )
@@ -196,7 +181,7 @@ async fn ask_first<'e>(
         "no daemon is reached ({}). Does it run? `systemctl status crypto-proxy`; {ALONE}",
         problems.join("; ")
     );
-    Err(Failed::new(1, why))
+    Err(Failure::new(1, why))
 }
 
 /// What this side knows and the daemon does not: never anything secret.
@@ -228,7 +213,7 @@ fn query(arguments: &Arguments, examined: &Inspection) -> String {
     }
 }
 
-fn no_token(examined: &Inspection) -> Failed {
+fn no_token(examined: &Inspection) -> Failure {
     let errors = examined
         .problems
         .iter()
@@ -236,19 +221,19 @@ fn no_token(examined: &Inspection) -> Failed {
     let errors: String = errors.map(|problem| format!("{problem}\n")).collect();
     let why = "no CRYPTO_PROXY_DIAG_TOKEN to show to the daemon: set one in /etc/crypto.env and restart it, or run this with \
                sudo where it is set";
-    Failed::new(
+    Failure::new(
         CONFIGURATION,
         format!("{why}; {ALONE}\n{errors}").trim_end(),
     )
 }
 
-fn read(answer: Answer) -> Result<(Value, Report), Failed> {
+fn read(answer: Answer) -> Result<(Value, Report), Failure> {
     let Answer { status, body } = answer;
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status == 200 && json.get("test_result").is_some_and(Value::is_string) {
         let report = serde_json::from_value(json.clone());
         let strange = |_| {
-            Failed::new(
+            Failure::new(
                 1,
                 format!("the daemon's answer cannot be read: is it of another version? {ALONE}"),
             )
@@ -265,10 +250,10 @@ fn read(answer: Answer) -> Result<(Value, Report), Failed> {
         401 => {
             let why = "the daemon does not take this CRYPTO_PROXY_DIAG_TOKEN: is it the one that the daemon was started with? \
                        `sudo systemctl restart crypto-proxy` after a change";
-            Failed::new(CONFIGURATION, format!("{why}; {ALONE}"))
+            Failure::new(CONFIGURATION, format!("{why}; {ALONE}"))
         }
-        403 | 421 => Failed::new(CONFIGURATION, format!("the daemon refuses: {detail}")),
-        404 => Failed::new(
+        403 | 421 => Failure::new(CONFIGURATION, format!("the daemon refuses: {detail}")),
+        404 => Failure::new(
             1,
             format!(
                 "what answers there has no diagnosis: an older version, or another program; {ALONE}"
@@ -286,9 +271,9 @@ fn read(answer: Answer) -> Result<(Value, Report), Failed> {
             let why = format!(
                 "the daemon was diagnosed at {last}, and is once a minute at most: again in {wait} s"
             );
-            Failed::new(1, format!("{why}, or {ALONE}"))
+            Failure::new(1, format!("{why}, or {ALONE}"))
         }
-        _ => Failed::new(
+        _ => Failure::new(
             1,
             format!("the daemon answers HTTP {status}: {detail}; {ALONE}"),
         ),
