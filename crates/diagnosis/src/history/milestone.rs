@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use super::schema::unsigned;
+use super::schema::{Problem, query_all, unsigned};
 use crate::verdict::{Objection, Verdict};
 use gateway::record::CallReport;
 
@@ -161,47 +161,28 @@ impl Milestones {
     }
 
     /// Every mark with its name in the file.
-    pub(super) fn named(&self) -> [(&'static str, &Option<Milestone>); 9] {
-        let (auth, failed) = (&self.auth, &self.failed);
+    pub(super) fn named(&mut self) -> [(&'static str, &mut Option<Milestone>); 9] {
+        let (auth, failed) = (&mut self.auth, &mut self.failed);
         [
-            ("good", &self.good),
-            ("auth_before", &auth.before),
-            ("auth_first", &auth.first),
-            ("auth_last", &auth.last),
-            ("auth_after", &auth.after),
-            ("failed_before", &failed.before),
-            ("failed_first", &failed.first),
-            ("failed_last", &failed.last),
-            ("failed_after", &failed.after),
+            ("good", &mut self.good),
+            ("auth_before", &mut auth.before),
+            ("auth_first", &mut auth.first),
+            ("auth_last", &mut auth.last),
+            ("auth_after", &mut auth.after),
+            ("failed_before", &mut failed.before),
+            ("failed_first", &mut failed.first),
+            ("failed_last", &mut failed.last),
+            ("failed_after", &mut failed.after),
         ]
-    }
-
-    /// Puts a mark of the file in its place; a name of a later version is left out.
-    pub(super) fn restore(&mut self, name: &str, mark: Milestone) {
-        let place = match name {
-            "good" => &mut self.good,
-            "auth_before" => &mut self.auth.before,
-            "auth_first" => &mut self.auth.first,
-            "auth_last" => &mut self.auth.last,
-            "auth_after" => &mut self.auth.after,
-            "failed_before" => &mut self.failed.before,
-            "failed_first" => &mut self.failed.first,
-            "failed_last" => &mut self.failed.last,
-            "failed_after" => &mut self.failed.after,
-            _ => return,
-        };
-        *place = Some(mark);
     }
 }
 
-/// The milestones of every method in the file.
-pub(super) fn load(file: &Connection) -> rusqlite::Result<HashMap<String, Milestones>> {
+/// The milestones of every method in the file; a mark of a later version is left out.
+pub(super) fn load(file: &Connection) -> Result<HashMap<String, Milestones>, Problem> {
     let columns =
         "SELECT method, mark, ms, rid, key_fp, address, status, code, outcome, why FROM mark";
-    let mut select = file.prepare(columns)?;
-    let mut rows = select.query([])?;
     let mut all = HashMap::<String, Milestones>::new();
-    while let Some(row) = rows.next()? {
+    query_all(file, columns, [], |row| {
         let milestone = Milestone {
             ms: unsigned(row, 2)?,
             rid: row.get(3)?,
@@ -212,8 +193,13 @@ pub(super) fn load(file: &Connection) -> rusqlite::Result<HashMap<String, Milest
             outcome: row.get(8)?,
             why: row.get(9)?,
         };
-        let (method, name): (String, String) = (row.get(0)?, row.get(1)?);
-        all.entry(method).or_default().restore(&name, milestone);
-    }
+        let (method, mark): (String, String) = (row.get(0)?, row.get(1)?);
+        for (name, place) in all.entry(method).or_default().named() {
+            if name == mark {
+                *place = Some(milestone.clone());
+            }
+        }
+        Ok(())
+    })?;
     Ok(all)
 }

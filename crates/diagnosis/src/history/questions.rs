@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use super::{
     milestone::{self, Milestone, Milestones, Trouble},
     rotations,
-    schema::{Problem, VERSION, signed, unsigned},
+    schema::{Problem, VERSION, query_all, signed, unsigned},
     store,
 };
 use crate::key_pairs::{PairChange, PairStory};
@@ -280,11 +280,39 @@ impl Questions {
             values.push(number);
             wanted.push_str(&format!(" AND {column} = ?{}", values.len()));
         }
+        wanted.push_str(" ORDER BY ms DESC, id DESC LIMIT ?3");
+        let mut newest = self.calls_newest_first(&wanted, rusqlite::params_from_iter(values))?;
+        newest.reverse();
+        Ok(newest)
+    }
+
+    /// The calls whose ids a statement selects.
+    pub(super) fn calls_newest_first(
+        &self,
+        ids: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<CallRow>, Problem> {
         let select = format!(
             "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, address \
-             FROM calls WHERE id IN ({wanted} ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms, id"
+             FROM calls WHERE id IN ({ids}) ORDER BY ms DESC, id DESC"
         );
-        self.rows(&select, rusqlite::params_from_iter(values), call_row)
+        query_all(&self.0, &select, values, |row| {
+            Ok(CallRow {
+                ms: unsigned(row, 0)?,
+                rid: row.get(1)?,
+                caller: row.get(2)?,
+                method: row.get(3)?,
+                code: row.get(4)?,
+                status: row.get(5)?,
+                outcome: row.get(6)?,
+                why: row.get(7)?,
+                verdict: row.get(8)?,
+                exchange_ms: unsigned(row, 9)?,
+                total_ms: unsigned(row, 10)?,
+                key_fp: row.get(11)?,
+                address: row.get(12)?,
+            })
+        })
     }
 
     /// The changes in the time asked for.
@@ -295,7 +323,8 @@ impl Questions {
         let (since, until) = bounds(filter);
         let select = "SELECT ms, kind, before, after FROM (SELECT * FROM change WHERE ms >= ?1 AND ms <= ?2 \
                       ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms, id";
-        self.rows(
+        query_all(
+            &self.0,
             select,
             [since, until, filter.limit.map_or(-1, signed)],
             |row| {
@@ -324,7 +353,8 @@ impl Questions {
     /// # Errors
     /// [`Problem`].
     pub fn pairs(&self) -> Result<Vec<PairRow>, Problem> {
-        self.rows(
+        query_all(
+            &self.0,
             "SELECT key_fp, secret, first_ms, last_ms FROM pair ORDER BY first_ms",
             [],
             |row| {
@@ -345,7 +375,7 @@ impl Questions {
     pub fn refused(&self, filter: &Filter) -> Result<Vec<RefusedRow>, Problem> {
         let (since, until) = bounds(filter);
         let select = "SELECT minute_ms, why, count FROM refused WHERE minute_ms >= ?1 AND minute_ms <= ?2 ORDER BY 1, 2";
-        self.rows(select, [since, until], |row| {
+        query_all(&self.0, select, [since, until], |row| {
             Ok(RefusedRow {
                 minute_ms: unsigned(row, 0)?,
                 why: row.get(1)?,
@@ -364,7 +394,7 @@ impl Questions {
             "SELECT ms / {HOUR_MS} * {HOUR_MS} AS hour, method, outcome, code, count(*) FROM calls \
              WHERE ms >= ?1 AND ms <= ?2 GROUP BY hour, method, outcome, code ORDER BY hour, method, outcome, code"
         );
-        self.rows(&select, [since, until], |row| {
+        query_all(&self.0, &select, [since, until], |row| {
             let (method, outcome, code) = (row.get(1)?, row.get(2)?, row.get(3)?);
             Ok(HourRow {
                 ms: unsigned(row, 0)?,
@@ -383,7 +413,7 @@ impl Questions {
     pub fn callers(&self, filter: &Filter) -> Result<Vec<(String, u64)>, Problem> {
         let (since, until) = bounds(filter);
         let select = "SELECT caller, count(*) FROM calls WHERE ms >= ?1 AND ms <= ?2 GROUP BY caller ORDER BY 2 DESC, 1";
-        self.rows(select, [since, until], |row| {
+        query_all(&self.0, select, [since, until], |row| {
             Ok((row.get(0)?, unsigned(row, 1)?))
         })
     }
@@ -456,12 +486,7 @@ impl Questions {
             let select = format!(
                 "SELECT ms, kind FROM change WHERE kind IN ({kinds}) ORDER BY id DESC LIMIT 1"
             );
-            let row = |row: &Row<'_>| {
-                Ok((
-                    row.get::<_, i64>(0)?.unsigned_abs(),
-                    row.get::<_, String>(1)?,
-                ))
-            };
+            let row = |row: &Row<'_>| Ok((unsigned(row, 0)?, row.get::<_, String>(1)?));
             self.0.query_row(&select, [], row).optional()
         };
         let (Some((at_ms, _)), Some((_, event))) = (last("'start'")?, last("'start', 'stop'")?)
@@ -484,9 +509,9 @@ impl Questions {
         // Bounded as the table is; one look-up for each of a row's words takes longer.
         let words = self.words()?;
         let word = |number: Option<i64>| number.and_then(|number| words.get(&number)).cloned();
-        self.rows(select, values, |row| {
+        query_all(&self.0, select, values, |row| {
             Ok(RecentCall {
-                ms: row.get::<_, i64>(0)?.unsigned_abs(),
+                ms: unsigned(row, 0)?,
                 method: word(row.get(1)?),
                 code: row.get(2)?,
                 status: row.get(3)?,
@@ -506,7 +531,7 @@ impl Questions {
         in_use: Option<&Credentials>,
         now_ms: u64,
     ) -> Result<Option<PairStory>, Problem> {
-        Ok(rotations::story_of(&self.0, in_use, now_ms)?)
+        rotations::story_of(&self.0, in_use, now_ms)
     }
 
     /// What a start with this pair would change.
@@ -514,47 +539,16 @@ impl Questions {
     /// # Errors
     /// [`Problem`].
     pub fn compare_pair(&self, credentials: &Credentials) -> Result<PairChange, Problem> {
-        Ok(rotations::compare(&self.0, credentials)?)
+        rotations::compare(&self.0, credentials)
     }
 
     /// The texts that calls repeat, by their numbers.
     pub(super) fn words(&self) -> Result<HashMap<i64, String>, Problem> {
-        let words = self.rows("SELECT id, word FROM word", [], |row| {
+        let words = query_all(&self.0, "SELECT id, word FROM word", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
         Ok(words.into_iter().collect())
     }
-
-    pub(super) fn rows<T>(
-        &self,
-        select: &str,
-        values: impl rusqlite::Params,
-        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, Problem> {
-        let mut select = self.0.prepare(select)?;
-        let rows = select
-            .query_map(values, row)?
-            .collect::<rusqlite::Result<_>>()?;
-        Ok(rows)
-    }
-}
-
-pub(super) fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
-    Ok(CallRow {
-        ms: unsigned(row, 0)?,
-        rid: row.get(1)?,
-        caller: row.get(2)?,
-        method: row.get(3)?,
-        code: row.get(4)?,
-        status: row.get(5)?,
-        outcome: row.get(6)?,
-        why: row.get(7)?,
-        verdict: row.get(8)?,
-        exchange_ms: unsigned(row, 9)?,
-        total_ms: unsigned(row, 10)?,
-        key_fp: row.get(11)?,
-        address: row.get(12)?,
-    })
 }
 
 fn checked(connection: Connection) -> rusqlite::Result<(Connection, i64)> {
@@ -576,7 +570,7 @@ fn immutable(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-pub(super) fn bounds(filter: &Filter) -> (i64, i64) {
+fn bounds(filter: &Filter) -> (i64, i64) {
     (
         filter.since_ms.map_or(0, signed),
         filter.until_ms.map_or(i64::MAX, signed),

@@ -6,12 +6,15 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{schema::signed, store};
+use super::{
+    schema::{Problem, query_all, signed, unsigned},
+    store,
+};
 use crate::key_pairs::{Half, Origin, PairChange, PairStory};
 use gateway::secret::Credentials;
 
 /// Pairs that are looked back at.
-const MAX_STRETCHES: usize = 256;
+const MAX_STRETCHES: u64 = 256;
 /// The number of a secret that never stood here.
 const NEVER_SEEN: &str = "never seen";
 
@@ -46,7 +49,7 @@ pub(super) fn story_of(
     file: &Connection,
     in_use: Option<&Credentials>,
     now_ms: u64,
-) -> rusqlite::Result<Option<PairStory>> {
+) -> Result<Option<PairStory>, Problem> {
     let mut stretches = stretches(file)?;
     if let Some(credentials) = in_use {
         let seen = seen(file, credentials, now_ms)?;
@@ -58,10 +61,7 @@ pub(super) fn story_of(
 }
 
 /// What a start with this pair would change.
-pub(super) fn compare(
-    file: &Connection,
-    credentials: &Credentials,
-) -> rusqlite::Result<PairChange> {
+pub(super) fn compare(file: &Connection, credentials: &Credentials) -> Result<PairChange, Problem> {
     let seen = seen(file, credentials, 0)?;
     let stretches = stretches(file)?;
     Ok(stretches.last().map_or(PairChange::First, |last| {
@@ -79,12 +79,10 @@ fn seen(file: &Connection, credentials: &Credentials, since_ms: u64) -> rusqlite
 }
 
 /// Times at which calls were accepted, as far as marks tell: bounded by the methods.
-fn accepted(file: &Connection) -> rusqlite::Result<Vec<u64>> {
+fn accepted(file: &Connection) -> Result<Vec<u64>, Problem> {
     let names = "'good', 'auth_before', 'auth_after', 'failed_before', 'failed_after'";
-    let mut select = file.prepare(&format!("SELECT ms FROM mark WHERE mark IN ({names})"))?;
-    select
-        .query_map([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))?
-        .collect()
+    let select = format!("SELECT ms FROM mark WHERE mark IN ({names})");
+    query_all(file, &select, [], |row| unsigned(row, 0))
 }
 
 fn secret_number(file: &Connection, credentials: &Credentials) -> rusqlite::Result<String> {
@@ -104,24 +102,18 @@ fn secret_number(file: &Connection, credentials: &Credentials) -> rusqlite::Resu
 }
 
 /// The pairs from the changes, oldest first; what changed at the same time changed together.
-fn stretches(file: &Connection) -> rusqlite::Result<Vec<Stretch>> {
-    let mut select = file.prepare(
-        "SELECT ms, kind, before, after FROM (SELECT * FROM change WHERE kind IN ('key', 'secret') \
-         ORDER BY id DESC LIMIT ?1) ORDER BY id",
-    )?;
+fn stretches(file: &Connection) -> Result<Vec<Stretch>, Problem> {
+    let select = "SELECT ms, kind, before, after FROM (SELECT * FROM change WHERE kind IN ('key', 'secret') \
+                  ORDER BY id DESC LIMIT ?1) ORDER BY id";
     let row = |row: &rusqlite::Row<'_>| {
-        let ms = row.get::<_, i64>(0)?.unsigned_abs();
         Ok((
-            ms,
+            unsigned(row, 0)?,
             row.get::<_, String>(1)? == "key",
             row.get::<_, Option<String>>(2)?,
             row.get::<_, Option<String>>(3)?,
         ))
     };
-    let limit = signed(u64::try_from(MAX_STRETCHES).unwrap_or(u64::MAX));
-    let rows: Vec<_> = select
-        .query_map([limit], row)?
-        .collect::<rusqlite::Result<_>>()?;
+    let rows = query_all(file, select, [signed(MAX_STRETCHES)], row)?;
     // What stood before the oldest row that is left; where none is left of a kind, what holds now always did.
     let oldest = |of_key: bool, kind: &str| match rows.iter().find(|row| row.1 == of_key) {
         Some((_, _, before, _)) => Ok(before.clone()),

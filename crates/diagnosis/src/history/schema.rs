@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 
 /// The version that `PRAGMA user_version` holds.
 pub(super) const VERSION: i64 = 1;
@@ -130,6 +130,18 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 /// SQLite's integers have a sign.
 pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Every row of an answer.
+pub(super) fn query_all<T>(
+    file: &Connection,
+    select: &str,
+    values: impl Params,
+    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Problem> {
+    let mut select = file.prepare(select)?;
+    let rows = select.query_map(values, row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

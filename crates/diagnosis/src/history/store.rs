@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     HistoryEvent, Settings,
     milestone::{self, Milestone, Milestones},
-    schema::{self, Identity, Problem, signed},
+    schema::{self, Identity, Problem, query_all, signed, unsigned},
 };
 use crate::verdict::Verdict;
 use gateway::{observed::ClockSkew, record::CallReport};
@@ -275,7 +275,7 @@ pub(super) fn compare(
 
 /// What holds now, and since when.
 pub(super) fn state(file: &Connection, kind: &str) -> rusqlite::Result<Option<(String, u64)>> {
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, unsigned(row, 1)?));
     file.query_row(
         "SELECT value, since_ms FROM state WHERE kind = ?1",
         [kind],
@@ -295,39 +295,29 @@ fn set_state(file: &Transaction<'_>, ms: u64, kind: &str, value: &str) -> rusqli
 
 fn save_marks(
     file: &Transaction<'_>,
-    marks: &HashMap<String, Milestones>,
+    marks: &mut HashMap<String, Milestones>,
     touched: &HashSet<String>,
 ) -> rusqlite::Result<()> {
     let mut insert =
         file.prepare("INSERT INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
-    for (method, marks) in touched
-        .iter()
-        .filter_map(|method| marks.get_key_value(method))
-    {
+    for method in touched {
+        let Some(marks) = marks.get_mut(method) else {
+            continue;
+        };
         file.execute("DELETE FROM mark WHERE method = ?1", [method])?;
         for (name, mark) in marks.named() {
             let Some(mark) = mark else { continue };
-            let Milestone {
-                ms,
-                rid,
-                key_fp,
-                address,
-                status,
-                code,
-                outcome,
-                why,
-            } = mark;
             insert.execute(params![
                 method,
                 name,
-                signed(*ms),
-                rid,
-                key_fp,
-                address,
-                status,
-                code,
-                outcome,
-                why
+                signed(mark.ms),
+                mark.rid,
+                mark.key_fp,
+                mark.address,
+                mark.status,
+                mark.code,
+                mark.outcome,
+                mark.why
             ])?;
         }
     }
@@ -369,7 +359,7 @@ struct Words(HashMap<String, i64>);
 
 impl Words {
     /// The words of the file.
-    fn load(file: &Connection) -> rusqlite::Result<Self> {
+    fn load(file: &Connection) -> Result<Self, Problem> {
         let all = read_words(file)?;
         if all.len() < MANY {
             return Ok(Self(all));
@@ -399,9 +389,9 @@ impl Words {
     }
 }
 
-fn read_words(file: &Connection) -> rusqlite::Result<HashMap<String, i64>> {
-    let mut select = file.prepare("SELECT word, id FROM word")?;
-    select
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
+fn read_words(file: &Connection) -> Result<HashMap<String, i64>, Problem> {
+    let words = query_all(file, "SELECT word, id FROM word", [], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(words.into_iter().collect())
 }

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use super::{
-    questions::{CallRow, Questions, call_row},
-    schema::{Problem, signed, unsigned},
+    questions::{CallRow, Questions},
+    schema::{Problem, query_all, signed, unsigned},
 };
 
 /// A quarter of an hour, in milliseconds.
@@ -130,7 +130,8 @@ impl Timeline {
         let words = questions.words()?;
         let mut counts = HashMap::<WordNumbers, u64>::new();
         let select = "SELECT ms, method, verdict, outcome FROM call WHERE ms >= ?1 AND ms < ?2";
-        questions.rows(
+        query_all(
+            &questions.0,
             select,
             [signed(span.from_ms), signed(span.until_ms())],
             |row| {
@@ -206,18 +207,12 @@ fn newest_between(
     limit: usize,
 ) -> Result<Vec<CallRow>, Problem> {
     let clauses: Vec<&str> = ends.iter().map(|end| clause(*end)).collect();
-    let select = format!(
-        "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, address \
-         FROM calls WHERE id IN (SELECT id FROM call WHERE ms >= ?1 AND ms < ?2 AND ({}) \
-         ORDER BY ms DESC, id DESC LIMIT ?3) ORDER BY ms DESC, id DESC",
+    let ids = format!(
+        "SELECT id FROM call WHERE ms >= ?1 AND ms < ?2 AND ({}) ORDER BY ms DESC, id DESC LIMIT ?3",
         clauses.join(" OR ")
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    questions.rows(
-        &select,
-        [signed(from_ms), signed(until_ms), limit],
-        call_row,
-    )
+    questions.calls_newest_first(&ids, [signed(from_ms), signed(until_ms), limit])
 }
 
 /// The rows of `call` that end so; the words are looked up once, as constants of the statement.
