@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use text::time::rfc3339_ms as time;
 
 use super::Form;
@@ -25,14 +26,14 @@ pub(super) fn table(
             (Some(row), Form::Text) => {
                 writeln!(out, "{}  -- {}", time(row.ms), text::line(&row.describe()))?
             }
-            (Some(row), Form::Json) => writeln!(out, "{}", change_json(row))?,
+            (Some(row), Form::Json) => writeln!(out, "{}", json!(Line::Change(row)))?,
             (None, _) => {
                 let Some(row) = calls.next() else {
                     return Ok(());
                 };
                 match form {
                     Form::Text => writeln!(out, "{}", text::line(&call_text(row)))?,
-                    Form::Json => writeln!(out, "{}", call_json(row))?,
+                    Form::Json => writeln!(out, "{}", json!(Line::Call(row)))?,
                 }
             }
         }
@@ -62,17 +63,12 @@ fn call_text(row: &CallRow) -> String {
     )
 }
 
-fn call_json(row: &CallRow) -> serde_json::Value {
-    json!({
-        "type": "call", "time": time(row.ms), "rid": row.rid, "caller": row.caller, "method": row.method,
-        "code": row.code, "http": row.status, "outcome": row.outcome, "why": row.why, "verdict": row.verdict,
-        "exchange_ms": row.exchange_ms, "total_ms": row.total_ms, "key_fp": row.key_fp, "address": row.address,
-    })
-}
-
-/// A change as JSON.
-fn change_json(row: &ChangeRow) -> serde_json::Value {
-    json!({ "type": "change", "time": time(row.ms), "kind": row.kind, "before": row.before, "after": row.after })
+/// A row as JSON, with what it is.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Call(&'a CallRow),
+    Change(&'a ChangeRow),
 }
 
 /// Says where the history begins, if that is after what was asked for.
@@ -161,21 +157,26 @@ fn from(mark: &Milestone) -> &str {
     mark.address.as_deref().unwrap_or("an unknown address")
 }
 
-fn break_json(broken: &Break) -> serde_json::Value {
-    let mark = |mark: Option<&Milestone>| {
-        mark.map(|mark| {
-            json!({
-                "time": time(mark.ms), "rid": mark.rid, "key_fp": mark.key_fp, "address": mark.address,
-                "http": mark.status, "code": mark.code, "outcome": mark.outcome, "why": mark.why,
-            })
-        })
-    };
+fn break_json(broken: &Break) -> Value {
     json!({
         "method": broken.method,
         "trouble": broken.trouble.word(),
-        "last_good": mark(broken.good.as_ref()),
-        "first_bad": mark(Some(&broken.bad)),
-        "good_again": mark(broken.recovered.as_ref()),
-        "changes": broken.changes.iter().map(change_json).collect::<Vec<_>>(),
+        "last_good": broken.good.as_ref().map(with_rid),
+        "first_bad": with_rid(&broken.bad),
+        "good_again": broken.recovered.as_ref().map(with_rid),
+        "changes": broken.changes,
     })
+}
+
+/// A mark as JSON; here, on the machine itself, with the request id.
+#[derive(Serialize)]
+struct WithRid<'a> {
+    rid: &'a str,
+    #[serde(flatten)]
+    mark: &'a Milestone,
+}
+
+const fn with_rid(mark: &Milestone) -> WithRid<'_> {
+    let rid = mark.rid.as_str();
+    WithRid { rid, mark }
 }

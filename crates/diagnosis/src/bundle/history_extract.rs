@@ -12,8 +12,7 @@ use text::time::rfc3339_ms as time;
 use crate::{
     causes::Past,
     history::{
-        Break, ChangeRow, Filter, HourRow, Milestone, Milestones, PairRow, Problem, Questions,
-        RefusedRow,
+        Break, ChangeRow, Filter, HourRow, Milestones, PairRow, Problem, Questions, RefusedRow,
     },
 };
 use catalogue::methods;
@@ -131,10 +130,10 @@ impl HistoryContents {
         json!({
             "begins": self.begins_ms.map(time),
             "counted_since": time(now_ms.saturating_sub(COUNTED_MS)),
-            "changes": self.changes.iter().map(change_json).collect::<Vec<_>>(),
+            "changes": self.changes,
             "methods": self.marks.iter().map(marks_json).collect::<Vec<_>>(),
             "went_bad": self.breaks.iter().map(break_json).collect::<Vec<_>>(),
-            "calls_per_hour": self.hours.iter().map(hour_json).collect::<Vec<_>>(),
+            "calls_per_hour": self.hours,
             "pairs": self.pairs.iter().map(pair_json).collect::<Vec<_>>(),
             "refused_without_a_caller": self.refused.iter().map(refused_json).collect::<Vec<_>>(),
             "callers": self.callers.len(),
@@ -218,42 +217,14 @@ fn hourly(minutes: Vec<RefusedRow>) -> Vec<RefusedRow> {
         .collect()
 }
 
-fn change_json(row: &ChangeRow) -> Value {
-    json!({ "time": time(row.ms), "kind": row.kind, "before": row.before, "after": row.after })
-}
-
-fn mark_json(mark: Option<&Milestone>) -> Value {
-    let Some(mark) = mark else { return Value::Null };
-    json!({
-        "time": time(mark.ms), "key_fp": mark.key_fp, "address": mark.address, "http": mark.status, "code": mark.code,
-        "outcome": mark.outcome, "why": mark.why,
-    })
-}
-
 fn marks_json((method, marks): &(String, Milestones)) -> Value {
-    let streak = |streak: &crate::history::Streak| {
-        json!({
-            "before": mark_json(streak.before.as_ref()), "first": mark_json(streak.first.as_ref()),
-            "last": mark_json(streak.last.as_ref()), "after": mark_json(streak.after.as_ref()),
-        })
-    };
-    json!({
-        "method": method, "last_good": mark_json(marks.good.as_ref()), "auth": streak(&marks.auth),
-        "failed": streak(&marks.failed),
-    })
+    json!({ "method": method, "last_good": marks.good, "auth": marks.auth, "failed": marks.failed })
 }
 
 fn break_json(broken: &Break) -> Value {
     json!({
-        "method": broken.method, "trouble": broken.trouble.word(), "last_good": mark_json(broken.good.as_ref()),
-        "first_bad": mark_json(Some(&broken.bad)), "good_again": mark_json(broken.recovered.as_ref()),
-        "changes_between": broken.changes.iter().map(change_json).collect::<Vec<_>>(),
-    })
-}
-
-fn hour_json(hour: &HourRow) -> Value {
-    json!({
-        "hour": time(hour.ms), "method": hour.method, "outcome": hour.outcome, "code": hour.code, "calls": hour.calls,
+        "method": broken.method, "trouble": broken.trouble.word(), "last_good": broken.good, "first_bad": broken.bad,
+        "good_again": broken.recovered, "changes_between": broken.changes,
     })
 }
 

@@ -6,8 +6,12 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
+use serde::Serialize;
 
-use super::schema::{Problem, query_all, unsigned};
+use super::{
+    questions::as_time,
+    schema::{Problem, query_all, unsigned},
+};
 use crate::verdict::{Objection, Verdict};
 use gateway::record::CallReport;
 
@@ -58,17 +62,20 @@ pub(super) fn stored_word(verdict: Verdict) -> Option<&'static str> {
 }
 
 /// One call that is remembered for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Milestone {
     /// When it ended, in milliseconds since 1970.
+    #[serde(rename = "time", serialize_with = "as_time")]
     pub ms: u64,
-    /// Its request id.
+    /// Its request id; not written, because a support bundle names no call by it.
+    #[serde(skip)]
     pub rid: String,
     /// The fingerprint of the key that signed it.
     pub key_fp: String,
     /// Our outbound address then, where it was known.
     pub address: Option<String>,
     /// The HTTP status.
+    #[serde(rename = "http")]
     pub status: u16,
     /// The exchange's code.
     pub code: Option<i64>,
@@ -97,7 +104,7 @@ impl Milestone {
 }
 
 /// A run of bad calls of one kind, and the good ones around it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Streak {
     /// The last good call before it.
     pub before: Option<Milestone>,

@@ -8,6 +8,7 @@
 use std::{collections::HashMap, path::Path};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use serde::{Serialize, Serializer};
 
 use super::{
     milestone::{self, Milestone, Milestones, Trouble},
@@ -43,9 +44,10 @@ pub struct Filter {
 }
 
 /// A call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CallRow {
     /// When it ended, in milliseconds since 1970.
+    #[serde(rename = "time", serialize_with = "as_time")]
     pub ms: u64,
     /// Its request id.
     pub rid: String,
@@ -56,6 +58,7 @@ pub struct CallRow {
     /// The exchange's code.
     pub code: Option<i64>,
     /// The HTTP status.
+    #[serde(rename = "http")]
     pub status: u16,
     /// What became of it.
     pub outcome: String,
@@ -74,9 +77,10 @@ pub struct CallRow {
 }
 
 /// A change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChangeRow {
     /// When it was noticed, in milliseconds since 1970.
+    #[serde(rename = "time", serialize_with = "as_time")]
     pub ms: u64,
     /// What changed: `start`, `stop`, `gap`, `version`, `base_url`, `configuration`, `key`, `secret`, `address`,
     /// `skew`, `method`, `lost`.
@@ -151,9 +155,10 @@ pub struct RefusedRow {
 }
 
 /// The calls of one hour that have method, outcome and code in common.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HourRow {
     /// The hour's beginning, in milliseconds since 1970.
+    #[serde(rename = "hour", serialize_with = "as_time")]
     pub ms: u64,
     /// The method, where the body was understood.
     pub method: Option<String>,
@@ -568,6 +573,15 @@ fn immutable(path: &Path) -> String {
         }
     }
     uri + "?immutable=1"
+}
+
+/// Writes a time as people read it.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands a reference over"
+)]
+pub(super) fn as_time<S: Serializer>(ms: &u64, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(&text::time::rfc3339_ms(*ms))
 }
 
 fn bounds(filter: &Filter) -> (i64, i64) {
