@@ -258,11 +258,7 @@ impl Report {
 }
 
 fn finding_line(finding: &Finding, expected: &Expected) -> FindingLine {
-    let answer = if let Seen::Answered(answer) = &finding.seen {
-        Some(answer)
-    } else {
-        None
-    };
+    let answer = finding.answer();
     let flaws = if let Seen::Credentials(facts) = &finding.seen {
         facts.flaws.as_slice()
     } else {

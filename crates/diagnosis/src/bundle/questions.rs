@@ -6,7 +6,7 @@
 use super::HistoryExtract;
 use crate::{
     causes::Conclusion,
-    probes::{Answer, Findings, Probe, Seen},
+    probes::{Answer, Findings, Probe},
     report::Diagnosis,
     verdict::Objection,
 };
@@ -138,12 +138,8 @@ fn still_bad(history: &HistoryExtract) -> impl Iterator<Item = &crate::history::
 }
 
 fn answers(findings: &Findings) -> impl Iterator<Item = (Probe, Answer)> {
-    findings.list.iter().filter_map(|finding| {
-        let Seen::Answered(answer) = finding.seen else {
-            return None;
-        };
-        Some((finding.probe, answer))
-    })
+    let findings = findings.list.iter();
+    findings.filter_map(|finding| Some((finding.probe, finding.answer()?)))
 }
 
 fn first_refusal(findings: &Findings) -> Option<(Probe, Answer)> {

@@ -56,8 +56,7 @@ fn facts(input: &BundleInput<'_>) -> Vec<[String; 2]> {
     let findings = &input.diagnosis.findings;
     let facts = findings.credentials();
     let says = |probe| {
-        let finding = findings.list.iter().find(|finding| finding.probe == probe);
-        finding.map_or_else(
+        findings.finding(probe).map_or_else(
             || "not asked".to_owned(),
             |finding| finding.says(&findings.expected),
         )
@@ -164,11 +163,7 @@ fn tested(page: &mut String, input: &BundleInput<'_>) {
 }
 
 fn row(finding: &Finding, expected: &Expected) -> [String; 7] {
-    let answer = if let Seen::Answered(answer) = &finding.seen {
-        Some(answer)
-    } else {
-        None
-    };
+    let answer = finding.answer();
     let took = if finding.took.is_zero() {
         String::new()
     } else {

@@ -255,6 +255,16 @@ impl Finding {
         }
     }
 
+    /// The answer, where there was one.
+    #[must_use]
+    pub const fn answer(&self) -> Option<Answer> {
+        if let Seen::Answered(answer) = self.seen {
+            Some(answer)
+        } else {
+            None
+        }
+    }
+
     /// What the loader says of the pair, to be looked at with another value in it.
     pub(crate) const fn credentials_mut(&mut self) -> Option<&mut CredentialFacts> {
         if let Seen::Credentials(facts) = &mut self.seen {

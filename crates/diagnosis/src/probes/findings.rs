@@ -74,23 +74,22 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// What a probe found.
+    #[must_use]
+    pub fn finding(&self, probe: Probe) -> Option<&Finding> {
+        self.list.iter().find(|finding| finding.probe == probe)
+    }
+
     /// What a probe saw.
     #[must_use]
     pub fn seen(&self, probe: Probe) -> Option<&Seen> {
-        self.list
-            .iter()
-            .find(|finding| finding.probe == probe)
-            .map(|finding| &finding.seen)
+        self.finding(probe).map(|finding| &finding.seen)
     }
 
     /// The answer to a probe, where there was one.
     #[must_use]
     pub fn answer(&self, probe: Probe) -> Option<Answer> {
-        if let Some(Seen::Answered(answer)) = self.seen(probe) {
-            Some(*answer)
-        } else {
-            None
-        }
+        self.finding(probe)?.answer()
     }
 
     /// What the loader says of the pair.

@@ -110,14 +110,9 @@ impl Measurement {
     pub(super) fn of(findings: &Findings) -> Self {
         let fault = fault(findings);
         let failed = fault.as_ref().map(|fault| fault.phase);
-        let found = |phase: Phase| {
-            findings
-                .list
-                .iter()
-                .find(|finding| finding.probe == phase.probe())
-        };
-        let step = |phase| {
-            found(phase).map(|finding| (phase, step(finding, failed == Some(phase), findings)))
+        let step = |phase: Phase| {
+            let finding = findings.finding(phase.probe())?;
+            Some((phase, step(finding, failed == Some(phase), findings)))
         };
         Self {
             at_ms: findings.at_ms,
@@ -186,10 +181,7 @@ fn fault(findings: &Findings) -> Option<Fault> {
             .is_some_and(|seen| !matches!(seen, Seen::Skipped(_)))
     };
     let phase = Phase::ALL.into_iter().rev().find(made)?;
-    let finding = findings
-        .list
-        .iter()
-        .find(|finding| finding.probe == phase.probe())?;
+    let finding = findings.finding(phase.probe())?;
     Some(Fault {
         phase,
         says: finding.says(&findings.expected),
