@@ -134,46 +134,39 @@ fn a_new_streak_begins_only_after_a_good_call() {
 
 #[test]
 fn what_says_nothing_about_the_credentials_is_neither_good_nor_bad() {
+    use Outcome::{Answered, NotSent, Refused, Unknown};
+    let cases = [
+        (Answered, 200, Some(0), Some("good")),
+        (Answered, 500, Some(306), Some("good")),
+        (Answered, 401, Some(40101), Some("auth")),
+        (Answered, 400, Some(40001), None),
+        (Answered, 429, Some(42901), None),
+        // 403 with a code is a refusal, for the hints and here.
+        (Answered, 403, Some(40001), Some("auth")),
+        // A page from the edge.
+        (Unknown, 403, None, Some("auth")),
+        (Unknown, 500, Some(50001), Some("failed")),
+        (Unknown, 200, None, Some("failed")),
+        (NotSent, 502, None, Some("failed")),
+        (Refused, 403, None, None),
+    ];
     let judged = |report: &CallReport| milestone::stored_word(Verdict::of(report));
-    assert_eq!(judged(&report(READ, 200, Some(0))), Some("good"));
-    assert_eq!(judged(&report(READ, 500, Some(306))), Some("good"));
-    assert_eq!(judged(&report(READ, 401, Some(40101))), Some("auth"));
-    assert_eq!(judged(&report(READ, 400, Some(40001))), None);
-    assert_eq!(judged(&report(READ, 429, Some(42901))), None);
-    // 403 with a code is a refusal, for the hints and here.
-    assert_eq!(judged(&report(READ, 403, Some(40001))), Some("auth"));
-    let unknown = |status, code| CallReport {
-        outcome: Outcome::Unknown,
-        ..report(READ, status, code)
+    let mut wrong = Vec::new();
+    for (outcome, status, code, word) in cases {
+        let found = judged(&CallReport {
+            outcome,
+            ..report(READ, status, code)
+        });
+        if found != word {
+            wrong.push((outcome, status, code, word, found));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let public = CallReport {
+        class: Some(Class::Public),
+        ..report(READ, 200, Some(0))
     };
-    assert_eq!(
-        judged(&unknown(403, None)),
-        Some("auth"),
-        "a page from the edge"
-    );
-    assert_eq!(judged(&unknown(500, Some(50001))), Some("failed"));
-    assert_eq!(judged(&unknown(200, None)), Some("failed"));
-    assert_eq!(
-        judged(&CallReport {
-            outcome: Outcome::NotSent,
-            ..report(READ, 502, None)
-        }),
-        Some("failed")
-    );
-    assert_eq!(
-        judged(&CallReport {
-            outcome: Outcome::Refused,
-            ..report(READ, 403, None)
-        }),
-        None
-    );
-    assert_eq!(
-        judged(&CallReport {
-            class: Some(Class::Public),
-            ..report(READ, 200, Some(0))
-        }),
-        None
-    );
+    assert_eq!(judged(&public), None);
 }
 
 #[tokio::test]
