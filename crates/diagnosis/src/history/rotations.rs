@@ -4,7 +4,7 @@
 //! with the last *whole* one, not with the one before it. Guarantees: bounded by the newest pairs; a secret is a number.
 //! Does not: say that a pair is right; only an accepted call does.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::{
     schema::{Problem, query_all, signed, unsigned},
@@ -86,19 +86,12 @@ fn accepted(file: &Connection) -> Result<Vec<u64>, Problem> {
 }
 
 fn secret_number(file: &Connection, credentials: &Credentials) -> rusqlite::Result<String> {
-    let salt: Option<[u8; 32]> = file
-        .query_row("SELECT salt FROM installation", [], |row| row.get(0))
-        .optional()?;
-    let Some(salt) = salt else {
+    let Some(salt) = store::salt(file)? else {
         return Ok(NEVER_SEEN.to_owned());
     };
     let digest = credentials.secret.keyed_digest(&salt);
-    let number = file.query_row("SELECT id FROM secret WHERE digest = ?1", [digest], |row| {
-        row.get::<_, i64>(0)
-    });
-    Ok(number
-        .optional()?
-        .map_or_else(|| NEVER_SEEN.to_owned(), |number| number.to_string()))
+    let number = store::secret_number(file, &digest)?;
+    Ok(number.map_or_else(|| NEVER_SEEN.to_owned(), |number| number.to_string()))
 }
 
 /// The pairs from the changes, oldest first; what changed at the same time changed together.

@@ -84,11 +84,7 @@ fn note_pair(
 ) -> Result<PairFacts, Problem> {
     let key = credentials.key.fingerprint();
     let digest = credentials.secret.keyed_digest(&salt(file, now_ms)?);
-    let find = "SELECT id FROM secret WHERE digest = ?1";
-    let number: i64 = match file
-        .query_row(find, [&digest], |row| row.get(0))
-        .optional()?
-    {
+    let number = match store::secret_number(file, &digest)? {
         Some(number) => number,
         None => {
             file.execute(
@@ -124,10 +120,7 @@ fn note_pair(
 
 /// The random bytes of this installation, made at its first start.
 fn salt(file: &Transaction<'_>, now_ms: u64) -> Result<[u8; 32], Problem> {
-    if let Some(salt) = file
-        .query_row("SELECT salt FROM installation", [], |row| row.get(0))
-        .optional()?
-    {
+    if let Some(salt) = store::salt(file)? {
         return Ok(salt);
     }
     let mut salt = [0; 32];

@@ -284,6 +284,19 @@ pub(super) fn state(file: &Connection, kind: &str) -> rusqlite::Result<Option<(S
     .optional()
 }
 
+/// The random bytes of this installation, once it has any.
+pub(super) fn salt(file: &Connection) -> rusqlite::Result<Option<[u8; 32]>> {
+    file.query_row("SELECT salt FROM installation", [], |row| row.get(0))
+        .optional()
+}
+
+/// The number of the secret with this digest, where it stood here before.
+pub(super) fn secret_number(file: &Connection, digest: &str) -> rusqlite::Result<Option<i64>> {
+    let select = "SELECT id FROM secret WHERE digest = ?1";
+    file.query_row(select, [digest], |row| row.get(0))
+        .optional()
+}
+
 fn set_state(file: &Transaction<'_>, ms: u64, kind: &str, value: &str) -> rusqlite::Result<()> {
     let row = params![kind, value, signed(ms)];
     file.execute(
