@@ -33,16 +33,12 @@ pub(super) struct RawSettings {
 }
 
 impl RawSettings {
-    /// The value of a setting and where it was set; nothing where nobody set it, or it is unusable.
-    pub(super) fn find(&self, key: &str) -> Option<(Value, Origin)> {
-        let origin = self
-            .origins
-            .get(key)
-            .filter(|_| !self.unusable.contains(key))?;
-        self.merged
-            .get::<Value>(key)
-            .ok()
-            .map(|value| (value, origin.clone()))
+    /// The value of a setting; nothing where nobody set it, or it is unusable.
+    pub(super) fn find(&self, key: &str) -> Option<Value> {
+        if !self.origins.contains_key(key) || self.unusable.contains(key) {
+            return None;
+        }
+        self.merged.get(key).ok()
     }
 
     /// Where a setting was set.

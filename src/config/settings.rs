@@ -11,7 +11,7 @@ use super::{
     credentials::{Exchange, Reach},
     load::RawSettings,
     names,
-    report::{Origin, Problem, Problems, Row},
+    report::{Origin, Problems, Row},
     sources::{RunAs, Sources},
     table::{Field, Notes, SETTINGS, Setting, Settings, shown_list},
 };
@@ -89,15 +89,8 @@ impl Reader<'_> {
     /// Reads one setting into the field that it names, and adds its row.
     fn read(&mut self, setting: &Setting, settings: &mut Settings) {
         let key = setting.key;
-        let (value, origin) = match self.raw.find(key) {
-            Some((value, origin)) => (Some(value), origin),
-            None => (None, self.raw.origin(key)),
-        };
-        let mut notes = Notes {
-            key,
-            origin: origin.clone(),
-            problems: &mut *self.problems,
-        };
+        let value = self.raw.find(key);
+        let mut notes = self.about(key);
         if let Some(value) = value {
             take(setting, value, settings, &mut notes);
         } else if let Field::List { default, add } = setting.field {
@@ -106,12 +99,12 @@ impl Reader<'_> {
             }
         }
         let shown = match self.raw.find(key) {
-            Some((value, _)) if matches!(setting.field, Field::List { .. }) => {
+            Some(value) if matches!(setting.field, Field::List { .. }) => {
                 shown_list(&items_of(value))
             }
             _ => setting.shown(settings),
         };
-        self.rows.push(Row::new(key, shown, origin));
+        self.rows.push(Row::new(key, shown, self.raw.origin(key)));
     }
 
     /// Whether it was set.
@@ -124,24 +117,13 @@ impl Reader<'_> {
         self.is_set(key) && !self.problems.errors().any(|problem| problem.key == key)
     }
 
-    fn error(
-        &mut self,
-        key: &str,
-        text: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> &mut Problem {
-        self.problems
-            .error(key, &self.raw.origin(key), text, remedy)
-    }
-
-    fn warn(
-        &mut self,
-        key: &str,
-        text: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> &mut Problem {
-        self.problems
-            .warning(key, &self.raw.origin(key), text, remedy)
+    /// Where the problems of a setting go.
+    fn about<'b>(&'b mut self, key: &'b str) -> Notes<'b> {
+        Notes {
+            key,
+            origin: self.raw.origin(key),
+            problems: self.problems,
+        }
     }
 
     /// Corrects the row of a setting, where the effective value is another than the one set.
@@ -175,7 +157,11 @@ fn take(setting: &Setting, value: Value, settings: &mut Settings, notes: &mut No
         }
         Field::Flag(at) => match flag {
             Some(flag) => *at(settings) = flag,
-            None => notes.error("is neither true nor false", "write one of them", &text),
+            None => {
+                notes
+                    .error("is neither true nor false", "write one of them")
+                    .show(&text);
+            }
         },
         Field::Text(at) => {
             let text = text.trim();
@@ -191,7 +177,9 @@ fn take(setting: &Setting, value: Value, settings: &mut Settings, notes: &mut No
                 let words = choice.words();
                 let otherwise = format!("write one of {}", words.join(", "));
                 let remedy = names::suggestion(&text, words, &otherwise);
-                notes.error("is not among the words known here", remedy, &text);
+                notes
+                    .error("is not among the words known here", remedy)
+                    .show(&text);
             }
         }
         Field::List { .. } => {}
@@ -206,7 +194,9 @@ fn number(text: &str, bounds: &RangeInclusive<usize>, notes: &mut Notes<'_>) -> 
     }
     let (start, end) = (bounds.start(), bounds.end());
     let remedy = format!("write a whole number from {start} to {end}");
-    notes.error("is out of bounds or no number", remedy, text);
+    notes
+        .error("is out of bounds or no number", remedy)
+        .show(text);
     None
 }
 
@@ -254,17 +244,20 @@ fn resolve_listen(reader: &mut Reader<'_>, settings: &mut Settings) {
         .any(|problem| problem.key == LISTEN);
     if server.listen.is_empty() && !reported {
         let remedy = "write [\"127.0.0.1:9000\"], or take it out";
-        reader.error(LISTEN, "names no address", remedy);
+        reader.about(LISTEN).error("names no address", remedy);
     }
     for address in server.listen.iter().filter(|address| !address.is_local()) {
         let text = format!("tokens and orders travel in clear text to {address}");
         let remedy = "keep that network private, or listen on loopback";
-        reader.warn(LISTEN, text, remedy).ready = Some("listens beyond loopback, in clear text");
+        reader.about(LISTEN).warn(text, remedy).ready =
+            Some("listens beyond loopback, in clear text");
     }
     let is_socket = |address: &Address| matches!(address, Address::Unix(_));
     if server.socket_group.is_some() && !server.listen.iter().any(is_socket) {
         let text = "there is no unix socket to listen on";
-        reader.warn("listener.socket_group", text, "add unix:/run/… to listen");
+        reader
+            .about("listener.socket_group")
+            .warn(text, "add unix:/run/… to listen");
     }
 }
 
@@ -279,7 +272,8 @@ fn resolve_base(reader: &mut Reader<'_>, settings: &Settings) -> BaseUrl {
         }
         Err(problem) => {
             let remedy = format!("the documented one is {DEFAULT_BASE}");
-            let error = reader.error(BASE_URL, problem.to_string(), remedy);
+            let mut notes = reader.about(BASE_URL);
+            let error = notes.error(problem.to_string(), remedy);
             // A URL may hold a password; only its host is shown.
             if matches!(problem, BaseUrlProblem::NotHttps) {
                 error.show(text);
@@ -299,18 +293,15 @@ fn warn_about_base(reader: &mut Reader<'_>, base: &BaseUrl, allowed: Option<&str
             "{} is not a host of the exchange, and could replay signed calls for a minute",
             base.host()
         );
-        reader.warn(
-            BASE_URL,
+        reader.about(BASE_URL).warn(
             text,
             "keep upstream.allow_unknown_base only while it is meant",
         );
     } else if base.has_undocumented_path() {
         let text = format!("the path is not the documented one ({base})");
-        reader.warn(
-            BASE_URL,
-            text,
-            format!("the documented one is {DEFAULT_BASE}"),
-        );
+        reader
+            .about(BASE_URL)
+            .warn(text, format!("the documented one is {DEFAULT_BASE}"));
     }
 }
 
@@ -335,7 +326,7 @@ fn resolve_streams(reader: &mut Reader<'_>, settings: &Settings) -> Option<Strea
         Err(problem) => {
             // A URL may hold a password, so it is not shown.
             let remedy = "leave it out to take the documented one";
-            reader.error(STREAM_URL, problem.to_string(), remedy);
+            reader.about(STREAM_URL).error(problem.to_string(), remedy);
             reader.show(STREAM_URL, "not usable");
             None
         }
@@ -365,11 +356,11 @@ fn resolve_watches(reader: &mut Reader<'_>, settings: &mut Settings) {
         let count = egress.services.len();
         let text = format!("{count} of them: no address is ever confirmed, two must agree");
         let remedy = "name at least two, or set egress.enabled = false";
-        reader.warn(SERVICES, text, remedy);
+        reader.about(SERVICES).warn(text, remedy);
     }
     if egress.deadline >= egress.interval {
         let text = "is not less than egress.interval_s";
-        reader.error("egress.deadline_ms", text, "lower it");
+        reader.about("egress.deadline_ms").error(text, "lower it");
     }
 }
 
@@ -381,7 +372,9 @@ fn resolve_expected(reader: &mut Reader<'_>, items: &[String]) -> Expected {
     if items.iter().any(|item| item.eq_ignore_ascii_case("any")) {
         if items.len() > 1 {
             let remedy = "write either any or the addresses";
-            reader.error(EXPECTED, "holds any beside addresses", remedy);
+            reader
+                .about(EXPECTED)
+                .error("holds any beside addresses", remedy);
         }
         return Expected::Any;
     }
@@ -395,14 +388,14 @@ fn expected_address(reader: &mut Reader<'_>, text: &str) -> Option<IpAddr> {
     let Ok(address) = text.parse::<IpAddr>() else {
         let remedy = "write single addresses, as on the key's whitelist, or any";
         reader
-            .error(EXPECTED, "is no IP address", remedy)
+            .about(EXPECTED)
+            .error("is no IP address", remedy)
             .show(text);
         return None;
     };
     if !is_public(address) {
         let text = format!("{address} is not a public address: the exchange never sees it");
-        reader.warn(
-            EXPECTED,
+        reader.about(EXPECTED).warn(
             text,
             "write the address that the exchange sees, as on the key's whitelist",
         );
@@ -414,11 +407,9 @@ fn resolve_policy(reader: &mut Reader<'_>, settings: &Settings) {
     let policy = &settings.policy;
     for name in policy.allow_methods.intersection(&policy.deny_methods) {
         let text = format!("{name} is allowed and denied: denial counts");
-        reader.warn(
-            "policy.allow_methods",
-            text,
-            "take it out of one of the two",
-        );
+        reader
+            .about("policy.allow_methods")
+            .warn(text, "take it out of one of the two");
     }
 }
 
@@ -431,7 +422,9 @@ fn compare(reader: &mut Reader<'_>, settings: &Settings) {
         let text = format!(
             "{deadline} ms is not less than listener.drain_deadline_ms: a stop would cut calls"
         );
-        reader.error(key, text, "raise listener.drain_deadline_ms above it");
+        reader
+            .about(key)
+            .error(text, "raise listener.drain_deadline_ms above it");
     }
     if server.drain_deadline > UNIT_WAITS {
         let text = format!(
@@ -439,29 +432,30 @@ fn compare(reader: &mut Reader<'_>, settings: &Settings) {
             UNIT_WAITS.as_millis()
         );
         let remedy = "lower it, or raise TimeoutStopSec= to at least 5 s above it (systemctl edit crypto-proxy)";
-        reader.warn("listener.drain_deadline_ms", text, remedy);
+        reader
+            .about("listener.drain_deadline_ms")
+            .warn(text, remedy);
     }
     if upstream.connect_deadline >= gateway.deadline {
         let text = "is not less than calls.deadline_ms: a slow connection would leave no time for the call";
-        reader.error("upstream.connect_deadline_ms", text, "lower it");
+        reader
+            .about("upstream.connect_deadline_ms")
+            .error(text, "lower it");
     }
     if gateway.deadline > CALLERS_WAIT {
         let text = format!(
             "{deadline} ms: callers of the old proxy give up after 15 s, before our answer"
         );
-        reader.warn(
-            key,
+        reader.about(key).warn(
             text,
             "keep it at 14500 or below, unless every caller waits longer",
         );
     }
     if server.max_connections < gateway.max_in_flight {
         let text = "is less than calls.max_in_flight, which can then not be reached";
-        reader.warn(
-            "listener.max_connections",
-            text,
-            "raise it, or lower calls.max_in_flight",
-        );
+        reader
+            .about("listener.max_connections")
+            .warn(text, "raise it, or lower calls.max_in_flight");
     }
 }
 
@@ -471,15 +465,16 @@ fn compare_exchange_api(reader: &mut Reader<'_>, settings: &Settings) {
     let (upstream, deadline) = (&settings.upstream, settings.http.exchange_v1.deadline);
     if deadline > CLIENTS_WAIT {
         let text = "is more than clients wait: cryptocom-exchange gives up after 5 s and places the order again";
-        reader.warn(
-            key,
+        reader.about(key).warn(
             text,
             "keep it at 4500 or below, unless every client waits longer",
         );
     }
     if upstream.connect_deadline >= deadline {
         let text = "is not more than upstream.connect_deadline_ms: a slow connection would leave no time for the call";
-        reader.warn(key, text, "raise it, or lower upstream.connect_deadline_ms");
+        reader
+            .about(key)
+            .warn(text, "raise it, or lower upstream.connect_deadline_ms");
     }
 }
 
@@ -501,14 +496,16 @@ fn compare_with_process(reader: &mut Reader<'_>, settings: &Settings, sources: &
     );
     let remedy = "lower it, or raise LimitNOFILE= of the unit (systemctl edit crypto-proxy)";
     if sources.run_as == RunAs::Daemon {
-        reader.warn(key, format!("{needs}this process may have {limit}"), remedy);
+        reader
+            .about(key)
+            .warn(format!("{needs}this process may have {limit}"), remedy);
     } else if reader.is_set(key) {
         // A shell's limit is mostly below the unit's, whose own defaults fit; only a setting is worth a word.
         let text = format!(
             "{needs}this shell may have {limit}: a daemon started by systemd has the unit's LimitNOFILE= \
                             (8192 as shipped) instead"
         );
-        reader.warn(key, text, remedy);
+        reader.about(key).warn(text, remedy);
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::Level;
 
 use super::{
     items, names,
-    report::{Origin, Problems, one_line},
+    report::{Origin, Problem, Problems, one_line},
 };
 use crate::{
     http, server,
@@ -210,15 +210,16 @@ impl Notes<'_> {
         &mut self,
         text: impl Into<String>,
         remedy: impl Into<String>,
-        shown: &str,
-    ) {
-        self.problems
-            .error(self.key, &self.origin, text, remedy)
-            .show(shown);
+    ) -> &mut Problem {
+        self.problems.error(self.key, &self.origin, text, remedy)
     }
 
-    fn warn(&mut self, text: String, remedy: String) {
-        self.problems.warning(self.key, &self.origin, text, remedy);
+    pub(super) fn warn(
+        &mut self,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> &mut Problem {
+        self.problems.warning(self.key, &self.origin, text, remedy)
     }
 
     /// The value of an item; what cannot be used is noted and left out.
@@ -226,7 +227,7 @@ impl Notes<'_> {
         match parsed {
             Ok(value) => Some(value),
             Err((text, remedy)) => {
-                self.error(text, remedy, item);
+                self.error(text, remedy).show(item);
                 None
             }
         }
