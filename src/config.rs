@@ -60,7 +60,7 @@ pub use self::{
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, RunAs, Sources},
 };
 use self::{
-    credentials::{CredentialRules, LoadedPair, Published, TokenLoader},
+    credentials::{CredentialRules, Published},
     redact::Redactor,
     report::one_line,
     settings::Loaded,
@@ -280,14 +280,17 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         callers: issued.rows.clone(),
         settings: rows,
     };
-    let LoadedPair {
-        credentials,
-        fingerprint,
-    } = credentials::load(&variables, rules, &mut report.credentials, &mut problems);
-    let probing = match &credentials {
-        Some(credentials) if problems.allow_start() => Some(Probing {
+    let found = credentials::load(
+        &variables,
+        rules,
+        &issued,
+        &mut report.credentials,
+        &mut problems,
+    );
+    let probing = match &found.pair {
+        Some(pair) if found.can_probe => Some(Probing {
             ready: Ready {
-                credentials: credentials.clone(),
+                credentials: pair.clone(),
                 upstream: settings.upstream.clone(),
                 egress: settings.egress.clone(),
             },
@@ -295,36 +298,26 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         }),
         _ => None,
     };
-    let mut tokens = TokenLoader {
-        variables: &variables,
-        pair: credentials.as_ref(),
-        rules,
-        issued: &issued,
-        rows: &mut report.credentials,
-        problems: &mut problems,
-    };
-    let token = tokens.caller();
-    let shown = tokens.diagnosis();
     let endpoint = DaemonEndpoint {
         listen: settings.server.listen.clone(),
-        token: shown,
+        token: found.diagnosis,
     };
     report.credentials.extend(label_row(&variables));
     sources::check_access(sources, &mut problems);
     withhold(&variables, &mut problems, &mut report);
-    let pair = credentials::pair_facts(&variables, &problems, &report, fingerprint);
+    let pair = credentials::pair_facts(&variables, &problems, &report, found.fingerprint);
     let key_label = pair.label.clone();
-    let key = match &credentials {
-        Some(credentials) => key_facts(credentials, &report, key_label.clone()),
+    let key = match &found.pair {
+        Some(pair) => key_facts(pair, &report, key_label.clone()),
         None => None,
     };
     let pending_revocations = issued.pending_revocations.take();
     let mut leaks = redact::leaks(&variables);
     leaks.join(std::mem::take(&mut issued.leaks));
-    let config = match credentials {
+    let config = match found.pair {
         Some(credentials) if problems.allow_start() => {
             let diagnosing = endpoint.token.as_ref();
-            let callers = callers_of_the_environment(token, diagnosing, settings.policy);
+            let callers = callers_of_the_environment(found.token, diagnosing, settings.policy);
             let callers = issued.add_to(callers);
             let base = settings.upstream.base.clone();
             Some(Config {

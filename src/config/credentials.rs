@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    FilePair, names,
+    FilePair,
+    callers::IssuedCallers,
+    names,
     normalize::{self, SECRET_PREFIX},
     report::{CONFIGURATION_FILE, Origin, Problems, Report, Row},
     variables::{Layer, Variable, Variables},
@@ -19,14 +21,15 @@ use super::{
 use crate::callers;
 use diagnosis::probes::{CredentialFacts, Flaw, FlawFound};
 use gateway::{
-    secret::{ApiKey, ApiSecret, Credentials},
+    secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
     virtual_key,
 };
 
 mod token;
 
 pub use token::DiagnosisToken;
-pub(super) use token::{Reach, TokenLoader};
+pub(super) use token::Reach;
+use token::TokenLoader;
 
 /// Shorter keys and secrets are refused.
 const TOO_SHORT: usize = 8;
@@ -67,35 +70,55 @@ struct FoundPair<'a> {
     secret: &'a Variable,
 }
 
-/// The pair, and what is known of it whether it can be used or not.
-pub(super) struct LoadedPair {
-    /// `None` where there is none to be used, which is reported.
-    pub(super) credentials: Option<Credentials>,
+/// What the credentials are. What cannot be used is `None`, and reported.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The pair that signs.
+    pub(super) pair: Option<Credentials>,
     /// The fingerprint of the key, wherever a complete pair was found.
     pub(super) fingerprint: Option<String>,
+    /// Whether a diagnosis can probe: nothing but a token keeps the daemon from starting.
+    pub(super) can_probe: bool,
+    /// What the default caller shows.
+    pub(super) token: Option<TokenDigest>,
+    /// The diagnosis token.
+    pub(super) diagnosis: Option<DiagnosisToken>,
 }
 
-/// Finds and checks the pair. Its rows are for the report, whether it can be used or not.
+/// Finds and checks the pair and the tokens. Their rows are for the report, whether they can be used or not.
 pub(super) fn load(
     variables: &Variables,
     rules: CredentialRules<'_>,
+    issued: &IssuedCallers,
     rows: &mut Vec<Row>,
     problems: &mut Problems,
-) -> LoadedPair {
-    let mut found = complete_pairs(&variables.layers).into_iter();
-    let Some(first) = found.next() else {
-        report_missing(variables, problems);
-        return LoadedPair {
-            credentials: None,
-            fingerprint: None,
-        };
+) -> Found {
+    let mut found = match complete_pairs(&variables.layers).as_slice() {
+        [] => {
+            report_missing(variables, problems);
+            Found::default()
+        }
+        [first, others @ ..] => {
+            report_ignored_halves(variables, problems);
+            let found = first.check(rules, rows, problems);
+            for other in others {
+                other.compare(first, problems);
+            }
+            found
+        }
     };
-    report_ignored_halves(variables, problems);
-    let pair = first.check(rules, rows, problems);
-    for other in found {
-        other.compare(&first, problems);
-    }
-    pair
+    found.can_probe = problems.allow_start();
+    let mut tokens = TokenLoader {
+        variables,
+        pair: found.pair.as_ref(),
+        rules,
+        issued,
+        rows,
+        problems,
+    };
+    found.token = tokens.caller();
+    found.diagnosis = tokens.diagnosis();
+    found
 }
 
 fn complete_pairs(layers: &[Layer]) -> Vec<FoundPair<'_>> {
@@ -182,14 +205,11 @@ impl FoundPair<'_> {
         rules: CredentialRules<'_>,
         rows: &mut Vec<Row>,
         problems: &mut Problems,
-    ) -> LoadedPair {
+    ) -> Found {
         let key = clean(self.names.0, self.key, problems);
         let secret = clean(self.names.1, self.secret, problems);
         let (Some(key), Some(secret)) = (key, secret) else {
-            return LoadedPair {
-                credentials: None,
-                fingerprint: None,
-            };
+            return Found::default();
         };
         let pair = credentials_of(&key, &secret);
         let fingerprint = pair.key.fingerprint();
@@ -198,9 +218,10 @@ impl FoundPair<'_> {
         let secret_usable = self.check_half(CredentialUse::Secret, &secret, rules, problems);
         let not_swapped = self.check_swapped(&key, &secret, problems);
         let usable = key_usable && secret_usable && not_swapped;
-        LoadedPair {
-            credentials: if usable { Some(pair) } else { None },
+        Found {
+            pair: if usable { Some(pair) } else { None },
             fingerprint: Some(fingerprint),
+            ..Found::default()
         }
     }
 

@@ -82,18 +82,18 @@ impl DiagnosisToken {
 }
 
 /// What tokens are read from and checked against, and where what is found goes.
-pub(in super::super) struct TokenLoader<'a> {
-    pub(in super::super) variables: &'a Variables,
-    pub(in super::super) pair: Option<&'a Credentials>,
-    pub(in super::super) rules: CredentialRules<'a>,
-    pub(in super::super) issued: &'a IssuedCallers,
-    pub(in super::super) rows: &'a mut Vec<Row>,
-    pub(in super::super) problems: &'a mut Problems,
+pub(super) struct TokenLoader<'a> {
+    pub(super) variables: &'a Variables,
+    pub(super) pair: Option<&'a Credentials>,
+    pub(super) rules: CredentialRules<'a>,
+    pub(super) issued: &'a IssuedCallers,
+    pub(super) rows: &'a mut Vec<Row>,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl TokenLoader<'_> {
     /// Finds and checks the caller's token; `None` where there is none to be used, which is reported.
-    pub(in super::super) fn caller(&mut self) -> Option<TokenDigest> {
+    pub(super) fn caller(&mut self) -> Option<TokenDigest> {
         let Some(variable) = self.variables.find(names::TOKEN) else {
             if !self.issued.can_call() {
                 report_missing(self.variables, self.problems);
@@ -106,7 +106,7 @@ impl TokenLoader<'_> {
 
     /// Finds and checks the token of the diagnosis; `None` where there is none, which is no problem, or none to be
     /// used, which is reported.
-    pub(in super::super) fn diagnosis(&mut self) -> Option<DiagnosisToken> {
+    pub(super) fn diagnosis(&mut self) -> Option<DiagnosisToken> {
         let variable = self.variables.find(names::DIAG_TOKEN)?;
         let token = DiagnosisToken(self.checked(&DIAGNOSIS, variable)?);
         let callers = self
