@@ -14,16 +14,12 @@ use super::{
     FilePair,
     callers::IssuedCallers,
     names,
-    normalize::{self, SECRET_PREFIX},
+    normalize::{self, ISSUED_PREFIXES, SECRET_PREFIX},
     report::{CONFIGURATION_FILE, Origin, Problems, Report, Row},
     variables::{Layer, Variable, Variables},
 };
-use crate::callers;
 use diagnosis::probes::{CredentialFacts, Flaw, FlawFound};
-use gateway::{
-    secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
-    virtual_key,
-};
+use gateway::secret::{ApiKey, ApiSecret, Credentials, TokenDigest};
 
 mod token;
 
@@ -35,12 +31,6 @@ use token::TokenLoader;
 const TOO_SHORT: usize = 8;
 /// Shorter keys, secrets and tokens are suspicious.
 const SHORT: usize = 16;
-/// What everything begins with that this proxy issues.
-const ISSUED: [&str; 3] = [
-    virtual_key::KEY_PREFIX,
-    virtual_key::SECRET_PREFIX,
-    callers::TOKEN_PREFIX,
-];
 const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
 
 /// Where calls go, as far as credentials care.
@@ -250,7 +240,10 @@ impl FoundPair<'_> {
                 REVOKE,
             );
         }
-        if let Some(prefix) = ISSUED.into_iter().find(|prefix| text.starts_with(prefix)) {
+        if let Some(prefix) = ISSUED_PREFIXES
+            .into_iter()
+            .find(|prefix| text.starts_with(prefix))
+        {
             let text = format!(
                 "begins with {prefix} as what this proxy issues to its callers does: it opens nothing at the exchange"
             );

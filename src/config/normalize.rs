@@ -8,10 +8,20 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use gateway::secret::{ApiKey, ApiSecret, Credentials};
+use crate::callers;
+use gateway::{
+    secret::{ApiKey, ApiSecret, Credentials},
+    virtual_key,
+};
 
 /// What the exchange's secrets begin with; a key does not.
 pub(super) const SECRET_PREFIX: &str = "cxakp_";
+/// What everything begins with that this proxy issues.
+pub(super) const ISSUED_PREFIXES: [&str; 3] = [
+    virtual_key::KEY_PREFIX,
+    virtual_key::SECRET_PREFIX,
+    callers::TOKEN_PREFIX,
+];
 
 /// What was removed, in words.
 pub(super) type Removed = Vec<&'static str>;

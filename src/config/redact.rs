@@ -6,27 +6,20 @@
 //! may be empty. This does not replace care: texts about credentials show only lengths to begin with. A name that looks
 //! random (a hash in a path) is withheld as well: that costs a word, not a key.
 
-use std::path::PathBuf;
+use std::{iter, path::PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::{
-    names, normalize,
+    names,
+    normalize::{self, ISSUED_PREFIXES, SECRET_PREFIX},
     report::{Origin, Problem, Problems, Report, Row},
     variables::Variables,
 };
-use crate::callers;
-use gateway::{redact::LeakSearch, virtual_key};
+use gateway::redact::LeakSearch;
 
 /// Characters in a row that count as a part.
 const PART: usize = 8;
-/// What secrets begin with: the exchange's, and those that we issue (a virtual key is none, and looks like one).
-const SECRET_PREFIXES: [&str; 4] = [
-    normalize::SECRET_PREFIX,
-    virtual_key::SECRET_PREFIX,
-    virtual_key::KEY_PREFIX,
-    callers::TOKEN_PREFIX,
-];
 /// A run of letters and digits this long may count as random. No key, secret or token is shorter.
 const RANDOM: usize = 16;
 /// Hexadecimal digits and dashes in a row that count as an identifier such as a UUID.
@@ -145,11 +138,11 @@ pub(super) fn leaks(variables: &Variables) -> LeakSearch {
     search
 }
 
-/// Whether a prefix is followed by anything; alone it is a word of ours.
+/// Whether a prefix of a secret is followed by anything; alone it is a word of ours. A virtual key is no secret, and looks
+/// like one.
 fn holds_a_secret(lower: &str) -> bool {
-    let mut after = SECRET_PREFIXES
-        .iter()
-        .flat_map(|prefix| lower.split(prefix).skip(1));
+    let prefixes = iter::once(SECRET_PREFIX).chain(ISSUED_PREFIXES);
+    let mut after = prefixes.flat_map(|prefix| lower.split(prefix).skip(1));
     after.any(|rest| {
         rest.chars()
             .next()
@@ -214,6 +207,7 @@ fn anonymize(problem: &mut Problem) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::callers;
 
     fn after(text: &str) -> String {
         let mut redactor = Redactor::default();
