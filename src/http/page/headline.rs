@@ -22,16 +22,6 @@ const DIAGNOSE: &str = "`sudo crypto-proxy diagnose`";
 /// Bad calls that are this young are worth a word also where the last ones were good: in quarters of an hour.
 const LATELY: u64 = 4;
 
-macro_rules! disc {
-    ($colour:literal) => {
-        concat!(
-            "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%23",
-            $colour,
-            "'/%3E%3C/svg%3E"
-        )
-    };
-}
-
 /// How things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -45,49 +35,31 @@ pub enum Health {
     Unknown,
 }
 
-impl Health {
+/// How the page shows it.
+#[derive(Debug)]
+pub(super) struct Looks {
     /// As the page's title begins.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Works => "OK",
-            Self::Warning => "WARNING",
-            Self::Trouble => "TROUBLE",
-            Self::Unknown => "NOTHING KNOWN",
-        }
-    }
-
-    /// The picture in the browser's tab, as the text of a `data:` URL: a disc, or a square where there is trouble.
-    #[must_use]
-    pub(super) const fn icon(self) -> &'static str {
-        match self {
-            Self::Works => disc!("2a9d63"),
-            Self::Warning => disc!("e08a00"),
-            Self::Trouble => {
-                "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect x='2' y='2' width='12' height='12' \
-                 fill='%23d03a30'/%3E%3C/svg%3E"
-            }
-            Self::Unknown => disc!("8794a3"),
-        }
-    }
-
+    pub(super) title: &'static str,
     /// The first word of the page.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Works => "Works",
-            Self::Warning => "Works, with a warning",
-            Self::Trouble => "Trouble",
-            Self::Unknown => "Nothing known yet",
-        }
-    }
+    pub(super) word: &'static str,
+    pub(super) class: &'static str,
+    /// Of the picture in the browser's tab: a disc, or a square where there is trouble.
+    pub(super) colour: &'static str,
+}
 
-    pub(super) const fn class(self) -> &'static str {
-        match self {
-            Self::Works => "is-good",
-            Self::Warning => "is-note",
-            Self::Trouble => "is-bad",
-            Self::Unknown => "is-quiet",
+impl Health {
+    pub(super) const fn looks(self) -> Looks {
+        let (title, word, class, colour) = match self {
+            Self::Works => ("OK", "Works", "is-good", "2a9d63"),
+            Self::Warning => ("WARNING", "Works, with a warning", "is-note", "e08a00"),
+            Self::Trouble => ("TROUBLE", "Trouble", "is-bad", "d03a30"),
+            Self::Unknown => ("NOTHING KNOWN", "Nothing known yet", "is-quiet", "8794a3"),
+        };
+        Looks {
+            title,
+            word,
+            class,
+            colour,
         }
     }
 }
