@@ -4,18 +4,16 @@
 //! and everything about the call before the gateway sees it; a record is open from the moment the caller is known.
 //! The order of the checks is that of the wire contract.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{body::Body, extract::State, response::Response};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
     AppState,
     reply::{self, Invalid, Refusal},
-    request::{KnownCaller, only, request_id, source_of},
+    request::{KnownCaller, is_json, only, read_body, request_id, source_of},
 };
 use crate::http::rejections::Refused;
 use gateway::{Relayed, auth::Caller, record::CallRecord};
@@ -93,7 +91,8 @@ async fn read_call(app: &AppState, request: Request<Body>) -> Result<Call, Refus
         app.settings.max_body_bytes,
         app.settings.body_deadline,
     )
-    .await?;
+    .await
+    .map_err(Refusal::Unread)?;
     if !is_json {
         let message = "Content-Type must be application/json";
         return Err(Refusal::Invalid(Invalid::body("content_type", message)));
@@ -102,42 +101,4 @@ async fn read_call(app: &AppState, request: Request<Body>) -> Result<Call, Refus
     let dialect = app.gateway.settings().dialect;
     Call::parse(RequestId::BACKEND, &request.method, request.params, dialect)
         .map_err(|invalid| Refusal::Invalid(invalid.into()))
-}
-
-/// The whole body, within these limits.
-pub(super) async fn read_body(
-    request: Request<Body>,
-    limit: usize,
-    deadline: Duration,
-) -> Result<Bytes, Refusal> {
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced
-        .is_some_and(|length: u64| usize::try_from(length).map_or(true, |length| length > limit))
-    {
-        return Err(Refusal::TooLong);
-    }
-    let collected = Limited::new(request.into_body(), limit).collect();
-    match tokio::time::timeout(deadline, collected).await {
-        Err(_) => Err(Refusal::TooSlow),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLong),
-        Ok(Err(_)) => Err(Refusal::Broken),
-    }
-}
-
-/// Whether the body says that it is JSON.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("application/json")
 }

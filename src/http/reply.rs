@@ -11,6 +11,7 @@ use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
+use super::request::BodyError;
 use gateway::{
     Ended, Relayed,
     failure::{Failure, Refusal as GatewayRefusal},
@@ -52,10 +53,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         detail(refusal.status(), refusal.detail())
     };
     set_outcome(&mut response, Outcome::Refused);
-    if matches!(
-        refusal,
-        Refusal::TooSlow | Refusal::TooLong | Refusal::Broken
-    ) {
+    if let Refusal::Unread(_) = refusal {
         // The rest of the body still arrives, and nobody will read it.
         response
             .headers_mut()
@@ -168,12 +166,8 @@ pub(super) enum Refusal {
     Misdirected,
     /// A browser's request from another site.
     CrossSite,
-    /// The body is longer than the limit.
-    TooLong,
-    /// The body did not arrive in time.
-    TooSlow,
-    /// The body broke off, or its framing is broken.
-    Broken,
+    /// The body could not be read.
+    Unread(BodyError),
     /// The body is not what this endpoint takes.
     Invalid(Invalid),
 }
@@ -236,11 +230,11 @@ impl Refusal {
         match self {
             Self::Unauthorized => 401,
             Self::CrossSite => 403,
-            Self::TooSlow => 408,
-            Self::TooLong => 413,
+            Self::Unread(BodyError::TooSlow) => 408,
+            Self::Unread(BodyError::TooLong) => 413,
             Self::Misdirected => 421,
             Self::Invalid(_) => 422,
-            Self::Broken => 400,
+            Self::Unread(BodyError::Broken) => 400,
         }
     }
 
@@ -249,11 +243,9 @@ impl Refusal {
         match self {
             Self::Unauthorized => "token",
             Self::CrossSite => "origin",
-            Self::TooSlow => "body_deadline",
-            Self::TooLong => "body_too_long",
             Self::Misdirected => "host",
             Self::Invalid(invalid) => invalid.kind,
-            Self::Broken => "body_broken",
+            Self::Unread(error) => error.word(),
         }
     }
 
@@ -262,11 +254,13 @@ impl Refusal {
         match self {
             Self::Unauthorized => "Invalid proxy token",
             Self::CrossSite => "Requests with an Origin header are not served here",
-            Self::TooSlow => "The body did not arrive in time (listener.body_deadline_ms)",
-            Self::TooLong => "The body is too long (listener.max_body_bytes)",
+            Self::Unread(BodyError::TooSlow) => {
+                "The body did not arrive in time (listener.body_deadline_ms)"
+            }
+            Self::Unread(BodyError::TooLong) => "The body is too long (listener.max_body_bytes)",
             Self::Misdirected => "This Host is not served; allowed_hosts names the ones that are",
             Self::Invalid(_) => "Invalid body",
-            Self::Broken => "The body broke off",
+            Self::Unread(BodyError::Broken) => "The body broke off",
         }
     }
 }

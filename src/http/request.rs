@@ -1,4 +1,4 @@
-//! What the listener and the layers note on a request, and which `Host` a request may name.
+//! What the listener and the layers note on a request, how its body is read, and which `Host` it may name.
 //!
 //! Guarantees: a request's id is made by us; one that a caller sends along is not looked at. A request names exactly one
 //! host: an IP literal, `localhost`, `host.docker.internal` or a configured name. So a name that an attacker resolves to
@@ -10,14 +10,17 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Uri,
     header::{self, AsHeaderName},
     uri::Authority,
 };
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
 use gateway::{access::Peer, clock::Clock};
@@ -88,6 +91,66 @@ pub(super) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&Head
         (Some(value), None) => Some(value),
         _ => None,
     }
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyError {
+    /// It is longer than the limit.
+    TooLong,
+    /// It did not arrive in time.
+    TooSlow,
+    /// It broke off, or its framing is broken.
+    Broken,
+}
+
+impl BodyError {
+    /// A stable word for records.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::TooLong => "body_too_long",
+            Self::TooSlow => "body_deadline",
+            Self::Broken => "body_broken",
+        }
+    }
+}
+
+/// The whole body, within these limits.
+pub(super) async fn read_body(
+    request: Request<Body>,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Bytes, BodyError> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced
+        .is_some_and(|length: u64| usize::try_from(length).map_or(true, |length| length > limit))
+    {
+        return Err(BodyError::TooLong);
+    }
+    let collected = Limited::new(request.into_body(), limit).collect();
+    match tokio::time::timeout(deadline, collected).await {
+        Err(_) => Err(BodyError::TooSlow),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLong),
+        Ok(Err(_)) => Err(BodyError::Broken),
+    }
+}
+
+/// Whether the body says that it is JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
 }
 
 /// Names that are always served.

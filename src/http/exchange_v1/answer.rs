@@ -12,7 +12,7 @@
 use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::http::{rejections::Refused, reply};
+use crate::http::{rejections::Refused, reply, request::BodyError};
 use gateway::{
     Ended, Relayed,
     auth::SignatureRejected,
@@ -118,10 +118,7 @@ pub(super) fn refused(asked: &Asked, refusal: &Refusal) -> Response {
     if let Refusal::Verb(verbs) = refusal {
         headers.insert(header::ALLOW, HeaderValue::from_static(verbs));
     }
-    if matches!(
-        refusal,
-        Refusal::TooLong | Refusal::TooSlow | Refusal::Broken
-    ) {
+    if let Refusal::Unread(_) = refusal {
         // The rest of the body still arrives, and nobody will read it.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -260,17 +257,9 @@ pub(super) enum Refusal {
     /// Half of the time for the answer had passed before the request could be believed.
     #[error("the request took too long to arrive or to be noted; nothing was sent, try again")]
     Late,
-    /// The body is longer than the limit.
-    #[error("the body is too long (listener.max_body_bytes; without a token at most 32 KiB)")]
-    TooLong,
-    /// The body did not arrive in time.
-    #[error(
-        "the body did not arrive in time (listener.body_deadline_ms; without a token at most 2 s)"
-    )]
-    TooSlow,
-    /// The body broke off.
-    #[error("the body broke off")]
-    Broken,
+    /// The body could not be read.
+    #[error("{}", why_unread(*.0))]
+    Unread(BodyError),
     /// The body does not say that it is JSON.
     #[error("Content-Type must be application/json")]
     NotJson,
@@ -340,9 +329,8 @@ impl Refusal {
             Self::CallerSignature(refused) => of_claim(*refused),
             Self::Busy => told(429, 42901, "unverified"),
             Self::Late => told(429, 42901, "late"),
-            Self::TooLong => told(413, 40003, "body_too_long"),
-            Self::TooSlow => told(400, 40003, "body_deadline"),
-            Self::Broken => told(400, 40003, "body_broken"),
+            Self::Unread(error @ BodyError::TooLong) => told(413, 40003, error.word()),
+            Self::Unread(error) => told(400, 40003, error.word()),
             Self::NotJson => told(400, 40003, "content_type"),
             Self::Body(_) => told(400, 40003, "body"),
             Self::Disagree => told(400, 40003, "path_and_body"),
@@ -366,12 +354,7 @@ impl Refusal {
             Self::Busy => Refused::Unverified,
             Self::PublicClosed => Refused::PublicClosed,
             Self::PublicBudget => Refused::PublicBudget,
-            Self::TooLong
-            | Self::TooSlow
-            | Self::Broken
-            | Self::NotJson
-            | Self::Body(_)
-            | Self::Late => Refused::Body,
+            Self::Unread(_) | Self::NotJson | Self::Body(_) | Self::Late => Refused::Body,
             Self::NoSuchMethod
             | Self::Verb(_)
             | Self::Disagree
@@ -381,17 +364,15 @@ impl Refusal {
     }
 }
 
-impl From<reply::Refusal> for Refusal {
-    /// What can come of reading a body; the rest does not come from there.
-    fn from(refusal: reply::Refusal) -> Self {
-        match refusal {
-            reply::Refusal::TooLong => Self::TooLong,
-            reply::Refusal::TooSlow => Self::TooSlow,
-            reply::Refusal::Unauthorized => Self::Token,
-            reply::Refusal::Misdirected => Self::Misdirected,
-            reply::Refusal::CrossSite => Self::CrossSite,
-            reply::Refusal::Broken | reply::Refusal::Invalid(_) => Self::Broken,
+const fn why_unread(error: BodyError) -> &'static str {
+    match error {
+        BodyError::TooLong => {
+            "the body is too long (listener.max_body_bytes; without a token at most 32 KiB)"
         }
+        BodyError::TooSlow => {
+            "the body did not arrive in time (listener.body_deadline_ms; without a token at most 2 s)"
+        }
+        BodyError::Broken => "the body broke off",
     }
 }
 

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::http::{
     AppState,
-    proxy_api::{TOKEN, authenticate, is_json, read_body},
-    request::{KnownCaller, request_id, source_of},
+    proxy_api::{TOKEN, authenticate},
+    request::{KnownCaller, is_json, read_body, request_id, source_of},
 };
 use gateway::{Relayed, access::Peer, auth::Caller, record::CallRecord};
 use protocol::{
@@ -69,7 +69,7 @@ async fn relay_with_token(
         let bytes = match read {
             Ok(bytes) if is_json => bytes,
             Ok(_) => return end(&mut record, &asked, &Refusal::NotJson),
-            Err(refusal) => return end(&mut record, &asked, &refusal.into()),
+            Err(error) => return end(&mut record, &asked, &Refusal::Unread(error)),
         };
         match CallerRequest::parse(&bytes) {
             Ok(body) => go_on(app, path, asked, record, &caller, &source, &body).await,
@@ -161,13 +161,14 @@ async fn read_unverified(
     let bytes = app.settings.max_body_bytes.min(UNVERIFIED_BYTES);
     let deadline = app.settings.body_deadline.min(UNVERIFIED_DEADLINE);
     let mut reading = pin!(read_body(request, bytes, deadline));
-    let body = match tokio::time::timeout(WITH_ITS_HEAD, &mut reading).await {
-        Ok(read) => read?,
+    let read = match tokio::time::timeout(WITH_ITS_HEAD, &mut reading).await {
+        Ok(read) => read,
         Err(_) => {
             let _slot = app.exchange_v1.slots.take(source).ok_or(Refusal::Busy)?;
-            reading.await?
+            reading.await
         }
     };
+    let body = read.map_err(Refusal::Unread)?;
     if is_json {
         Ok(body)
     } else {

@@ -18,8 +18,7 @@ use super::{
 };
 use crate::http::{
     AppState,
-    proxy_api::{is_json, read_body},
-    request::source_of,
+    request::{is_json, read_body, source_of},
 };
 use catalogue::methods::{Class, MethodInfo, Verb};
 use gateway::{access::Peer, upstream::PublicCall};
@@ -143,7 +142,8 @@ async fn read_posted(
         MAX_BODY_BYTES,
         app.settings.body_deadline.min(UNVERIFIED_DEADLINE),
     )
-    .await?;
+    .await
+    .map_err(Refusal::Unread)?;
     drop(slot);
     if !is_json {
         return Err(Refusal::NotJson);
