@@ -23,7 +23,7 @@ use http::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
-use gateway::{access::Peer, clock::Clock};
+use gateway::{access::Peer, clock::Clock, upstream::media_type};
 
 /// The source of a request, as the listener noted it; one without is nobody's in particular.
 pub(super) fn source_of(request: &Request<Body>) -> Peer {
@@ -141,16 +141,7 @@ pub(super) async fn read_body(
 
 /// Whether the body says that it is JSON.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("application/json")
+    media_type(headers) == "application/json"
 }
 
 /// Names that are always served.

@@ -313,7 +313,8 @@ fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// The media type without its parameters, in lower case; empty where none is given.
-fn media_type(headers: &HeaderMap) -> String {
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> String {
     let value = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
