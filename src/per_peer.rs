@@ -8,6 +8,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use gateway::access::Peer;
@@ -111,6 +112,11 @@ fn source(peer: &Peer) -> Peer {
             address @ IpAddr::V4(_) => address,
         }),
     }
+}
+
+/// Locks counts. They are whole after every step, so a panic under the lock spoils nothing.
+pub(crate) fn lock<T>(counts: &Mutex<T>) -> MutexGuard<'_, T> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A source in a log line; `None` are all that found the table full.

@@ -4,12 +4,9 @@
 //! logged (every 10 s by the daemon, and at its end), so that a flood cannot push orders out of the journal. Memory is
 //! bounded: beyond [`MAX_SOURCES`] pairs of source and reason the rest share one line for each reason.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Mutex};
 
-use crate::per_peer::{self, MAX_SOURCES, PerPeer};
+use crate::per_peer::{self, MAX_SOURCES, PerPeer, lock};
 use gateway::{access::Peer, auth::SignatureRejected};
 
 /// Why a request was refused.
@@ -99,7 +96,7 @@ struct Counts {
 impl Rejections {
     /// Counts one refusal.
     pub fn count(&self, source: &Peer, refused: Refused) {
-        let mut counts = self.lock();
+        let mut counts = lock(&self.0);
         let own = counts.by_source.get(source);
         let is_known = own.is_some_and(|reasons| reasons.contains_key(&refused));
         let reasons = if is_known || counts.pairs < MAX_SOURCES {
@@ -115,7 +112,7 @@ impl Rejections {
 
     /// Logs what was counted since the last time, one line per source and reason, and starts over. The counts by reason.
     pub fn log(&self) -> HashMap<Refused, u64> {
-        let counts = std::mem::take(&mut *self.lock());
+        let counts = std::mem::take(&mut *lock(&self.0));
         let mut reasons = HashMap::new();
         for (source, counts) in counts.by_source.into_values() {
             let from = per_peer::name(source.as_ref());
@@ -133,7 +130,7 @@ impl Rejections {
     /// What is counted at the moment for a reason, over all sources.
     #[must_use]
     pub fn counted(&self, refused: Refused) -> u64 {
-        let counts = self.lock();
+        let counts = lock(&self.0);
         counts
             .by_source
             .values()
@@ -144,11 +141,7 @@ impl Rejections {
     /// The lines that the counts would make now.
     #[cfg(test)]
     fn lines(&self) -> usize {
-        self.lock().by_source.values().map(HashMap::len).sum()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).by_source.values().map(HashMap::len).sum()
     }
 }
 

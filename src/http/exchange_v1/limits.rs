@@ -8,11 +8,11 @@
 //! daemon). What a source is, and how many are told apart: [`crate::per_peer`].
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use crate::per_peer::{self, PerPeer};
+use crate::per_peer::{self, PerPeer, lock};
 use gateway::access::Peer;
 
 /// The rate limit of public calls for each source.
@@ -131,10 +131,6 @@ impl Usage {
             tracing::info!("event=public count={all} failed={failed} from={from}");
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 //! shuts out somebody new. Does not: hold a connection, or know of any other endpoint.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use crate::per_peer::PerPeer;
+use crate::per_peer::{PerPeer, lock};
 use gateway::access::Peer;
 
 /// Slips that cost nothing.
@@ -33,7 +33,7 @@ struct Tries {
 impl Throttle {
     /// Whether this source may try now; else how long it has to wait.
     pub(super) fn check(&self, source: &Peer, now: Instant) -> Result<(), Duration> {
-        match self.lock().get(source) {
+        match lock(&self.0).get(source) {
             Some(tries) if tries.until > now => Err(tries.until - now),
             Some(_) | None => Ok(()),
         }
@@ -41,7 +41,7 @@ impl Throttle {
 
     /// One more wrong token.
     pub(super) fn failed(&self, source: &Peer, now: Instant) {
-        let mut tries = self.lock();
+        let mut tries = lock(&self.0);
         if !tries.has_room_for(source) {
             tries.retain(|tries| now < tries.until + FORGOTTEN);
         }
@@ -61,11 +61,7 @@ impl Throttle {
 
     /// The right token: what was wrong before is forgotten.
     pub(super) fn release(&self, source: &Peer) {
-        self.lock().remove(source);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, PerPeer<Tries>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).remove(source);
     }
 }
 
