@@ -32,23 +32,15 @@ impl Fact {
         }
     }
 
-    const fn code(mut self) -> Self {
-        self.is_code = true;
-        self
+    fn code(name: &'static str, value: impl Into<String>) -> Self {
+        Self {
+            is_code: true,
+            ..Self::new(name, value)
+        }
     }
 
-    fn note(mut self, note: impl Into<String>) -> Self {
+    fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
-        self
-    }
-
-    fn notes(self, notes: impl IntoIterator<Item = String>) -> Self {
-        notes.into_iter().fold(self, Self::note)
-    }
-
-    const fn marked(mut self, class: &'static str) -> Self {
-        self.class = class;
-        self
     }
 }
 
@@ -63,21 +55,22 @@ pub(super) fn list(known: &PageInput<'_>) -> Vec<Fact> {
 fn key(known: &PageInput<'_>) -> Fact {
     let about = known.about;
     let Some(fingerprint) = &about.fingerprint else {
-        return Fact::new("API key", "none that can be used").marked("is-bad");
+        return Fact {
+            class: "is-bad",
+            ..Fact::new("API key", "none that can be used")
+        };
     };
     let label = about.label.as_ref().map_or_else(
         || "no label (CRYPTO_API_KEY_LABEL is not set)".to_owned(),
         |label| format!("label “{label}”"),
     );
-    let source = about
-        .source
-        .as_ref()
-        .map(|source| format!("read from {source}"));
-    Fact::new("API key", &**fingerprint)
-        .code()
-        .note(label)
-        .notes(source)
-        .note("fingerprint: first 8 of its SHA-256")
+    let mut fact = Fact::code("API key", &**fingerprint);
+    fact.note(label);
+    if let Some(source) = &about.source {
+        fact.note(format!("read from {source}"));
+    }
+    fact.note("fingerprint: first 8 of its SHA-256");
+    fact
 }
 
 fn address(known: &PageInput<'_>) -> Fact {
@@ -91,36 +84,36 @@ fn address(known: &PageInput<'_>) -> Fact {
         }
     };
     let Some((address, at_ms)) = known.outside.address else {
-        return Fact::new(NAME, "not known: no two services have agreed yet").note(stated);
+        let mut fact = Fact::new(NAME, "not known: no two services have agreed yet");
+        fact.note(stated);
+        return fact;
     };
-    let fact = Fact::new(NAME, address.to_string()).code();
-    let fact = fact
-        .note(format!("confirmed {}", ago(at_ms, known.now_ms)))
-        .note(stated);
-    match (&known.outside.expected, known.outside.drift()) {
-        (Expected::Listed(_), None) => fact.note("on that list: yes").marked("is-good"),
-        (Expected::Listed(_), Some(_)) => fact.note("on that list: NO").marked("is-bad"),
-        (Expected::Unstated | Expected::Any, _) => fact,
+    let mut fact = Fact::code(NAME, address.to_string());
+    fact.note(format!("confirmed {}", ago(at_ms, known.now_ms)));
+    fact.note(stated);
+    if let Expected::Listed(_) = &known.outside.expected {
+        let (listed, class) = match known.outside.drift() {
+            None => ("yes", "is-good"),
+            Some(_) => ("NO", "is-bad"),
+        };
+        fact.note(format!("on that list: {listed}"));
+        fact.class = class;
     }
+    fact
 }
 
 fn skew(known: &PageInput<'_>) -> Fact {
     const NAME: &str = "Clock, exchange minus ours";
-    match known.outside.skew {
-        None => Fact::new(NAME, "not known: two recent answers that agree are needed"),
-        Some(skew) => {
-            let fact = Fact::new(NAME, format!("{:+} ms", skew.offset_ms)).code();
-            let fact = fact.note(format!(
-                "± {} ms; the exchange refuses from ± 60 s on",
-                skew.uncertainty_ms
-            ));
-            if skew.is_large() {
-                fact.marked("is-bad")
-            } else {
-                fact.marked("is-good")
-            }
-        }
-    }
+    let Some(skew) = known.outside.skew else {
+        return Fact::new(NAME, "not known: two recent answers that agree are needed");
+    };
+    let mut fact = Fact::code(NAME, format!("{:+} ms", skew.offset_ms));
+    fact.note(format!(
+        "± {} ms; the exchange refuses from ± 60 s on",
+        skew.uncertainty_ms
+    ));
+    fact.class = if skew.is_large() { "is-bad" } else { "is-good" };
+    fact
 }
 
 fn exchange(known: &PageInput<'_>) -> Option<Fact> {
@@ -131,64 +124,65 @@ fn exchange(known: &PageInput<'_>) -> Option<Fact> {
         Environment::FakeExchange => "a stand-in on this machine, not the exchange",
         Environment::Other => "a host that the operator named",
     };
-    let fact = Fact::new("Exchange", &*target.host)
-        .code()
-        .note(environment);
-    let fact = if target.odd_path {
-        fact.note("its path is not the documented one")
-            .marked("is-bad")
-    } else {
-        fact
-    };
-    let fact = if known.outside.unreachable {
-        fact.note("the last attempts to reach it all failed")
-            .marked("is-bad")
-    } else {
-        fact
-    };
-    Some(match known.outside.reach.as_deref() {
-        Some(standing) => connection(fact, standing, known.now_ms),
-        None => fact,
-    })
+    let mut fact = Fact::code("Exchange", &*target.host);
+    fact.note(environment);
+    if target.odd_path {
+        fact.note("its path is not the documented one");
+        fact.class = "is-bad";
+    }
+    if known.outside.unreachable {
+        fact.note("the last attempts to reach it all failed");
+        fact.class = "is-bad";
+    }
+    if let Some(standing) = known.outside.reach.as_deref() {
+        note_connection(&mut fact, standing, known.now_ms);
+    }
+    Some(fact)
 }
 
 /// How the connection was measured last.
-fn connection(fact: Fact, standing: &Reachability, now_ms: u64) -> Fact {
+fn note_connection(fact: &mut Fact, standing: &Reachability, now_ms: u64) {
     let last = &standing.last;
     let timings = format!("{}, {}", last.timings(), ago(last.at_ms, now_ms));
-    let Some(fault) = &last.fault else {
-        return fact.note(timings);
-    };
-    let since = Moment::at(standing.since_ms, now_ms).whole();
-    let failed = format!(
-        "{} fails since {since}: {} ({})",
-        fault.phase.shown(),
-        fault.says,
-        fault.cause
-    );
-    fact.note(failed).note(timings).marked("is-bad")
+    if let Some(fault) = &last.fault {
+        let since = Moment::at(standing.since_ms, now_ms).whole();
+        fact.note(format!(
+            "{} fails since {since}: {} ({})",
+            fault.phase.shown(),
+            fault.says,
+            fault.cause
+        ));
+        fact.class = "is-bad";
+    }
+    fact.note(timings);
 }
 
 fn daemon(known: &PageInput<'_>) -> Fact {
     let version = concat!("crypto-proxy ", env!("CARGO_PKG_VERSION"));
-    match known.about.up_since_ms {
-        Some(ms) => {
-            let up = span(known.now_ms.saturating_sub(ms));
-            Fact::new("Daemon", format!("up for {up}"))
-                .note(version)
-                .note(format!("since {}", Moment::at(ms, known.now_ms).whole()))
-        }
-        None => Fact::new("Made by", "the command line")
-            .note(version)
-            .note("not by a running daemon"),
-    }
+    let Some(ms) = known.about.up_since_ms else {
+        let mut fact = Fact::new("Made by", "the command line");
+        fact.note(version);
+        fact.note("not by a running daemon");
+        return fact;
+    };
+    let up = span(known.now_ms.saturating_sub(ms));
+    let mut fact = Fact::new("Daemon", format!("up for {up}"));
+    fact.note(version);
+    fact.note(format!("since {}", Moment::at(ms, known.now_ms).whole()));
+    fact
 }
 
 fn history(known: &PageInput<'_>) -> Fact {
     const NAME: &str = "History";
     let recent = match known.history {
         Ok(None) => return Fact::new(NAME, "none is kept"),
-        Err(why) => return Fact::new(NAME, "cannot be read").note(why).marked("is-bad"),
+        Err(why) => {
+            return Fact {
+                notes: vec![why.to_string()],
+                class: "is-bad",
+                ..Fact::new(NAME, "cannot be read")
+            };
+        }
         Ok(Some(recent)) => recent,
     };
     let begins = recent.begins_ms.map_or_else(
@@ -202,12 +196,17 @@ fn history(known: &PageInput<'_>) -> Fact {
             )
         },
     );
-    let refused: Vec<String> = recent
-        .refused
-        .iter()
-        .map(|(why, count)| format!("{why} {count}"))
-        .collect();
-    let turned_away = (!refused.is_empty())
-        .then(|| format!("turned away without a caller: {}", refused.join(", ")));
-    Fact::new(NAME, begins).notes(turned_away)
+    let mut fact = Fact::new(NAME, begins);
+    if !recent.refused.is_empty() {
+        let refused: Vec<String> = recent
+            .refused
+            .iter()
+            .map(|(why, count)| format!("{why} {count}"))
+            .collect();
+        fact.note(format!(
+            "turned away without a caller: {}",
+            refused.join(", ")
+        ));
+    }
+    fact
 }
