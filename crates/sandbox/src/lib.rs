@@ -2,7 +2,7 @@
 //!
 //! Guarantees: it verifies signatures by code of its own, keeps accounts and orders in the exchange's shapes, records
 //! all it receives, and misbehaves exactly as scripted. Nothing that is sent to it makes it panic, and everything it
-//! keeps is bounded. Of this crate it uses the tables `exchange::{methods, codes}` and nothing else: a stand-in that
+//! keeps is bounded. Of this crate it uses the tables of `catalogue` and nothing else: a stand-in that
 //! verifies with the code under test proves nothing.
 //! Does not: talk to anyone, hold a real key, or match orders.
 //!

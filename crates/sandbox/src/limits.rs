@@ -2,7 +2,7 @@
 //!
 //! Guarantees: the numbers and the sharing (by key, by address, by method alone) are the catalogue's; a call beyond
 //! the budget is counted as refused and does not use it up further.
-//! Does not: queue or delay; the budgets of streams are in `stream/budget.rs`.
+//! Does not: queue or delay; the budgets of streams are in `stream/socket.rs`.
 
 use std::{
     collections::{HashMap, VecDeque},
