@@ -56,7 +56,7 @@ pub(super) fn read(
     let mut file = ConfigFile::read(sources, problems);
     let mut builder = ::config::Config::builder()
         .add_source(::config::File::from_str(&file.text, FileFormat::Toml));
-    for setting in &table::SETTINGS {
+    for setting in table::SETTINGS {
         let key = setting.key;
         let named = named(setting, variables, problems);
         if named.is_some() {

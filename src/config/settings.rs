@@ -57,7 +57,7 @@ pub(super) fn read(raw: &RawSettings, sources: &Sources, problems: &mut Problems
         rows: Vec::with_capacity(SETTINGS.len()),
     };
     let mut settings = Settings::default();
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         reader.read(setting, &mut settings);
     }
     resolve_listen(&mut reader, &mut settings);

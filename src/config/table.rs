@@ -374,7 +374,7 @@ pub(super) fn is_read_by_daemon(name: &str) -> bool {
 }
 
 /// Every setting, in the order of the sample file and of what `check` shows: key, kind with field and bounds, help.
-pub(super) static SETTINGS: [Setting; 50] = [
+pub(super) static SETTINGS: &[Setting] = &[
     setting_with(
         "listen",
         &["CRYPTO_PROXY_LISTEN"],

@@ -54,7 +54,7 @@ fn default(setting: &Setting) -> String {
 fn sample() -> String {
     let mut lines: Vec<String> = HEAD.map(comment).join(&["#".to_owned()][..]);
     let mut section = None;
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         let (of, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
         if section != Some(of) && !of.is_empty() {
             lines.extend([String::new(), format!("[{of}]")]);
@@ -85,7 +85,7 @@ fn allowed(setting: &Setting) -> String {
 /// The table of the document, with the marks around it.
 fn document_table() -> String {
     let mut text = format!("{BEGIN}\n| setting | default | allowed |\n| --- | --- | --- |\n");
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         let row = format!(
             "| `{}` | `{}` | {} |\n",
             setting.key,
@@ -129,7 +129,7 @@ fn the_documents_table_is_made_from_the_table() {
 #[test]
 fn every_default_lies_within_its_bounds() {
     let mut settings = Settings::default();
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         if let Field::Number { bounds, .. } | Field::Time { bounds, .. } = &setting.field {
             let default = setting.shown(&mut settings).parse().unwrap();
             assert!(bounds.contains(&default), "{}", setting.key);

@@ -8,10 +8,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::{
-    questions::as_time,
-    schema::{Problem, query_all, unsigned},
-};
+use super::schema::{Problem, as_time, query_all, unsigned};
 use crate::verdict::{Objection, Verdict};
 use gateway::record::CallReport;
 

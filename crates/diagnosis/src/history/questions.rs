@@ -8,12 +8,12 @@
 use std::{collections::HashMap, path::Path};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{
     milestone::{self, Milestone, Milestones, Trouble},
     rotations,
-    schema::{Problem, VERSION, query_all, signed, unsigned},
+    schema::{Problem, VERSION, as_time, query_all, signed, unsigned},
     store,
 };
 use crate::key_pairs::{PairChange, PairStory};
@@ -573,15 +573,6 @@ fn immutable(path: &Path) -> String {
         }
     }
     uri + "?immutable=1"
-}
-
-/// Writes a time as people read it.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands a reference over"
-)]
-pub(super) fn as_time<S: Serializer>(ms: &u64, out: S) -> Result<S::Ok, S::Error> {
-    out.serialize_str(&text::time::rfc3339_ms(*ms))
 }
 
 fn bounds(filter: &Filter) -> (i64, i64) {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
+use serde::Serializer;
 
 /// The version that `PRAGMA user_version` holds.
 pub(super) const VERSION: i64 = 1;
@@ -144,6 +145,16 @@ pub(super) fn query_all<T>(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The same, back again.
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::unsigned_abs)
+}
+
+/// Writes a time as people read it.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands a reference over"
+)]
+pub(super) fn as_time<S: Serializer>(ms: &u64, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(&text::time::rfc3339_ms(*ms))
 }
