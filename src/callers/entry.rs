@@ -16,7 +16,7 @@ use super::{
     CallerText, FileText, GenerationText,
     file::{Fault, line_of},
 };
-use catalogue::methods::{self, Class};
+use catalogue::methods::{self, Class, MethodInfo};
 use gateway::{
     access::{AccessRules, OVERFLOW_UID},
     policy::{Instruments, Pattern, Policy, Preset, Written},
@@ -230,6 +230,7 @@ impl Validator<'_> {
             }
         }
         policy.instruments = self.instruments();
+        self.patterns_beyond_their_classes(&policy);
         if policy.allow_classes.is_empty()
             && policy.allow_methods.is_empty()
             && policy.allow_patterns.is_empty()
@@ -241,6 +242,28 @@ impl Validator<'_> {
             );
         }
         policy
+    }
+
+    /// A pattern that seems to open more than it does is worth a word; it never opens more than the caller's classes.
+    fn patterns_beyond_their_classes(&mut self, policy: &Policy) {
+        for pattern in &policy.allow_patterns {
+            let mut closed: Vec<_> = matching(pattern)
+                .filter(|info| !policy.patterns_reach(info.class))
+                .filter(|info| !policy.allow_methods.contains(info.name))
+                .map(|info| format!("{} ({})", info.name, info.class.name()))
+                .collect();
+            closed.sort();
+            let Some(first) = closed.first() else {
+                continue;
+            };
+            let further = match closed.len() - 1 {
+                0 => String::new(),
+                further => format!(" and {further} more"),
+            };
+            let text = format!("{pattern} does not open {first}{further}");
+            let remedy = "a pattern stays within the classes of the caller: name the method in full, or allow its class";
+            self.warning("allow", &text, remedy);
+        }
     }
 
     fn diagnosing(&mut self, limits: AccessRules) -> Rights {
@@ -260,7 +283,7 @@ impl Validator<'_> {
             return Some(Item::Class(class));
         }
         if let Some(pattern) = Pattern::parse(text) {
-            if !methods::all().any(|info| pattern.matches(info.name)) {
+            if matching(&pattern).next().is_none() {
                 self.warning(
                     key,
                     &format!("the catalogue knows no method {pattern}"),
@@ -478,7 +501,12 @@ enum Item {
 fn describe_policy(policy: &Policy) -> String {
     let allowed = list(&policy.allow_classes)
         .chain(list(&policy.allow_methods))
-        .chain(list(&policy.allow_patterns));
+        .chain(
+            policy
+                .allow_patterns
+                .iter()
+                .map(|pattern| describe_pattern(pattern, policy)),
+        );
     let denied = list(&policy.deny_classes)
         .chain(list(&policy.deny_methods))
         .chain(list(&policy.deny_patterns));
@@ -500,6 +528,42 @@ fn describe_policy(policy: &Policy) -> String {
         let _ = write!(line, ", on {}{ids}", sorted(list(&instruments.names)));
     }
     line + &describe_limits(&policy.access)
+}
+
+/// Methods of the catalogue that a pattern stands for, whatever their class.
+fn matching(pattern: &Pattern) -> impl Iterator<Item = &'static MethodInfo> {
+    methods::all()
+        .filter(|info| info.class != Class::Public)
+        .filter(|info| pattern.matches(info.name))
+}
+
+/// More methods than this are counted by their classes instead of named.
+const MAX_NAMED: usize = 4;
+
+/// A pattern that allows, and what it opens.
+fn describe_pattern(pattern: &Pattern, policy: &Policy) -> String {
+    let opened: Vec<_> = matching(pattern)
+        .filter(|info| policy.patterns_reach(info.class))
+        .collect();
+    if opened.is_empty() {
+        return format!("{pattern} (opens nothing)");
+    }
+    if opened.len() <= MAX_NAMED {
+        let names = opened.iter().map(|info| info.name.to_owned());
+        return format!("{pattern} (opens {})", sorted(names));
+    }
+    let mut counts = Vec::new();
+    for class in Class::ALL {
+        let count = opened.iter().filter(|info| info.class == class).count();
+        if count > 0 {
+            counts.push(format!("{count} {}", class.name()));
+        }
+    }
+    format!(
+        "{pattern} (opens {} methods: {})",
+        opened.len(),
+        counts.join(", ")
+    )
 }
 
 /// Where and when it may call.

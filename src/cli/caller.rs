@@ -132,8 +132,10 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
             let out = order.out.clone();
             let wanted = order.into_text(now_ms)?;
             let output = SecretOutput::open(out.as_deref())?;
+            let name = wanted.name.clone();
             let issued = Edit::begin(files, now_ms).and_then(|edit| edit.issue(wanted));
-            hand_over(output, issued, &base)
+            hand_over(output, issued, &base)?;
+            output::show_policy(files, now_ms, &name).map_err(Failure::from)
         }
         Command::Rotate {
             name, finish: true, ..

@@ -48,7 +48,7 @@ pub struct Policy {
     pub allow_methods: HashSet<String>,
     /// Methods that are denied by name.
     pub deny_methods: HashSet<String>,
-    /// Methods of the catalogue that are allowed by the beginnings of their names.
+    /// Methods of the catalogue that are allowed by the beginnings of their names, within [`Policy::patterns_reach`].
     pub allow_patterns: Vec<Pattern>,
     /// Methods, known or not, that are denied by the beginnings of their names.
     pub deny_patterns: Vec<Pattern>,
@@ -85,6 +85,18 @@ impl Policy {
             access: AccessRules::default(),
             written: Written::default(),
         }
+    }
+
+    /// Whether a pattern that allows may open methods of this class.
+    ///
+    /// A beginning says little about consequences: `private/create-` begins orders and withdrawals alike. So patterns stay
+    /// within the classes of the caller. Where it has none, they open neither transfers nor the account's settings.
+    #[must_use]
+    pub fn patterns_reach(&self, class: Class) -> bool {
+        if self.allow_classes.is_empty() {
+            return matches!(class, Class::Read | Class::Trade | Class::Products);
+        }
+        self.allow_classes.contains(&class)
     }
 }
 
@@ -280,7 +292,8 @@ fn verdict_on_method(policy: &Policy, call: &Call, transport: Transport) -> Opti
             let allowed = allowed_by_name || policy.allow_classes.contains(&class);
             match policy.deny_classes.contains(&class) {
                 true => Some(Rule::ClassDenied(class)),
-                false if allowed || by_pattern(&policy.allow_patterns) => None,
+                false if allowed => None,
+                false if policy.patterns_reach(class) && by_pattern(&policy.allow_patterns) => None,
                 false => Some(Rule::ClassNotAllowed(class)),
             }
         }

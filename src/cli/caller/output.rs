@@ -139,6 +139,13 @@ struct CallerState {
     revocations: Revocations,
 }
 
+impl CallerState {
+    fn find(&self, name: &str) -> Result<&Entry, CallersError> {
+        let found = self.entries.iter().find(|entry| entry.name == name);
+        found.ok_or_else(|| CallersError::Unknown(name.to_owned()))
+    }
+}
+
 fn read_all(files: &CallerFiles) -> Result<CallerState, CallersError> {
     let (text, entries) = files.read()?;
     // Without callers there may be no state directory yet.
@@ -176,12 +183,8 @@ pub(super) fn list(files: &CallerFiles, now_ms: u64) -> Result<(), CallersError>
 /// Everything about one.
 pub(super) fn show(files: &CallerFiles, now_ms: u64, name: &str) -> Result<(), CallersError> {
     let mut state = read_all(files)?;
-    let entry = state
-        .entries
-        .iter()
-        .find(|entry| entry.name == name)
-        .ok_or_else(|| CallersError::Unknown(name.to_owned()))?;
-    let created = &state.text.find(name)?.created;
+    let created = state.text.find(name)?.created.clone();
+    let entry = state.find(name)?;
     say(&format!("name        {name}"));
     say(&format!("id          {}, since {created}", entry.id));
     say(&format!(
@@ -212,13 +215,31 @@ pub(super) fn show(files: &CallerFiles, now_ms: u64, name: &str) -> Result<(), C
         };
         say(&format!("generation  {}: {state}{key}", generation.number));
     }
-    entry.warnings.iter().for_each(|warning| {
+    say_doubts(entry);
+    Ok(())
+}
+
+/// What one may do: whoever wrote the rules should see what they open.
+pub(super) fn show_policy(
+    files: &CallerFiles,
+    now_ms: u64,
+    name: &str,
+) -> Result<(), CallersError> {
+    let state = read_all(files)?;
+    let entry = state.find(name)?;
+    let described = entry.describe(valid(entry, &state.revocations, now_ms));
+    say(&format!("policy      {described}"));
+    say_doubts(entry);
+    Ok(())
+}
+
+fn say_doubts(entry: &Entry) {
+    for warning in &entry.warnings {
         say(&format!(
             "doubt       {}: {}; {}",
             warning.key, warning.text, warning.remedy
-        ))
-    });
-    Ok(())
+        ));
+    }
 }
 
 /// Prints a line of what the callers file says; whoever edited it by hand may have pasted more than can be seen.

@@ -3,7 +3,7 @@
 //!
 //! Guarantees: the `diagnose` right is in no preset, nor is a method that the catalogue does not know. The grammar of
 //! patterns is closed: characters of method names, and one `*` at the end. A pattern that allows does not stand for a method
-//! that the catalogue does not know; such a method has to be named itself.
+//! that the catalogue does not know, nor for one beyond the caller's classes; such a method has to be named itself.
 
 use std::fmt;
 

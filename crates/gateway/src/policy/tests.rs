@@ -129,7 +129,7 @@ fn patterns_allow_what_the_catalogue_knows_and_deny_what_it_does_not() {
         allow_patterns: vec![pattern("private/*")],
         ..Policy::nothing()
     };
-    assert_eq!(judge(policy.clone(), "private/create-withdrawal"), None);
+    assert_eq!(judge(policy.clone(), "private/create-order"), None);
     assert_eq!(
         judge(policy.clone(), "private/new-thing"),
         Some(Rule::UnknownMethod)
@@ -147,6 +147,39 @@ fn patterns_allow_what_the_catalogue_knows_and_deny_what_it_does_not() {
         Some(Rule::MethodDenied)
     );
     assert_eq!(judge(policy, "private/user-balance"), None);
+}
+
+/// `--allow 'private/create-*'` of a caller that trades opened withdrawals.
+#[test]
+fn a_pattern_that_allows_stays_within_the_classes_of_the_caller() {
+    let held = |classes: &[Class]| -> HashSet<Class> { classes.iter().copied().collect() };
+    for (classes, reach) in [
+        (
+            held(&[]),
+            held(&[Class::Read, Class::Trade, Class::Products]),
+        ),
+        (held(&[Class::Read]), held(&[Class::Read])),
+        (held(Preset::Trade.classes()), held(Preset::Trade.classes())),
+        (held(&[Class::Transfer]), held(&[Class::Transfer])),
+        (held(Preset::Full.classes()), held(Preset::Full.classes())),
+    ] {
+        let policy = Policy {
+            allow_classes: classes.clone(),
+            allow_patterns: vec![Pattern::parse("private/*").unwrap()],
+            ..Policy::nothing()
+        };
+        for method in
+            methods::all().filter(|method| method.verb.is_some() && method.class != Class::Public)
+        {
+            let expected = if reach.contains(&method.class) {
+                None
+            } else {
+                Some(Rule::ClassNotAllowed(method.class))
+            };
+            let name = method.name;
+            assert_eq!(judge(policy.clone(), name), expected, "{classes:?} {name}");
+        }
+    }
 }
 
 #[test]
