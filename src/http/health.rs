@@ -1,14 +1,17 @@
 //! `/health`, `/ready` and, for programs, `/`: for supervisors and people, without a token.
 //!
-//! Guarantees: nothing secret, no times, no amounts; `/health` depends on nothing but this process; `/ready` is 503 only
-//! when draining or when the last attempts to reach the exchange all failed. Drift and skew are warnings under 200.
+//! Guarantees: nothing secret, no times, no amounts; `/health` depends on nothing but this process. `/ready` is 503 only
+//! when draining, when the last attempts to reach the exchange all failed, or when signed requests are refused because
+//! the disk takes no mark of them. Drift and skew are warnings under 200. What weakens a credential is for those who show
+//! a token: to a stranger it would say that guessing is worth while.
 
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
+use http::HeaderMap;
 use serde_json::json;
 
-use super::{AppState, reply};
+use super::{AppState, proxy_api::authenticate, reply};
 use gateway::observed::ClockSkew;
 
 /// `GET /health`.
@@ -27,7 +30,7 @@ pub(super) async fn root() -> Response {
 }
 
 /// `GET /ready`.
-pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
+pub(super) async fn ready(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     let observed = app.gateway.observed();
     let mut because = Vec::new();
     if app.gateway.is_draining() {
@@ -36,7 +39,16 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
     if observed.is_unreachable() {
         because.push("the last attempts to reach the exchange failed");
     }
-    let mut warnings = app.standing_warnings.clone();
+    if app.gateway.authenticator().replay().is_refusing() {
+        because.push(
+            "signed requests are refused, because the disk takes no mark of them; the log says why",
+        );
+    }
+    let mut warnings = if authenticate(&app, &headers).is_some() {
+        app.standing_warnings.clone()
+    } else {
+        Vec::new()
+    };
     if let Some(address) = observed.drift() {
         warnings.push(format!(
             "outbound address {address} is not among CRYPTO_EXPECTED_IP"

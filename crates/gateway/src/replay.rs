@@ -11,7 +11,10 @@ use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap, HashSet},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{clock::Clock, virtual_key::VirtualKey};
@@ -54,6 +57,8 @@ pub struct ReplayGuard {
     opened_ms: u64,
     floor: HighWaterMarks,
     memory: Mutex<Memory>,
+    /// The last mark could not be written.
+    refusing: AtomicBool,
     writer: Option<Writer>,
 }
 
@@ -104,6 +109,7 @@ impl ReplayGuard {
             opened_ms: clock.now_ms(),
             floor,
             memory: Mutex::default(),
+            refusing: AtomicBool::new(false),
             writer,
         }
     }
@@ -122,10 +128,22 @@ impl ReplayGuard {
             return Err(NotAdmitted::BeforeStart);
         }
         self.remember(key, nonce, signature)?;
-        match &self.writer {
-            Some(writer) if !writer.cover(key, nonce).await => Err(NotAdmitted::NoMark),
-            Some(_) | None => Ok(()),
+        let Some(writer) = &self.writer else {
+            return Ok(());
+        };
+        let covered = writer.cover(key, nonce).await;
+        self.refusing.store(!covered, Ordering::Relaxed);
+        if covered {
+            Ok(())
+        } else {
+            Err(NotAdmitted::NoMark)
         }
+    }
+
+    /// Whether the last signed request was refused because its mark could not be written.
+    #[must_use]
+    pub fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
     }
 
     /// Admits nothing further, and writes the mark as it is, so that a restart refuses nobody for nothing. Returns when

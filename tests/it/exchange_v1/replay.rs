@@ -9,7 +9,7 @@ use gateway::{clock::Clock, policy::Preset};
 use tempfile::TempDir;
 
 use crate::support::{
-    TestProxy,
+    TestProxy, client,
     contract::{ORDER, READ},
     signing::{Pair, Unsigned, told},
 };
@@ -186,6 +186,9 @@ async fn a_disk_that_takes_no_mark_refuses_signed_requests_and_leaves_tokens_alo
         .wait_line(&["cannot be written", "they are refused until it can"])
         .await;
     assert_eq!(proxy.upstream_requests(), 0);
+    let ready = proxy.send(client().get(proxy.url("/ready"))).await;
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    assert!(ready.text().contains("signed requests are refused"));
     proxy.call_text(READ, "{}").await;
     assert_eq!(proxy.upstream_requests(), 1);
 }
