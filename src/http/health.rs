@@ -57,6 +57,13 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, headers: HeaderMap) 
     if observed.skew().estimate().is_some_and(ClockSkew::is_large) {
         warnings.push("the clock differs from the exchange's by 5 s or more".to_owned());
     }
+    if app.gateway.is_nonce_ahead() {
+        warnings.push(
+            "calls are refused because the nonce is ahead of the clock: more than 1,000 calls a second; the log names \
+             the caller who makes most"
+                .to_owned(),
+        );
+    }
     if app.alarms.all_refused() {
         warnings.push("the exchange refuses every private call".to_owned());
     }

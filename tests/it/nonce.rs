@@ -1,6 +1,7 @@
 //! The nonce and the clock: a clock that stands, steps back, steps forward.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -8,10 +9,19 @@ use std::{
     time::Duration,
 };
 
-use gateway::clock::Clock;
+use crypto_proxy::telemetry;
+use futures_util::StreamExt as _;
+use gateway::{access::Peer, auth::Caller, clock::Clock, policy::Policy};
+use protocol::{
+    call::{Call, RequestId},
+    canonical::Dialect,
+};
+use sandbox::{FakeExchange, Settings};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
+use tracing::Level;
 
-use crate::support::{Answer, TestProxy};
+use crate::support::{Answer, TestProxy, connection::order};
 
 const BALANCE: &str = "private/user-balance";
 
@@ -189,4 +199,128 @@ async fn a_clock_in_order_is_no_warning() {
         .send(crate::support::client().get(timed.proxy.url("/ready")))
         .await;
     assert_eq!(ready.json(), json!({ "ready": true }));
+}
+
+/// Calls that skip the HTTP of our own door, so that tens of thousands take seconds.
+struct Noisy<'p> {
+    proxy: &'p TestProxy,
+    caller: Caller,
+}
+
+impl<'p> Noisy<'p> {
+    fn new(proxy: &'p TestProxy, name: &str) -> Self {
+        let caller = Caller {
+            name: name.into(),
+            policy: Policy::default(),
+        };
+        Self { proxy, caller }
+    }
+
+    /// So many calls, 64 at once; how many came to each outcome.
+    async fn call(&self, count: usize, method: &str) -> BTreeMap<&'static str, usize> {
+        let mut outcomes = BTreeMap::new();
+        let calls = (0..count).map(|_| self.one(method));
+        let mut ended = futures_util::stream::iter(calls).buffer_unordered(64);
+        while let Some(outcome) = ended.next().await {
+            *outcomes.entry(outcome).or_default() += 1;
+        }
+        outcomes
+    }
+
+    async fn one(&self, method: &str) -> &'static str {
+        let call = Call::parse(RequestId::BACKEND, method, None, Dialect::Documented);
+        let record = self
+            .proxy
+            .gateway
+            .recorder()
+            .open("noisy".into(), Arc::clone(&self.caller.name));
+        let source = Peer::Unix { uid: None };
+        let relay = self
+            .proxy
+            .gateway
+            .relay(record, &self.caller, &source, call.expect("a call"));
+        relay.await.outcome.word()
+    }
+}
+
+/// The body's part in the answer to an order, without the harness's look at every line so far.
+async fn order_quietly(proxy: &TestProxy) -> Value {
+    let body = json!({ "method": "private/create-order", "params": order("after-the-noise") });
+    let request = crate::support::client()
+        .post(proxy.url("/proxy/private"))
+        .header("x-proxy-token", &proxy.canaries.token)
+        .header("content-type", "application/json")
+        .body(body.to_string());
+    let answer = Answer::read(request.send().await.expect("an answer")).await;
+    answer.inner()
+}
+
+/// How far the exchange's clock must be from the real one, to stand where the proxy's does.
+fn offset_to(clock: &AtomicU64) -> i64 {
+    clock.load(Ordering::Relaxed).cast_signed() - Clock::system().now_ms().cast_signed()
+}
+
+// Row 2 of issue 10: 5,600 calls a second for 30 s were 139 s of nonces; the exchange takes 60 s.
+#[tokio::test]
+async fn an_outage_costs_no_nonce_and_the_next_order_is_taken_at_once() {
+    const CALLS: usize = 61_000;
+    let reserved = TcpSocket::new_v4().expect("a socket");
+    reserved
+        .bind(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
+    let address = reserved.local_addr().expect("an address");
+    let clock = Arc::new(AtomicU64::new(Clock::system().now_ms()));
+    let set = Clock::set_by(Arc::clone(&clock));
+    let (dispatch, lines) = telemetry::capture(Level::ERROR);
+    let proxy = TestProxy::builder()
+        .capture(dispatch, lines)
+        .base(format!("http://{address}/exchange/v1"))
+        .plan(|plan| plan.clock = set)
+        .start()
+        .await;
+    let outcomes = Noisy::new(&proxy, "noisy").call(CALLS, BALANCE).await;
+    assert_eq!(outcomes, BTreeMap::from([("not_sent", CALLS)]));
+
+    let listener = reserved.listen(64).expect("the exchange comes back");
+    let canaries = &proxy.canaries;
+    let back = FakeExchange::new(Settings::with_key(&canaries.key, &canaries.secret));
+    back.change(|settings| settings.clock_offset_ms = offset_to(&clock));
+    let _running = back.serve(listener).expect("it serves");
+    let answer = order_quietly(&proxy).await;
+    assert_eq!(answer["code"], 0, "{answer}");
+    let sent = back
+        .received()
+        .pop()
+        .expect("an order")
+        .json()
+        .expect("JSON");
+    assert_eq!(
+        sent["nonce"],
+        clock.load(Ordering::Relaxed),
+        "calls that were not sent took no nonce"
+    );
+}
+
+// Row 2 of issue 10: a read-only caller at 4,600 calls a second made every order fail.
+#[tokio::test]
+async fn a_caller_that_reads_as_fast_as_it_can_costs_nobody_an_order() {
+    const CALLS: usize = 12_000;
+    let clock = Arc::new(AtomicU64::new(Clock::system().now_ms()));
+    let set = Clock::set_by(Arc::clone(&clock));
+    let (dispatch, lines) = telemetry::capture(Level::ERROR);
+    let proxy = TestProxy::builder()
+        .capture(dispatch, lines)
+        .plan(|plan| plan.clock = set)
+        .start()
+        .await;
+    let outcomes = Noisy::new(&proxy, "reader").call(CALLS, BALANCE).await;
+    let answer = order_quietly(&proxy).await;
+    assert_eq!(answer["code"], 0, "{answer}");
+    let sent = proxy.exchange().received().pop().expect("an order");
+    let ahead = sent.json().expect("JSON")["nonce"]
+        .as_u64()
+        .expect("a nonce")
+        - clock.load(Ordering::Relaxed);
+    assert!(ahead <= 10_000, "{ahead} ms ahead of the clock");
+    assert!(outcomes["refused"] > 0, "{outcomes:?}");
 }

@@ -36,6 +36,15 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// More calls came than the nonce, which counts milliseconds, has room for.
+    #[error(
+        "the nonce is {ahead_ms} ms ahead of the clock, because more than 1,000 calls a second came; nothing was sent, try \
+         again in a second and call less often: the log names the caller who makes most calls"
+    )]
+    NonceAhead {
+        /// How far the call's nonce would have been ahead, in milliseconds.
+        ahead_ms: u64,
+    },
     /// The daemon is stopping.
     #[error("the proxy is stopping; nothing was sent, try again shortly")]
     Draining,
@@ -95,7 +104,10 @@ impl Refusal {
         match self {
             Self::Denied(_) => 403,
             Self::IdInUse(_) => 409,
-            Self::AtCapacity { .. } | Self::SocketFull { .. } | Self::Draining => 503,
+            Self::AtCapacity { .. }
+            | Self::SocketFull { .. }
+            | Self::NonceAhead { .. }
+            | Self::Draining => 503,
         }
     }
 
@@ -107,6 +119,7 @@ impl Refusal {
             Self::AtCapacity { .. } => "no_room",
             Self::IdInUse(_) => "id_in_use",
             Self::SocketFull { .. } => "socket_full",
+            Self::NonceAhead { .. } => "nonce_ahead",
             Self::Draining => "draining",
         }
     }

@@ -1,4 +1,4 @@
-//! [`Gateway::relay`]: the story of a call: authenticate, permit, sign, send, record.
+//! [`Gateway::relay`]: the story of a call: authenticate, permit, take a turn, sign and send, record.
 //!
 //! Guarantees: the stages come in that order and nowhere else. The relay runs in a task of its own, so that a caller who
 //! hangs up does not cancel an order half way. A panic in it ends in an outcome by phase. The total deadline lives here,
@@ -17,11 +17,10 @@ use crate::{
     failure::{Ended, Failure, Refusal},
     observed::Observed,
     outcome::Outcome,
-    policy::Permit,
     public_calls::PublicCalls,
-    record::{self, CallRecord, Recorder},
+    record::{CallRecord, Recorder, SigningLine},
     replay::ReplayGuard,
-    signer::Signer,
+    signer::{PreparedCall, Signer},
     stream::{Dialer, StreamOpener},
     upstream::{Reply, ReplyBody, Upstream},
 };
@@ -178,20 +177,27 @@ impl Gateway {
             Ok(admitted) => admitted,
             Err(refusal) => return refuse(record, refusal),
         };
-        let nonce = self.signer.next_nonce(self.clock.now_ms());
-        record.report.nonce = Some(nonce);
-        record.report.client_oid = orders.describe(nonce);
-        let named = record.report.client_oid.clone();
+        let turn = match self.signer.turn(&self.clock, permit.call(), &caller.name) {
+            Ok(turn) => turn,
+            Err(refusal) => return refuse(record, refusal),
+        };
+        let mut prepared = self.signer.prepare(permit, turn, orders);
+        if self.settings.signing_lines {
+            prepared = prepared.with_line(SigningLine::of(&record.report));
+        }
         let gateway = Arc::clone(self);
         // Boxed, because the future is large and spawning moves it.
         let task = self.admission.calls().spawn(Box::pin(async move {
-            let relayed = gateway.carry_out(record, permit, nonce, find_out).await;
+            let relayed = gateway.carry_out(record, prepared, find_out).await;
             drop(room);
             relayed
         }));
         drop(counted);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
         task.await.unwrap_or_else(|_| {
+            let named = progress
+                .signed()
+                .and_then(|signed| signed.client_oid.clone());
             Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out)
         })
     }
@@ -199,21 +205,16 @@ impl Gateway {
     async fn carry_out(
         &self,
         mut record: CallRecord,
-        permit: Permit,
-        nonce: u64,
+        prepared: PreparedCall,
         find_out: Option<&'static str>,
     ) -> Relayed {
-        let signed = self.signer.sign(permit, nonce);
-        record.report.string_to_sign_len = Some(signed.string_to_sign_len);
-        if self.settings.signing_lines {
-            record::write_signing(&record.report, signed.body_len());
-        }
         let limit = record.limit(self.settings.deadline);
         let deadline = Instant::from_std(record.opened()) + limit;
         let (sent, sent_ms) = (Instant::now(), self.clock.now_ms());
         record.report.waited = record.opened().elapsed();
         let progress = record.progress();
-        let result = tokio::time::timeout_at(deadline, self.upstream.send(signed, &progress)).await;
+        let result =
+            tokio::time::timeout_at(deadline, self.upstream.send(prepared, &progress)).await;
         let result = result.unwrap_or(Err(Failure::Deadline(limit)));
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
@@ -305,6 +306,12 @@ impl Gateway {
     /// Waits until no call is under way and every stream is closed; only after [`Gateway::drain`].
     pub async fn drained(&self) {
         self.admission.drained().await;
+    }
+
+    /// Whether calls were refused lately because the nonce is ahead of the clock.
+    #[must_use]
+    pub fn is_nonce_ahead(&self) -> bool {
+        self.signer.is_ahead(&self.clock)
     }
 
     /// Calls under way.

@@ -12,7 +12,7 @@ pub mod clock;
 pub mod connect;
 pub mod failure;
 mod gateway;
-pub mod nonce;
+mod nonce;
 pub mod observed;
 pub mod outcome;
 pub mod policy;

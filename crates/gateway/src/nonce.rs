@@ -1,64 +1,191 @@
-//! The nonce: milliseconds, strictly increasing per key.
+//! The nonce: milliseconds, strictly increasing per key, never far ahead of the clock.
 //!
-//! Guarantees: no two calls get the same nonce, whatever their concurrency and however many come in one millisecond. The clock
-//! may stand still, or step back by up to 30 s. When it steps back further, the sequence restarts from it and says so, because
-//! the exchange refuses a nonce outside its ±60 s window. The last 65,536 nonces are remembered and skipped. More than 1,000
-//! calls a second, for longer than the exchange's budgets allow, run ahead of the clock and do not restart. Source: the wire
-//! contract. An order without `client_oid` takes the nonce as its name at the exchange (vendor documents), so a nonce is never
-//! repeated.
+//! Guarantees: no two calls get the same nonce, whatever their concurrency and however many come in one millisecond. A number
+//! is taken when a connection takes the call, so a call that is not sent costs none. Every call needs a [`Turn`] before that:
+//! no turns are given out beyond the lead that its kind may have, so reads stop before orders, and orders before cancels.
+//! The clock may stand still, or step back by up to 30 s. When it steps back further, the sequence restarts from it and says
+//! so, because the exchange refuses a nonce outside its ±60 s window. The last 65,536 nonces are remembered and skipped.
+//! Source: the wire contract. An order without `client_oid` takes the nonce as its name at the exchange (vendor documents),
+//! so a nonce is never repeated.
 
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+use crate::{clock::Clock, failure::Refusal, record::TARGET};
+use catalogue::methods::Class;
+use protocol::{call::Call, wire::NONCES};
 
 /// How far the clock may step back before the sequence follows it, in milliseconds.
 const MAX_STEP_BACK_MS: u64 = 30_000;
 /// Nonces that are remembered, so that a sequence that restarted does not walk over them again.
 const REMEMBERED: usize = 1 << 16;
+/// The leads of reads, of what changes something and of cancels, in milliseconds. The longest and the longest step back
+/// stay within the exchange's 60 s together. A second is a thousand calls at once, above all that the exchange allows.
+const MAX_LEAD_MS: [u64; 3] = [1_000, 10_000, 20_000];
+/// From this lead on it is counted who calls.
+const COUNTED_FROM_MS: u64 = 500;
+/// A line about refusals is repeated after this time, if there are any still.
+const LINE_EVERY_MS: u64 = 60_000;
+/// For so long after a refusal the nonce counts as ahead of the clock.
+const LATELY_MS: u64 = 10_000;
+
+/// What a call takes its turn as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Change,
+    Cancel,
+}
+
+impl Kind {
+    pub(crate) fn of(call: &Call) -> Self {
+        match call.method.info() {
+            Some(info) if info.cancels_orders() => Self::Cancel,
+            Some(info) if info.class == Class::Read => Self::Read,
+            // Also what the catalogue does not know: it may change something.
+            _ => Self::Change,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Read => "reads",
+            Self::Change => "orders",
+            Self::Cancel => "cancels",
+        }
+    }
+}
 
 /// The nonces of one API key.
 #[derive(Debug, Default)]
-pub struct NonceSource(Mutex<Sequence>);
+pub(crate) struct NonceSource {
+    sequence: Mutex<Sequence>,
+    /// Turns that are given out and not over.
+    waiting: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Sequence {
     last: u64,
     latest_clock: u64,
+    /// How far the clock stepped back, until it is where it was: no call is to blame for this lead.
+    stepped_back_ms: u64,
     recent: VecDeque<u64>,
     /// What was given away before a restart and lies ahead of it.
     burnt: HashSet<u64>,
+    /// Calls by caller, since the lead has been worth counting.
+    callers: HashMap<Arc<str>, u64>,
+    refused_ms: Option<u64>,
+    /// When a line said it last, by kind.
+    said_ms: [Option<u64>; 3],
 }
 
-/// A nonce, and whether the sequence restarted for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nonce {
-    /// Milliseconds since 1970, as signed and sent.
-    pub value: u64,
-    /// How far the clock had stepped back, in milliseconds, if the sequence restarted.
-    pub restarted_after_step_ms: Option<u64>,
+/// The right of one call to a nonce, which it takes when it is sent, or never.
+#[derive(Debug)]
+pub struct Turn {
+    nonces: Arc<NonceSource>,
+    clock: Clock,
 }
 
-impl NonceSource {
-    /// The next nonce at clock time `now_ms`.
-    pub fn next(&self, now_ms: u64) -> Nonce {
-        let mut sequence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let step = sequence.latest_clock.saturating_sub(now_ms);
-        let mut restarted_after_step_ms = None;
-        if step > MAX_STEP_BACK_MS {
-            sequence.restart(now_ms);
-            restarted_after_step_ms = Some(step);
-        }
-        sequence.latest_clock = sequence.latest_clock.max(now_ms);
-        let value = sequence.take(now_ms);
-        Nonce {
-            value,
-            restarted_after_step_ms,
-        }
+impl Turn {
+    /// The nonce.
+    pub(crate) fn take(self) -> u64 {
+        self.nonces.take(now_ms(&self.clock))
     }
 }
 
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.nonces.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl NonceSource {
+    /// A turn for a call of this kind and caller.
+    ///
+    /// # Errors
+    /// [`Refusal::NonceAhead`] where the nonce, once all who have a turn are sent, would be too far ahead of the clock.
+    pub(crate) fn turn(
+        self: &Arc<Self>,
+        clock: &Clock,
+        kind: Kind,
+        caller: &Arc<str>,
+    ) -> Result<Turn, Refusal> {
+        let now_ms = now_ms(clock);
+        let mut sequence = self.lock();
+        sequence.follow(now_ms);
+        let next = sequence.last.saturating_add(1).max(now_ms);
+        let ahead_ms = next - now_ms + self.waiting.load(Ordering::Acquire);
+        sequence.count(ahead_ms, caller);
+        let [reads, changes, cancels] = MAX_LEAD_MS;
+        let bound = match kind {
+            Kind::Read => reads,
+            Kind::Change => changes,
+            Kind::Cancel => cancels,
+        };
+        if ahead_ms > bound + sequence.stepped_back_ms {
+            sequence.refuse(kind, now_ms, ahead_ms);
+            return Err(Refusal::NonceAhead { ahead_ms });
+        }
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        drop(sequence);
+        Ok(Turn {
+            nonces: Arc::clone(self),
+            clock: clock.clone(),
+        })
+    }
+
+    fn take(&self, now_ms: u64) -> u64 {
+        let mut sequence = self.lock();
+        sequence.follow(now_ms);
+        sequence.take(now_ms)
+    }
+
+    /// Whether calls were refused lately because the nonce was ahead of the clock.
+    pub(crate) fn is_ahead(&self, clock: &Clock) -> bool {
+        let now_ms = now_ms(clock);
+        let refused_ms = self.lock().refused_ms;
+        refused_ms.is_some_and(|then| now_ms.saturating_sub(then) < LATELY_MS)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sequence> {
+        self.sequence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The clock, as far as a request has room for it. One that is further off is refused by the exchange whatever it says.
+fn now_ms(clock: &Clock) -> u64 {
+    /// More than any lead, so that no nonce is too long.
+    const ROOM_MS: u64 = 1_000_000;
+    clock
+        .now_ms()
+        .clamp(*NONCES.start(), *NONCES.end() - ROOM_MS)
+}
+
 impl Sequence {
+    /// Notes where the clock stands, and follows it where it stepped back far.
+    fn follow(&mut self, now_ms: u64) {
+        let step_ms = self.latest_clock.saturating_sub(now_ms);
+        if step_ms > MAX_STEP_BACK_MS {
+            self.restart(now_ms);
+            tracing::warn!(
+                step_ms,
+                "the clock stepped back: the nonce restarts from the clock; check the host's time service"
+            );
+        }
+        self.latest_clock = self.latest_clock.max(now_ms);
+        self.stepped_back_ms = if now_ms < self.latest_clock {
+            self.stepped_back_ms.max(step_ms)
+        } else {
+            0
+        };
+    }
+
     fn restart(&mut self, now_ms: u64) {
         self.burnt = self
             .recent
@@ -68,6 +195,8 @@ impl Sequence {
             .collect();
         self.last = 0;
         self.latest_clock = now_ms;
+        self.refused_ms = None;
+        self.said_ms = [None; 3];
     }
 
     fn take(&mut self, now_ms: u64) -> u64 {
@@ -82,76 +211,48 @@ impl Sequence {
         self.recent.push_back(value);
         value
     }
+
+    /// Counts whose calls come while the nonce is ahead.
+    fn count(&mut self, ahead_ms: u64, caller: &Arc<str>) {
+        if ahead_ms < COUNTED_FROM_MS {
+            if !self.callers.is_empty() {
+                self.callers.clear();
+            }
+        } else if let Some(calls) = self.callers.get_mut(caller) {
+            *calls += 1;
+        } else {
+            self.callers.insert(Arc::clone(caller), 1);
+        }
+    }
+
+    /// Notes a refusal; one line for each kind at the first, and after a while.
+    fn refuse(&mut self, kind: Kind, now_ms: u64, ahead_ms: u64) {
+        self.refused_ms = Some(now_ms);
+        let [reads, changes, cancels] = &mut self.said_ms;
+        let said_ms = match kind {
+            Kind::Read => reads,
+            Kind::Change => changes,
+            Kind::Cancel => cancels,
+        };
+        if said_ms.is_some_and(|then| now_ms.saturating_sub(then) < LINE_EVERY_MS) {
+            return;
+        }
+        *said_ms = Some(now_ms);
+        let most = self.callers.iter().max_by_key(|(_, calls)| **calls);
+        let (caller, calls) = most.map_or(("none", 0), |(caller, calls)| (&**caller, *calls));
+        let refused = kind.words();
+        tracing::event!(
+            target: TARGET,
+            tracing::Level::WARN,
+            "CRYPTO_EVENT" = "nonce",
+            "CRYPTO_CALLER" = caller,
+            "{} event=nonce ahead_ms={ahead_ms} refused={refused} caller={caller} calls={calls}: more than 1,000 calls a \
+             second, and a nonce is a millisecond; {refused} are refused until the clock is there; next: slow this caller, \
+             which makes most calls",
+            crate::record::CALL_TAG,
+        );
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::HashSet, sync::Arc, thread};
-
-    use super::*;
-
-    #[test]
-    fn a_standing_clock_still_gives_increasing_nonces() {
-        let source = NonceSource::default();
-        let values: Vec<u64> = (0..4).map(|_| source.next(1000).value).collect();
-        assert_eq!(values, [1000, 1001, 1002, 1003]);
-    }
-
-    #[test]
-    fn a_clock_that_steps_back_a_little_does_not_lower_the_nonce() {
-        let source = NonceSource::default();
-        source.next(100_000);
-        assert_eq!(
-            source.next(90_000),
-            Nonce {
-                value: 100_001,
-                restarted_after_step_ms: None
-            }
-        );
-    }
-
-    #[test]
-    fn a_clock_that_steps_back_far_restarts_the_sequence_and_says_so() {
-        let source = NonceSource::default();
-        source.next(100_000);
-        assert_eq!(
-            source.next(40_000),
-            Nonce {
-                value: 40_000,
-                restarted_after_step_ms: Some(60_000)
-            }
-        );
-        assert_eq!(source.next(40_000).value, 40_001);
-    }
-
-    #[test]
-    fn a_restarted_sequence_skips_what_was_given_away_before() {
-        let source = NonceSource::default();
-        let before: Vec<u64> = (0..3).map(|_| source.next(100_000).value).collect();
-        source.next(40_000);
-        let after: Vec<u64> = (0..3).map(|_| source.next(100_000).value).collect();
-        assert_eq!(
-            (before, after),
-            (
-                vec![100_000, 100_001, 100_002],
-                vec![100_003, 100_004, 100_005]
-            )
-        );
-    }
-
-    #[test]
-    fn threads_never_share_a_nonce() {
-        let source = Arc::new(NonceSource::default());
-        let threads: Vec<_> = (0..8)
-            .map(|_| {
-                let source = Arc::clone(&source);
-                thread::spawn(move || (0..5000).map(|_| source.next(7).value).collect::<Vec<_>>())
-            })
-            .collect();
-        let all: HashSet<u64> = threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect();
-        assert_eq!(all.len(), 40_000);
-    }
-}
+mod tests;

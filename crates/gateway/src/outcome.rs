@@ -5,9 +5,13 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
+use crate::signer::Signed;
 use catalogue::codes;
 
 /// What became of a call.
@@ -58,9 +62,9 @@ impl fmt::Display for Outcome {
 pub enum Phase {
     /// A caller is known; nothing was decided.
     Accepted,
-    /// Allowed and signed; a connection is being found.
+    /// Allowed; a connection is being found.
     Connecting,
-    /// The signed bytes were handed to a connection.
+    /// Signed, and handed to a connection.
     Sent,
 }
 
@@ -69,7 +73,7 @@ pub enum Phase {
 /// Once the call has ended it can no longer be sent: the code that hands its bytes to a connection asks first, so that
 /// "not sent" stays true whatever threads do.
 #[derive(Debug, Default)]
-pub struct Progress(AtomicU8);
+pub struct Progress(AtomicU8, OnceLock<Signed>);
 
 /// Marks a call that has ended, beside its phase.
 const ENDED: u8 = 0x80;
@@ -87,6 +91,23 @@ impl Progress {
     pub fn end(&self) -> Outcome {
         self.0.fetch_or(ENDED, Ordering::AcqRel);
         self.outcome_without_answer()
+    }
+
+    /// Whether it has ended: it is not sent any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.0.load(Ordering::Acquire) & ENDED != 0
+    }
+
+    /// Moves on to [`Phase::Sent`] with what was signed, which is known to whoever sees that phase; `false` as for `reach`.
+    pub(crate) fn hand_over(&self, signed: Signed) -> bool {
+        let _ = self.1.set(signed);
+        self.reach(Phase::Sent)
+    }
+
+    /// What was signed, once it was.
+    pub(crate) fn signed(&self) -> Option<&Signed> {
+        self.1.get()
     }
 
     /// The outcome of a call that ends here without an answer of the exchange.

@@ -21,7 +21,7 @@ use protocol::call::Call;
 
 mod line;
 
-pub(crate) use line::write_signing;
+pub(crate) use line::SigningLine;
 pub use line::{CALL_TAG, TARGET};
 
 /// What is known of a call when it ends; also what record sinks get.
@@ -232,6 +232,11 @@ impl CallRecord {
     }
 
     fn conclude(&mut self, status: u16, outcome: Outcome, why: Option<&'static str>) {
+        if let Some(signed) = self.progress.signed() {
+            self.report.nonce = Some(signed.nonce);
+            self.report.string_to_sign_len = Some(signed.string_to_sign_len);
+            self.report.client_oid.clone_from(&signed.client_oid);
+        }
         self.report.status = status;
         self.report.outcome = outcome;
         self.report.why = why;

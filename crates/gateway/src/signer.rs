@@ -1,40 +1,72 @@
-//! [`Permit`] → [`SignedCall`]; the only module that signs with an API secret.
+//! [`Permit`] → [`PreparedCall`] → [`SignedCall`]; the only module that signs with an API secret.
 //!
 //! Guarantees: `sig = lower-case hex of HMAC-SHA256(secret, method + id + api_key + params string + nonce)` (vendor
 //! documents; every vector of `crates/catalogue/data/vectors.json` is a test). The MAC is fed piece by piece from a state prepared once:
-//! no string to sign is ever built. What was permitted is what is signed, and the signed bytes are what is sent.
+//! no string to sign is ever built. What was permitted is what is signed, and the signed bytes are what is sent. A call is
+//! signed when a connection takes it, not before: one that finds none costs no nonce.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{nonce::NonceSource, policy::Permit, secret::Credentials};
-use protocol::{canonical, wire};
+use super::{
+    clock::Clock,
+    failure::Refusal,
+    nonce::{Kind, NonceSource, Turn},
+    policy::Permit,
+    record::SigningLine,
+    secret::Credentials,
+};
+use protocol::{
+    call::{Call, OrderIds},
+    canonical, wire,
+};
 
 /// Credentials with their nonces, and the HMAC state prepared.
 pub struct Signer {
     credentials: Credentials,
     fingerprint: String,
     mac: Hmac<Sha256>,
-    nonces: NonceSource,
+    nonces: Arc<NonceSource>,
 }
 
-/// A call that was permitted and signed, ready to be sent once.
-pub struct SignedCall {
-    /// The method, which is also the path below the base URL.
-    pub(super) method: Cow<'static, str>,
+/// A call that was permitted and has its turn, ready to be signed and sent once.
+pub struct PreparedCall {
+    signer: Arc<Signer>,
+    permit: Permit,
+    turn: Turn,
+    orders: OrderIds,
+    draft: wire::Draft,
+    line: Option<SigningLine>,
+}
+
+/// A call that was permitted and signed, to be sent now.
+pub(super) struct SignedCall {
     /// The request's body.
     pub(super) body: Bytes,
+    /// What is known of it from now on.
+    pub(super) signed: Signed,
+}
+
+/// What is known of a call once it is signed.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    /// The nonce.
+    pub(crate) nonce: u64,
     /// This call's signature, to be scrubbed from an answer that echoes it.
-    pub(super) signature: Signature,
+    pub(crate) signature: Signature,
     /// Length of the string that was signed, in bytes.
-    pub string_to_sign_len: usize,
+    pub(crate) string_to_sign_len: usize,
+    /// The names of its orders, the nonce included where the exchange takes it for one.
+    pub(crate) client_oid: Option<String>,
 }
 
 /// A login of a stream, ready to be sent once. It gives access to everything that the key may do, so it is made for streams only.
 pub(super) struct LogIn {
+    /// The nonce.
+    pub(super) nonce: u64,
     /// The frame.
     pub(super) text: String,
     /// Its signature, to be scrubbed from frames that echo it.
@@ -60,11 +92,49 @@ impl Signature {
     }
 }
 
-impl SignedCall {
+impl PreparedCall {
+    /// With the line that tells of its signature.
+    #[must_use]
+    pub(crate) fn with_line(mut self, line: SigningLine) -> Self {
+        self.line = Some(line);
+        self
+    }
+
+    /// The method, which is also the path below the base URL.
+    #[must_use]
+    pub(super) fn method(&self) -> Cow<'static, str> {
+        self.permit.call().method.name()
+    }
+
     /// Length of the request's body in bytes.
     #[must_use]
-    pub fn body_len(&self) -> usize {
-        self.body.len()
+    pub(super) fn body_len(&self) -> usize {
+        self.draft.len()
+    }
+
+    /// Takes the nonce and signs; `None` where the body would not have the length that was announced.
+    #[must_use]
+    pub(super) fn sign(self) -> Option<SignedCall> {
+        let (call, nonce) = (self.permit.call(), self.turn.take());
+        let (signature, string_to_sign_len) = self.signer.signature(
+            call.method.as_str(),
+            call.id.value(),
+            call.params.canonical(),
+            nonce,
+        );
+        let body = self.draft.signed(nonce, signature.as_str())?;
+        if let Some(line) = self.line {
+            line.write(nonce, string_to_sign_len, body.len());
+        }
+        Some(SignedCall {
+            body: body.into(),
+            signed: Signed {
+                nonce,
+                signature,
+                string_to_sign_len,
+                client_oid: self.orders.describe(nonce),
+            },
+        })
     }
 }
 
@@ -74,10 +144,10 @@ impl fmt::Debug for Signature {
     }
 }
 
-impl fmt::Debug for SignedCall {
+impl fmt::Debug for PreparedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedCall")
-            .field("method", &self.method)
+        f.debug_struct("PreparedCall")
+            .field("method", &self.method())
             .finish_non_exhaustive()
     }
 }
@@ -103,20 +173,26 @@ impl Signer {
             fingerprint: credentials.key.fingerprint(),
             credentials,
             mac,
-            nonces: NonceSource::default(),
+            nonces: Arc::default(),
         }
     }
 
-    /// The next nonce of this key at clock time `now_ms`.
-    pub(crate) fn next_nonce(&self, now_ms: u64) -> u64 {
-        let nonce = self.nonces.next(now_ms);
-        if let Some(step_ms) = nonce.restarted_after_step_ms {
-            tracing::warn!(
-                step_ms,
-                "the clock stepped back: the nonce restarts from the clock; check the host's time service"
-            );
-        }
-        nonce.value
+    /// A turn for this call of this caller.
+    ///
+    /// # Errors
+    /// [`Refusal::NonceAhead`].
+    pub fn turn(&self, clock: &Clock, call: &Call, caller: &Arc<str>) -> Result<Turn, Refusal> {
+        self.nonces.turn(clock, Kind::of(call), caller)
+    }
+
+    /// A turn for a login of a stream, on which orders may wait.
+    pub(super) fn turn_to_log_in(&self, clock: &Clock, caller: &Arc<str>) -> Result<Turn, Refusal> {
+        self.nonces.turn(clock, Kind::Change, caller)
+    }
+
+    /// Whether calls were refused lately because the nonce is ahead of the clock.
+    pub(crate) fn is_ahead(&self, clock: &Clock) -> bool {
+        self.nonces.is_ahead(clock)
     }
 
     /// The API key's fingerprint.
@@ -133,33 +209,28 @@ impl Signer {
         ]
     }
 
-    /// Signs what was permitted.
+    /// Prepares what was permitted, to be signed when it is sent.
     #[must_use]
-    pub fn sign(&self, permit: Permit, nonce: u64) -> SignedCall {
-        let call = permit.call();
-        let (signature, string_to_sign_len) = self.signature(
-            call.method.as_str(),
-            call.id.value(),
-            call.params.canonical(),
-            nonce,
-        );
-        let body = call
-            .request()
-            .signed(self.credentials.key.expose(), nonce, signature.as_str());
-        SignedCall {
-            method: call.method.name(),
-            body: body.into(),
-            signature,
-            string_to_sign_len,
+    pub fn prepare(self: &Arc<Self>, permit: Permit, turn: Turn, orders: OrderIds) -> PreparedCall {
+        let draft = permit.call().request().draft(self.credentials.key.expose());
+        PreparedCall {
+            signer: Arc::clone(self),
+            permit,
+            turn,
+            orders,
+            draft,
+            line: None,
         }
     }
 
     /// Signs a login: `public/auth`, id 1, no params (vendor documents).
     #[must_use]
-    pub(super) fn log_in(&self, nonce: u64) -> LogIn {
+    pub(super) fn log_in(&self, turn: Turn) -> LogIn {
+        let nonce = turn.take();
         let (Signature(signature), string_to_sign_len) = self.signature(LOGIN, LOGIN_ID, "", nonce);
         let text = wire::login_frame(self.credentials.key.expose(), nonce, &signature);
         LogIn {
+            nonce,
             text,
             signature,
             string_to_sign_len,

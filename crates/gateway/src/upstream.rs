@@ -1,8 +1,8 @@
-//! [`SignedCall`] → [`Reply`]; the only module that talks HTTP to the exchange.
+//! [`PreparedCall`] → [`Reply`]; the only module that talks HTTP to the exchange.
 //!
 //! Guarantees: one transmission per call: HTTP/1.1, no retries, no redirects, no proxy variables, and a body that can
-//! be read once only. The phase turns to `Sent` when the body is handed to a connection: before that moment a failed
-//! call was certainly not sent. Answers are capped, checked and scrubbed before anybody sees them.
+//! be read once only. A call is signed, and the phase turns to `Sent`, when the body is handed to a connection: before that
+//! moment a failed call was certainly not sent, and took no nonce. Answers are capped, checked and scrubbed before anybody sees them.
 //! Does not: know deadlines other than that for connecting; the total one is the gateway's.
 
 use std::{
@@ -23,7 +23,7 @@ use super::{
     failure::Failure,
     outcome::{Phase, Progress},
     redact::Scrubber,
-    signer::{SignedCall, Signer},
+    signer::{PreparedCall, SignedCall, Signer},
 };
 use protocol::wire;
 
@@ -137,19 +137,24 @@ impl Upstream {
         })
     }
 
-    /// Sends a signed call, once.
+    /// Signs and sends a call, once.
     ///
     /// # Errors
     /// [`Failure`]; `progress` tells whether the exchange may have seen the call.
-    pub async fn send(&self, call: SignedCall, progress: &Arc<Progress>) -> Result<Reply, Failure> {
+    pub async fn send(
+        &self,
+        call: PreparedCall,
+        progress: &Arc<Progress>,
+    ) -> Result<Reply, Failure> {
         progress.reach(Phase::Connecting);
+        let url = self.url_of(&call.method());
         let body = OneTransmission {
-            bytes: Some(call.body),
+            call: Some(call),
             progress: Arc::clone(progress),
         };
         let sent = self
             .client
-            .post(self.url_of(&call.method))
+            .post(url)
             .header(
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/json"),
@@ -161,12 +166,11 @@ impl Upstream {
             sent.map_err(|error| failure_of_client(&error, progress, self.connect_deadline))?;
         check_head(response.status(), response.headers())?;
         let bytes = read_capped(&mut response, self.max_reply_bytes).await?;
-        self.finish(
-            response.status(),
-            response.headers(),
-            bytes,
-            call.signature.as_str(),
-        )
+        // An answer to a head alone cannot echo a signature that was not made.
+        let signature = progress
+            .signed()
+            .map_or(NO_SIGNATURE, |signed| signed.signature.as_str());
+        self.finish(response.status(), response.headers(), bytes, signature)
     }
 
     /// The method that [`Upstream::ask_public`] asks.
@@ -350,17 +354,17 @@ fn date_ms(headers: &HeaderMap) -> Option<u64> {
     u64::try_from(since.as_millis()).ok()
 }
 
-/// The deadline passed, and the caller was answered, before a connection took the call.
+/// The deadline passed, and the caller was answered, before a connection took the call; or it could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("the call ended before it was sent")]
 struct CallEnded;
 
-/// A request body that can be read once, and marks the moment in which a connection takes it.
+/// A request body that can be read once. A connection takes it, and in this moment it is signed and marked as sent.
 ///
 /// hyper asks for the body only after it has a connection and has encoded the head (tested: refused, stalled and
-/// half-open connections never get here), so until then no byte of the signed call was handed to anything.
+/// half-open connections never get here), so until then there is no signed call. Its length is known before.
 struct OneTransmission {
-    bytes: Option<Bytes>,
+    call: Option<PreparedCall>,
     progress: Arc<Progress>,
 }
 
@@ -372,17 +376,25 @@ impl http_body::Body for OneTransmission {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if !self.progress.reach(Phase::Sent) {
+        let Some(call) = self.call.take() else {
+            return Poll::Ready(None);
+        };
+        if self.progress.has_ended() {
             return Poll::Ready(Some(Err(CallEnded)));
         }
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+        let Some(SignedCall { body, signed }) = call.sign() else {
+            return Poll::Ready(Some(Err(CallEnded)));
+        };
+        let handed_over = self.progress.hand_over(signed);
+        let frame = handed_over.then_some(Frame::data(body)).ok_or(CallEnded);
+        Poll::Ready(Some(frame))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.call.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+        SizeHint::with_exact(self.call.as_ref().map_or(0, |call| call.body_len() as u64))
     }
 }

@@ -3,7 +3,10 @@
 //! Guarantees: the params of a request are the caller's bytes; an answer is read for its `code` only, whatever else it
 //! holds. Does not: decide what an answer means for the call; that is `codes` and the gateway.
 
-use std::fmt;
+use std::{
+    fmt,
+    ops::{Range, RangeInclusive},
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -111,11 +114,11 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     /// The body of the signed request: `{"id","method","api_key","params","nonce","sig"}` (vendor documents), in the
-    /// client's own layout. `api_key` is JSON-escaped here.
+    /// client's own layout. `api_key` is JSON-escaped here. Nonce and signature are left open.
     #[must_use]
-    pub fn signed(self, api_key: &str, nonce: u64, signature: &str) -> Vec<u8> {
-        let mut body =
-            Vec::with_capacity(self.params.len() + api_key.len() + signature.len() + 160);
+    pub fn draft(self, api_key: &str) -> Draft {
+        let mut body = Vec::with_capacity(self.params.len() + api_key.len() + SIG_DIGITS + 160);
+        let (mut nonce, mut sig) = (0..0, 0..0);
         for member in self.layout.order {
             if member == Member::Params && !self.layout.has_params {
                 continue;
@@ -131,13 +134,73 @@ impl Request<'_> {
                 Member::Method => push_quoted(&mut body, self.method),
                 Member::ApiKey => push_json_string(&mut body, api_key),
                 Member::Params => body.extend_from_slice(self.params.as_bytes()),
-                Member::Nonce => push_number(&mut body, nonce),
-                Member::Sig => push_quoted(&mut body, signature),
+                Member::Nonce => nonce = push_open(&mut body, NONCE_DIGITS),
+                Member::Sig => {
+                    body.push(b'"');
+                    sig = push_open(&mut body, SIG_DIGITS);
+                    body.push(b'"');
+                }
             }
         }
         body.push(b'}');
-        body
+        Draft { body, nonce, sig }
     }
+}
+
+/// The nonces that a request has room for, in milliseconds: from 2001 to 2286. All have as many digits, so that the length
+/// of a request is known before it is signed.
+pub const NONCES: RangeInclusive<u64> = 1_000_000_000_000..=9_999_999_999_999;
+const NONCE_DIGITS: usize = 13;
+/// HMAC-SHA256 in hex.
+const SIG_DIGITS: usize = 64;
+
+/// The body of a request that is complete but for nonce and signature.
+#[derive(Debug)]
+pub struct Draft {
+    body: Vec<u8>,
+    nonce: Range<usize>,
+    sig: Range<usize>,
+}
+
+impl Draft {
+    /// The length of the body in bytes, now and once it is signed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Never: a request has at least its brackets.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    /// The body with this nonce and this signature; `None` where they do not have the length that was announced.
+    #[must_use]
+    pub fn signed(mut self, nonce: u64, signature: &str) -> Option<Vec<u8>> {
+        fill(
+            &mut self.body,
+            self.nonce,
+            itoa::Buffer::new().format(nonce),
+        )?;
+        fill(&mut self.body, self.sig, signature)?;
+        Some(self.body)
+    }
+}
+
+/// Leaves so many bytes open; where they are.
+fn push_open(out: &mut Vec<u8>, length: usize) -> Range<usize> {
+    let start = out.len();
+    out.resize(start + length, b'0');
+    start..out.len()
+}
+
+fn fill(body: &mut [u8], place: Range<usize>, text: &str) -> Option<()> {
+    let place = body
+        .get_mut(place)
+        .filter(|place| place.len() == text.len())?;
+    place.copy_from_slice(text.as_bytes());
+    Some(())
 }
 
 fn push_number(out: &mut Vec<u8>, number: u64) {
@@ -308,6 +371,13 @@ mod tests {
         read_answer(text.as_bytes()).unwrap().code
     }
 
+    /// The signed request, with `SIG` in place of its signature.
+    fn signed(request: Request<'_>, key: &str) -> String {
+        let sig = "f".repeat(SIG_DIGITS);
+        let body = request.draft(key).signed(1_790_000_000_000, &sig).unwrap();
+        String::from_utf8(body).unwrap().replace(&sig, "SIG")
+    }
+
     #[test]
     fn the_request_carries_the_callers_params_untouched() {
         let request = Request {
@@ -316,9 +386,32 @@ mod tests {
             method: "private/x",
             params: "{ \"b\":\"\\u0041\", \"a\":1 }",
         };
-        let body = request.signed("key\"invented", 17, "00ff");
-        let expected = r#"{"id":1,"method":"private/x","api_key":"key\"invented","params":{ "b":"\u0041", "a":1 },"nonce":17,"sig":"00ff"}"#;
-        assert_eq!(String::from_utf8(body).unwrap(), expected);
+        let body = signed(request, "key\"invented");
+        let expected = r#"{"id":1,"method":"private/x","api_key":"key\"invented","params":{ "b":"\u0041", "a":1 },"nonce":1790000000000,"sig":"SIG"}"#;
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn what_does_not_have_the_announced_length_is_no_signed_request() {
+        let request = Request {
+            layout: Layout::default(),
+            id: 1,
+            method: "private/x",
+            params: "{}",
+        };
+        let signed = |nonce, sig: &str| {
+            request
+                .draft("key")
+                .signed(nonce, sig)
+                .map(|body| body.len())
+        };
+        let sig = "f".repeat(SIG_DIGITS);
+        let length = Some(request.draft("key").len());
+        assert_eq!(signed(*NONCES.start(), &sig), length);
+        assert_eq!(signed(*NONCES.end(), &sig), length);
+        assert_eq!(signed(*NONCES.start() - 1, &sig), None);
+        assert_eq!(signed(*NONCES.end() + 1, &sig), None);
+        assert_eq!(signed(*NONCES.start(), &sig[1..]), None);
     }
 
     #[test]
@@ -331,15 +424,15 @@ mod tests {
                 method: "private/x",
                 params: "{}",
             };
-            String::from_utf8(request.signed("key-invented", 17, "00ff")).unwrap()
+            signed(request, "key-invented")
         };
         assert_eq!(
             written(Layout::new(&[Sig, Nonce, Params, ApiKey, Method, Id], true)),
-            r#"{"sig":"00ff","nonce":17,"params":{},"api_key":"key-invented","method":"private/x","id":"1"}"#
+            r#"{"sig":"SIG","nonce":1790000000000,"params":{},"api_key":"key-invented","method":"private/x","id":"1"}"#
         );
         assert_eq!(
             written(Layout::new(&[Method, Nonce], false)),
-            r#"{"method":"private/x","nonce":17,"id":1,"api_key":"key-invented","sig":"00ff"}"#
+            r#"{"method":"private/x","nonce":1790000000000,"id":1,"api_key":"key-invented","sig":"SIG"}"#
         );
     }
 

@@ -143,6 +143,7 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
             Ended::Refused(
                 GatewayRefusal::AtCapacity { .. }
                 | GatewayRefusal::SocketFull { .. }
+                | GatewayRefusal::NonceAhead { .. }
                 | GatewayRefusal::Draining,
             ),
         ) => RATE_LIMITED,

@@ -19,7 +19,6 @@ use gateway::{
     access::{Arrival, Peer},
     auth::Caller,
     failure::Failure,
-    nonce::NonceSource,
     observed::ClockSkewWindow,
     outcome::Progress,
     policy::{self, Policy},
@@ -28,7 +27,7 @@ use gateway::{
     upstream::{self, Reply, ReplyBody, Upstream},
 };
 use protocol::{
-    call::{Call, RequestId},
+    call::{Call, OrderIds, RequestId},
     canonical::Dialect,
 };
 
@@ -47,13 +46,12 @@ const HTTP: &str = "the base URL is http, on this machine";
 pub(super) async fn ask(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
     let mut list = Vec::new();
     let mut stop = connect(run, ready, &mut list).await;
-    let signer = Signer::new(ready.credentials.clone());
+    let signer = Arc::new(Signer::new(ready.credentials.clone()));
     let session = match Upstream::new(&ready.upstream, run.plan.resolver.clone(), &signer) {
         Ok(upstream) => Session {
             run,
             signer,
             upstream,
-            nonces: NonceSource::default(),
             skew: ClockSkewWindow::default(),
         },
         Err(problem) => {
@@ -164,9 +162,8 @@ fn pointless_after(seen: &Seen) -> Option<&'static str> {
 /// One client and one signer for all probes of a run.
 struct Session<'r> {
     run: Run<'r>,
-    signer: Signer,
+    signer: Arc<Signer>,
     upstream: Upstream,
-    nonces: NonceSource,
     skew: ClockSkewWindow,
 }
 
@@ -263,10 +260,17 @@ impl Session<'_> {
                 .run
                 .found(probe, Seen::Failed(Failure::Defect), Duration::ZERO);
         };
-        let nonce = self.nonces.next(self.run.plan.clock.now_ms()).value;
-        let signed = self.signer.sign(permit, nonce);
+        let Ok(turn) = self
+            .signer
+            .turn(&self.run.plan.clock, permit.call(), &caller.name)
+        else {
+            return self
+                .run
+                .found(probe, Seen::Failed(Failure::Defect), Duration::ZERO);
+        };
+        let call = self.signer.prepare(permit, turn, OrderIds::default());
         let progress = Arc::new(Progress::default());
-        let (seen, took) = self.timed(self.upstream.send(signed, &progress)).await;
+        let (seen, took) = self.timed(self.upstream.send(call, &progress)).await;
         self.run.found(probe, seen, took)
     }
 

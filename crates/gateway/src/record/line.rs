@@ -3,7 +3,7 @@
 //! Guarantees: the line is complete by itself (`journalctl | grep` sees nothing else); the fields say the same. A
 //! failure carries the word FAIL and warning priority, so that successes do not bury it.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::CallReport;
 
@@ -117,24 +117,42 @@ fn outbound(f: &mut fmt::Formatter<'_>, report: &CallReport) -> fmt::Result {
     }
 }
 
-/// Writes the line about a signature (`CRYPTO_AUTH_DIAG=true`): what was signed, by lengths; nothing of its content.
-pub(crate) fn write_signing(report: &CallReport, body_len: usize) {
-    let method = report.method.as_deref().unwrap_or("none");
-    let (nonce, string_to_sign_len) = (
-        report.nonce.unwrap_or_default(),
-        report.string_to_sign_len.unwrap_or_default(),
-    );
-    tracing::event!(
-        target: TARGET,
-        tracing::Level::INFO,
-        "CRYPTO_EVENT" = "signing",
-        "CRYPTO_RID" = &*report.rid,
-        "CRYPTO_METHOD" = method,
-        "{CALL_TAG} event=signing rid={} method={method} id={} nonce={nonce} params_len={} sts_len={string_to_sign_len} \
-         sts_parts=method+id+api_key+params+nonce mac=HMAC-SHA256 sig_len=64 body_len={body_len} key_fp={}",
-        report.rid,
-        report.id,
-        report.params_string_len,
-        report.key_fingerprint,
-    );
+/// The line about a signature (`CRYPTO_AUTH_DIAG=true`): what was signed, by lengths; nothing of its content.
+pub(crate) struct SigningLine {
+    rid: Arc<str>,
+    method: Option<Cow<'static, str>>,
+    id: u64,
+    params_string_len: usize,
+    key_fingerprint: Arc<str>,
+}
+
+impl SigningLine {
+    /// As far as it is known before the call is signed.
+    pub(crate) fn of(report: &CallReport) -> Self {
+        Self {
+            rid: Arc::clone(&report.rid),
+            method: report.method.clone(),
+            id: report.id,
+            params_string_len: report.params_string_len,
+            key_fingerprint: Arc::clone(&report.key_fingerprint),
+        }
+    }
+
+    /// Writes it.
+    pub(crate) fn write(&self, nonce: u64, string_to_sign_len: usize, body_len: usize) {
+        let method = self.method.as_deref().unwrap_or("none");
+        tracing::event!(
+            target: TARGET,
+            tracing::Level::INFO,
+            "CRYPTO_EVENT" = "signing",
+            "CRYPTO_RID" = &*self.rid,
+            "CRYPTO_METHOD" = method,
+            "{CALL_TAG} event=signing rid={} method={method} id={} nonce={nonce} params_len={} sts_len={string_to_sign_len} \
+             sts_parts=method+id+api_key+params+nonce mac=HMAC-SHA256 sig_len=64 body_len={body_len} key_fp={}",
+            self.rid,
+            self.id,
+            self.params_string_len,
+            self.key_fingerprint,
+        );
+    }
 }

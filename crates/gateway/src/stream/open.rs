@@ -120,18 +120,27 @@ impl StreamOpener {
     /// Connects, waits, logs in: the socket, and the signature that must not come back.
     async fn log_in(&self, mut record: CallRecord) -> Result<(UpstreamSocket, String), Unopened> {
         record.report.method = Some(LOGIN.into());
-        let progress = record.progress();
-        progress.reach(Phase::Connecting);
         let deadline = self.deadline;
         let until = Instant::from_std(record.opened())
             + deadline.max(self.settings().settle + deadline / 2);
+        let turn = self
+            .signer
+            .turn_to_log_in(self.admission.clock(), &record.report.caller);
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(refusal) => {
+                record.ended(refusal.status(), refusal.code());
+                return Err(refusal.into());
+            }
+        };
+        let progress = record.progress();
+        progress.reach(Phase::Connecting);
         let mut socket = match self.connect(Side::User).await {
             Ok(socket) => socket,
             Err(failure) => return Err(failed(record, failure)),
         };
-        let nonce = self.signer.next_nonce(self.admission.now_ms());
-        let login = self.signer.log_in(nonce);
-        record.report.nonce = Some(nonce);
+        let login = self.signer.log_in(turn);
+        record.report.nonce = Some(login.nonce);
         record.report.string_to_sign_len = Some(login.string_to_sign_len);
         record.report.waited = record.opened().elapsed();
         let sent = Instant::now();

@@ -1,0 +1,158 @@
+//! The sequence alone: steps of the clock, threads, turns and leads.
+
+use std::{collections::HashSet, thread};
+
+use super::*;
+
+/// A moment that a request has room for.
+const T: u64 = 1_790_000_000_000;
+
+struct Timed {
+    source: Arc<NonceSource>,
+    cell: Arc<AtomicU64>,
+    clock: Clock,
+}
+
+impl Timed {
+    fn new() -> Self {
+        let cell = Arc::new(AtomicU64::new(T));
+        Self {
+            source: Arc::default(),
+            clock: Clock::set_by(Arc::clone(&cell)),
+            cell,
+        }
+    }
+
+    fn at(&self, ms: u64) -> &Self {
+        self.cell.store(ms, Ordering::Relaxed);
+        self
+    }
+
+    fn turn(&self, kind: Kind) -> Result<Turn, Refusal> {
+        self.source.turn(&self.clock, kind, &"one".into())
+    }
+
+    fn next(&self, kind: Kind) -> Option<u64> {
+        self.turn(kind).ok().map(Turn::take)
+    }
+
+    fn three(&self) -> Vec<u64> {
+        (0..3).filter_map(|_| self.next(Kind::Read)).collect()
+    }
+
+    /// How many calls of this kind get a turn at once, and are sent.
+    fn as_many_as_may(&self, kind: Kind) -> usize {
+        std::iter::from_fn(|| self.next(kind)).take(100_000).count()
+    }
+}
+
+#[test]
+fn a_standing_clock_still_gives_increasing_nonces() {
+    assert_eq!(Timed::new().three(), [T, T + 1, T + 2]);
+}
+
+#[test]
+fn a_clock_that_steps_back_a_little_does_not_lower_the_nonce_and_is_nobodys_lead() {
+    let timed = Timed::new();
+    timed.next(Kind::Read);
+    assert_eq!(timed.at(T - 30_000).next(Kind::Read), Some(T + 1));
+    assert_eq!(timed.at(T - 15_000).next(Kind::Read), Some(T + 2));
+    assert_eq!(timed.at(T + 10).next(Kind::Read), Some(T + 10));
+}
+
+#[test]
+fn a_clock_that_steps_back_far_restarts_the_sequence() {
+    let timed = Timed::new();
+    timed.next(Kind::Read);
+    let back = T - 60_000;
+    assert_eq!(timed.at(back).three(), [back, back + 1, back + 2]);
+}
+
+#[test]
+fn a_restarted_sequence_skips_what_was_given_away_before() {
+    let timed = Timed::new();
+    assert_eq!(timed.three(), [T, T + 1, T + 2]);
+    timed.at(T - 60_000).next(Kind::Read);
+    assert_eq!(timed.at(T).three(), [T + 3, T + 4, T + 5]);
+}
+
+#[test]
+fn threads_never_share_a_nonce() {
+    let timed = Arc::new(Timed::new());
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let timed = Arc::clone(&timed);
+            thread::spawn(move || {
+                let nonces = (0..2000).filter_map(|_| timed.next(Kind::Cancel));
+                nonces.collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let all: HashSet<u64> = threads
+        .into_iter()
+        .flat_map(|thread| thread.join().unwrap())
+        .collect();
+    assert_eq!(all.len(), 16_000);
+}
+
+#[test]
+fn a_turn_that_is_not_used_costs_no_nonce() {
+    let timed = Timed::new();
+    for _ in 0..100_000 {
+        drop(timed.turn(Kind::Read).unwrap());
+    }
+    assert_eq!(timed.next(Kind::Read), Some(T));
+}
+
+#[test]
+fn reads_stop_before_orders_and_orders_before_cancels() {
+    let timed = Timed::new();
+    assert_eq!(timed.as_many_as_may(Kind::Read), 1_001);
+    assert_eq!(timed.as_many_as_may(Kind::Change), 9_000);
+    assert_eq!(timed.as_many_as_may(Kind::Cancel), 10_000);
+    timed.at(T + 500);
+    assert_eq!(
+        [Kind::Read, Kind::Change, Kind::Cancel].map(|kind| timed.as_many_as_may(kind)),
+        [0, 0, 500],
+        "the clock makes room"
+    );
+}
+
+#[test]
+fn turns_that_are_given_out_count_before_they_are_taken() {
+    let timed = Timed::new();
+    let turns: Vec<Turn> = std::iter::from_fn(|| timed.turn(Kind::Read).ok())
+        .take(100_000)
+        .collect();
+    assert_eq!(turns.len(), 1_001);
+    drop(turns);
+    assert!(timed.turn(Kind::Read).is_ok());
+}
+
+#[test]
+fn the_longest_lead_after_the_longest_step_back_is_within_the_exchanges_window() {
+    let timed = Timed::new();
+    timed.next(Kind::Cancel);
+    let back = T - MAX_STEP_BACK_MS;
+    timed.at(back);
+    timed.as_many_as_may(Kind::Cancel);
+    let last = timed.source.lock().last;
+    assert!((40_000..60_000).contains(&(last - back)), "{last}");
+}
+
+#[test]
+fn the_nonce_counts_as_ahead_for_a_while_after_a_refusal() {
+    let timed = Timed::new();
+    timed.as_many_as_may(Kind::Read);
+    assert!(timed.source.is_ahead(&timed.clock));
+    timed.at(T + LATELY_MS);
+    assert!(!timed.source.is_ahead(&timed.clock));
+}
+
+#[test]
+fn a_clock_far_off_still_gives_nonces_that_a_request_has_room_for() {
+    let timed = Timed::new();
+    assert_eq!(timed.at(0).next(Kind::Read), Some(*NONCES.start()));
+    timed.at(u64::MAX).as_many_as_may(Kind::Cancel);
+    assert!(NONCES.contains(&timed.source.lock().last));
+}
