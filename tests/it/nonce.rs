@@ -322,5 +322,91 @@ async fn a_caller_that_reads_as_fast_as_it_can_costs_nobody_an_order() {
         .expect("a nonce")
         - clock.load(Ordering::Relaxed);
     assert!(ahead <= 10_000, "{ahead} ms ahead of the clock");
-    assert!(outcomes["refused"] > 0, "{outcomes:?}");
+    assert_eq!(outcomes["answered"], 1_001, "{outcomes:?}");
+}
+
+// The refusal reaches every door, the log once, and `/ready`; turns that wait for a connection count as well.
+#[tokio::test]
+async fn reads_beyond_the_lead_are_refused_and_the_log_names_who_calls_most() {
+    let clock = Arc::new(AtomicU64::new(Clock::system().now_ms()));
+    let set = Clock::set_by(Arc::clone(&clock));
+    let (dispatch, lines) = telemetry::capture(Level::INFO);
+    let proxy = TestProxy::builder()
+        .capture(dispatch, lines)
+        .plan(|plan| plan.clock = set)
+        .start()
+        .await;
+    let outcomes = Noisy::new(&proxy, "reader").call(1_200, BALANCE).await;
+    assert_eq!(
+        outcomes,
+        BTreeMap::from([("answered", 1_001), ("refused", 199)])
+    );
+
+    let answer = proxy.call(BALANCE, json!({})).await;
+    assert_eq!(
+        (answer.status, answer.outcome().as_str()),
+        (503, "refused"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+    let said = answer.inner()["error"].as_str().expect("a text").to_owned();
+    assert!(
+        said.contains("1001 ms ahead of the clock") && said.contains("nothing was sent"),
+        "{said}"
+    );
+    let record = proxy.record(&answer);
+    assert_eq!(record.field("CRYPTO_WHY"), Some("nonce_ahead"));
+    assert_eq!(record.field("CRYPTO_NONCE"), None);
+
+    let mut events = proxy.texts();
+    events.retain(|text| text.contains("event=nonce "));
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(
+        events[0].contains("ahead_ms=1001 refused=reads caller=reader calls="),
+        "{events:?}"
+    );
+    let warnings = async || {
+        let ready = crate::support::client().get(proxy.url("/ready"));
+        let ready = proxy.send(ready).await;
+        assert_eq!(ready.status, 200);
+        ready.json()["warnings"].to_string()
+    };
+    let nonce = "the nonce is ahead of the clock";
+    assert!(warnings().await.contains(nonce));
+
+    clock.fetch_add(10_000, Ordering::Relaxed);
+    let answer = proxy.call(BALANCE, json!({})).await;
+    assert_eq!(answer.outcome(), "answered", "the clock made room");
+    assert!(!warnings().await.contains(nonce));
+}
+
+// A call that no connection took is not signed, and nothing says that it was.
+#[tokio::test]
+async fn a_call_that_finds_no_connection_has_no_nonce_and_no_signing_line() {
+    let reserved = TcpSocket::new_v4().expect("a socket");
+    reserved
+        .bind(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
+    let base = format!(
+        "http://{}/exchange/v1",
+        reserved.local_addr().expect("bound")
+    );
+    let proxy = TestProxy::builder().base(base).start().await;
+    let mut nameless = order("");
+    nameless
+        .as_object_mut()
+        .expect("an object")
+        .remove("client_oid");
+    let answer = proxy.call("private/create-order", nameless).await;
+    assert_eq!(answer.outcome(), "not_sent");
+    assert_eq!(answer.header("x-proxy-client-oid"), None);
+    let record = proxy.record(&answer);
+    assert_eq!(record.field("CRYPTO_NONCE"), None);
+    assert_eq!(record.field("CRYPTO_CLIENT_OID"), None);
+    let all = proxy.texts().concat();
+    assert!(
+        !all.contains("event=signing") && !all.contains("sts_len="),
+        "{all}"
+    );
 }
