@@ -35,7 +35,9 @@ pub(super) fn relayed(relayed: &Relayed) -> Response {
     if matches!(
         relayed.result,
         Err(Ended::Refused(
-            GatewayRefusal::AtCapacity { .. } | GatewayRefusal::Draining
+            GatewayRefusal::AtCapacity { .. }
+                | GatewayRefusal::Stalled { .. }
+                | GatewayRefusal::Draining
         ))
     ) {
         set_retry_after(&mut response, 1);

@@ -149,6 +149,16 @@ pub struct MethodInfo {
     pub client_id: ClientId,
 }
 
+impl MethodInfo {
+    /// Whether all it does is to cancel orders: it can only lessen what an account risks.
+    #[must_use]
+    pub fn cancels_orders(&self) -> bool {
+        let name = self.name.strip_prefix("private/").unwrap_or_default();
+        let name = name.strip_prefix("advanced/").unwrap_or(name);
+        self.class == Class::Trade && name.starts_with("cancel-")
+    }
+}
+
 /// The catalogue's entry for a method, or `None` for one we do not know.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static MethodInfo> {
@@ -231,6 +241,8 @@ mod tests {
         assert_eq!(id("private/create-order-list"), Some(ClientId::NewOrders));
         assert_eq!(id("private/batch-order-request"), Some(ClientId::Batch));
         assert_eq!(id("private/cancel-order"), Some(ClientId::ExistingOrder));
+        let cancelling = all().filter(|info| info.cancels_orders()).count();
+        assert_eq!(cancelling, 9, "orders, lists and all, plain and advanced");
         assert_eq!(
             id("private/create-withdrawal"),
             Some(ClientId::Other("client_wid"))

@@ -5,9 +5,13 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
+use crate::stall::Fresh;
 use catalogue::codes;
 
 /// What became of a call.
@@ -69,14 +73,19 @@ pub enum Phase {
 /// Once the call has ended it can no longer be sent: the code that hands its bytes to a connection asks first, so that
 /// "not sent" stays true whatever threads do.
 #[derive(Debug, Default)]
-pub struct Progress(AtomicU8);
+pub struct Progress(AtomicU8, OnceLock<Fresh>);
 
 /// Marks a call that has ended, beside its phase.
 const ENDED: u8 = 0x80;
 
 impl Progress {
     /// Moves on to `phase`, never back; `false` if the call has ended before.
+    ///
+    /// What was admitted before the process stood still ends here instead of being sent.
     pub fn reach(&self, phase: Phase) -> bool {
+        if phase == Phase::Sent && self.1.get().is_some_and(|fresh| !fresh.is_fresh()) {
+            self.end();
+        }
         let forward = |now: u8| (now & ENDED == 0).then_some(now.max(phase as u8));
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, forward)
@@ -87,6 +96,17 @@ impl Progress {
     pub fn end(&self) -> Outcome {
         self.0.fetch_or(ENDED, Ordering::AcqRel);
         self.outcome_without_answer()
+    }
+
+    /// Binds it to a process that runs: after a stall it is not sent any more.
+    pub(crate) fn only_while(&self, fresh: Fresh) {
+        let _ = self.1.set(fresh);
+    }
+
+    /// Whether it has ended: it is not sent any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.0.load(Ordering::Acquire) & ENDED != 0
     }
 
     /// The outcome of a call that ends here without an answer of the exchange.

@@ -146,6 +146,7 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
             Ended::Refused(
                 GatewayRefusal::AtCapacity { .. }
                 | GatewayRefusal::SocketFull { .. }
+                | GatewayRefusal::Stalled { .. }
                 | GatewayRefusal::Draining,
             ),
         ) => RATE_LIMITED,

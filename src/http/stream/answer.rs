@@ -91,7 +91,10 @@ pub(super) fn said_no(reply_to: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
     let code = match refusal {
         Refusal::Denied(_) => NOT_AVAILABLE,
         Refusal::IdInUse(_) => DUPLICATE,
-        Refusal::AtCapacity { .. } | Refusal::SocketFull { .. } | Refusal::Draining => NOT_NOW,
+        Refusal::AtCapacity { .. }
+        | Refusal::SocketFull { .. }
+        | Refusal::Stalled { .. }
+        | Refusal::Draining => NOT_NOW,
     };
     refused(reply_to, code, &format!("Proxy refused: {refusal}"))
 }
