@@ -180,7 +180,7 @@ async fn an_order_that_waited_through_a_stall_is_refused_and_its_repetition_is_t
     assert_eq!(repeated.await.unwrap().inner()["code"], 0);
     assert_eq!(proxy.exchange().count(CREATE), 1);
     proxy
-        .wait_line(&["response_status=503 outcome=refused why=stalled"])
+        .wait_line(&["response_status=503 outcome=refused why=not_running"])
         .await;
 }
 

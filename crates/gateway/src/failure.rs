@@ -160,7 +160,7 @@ impl Refusal {
                 Bound::Reads => "no_room_reads",
                 Bound::Caller => "no_room_caller",
             },
-            Self::Stalled { .. } => "stalled",
+            Self::Stalled { .. } => "not_running",
             Self::IdInUse(_) => "id_in_use",
             Self::SocketFull { .. } => "socket_full",
             Self::Draining => "draining",
