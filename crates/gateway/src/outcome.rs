@@ -83,7 +83,8 @@ impl Progress {
     ///
     /// What was admitted before the process stood still ends here instead of being sent.
     pub fn reach(&self, phase: Phase) -> bool {
-        if phase == Phase::Sent && self.1.get().is_some_and(|fresh| !fresh.is_fresh()) {
+        let sending = phase == Phase::Sent && !self.may_have_been_sent();
+        if sending && self.1.get().is_some_and(|fresh| !fresh.is_fresh()) {
             self.end();
         }
         let forward = |now: u8| (now & ENDED == 0).then_some(now.max(phase as u8));
@@ -128,7 +129,10 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::stall::{BOUND, StallWatch};
 
     #[test]
     fn the_phase_decides_and_never_goes_back() {
@@ -139,6 +143,22 @@ mod tests {
         progress.reach(Phase::Sent);
         progress.reach(Phase::Accepted);
         assert_eq!(progress.outcome_without_answer(), Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_stall_ends_what_is_not_sent_and_leaves_alone_what_is() {
+        let watch = Arc::new(StallWatch::default());
+        let [sent, waiting] = [(), ()].map(|()| {
+            let progress = Progress::default();
+            progress.only_while(watch.fresh());
+            assert!(progress.reach(Phase::Connecting));
+            progress
+        });
+        assert!(sent.reach(Phase::Sent));
+        watch.note(BOUND);
+        assert!(sent.reach(Phase::Sent) && !sent.has_ended());
+        assert!(!waiting.reach(Phase::Sent) && waiting.has_ended());
+        assert_eq!(waiting.outcome_without_answer(), Outcome::NotSent);
     }
 
     #[test]
