@@ -230,6 +230,8 @@ impl Daemon {
                 .follow_address(observed, watch.trigger().confirmed()),
         );
         tasks.spawn(watch.run(background.clone()));
+        let (stalls, until) = (Arc::clone(gateway.stalls()), background.clone());
+        tasks.spawn(async move { stalls.run(until).await });
         // Its last word would come too late for anybody: it ends with the signal to stop.
         tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(hints.reader.run(hints.reports));

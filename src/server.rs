@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::http::{Front, Peer, Refused, Rejections};
 
+mod attentive;
 mod connection;
 mod listener;
 

@@ -38,6 +38,7 @@ pub(super) fn relayed(relayed: &Relayed) -> Response {
         Err(Ended::Refused(
             GatewayRefusal::AtCapacity { .. }
                 | GatewayRefusal::NonceAhead { .. }
+                | GatewayRefusal::Stalled { .. }
                 | GatewayRefusal::Draining
         ))
     ) {

@@ -5,7 +5,6 @@
 //! away, for a bounded time and amount, until the caller has closed its side; not while the process is stopping.
 
 use std::{
-    convert::Infallible,
     io,
     pin::{Pin, pin},
     sync::{
@@ -30,7 +29,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Settings, Shared, TOO_MANY, listener::Stream, request_id};
+use super::{Settings, Shared, TOO_MANY, attentive::Attentive, listener::Stream, request_id};
 use crate::http::{Peer, Refused};
 
 /// A reader that takes no byte of an answer for this time is given up.
@@ -61,6 +60,8 @@ impl Mode {
 /// the gateway counts it from then on, and closes it when we stop.
 pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc<Shared>) {
     let requested = Arc::new(AtomicBool::new(false));
+    let hung_up = Arc::new(AtomicBool::new(false));
+    let stream = Attentive::new(stream, Arc::clone(&hung_up));
     let mut guarded = TimeoutStream::new(Lingering::new(stream, shared.stop.clone()));
     guarded.set_write_timeout(Some(WRITE_STALL));
     // Boxed, because a stream takes it along when this function has returned.
@@ -70,7 +71,15 @@ pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc
             (Arc::clone(&requested), source.clone(), Arc::clone(shared));
         service_fn(move |request: Request<Incoming>| {
             requested.store(true, Ordering::Relaxed);
-            answer(request, source.clone(), mode, Arc::clone(&shared))
+            // It was sent behind another request, and its caller left before its turn: nothing is done for nobody.
+            let left = hung_up.load(Ordering::Relaxed);
+            let (source, shared) = (source.clone(), Arc::clone(&shared));
+            async move {
+                if left {
+                    return Err(io::Error::from(io::ErrorKind::BrokenPipe));
+                }
+                answer(request, source, mode, shared).await
+            }
         })
     };
     let settings = &shared.settings;
@@ -117,7 +126,7 @@ async fn answer(
     source: Peer,
     mode: Mode,
     shared: Arc<Shared>,
-) -> Result<Response, Infallible> {
+) -> io::Result<Response> {
     if mode == Mode::Reserve && request.uri().path() != "/health" {
         shared.rejections.count(&source, Refused::Connections);
         return Ok(too_many_connections());

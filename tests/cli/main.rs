@@ -14,6 +14,7 @@ mod plain;
 mod replay;
 mod serve;
 mod signals;
+mod stalls;
 mod streams;
 mod support;
 mod support_bundle;

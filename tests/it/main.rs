@@ -25,6 +25,7 @@ mod reach;
 mod redirects;
 mod refusals;
 mod scrubbing;
+mod shares;
 mod sockets;
 mod status_page;
 mod stream;

@@ -3,9 +3,8 @@
 //! Guarantees: a call and a command of a stream pass the same questions in the same order; both count as under way, so that
 //! a drain waits for them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -16,43 +15,54 @@ use crate::{
     auth::Caller,
     clock::Clock,
     failure::Refusal,
+    outcome::Progress,
     policy::{self, Permit, StreamPermit},
+    stall::StallWatch,
 };
-use protocol::call::Call;
+use protocol::call::{Call, Effect};
+
+mod room;
+
+pub(crate) use room::Place;
+use room::Room;
 
 /// The stage that permits calls.
 #[derive(Debug)]
 pub(crate) struct Admission {
     clock: Clock,
-    room: Arc<Semaphore>,
-    max_in_flight: usize,
+    room: Room,
+    stalls: Arc<StallWatch>,
     calls: TaskTracker,
     sockets: TaskTracker,
     draining: CancellationToken,
 }
 
 impl Admission {
-    pub(crate) fn new(max_in_flight: usize, clock: Clock) -> Self {
+    /// Room for so many calls; whether more than one caller shares it.
+    pub(crate) fn new(max_in_flight: usize, shared: bool, clock: Clock) -> Self {
         Self {
             clock,
-            room: Arc::new(Semaphore::new(max_in_flight)),
-            max_in_flight,
+            room: Room::new(max_in_flight, shared),
+            stalls: Arc::default(),
             calls: TaskTracker::new(),
             sockets: TaskTracker::new(),
             draining: CancellationToken::new(),
         }
     }
 
-    /// Decides about a call over REST, and takes its room.
+    /// Decides about a call over REST that has this time from arrival to answer, and takes its room.
     pub(crate) fn admit(
         &self,
         caller: &Caller,
         source: &Peer,
         call: Call,
-    ) -> Result<(Permit, OwnedSemaphorePermit), Refusal> {
+        limit: Duration,
+        progress: &Progress,
+    ) -> Result<(Permit, Place), Refusal> {
+        let kind = call.effect();
         let permit =
             policy::authorize(caller, self.arrival(source), call).map_err(Refusal::Denied)?;
-        Ok((permit, self.take_room()?))
+        Ok((permit, self.take_room(caller, kind, limit, progress)?))
     }
 
     /// Decides about a command of a stream, and takes its room.
@@ -61,10 +71,13 @@ impl Admission {
         caller: &Caller,
         source: &Peer,
         call: Call,
-    ) -> Result<(StreamPermit, OwnedSemaphorePermit), Refusal> {
+        limit: Duration,
+        progress: &Progress,
+    ) -> Result<(StreamPermit, Place), Refusal> {
+        let kind = call.effect();
         let permit = policy::authorize_streamed(caller, self.arrival(source), call)
             .map_err(Refusal::Denied)?;
-        Ok((permit, self.take_room()?))
+        Ok((permit, self.take_room(caller, kind, limit, progress)?))
     }
 
     /// Something that arrives now, from there.
@@ -83,12 +96,31 @@ impl Admission {
         self.clock.now_ms()
     }
 
-    fn take_room(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+    fn take_room(
+        &self,
+        caller: &Caller,
+        kind: Effect,
+        limit: Duration,
+        progress: &Progress,
+    ) -> Result<Place, Refusal> {
         self.refuse_while_draining()?;
-        let limit = self.max_in_flight;
-        Arc::clone(&self.room)
-            .try_acquire_owned()
-            .map_err(|_| Refusal::AtCapacity { limit })
+        // It counts as having arrived when the stall began. A read is worth answering while its time lasts; what changes
+        // something may be given up by now, and sent again.
+        let waited = self.stalls.may_have_waited();
+        if let Some(length) = waited
+            && (kind != Effect::Read || length >= limit)
+        {
+            return Err(Refusal::Stalled { length });
+        }
+        let mut place = self.room.take(&caller.name, kind)?;
+        place.waited = waited;
+        progress.only_while(self.stalls.fresh());
+        Ok(place)
+    }
+
+    /// Watches for stalls of the process.
+    pub(crate) const fn stalls(&self) -> &Arc<StallWatch> {
+        &self.stalls
     }
 
     pub(crate) fn refuse_while_draining(&self) -> Result<(), Refusal> {

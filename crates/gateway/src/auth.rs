@@ -106,6 +106,17 @@ impl Callers {
         self
     }
 
+    /// Whether there are several, who share what there is.
+    #[must_use]
+    pub(crate) fn are_several(&self) -> bool {
+        let of_tokens = self.tokens.iter().map(|(_, caller)| caller);
+        let mut names = of_tokens
+            .chain(self.holders.values().map(|holder| &holder.caller))
+            .map(|caller| &caller.name);
+        let first = names.next();
+        names.any(|name| Some(name) != first)
+    }
+
     /// The caller that this token belongs to.
     #[must_use]
     pub fn authenticate(&self, token: &[u8]) -> Option<Arc<Caller>> {

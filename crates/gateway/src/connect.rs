@@ -228,6 +228,9 @@ pub(crate) fn failure_of_client(
     if progress.may_have_been_sent() {
         return Failure::Lost;
     }
+    if progress.has_ended() {
+        return Failure::TooLate;
+    }
     if let Some(unresolved) = find::<Unresolved>(error) {
         return (*unresolved).into();
     }

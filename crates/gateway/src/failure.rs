@@ -17,9 +17,13 @@ pub enum Refusal {
     Denied(Denied),
     /// As many calls are under way as the limit allows.
     #[error(
-        "{limit} calls are under way already (calls.max_in_flight); nothing was sent, try again shortly"
+        "{limit} {} are under way already ({}calls.max_in_flight); nothing was sent, try again shortly",
+        .bound.what(),
+        .bound.share()
     )]
     AtCapacity {
+        /// What of it is taken.
+        bound: Bound,
         /// The limit.
         limit: usize,
     },
@@ -45,9 +49,48 @@ pub enum Refusal {
         /// How far the call's nonce would have been ahead, in milliseconds.
         ahead_ms: u64,
     },
+    /// It may have waited while the process did not run, and its caller may have given up.
+    #[error(
+        "the proxy was not running for {} s, in which this call may have waited; nothing was sent, send it again if you \
+         still want it",
+        .length.as_secs()
+    )]
+    Stalled {
+        /// How long the process stood still.
+        length: Duration,
+    },
     /// The daemon is stopping.
     #[error("the proxy is stopping; nothing was sent, try again shortly")]
     Draining,
+}
+
+/// What of the room for calls is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// All of it.
+    All,
+    /// What reads may take of it.
+    Reads,
+    /// What one caller may take of it.
+    Caller,
+}
+
+impl Bound {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::All => "calls",
+            Self::Reads => "reads",
+            Self::Caller => "calls of this caller",
+        }
+    }
+
+    const fn share(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::Reads => "reads may take three quarters of ",
+            Self::Caller => "one of several callers may take half of ",
+        }
+    }
 }
 
 /// Why a call that we tried brought no answer to pass on.
@@ -71,6 +114,11 @@ pub enum Failure {
     /// The connection was lost before a complete answer.
     #[error("the connection was lost before a complete answer")]
     Lost,
+    /// The caller hung up, or the process stood still, before it could be sent.
+    #[error(
+        "the caller is gone, or the proxy was not running for a while, before this could be sent"
+    )]
+    TooLate,
     /// The total deadline passed.
     #[error("no complete answer within {0:?}")]
     Deadline(Duration),
@@ -107,6 +155,7 @@ impl Refusal {
             Self::AtCapacity { .. }
             | Self::SocketFull { .. }
             | Self::NonceAhead { .. }
+            | Self::Stalled { .. }
             | Self::Draining => 503,
         }
     }
@@ -116,7 +165,12 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Denied(denied) => denied.word(),
-            Self::AtCapacity { .. } => "no_room",
+            Self::AtCapacity { bound, .. } => match bound {
+                Bound::All => "no_room",
+                Bound::Reads => "no_room_reads",
+                Bound::Caller => "no_room_caller",
+            },
+            Self::Stalled { .. } => "not_running",
             Self::IdInUse(_) => "id_in_use",
             Self::SocketFull { .. } => "socket_full",
             Self::NonceAhead { .. } => "nonce_ahead",
@@ -137,6 +191,7 @@ impl Failure {
             | Self::Upgraded
             | Self::NotUpgraded(_) => 502,
             Self::Encoded | Self::Malformed(_) => 502,
+            Self::TooLate => 503,
             Self::ConnectDeadline(_) | Self::Deadline(_) => 504,
             Self::Defect => 500,
         }
@@ -154,6 +209,7 @@ impl Failure {
             | Self::Tls => false,
             // A redirect or another protocol is what a captive portal would answer.
             Self::Lost
+            | Self::TooLate
             | Self::Deadline(_)
             | Self::Redirected(_)
             | Self::Upgraded
@@ -172,6 +228,7 @@ impl Failure {
             Self::ConnectDeadline(_) => "connect_deadline",
             Self::Tls => "tls",
             Self::Lost => "lost",
+            Self::TooLate => "too_late",
             Self::Deadline(_) => "deadline",
             Self::TooLarge(_) => "too_large",
             Self::Redirected(_) => "redirected",

@@ -16,11 +16,12 @@ use crate::{
     clock::Clock,
     failure::{Ended, Failure, Refusal},
     observed::Observed,
-    outcome::Outcome,
+    outcome::{Outcome, Progress},
     public_calls::PublicCalls,
     record::{CallRecord, Recorder, SigningLine},
     replay::ReplayGuard,
     signer::{PreparedCall, Signer},
+    stall::StallWatch,
     stream::{Dialer, StreamOpener},
     upstream::{Reply, ReplyBody, Upstream},
 };
@@ -137,7 +138,11 @@ impl Gateway {
             replay,
             clock,
         } = parts;
-        let admission = Arc::new(Admission::new(settings.max_in_flight, clock.clone()));
+        let admission = Arc::new(Admission::new(
+            settings.max_in_flight,
+            callers.are_several(),
+            clock.clone(),
+        ));
         let (signer, upstream) = (Arc::new(signer), Arc::new(upstream));
         Arc::new(Self {
             authenticator: Authenticator::new(callers, replay, clock.clone()),
@@ -173,10 +178,15 @@ impl Gateway {
         let progress = record.progress();
         // Counted before we look whether the gateway drains, so that whoever awaits the drain cannot miss this call.
         let counted = self.admission.count_call();
-        let (permit, room) = match self.admission.admit(caller, source, call) {
+        let limit = record.limit(self.settings.deadline);
+        let admitted = self.admission.admit(caller, source, call, limit, &progress);
+        let (permit, room) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => return refuse(record, refusal),
         };
+        if let Some(length) = room.waited {
+            record.waited_through(length);
+        }
         let turn = match self.signer.turn(&self.clock, permit.call(), &caller.name) {
             Ok(turn) => turn,
             Err(refusal) => return refuse(record, refusal),
@@ -193,8 +203,12 @@ impl Gateway {
             relayed
         }));
         drop(counted);
+        // A caller that hangs up drops this future: what is not sent by then must not be sent any more.
+        let gone = EndsWhenDropped(&progress);
+        let ended = task.await;
+        drop(gone);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
-        task.await.unwrap_or_else(|_| {
+        ended.unwrap_or_else(|_| {
             let named = progress
                 .signed()
                 .and_then(|signed| signed.client_oid.clone());
@@ -208,11 +222,15 @@ impl Gateway {
         prepared: PreparedCall,
         find_out: Option<&'static str>,
     ) -> Relayed {
+        let progress = record.progress();
+        if progress.has_ended() {
+            record.ended(499, "caller_gone");
+            return Relayed::defect(Outcome::Refused);
+        }
         let limit = record.limit(self.settings.deadline);
         let deadline = Instant::from_std(record.opened()) + limit;
         let (sent, sent_ms) = (Instant::now(), self.clock.now_ms());
         record.report.waited = record.opened().elapsed();
-        let progress = record.progress();
         let result =
             tokio::time::timeout_at(deadline, self.upstream.send(prepared, &progress)).await;
         let result = result.unwrap_or(Err(Failure::Deadline(limit)));
@@ -281,6 +299,12 @@ impl Gateway {
         self.admission.arrival(source)
     }
 
+    /// Watches for stalls of the process: what waited through one is refused.
+    #[must_use]
+    pub fn stalls(&self) -> &Arc<StallWatch> {
+        self.admission.stalls()
+    }
+
     /// Where the tasks of streams run, so that the drain waits for them.
     #[must_use]
     pub fn sockets(&self) -> &TaskTracker {
@@ -318,6 +342,15 @@ impl Gateway {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.admission.calls().len()
+    }
+}
+
+/// Ends a call that is not sent yet when the future that waits for it is dropped.
+struct EndsWhenDropped<'a>(&'a Progress);
+
+impl Drop for EndsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

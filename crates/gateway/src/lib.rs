@@ -24,6 +24,7 @@ pub mod replay;
 pub mod secret;
 pub mod self_test;
 pub mod signer;
+pub mod stall;
 pub mod stream;
 pub mod upstream;
 pub mod virtual_key;

@@ -17,8 +17,7 @@ use std::{
 };
 
 use crate::{clock::Clock, failure::Refusal, record::TARGET};
-use catalogue::methods::Class;
-use protocol::{call::Call, wire::NONCES};
+use protocol::{call::Effect, wire::NONCES};
 
 /// How far the clock may step back before the sequence follows it, in milliseconds.
 const MAX_STEP_BACK_MS: u64 = 30_000;
@@ -34,30 +33,12 @@ const LINE_EVERY_MS: u64 = 60_000;
 /// For so long after a refusal the nonce counts as ahead of the clock.
 const LATELY_MS: u64 = 10_000;
 
-/// What a call takes its turn as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Read,
-    Change,
-    Cancel,
-}
-
-impl Kind {
-    pub(crate) fn of(call: &Call) -> Self {
-        match call.method.info() {
-            Some(info) if info.cancels_orders() => Self::Cancel,
-            Some(info) if info.class == Class::Read => Self::Read,
-            // Also what the catalogue does not know: it may change something.
-            _ => Self::Change,
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Read => "reads",
-            Self::Change => "orders",
-            Self::Cancel => "cancels",
-        }
+/// The word of the log for the calls that are refused.
+const fn words(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Read => "reads",
+        Effect::Change => "orders",
+        Effect::Cancel => "cancels",
     }
 }
 
@@ -113,7 +94,7 @@ impl NonceSource {
     pub(crate) fn turn(
         self: &Arc<Self>,
         clock: &Clock,
-        kind: Kind,
+        effect: Effect,
         caller: &Arc<str>,
     ) -> Result<Turn, Refusal> {
         let now_ms = now_ms(clock);
@@ -123,13 +104,13 @@ impl NonceSource {
         let ahead_ms = next - now_ms + self.waiting.load(Ordering::Acquire);
         sequence.count(ahead_ms, caller);
         let [reads, changes, cancels] = MAX_LEAD_MS;
-        let bound = match kind {
-            Kind::Read => reads,
-            Kind::Change => changes,
-            Kind::Cancel => cancels,
+        let bound = match effect {
+            Effect::Read => reads,
+            Effect::Change => changes,
+            Effect::Cancel => cancels,
         };
         if ahead_ms > bound + sequence.stepped_back_ms {
-            sequence.refuse(kind, now_ms, ahead_ms);
+            sequence.refuse(effect, now_ms, ahead_ms);
             return Err(Refusal::NonceAhead { ahead_ms });
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
@@ -226,13 +207,13 @@ impl Sequence {
     }
 
     /// Notes a refusal; one line for each kind at the first, and after a while.
-    fn refuse(&mut self, kind: Kind, now_ms: u64, ahead_ms: u64) {
+    fn refuse(&mut self, effect: Effect, now_ms: u64, ahead_ms: u64) {
         self.refused_ms = Some(now_ms);
         let [reads, changes, cancels] = &mut self.said_ms;
-        let said_ms = match kind {
-            Kind::Read => reads,
-            Kind::Change => changes,
-            Kind::Cancel => cancels,
+        let said_ms = match effect {
+            Effect::Read => reads,
+            Effect::Change => changes,
+            Effect::Cancel => cancels,
         };
         if said_ms.is_some_and(|then| now_ms.saturating_sub(then) < LINE_EVERY_MS) {
             return;
@@ -240,7 +221,7 @@ impl Sequence {
         *said_ms = Some(now_ms);
         let most = self.callers.iter().max_by_key(|(_, calls)| **calls);
         let (caller, calls) = most.map_or(("none", 0), |(caller, calls)| (&**caller, *calls));
-        let refused = kind.words();
+        let refused = words(effect);
         tracing::event!(
             target: TARGET,
             tracing::Level::WARN,

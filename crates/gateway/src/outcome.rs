@@ -12,6 +12,7 @@ use std::{
 };
 
 use crate::signer::Signed;
+use crate::stall::Fresh;
 use catalogue::codes;
 
 /// What became of a call.
@@ -73,47 +74,72 @@ pub enum Phase {
 /// Once the call has ended it can no longer be sent: the code that hands its bytes to a connection asks first, so that
 /// "not sent" stays true whatever threads do.
 #[derive(Debug, Default)]
-pub struct Progress(AtomicU8, OnceLock<Signed>);
+pub struct Progress {
+    phase: AtomicU8,
+    /// The process has run ever since this moment, or the call is not sent.
+    fresh: OnceLock<Fresh>,
+    /// What was signed, once it was.
+    signed: OnceLock<Signed>,
+}
 
 /// Marks a call that has ended, beside its phase.
 const ENDED: u8 = 0x80;
 
 impl Progress {
     /// Moves on to `phase`, never back; `false` if the call has ended before.
+    ///
+    /// What was admitted before the process stood still ends here instead of being sent.
     pub fn reach(&self, phase: Phase) -> bool {
+        if phase == Phase::Sent && !self.may_have_been_sent() && self.is_stale() {
+            self.end();
+        }
         let forward = |now: u8| (now & ENDED == 0).then_some(now.max(phase as u8));
-        self.0
+        self.phase
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, forward)
             .is_ok()
     }
 
     /// Ends the call where it is: it is not sent any more.
     pub fn end(&self) -> Outcome {
-        self.0.fetch_or(ENDED, Ordering::AcqRel);
+        self.phase.fetch_or(ENDED, Ordering::AcqRel);
         self.outcome_without_answer()
+    }
+
+    /// Binds it to a process that runs: after a stall it is not sent any more.
+    pub(crate) fn only_while(&self, fresh: Fresh) {
+        let _ = self.fresh.set(fresh);
     }
 
     /// Whether it has ended: it is not sent any more.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.0.load(Ordering::Acquire) & ENDED != 0
+        self.phase.load(Ordering::Acquire) & ENDED != 0
+    }
+
+    /// Whether it may not be sent any more: it has ended, or the process stood still since it was admitted.
+    pub(crate) fn is_over(&self) -> bool {
+        self.has_ended() || self.is_stale()
+    }
+
+    fn is_stale(&self) -> bool {
+        self.fresh.get().is_some_and(|fresh| !fresh.is_fresh())
     }
 
     /// Moves on to [`Phase::Sent`] with what was signed, which is known to whoever sees that phase; `false` as for `reach`.
     pub(crate) fn hand_over(&self, signed: Signed) -> bool {
-        let _ = self.1.set(signed);
+        let _ = self.signed.set(signed);
         self.reach(Phase::Sent)
     }
 
     /// What was signed, once it was.
     pub(crate) fn signed(&self) -> Option<&Signed> {
-        self.1.get()
+        self.signed.get()
     }
 
     /// The outcome of a call that ends here without an answer of the exchange.
     #[must_use]
     pub fn outcome_without_answer(&self) -> Outcome {
-        match self.0.load(Ordering::Acquire) & !ENDED {
+        match self.phase.load(Ordering::Acquire) & !ENDED {
             phase if phase >= Phase::Sent as u8 => Outcome::Unknown,
             phase if phase >= Phase::Connecting as u8 => Outcome::NotSent,
             _ => Outcome::Refused,
@@ -129,7 +155,10 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::stall::{BOUND, StallWatch};
 
     #[test]
     fn the_phase_decides_and_never_goes_back() {
@@ -140,6 +169,22 @@ mod tests {
         progress.reach(Phase::Sent);
         progress.reach(Phase::Accepted);
         assert_eq!(progress.outcome_without_answer(), Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_stall_ends_what_is_not_sent_and_leaves_alone_what_is() {
+        let watch = Arc::new(StallWatch::default());
+        let [sent, waiting] = [(), ()].map(|()| {
+            let progress = Progress::default();
+            progress.only_while(watch.fresh());
+            assert!(progress.reach(Phase::Connecting));
+            progress
+        });
+        assert!(sent.reach(Phase::Sent));
+        watch.note(BOUND);
+        assert!(sent.reach(Phase::Sent) && !sent.has_ended());
+        assert!(!waiting.reach(Phase::Sent) && waiting.has_ended());
+        assert_eq!(waiting.outcome_without_answer(), Outcome::NotSent);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     admission::Admission,
-    failure::{Ended, Failure, Refusal},
+    failure::{Bound, Ended, Failure, Refusal},
     upstream::{PublicCall, Reply, Upstream},
 };
 
@@ -40,6 +40,7 @@ impl PublicCalls {
     pub async fn relay(&self, call: PublicCall<'_>, deadline: Duration) -> Result<Reply, Ended> {
         self.admission.refuse_while_draining()?;
         let _room = self.room.try_acquire().map_err(|_| Refusal::AtCapacity {
+            bound: Bound::All,
             limit: MAX_IN_FLIGHT,
         })?;
         let sent = tokio::time::timeout(deadline, self.upstream.send_public(call)).await;

@@ -194,6 +194,11 @@ impl CallRecord {
         self
     }
 
+    /// Its bytes may have waited this long before they could be read: that is when it arrived.
+    pub(crate) fn waited_through(&mut self, length: Duration) {
+        self.opened = self.opened.checked_sub(length).unwrap_or(self.opened);
+    }
+
     /// The time that the call has, from arrival to answer.
     #[must_use]
     pub fn limit(&self, longest: Duration) -> Duration {

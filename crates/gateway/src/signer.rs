@@ -14,13 +14,13 @@ use sha2::Sha256;
 use super::{
     clock::Clock,
     failure::Refusal,
-    nonce::{Kind, NonceSource, Turn},
+    nonce::{NonceSource, Turn},
     policy::Permit,
     record::SigningLine,
     secret::Credentials,
 };
 use protocol::{
-    call::{Call, OrderIds},
+    call::{Call, Effect, OrderIds},
     canonical, wire,
 };
 
@@ -182,12 +182,12 @@ impl Signer {
     /// # Errors
     /// [`Refusal::NonceAhead`].
     pub fn turn(&self, clock: &Clock, call: &Call, caller: &Arc<str>) -> Result<Turn, Refusal> {
-        self.nonces.turn(clock, Kind::of(call), caller)
+        self.nonces.turn(clock, call.effect(), caller)
     }
 
     /// A turn for a login of a stream, on which orders may wait.
     pub(super) fn turn_to_log_in(&self, clock: &Clock, caller: &Arc<str>) -> Result<Turn, Refusal> {
-        self.nonces.turn(clock, Kind::Change, caller)
+        self.nonces.turn(clock, Effect::Change, caller)
     }
 
     /// Whether calls were refused lately because the nonce is ahead of the clock.

@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
@@ -23,7 +22,11 @@ use super::{
     record::CallRecord,
     redact::Scrubber,
 };
-use crate::{access::Peer, admission::Admission, auth::Caller};
+use crate::{
+    access::Peer,
+    admission::{Admission, Place},
+    auth::Caller,
+};
 use protocol::{
     call::Call,
     frame::{Frame, Heading, ReplyTo},
@@ -213,7 +216,7 @@ impl Session {
         record.report.client_oid = frame
             .nonce
             .map_or_else(|| orders.describe_named(), |nonce| orders.describe(nonce));
-        match self.admit(caller, source, call) {
+        match self.admit(caller, source, call, &record.progress()) {
             Ok((permit, room)) => {
                 let counted = self.admission.count_call();
                 let command = Command::new(record, reply_to.clone(), find_out, room, counted);
@@ -232,9 +235,16 @@ impl Session {
         caller: &Caller,
         source: &Peer,
         call: Call,
-    ) -> Result<(StreamPermit, OwnedSemaphorePermit), Refusal> {
+        progress: &Progress,
+    ) -> Result<(StreamPermit, Place), Refusal> {
         let id = call.id.value();
-        let admitted = self.admission.admit_streamed(caller, source, call)?;
+        let admitted = self.admission.admit_streamed(
+            caller,
+            source,
+            call,
+            self.commands.deadline(),
+            progress,
+        )?;
         let limit = self.max_commands;
         if self.commands.holds(id) {
             return Err(Refusal::IdInUse(id));

@@ -379,7 +379,7 @@ impl http_body::Body for OneTransmission {
         let Some(call) = self.call.take() else {
             return Poll::Ready(None);
         };
-        if self.progress.has_ended() {
+        if self.progress.is_over() {
             return Poll::Ready(Some(Err(CallEnded)));
         }
         let Some(SignedCall { body, signed }) = call.sign() else {

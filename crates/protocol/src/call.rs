@@ -12,7 +12,7 @@ use crate::{
     json::{self, Members},
     wire::{self, Layout},
 };
-use catalogue::methods::{self, ClientId, MethodInfo};
+use catalogue::methods::{self, Class, ClientId, MethodInfo};
 
 mod find_out;
 mod unsigned;
@@ -27,6 +27,17 @@ const MAX_METHOD_BYTES: usize = 64;
 #[expect(clippy::expect_used, reason = "two constant characters")]
 static EMPTY_OBJECT: LazyLock<Box<RawValue>> =
     LazyLock::new(|| RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"));
+
+/// What a call does at the exchange: the less there may be of it, the later it is refused when room becomes short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It changes nothing.
+    Read,
+    /// It may change something.
+    Change,
+    /// It takes orders back.
+    Cancel,
+}
 
 /// A method name of the grammar `(private|public)(/[a-z][a-z0-9-]*){1,3}`, with its catalogue entry if it has one.
 ///
@@ -231,6 +242,17 @@ impl Call {
     #[must_use]
     pub fn written_as(self, layout: Layout) -> Self {
         Self { layout, ..self }
+    }
+
+    /// What it does at the exchange, in short.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self.method.info() {
+            Some(info) if info.cancels_orders() => Effect::Cancel,
+            Some(info) if info.class == Class::Read => Effect::Read,
+            // Also what the catalogue does not know: it may change something.
+            _ => Effect::Change,
+        }
     }
 
     /// What its request says.

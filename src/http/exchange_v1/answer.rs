@@ -144,6 +144,7 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
                 GatewayRefusal::AtCapacity { .. }
                 | GatewayRefusal::SocketFull { .. }
                 | GatewayRefusal::NonceAhead { .. }
+                | GatewayRefusal::Stalled { .. }
                 | GatewayRefusal::Draining,
             ),
         ) => RATE_LIMITED,

@@ -94,6 +94,7 @@ pub(super) fn said_no(reply_to: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
         Refusal::AtCapacity { .. }
         | Refusal::SocketFull { .. }
         | Refusal::NonceAhead { .. }
+        | Refusal::Stalled { .. }
         | Refusal::Draining => NOT_NOW,
     };
     refused(reply_to, code, &format!("Proxy refused: {refusal}"))

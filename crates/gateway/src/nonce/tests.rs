@@ -28,20 +28,20 @@ impl Timed {
         self
     }
 
-    fn turn(&self, kind: Kind) -> Result<Turn, Refusal> {
+    fn turn(&self, kind: Effect) -> Result<Turn, Refusal> {
         self.source.turn(&self.clock, kind, &"one".into())
     }
 
-    fn next(&self, kind: Kind) -> Option<u64> {
+    fn next(&self, kind: Effect) -> Option<u64> {
         self.turn(kind).ok().map(Turn::take)
     }
 
     fn three(&self) -> Vec<u64> {
-        (0..3).filter_map(|_| self.next(Kind::Read)).collect()
+        (0..3).filter_map(|_| self.next(Effect::Read)).collect()
     }
 
     /// How many calls of this kind get a turn at once, and are sent.
-    fn as_many_as_may(&self, kind: Kind) -> usize {
+    fn as_many_as_may(&self, kind: Effect) -> usize {
         std::iter::from_fn(|| self.next(kind)).take(100_000).count()
     }
 }
@@ -54,16 +54,16 @@ fn a_standing_clock_still_gives_increasing_nonces() {
 #[test]
 fn a_clock_that_steps_back_a_little_does_not_lower_the_nonce_and_is_nobodys_lead() {
     let timed = Timed::new();
-    timed.next(Kind::Read);
-    assert_eq!(timed.at(T - 30_000).next(Kind::Read), Some(T + 1));
-    assert_eq!(timed.at(T - 15_000).next(Kind::Read), Some(T + 2));
-    assert_eq!(timed.at(T + 10).next(Kind::Read), Some(T + 10));
+    timed.next(Effect::Read);
+    assert_eq!(timed.at(T - 30_000).next(Effect::Read), Some(T + 1));
+    assert_eq!(timed.at(T - 15_000).next(Effect::Read), Some(T + 2));
+    assert_eq!(timed.at(T + 10).next(Effect::Read), Some(T + 10));
 }
 
 #[test]
 fn a_clock_that_steps_back_far_restarts_the_sequence() {
     let timed = Timed::new();
-    timed.next(Kind::Read);
+    timed.next(Effect::Read);
     let back = T - 60_000;
     assert_eq!(timed.at(back).three(), [back, back + 1, back + 2]);
 }
@@ -72,7 +72,7 @@ fn a_clock_that_steps_back_far_restarts_the_sequence() {
 fn a_restarted_sequence_skips_what_was_given_away_before() {
     let timed = Timed::new();
     assert_eq!(timed.three(), [T, T + 1, T + 2]);
-    timed.at(T - 60_000).next(Kind::Read);
+    timed.at(T - 60_000).next(Effect::Read);
     assert_eq!(timed.at(T).three(), [T + 3, T + 4, T + 5]);
 }
 
@@ -83,7 +83,7 @@ fn threads_never_share_a_nonce() {
         .map(|_| {
             let timed = Arc::clone(&timed);
             thread::spawn(move || {
-                let nonces = (0..2000).filter_map(|_| timed.next(Kind::Cancel));
+                let nonces = (0..2000).filter_map(|_| timed.next(Effect::Cancel));
                 nonces.collect::<Vec<_>>()
             })
         })
@@ -99,20 +99,20 @@ fn threads_never_share_a_nonce() {
 fn a_turn_that_is_not_used_costs_no_nonce() {
     let timed = Timed::new();
     for _ in 0..100_000 {
-        drop(timed.turn(Kind::Read).unwrap());
+        drop(timed.turn(Effect::Read).unwrap());
     }
-    assert_eq!(timed.next(Kind::Read), Some(T));
+    assert_eq!(timed.next(Effect::Read), Some(T));
 }
 
 #[test]
 fn reads_stop_before_orders_and_orders_before_cancels() {
     let timed = Timed::new();
-    assert_eq!(timed.as_many_as_may(Kind::Read), 1_001);
-    assert_eq!(timed.as_many_as_may(Kind::Change), 9_000);
-    assert_eq!(timed.as_many_as_may(Kind::Cancel), 10_000);
+    assert_eq!(timed.as_many_as_may(Effect::Read), 1_001);
+    assert_eq!(timed.as_many_as_may(Effect::Change), 9_000);
+    assert_eq!(timed.as_many_as_may(Effect::Cancel), 10_000);
     timed.at(T + 500);
     assert_eq!(
-        [Kind::Read, Kind::Change, Kind::Cancel].map(|kind| timed.as_many_as_may(kind)),
+        [Effect::Read, Effect::Change, Effect::Cancel].map(|kind| timed.as_many_as_may(kind)),
         [0, 0, 500],
         "the clock makes room"
     );
@@ -121,21 +121,21 @@ fn reads_stop_before_orders_and_orders_before_cancels() {
 #[test]
 fn turns_that_are_given_out_count_before_they_are_taken() {
     let timed = Timed::new();
-    let turns: Vec<Turn> = std::iter::from_fn(|| timed.turn(Kind::Read).ok())
+    let turns: Vec<Turn> = std::iter::from_fn(|| timed.turn(Effect::Read).ok())
         .take(100_000)
         .collect();
     assert_eq!(turns.len(), 1_001);
     drop(turns);
-    assert!(timed.turn(Kind::Read).is_ok());
+    assert!(timed.turn(Effect::Read).is_ok());
 }
 
 #[test]
 fn the_longest_lead_after_the_longest_step_back_is_within_the_exchanges_window() {
     let timed = Timed::new();
-    timed.next(Kind::Cancel);
+    timed.next(Effect::Cancel);
     let back = T - MAX_STEP_BACK_MS;
     timed.at(back);
-    timed.as_many_as_may(Kind::Cancel);
+    timed.as_many_as_may(Effect::Cancel);
     let last = timed.source.lock().last;
     assert!((40_000..60_000).contains(&(last - back)), "{last}");
 }
@@ -143,7 +143,7 @@ fn the_longest_lead_after_the_longest_step_back_is_within_the_exchanges_window()
 #[test]
 fn the_nonce_counts_as_ahead_for_a_while_after_a_refusal() {
     let timed = Timed::new();
-    timed.as_many_as_may(Kind::Read);
+    timed.as_many_as_may(Effect::Read);
     assert!(timed.source.is_ahead(&timed.clock));
     timed.at(T + LATELY_MS);
     assert!(!timed.source.is_ahead(&timed.clock));
@@ -152,7 +152,7 @@ fn the_nonce_counts_as_ahead_for_a_while_after_a_refusal() {
 #[test]
 fn a_clock_far_off_still_gives_nonces_that_a_request_has_room_for() {
     let timed = Timed::new();
-    assert_eq!(timed.at(0).next(Kind::Read), Some(*NONCES.start()));
-    timed.at(u64::MAX).as_many_as_may(Kind::Cancel);
+    assert_eq!(timed.at(0).next(Effect::Read), Some(*NONCES.start()));
+    timed.at(u64::MAX).as_many_as_may(Effect::Cancel);
     assert!(NONCES.contains(&timed.source.lock().last));
 }

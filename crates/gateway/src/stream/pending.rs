@@ -13,13 +13,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
+    admission::Place,
     outcome::{Outcome, Progress},
     record::CallRecord,
 };
@@ -65,7 +63,7 @@ pub(super) struct Command {
     find_out: Option<&'static str>,
     handed_over: Instant,
     deadline: Instant,
-    _room: OwnedSemaphorePermit,
+    _room: Place,
     _counted: TaskTrackerToken,
 }
 
@@ -74,7 +72,7 @@ impl Command {
         record: CallRecord,
         reply_to: ReplyTo,
         find_out: Option<&'static str>,
-        room: OwnedSemaphorePermit,
+        room: Place,
         counted: TaskTrackerToken,
     ) -> Self {
         let now = Instant::now();
@@ -221,6 +219,11 @@ impl Commands {
             self.overdue.insert(id, unanswered.reply_to.method.clone());
         }
         Poll::Ready(unanswered)
+    }
+
+    /// The time that each has.
+    pub(super) const fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Ends all of them.
