@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::{
     AppState,
     reply::{self, Invalid, Refusal},
-    request::{KnownCaller, only, request_id, source_of},
+    request::{KnownCaller, known, only, place_of, request_id, source_of},
 };
 use crate::http::rejections::Refused;
 use gateway::{Relayed, auth::Caller, record::CallRecord};
@@ -34,6 +34,7 @@ pub(super) async fn relay(State(app): State<Arc<AppState>>, request: Request<Bod
         app.rejections.count(&source_of(&request), Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
+    known(place_of(&request).as_ref(), &caller);
     let record = app
         .gateway
         .recorder()

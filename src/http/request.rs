@@ -20,7 +20,8 @@ use http::{
 };
 use uuid::Uuid;
 
-use gateway::{access::Peer, clock::Clock};
+use crate::server::Place;
+use gateway::{access::Peer, auth::Caller, clock::Clock};
 
 /// The source of a request, as the listener noted it; one without is nobody's in particular.
 pub(super) fn source_of(request: &Request<Body>) -> Peer {
@@ -74,6 +75,18 @@ impl RequestIds {
             &[high, low, a, b, c, d, e, f, g, h],
         )
         .into_uuid()
+    }
+}
+
+/// The place of the request's connection, as long as nobody is known there.
+pub(super) fn place_of(request: &Request<Body>) -> Option<Arc<Place>> {
+    request.extensions().get::<Arc<Place>>().cloned()
+}
+
+/// Notes for its connection whose a request is, as soon as that is known.
+pub(super) fn known(place: Option<&Arc<Place>>, caller: &Caller) {
+    if let Some(place) = place {
+        place.known(&caller.name);
     }
 }
 

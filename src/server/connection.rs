@@ -16,11 +16,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http::{Request, StatusCode};
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -30,47 +27,27 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Settings, Shared, TOO_MANY, listener::Stream, request_id};
+use super::{Shared, listener::Stream, places::Place};
 use crate::http::{Peer, Refused};
 
 /// A reader that takes no byte of an answer for this time is given up.
 const WRITE_STALL: Duration = Duration::from_secs(10);
 
-/// Places in the reserve are few: a connection there must bring its request within this time.
-const RESERVE_DEADLINE: Duration = Duration::from_secs(1);
-
-/// Whether a connection has a full place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// It has.
-    Normal,
-    /// It is beyond the limit: `/health`, or a 503, and then closed.
-    Reserve,
-}
-
-impl Mode {
-    fn first_request_deadline(self, settings: &Settings) -> Duration {
-        match self {
-            Self::Normal => settings.first_request_deadline,
-            Self::Reserve => settings.first_request_deadline.min(RESERVE_DEADLINE),
-        }
-    }
-}
-
 /// Serves a connection until it ends, or until we stop and its request is answered. One that becomes a stream ends here:
-/// the gateway counts it from then on, and closes it when we stop.
-pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc<Shared>) {
+/// the gateway counts it from then on, and closes it when we stop. One whose place is needed ends without a word.
+pub(super) async fn serve(stream: Stream, source: Peer, place: Arc<Place>, shared: &Arc<Shared>) {
     let requested = Arc::new(AtomicBool::new(false));
     let mut guarded = TimeoutStream::new(Lingering::new(stream, shared.stop.clone()));
     guarded.set_write_timeout(Some(WRITE_STALL));
     // Boxed, because a stream takes it along when this function has returned.
     let guarded: Pin<Box<_>> = Box::pin(guarded);
     let service = {
-        let (requested, source, shared) =
-            (Arc::clone(&requested), source.clone(), Arc::clone(shared));
+        let (requested, source) = (Arc::clone(&requested), source.clone());
+        let (place, shared) = (Arc::clone(&place), Arc::clone(shared));
         service_fn(move |request: Request<Incoming>| {
             requested.store(true, Ordering::Relaxed);
-            answer(request, source.clone(), mode, Arc::clone(&shared))
+            let (place, shared) = (Arc::clone(&place), Arc::clone(&shared));
+            answer(request, source.clone(), place, shared)
         })
     };
     let settings = &shared.settings;
@@ -79,19 +56,23 @@ pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc
         .timer(TokioTimer::new())
         .header_read_timeout(settings.idle_deadline)
         .max_headers(settings.max_headers)
-        .max_buf_size(settings.max_head_bytes.max(8192))
-        .keep_alive(mode == Mode::Normal);
+        .max_buf_size(settings.max_head_bytes.max(8192));
     let mut connection = pin!(
         builder
             .serve_connection(TokioIo::new(guarded), service)
             .with_upgrades()
     );
-    let mut first_request = pin!(sleep(mode.first_request_deadline(settings)));
+    let mut first_request = pin!(sleep(settings.first_request_deadline));
     let (mut stopping, mut guarded_first) = (false, true);
     let ended = loop {
         tokio::select! {
             biased;
             ended = connection.as_mut() => break ended,
+            () = place.is_needed() => {
+                if !place.is_callers() {
+                    return;
+                }
+            }
             () = first_request.as_mut(), if guarded_first => {
                 if !requested.load(Ordering::Relaxed) {
                     return;
@@ -115,29 +96,21 @@ pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc
 async fn answer(
     request: Request<Incoming>,
     source: Peer,
-    mode: Mode,
+    place: Arc<Place>,
     shared: Arc<Shared>,
 ) -> Result<Response, Infallible> {
-    if mode == Mode::Reserve && request.uri().path() != "/health" {
-        shared.rejections.count(&source, Refused::Connections);
-        return Ok(too_many_connections());
-    }
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(source);
-    Ok(shared
-        .front
-        .answer(Request::from_parts(parts, Body::new(body)))
-        .await)
-}
-
-fn too_many_connections() -> Response {
-    let headers = [
-        ("content-type", "application/json"),
-        ("retry-after", "1"),
-        ("x-proxy-outcome", "refused"),
-        ("x-request-id", &request_id()),
-    ];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, TOO_MANY).into_response()
+    if !place.is_known() {
+        parts.extensions.insert(Arc::clone(&place));
+    }
+    let request = Request::from_parts(parts, Body::new(body));
+    let mut response = shared.front.answer(request).await;
+    if !place.is_callers() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(response)
 }
 
 /// What the caller still sends is read for this time, and up to this much.
