@@ -41,6 +41,8 @@ pub enum Refused {
     PublicClosed,
     /// 429: more public calls than the rate limit.
     PublicBudget,
+    /// 429: too many bytes of public answers wait to be read.
+    Unread,
 }
 
 impl Refused {
@@ -61,6 +63,7 @@ impl Refused {
             Self::Body => "body",
             Self::PublicClosed => "public_closed",
             Self::PublicBudget => "public_budget",
+            Self::Unread => "unread",
         }
     }
 
@@ -84,6 +87,7 @@ impl Refused {
             Self::Body => "status=400 why=body",
             Self::PublicClosed => "status=403 why=public_closed",
             Self::PublicBudget => "status=429 why=public_budget",
+            Self::Unread => "status=429 why=unread",
         }
     }
 }

@@ -119,9 +119,16 @@ const MAX_DISCARDED: usize = 16 << 20;
 /// Bytes that are thrown away at a time.
 const CHUNK: usize = 16 << 10;
 
-/// A stream whose shutdown lingers.
+/// While bytes wait, a reader has to take so many in each such time: none may hold an answer for as long as it likes.
+const PACE: usize = 256 << 10;
+const PACE_TIME: Duration = Duration::from_secs(30);
+
+/// A stream that gives slow readers up, and whose shutdown lingers.
 struct Lingering<S> {
     stream: S,
+    /// While bytes wait: what was taken, and until when more has to be.
+    taken: usize,
+    waits_until: Option<Pin<Box<Sleep>>>,
     stop: CancellationToken,
     discarded: usize,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -131,10 +138,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lingering<S> {
     fn new(stream: S, stop: CancellationToken) -> Self {
         Self {
             stream,
+            taken: 0,
+            waits_until: None,
             stop,
             discarded: 0,
             deadline: None,
         }
+    }
+
+    /// What a write came to; an error where the reader is too slow.
+    fn at_pace(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.taken += bytes;
+            if self.taken >= PACE {
+                (self.taken, self.waits_until) = (0, None);
+            }
+        }
+        if written.is_pending() {
+            let taken = &mut self.taken;
+            let until = self.waits_until.get_or_insert_with(|| {
+                *taken = 0;
+                Box::pin(sleep(PACE_TIME))
+            });
+            ready!(until.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        written
     }
 
     /// Reads on until the caller has closed, too much came, or the time is over.
@@ -174,7 +207,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.at_pace(cx, written)
     }
 
     fn poll_write_vectored(
@@ -182,7 +216,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.at_pace(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -190,6 +225,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Asked for when nothing is left to be written.
+        self.waits_until = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -197,5 +234,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         ready!(self.poll_discard(cx));
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_a_byte_every_nine_seconds_is_given_up() {
+        let (ours, mut theirs) = duplex(1024);
+        let mut writer = Lingering::new(ours, CancellationToken::new());
+        let reader = async {
+            loop {
+                sleep(Duration::from_secs(9)).await;
+                let _ = theirs.read_u8().await;
+            }
+        };
+        let answer = vec![0; 4 << 20];
+        let written = tokio::select! {
+            written = writer.write_all(&answer) => written,
+            () = reader => Ok(()),
+        };
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_keeps_the_pace_gets_all_however_long_it_takes() {
+        let (ours, mut theirs) = duplex(1024);
+        let mut writer = Lingering::new(ours, CancellationToken::new());
+        let reader = async {
+            let mut read = 0;
+            let mut part = vec![0; 16 << 10];
+            while read < 4 << 20 {
+                sleep(Duration::from_secs(1)).await;
+                read += theirs.read_exact(&mut part).await.unwrap();
+            }
+            read
+        };
+        let answer = vec![0; 4 << 20];
+        let (written, read) = tokio::join!(writer.write_all(&answer), reader);
+        assert!(written.is_ok() && read == answer.len());
     }
 }
