@@ -20,6 +20,7 @@ mod request;
 mod router;
 mod status_page;
 mod stream;
+mod waiting;
 
 pub use exchange_v1::{ExchangeApi, Settings as ExchangeApiSettings};
 pub use rejections::{Refused, Rejections};

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 mod per_peer;
+mod places;
 pub mod server;
 pub mod systemd;
 pub mod telemetry;

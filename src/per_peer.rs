@@ -1,13 +1,14 @@
 //! One bounded table of values, an entry for each source.
 //!
 //! Everything that counts what a source does is kept here: rate limit, throttle, slots, rejections and usage. An IPv6
-//! source is its /64, because whoever has one address of it has 2⁶⁴ of them. A mapped IPv4 address is that address. A
-//! unix socket's source is the user who opened it. The number of entries has a hard cap, which keyed rate limiters do not
-//! offer; a source that finds the table full shares one more entry with all others that do.
+//! source is its /64, because whoever has one address of it has 2⁶⁴ of them. A mapped IPv4 address is that address. The
+//! loopback addresses are one source, because every program here has all 2²⁴ of them, and so are unix sockets, because one
+//! user may have thousands of uids. The number of entries has a hard cap, which keyed rate limiters do not offer; a source
+//! that finds the table full shares one more entry with all others that do.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,7 +27,7 @@ pub(crate) struct PerPeer<V> {
 
 #[derive(Debug)]
 struct Entry<V> {
-    /// The address of the source that came first, for people.
+    /// The address of the source that came first, for people; a uid only where no other came, lest one is blamed for all.
     first: Peer,
     value: V,
 }
@@ -55,6 +56,9 @@ impl<V> PerPeer<V> {
             first: peer.clone(),
             value: new(),
         });
+        if matches!(peer, Peer::Unix { .. }) && entry.first != *peer {
+            entry.first = UNIX;
+        }
         &mut entry.value
     }
 
@@ -103,11 +107,15 @@ impl<V> PerPeer<V> {
     }
 }
 
+/// Every unix socket.
+const UNIX: Peer = Peer::Unix { uid: None };
+
 /// What a peer counts as.
 fn source(peer: &Peer) -> Peer {
     match peer {
-        Peer::Unix { .. } => peer.clone(),
+        Peer::Unix { .. } => UNIX,
         Peer::Ip(address) => Peer::Ip(match address.to_canonical() {
+            address if address.is_loopback() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
             address @ IpAddr::V4(_) => address,
         }),
@@ -135,14 +143,14 @@ mod tests {
     fn table(sources: u32) -> PerPeer<u32> {
         let mut table = PerPeer::default();
         for number in 0..sources {
-            let peer = Peer::Ip(std::net::Ipv4Addr::from_bits(number).into());
+            let peer = Peer::Ip(Ipv4Addr::from_bits(number).into());
             *table.entry(&peer, || 0) += number + 1;
         }
         table
     }
 
     #[test]
-    fn a_source_is_an_address_an_ipv6_network_or_a_user() {
+    fn a_source_is_an_address_an_ipv6_network_this_machine_or_its_sockets() {
         let uid = |uid| Peer::Unix { uid };
         for (one, other, same) in [
             (ip("192.0.2.1"), ip("192.0.2.2"), false),
@@ -150,7 +158,12 @@ mod tests {
             (ip("2001:db8::1"), ip("2001:db8::ffff:1"), true),
             (ip("2001:db8::1"), ip("2001:db8:0:1::1"), false),
             (uid(Some(1)), uid(Some(1)), true),
-            (uid(Some(1)), uid(Some(2)), false),
+            (uid(Some(1)), uid(Some(2)), true),
+            (uid(Some(1)), uid(None), true),
+            (ip("127.0.0.1"), ip("127.255.255.254"), true),
+            (ip("127.0.0.1"), ip("::1"), true),
+            (ip("::ffff:127.9.9.9"), ip("127.0.0.1"), true),
+            (ip("::1"), ip("::2"), false),
             (uid(None), ip("127.0.0.1"), false),
         ] {
             let mut table = PerPeer::default();
@@ -184,5 +197,18 @@ mod tests {
             table.into_values().collect::<Vec<_>>(),
             [(Some(ip("2001:db8::7")), 2)]
         );
+    }
+
+    #[test]
+    fn a_user_is_named_only_where_no_other_came() {
+        for (uids, shown) in [([1, 1], "unix-socket/uid-1"), ([1, 2], "unix-socket")] {
+            let mut table = PerPeer::default();
+            for uid in uids {
+                *table.entry(&Peer::Unix { uid: Some(uid) }, || 0) += 1;
+            }
+            let all: Vec<_> = table.into_values().collect();
+            assert_eq!(all.len(), 1);
+            assert_eq!((name(all[0].0.as_ref()), all[0].1), (shown.to_owned(), 2));
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The listener: accepts always, limits honestly, drains on request.
 //!
-//! Guarantees: beyond `max_connections` a connection still gets an answer: a small reserve serves `/health`, and
-//! everything else a 503. A connection that does not bring a request in time is closed, a kept one when it idles, and
-//! one whose reader stalls when it takes no bytes. Out of file descriptors the loop waits instead of spinning.
+//! Guarantees: a newcomer always gets a place; where strangers have taken all of theirs, the one that came first leaves
+//! (`places.rs`). A connection that does not bring a request in time is closed, a kept one when it idles, and
+//! one whose reader is too slow. Out of file descriptors the loop waits instead of spinning.
 //! Does not: cancel a call; on the signal to stop it finishes what was sent. Why not `axum::serve`: it sets no header
 //! timer, so that idle and slow connections would stay for ever (tested).
 
@@ -15,9 +15,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::Semaphore,
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,22 +26,13 @@ mod attentive;
 mod connection;
 mod listener;
 
-use connection::Mode;
 pub use listener::{BindProblem, Bound};
 use listener::{Listener, Stream};
 
-/// Connections beyond the limit that are still answered properly, so that `/health` is.
-const RESERVE: usize = 32;
+use crate::places::Places;
+
 /// After an `accept` that failed (out of descriptors), the loop waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What a connection beyond the limit is told.
-const TOO_MANY: &str = r#"{"detail":"too many connections"}"#;
-
-/// A connection that is rejected has this time to bring its request and to take the answer.
-const REJECT_DEADLINE: Duration = Duration::from_secs(1);
-/// Connections that may take that time at once; further ones are told and closed without it.
-const REJECTED_SLOWLY: usize = 256;
-
 /// Where we listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -91,7 +80,7 @@ pub struct Settings {
     pub listen: Vec<Address>,
     /// The group that may connect to unix sockets; `None` leaves the process's own.
     pub socket_group: Option<String>,
-    /// Connections at once; further ones get a 503.
+    /// Connections at once: a quarter is for those whose caller is not known yet, the rest is shared by callers.
     pub max_connections: usize,
     /// The first request of a connection must be complete in its head after this time.
     pub first_request_deadline: Duration,
@@ -125,9 +114,7 @@ struct Shared {
     settings: Settings,
     front: Front,
     rejections: Arc<Rejections>,
-    room: Arc<Semaphore>,
-    reserve: Arc<Semaphore>,
-    rejected_slowly: Arc<Semaphore>,
+    places: Arc<Places>,
     stop: CancellationToken,
     connections: TaskTracker,
 }
@@ -144,9 +131,7 @@ impl Bound {
         stop: CancellationToken,
     ) {
         let shared = Arc::new(Shared {
-            room: Arc::new(Semaphore::new(settings.max_connections)),
-            reserve: Arc::new(Semaphore::new(RESERVE)),
-            rejected_slowly: Arc::new(Semaphore::new(REJECTED_SLOWLY)),
+            places: Arc::new(Places::new(settings.max_connections)),
             connections: TaskTracker::new(),
             settings,
             front,
@@ -173,7 +158,10 @@ async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
         match accepted {
             Ok((stream, source)) => {
                 failing = false;
-                admit(stream, source, &shared);
+                if admit(stream, source, &shared) {
+                    // Whoever was let in reads its request before the next one can close it.
+                    yield_now().await;
+                }
             }
             // The caller left before we took the connection; the next one has nothing to do with it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -188,53 +176,16 @@ async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
     }
 }
 
-/// Gives a connection a slot, one in the reserve, or a 503.
-fn admit(stream: Stream, source: Peer, shared: &Arc<Shared>) {
-    let normal = Arc::clone(&shared.room)
-        .try_acquire_owned()
-        .map(|place| (place, Mode::Normal));
-    let place = normal.or_else(|_| {
-        Arc::clone(&shared.reserve)
-            .try_acquire_owned()
-            .map(|place| (place, Mode::Reserve))
-    });
+/// Gives a connection a place, and serves it. Whether another one had to leave.
+fn admit(stream: Stream, source: Peer, shared: &Arc<Shared>) -> bool {
+    let (place, left) = shared.places.enter(&source);
+    let crowded = left.is_some();
+    if let Some(left) = left {
+        shared.rejections.count(&left, Refused::Crowded);
+    }
     let task = Arc::clone(shared);
-    match place {
-        Ok((place, mode)) => drop(shared.connections.spawn(async move {
-            connection::serve(stream, source, mode, &task).await;
-            drop(place);
-        })),
-        Err(_) => {
-            shared.rejections.count(&source, Refused::Connections);
-            drop(shared.connections.spawn(async move {
-                let patience = task.rejected_slowly.try_acquire();
-                let answer = reject_connection(stream, patience.is_ok());
-                let _ = tokio::time::timeout(REJECT_DEADLINE, answer).await;
-            }));
-        }
-    }
-}
-
-/// Says why, and closes. HTTP clients take an answer that comes before their request for an error, and closing on
-/// unread bytes resets the connection and the answer with it: where there is `patience`, the request is read first.
-async fn reject_connection(mut stream: Stream, patience: bool) -> io::Result<()> {
-    let mut request = [0; 4096];
-    if patience && stream.read(&mut request).await? == 0 {
-        return Ok(());
-    }
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n\
-         x-proxy-outcome: refused\r\nx-request-id: {}\r\nconnection: close\r\n\r\n{TOO_MANY}",
-        TOO_MANY.len(),
-        request_id(),
-    );
-    stream.write_all(answer.as_bytes()).await?;
-    stream.shutdown().await?;
-    while patience && stream.read(&mut request).await? > 0 {}
-    Ok(())
-}
-
-/// For the answers that are given here: they never come through the routes, which name all others.
-fn request_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
+    drop(shared.connections.spawn(async move {
+        connection::serve(stream, source, place, &task).await;
+    }));
+    crowded
 }

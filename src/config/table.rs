@@ -514,7 +514,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting(
         "listener.max_connections",
         number(|s| &mut s.server.max_connections, 8..=65_536),
-        "Connections at once; further ones are told 503 and closed.",
+        "Connections at once: a quarter for those whose caller is not known yet, the rest for callers.",
     ),
     setting(
         "listener.first_request_deadline_ms",

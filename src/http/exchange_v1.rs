@@ -16,7 +16,7 @@ use axum::{body::Body, extract::State, response::Response};
 use http::{Method, Request, header};
 use ipnet::IpNet;
 
-use super::{AppState, request::source_of};
+use super::{AppState, request::source_of, waiting::Waiting};
 use crate::http::rejections::Refused;
 use gateway::access::Peer;
 
@@ -68,6 +68,7 @@ pub struct ExchangeApi {
     audience: Audience,
     rate_limit: RateLimit,
     usage: Usage,
+    waiting: Arc<Waiting>,
 }
 
 impl ExchangeApi {
@@ -80,6 +81,7 @@ impl ExchangeApi {
             audience: Audience::new(&settings.public_sources, local),
             rate_limit: RateLimit::new(settings.public_calls_per_s),
             usage: Usage::default(),
+            waiting: Arc::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, header};
 use super::{
     AppState,
     reply::{self, Invalid, Refusal},
-    request::{KnownCaller, is_json, only, read_body, request_id, source_of},
+    request::{KnownCaller, is_json, known, only, place_of, read_body, request_id, source_of},
 };
 use crate::http::rejections::Refused;
 use gateway::{Relayed, auth::Caller, record::CallRecord};
@@ -32,6 +32,7 @@ pub(super) async fn relay(State(app): State<Arc<AppState>>, request: Request<Bod
         app.rejections.count(&source_of(&request), Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
+    known(place_of(&request).as_ref(), &caller);
     let record = app
         .gateway
         .recorder()

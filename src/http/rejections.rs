@@ -24,8 +24,10 @@ pub enum Refused {
     DiagnosisOff,
     /// 400, 431: not HTTP as we take it; answered by the HTTP library.
     Framing,
-    /// 503: more connections than the limit.
+    /// 503: more streams than the limit.
     Connections,
+    /// No answer: a connection that was closed because its place was needed.
+    Crowded,
     /// A signed request that is not believed.
     Signature(SignatureRejected),
     /// 429: too many bodies of unknown senders at once.
@@ -36,6 +38,8 @@ pub enum Refused {
     PublicClosed,
     /// 429: more public calls than the rate limit.
     PublicBudget,
+    /// 429: too many bytes of public answers wait to be read.
+    Unread,
 }
 
 impl Refused {
@@ -50,11 +54,13 @@ impl Refused {
             Self::DiagnosisOff => "diagnosis_off",
             Self::Framing => "framing",
             Self::Connections => "connections",
+            Self::Crowded => "crowded",
             Self::Signature(refused) => refused.code(),
             Self::Unverified => "unverified",
             Self::Body => "body",
             Self::PublicClosed => "public_closed",
             Self::PublicBudget => "public_budget",
+            Self::Unread => "unread",
         }
     }
 
@@ -67,6 +73,7 @@ impl Refused {
             Self::DiagnosisOff => "status=403 why=diagnosis_off",
             Self::Framing => "status=400 why=framing",
             Self::Connections => "status=503 why=connections",
+            Self::Crowded => "status=0 why=crowded",
             Self::Signature(SignatureRejected::Signature) => "status=401 why=signature",
             Self::Signature(SignatureRejected::Window) => "status=400 why=nonce",
             Self::Signature(SignatureRejected::Replayed) => "status=401 why=replayed",
@@ -77,6 +84,7 @@ impl Refused {
             Self::Body => "status=400 why=body",
             Self::PublicClosed => "status=403 why=public_closed",
             Self::PublicBudget => "status=429 why=public_budget",
+            Self::Unread => "status=429 why=unread",
         }
     }
 }

@@ -23,7 +23,8 @@ use http::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
-use gateway::{access::Peer, clock::Clock, upstream::media_type};
+use crate::places::Place;
+use gateway::{access::Peer, auth::Caller, clock::Clock, upstream::media_type};
 
 /// The source of a request, as the listener noted it; one without is nobody's in particular.
 pub(super) fn source_of(request: &Request<Body>) -> Peer {
@@ -77,6 +78,18 @@ impl RequestIds {
             &[high, low, a, b, c, d, e, f, g, h],
         )
         .into_uuid()
+    }
+}
+
+/// The place of the request's connection, as long as nobody is known there.
+pub(super) fn place_of(request: &Request<Body>) -> Option<Arc<Place>> {
+    request.extensions().get::<Arc<Place>>().cloned()
+}
+
+/// Notes for its connection whose a request is, as soon as that is known.
+pub(super) fn known(place: Option<&Arc<Place>>, caller: &Caller) {
+    if let Some(place) = place {
+        place.known(&caller.name);
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     AppState, proxy_api,
     rejections::Refused,
     reply::{self, Refusal},
-    request::{KnownCaller, request_id, source_of},
+    request::{KnownCaller, known, place_of, request_id, source_of},
 };
 use gateway::{
     access::Peer,
@@ -58,6 +58,9 @@ fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response
         app.rejections.count(&source, Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
     };
+    if let Some(caller) = &caller {
+        known(place_of(&request).as_ref(), caller);
+    }
     let is_anonymous = side == Side::Market && caller.is_none();
     if is_anonymous && let Some(refused) = refuse_anonymous(app, &source) {
         return refused;

@@ -15,11 +15,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http::{Request, StatusCode};
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -29,36 +26,16 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Settings, Shared, TOO_MANY, attentive::Attentive, listener::Stream, request_id};
+use super::{Shared, attentive::Attentive, listener::Stream};
 use crate::http::{Peer, Refused};
+use crate::places::Place;
 
 /// A reader that takes no byte of an answer for this time is given up.
 const WRITE_STALL: Duration = Duration::from_secs(10);
 
-/// Places in the reserve are few: a connection there must bring its request within this time.
-const RESERVE_DEADLINE: Duration = Duration::from_secs(1);
-
-/// Whether a connection has a full place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// It has.
-    Normal,
-    /// It is beyond the limit: `/health`, or a 503, and then closed.
-    Reserve,
-}
-
-impl Mode {
-    fn first_request_deadline(self, settings: &Settings) -> Duration {
-        match self {
-            Self::Normal => settings.first_request_deadline,
-            Self::Reserve => settings.first_request_deadline.min(RESERVE_DEADLINE),
-        }
-    }
-}
-
 /// Serves a connection until it ends, or until we stop and its request is answered. One that becomes a stream ends here:
-/// the gateway counts it from then on, and closes it when we stop.
-pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc<Shared>) {
+/// the gateway counts it from then on, and closes it when we stop. One whose place is needed ends without a word.
+pub(super) async fn serve(stream: Stream, source: Peer, place: Arc<Place>, shared: &Arc<Shared>) {
     let requested = Arc::new(AtomicBool::new(false));
     let hung_up = Arc::new(AtomicBool::new(false));
     let stream = Attentive::new(stream, Arc::clone(&hung_up));
@@ -67,18 +44,18 @@ pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc
     // Boxed, because a stream takes it along when this function has returned.
     let guarded: Pin<Box<_>> = Box::pin(guarded);
     let service = {
-        let (requested, source, shared) =
-            (Arc::clone(&requested), source.clone(), Arc::clone(shared));
+        let (requested, source) = (Arc::clone(&requested), source.clone());
+        let (place, shared) = (Arc::clone(&place), Arc::clone(shared));
         service_fn(move |request: Request<Incoming>| {
             requested.store(true, Ordering::Relaxed);
             // It was sent behind another request, and its caller left before its turn: nothing is done for nobody.
             let left = hung_up.load(Ordering::Relaxed);
-            let (source, shared) = (source.clone(), Arc::clone(&shared));
+            let (source, place, shared) = (source.clone(), Arc::clone(&place), Arc::clone(&shared));
             async move {
                 if left {
                     return Err(io::Error::from(io::ErrorKind::BrokenPipe));
                 }
-                answer(request, source, mode, shared).await
+                Ok(answer(request, source, place, shared).await)
             }
         })
     };
@@ -88,19 +65,23 @@ pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc
         .timer(TokioTimer::new())
         .header_read_timeout(settings.idle_deadline)
         .max_headers(settings.max_headers)
-        .max_buf_size(settings.max_head_bytes.max(8192))
-        .keep_alive(mode == Mode::Normal);
+        .max_buf_size(settings.max_head_bytes.max(8192));
     let mut connection = pin!(
         builder
             .serve_connection(TokioIo::new(guarded), service)
             .with_upgrades()
     );
-    let mut first_request = pin!(sleep(mode.first_request_deadline(settings)));
+    let mut first_request = pin!(sleep(settings.first_request_deadline));
     let (mut stopping, mut guarded_first) = (false, true);
     let ended = loop {
         tokio::select! {
             biased;
             ended = connection.as_mut() => break ended,
+            () = place.is_needed() => {
+                if !place.is_callers() {
+                    return;
+                }
+            }
             () = first_request.as_mut(), if guarded_first => {
                 if !requested.load(Ordering::Relaxed) {
                     return;
@@ -124,29 +105,21 @@ pub(super) async fn serve(stream: Stream, source: Peer, mode: Mode, shared: &Arc
 async fn answer(
     request: Request<Incoming>,
     source: Peer,
-    mode: Mode,
+    place: Arc<Place>,
     shared: Arc<Shared>,
-) -> io::Result<Response> {
-    if mode == Mode::Reserve && request.uri().path() != "/health" {
-        shared.rejections.count(&source, Refused::Connections);
-        return Ok(too_many_connections());
-    }
+) -> Response {
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(source);
-    Ok(shared
-        .front
-        .answer(Request::from_parts(parts, Body::new(body)))
-        .await)
-}
-
-fn too_many_connections() -> Response {
-    let headers = [
-        ("content-type", "application/json"),
-        ("retry-after", "1"),
-        ("x-proxy-outcome", "refused"),
-        ("x-request-id", &request_id()),
-    ];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, TOO_MANY).into_response()
+    if !place.is_known() {
+        parts.extensions.insert(Arc::clone(&place));
+    }
+    let request = Request::from_parts(parts, Body::new(body));
+    let mut response = shared.front.answer(request).await;
+    if !place.is_callers() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 /// What the caller still sends is read for this time, and up to this much.
@@ -155,9 +128,16 @@ const MAX_DISCARDED: usize = 16 << 20;
 /// Bytes that are thrown away at a time.
 const CHUNK: usize = 16 << 10;
 
-/// A stream whose shutdown lingers.
+/// While bytes wait, a reader has to take so many in each such time: none may hold an answer for as long as it likes.
+const PACE: usize = 256 << 10;
+const PACE_TIME: Duration = Duration::from_secs(30);
+
+/// A stream that gives slow readers up, and whose shutdown lingers.
 struct Lingering<S> {
     stream: S,
+    /// While bytes wait: what was taken, and until when more has to be.
+    taken: usize,
+    waits_until: Option<Pin<Box<Sleep>>>,
     stop: CancellationToken,
     discarded: usize,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -167,10 +147,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lingering<S> {
     fn new(stream: S, stop: CancellationToken) -> Self {
         Self {
             stream,
+            taken: 0,
+            waits_until: None,
             stop,
             discarded: 0,
             deadline: None,
         }
+    }
+
+    /// What a write came to; an error where the reader is too slow.
+    fn at_pace(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.taken += bytes;
+            if self.taken >= PACE {
+                (self.taken, self.waits_until) = (0, None);
+            }
+        }
+        if written.is_pending() {
+            let taken = &mut self.taken;
+            let until = self.waits_until.get_or_insert_with(|| {
+                *taken = 0;
+                Box::pin(sleep(PACE_TIME))
+            });
+            ready!(until.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        written
     }
 
     /// Reads on until the caller has closed, too much came, or the time is over.
@@ -210,7 +216,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.at_pace(cx, written)
     }
 
     fn poll_write_vectored(
@@ -218,7 +225,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.at_pace(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -226,6 +234,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Asked for when nothing is left to be written.
+        self.waits_until = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -233,5 +243,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         ready!(self.poll_discard(cx));
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_a_byte_every_nine_seconds_is_given_up() {
+        let (ours, mut theirs) = duplex(1024);
+        let mut writer = Lingering::new(ours, CancellationToken::new());
+        let reader = async {
+            loop {
+                sleep(Duration::from_secs(9)).await;
+                let _ = theirs.read_u8().await;
+            }
+        };
+        let answer = vec![0; 4 << 20];
+        let written = tokio::select! {
+            written = writer.write_all(&answer) => written,
+            () = reader => Ok(()),
+        };
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_keeps_the_pace_gets_all_however_long_it_takes() {
+        let (ours, mut theirs) = duplex(1024);
+        let mut writer = Lingering::new(ours, CancellationToken::new());
+        let reader = async {
+            let mut read = 0;
+            let mut part = vec![0; 16 << 10];
+            while read < 4 << 20 {
+                sleep(Duration::from_secs(1)).await;
+                read += theirs.read_exact(&mut part).await.unwrap();
+            }
+            read
+        };
+        let answer = vec![0; 4 << 20];
+        let (written, read) = tokio::join!(writer.write_all(&answer), reader);
+        assert!(written.is_ok() && read == answer.len());
     }
 }

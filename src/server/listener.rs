@@ -21,6 +21,9 @@ use gateway::access::{OVERFLOW_UID, Peer};
 /// Connections that may wait on a socket to be accepted; as many as tokio itself gives TCP.
 const BACKLOG: u32 = 1024;
 
+/// What the kernel may hold of answers that one connection has not taken; by itself it would go to some megabytes.
+const SEND_BUFFER: u32 = 256 << 10;
+
 /// Sockets that are bound and not yet served.
 #[derive(Debug)]
 pub struct Bound(Vec<Listener>);
@@ -132,6 +135,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
             set_ipv6_freebind(&socket, true)
         };
     }
+    // Connections inherit it. Where it fails, the kernel's own bound holds.
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
     if !Bound::is_assigned(address) {

@@ -286,9 +286,9 @@ fn deadlines(sheet: &mut Sheet) {
     house.received(ORDER, 1);
     sheet.title("no room");
     tell_call(sheet, &daemon, &call(READ, "{}"));
-    sheet.title("more connections than the limit");
+    sheet.title("more idle connections than there are places keep no call out");
     let idle: Vec<Connection> = (0..8).map(|_| Connection::to(daemon.at)).collect();
-    sheet.answer(&http::ask(daemon.at, &call(READ, "{}")));
+    tell_call(sheet, &daemon, &call(READ, "{}"));
     sheet.title("/health all the same");
     sheet.answer(&http::ask(daemon.at, &Request::get("/health")));
     drop(idle);

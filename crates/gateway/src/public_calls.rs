@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::{
     admission::Admission,
     failure::{Bound, Ended, Failure, Refusal},
-    upstream::{PublicCall, Reply, Upstream},
+    upstream::{PublicCall, Reply, Room, Upstream},
 };
 
 /// Public calls under way at once; each may hold an answer of some megabytes.
@@ -33,17 +33,22 @@ impl PublicCalls {
         }
     }
 
-    /// Relays a public call.
+    /// Relays a public call, and reads its answer as long as there is room for it.
     ///
     /// # Errors
     /// [`Ended`]: refused, or failed. Public calls only read, so each may be repeated.
-    pub async fn relay(&self, call: PublicCall<'_>, deadline: Duration) -> Result<Reply, Ended> {
+    pub async fn relay(
+        &self,
+        call: PublicCall<'_>,
+        deadline: Duration,
+        answer: Room<'_>,
+    ) -> Result<Reply, Ended> {
         self.admission.refuse_while_draining()?;
         let _room = self.room.try_acquire().map_err(|_| Refusal::AtCapacity {
             bound: Bound::All,
             limit: MAX_IN_FLIGHT,
         })?;
-        let sent = tokio::time::timeout(deadline, self.upstream.send_public(call)).await;
+        let sent = tokio::time::timeout(deadline, self.upstream.send_public(call, answer)).await;
         Ok(sent.unwrap_or(Err(Failure::Deadline(deadline)))?)
     }
 }

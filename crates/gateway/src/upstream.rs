@@ -103,6 +103,9 @@ pub struct PublicCall<'a> {
     pub body: Option<Bytes>,
 }
 
+/// Whether there is room for an answer that takes so many bytes in all; asked before they are read.
+pub type Room<'a> = &'a mut (dyn FnMut(usize) -> bool + Send);
+
 /// Nothing was signed, so there is nothing that an answer could echo; no answer holds this.
 const NO_SIGNATURE: &str = "\0 no signature \0";
 
@@ -165,7 +168,7 @@ impl Upstream {
         let mut response =
             sent.map_err(|error| failure_of_client(&error, progress, self.connect_deadline))?;
         check_head(response.status(), response.headers())?;
-        let bytes = read_capped(&mut response, self.max_reply_bytes).await?;
+        let bytes = read_capped(&mut response, self.max_reply_bytes, &mut |_| true).await?;
         // An answer to a head alone cannot echo a signature that was not made.
         let signature = progress
             .signed()
@@ -181,7 +184,7 @@ impl Upstream {
     /// # Errors
     /// [`Failure`], as a signed call would meet it.
     pub async fn ask_public(&self) -> Result<Reply, Failure> {
-        self.send_public(PRICE).await
+        self.send_public(PRICE, &mut |_| true).await
     }
 
     /// The same, and how long the answer's head took: its first byte, where the connection was open already.
@@ -192,15 +195,19 @@ impl Upstream {
         let began = Instant::now();
         let response = self.open_public(PRICE).await?;
         let first_byte = began.elapsed();
-        Ok((self.read_public(response).await?, first_byte))
+        Ok((self.read_public(response, &mut |_| true).await?, first_byte))
     }
 
-    /// Sends a call that needs no signature.
+    /// Sends a call that needs no signature; its answer is read as long as there is room for it.
     ///
     /// # Errors
-    /// [`Failure`], as a signed call would meet it.
-    pub async fn send_public(&self, call: PublicCall<'_>) -> Result<Reply, Failure> {
-        self.read_public(self.open_public(call).await?).await
+    /// [`Failure`], as a signed call would meet it; [`Failure::TooLarge`] also where there was no room.
+    pub async fn send_public(
+        &self,
+        call: PublicCall<'_>,
+        room: Room<'_>,
+    ) -> Result<Reply, Failure> {
+        self.read_public(self.open_public(call).await?, room).await
     }
 
     async fn open_public(&self, call: PublicCall<'_>) -> Result<reqwest::Response, Failure> {
@@ -226,9 +233,14 @@ impl Upstream {
         })
     }
 
-    async fn read_public(&self, mut response: reqwest::Response) -> Result<Reply, Failure> {
+    async fn read_public(
+        &self,
+        mut response: reqwest::Response,
+        room: Room<'_>,
+    ) -> Result<Reply, Failure> {
         check_head(response.status(), response.headers())?;
-        let bytes = read_capped(&mut response, self.max_reply_bytes.max(MAX_ANSWER_BYTES)).await?;
+        let limit = self.max_reply_bytes.max(MAX_ANSWER_BYTES);
+        let bytes = read_capped(&mut response, limit, room).await?;
         self.finish(response.status(), response.headers(), bytes, NO_SIGNATURE)
     }
 
@@ -273,10 +285,14 @@ impl Upstream {
     }
 }
 
-async fn read_capped(response: &mut reqwest::Response, limit: usize) -> Result<Bytes, Failure> {
+async fn read_capped(
+    response: &mut reqwest::Response,
+    limit: usize,
+    room: Room<'_>,
+) -> Result<Bytes, Failure> {
     let too_large = Failure::TooLarge(limit);
-    let announced = response.content_length().unwrap_or(0);
-    if usize::try_from(announced).map_or(true, |length| length > limit) {
+    let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+    if announced > limit || !room(announced) {
         return Err(too_large);
     }
     let Some(first) = response.chunk().await.map_err(|_| Failure::Lost)? else {
@@ -289,10 +305,15 @@ async fn read_capped(response: &mut reqwest::Response, limit: usize) -> Result<B
             Ok(first)
         };
     };
-    let mut all = BytesMut::from(first);
+    let mut all = BytesMut::with_capacity(announced.max(first.len() + second.len()));
+    all.extend_from_slice(&first);
     let mut next = Some(second);
     while let Some(chunk) = next {
         if all.len() + chunk.len() > limit {
+            return Err(too_large);
+        }
+        all.reserve(chunk.len());
+        if !room(all.capacity()) {
             return Err(too_large);
         }
         all.extend_from_slice(&chunk);

@@ -10,9 +10,10 @@
 //! status goes with a code for which no tested client takes the call for executed; texts never echo the input.
 
 use axum::{body::Body, response::Response};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::http::{rejections::Refused, reply, request::BodyError};
+use crate::http::{rejections::Refused, reply, request::BodyError, waiting::Held};
 use gateway::{
     Ended, Relayed,
     auth::SignatureRejected,
@@ -96,9 +97,9 @@ pub(super) fn relayed(asked: &Asked, relayed: &Relayed) -> Response {
 }
 
 /// What became of a public call.
-pub(super) fn relayed_public(asked: &Asked, result: &Result<Reply, Ended>) -> Response {
+pub(super) fn relayed_public(asked: &Asked, result: &Result<Reply, Ended>, held: Held) -> Response {
     match result {
-        Ok(reply) => passed_on(reply),
+        Ok(reply) => with_body(reply, held.own(reply.raw.clone())),
         Err(Ended::Refused(_)) => {
             let text = "too many public calls are under way, or the proxy is stopping; nothing was sent, try again shortly";
             let mut response = ours(asked, 429, RATE_LIMITED, text);
@@ -211,7 +212,11 @@ fn ours(asked: &Asked, status: u16, code: i64, message: &str) -> Response {
 
 /// Status, content type and bytes as they came.
 fn passed_on(reply: &Reply) -> Response {
-    let mut response = Response::new(Body::from(reply.raw.clone()));
+    with_body(reply, reply.raw.clone())
+}
+
+fn with_body(reply: &Reply, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
     headers.extend(
@@ -285,6 +290,12 @@ pub(super) enum Refusal {
         "more public calls than public.calls_per_s allows for one address; nothing was sent, try again shortly"
     )]
     PublicBudget,
+    /// Too many bytes of answers wait to be read.
+    #[error(
+        "too many bytes of earlier answers to strangers have not been read yet; nothing was changed, read them and try \
+         again shortly"
+    )]
+    UnreadAnswers,
     /// The query is longer than anything documented, or holds what no query may hold.
     #[error("the query is too long, or not percent-encoded")]
     Query,
@@ -342,6 +353,7 @@ impl Refusal {
             Self::Invalid(InvalidCall::Ambiguous(_)) => told(400, 40004, "params_ambiguous"),
             Self::PublicClosed => told(403, 10005, "public_closed"),
             Self::PublicBudget => told(429, 42901, "public_budget"),
+            Self::UnreadAnswers => told(429, 42901, "unread"),
             Self::Query => told(400, 40004, "query"),
         }
     }
@@ -357,6 +369,7 @@ impl Refusal {
             Self::PublicClosed => Refused::PublicClosed,
             Self::PublicBudget => Refused::PublicBudget,
             Self::Unread(_) | Self::NotJson | Self::Body(_) | Self::Late => Refused::Body,
+            Self::UnreadAnswers => Refused::Unread,
             Self::NoSuchMethod
             | Self::Verb(_)
             | Self::Disagree

@@ -23,7 +23,7 @@ use super::{
 use crate::http::{
     AppState,
     proxy_api::{TOKEN, authenticate},
-    request::{KnownCaller, is_json, read_body, request_id, source_of},
+    request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
 };
 use gateway::{Relayed, access::Peer, auth::Caller, record::CallRecord};
 use protocol::{
@@ -61,6 +61,7 @@ async fn relay_with_token(
     let Some(caller) = authenticate(app, request.headers()) else {
         return refuse(app, &source, &asked, &Refusal::Token);
     };
+    request::known(place_of(&request).as_ref(), &caller);
     let record = open(app, &request, &caller);
     known(&asked.clone(), record, |mut record| async move {
         let is_json = is_json(request.headers());
@@ -89,6 +90,7 @@ async fn relay_signed(
     let arrived = Instant::now();
     let source = source_of(&request);
     let rid = request_id(&request);
+    let place = place_of(&request);
     let bytes = match read_unverified(app, &source, request).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refuse(app, &source, &asked, &refusal),
@@ -106,6 +108,7 @@ async fn relay_signed(
         Ok(caller) => caller,
         Err(refused) => return refuse(app, &source, &asked, &Refusal::CallerSignature(refused)),
     };
+    request::known(place.as_ref(), &caller);
     let record = app
         .gateway
         .recorder()

@@ -1,7 +1,7 @@
 //! `GET|POST /exchange/v1/public/…`: relayed unsigned, for those who may.
 //!
 //! Guarantees: methods of the catalogue only, each with its own verb; the query goes on as it came, within bounds; a
-//! rate limit for each source; no header of the client's, and of a posted body only `id`, `method` and `params`. Nothing
+//! rate limit for each source, and a bound on what waits to be read (`http/waiting.rs`); no header of the client's, and of a posted body only `id`, `method` and `params`. Nothing
 //! authenticates these calls: beyond this machine they are relayed for listed networks alone. No record: there is no
 //! caller; they are counted.
 
@@ -108,9 +108,15 @@ async fn attempt(
         query: query.as_deref(),
         body,
     };
-    let result = app.gateway.public_calls().relay(call, api.deadline).await;
+    let mut held = api.waiting.hold(source).ok_or(Refusal::UnreadAnswers)?;
+    let mut room = |bytes| held.reach(bytes);
+    let calls = app.gateway.public_calls();
+    let result = calls.relay(call, api.deadline, &mut room).await;
     api.usage.count(source, result.is_err());
-    Ok(answer::relayed_public(asked, &result))
+    if held.was_refused() {
+        return Err(Refusal::UnreadAnswers);
+    }
+    Ok(answer::relayed_public(asked, &result, held))
 }
 
 fn check_verb(info: &MethodInfo, verb: &HttpMethod) -> Result<(), Refusal> {

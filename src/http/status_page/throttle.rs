@@ -123,6 +123,8 @@ mod tests {
         (0..6).for_each(|_| throttle.failed(&ip("2001:db8::1"), now));
         assert!(throttle.check(&ip("2001:db8::ffff:1"), now).is_err());
         assert_eq!(throttle.check(&ip("2001:db8:0:1::1"), now), Ok(()));
+        (1..7).for_each(|last| throttle.failed(&ip(&format!("127.0.0.{last}")), now));
+        assert!(throttle.check(&ip("127.0.0.99"), now).is_err());
     }
 
     #[test]

@@ -4,9 +4,12 @@ use http::Method;
 use sandbox::{Canned, Fault};
 use serde_json::json;
 
+use tokio::io::AsyncReadExt;
+
 use crate::support::{
-    Answer, TestProxy, client,
+    Answer, PATIENCE, TestProxy, client,
     contract::refusing_address,
+    downstream::Downstream,
     signing::{Pair, Unsigned, told},
     wire::{Script, Step, Wire, reply},
 };
@@ -275,4 +278,50 @@ async fn a_browsers_page_gets_nothing_and_a_head_request_neither() {
     let head = client().request(Method::HEAD, &url).send().await.unwrap();
     assert_eq!(head.status(), 405);
     assert_eq!(proxy.upstream_requests(), 0);
+}
+
+// Issue 10, row 3: 126 such readers were an OOM kill in 2.8 s.
+#[tokio::test]
+async fn strangers_who_do_not_read_hold_bounded_bytes_and_the_next_are_refused() {
+    let proxy = TestProxy::builder()
+        .plan(|plan| plan.http.exchange_v1.public_calls_per_s = 10_000)
+        .start()
+        .await;
+    let long = format!(r#"{{"code":0,"x":"{}"}}"#, "x".repeat((4 << 20) - 100));
+    for _ in 0..8 {
+        let fault = Fault::reply(Canned::json(200, long.clone()));
+        proxy.exchange().script("public/get-instruments", fault);
+    }
+    let mut readers = Vec::new();
+    let mut statuses = Vec::new();
+    for _ in 0..130 {
+        let mut reader = Downstream::connect_narrow(proxy.address()).await;
+        reader
+            .write("GET /exchange/v1/public/get-instruments HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            .await;
+        let mut line = [0; 12];
+        tokio::time::timeout(PATIENCE, reader.stream.read_exact(&mut line))
+            .await
+            .expect("an answer in time")
+            .expect("an answer");
+        statuses.push(String::from_utf8_lossy(&line[9..]).into_owned());
+        readers.push(reader);
+    }
+    // 16 MiB for one source: four whole answers, and no fifth.
+    let count = |status: &str| statuses.iter().filter(|one| *one == status).count();
+    assert_eq!((count("200"), count("429")), (4, 126), "{statuses:?}");
+    assert_eq!(
+        proxy.call_text("private/user-balance", "{}").await.status,
+        200
+    );
+    assert_eq!(proxy.told_refusals("status=429 why=unread"), 126);
+    drop(readers);
+    let mut answer = get(&proxy, TICKERS).await;
+    for _ in 0..1000 {
+        if answer.status == 200 {
+            break;
+        }
+        answer = get(&proxy, TICKERS).await;
+    }
+    assert_eq!(answer.status, 200, "the bytes were given back");
 }

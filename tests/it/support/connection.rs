@@ -166,3 +166,20 @@ pub(crate) fn order(client_oid: &str) -> serde_json::Value {
         "client_oid": client_oid,
     })
 }
+
+/// A thousand connections have two thousand ends in this process.
+pub(crate) fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(8192, |maximum| maximum.min(8192));
+    if limit.current.is_some_and(|current| current < wanted) {
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(wanted),
+                maximum: limit.maximum,
+            },
+        )
+        .expect("a higher limit");
+    }
+}

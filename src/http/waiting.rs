@@ -1,0 +1,159 @@
+//! Bytes of answers that wait for somebody whom nobody knows to read them.
+//!
+//! Guarantees: answers to strangers hold a bounded number of bytes, from the moment in which they are read from the exchange
+//! until the connection took the last byte or ended; one source has half of them at most. Where there is no room the
+//! call is refused, nothing is queued. The bytes themselves own their part of the budget, so that it ends with them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::per_peer::PerPeer;
+use gateway::access::Peer;
+
+/// What all strangers' answers may hold: eight of the longest, a small part of the unit's `MemoryMax`.
+pub(super) const FOR_STRANGERS: usize = 32 << 20;
+/// Of these for one source.
+const FOR_ONE_SOURCE: usize = FOR_STRANGERS / 2;
+/// What each call takes before it is sent; most answers are shorter.
+const LEAST: usize = 16 << 10;
+
+/// The budget.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_source: PerPeer<usize>,
+}
+
+/// The part of one answer, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    waiting: Arc<Waiting>,
+    source: Peer,
+    bytes: usize,
+    was_refused: bool,
+}
+
+struct Owned {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl Waiting {
+    /// Room for an answer that is short, if there is any.
+    pub(super) fn hold(self: &Arc<Self>, source: &Peer) -> Option<Held> {
+        let mut held = Held {
+            waiting: Arc::clone(self),
+            source: source.clone(),
+            bytes: 0,
+            was_refused: false,
+        };
+        held.reach(LEAST).then_some(held)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Room for an answer of so many bytes in all; whether there is.
+    pub(super) fn reach(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more == 0 {
+            return true;
+        }
+        let mut taken = self.waiting.lock();
+        let of_source = taken.by_source.get(&self.source).copied().unwrap_or(0);
+        if taken.all + more > FOR_STRANGERS || of_source + more > FOR_ONE_SOURCE {
+            self.was_refused = true;
+            return false;
+        }
+        taken.all += more;
+        *taken.by_source.entry(&self.source, || 0) += more;
+        self.bytes = bytes;
+        true
+    }
+
+    /// Whether there was no room for the answer.
+    pub(super) const fn was_refused(&self) -> bool {
+        self.was_refused
+    }
+
+    /// The bytes of the answer, which hold the room from now on.
+    pub(super) fn own(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Owned { bytes, _held: self })
+    }
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut taken = self.waiting.lock();
+        taken.all -= self.bytes;
+        let left = taken.by_source.entry(&self.source, || 0);
+        *left = left.saturating_sub(self.bytes);
+        if *left == 0 {
+            taken.by_source.remove(&self.source);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Peer {
+        Peer::Ip(text.parse().unwrap())
+    }
+
+    #[test]
+    fn answers_hold_their_bytes_until_the_last_reference_is_dropped() {
+        let waiting = Arc::new(Waiting::default());
+        let mut held = waiting.hold(&ip("127.0.0.1")).unwrap();
+        assert!(held.reach(1 << 20) && held.reach(1 << 10));
+        let bytes = held.own(Bytes::from(vec![7; 1 << 20]));
+        let part = bytes.slice(10..20);
+        drop(bytes);
+        assert_eq!((waiting.lock().all, &part[..]), (1 << 20, &[7; 10][..]));
+        drop(part);
+        assert_eq!(waiting.lock().all, 0);
+        assert_eq!(waiting.lock().by_source.values().count(), 0);
+    }
+
+    #[test]
+    fn one_source_gets_half_and_all_together_no_more_than_there_is() {
+        let waiting = Arc::new(Waiting::default());
+        let mut held = Vec::new();
+        let mut fill = |source: &str| {
+            let before = held.len();
+            while let Some(mut one) = waiting.hold(&ip(source)) {
+                if !one.reach(4 << 20) {
+                    assert!(one.was_refused());
+                    break;
+                }
+                held.push(one);
+            }
+            held.len() - before
+        };
+        // Every loopback address is the same source.
+        let counts = [
+            fill("127.0.0.1"),
+            fill("127.0.0.2"),
+            fill("192.0.2.1"),
+            fill("192.0.2.2"),
+        ];
+        assert_eq!(counts, [4, 0, 4, 0]);
+        assert_eq!(waiting.lock().all, FOR_STRANGERS);
+        drop(held);
+        assert_eq!(waiting.lock().all, 0);
+    }
+}

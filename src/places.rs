@@ -1,0 +1,325 @@
+//! Who has a place among the connections.
+//!
+//! A connection is a stranger's until a request on it was authenticated. Strangers have a quarter of the places. When these
+//! are full, a newcomer is let in nevertheless: of the source that holds most, the connection that came first is closed
+//! in its favour. So whoever sends a request at once always gets in, however many half requests lie there. A connection
+//! whose caller is known moves to the callers' places, of which each caller leaves as many free as it holds: one alone gets
+//! half, and nobody fills them. Where there is none left for its caller, it stays a stranger's place until its answer is
+//! written, and is the last to be closed there. Does not: know sockets, or what a request is.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use crate::{
+    http::Peer,
+    per_peer::{MAX_SOURCES, PerPeer},
+};
+
+/// Strangers have this part of all places. It is more than connect within the moment that a request takes to arrive, and
+/// less than could hurt: callers keep the rest.
+const STRANGERS: usize = 4;
+
+/// All places.
+#[derive(Debug)]
+pub(crate) struct Places {
+    for_strangers: usize,
+    for_callers: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    next: u64,
+    /// By the order in which they came.
+    strangers: BTreeMap<u64, Stranger>,
+    /// Those of them whose caller is not known.
+    by_source: PerPeer<usize>,
+    by_caller: HashMap<Arc<str>, usize>,
+    by_callers: usize,
+}
+
+#[derive(Debug)]
+struct Stranger {
+    source: Peer,
+    /// Its caller is known, but has no place left among the callers'.
+    is_known: bool,
+    leave: Arc<Notify>,
+}
+
+/// A connection's place, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    leave: Arc<Notify>,
+    /// Once it is known: whose place among the callers' it has, or that it has none.
+    caller: OnceLock<Option<Arc<str>>>,
+}
+
+impl Places {
+    /// So many places in all.
+    pub(crate) fn new(all: usize) -> Self {
+        // Each stranger may be a source of its own, and all of them have to fit into the table.
+        let for_strangers = (all / STRANGERS).clamp(1, MAX_SOURCES);
+        Self {
+            for_strangers,
+            for_callers: all.saturating_sub(for_strangers),
+            taken: Mutex::default(),
+        }
+    }
+
+    /// A place for a newcomer, and the source of the connection that was told to leave for it.
+    pub(crate) fn enter(self: &Arc<Self>, source: &Peer) -> (Arc<Place>, Option<Peer>) {
+        let mut taken = self.lock();
+        let left = if taken.strangers.len() < self.for_strangers {
+            None
+        } else {
+            taken.close_one()
+        };
+        let (number, leave) = (taken.next, Arc::new(Notify::new()));
+        taken.next += 1;
+        *taken.by_source.entry(source, || 0) += 1;
+        let stranger = Stranger {
+            source: source.clone(),
+            is_known: false,
+            leave: Arc::clone(&leave),
+        };
+        taken.strangers.insert(number, stranger);
+        let place = Place {
+            places: Arc::clone(self),
+            number,
+            leave,
+            caller: OnceLock::new(),
+        };
+        (Arc::new(place), left)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// Tells the first of the fullest source to leave; one whose caller is known only where there is nobody else.
+    fn close_one(&mut self) -> Option<Peer> {
+        let most = self.by_source.values().max().copied();
+        let is_of_fullest = |stranger: &Stranger| {
+            !stranger.is_known && self.by_source.get(&stranger.source).copied() == most
+        };
+        let first = self.strangers.iter().find(|(_, one)| is_of_fullest(one));
+        let (number, _) = first.or_else(|| self.strangers.first_key_value())?;
+        let stranger = self.remove(*number)?;
+        stranger.leave.notify_one();
+        Some(stranger.source)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Stranger> {
+        let stranger = self.strangers.remove(&number)?;
+        if !stranger.is_known {
+            self.leave_source(&stranger.source);
+        }
+        Some(stranger)
+    }
+
+    fn leave_source(&mut self, source: &Peer) {
+        let held = self.by_source.entry(source, || 1);
+        *held -= 1;
+        if *held == 0 {
+            self.by_source.remove(source);
+        }
+    }
+
+    /// Moves a connection to its caller's places, of which there are `all`, or notes that there is none left.
+    fn make_known(&mut self, number: u64, caller: &Arc<str>, all: usize) -> Option<Arc<str>> {
+        let held = self.by_caller.get(caller).copied().unwrap_or(0);
+        if held < all - self.by_callers {
+            self.remove(number);
+            *self.by_caller.entry(Arc::clone(caller)).or_default() += 1;
+            self.by_callers += 1;
+            return Some(Arc::clone(caller));
+        }
+        if let Some(mut stranger) = self.remove(number) {
+            stranger.is_known = true;
+            self.strangers.insert(number, stranger);
+        }
+        None
+    }
+
+    fn leave_caller(&mut self, caller: &str) {
+        self.by_callers -= 1;
+        if let Some(held) = self.by_caller.get_mut(caller) {
+            *held -= 1;
+            if *held == 0 {
+                self.by_caller.remove(caller);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Notes whose the connection is: the caller of its first request that was authenticated.
+    pub(crate) fn known(&self, caller: &Arc<str>) {
+        let places = &self.places;
+        self.caller.get_or_init(|| {
+            let mut taken = places.lock();
+            taken.make_known(self.number, caller, places.for_callers)
+        });
+    }
+
+    /// Whether a request on this connection was authenticated.
+    pub(crate) fn is_known(&self) -> bool {
+        self.caller.get().is_some()
+    }
+
+    /// Whether it is among the callers' places: such a connection is kept for further requests, and never told to leave.
+    pub(crate) fn is_callers(&self) -> bool {
+        matches!(self.caller.get(), Some(Some(_)))
+    }
+
+    /// Waits until the place is needed for somebody else.
+    pub(crate) async fn is_needed(&self) {
+        self.leave.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock();
+        match self.caller.get() {
+            Some(Some(caller)) => taken.leave_caller(caller),
+            Some(None) | None => drop(taken.remove(self.number)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn ip(text: &str) -> Peer {
+        Peer::Ip(text.parse().unwrap())
+    }
+
+    fn name(text: &str) -> Arc<str> {
+        Arc::from(text)
+    }
+
+    fn has_to_leave(place: &Place) -> bool {
+        place.is_needed().now_or_never().is_some()
+    }
+
+    fn enter(places: &Arc<Places>, source: &str) -> Arc<Place> {
+        places.enter(&ip(source)).0
+    }
+
+    fn is_empty(places: &Places) -> bool {
+        let taken = places.lock();
+        taken.strangers.is_empty()
+            && taken.by_source.values().next().is_none()
+            && taken.by_caller.is_empty()
+            && taken.by_callers == 0
+    }
+
+    #[test]
+    fn a_newcomer_always_gets_in_and_the_first_of_the_fullest_source_leaves() {
+        let places = Arc::new(Places::new(16));
+        let quiet = enter(&places, "192.0.2.1");
+        let noisy: Vec<_> = (1..=3)
+            .map(|last| enter(&places, &format!("127.0.0.{last}")))
+            .collect();
+        let (newcomer, left) = places.enter(&ip("192.0.2.2"));
+        assert_eq!(left, Some(ip("127.0.0.1")));
+        assert!(has_to_leave(&noisy[0]) && !has_to_leave(&noisy[1]) && !has_to_leave(&quiet));
+        let many: Vec<_> = (0..1000).map(|_| enter(&places, "127.9.9.9")).collect();
+        assert!(!has_to_leave(&quiet) && !has_to_leave(&newcomer));
+        assert_eq!(many.iter().filter(|place| !has_to_leave(place)).count(), 2);
+        assert_eq!(places.lock().strangers.len(), 4);
+        drop((quiet, noisy, newcomer, many));
+        assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn who_is_known_is_not_told_to_leave_whoever_comes() {
+        let places = Arc::new(Places::new(16));
+        let caller = enter(&places, "127.0.0.1");
+        caller.known(&name("backend"));
+        let strangers: Vec<_> = (0..1100).map(|_| enter(&places, "127.0.0.1")).collect();
+        assert!(caller.is_callers() && !has_to_leave(&caller));
+        assert_eq!(
+            strangers.iter().filter(|place| has_to_leave(place)).count(),
+            1096
+        );
+        drop((caller, strangers));
+        assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn one_caller_gets_half_and_every_further_one_finds_places() {
+        let places = Arc::new(Places::new(1024));
+        let mut held = Vec::new();
+        let mut take = |caller: &str| {
+            let kept = (0..1000)
+                .map(|_| {
+                    let place = enter(&places, "127.0.0.1");
+                    place.known(&name(caller));
+                    held.push(Arc::clone(&place));
+                    place.is_callers()
+                })
+                .filter(|kept| *kept);
+            kept.count()
+        };
+        let shares: Vec<_> = ["a", "b", "c", "d"].map(&mut take).into();
+        assert_eq!(shares, [384, 192, 96, 48]);
+        drop(held);
+        assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn a_caller_beyond_its_share_leaves_only_where_there_is_no_stranger() {
+        let places = Arc::new(Places::new(16));
+        let mut kept = Vec::new();
+        for _ in 0..6 {
+            let place = enter(&places, "127.0.0.1");
+            place.known(&name("greedy"));
+            kept.push(place);
+        }
+        let beyond: Vec<_> = (0..4)
+            .map(|_| {
+                let place = enter(&places, "127.0.0.1");
+                place.known(&name("greedy"));
+                place
+            })
+            .collect();
+        assert!(
+            beyond
+                .iter()
+                .all(|place| place.is_known() && !place.is_callers())
+        );
+        let stranger = enter(&places, "127.0.0.1");
+        assert!(has_to_leave(&beyond[0]), "there is nobody else");
+        let (_other, left) = places.enter(&ip("192.0.2.1"));
+        assert!(has_to_leave(&stranger) && left == Some(ip("127.0.0.1")));
+        assert!(!has_to_leave(&beyond[1]) && !kept.iter().any(|place| has_to_leave(place)));
+        drop((kept, beyond, stranger, _other));
+        assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn who_became_known_after_it_was_told_to_leave_has_a_callers_place() {
+        let places = Arc::new(Places::new(4));
+        let first = enter(&places, "127.0.0.1");
+        let second = enter(&places, "127.0.0.1");
+        first.known(&name("backend"));
+        first.known(&name("another"));
+        assert!(first.is_callers() && has_to_leave(&first));
+        assert_eq!(places.lock().by_caller[&name("backend")], 1);
+        drop((first, second));
+        assert!(is_empty(&places));
+    }
+}
