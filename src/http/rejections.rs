@@ -39,6 +39,8 @@ pub enum Refused {
     PublicClosed,
     /// 429: more public calls than the rate limit.
     PublicBudget,
+    /// More frames of market streams without a token than their rate limit.
+    Frames,
 }
 
 impl Refused {
@@ -58,6 +60,7 @@ impl Refused {
             Self::Body => "body",
             Self::PublicClosed => "public_closed",
             Self::PublicBudget => "public_budget",
+            Self::Frames => "frames",
         }
     }
 
@@ -72,6 +75,7 @@ impl Refused {
             Self::Connections => "status=503 why=connections",
             Self::Signature(SignatureRejected::Signature) => "status=401 why=signature",
             Self::Signature(SignatureRejected::Window) => "status=400 why=nonce",
+            Self::Signature(SignatureRejected::Params) => "status=400 why=params_size",
             Self::Signature(SignatureRejected::Replayed) => "status=401 why=replayed",
             Self::Signature(SignatureRejected::BeforeStart) => "status=400 why=before_start",
             Self::Signature(SignatureRejected::TooMany) => "status=429 why=replay_memory",
@@ -80,6 +84,7 @@ impl Refused {
             Self::Body => "status=400 why=body",
             Self::PublicClosed => "status=403 why=public_closed",
             Self::PublicBudget => "status=429 why=public_budget",
+            Self::Frames => "status=429 why=frames",
         }
     }
 }
