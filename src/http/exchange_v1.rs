@@ -15,6 +15,7 @@ use std::{
 use axum::{body::Body, extract::State, response::Response};
 use http::{Method, Request, header};
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 
 use super::{AppState, request::source_of, waiting::Waiting};
 use crate::http::rejections::Refused;
@@ -37,6 +38,14 @@ pub(super) const PREFIX: &str = "/exchange/v1/";
 
 /// The time that the body of a sender has who is not known yet.
 const UNVERIFIED_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Frames of market streams without a token, for one source: a client subscribes to what it wants when it begins, and then
+/// answers a heartbeat every 30 s.
+const FRAMES_PER_S: u32 = 10;
+const FRAMES_AT_ONCE: u32 = 200;
+/// The same for all such sources together: they use the address that the exchange knows callers by.
+const ALL_FRAMES_PER_S: u32 = 50;
+const ALL_FRAMES_AT_ONCE: u32 = 1000;
 
 /// How this API behaves.
 #[derive(Clone, Debug)]
@@ -65,10 +74,17 @@ impl Default for Settings {
 pub struct ExchangeApi {
     deadline: Duration,
     slots: Slots,
+    /// Long bodies that wait for the lane.
+    queue: Slots,
+    /// Signatures of long bodies are judged one at a time, off the thread that serves calls.
+    lane: Arc<Semaphore>,
+    frames: RateLimit,
+    all_frames: RateLimit,
     audience: Audience,
     rate_limit: RateLimit,
     usage: Usage,
-    waiting: Arc<Waiting>,
+    /// Answers to strangers that wait to be read.
+    unread: Arc<Waiting>,
 }
 
 impl ExchangeApi {
@@ -78,10 +94,14 @@ impl ExchangeApi {
         Self {
             deadline: settings.deadline,
             slots: Slots::default(),
+            queue: Slots::default(),
+            lane: Arc::new(Semaphore::new(1)),
+            frames: RateLimit::with_burst(FRAMES_PER_S, FRAMES_AT_ONCE),
+            all_frames: RateLimit::with_burst(ALL_FRAMES_PER_S, ALL_FRAMES_AT_ONCE),
             audience: Audience::new(&settings.public_sources, local),
             rate_limit: RateLimit::new(settings.public_calls_per_s),
             usage: Usage::default(),
-            waiting: Arc::default(),
+            unread: Arc::default(),
         }
     }
 
@@ -93,6 +113,12 @@ impl ExchangeApi {
     /// Takes one public call from this source's rate limit, if there is one left: for calls and for opening a stream.
     pub(super) fn take_public(&self, source: &Peer) -> bool {
         self.rate_limit.take(source, Instant::now())
+    }
+
+    /// Takes one frame of a market stream without a token from this source's rate limit, and from the one of all sources.
+    pub(super) fn take_frame(&self, source: &Peer) -> bool {
+        let now = Instant::now();
+        self.frames.take(source, now) && self.all_frames.take(&Peer::Unix { uid: None }, now)
     }
 
     /// Logs how many public calls were relayed for whom since the last time.

@@ -40,6 +40,8 @@ pub enum Refused {
     PublicBudget,
     /// 429: too many bytes of public answers wait to be read.
     Unread,
+    /// More frames of market streams without a token than their rate limit.
+    Frames,
 }
 
 impl Refused {
@@ -61,6 +63,7 @@ impl Refused {
             Self::PublicClosed => "public_closed",
             Self::PublicBudget => "public_budget",
             Self::Unread => "unread",
+            Self::Frames => "frames",
         }
     }
 
@@ -76,6 +79,7 @@ impl Refused {
             Self::Crowded => "status=0 why=crowded",
             Self::Signature(SignatureRejected::Signature) => "status=401 why=signature",
             Self::Signature(SignatureRejected::Window) => "status=400 why=nonce",
+            Self::Signature(SignatureRejected::Params) => "status=400 why=params_size",
             Self::Signature(SignatureRejected::Replayed) => "status=401 why=replayed",
             Self::Signature(SignatureRejected::BeforeStart) => "status=400 why=before_start",
             Self::Signature(SignatureRejected::TooMany) => "status=429 why=replay_memory",
@@ -85,6 +89,7 @@ impl Refused {
             Self::PublicClosed => "status=403 why=public_closed",
             Self::PublicBudget => "status=429 why=public_budget",
             Self::Unread => "status=429 why=unread",
+            Self::Frames => "status=429 why=frames",
         }
     }
 }

@@ -37,7 +37,7 @@ mod forward;
 mod socket;
 
 use forward::Forwarder;
-use socket::Socket;
+use socket::{Socket, UNKNOWN_FRAME_BYTES};
 
 /// `GET /exchange/v1/user`.
 pub(super) async fn user(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
@@ -119,7 +119,12 @@ async fn serve(mut socket: Socket, upgrade: OnUpgrade) {
     let Ok(Ok(upgraded)) = timeout(settings.login_deadline, upgrade).await else {
         return;
     };
-    let config = gateway::stream::config(settings.max_frame_bytes, settings.max_upstream_bytes);
+    let max_frame_bytes = if socket.side == Side::Market && socket.caller.is_none() {
+        settings.max_frame_bytes.min(UNKNOWN_FRAME_BYTES)
+    } else {
+        settings.max_frame_bytes
+    };
+    let config = gateway::stream::config(max_frame_bytes, settings.max_upstream_bytes);
     let stream =
         WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let mut client = WebSocket::new(stream, settings.max_waiting);

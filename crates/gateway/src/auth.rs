@@ -26,7 +26,7 @@ use crate::{
     virtual_key::{CallerId, ID_BYTES, MASTER_BYTES, MasterKey, Verifier, VirtualKey},
 };
 use protocol::{
-    caller_request::{CallerSignature, SignatureMissing},
+    caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing},
     canonical,
     client_dialects::{self, ClientDialect},
 };
@@ -207,8 +207,20 @@ impl Authenticator {
         &self,
         shown: &CallerSignature<'_>,
     ) -> Result<Arc<Caller>, SignatureRejected> {
+        self.admit(self.identify(shown)?).await
+    }
+
+    /// Whose signature this is; it does not count yet. All the work that a stranger can cause is here, and it grows with
+    /// the length of the params, so that it may be done aside.
+    ///
+    /// # Errors
+    /// [`SignatureRejected`], as long as nothing of what was seen before is asked.
+    pub fn identify(&self, shown: &CallerSignature<'_>) -> Result<Identified, SignatureRejected> {
         if self.clock.now_ms().abs_diff(shown.nonce) > WINDOW_MS {
             return Err(SignatureRejected::Window);
+        }
+        if !shown.params.is_none_or(client_dialects::is_plausible) {
+            return Err(SignatureRejected::Params);
         }
         let key = VirtualKey::parse(&shown.api_key);
         let holder = key.as_ref().and_then(|key| self.callers.holder(key));
@@ -217,11 +229,37 @@ impl Authenticator {
         let (Some(key), Some(holder), true) = (key, holder, genuine) else {
             return Err(SignatureRejected::Signature);
         };
-        self.replay
-            .admit(&key, shown.nonce, &shown.signature)
-            .await?;
-        Ok(Arc::clone(&holder.caller))
+        Ok(Identified {
+            key,
+            nonce: shown.nonce,
+            signature: shown.signature,
+            caller: Arc::clone(&holder.caller),
+        })
     }
+
+    /// Lets a signature count, once.
+    ///
+    /// # Errors
+    /// [`SignatureRejected`] where it was seen before, or that cannot be known.
+    pub async fn admit(&self, identified: Identified) -> Result<Arc<Caller>, SignatureRejected> {
+        let Identified {
+            key,
+            nonce,
+            signature,
+            caller,
+        } = identified;
+        self.replay.admit(&key, nonce, &signature).await?;
+        Ok(caller)
+    }
+}
+
+/// A signature that is a caller's, and may have been seen before.
+#[derive(Debug)]
+pub struct Identified {
+    key: VirtualKey,
+    nonce: u64,
+    signature: [u8; SIGNATURE_BYTES],
+    caller: Arc<Caller>,
 }
 
 /// Why a signed request is not taken.
@@ -235,6 +273,12 @@ pub enum SignatureRejected {
     /// No usable nonce, or one too far from our clock.
     #[error("the nonce differs from the proxy's clock by more than 60 seconds")]
     Window,
+    /// More params than any client has reason to sign; said before any key is looked up.
+    #[error(
+        "params hold more than 1024 values, or are nested more than 8 levels deep; nothing was sent, send fewer in one \
+         request or show an X-Proxy-Token"
+    )]
+    Params,
     /// This very signature was seen before.
     #[error("this signed request was seen before; sign anew, with a new nonce")]
     Replayed,
@@ -263,6 +307,7 @@ impl SignatureRejected {
         match self {
             Self::Signature => "signature",
             Self::Window => "nonce",
+            Self::Params => "params_size",
             Self::Replayed => "replayed",
             Self::BeforeStart => "before_start",
             Self::TooMany => "replay_memory",
@@ -349,6 +394,51 @@ mod tests {
             entry("one", "invented-token-one"),
             entry("two", "invented-token-two"),
         ])
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_wrong_signature_cost_the_same_and_too_many_params_cost_nothing() {
+        use crate::virtual_key::verifications;
+        let key = VirtualKey {
+            id: CallerId::new([1; ID_BYTES]),
+            generation: 1,
+        };
+        let caller = Arc::new(Caller {
+            name: "one".into(),
+            policy: Policy::default(),
+        });
+        let verifier = MasterKey::new(Zeroizing::new([7; MASTER_BYTES]))
+            .secret_of(&key)
+            .verifier();
+        let callers = Callers::default().with_virtual_key(key, KeyHolder { caller, verifier });
+        let clock = Clock::system();
+        let replay = ReplayGuard::open(None, true, &clock);
+        let authenticator = Authenticator::new(callers, replay, clock.clone());
+        let nonce = clock.now_ms();
+        let cost = |key: &str, params: &str| {
+            let body = format!(
+                r#"{{"id":1,"method":"private/x","api_key":"{key}","params":{params},"nonce":{nonce},"sig":"{}"}}"#,
+                "00".repeat(32)
+            );
+            let body = protocol::caller_request::CallerRequest::parse(body.as_bytes()).unwrap();
+            let before = verifications();
+            let rejected = authenticator.identify(&body.signature().unwrap());
+            (rejected.unwrap_err(), verifications() - before)
+        };
+        let unknown = VirtualKey {
+            generation: 2,
+            ..key
+        };
+        let nested = format!(r#"{{"a":[{}[]]}}"#, "[true,null],".repeat(2700));
+        for (params, refused, times) in [
+            ("{}", SignatureRejected::Signature, 1),
+            (r#"{"a":true,"b":null}"#, SignatureRejected::Signature, 3),
+            (&nested, SignatureRejected::Params, 0),
+        ] {
+            for key in [&key.to_string(), &unknown.to_string(), "nonsense"] {
+                assert_eq!(cost(key, params), (refused, times), "{key}");
+            }
+        }
     }
 
     #[test]

@@ -173,6 +173,19 @@ pub struct Session {
     max_commands: usize,
     scrubber: Scrubber,
     login_signature: String,
+    /// Heartbeats of the exchange that the client has not answered.
+    heartbeats: u8,
+}
+
+/// Heartbeats that may be answered late; the exchange closes after one.
+const MAX_HEARTBEATS: u8 = 4;
+/// A heartbeat has some 60 bytes; a longer frame is not read for one.
+const MAX_HEARTBEAT_BYTES: usize = 256;
+
+fn is_heartbeat(text: &str) -> bool {
+    text.len() <= MAX_HEARTBEAT_BYTES
+        && text.contains("heartbeat")
+        && Heading::read(text).method.as_deref() == Some("public/heartbeat")
 }
 
 impl Session {
@@ -272,9 +285,14 @@ impl Session {
         self.pass(frame);
     }
 
-    /// Passes the client's heartbeat answer on.
-    pub fn respond_heartbeat(&mut self, frame: &Frame<'_>) {
+    /// Passes the client's heartbeat answer on, once for each heartbeat of the exchange; whether there was one to answer.
+    pub fn respond_heartbeat(&mut self, frame: &Frame<'_>) -> bool {
+        if self.heartbeats == 0 {
+            return false;
+        }
+        self.heartbeats -= 1;
         self.pass(frame);
+        true
     }
 
     fn pass(&mut self, frame: &Frame<'_>) {
@@ -304,6 +322,9 @@ impl Session {
     /// Scrubs a frame, and concludes the command that it answers.
     fn received(&mut self, text: Utf8Bytes) -> Event {
         let (text, scrubbed) = self.clean(text);
+        if is_heartbeat(&text) {
+            self.heartbeats = self.heartbeats.saturating_add(1).min(MAX_HEARTBEATS);
+        }
         if self.commands.await_answers() && self.commands.answered(&Heading::read(&text), scrubbed)
         {
             return Event::Answer(text);

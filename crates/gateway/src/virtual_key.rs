@@ -184,10 +184,23 @@ impl Verifier {
     /// Whether this is the signature of these parts, written one after the other. Constant time in the signature.
     #[must_use]
     pub fn verify(&self, parts: &[&str], signature: &[u8; 32]) -> bool {
+        #[cfg(test)]
+        VERIFICATIONS.set(verifications() + 1);
         let mut mac = self.0.clone();
         parts.iter().for_each(|part| mac.update(part.as_bytes()));
         mac.verify_slice(signature).is_ok()
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static VERIFICATIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Signatures that were computed on this thread.
+#[cfg(test)]
+pub(crate) fn verifications() -> u64 {
+    VERIFICATIONS.get()
 }
 
 #[cfg(test)]

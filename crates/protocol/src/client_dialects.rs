@@ -2,7 +2,7 @@
 //!
 //! For verifying a *client's* signature only, where all that is at stake is whether the client knows the secret that we
 //! issued; what goes to the exchange is signed by `canonical`, which refuses whatever implementations disagree about.
-//! Guarantees: pure; at most three dialects; bounded depth. Source: the vendor's samples, and the code of
+//! Guarantees: pure; at most three dialects; bounded depth, and a bounded number of values. Source: the vendor's samples, and the code of
 //! cryptocom-exchange 2.8.0 and ccxt 4.5.90, whose own signatures are the tests. Does not: judge params.
 
 use std::fmt::Write as _;
@@ -16,6 +16,8 @@ use crate::{
 
 /// Containers nested deeper than this are rendered by nobody; what the exchange documents has three levels.
 const MAX_DEPTH: u8 = 8;
+/// Params with more values than this are rendered by nobody; ten orders in a list have less than two hundred.
+const MAX_VALUES: usize = 1024;
 /// From this level on the Python clients print whole values.
 const PRINTED_LEVEL: u8 = 3;
 
@@ -33,6 +35,35 @@ pub enum ClientDialect {
 impl ClientDialect {
     /// Every way, the most common one first.
     pub const ALL: [Self; 3] = [Self::Documented, Self::Python, Self::PythonNone];
+}
+
+/// Whether params are small enough to be rendered: by depth and number of values, in one pass that stops at the limit.
+/// Rendering reads a text once for each level around it, so that this bounds what a stranger's request costs.
+#[must_use]
+pub fn is_plausible(params: &RawValue) -> bool {
+    let (mut depth, mut values) = (0, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in params.get().bytes() {
+        if in_text {
+            in_text = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'"' => in_text = true,
+            b'{' | b'[' => {
+                depth += 1;
+                values += 1;
+            }
+            b'}' | b']' => depth -= 1,
+            b',' => values += 1,
+            _ => continue,
+        }
+        if depth > MAX_DEPTH || values > MAX_VALUES {
+            return false;
+        }
+    }
+    true
 }
 
 /// Params as they are signed in this way; `None` where they cannot be rendered, so that no signature fits them.

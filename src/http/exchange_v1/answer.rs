@@ -325,6 +325,7 @@ pub(in crate::http) const fn of_claim(refused: SignatureRejected) -> Told {
         SignatureRejected::Window | SignatureRejected::BeforeStart => {
             told(400, 40102, refused.code())
         }
+        SignatureRejected::Params => told(400, 40004, refused.code()),
         SignatureRejected::TooMany => told(429, 42901, refused.code()),
         SignatureRejected::NoMark => told(503, 9_010_001, refused.code()),
     }

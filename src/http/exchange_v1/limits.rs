@@ -1,4 +1,4 @@
-//! What one source may take of this API before anybody is known, and what it took.
+//! What one source may take of this API, and of the market stream, before anybody is known, and what it took.
 //!
 //! Guarantees: public calls at so many in a second, and one second's worth at once; when the table of sources is full of
 //! sources that are calling, the rest share one limit. Bodies of unknown senders are read in a bounded number of slots,
@@ -18,15 +18,25 @@ use gateway::access::Peer;
 /// The rate limit of public calls for each source.
 #[derive(Debug)]
 pub(super) struct RateLimit {
-    per_s: u32,
+    /// Between two calls that come evenly.
+    interval: Duration,
+    /// How many may come at once.
+    burst: u32,
     /// When the next call of a source would be due if its calls came evenly.
     due: Mutex<PerPeer<Instant>>,
 }
 
 impl RateLimit {
     pub(super) fn new(per_s: usize) -> Self {
+        let per_s = u32::try_from(per_s).unwrap_or(u32::MAX).max(1);
+        Self::with_burst(per_s, per_s)
+    }
+
+    /// So many in a second, at least one, and so many at once.
+    pub(super) fn with_burst(per_s: u32, burst: u32) -> Self {
         Self {
-            per_s: u32::try_from(per_s).unwrap_or(u32::MAX).max(1),
+            interval: Duration::from_secs(1) / per_s.max(1),
+            burst,
             due: Mutex::default(),
         }
     }
@@ -37,23 +47,22 @@ impl RateLimit {
         if !due.has_room_for(source) {
             due.retain(|due| *due > now);
         }
-        let interval = Duration::from_secs(1) / self.per_s;
         let next = due.entry(source, || now);
         let late = (*next).max(now);
-        if late - now > Duration::from_secs(1).saturating_sub(interval) {
+        if late - now > self.interval * self.burst.saturating_sub(1) {
             return false;
         }
-        *next = late + interval;
+        *next = late + self.interval;
         true
     }
 }
 
-/// Bodies that are read at once.
+/// Bodies that are read at once, and those that wait for their turn to be judged.
 const SLOTS: usize = 64;
 /// Of these for one source.
 const FOR_ONE_SOURCE: usize = SLOTS / 2;
 
-/// Slots for reading the bodies of requests whose sender is not known yet.
+/// Slots for reading or judging the bodies of requests whose sender is not known yet.
 #[derive(Debug, Default)]
 pub(super) struct Slots(Mutex<Taken>);
 

@@ -1,6 +1,7 @@
 //! `POST /exchange/v1/private/…`: who asks, for what, and on to the gateway.
 //!
-//! Guarantees: before the sender is known, bodies are read in a bounded number of slots, of bounded size and time; a
+//! Guarantees: before the sender is known, bodies are read in a bounded number of slots, of bounded size and time, and what
+//! would take long to verify is verified aside; a
 //! verified caller, and nobody else, has exactly one record; path and body name the same method. The order of the
 //! checks is that of the wire contract.
 
@@ -13,6 +14,7 @@ use std::{
 };
 
 use axum::{body::Body, response::Response};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
 
@@ -25,7 +27,12 @@ use crate::http::{
     proxy_api::{TOKEN, authenticate},
     request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
 };
-use gateway::{Relayed, access::Peer, auth::Caller, record::CallRecord};
+use gateway::{
+    Relayed,
+    access::Peer,
+    auth::{Caller, Identified, SignatureRejected},
+    record::CallRecord,
+};
 use protocol::{
     call::{Call, RequestId},
     caller_request::CallerRequest,
@@ -33,6 +40,9 @@ use protocol::{
 
 /// The longest body that is read of somebody who is not known yet; ten orders in a list have less than 8 KiB.
 const UNVERIFIED_BYTES: usize = 32 << 10;
+/// Up to this length a signed body is judged where it was read: it takes some tens of microseconds. A call has some
+/// hundred bytes, an order with everything in it less than 1 KiB.
+const SHORT_BYTES: usize = 1 << 10;
 /// A body that arrives within this time takes no slot.
 const WITH_ITS_HEAD: Duration = Duration::from_millis(250);
 
@@ -95,16 +105,27 @@ async fn relay_signed(
         Ok(bytes) => bytes,
         Err(refusal) => return refuse(app, &source, &asked, &refusal),
     };
+    let mut judged = None;
+    if bytes.len() > SHORT_BYTES {
+        match judge_aside(app, &source, &bytes).await {
+            Ok(identified) => judged = Some(identified),
+            Err((id, refusal)) => return refuse(app, &source, &asked.with_id(id), &refusal),
+        }
+    }
     let body = match CallerRequest::parse(&bytes) {
         Ok(body) => body,
         Err(problem) => return refuse(app, &source, &asked, &Refusal::Body(problem)),
     };
     let asked = asked.with_id(body.id);
-    let verified = match body.signature() {
-        Ok(claim) => app.gateway.authenticator().verify(&claim).await,
-        Err(unclaimed) => Err(unclaimed.into()),
+    let identified = match judged {
+        Some(identified) => Ok(identified),
+        None => identify(app, &body),
     };
-    let caller = match verified {
+    let admitted = match identified {
+        Ok(identified) => app.gateway.authenticator().admit(identified).await,
+        Err(refused) => Err(refused),
+    };
+    let caller = match admitted {
         Ok(caller) => caller,
         Err(refused) => return refuse(app, &source, &asked, &Refusal::CallerSignature(refused)),
     };
@@ -126,6 +147,32 @@ async fn relay_signed(
         }
     })
     .await
+}
+
+fn identify(app: &AppState, body: &CallerRequest<'_>) -> Result<Identified, SignatureRejected> {
+    app.gateway.authenticator().identify(&body.signature()?)
+}
+
+/// Who signed a long body. It is read and verified on a thread of the pool, one body at a time, so that strangers cannot
+/// delay calls with it. Those that wait for their turn have places, half of them at most one source's.
+async fn judge_aside(
+    app: &Arc<AppState>,
+    source: &Peer,
+    bytes: &Bytes,
+) -> Result<Identified, (Option<RequestId>, Refusal)> {
+    let api = &app.exchange_v1;
+    let busy = || (None, Refusal::Busy);
+    let _place = api.queue.take(source).ok_or_else(busy)?;
+    let lane = Arc::clone(&api.lane);
+    let turn = lane.acquire_owned().await.map_err(|_| busy())?;
+    let (app, bytes) = (Arc::clone(app), bytes.clone());
+    let judging = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let body =
+            CallerRequest::parse(&bytes).map_err(|problem| (None, Refusal::Body(problem)))?;
+        identify(&app, &body).map_err(|refused| (body.id, Refusal::CallerSignature(refused)))
+    });
+    judging.await.unwrap_or_else(|_| Err(busy()))
 }
 
 fn open(app: &AppState, request: &Request<Body>, caller: &Caller) -> CallRecord {
@@ -159,7 +206,7 @@ async fn read_unverified(
     app: &AppState,
     source: &Peer,
     request: Request<Body>,
-) -> Result<bytes::Bytes, Refusal> {
+) -> Result<Bytes, Refusal> {
     let is_json = is_json(request.headers());
     let bytes = app.settings.max_body_bytes.min(UNVERIFIED_BYTES);
     let deadline = app.settings.body_deadline.min(UNVERIFIED_DEADLINE);

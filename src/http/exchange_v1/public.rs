@@ -108,7 +108,7 @@ async fn attempt(
         query: query.as_deref(),
         body,
     };
-    let mut held = api.waiting.hold(source).ok_or(Refusal::UnreadAnswers)?;
+    let mut held = api.unread.hold(source).ok_or(Refusal::UnreadAnswers)?;
     let mut room = |bytes| held.reach(bytes);
     let calls = app.gateway.public_calls();
     let result = calls.relay(call, api.deadline, &mut room).await;

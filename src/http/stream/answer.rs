@@ -68,6 +68,16 @@ pub(super) fn invalid_params(reply_to: &ReplyTo, text: &str) -> Utf8Bytes {
     refused(reply_to, ARGUMENT, &format!("Proxy refused: {text}"))
 }
 
+/// More frames than those get passed on who show no token.
+pub(super) fn too_many_frames(reply_to: &ReplyTo) -> Utf8Bytes {
+    refused(
+        reply_to,
+        NOT_NOW,
+        "Proxy refused: more frames than one address may send without an X-Proxy-Token; nothing was sent, try again \
+         shortly",
+    )
+}
+
 /// Nothing that this stream offers.
 pub(super) fn not_offered(reply_to: &ReplyTo) -> Utf8Bytes {
     refused(
@@ -202,6 +212,13 @@ impl End {
         Self::new(1008, "the caller may not call from there, or not any more")
     }
 
+    pub(super) const fn too_long() -> Self {
+        Self::new(
+            1009,
+            "the frame is too long (streams.max_frame_bytes; without a token or a login at most 8 KiB)",
+        )
+    }
+
     /// What ends it when this comes from the client.
     pub(super) fn of_client(incoming: Incoming) -> Self {
         match incoming {
@@ -215,9 +232,7 @@ impl End {
             },
             Incoming::Stalled => Self::new(1008, "the client takes nothing"),
             Incoming::Binary => Self::new(1003, "text frames only"),
-            Incoming::Broken(1009) => {
-                Self::new(1009, "the frame is too long (streams.max_frame_bytes)")
-            }
+            Incoming::Broken(1009) => Self::too_long(),
             Incoming::Broken(code) => Self {
                 code: Some(code),
                 ..Self::new(code, "the WebSocket protocol was broken")

@@ -16,6 +16,7 @@ use super::{
     answer::{self, End},
     socket::{CLOSE_PATIENCE, Client, Socket},
 };
+use crate::http::rejections::Refused as Counted;
 use gateway::{
     auth::Caller,
     failure::Refusal,
@@ -27,6 +28,8 @@ use protocol::{
     frame::{Frame, InvalidFrame, ReplyTo, Request},
 };
 
+/// Frames beyond the rate limit that are answered, before their socket is closed.
+const MAX_TOO_MANY: u32 = 32;
 const TOO_SLOW: &str = "the client reads too slowly (streams.max_waiting_bytes)";
 
 /// A frame that is refused: status and word for the record, and what the client is told.
@@ -76,6 +79,7 @@ pub(super) struct Forwarder<'s> {
     session: Session,
     early: Option<Incoming>,
     counts: Counts,
+    too_many: u32,
     /// Whose turn it is first, so that neither side can starve the other.
     exchange_first: bool,
 }
@@ -95,6 +99,7 @@ impl<'s> Forwarder<'s> {
             session,
             early,
             counts: Counts::default(),
+            too_many: 0,
             exchange_first: false,
         }
     }
@@ -288,6 +293,15 @@ impl<'s> Forwarder<'s> {
         };
         self.counts.from_client += 1;
         let (reply_to, frame) = Frame::parse(&text);
+        let answers_heartbeat = matches!(&frame, Ok(frame) if frame.request == Request::RespondHeartbeat
+            && self.session.respond_heartbeat(frame));
+        if answers_heartbeat {
+            return Ok(());
+        }
+        let Socket { app, source, .. } = self.socket;
+        if self.caller.is_none() && !app.exchange_v1.take_frame(source) {
+            return self.refuse_too_many(&reply_to);
+        }
         let done = match frame {
             Ok(frame) => self.on_frame(&frame, &reply_to).await,
             Err(invalid) => Err(Refused::invalid(&reply_to, invalid)),
@@ -299,6 +313,19 @@ impl<'s> Forwarder<'s> {
         }
     }
 
+    /// Refuses a frame beyond the rate limit of those without a token, and in the end its socket.
+    fn refuse_too_many(&mut self, reply_to: &ReplyTo) -> Result<(), End> {
+        let Socket { app, source, .. } = self.socket;
+        app.rejections.count(source, Counted::Frames);
+        self.counts.refused += 1;
+        self.too_many += 1;
+        if self.too_many > MAX_TOO_MANY {
+            let reason = "too many frames without a token; connect again in a while, or show an X-Proxy-Token";
+            return Err(End::new(1008, reason));
+        }
+        self.push(answer::too_many_frames(reply_to))
+    }
+
     /// Lets a frame do what it may; what there is to tell the client at once.
     async fn on_frame(
         &mut self,
@@ -306,8 +333,9 @@ impl<'s> Forwarder<'s> {
         reply_to: &ReplyTo,
     ) -> Result<Option<Utf8Bytes>, Refused> {
         match (&frame.request, self.caller.clone()) {
+            // The exchange asked for no answer, or has one already.
             (Request::RespondHeartbeat, _) => {
-                self.session.respond_heartbeat(frame);
+                self.counts.refused += 1;
                 Ok(None)
             }
             (Request::Subscribe | Request::Unsubscribe, caller) => {

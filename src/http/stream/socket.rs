@@ -23,6 +23,9 @@ use protocol::frame::{Frame, ReplyTo, Request};
 
 /// Frames that a client may send before its login is in order.
 const MAX_FRAMES_BEFORE_LOGIN: usize = 8;
+/// The longest frame of somebody who is not known: a login has some 300 bytes, a subscription to two hundred channels less
+/// than this. A longer one is not parsed.
+pub(super) const UNKNOWN_FRAME_BYTES: usize = 8 << 10;
 /// After our close frame a client has this time for its own.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -130,6 +133,9 @@ impl Socket {
             let Incoming::Text(text) = incoming else {
                 return Err(End::of_client(incoming));
             };
+            if text.len() > UNKNOWN_FRAME_BYTES {
+                return Err(End::too_long());
+            }
             let (reply_to, frame) = Frame::parse(&text);
             let told = match frame {
                 Ok(frame) if frame.request == Request::LogIn => {

@@ -1,6 +1,6 @@
 //! What somebody costs who is not known yet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway::policy::Preset;
 
@@ -152,6 +152,79 @@ async fn a_place_is_given_back_when_its_sender_leaves() {
             200
         );
     }
+}
+
+/// 32 KiB of nested lists, signed with a key that nobody has.
+fn nested(number: usize) -> String {
+    let pair = Pair::of("nobody").with_key(&format!("cpvk_{number:024x}_1"));
+    let params = format!(r#"{{"a":[{}[]]}}"#, "[[[[[[]]]]]],".repeat(2400));
+    Unsigned::new(READ, &params).body(&pair)
+}
+
+#[tokio::test]
+async fn long_bodies_of_strangers_do_not_delay_whoever_is_known() {
+    const STRANGERS: usize = 300;
+    let proxy = TestProxy::builder()
+        .caller("trader", Preset::Trade)
+        .start()
+        .await;
+    let mut strangers = Vec::new();
+    for number in 0..STRANGERS {
+        let body = nested(number);
+        let mut raw = proxy.raw().await;
+        raw.write(format!("{HEAD}content-length: {}\r\n\r\n{body}", body.len()).as_bytes())
+            .await;
+        strangers.push(raw);
+    }
+    let asked = Instant::now();
+    assert_eq!(proxy.call_text(READ, "{}").await.status, 200);
+    let call = Unsigned::new(READ, "{}");
+    assert_eq!(proxy.signed(&Pair::of("trader"), &call).await.status, 200);
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    let mut told_so = [0, 0];
+    for mut raw in strangers {
+        let answer = raw.answer().await;
+        proxy.check_exchange(&answer);
+        match told(&answer) {
+            (400, 40004, _) => told_so[0] += 1,
+            (429, 42901, _) => told_so[1] += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(told_so[0] + told_so[1], STRANGERS);
+    let counted = proxy.told_refusals("status=400 why=params_size")
+        + proxy.told_refusals("status=429 why=unverified");
+    assert_eq!(counted, STRANGERS as u64);
+    assert_eq!(proxy.upstream_requests(), 2);
+}
+
+#[tokio::test]
+async fn a_long_list_of_orders_is_believed_like_a_short_call() {
+    let proxy = TestProxy::builder()
+        .caller("trader", Preset::Trade)
+        .start()
+        .await;
+    let order = r#"{"instrument_name":"BTC_USD","side":"BUY","type":"LIMIT","price":"50000.5","quantity":"0.0123","client_oid":"NAME","exec_inst":"POST_ONLY","time_in_force":"GOOD_TILL_CANCEL"}"#;
+    let orders: Vec<_> = (0..10)
+        .map(|number| order.replace("NAME", &format!("a-name-of-an-order-{number}")))
+        .collect();
+    let params = format!(
+        r#"{{"contingency_type":"LIST","order_list":[{}]}}"#,
+        orders.join(",")
+    );
+    let call = Unsigned::new("private/create-order-list", &params);
+    let pair = Pair::of("trader");
+    assert!(call.body(&pair).len() > 1 << 10);
+    let post = |pair: Pair| proxy.post_exchange(&call.method, call.body(&pair));
+    let wrong = post(pair.with_wrong_secret()).await;
+    let unknown = post(pair.with_key("cpvk_0f0102030405060708090a0b_1")).await;
+    assert_eq!(told(&wrong), told(&unknown));
+    assert_eq!(told(&wrong).1, 40101);
+    let answer = proxy.signed(&pair, &call).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let again = post(pair.clone()).await;
+    assert_eq!(told(&again).1, 40101, "seen before");
+    assert_eq!(proxy.exchange().count("private/create-order-list"), 1);
 }
 
 impl TestProxy {

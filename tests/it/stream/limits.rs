@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{CREATE, create, records, subscribe};
+use super::{CREATE, at_exchange, create, records, subscribe};
 use crate::support::{
     PATIENCE, TestProxy,
     stream::{KEY, OTHER, Socket, login, now_ms, streaming},
@@ -296,4 +296,89 @@ async fn a_client_that_reads_too_slowly_is_still_told_of_each_of_its_commands_on
             "{outcome}"
         );
     }
+}
+
+/// What one address may send at once without a token, and what time adds to it.
+const FRAMES_AT_ONCE: u64 = 200;
+const FRAMES_PER_S: u64 = 10;
+
+#[tokio::test]
+async fn what_strangers_send_on_the_market_stream_reaches_the_exchange_within_a_budget() {
+    let proxy = streaming(|_| {}).await;
+    let begun = Instant::now();
+    let heartbeats = flood(
+        &proxy,
+        |id| json!({ "id": id, "method": "public/respond-heartbeat" }),
+    )
+    .await;
+    assert_eq!(heartbeats, 1008);
+    let subscriptions = flood(&proxy, |_| subscribe(&["ticker.BTC_USD"])).await;
+    assert_eq!(subscriptions, 1008);
+    proxy.exchange().wait_streams(<[_]>::is_empty).await;
+    assert_eq!(at_exchange(&proxy, "public/respond-heartbeat"), 0);
+    let budget = FRAMES_AT_ONCE + FRAMES_PER_S * (begun.elapsed().as_secs() + 1);
+    let arrived = at_exchange(&proxy, "subscribe");
+    assert!(arrived <= budget, "{arrived} of {budget}");
+    assert!(proxy.rejections.counted(Refused::Frames) >= 2);
+    // Whoever is known has no part in that budget.
+    let token = [("x-proxy-token", proxy.canaries.token.clone())];
+    let mut known = Socket::try_open(&proxy, "market", &token).await.unwrap();
+    assert_eq!(known.ask(subscribe(&["ticker.BTC_USD"])).await["code"], 0);
+}
+
+/// Sends 20,000 frames by a market socket without a token, as far as it is let; how it is closed.
+async fn flood(proxy: &TestProxy, frame: impl Fn(u64) -> Value) -> u16 {
+    let (mut write, mut read) = Socket::open(proxy, "market").await.stream.split();
+    let sending = async {
+        for id in 0..20_000 {
+            let text = frame(id).to_string();
+            if write.send(Message::text(text)).await.is_err() {
+                break;
+            }
+        }
+        // The close frame is still to be read.
+        std::future::pending::<()>().await;
+    };
+    let closing = async {
+        while let Some(Ok(message)) = read.next().await {
+            if let Message::Close(Some(frame)) = message {
+                return frame.code.into();
+            }
+        }
+        0
+    };
+    let end = timeout(PATIENCE, async {
+        tokio::select! {
+            code = closing => code,
+            () = sending => 0,
+        }
+    });
+    end.await.expect("an end")
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_answered_once_and_by_nobody_who_was_not_asked() {
+    let proxy = streaming(|_| {}).await;
+    let mut bot = Socket::bot(&proxy).await;
+    let answer = |id: &Value| json!({ "id": id, "method": "public/respond-heartbeat" });
+    bot.send(answer(&json!(1))).await;
+    proxy.exchange().send_heartbeats();
+    let asked = bot.next().await;
+    for _ in 0..3 {
+        bot.send(answer(&asked["id"])).await;
+    }
+    assert_eq!(bot.ask(create(5, "after")).await["code"], 0);
+    assert_eq!(at_exchange(&proxy, "public/respond-heartbeat"), 1);
+}
+
+#[tokio::test]
+async fn frames_of_somebody_unknown_are_short() {
+    let proxy = streaming(|_| {}).await;
+    for side in ["market", "user"] {
+        let mut stranger = Socket::open(&proxy, side).await;
+        let long = subscribe(&["ticker.BTC_USD"; 480].map(|channel| channel));
+        let _ = stranger.stream.send(Message::text(long.to_string())).await;
+        assert_eq!(stranger.close_code().await, 1009, "{side}");
+    }
+    assert_eq!(at_exchange(&proxy, "subscribe"), 0);
 }

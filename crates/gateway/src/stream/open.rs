@@ -105,6 +105,7 @@ impl StreamOpener {
             max_commands: self.settings().max_commands,
             scrubber: Scrubber::new(self.signer.never_to_be_passed_on()),
             login_signature,
+            heartbeats: 0,
         }
     }
 

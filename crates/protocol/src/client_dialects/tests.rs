@@ -148,3 +148,21 @@ fn what_readers_disagree_about_and_what_is_too_deep_is_rendered_by_none() {
     let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
     assert_eq!(render(&deep), [None, None, None]);
 }
+
+#[test]
+fn params_are_plausible_up_to_a_depth_and_a_number_of_values_and_texts_count_as_one() {
+    let plausible = |params: &str| {
+        let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
+        is_plausible(&raw)
+    };
+    let deep = |levels| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let many = |values| format!(r#"{{"a":[{}1]}}"#, "1,".repeat(values));
+    assert!(plausible("{}") && plausible(&deep(7)) && !plausible(&deep(8)));
+    assert!(plausible(&many(1000)) && !plausible(&many(1024)));
+    let text = r#"[{,\"]\\"#.repeat(2000);
+    assert!(plausible(&format!(r#"{{"a":"{text}"}}"#)));
+    assert!(!plausible(&format!(
+        r#"{{"a":"\\","b":[{}1]}}"#,
+        "1,".repeat(1024)
+    )));
+}
