@@ -90,8 +90,8 @@ impl Progress {
     ///
     /// What was admitted before the process stood still ends here instead of being sent.
     pub fn reach(&self, phase: Phase) -> bool {
-        if phase == Phase::Sent && !self.may_have_been_sent() && self.is_stale() {
-            self.end();
+        if phase == Phase::Sent && !self.may_have_been_sent() {
+            self.end_if_stale();
         }
         let forward = |now: u8| (now & ENDED == 0).then_some(now.max(phase as u8));
         self.phase
@@ -116,13 +116,16 @@ impl Progress {
         self.phase.load(Ordering::Acquire) & ENDED != 0
     }
 
-    /// Whether it may not be sent any more: it has ended, or the process stood still since it was admitted.
+    /// Whether it may not be sent any more. What was admitted before the process stood still ends here.
     pub(crate) fn is_over(&self) -> bool {
-        self.has_ended() || self.is_stale()
+        self.end_if_stale();
+        self.has_ended()
     }
 
-    fn is_stale(&self) -> bool {
-        self.fresh.get().is_some_and(|fresh| !fresh.is_fresh())
+    fn end_if_stale(&self) {
+        if self.fresh.get().is_some_and(|fresh| !fresh.is_fresh()) {
+            self.end();
+        }
     }
 
     /// Moves on to [`Phase::Sent`] with what was signed, which is known to whoever sees that phase; `false` as for `reach`.
