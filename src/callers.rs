@@ -8,6 +8,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use gateway::private_file::{Distrust, Trusted};
+
 mod edit;
 mod entry;
 mod file;
@@ -58,6 +60,12 @@ pub enum CallersError {
     /// A callers file with faults.
     #[error("{0}: {faults}", faults = list(.1))]
     Faulty(PathBuf, Vec<Fault>),
+    /// A file that others could have written.
+    #[error("{0}: {1}")]
+    Distrusted(PathBuf, Distrust),
+    /// No revocations, though there are callers: they are written before the first one.
+    #[error("{0}: is gone, and with it what was revoked of the callers in the callers file")]
+    RevocationsMissing(PathBuf),
     /// Revocations that are not understood.
     #[error("{0}: these marks are not understood: {1}")]
     Revocations(PathBuf, String),
@@ -110,10 +118,23 @@ fn list(faults: &[Fault]) -> String {
 }
 
 impl CallersError {
+    /// What kept a file from being read.
+    fn unreadable(path: &std::path::Path, error: io::Error) -> Self {
+        match Distrust::of(&error) {
+            Some(distrust) => Self::Distrusted(path.to_owned(), distrust),
+            None => Self::Unreadable(path.to_owned(), error),
+        }
+    }
+
     /// What to do, where more can be said than the text says.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
+            Self::Distrusted(path, distrust) => Some(distrust.remedy(path)),
+            Self::RevocationsMissing(_) => Some(
+                "restore it from a backup, or crypto-proxy caller revoke --all and issue anew"
+                    .to_owned(),
+            ),
             Self::Revocations(..) => {
                 Some("restore the file from a backup, or revoke all and issue anew".to_owned())
             }
@@ -173,6 +194,11 @@ impl CallerFiles {
             ));
         }
         edit::read(self)
+    }
+
+    /// Who may own them.
+    fn trusted(&self) -> Trusted {
+        Trusted::with_state(self.state_directory.as_deref())
     }
 
     /// The path of the marks.

@@ -304,6 +304,9 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
     };
     report.credentials.extend(label_row(&variables));
     sources::check_access(sources, &mut problems);
+    let roots = settings.upstream.ca_file.as_deref();
+    let roots = roots.map(|path| (path, raw.origin("upstream.ca_file")));
+    sources::check_writers(sources, &caller_files, roots, &mut problems);
     withhold(&variables, &mut problems, &mut report);
     let pair = credentials::pair_facts(&variables, &problems, &report, found.fingerprint);
     let key_label = pair.label.clone();

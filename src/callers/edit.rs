@@ -71,8 +71,12 @@ impl<'a> Edit<'a> {
     /// The file or the marks cannot be used as they are.
     pub fn begin(files: &'a CallerFiles, now_ms: u64) -> Result<Self, CallersError> {
         let lock = lock_files(&files.file)?;
-        let (text, _) = read(files)?;
-        let revocations = Revocations::read(files)?;
+        let (text, entries) = read(files)?;
+        let revocations = if entries.is_empty() {
+            Revocations::read(files)?
+        } else {
+            Revocations::of_callers(files)?
+        };
         Ok(Self {
             files,
             text,
@@ -214,7 +218,7 @@ impl<'a> Edit<'a> {
         };
         let mut revocations = match Revocations::read(files) {
             Ok(revocations) => revocations,
-            Err(CallersError::Revocations(..)) => {
+            Err(CallersError::Revocations(..) | CallersError::Distrusted(..)) => {
                 file::set_aside(&files.revocations()?)?;
                 Revocations::default()
             }
@@ -314,6 +318,8 @@ impl<'a> Edit<'a> {
 
     /// Writes the file, and remembers what it says.
     fn write(&mut self) -> Result<(), CallersError> {
+        // Callers without marks do not exist, also after a crash.
+        self.revocations = self.revocations.store(self.files)?;
         file::replace(&self.files.file, &self.rendered()?, FILE_MODE)?;
         for entry in &self.check()? {
             self.revocations.merge_entry(entry);
@@ -336,7 +342,7 @@ impl<'a> Edit<'a> {
 /// # Errors
 /// The file cannot be read, or has faults.
 pub(super) fn read(files: &CallerFiles) -> Result<(FileText, Vec<Entry>), CallersError> {
-    match file::read(&files.file)? {
+    match file::read(&files.file, files.trusted())? {
         None => Ok((FileText::empty(), Vec::new())),
         Some(text) => {
             entry::parse(&text).map_err(|faults| CallersError::Faulty(files.file.clone(), faults))

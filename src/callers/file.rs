@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::CallersError;
-use gateway::private_file::{self, Owner, directory_of, give_to_owner_of};
+use gateway::private_file::{self, Owner, Trusted, directory_of, give_to_owner_of};
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -253,17 +253,14 @@ pub(super) fn no_follow() -> i32 {
     i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
-/// The text of a file, never that of a link; `None` where there is none.
-pub(super) fn read(path: &Path) -> Result<Option<String>, CallersError> {
-    let text = OpenOptions::new()
-        .read(true)
-        .custom_flags(no_follow())
-        .open(path)
-        .and_then(io::read_to_string);
+/// The text of a file that nobody else can write, never that of a link; `None` where there is none.
+pub(super) fn read(path: &Path, trusted: Trusted) -> Result<Option<String>, CallersError> {
+    let text =
+        private_file::open_trusted(path, OFlags::NOFOLLOW, trusted).and_then(io::read_to_string);
     match text {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(CallersError::Unreadable(path.to_owned(), error)),
+        Err(error) => Err(CallersError::unreadable(path, error)),
     }
 }
 

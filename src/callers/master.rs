@@ -10,10 +10,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::{CallerFiles, CallersError, MASTER_NAME, file};
-use gateway::virtual_key::{MASTER_BYTES, MasterKey};
+use gateway::{
+    private_file::{self, Trusted},
+    virtual_key::{MASTER_BYTES, MasterKey},
+};
 
 /// Longest file that is read.
 const MAX_BYTES: u64 = 1024;
@@ -34,7 +38,7 @@ impl Master {
     /// A file that cannot be read, that others can read, or that holds something else.
     pub fn find(files: &CallerFiles) -> Result<Option<Self>, CallersError> {
         for (path, guard) in candidates(files) {
-            if let Some(key) = read(&path, guard)? {
+            if let Some(key) = read(&path, guard, files.trusted())? {
                 return Ok(Some(Self { key, path }));
             }
         }
@@ -116,11 +120,11 @@ fn candidates(files: &CallerFiles) -> impl Iterator<Item = (PathBuf, Guard)> {
     )
 }
 
-fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, CallersError> {
-    let unreadable = |error| CallersError::Unreadable(path.to_owned(), error);
+fn read(path: &Path, guard: Guard, trusted: Trusted) -> Result<Option<MasterKey>, CallersError> {
+    let unreadable = |error| CallersError::unreadable(path, error);
     let file = match OpenOptions::new()
         .read(true)
-        .custom_flags(file::no_follow())
+        .custom_flags(file::no_follow() | OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
     {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -130,6 +134,7 @@ fn read(path: &Path, guard: Guard) -> Result<Option<MasterKey>, CallersError> {
     if guard == Guard::Mode && mode & 0o077 != 0 {
         return Err(CallersError::MasterOpen(path.to_owned(), mode));
     }
+    private_file::judge(&file, trusted).map_err(unreadable)?;
     let mut text = Zeroizing::new(String::with_capacity(
         usize::try_from(MAX_BYTES).unwrap_or(0),
     ));

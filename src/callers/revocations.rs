@@ -85,8 +85,23 @@ impl Revocations {
     /// The file cannot be read, or not understood: then it is not known what was revoked.
     pub fn read(files: &CallerFiles) -> Result<Self, CallersError> {
         let path = files.revocations()?;
-        let text = file::read(&path)?.unwrap_or_default();
+        let text = file::read(&path, files.trusted())?.unwrap_or_default();
         Self::parse(&text).map_err(|error| CallersError::Revocations(path, error))
+    }
+
+    /// Reads what belongs to a callers file with callers in it. They are written before the first caller is, so they are
+    /// never missing by nature.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and where there is no file.
+    pub fn of_callers(files: &CallerFiles) -> Result<Self, CallersError> {
+        let path = files.revocations()?;
+        let read = Self::read(files)?;
+        // A directory that may not be entered has failed above.
+        if matches!(path.try_exists(), Ok(false)) {
+            return Err(CallersError::RevocationsMissing(path));
+        }
+        Ok(read)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -110,7 +125,7 @@ impl Revocations {
         let before = Self::read(files)?;
         let mut merged = before.clone();
         merged.merge(self);
-        if merged != before {
+        if merged != before || !path.exists() {
             let text = toml::to_string(&merged.0)
                 .map_err(|error| CallersError::Revocations(path.clone(), error.to_string()))?;
             file::replace(&path, &format!("{HEAD}{text}"), 0o600)?;

@@ -90,6 +90,8 @@ impl From<CallersError> for Failure {
             CallersError::Unreadable(..)
             | CallersError::Unwritable(..)
             | CallersError::Faulty(..)
+            | CallersError::Distrusted(..)
+            | CallersError::RevocationsMissing(_)
             | CallersError::Revocations(..)
             | CallersError::MasterOpen(..)
             | CallersError::MasterMalformed(_)

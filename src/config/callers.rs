@@ -266,7 +266,7 @@ impl Loader<'_> {
                 .warning("callers", &self.origin(), text, remedy);
             return Some(Revocations::default());
         }
-        let revocations = Revocations::read(self.files);
+        let revocations = Revocations::of_callers(self.files);
         self.usable(revocations)
     }
 

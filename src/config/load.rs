@@ -130,7 +130,7 @@ impl ConfigFile {
         if sources.config_file.is_none() && is_absent(path) {
             return Self::default();
         }
-        let Some(text) = variables::read_text(path, problems) else {
+        let Some(text) = variables::read_text(path, sources.trusted(), problems) else {
             return Self::default();
         };
         let mut file = Self {

@@ -11,11 +11,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::{Resource, geteuid, getrlimit};
+use gateway::private_file::{self, Distrust, Trusted};
+use rustix::{
+    fs::OFlags,
+    process::{Resource, geteuid, getrlimit},
+};
 use zeroize::Zeroizing;
 
 use super::{
-    names,
+    CallerFiles, names,
     report::{CONFIGURATION_FILE, FileState, Origin, Problems, Row},
     table,
 };
@@ -133,6 +137,11 @@ impl Sources {
         }
     }
 
+    /// Who may own a file that decides who may do what.
+    pub(super) fn trusted(&self) -> Trusted {
+        Trusted::with_state(self.state_directory.as_deref())
+    }
+
     /// A row for every source: whether it can be read.
     pub(super) fn describe(&self) -> Vec<Row> {
         let named = self.config_file.as_deref();
@@ -188,6 +197,48 @@ fn describe(key: &str, path: &Path, absent: &str) -> Row {
     Row {
         file: Some(state),
         ..Row::new(key, shown, Origin::File(path.to_owned()))
+    }
+}
+
+/// Refuses a bundle of trust roots that others could change, and warns of directories in which every user could exchange
+/// a file that decides who may do what.
+pub(super) fn check_writers(
+    sources: &Sources,
+    callers: &CallerFiles,
+    roots: Option<(&Path, Origin)>,
+    problems: &mut Problems,
+) {
+    if let Some((path, origin)) = &roots {
+        let opened = private_file::open_trusted(path, OFlags::empty(), Trusted::process());
+        if let Some(distrust) = opened.as_ref().err().and_then(Distrust::of) {
+            let text = format!("{}: is not taken: {distrust}", path.display());
+            problems.error("upstream.ca_file", origin, text, distrust.remedy(path));
+        }
+    }
+    let config = sources
+        .config_file
+        .as_deref()
+        .unwrap_or(&sources.default_config_file);
+    let marks = callers.revocations().ok();
+    let mut files: Vec<&Path> = vec![config, &callers.file];
+    files.extend(marks.as_deref());
+    files.extend(roots.iter().map(|(path, _)| *path));
+    files.extend(sources.env_files.iter().map(PathBuf::as_path));
+    let mut told = Vec::new();
+    for file in files {
+        let Some((directory, mode)) = private_file::open_directory_of(file) else {
+            continue;
+        };
+        if told.contains(&directory) {
+            continue;
+        }
+        let text = format!(
+            "every user can put another file in its place: {} has mode {mode:04o}",
+            directory.display()
+        );
+        let remedy = format!("chmod o-w {}", directory.display());
+        problems.warning("file", &Origin::File(file.to_owned()), text, remedy);
+        told.push(directory);
     }
 }
 

@@ -3,8 +3,15 @@
 //! An earlier source wins: the unit's credentials directory, then environment files in the given order, then the process
 //! environment. A file that exists and cannot be read is an error; it is never reported as "not configured".
 
-use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::{
@@ -14,6 +21,7 @@ use super::{
     table,
 };
 use diagnosis::probes::Flaw;
+use gateway::private_file::{self, Distrust, Trusted};
 
 /// The environment file among the unit's credentials.
 const CREDENTIAL_FILE: &str = "crypto.env";
@@ -118,13 +126,20 @@ pub(super) fn read_env_file(
     guard: GuardedBy,
     problems: &mut Problems,
 ) -> Option<Layer> {
-    let text = read_text(path, problems)?;
+    let text = match guard {
+        GuardedBy::Systemd => read_text(path, Trusted::process(), problems)?,
+        // systemd takes it whoever can write it: the daemon would start.
+        GuardedBy::Mode => read_any_text(path, problems)?,
+    };
     let file = env_file::parse(&text);
     for finding in &file.findings {
         report(path, finding, problems);
     }
     if guard == GuardedBy::Mode {
         check_mark(path, &file, problems);
+    }
+    if guard == GuardedBy::Mode {
+        check_writers(path, problems);
     }
     let holds_secrets = file
         .entries
@@ -236,7 +251,7 @@ fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer>
         let Some(path) = candidates.into_iter().find(|path| path.exists()) else {
             continue;
         };
-        let mut value = read_text(&path, problems)?;
+        let mut value = read_text(&path, Trusted::process(), problems)?;
         let one_line_less = value.strip_suffix('\n').map_or(value.len(), str::len);
         value.truncate(one_line_less);
         let variable = Variable {
@@ -280,10 +295,44 @@ fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
     }
 }
 
-/// Reads a text file; where it cannot be read, says why and what to do.
-pub(super) fn read_text(path: &Path, problems: &mut Problems) -> Option<Zeroizing<String>> {
+/// Reads a text file that decides who may do what; where it cannot be read or is not taken, says why and what to do.
+pub(super) fn read_text(
+    path: &Path,
+    trusted: Trusted,
+    problems: &mut Problems,
+) -> Option<Zeroizing<String>> {
+    let opened = private_file::open_trusted(path, OFlags::empty(), trusted);
+    let distrust = opened.as_ref().err().and_then(Distrust::of);
+    // What is no file is named below, as what cannot be read.
+    if let Some(distrust) = distrust.filter(|distrust| *distrust != Distrust::NotRegular) {
+        let source = Origin::File(path.to_owned());
+        let text = format!("is not taken: {distrust}");
+        problems
+            .error("file", &source, text, distrust.remedy(path))
+            .flaw = Some(Flaw::Unreadable);
+        return None;
+    }
+    text_of(path, opened, problems)
+}
+
+/// Reads a text file, whoever can write it.
+fn read_any_text(path: &Path, problems: &mut Problems) -> Option<Zeroizing<String>> {
+    text_of(path, fs::File::open(path), problems)
+}
+
+fn text_of(
+    path: &Path,
+    opened: io::Result<fs::File>,
+    problems: &mut Problems,
+) -> Option<Zeroizing<String>> {
     let source = Origin::File(path.to_owned());
-    let (text, remedy) = match fs::read(path).map(String::from_utf8) {
+    let read = opened.and_then(|mut file| {
+        // At once at its size: a buffer that grows leaves copies of secrets behind.
+        let size = file.metadata().map_or(0, |metadata| metadata.len());
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let (text, remedy) = match read.map(String::from_utf8) {
         Ok(Ok(text)) => return Some(Zeroizing::new(text)),
         Ok(Err(error)) => {
             let line = 1 + error
@@ -328,6 +377,22 @@ fn explain(error: &io::Error) -> (String, &'static str) {
         );
     }
     (format!("cannot be read: {error}"), "name a readable file")
+}
+
+/// Warns of an environment file that others can write: who may do what can stand in it.
+fn check_writers(path: &Path, problems: &mut Problems) {
+    // A pipe of the operator's is no fault, and can be opened once.
+    let regular = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    if !regular {
+        return;
+    }
+    let judged =
+        fs::File::open(path).and_then(|file| private_file::judge(&file, Trusted::process()));
+    let fault = judged.as_ref().err().and_then(Distrust::of);
+    if let Some(fault) = fault {
+        let source = Origin::File(path.to_owned());
+        problems.warning("file", &source, fault.to_string(), fault.remedy(path));
+    }
 }
 
 fn check_mode(path: &Path, problems: &mut Problems) {

@@ -2,13 +2,151 @@
 //!
 //! Guarantees: a reader sees the old file or the new one, also after a power cut. The new file has its mode and its owner
 //! before anything stands in it. Nothing is written through a link. Nothing is left beside the file if writing fails.
+//!
+//! And files that decide who may do what: they are read only where nobody but root and the daemon could have written them.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
-    path::Path,
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    path::{Path, PathBuf},
 };
+
+use rustix::{
+    fs::{OFlags, makedev},
+    process::geteuid,
+};
+
+/// Who may own a file that decides who may do what: root, this process's user, and the daemon's.
+#[derive(Clone, Copy, Debug)]
+pub struct Trusted {
+    own: u32,
+    daemon: Option<u32>,
+}
+
+impl Trusted {
+    /// Root and the user of this process.
+    #[must_use]
+    pub fn process() -> Self {
+        Self {
+            own: geteuid().as_raw(),
+            daemon: None,
+        }
+    }
+
+    /// The same. Root, who looks on behalf of the daemon, also trusts the daemon's user: the owner of its state directory.
+    #[must_use]
+    pub fn with_state(directory: Option<&Path>) -> Self {
+        let process = Self::process();
+        let owner = directory
+            .filter(|_| process.own == 0)
+            .and_then(|directory| fs::metadata(directory).ok())
+            .map(|metadata| metadata.uid());
+        Self {
+            daemon: owner,
+            ..process
+        }
+    }
+
+    fn holds(self, uid: u32) -> bool {
+        uid == 0 || uid == self.own || self.daemon == Some(uid)
+    }
+}
+
+/// Why a file that decides who may do what is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// A directory, a fifo, a socket or a device.
+    #[error("it is no regular file, and it decides who may do what")]
+    NotRegular,
+    /// Somebody else's.
+    #[error("it belongs to uid {uid}, who could change it, and it decides who may do what")]
+    Foreign {
+        /// Its owner.
+        uid: u32,
+        /// Whether every user may read it.
+        public: bool,
+    },
+    /// Others may write it: the mode.
+    #[error("users beside its owner can write it (mode {0:04o}), and it decides who may do what")]
+    Writable(u32),
+}
+
+impl Distrust {
+    /// What keeps a file from being taken, where reading it failed for that.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn remedy(self, path: &Path) -> String {
+        let file = path.display();
+        match self {
+            Self::NotRegular => "put a regular file there".to_owned(),
+            Self::Foreign { public: true, .. } => {
+                format!("look at what it says; then chown root: {file}; chmod go-w {file}")
+            }
+            // Root's would not be readable for the daemon.
+            Self::Foreign { .. } => format!(
+                "look at what it says; then chown --reference={} {file}; chmod go-w {file}",
+                directory_of(path).display()
+            ),
+            Self::Writable(_) => format!("look at what it says; then chmod go-w {file}"),
+        }
+    }
+}
+
+/// Opens a file that decides who may do what, for reading, and judges it. Links are followed unless `flags` say otherwise:
+/// what counts is the file itself.
+///
+/// # Errors
+/// What the file system says, or a [`Distrust`].
+pub fn open_trusted(path: &Path, flags: OFlags, trusted: Trusted) -> io::Result<File> {
+    // A fifo would keep us waiting for its writer.
+    let flags = (flags | OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.cast_signed())
+        .open(path)?;
+    judge(&file, trusted)?;
+    Ok(file)
+}
+
+/// Judges an open file that decides who may do what. Whether others can read it is not judged.
+///
+/// # Errors
+/// What the file system says, or a [`Distrust`].
+pub fn judge(file: &File, trusted: Trusted) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let (kind, mode) = (metadata.file_type(), metadata.mode() & 0o7777);
+    // Whoever may write there leaves nothing to be read.
+    if kind.is_char_device() && metadata.rdev() == makedev(1, 3) {
+        return Ok(());
+    }
+    let fault = if !kind.is_file() {
+        Distrust::NotRegular
+    } else if !trusted.holds(metadata.uid()) {
+        Distrust::Foreign {
+            uid: metadata.uid(),
+            public: mode & 0o004 != 0,
+        }
+    } else if mode & 0o022 != 0 {
+        Distrust::Writable(mode)
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::other(fault))
+}
+
+/// The directory that a file really lies in, and its mode, where every user could put another file in its place.
+#[must_use]
+pub fn open_directory_of(path: &Path) -> Option<(PathBuf, u32)> {
+    let directory = directory_of(&fs::canonicalize(path).ok()?).to_owned();
+    let mode = fs::metadata(&directory).ok()?.mode() & 0o7777;
+    (mode & 0o1002 == 0o002).then_some((directory, mode))
+}
 
 /// Who a new file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +241,99 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    /// The file as a test wants it, and what is made of it.
+    fn judged(path: &Path, trusted: Trusted) -> Option<Distrust> {
+        let opened = open_trusted(path, OFlags::empty(), trusted);
+        opened.err().map(|error| Distrust::of(&error).unwrap())
+    }
+
+    #[test]
+    fn what_others_could_write_is_not_taken_and_what_they_can_read_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        let link = directory.path().join("link");
+        fs::write(&path, "x").unwrap();
+        symlink(&path, &link).unwrap();
+        for (mode, expected) in [
+            (0o400, None),
+            (0o600, None),
+            (0o440, None),
+            (0o444, None),
+            (0o644, None),
+            (0o755, None),
+            (0o664, Some(Distrust::Writable(0o664))),
+            (0o620, Some(Distrust::Writable(0o620))),
+            (0o602, Some(Distrust::Writable(0o602))),
+            (0o666, Some(Distrust::Writable(0o666))),
+        ] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            for path in [&path, &link] {
+                assert_eq!(judged(path, Trusted::process()), expected, "{mode:04o}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_taken_and_a_fifo_keeps_nobody_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        for (path, expected) in [
+            (fifo.as_path(), Some(Distrust::NotRegular)),
+            (directory.path(), Some(Distrust::NotRegular)),
+            (Path::new("/dev/zero"), Some(Distrust::NotRegular)),
+            (Path::new("/dev/null"), None),
+        ] {
+            assert_eq!(judged(path, Trusted::process()), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_strangers_file_is_not_taken_and_the_daemons_own_is_where_root_looks() {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can give a file away");
+            return;
+        }
+        let (state, daemon, stranger) = (tempfile::tempdir().unwrap(), 64_321, 64_322);
+        let path = state.path().join("a");
+        fs::write(&path, "x").unwrap();
+        std::os::unix::fs::chown(state.path(), Some(daemon), None).unwrap();
+        let trusted = Trusted::with_state(Some(state.path()));
+        for (uid, mode, trusted, taken) in [
+            (0, 0o600, Trusted::process(), true),
+            (daemon, 0o600, Trusted::process(), false),
+            (daemon, 0o600, trusted, true),
+            (daemon, 0o606, trusted, false),
+            (stranger, 0o600, trusted, false),
+            (stranger, 0o444, trusted, false),
+        ] {
+            std::os::unix::fs::chown(&path, Some(uid), None).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(judged(&path, trusted).is_none(), taken, "{uid} {mode:04o}");
+        }
+        let remedy = judged(&path, trusted).map(|fault| fault.remedy(Path::new("/f")));
+        let expected = "look at what it says; then chown root: /f; chmod go-w /f";
+        assert_eq!(remedy.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_directory_that_every_user_may_write_is_named_unless_it_is_sticky() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        fs::write(&path, "x").unwrap();
+        for (mode, open) in [(0o755, false), (0o777, true), (0o1777, false)] {
+            fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(open_directory_of(&path).is_some(), open, "{mode:04o}");
+        }
     }
 
     #[test]

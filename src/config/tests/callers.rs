@@ -8,26 +8,26 @@ const NOW: u64 = 1_900_000_000_000;
 
 impl Case {
     /// With a state directory, and the usual configuration file beside the callers.
-    fn with_state(self) -> Self {
+    pub(super) fn with_state(self) -> Self {
         let state = self.folder.path().join("state").display().to_string();
         self.env("STATE_DIRECTORY", &state)
     }
 
-    fn edit<T>(&self, change: impl FnOnce(Edit<'_>) -> T) -> T {
+    pub(super) fn edit<T>(&self, change: impl FnOnce(Edit<'_>) -> T) -> T {
         let files = crate::config::callers::files(&self.sources(), None);
         change(Edit::begin(&files, NOW).unwrap())
     }
 
-    fn issue(&self, wish: CallerText) -> Issued {
+    pub(super) fn issue(&self, wish: CallerText) -> Issued {
         self.edit(|edit| edit.issue(wish)).unwrap()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
-fn trader(name: &str) -> CallerText {
+pub(super) fn trader(name: &str) -> CallerText {
     CallerText {
         name: name.into(),
         preset: Some("trade".into()),
@@ -118,7 +118,7 @@ fn what_the_daemon_remembers_at_its_start_holds_against_a_file_from_before() {
     let first = fs::read(case.path("callers.toml")).unwrap();
     case.edit(|edit| edit.rotate("one", 0)).unwrap();
     // A state directory of before that rotation, and then a start with the file of after it.
-    fs::remove_file(case.path("state/callers.marks")).unwrap();
+    fs::write(case.path("state/callers.marks"), "").unwrap();
     case.load().pending_revocations.unwrap().store().unwrap();
     fs::write(case.path("callers.toml"), first).unwrap();
     let token = issued.token.reveal().as_bytes();

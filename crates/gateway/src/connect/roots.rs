@@ -4,14 +4,18 @@
 //! (`SSL_CERT_FILE`) has no say. Does not: add roots of its own.
 
 use std::{
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use rustix::fs::OFlags;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
+
+use crate::private_file::{self, Distrust, Trusted};
 
 /// Where distributions keep their bundle: Debian and Ubuntu, Amazon Linux and Fedora, SUSE, Alpine.
 const USUAL_PLACES: [&str; 4] = [
@@ -31,7 +35,10 @@ pub enum RootsProblem {
     NoBundle,
     /// The file cannot be read.
     #[error("{0}: not readable by this process")]
-    NotReadable(PathBuf, #[source] std::io::Error),
+    NotReadable(PathBuf, #[source] io::Error),
+    /// Others could change whom we trust.
+    #[error("{0}: {1}; {fix}", fix = .1.remedy(.0))]
+    Distrusted(PathBuf, Distrust),
     /// The file holds no certificate.
     #[error("{0}: holds no PEM certificate")]
     NoCertificate(PathBuf),
@@ -47,8 +54,10 @@ pub(crate) fn tls_config(file: Option<&Path>) -> Result<ClientConfig, RootsProbl
             .find(|path| path.exists())
             .ok_or(RootsProblem::NoBundle)?,
     };
-    let pem =
-        std::fs::read(&path).map_err(|error| RootsProblem::NotReadable(path.clone(), error))?;
+    let pem = read(&path).map_err(|error| match Distrust::of(&error) {
+        Some(distrust) => RootsProblem::Distrusted(path.clone(), distrust),
+        None => RootsProblem::NotReadable(path.clone(), error),
+    })?;
     let Ok(certificates) = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()
     else {
         return Err(RootsProblem::NoCertificate(path));
@@ -60,6 +69,12 @@ pub(crate) fn tls_config(file: Option<&Path>) -> Result<ClientConfig, RootsProbl
         return Err(RootsProblem::NoCertificate(path));
     }
     Ok(config(roots))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    private_file::open_trusted(path, OFlags::empty(), Trusted::process())?.read_to_end(&mut pem)?;
+    Ok(pem)
 }
 
 /// The same for connections that are not encrypted: trusts nobody.

@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError},
@@ -15,12 +14,13 @@ use std::{
     time::Duration,
 };
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
-    private_file::{self, Owner},
+    private_file::{self, Owner, Trusted},
     virtual_key::VirtualKey,
 };
 
@@ -98,14 +98,15 @@ pub(super) fn path(directory: &Path) -> PathBuf {
 /// Reads the marks, if any were ever written.
 pub(super) fn read(directory: &Path) -> io::Result<Option<HighWaterMarks>> {
     let path = path(directory);
-    match fs::metadata(&path) {
+    let file = match private_file::open_trusted(&path, OFlags::empty(), Trusted::process()) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-        Ok(metadata) if metadata.len() > MAX_BYTES => return Err(damaged("it is too large")),
-        Ok(_) => {}
+        opened => opened?,
+    };
+    if file.metadata()?.len() > MAX_BYTES {
+        return Err(damaged("it is too large"));
     }
     let stored: Stored =
-        serde_json::from_slice(&fs::read(path)?).map_err(|_| damaged("it is damaged"))?;
+        serde_json::from_str(&io::read_to_string(file)?).map_err(|_| damaged("it is damaged"))?;
     if stored.version != VERSION {
         return Err(damaged("another version wrote it"));
     }
@@ -298,7 +299,7 @@ impl Task {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 
