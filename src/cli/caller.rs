@@ -109,15 +109,12 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
         config::inspect(&Sources::from_process(arguments.config).with_env_files(Vec::new()));
     let (files, now_ms) = (&inspection.caller_files, Clock::system().now_ms());
     // Where the configuration cannot be read, nobody knows which file the daemon will read.
-    let unread = inspection
-        .problems
-        .errors()
-        .find(|problem| [config::CONFIGURATION_FILE, "callers.file"].contains(&&*problem.key));
-    let config_file = inspection
-        .report
-        .sources
-        .first()
-        .is_some_and(|row| row.file == Some(FileState::Denied));
+    let row = inspection.report.sources.first();
+    let unread = inspection.problems.errors().find(|problem| {
+        [config::CONFIGURATION_FILE, "callers.file"].contains(&&*problem.key)
+            || row.is_some_and(|row| row.source == problem.source)
+    });
+    let config_file = row.is_some_and(|row| row.file == Some(FileState::Denied));
     if unread.is_some() || config_file {
         let text = unread.map_or_else(
             || "the configuration file is not readable by you".to_owned(),
