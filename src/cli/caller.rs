@@ -112,7 +112,9 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
     let row = inspection.report.sources.first();
     let unread = inspection.problems.errors().find(|problem| {
         [config::CONFIGURATION_FILE, "callers.file"].contains(&&*problem.key)
-            || row.is_some_and(|row| row.source == problem.source)
+            || row.is_some_and(|row| {
+                row.file == Some(FileState::Read) && row.source == problem.source
+            })
     });
     let config_file = row.is_some_and(|row| row.file == Some(FileState::Denied));
     if unread.is_some() || config_file {
