@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fmt, fs, io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -184,7 +184,12 @@ impl fmt::Debug for Sources {
 }
 
 fn describe(key: &str, path: &Path, absent: &str) -> Row {
-    let (state, shown) = match fs::File::open(path) {
+    // A fifo would keep us waiting for its writer.
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path);
+    let (state, shown) = match opened {
         Ok(_) => (FileState::Read, "read".to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             (FileState::Absent, absent.to_owned())

@@ -1,6 +1,6 @@
 //! Files that decide who may do what: whose they are, who can write them, and what is made of that at the start.
 
-use std::os::unix::fs::chown;
+use std::{os::unix::fs::chown, path::Path};
 
 use super::{callers::trader, *};
 
@@ -21,7 +21,7 @@ fn with_every_file() -> Case {
     case
 }
 
-fn set_mode(path: &std::path::Path, mode: u32) {
+fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
