@@ -14,10 +14,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{
-    http::Peer,
-    per_peer::{MAX_SOURCES, PerPeer},
-};
+use crate::per_peer::{MAX_SOURCES, PerPeer};
+use gateway::access::Peer;
 
 /// Strangers have this part of all places. It is more than connect within the moment that a request takes to arrive, and
 /// less than could hurt: callers keep the rest.

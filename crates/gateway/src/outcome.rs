@@ -11,8 +11,7 @@ use std::{
     },
 };
 
-use crate::signer::Signed;
-use crate::stall::Fresh;
+use crate::{secret::Signature, stall::Fresh};
 use catalogue::codes;
 
 /// What became of a call.
@@ -67,6 +66,19 @@ pub enum Phase {
     Connecting,
     /// Signed, and handed to a connection.
     Sent,
+}
+
+/// What is known of a call once it is signed.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    /// The nonce.
+    pub(crate) nonce: u64,
+    /// This call's signature, to be scrubbed from an answer that echoes it.
+    pub(crate) signature: Signature,
+    /// Length of the string that was signed, in bytes.
+    pub(crate) string_to_sign_len: usize,
+    /// The names of its orders, the nonce included where the exchange takes it for one.
+    pub(crate) client_oid: Option<String>,
 }
 
 /// The phase of one call, shared by its relay, its record and its endpoint.

@@ -149,6 +149,23 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// A signature: goes to the exchange, and to the self-test that compares it with the documented ones.
+pub struct Signature(pub(crate) String);
+
+impl Signature {
+    /// The lower-case hex text, as the exchange takes it.
+    #[must_use]
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[signature]")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,9 +15,10 @@ use super::{
     clock::Clock,
     failure::Refusal,
     nonce::{NonceSource, Turn},
+    outcome::Signed,
     policy::Permit,
     record::SigningLine,
-    secret::Credentials,
+    secret::{Credentials, Signature},
 };
 use protocol::{
     call::{Call, Effect, OrderIds},
@@ -50,19 +51,6 @@ pub(super) struct SignedCall {
     pub(super) signed: Signed,
 }
 
-/// What is known of a call once it is signed.
-#[derive(Debug)]
-pub(crate) struct Signed {
-    /// The nonce.
-    pub(crate) nonce: u64,
-    /// This call's signature, to be scrubbed from an answer that echoes it.
-    pub(crate) signature: Signature,
-    /// Length of the string that was signed, in bytes.
-    pub(crate) string_to_sign_len: usize,
-    /// The names of its orders, the nonce included where the exchange takes it for one.
-    pub(crate) client_oid: Option<String>,
-}
-
 /// A login of a stream, ready to be sent once. It gives access to everything that the key may do, so it is made for streams only.
 pub(super) struct LogIn {
     /// The nonce.
@@ -80,17 +68,6 @@ pub(super) const LOGIN: &str = "public/auth";
 
 /// The id of a login; its answer repeats it.
 pub(super) const LOGIN_ID: u64 = wire::LOGIN_ID;
-
-/// A signature: goes to the exchange, and to the self-test that compares it with the documented ones.
-pub struct Signature(String);
-
-impl Signature {
-    /// The lower-case hex text, as the exchange takes it.
-    #[must_use]
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 impl PreparedCall {
     /// With the line that tells of its signature.
@@ -135,12 +112,6 @@ impl PreparedCall {
                 client_oid: self.orders.describe(nonce),
             },
         })
-    }
-}
-
-impl fmt::Debug for Signature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[signature]")
     }
 }
 
