@@ -1,6 +1,6 @@
 //! The path of a private call, in the order a call meets it.
 //!
-//! Who calls ([`auth`]); may they, from there and now ([`access`], [`policy`]); is there room; a [`nonce`] and a signature
+//! Who calls ([`auth`]); may they, from there and now ([`access`], [`policy`]); is there room; a nonce and a signature
 //! ([`signer`]); the exchange ([`upstream`], and [`stream`] for WebSockets); one [`record`] of it all. [`Gateway`] states
 //! that order once. What is known from outside a call (our address, the clock's skew) stands in [`observed`], which
 //! `diagnosis` fills.

@@ -1,4 +1,4 @@
-//! [`Permit`] → [`PreparedCall`] → [`SignedCall`]; the only module that signs with an API secret.
+//! [`Permit`] → [`PreparedCall`] → `SignedCall`; the only module that signs with an API secret.
 //!
 //! Guarantees: `sig = lower-case hex of HMAC-SHA256(secret, method + id + api_key + params string + nonce)` (vendor
 //! documents; every vector of `crates/catalogue/data/vectors.json` is a test). The MAC is fed piece by piece from a state prepared once:
