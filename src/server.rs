@@ -176,9 +176,12 @@ async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
     }
 }
 
-/// Gives a connection a place, and serves it. Whether another one had to leave.
+/// Gives a connection a place, and serves it; closes it where there is none. Whether another one had to leave.
 fn admit(stream: Stream, source: Peer, shared: &Arc<Shared>) -> bool {
-    let (place, left) = shared.places.enter(&source);
+    let Some((place, left)) = shared.places.enter(&source) else {
+        shared.rejections.count(&source, Refused::Crowded);
+        return false;
+    };
     let crowded = left.is_some();
     if let Some(left) = left {
         shared.rejections.count(&left, Refused::Crowded);

@@ -214,7 +214,7 @@ pub(super) fn check_writers(
     problems: &mut Problems,
 ) {
     if let Some((path, origin)) = &roots {
-        let opened = private_file::open_trusted(path, OFlags::empty(), Trusted::process());
+        let opened = private_file::open_trusted(path, OFlags::empty(), sources.trusted());
         if let Some(distrust) = opened.as_ref().err().and_then(Distrust::of) {
             let text = format!("{}: is not taken: {distrust}", path.display());
             problems.error("upstream.ca_file", origin, text, distrust.remedy(path));
