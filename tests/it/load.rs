@@ -61,11 +61,12 @@ fn assert_belongs(number: usize, answer: &Answer) {
 
 // G5, and rule 6 of the house: one record per call.
 #[test]
-fn thousands_of_concurrent_calls_are_neither_lost_nor_doubled_nor_mixed_up() {
+fn a_thousand_concurrent_calls_are_neither_lost_nor_doubled_nor_mixed_up() {
     let calls: usize = std::env::var("LOAD_CALLS")
         .ok()
         .and_then(|calls| calls.parse().ok())
-        .unwrap_or(5000);
+        // However fast the machine: the nonce of a read may be a thousand milliseconds ahead, and further ones are refused.
+        .unwrap_or(1000);
     let (runtime, proxy) =
         threaded(|builder| builder.plan(|plan| plan.gateway.signing_lines = false));
     let started = Instant::now();
