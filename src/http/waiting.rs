@@ -4,11 +4,11 @@
 //! until the connection took the last byte or ended; one source has half of them at most. Where there is no room the
 //! call is refused, nothing is queued. The bytes themselves own their part of the budget, so that it ends with them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use crate::per_peer::PerPeer;
+use crate::per_peer::{PerPeer, lock};
 use gateway::access::Peer;
 
 /// What all strangers' answers may hold: eight of the longest, a small part of the unit's `MemoryMax`.
@@ -53,10 +53,6 @@ impl Waiting {
         };
         held.reach(LEAST).then_some(held)
     }
-
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Held {
@@ -66,7 +62,7 @@ impl Held {
         if more == 0 {
             return true;
         }
-        let mut taken = self.waiting.lock();
+        let mut taken = lock(&self.waiting.0);
         let of_source = taken.by_source.get(&self.source).copied().unwrap_or(0);
         if taken.all + more > FOR_STRANGERS || of_source + more > FOR_ONE_SOURCE {
             self.was_refused = true;
@@ -97,7 +93,7 @@ impl AsRef<[u8]> for Owned {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut taken = self.waiting.lock();
+        let mut taken = lock(&self.waiting.0);
         taken.all -= self.bytes;
         let left = taken.by_source.entry(&self.source, || 0);
         *left = left.saturating_sub(self.bytes);
@@ -123,10 +119,10 @@ mod tests {
         let bytes = held.own(Bytes::from(vec![7; 1 << 20]));
         let part = bytes.slice(10..20);
         drop(bytes);
-        assert_eq!((waiting.lock().all, &part[..]), (1 << 20, &[7; 10][..]));
+        assert_eq!((lock(&waiting.0).all, &part[..]), (1 << 20, &[7; 10][..]));
         drop(part);
-        assert_eq!(waiting.lock().all, 0);
-        assert_eq!(waiting.lock().by_source.values().count(), 0);
+        assert_eq!(lock(&waiting.0).all, 0);
+        assert_eq!(lock(&waiting.0).by_source.values().count(), 0);
     }
 
     #[test]
@@ -152,8 +148,8 @@ mod tests {
             fill("192.0.2.2"),
         ];
         assert_eq!(counts, [4, 0, 4, 0]);
-        assert_eq!(waiting.lock().all, FOR_STRANGERS);
+        assert_eq!(lock(&waiting.0).all, FOR_STRANGERS);
         drop(held);
-        assert_eq!(waiting.lock().all, 0);
+        assert_eq!(lock(&waiting.0).all, 0);
     }
 }
