@@ -63,7 +63,7 @@ pub enum Sink {
     Auto,
     /// The journal; whatever it does not take goes to stderr.
     Journal,
-    /// Text on stderr: for people on a terminal, else with the `<N>` priority that systemd reads.
+    /// Text on stderr: with the `<N>` priority where systemd reads it, else with a time and a level.
     Stderr,
     /// One JSON object per line on stderr.
     Json,
@@ -173,10 +173,7 @@ fn output(sink: Sink) -> Box<dyn Output> {
     match sink {
         Sink::Auto | Sink::Stderr => Box::new(stderr()),
         Sink::Json => Box::new(Console::new(Format::Json, io::stderr())),
-        Sink::Journal => Box::new(Journal::new(
-            journal::connect,
-            Console::new(Format::Prefixed, io::stderr()),
-        )),
+        Sink::Journal => Box::new(Journal::new(journal::connect, stderr())),
     }
 }
 
@@ -190,7 +187,11 @@ fn resolve(sink: Sink, connected_to_journal: bool) -> Sink {
 
 fn stderr() -> Console<io::Stderr> {
     let stderr = io::stderr();
-    let format = Format::of_stream(stderr.is_terminal(), std::env::var_os("NO_COLOR").is_some());
+    let format = Format::of_stderr(
+        systemd_journal_logger::connected_to_journal(),
+        stderr.is_terminal(),
+        std::env::var_os("NO_COLOR").is_some(),
+    );
     Console::new(format, stderr)
 }
 

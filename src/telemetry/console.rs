@@ -18,7 +18,7 @@ use super::{
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// `<6>text`, as systemd reads it from a service's stderr.
+    /// `<6>text`: systemd reads the level, and puts its own time before the line.
     Prefixed,
     /// Time, level and text.
     Plain,
@@ -29,11 +29,14 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) fn of_stream(is_terminal: bool, no_color: bool) -> Self {
-        match (is_terminal, no_color) {
-            (false, _) => Self::Prefixed,
-            (true, true) => Self::Plain,
-            (true, false) => Self::Coloured,
+    /// That of stderr: whether systemd reads it for the journal, is it a terminal, and does it want no colour.
+    pub(super) fn of_stderr(to_journal: bool, is_terminal: bool, no_color: bool) -> Self {
+        if to_journal {
+            Self::Prefixed
+        } else if is_terminal && !no_color {
+            Self::Coloured
+        } else {
+            Self::Plain
         }
     }
 
@@ -145,10 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_no_terminal_gets_priorities_and_a_terminal_gets_colour_unless_refused() {
-        assert_eq!(Format::of_stream(false, false), Format::Prefixed);
-        assert_eq!(Format::of_stream(true, false), Format::Coloured);
-        assert_eq!(Format::of_stream(true, true), Format::Plain);
+    fn systemd_gets_priorities_and_everybody_else_a_time_and_a_word() {
+        assert_eq!(Format::of_stderr(true, false, false), Format::Prefixed);
+        assert_eq!(Format::of_stderr(false, false, false), Format::Plain);
+        assert_eq!(Format::of_stderr(false, true, false), Format::Coloured);
+        assert_eq!(Format::of_stderr(false, true, true), Format::Plain);
     }
 
     #[test]
