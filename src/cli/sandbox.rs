@@ -17,8 +17,19 @@ use tokio::net::TcpListener;
 use super::StopSignals;
 use sandbox::{FakeExchange, Settings};
 
+/// The commands of `sandbox::control`, for `--help`.
+const CONTROLS: &str = "\
+While it runs, requests to its port change what it does:
+  POST /sandbox/script   faults: {\"target\":\"private/create-order\",\"once\":[{\"do\":\"cut\",\"when\":\"after\"}]}
+  POST /sandbox/state    clock, keys, address, limits: {\"clock_offset_ms\":90000}
+  POST /sandbox/streams  every open socket: {\"do\":\"cut\"}
+  POST /sandbox/release  lets everything go on that hangs
+  GET  /sandbox/received how many calls came and were executed
+docs/sandbox.md has them all.";
+
 /// What it is told.
 #[derive(Debug, clap::Args)]
+#[command(after_help = CONTROLS)]
 pub(super) struct Arguments {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:9100")]

@@ -135,6 +135,43 @@ async fn the_sandbox_writes_a_private_file_that_the_daemon_can_be_started_with()
     assert_eq!(status.code(), Some(0), "{lines:#?}");
 }
 
+/// The document's examples are commands that work, and stand for every kind of fault and field.
+#[tokio::test]
+async fn every_example_of_the_sandbox_document_is_carried_out() {
+    let directory = TempDir::new().unwrap();
+    let sandbox = Process::start(
+        command()
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--env-file-out"])
+            .arg(directory.path().join("sandbox.env")),
+    );
+    let line = sandbox
+        .written
+        .wait(&["stand-in exchange on http://127.0.0.1:"])
+        .await;
+    let base = line
+        .split_once("on ")
+        .and_then(|(_, rest)| rest.split_once(';'))
+        .unwrap()
+        .0;
+    let document = include_str!("../../docs/sandbox.md");
+    let mut carried_out = 0;
+    for example in document.split("<!-- POST ").skip(1) {
+        let (path, rest) = example.split_once(" -->\n```json\n").unwrap();
+        let command = rest.split_once("\n```").unwrap().0;
+        let answer = client()
+            .post(format!("{base}{path}"))
+            .body(command.to_owned())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200, "{command}: {:?}", answer.text().await);
+        carried_out += 1;
+    }
+    assert!(carried_out > 10, "the examples were found");
+    sandbox.signal(Signal::TERM);
+    assert_eq!(sandbox.ended().await.0.code(), Some(0));
+}
+
 async fn serve_with(environment: &str) -> Served {
     let mut starting = Starting::new().await;
     let mut named = 0;
