@@ -3,10 +3,16 @@
 //! Exit codes: 0 good, 1 the check found trouble, 64 usage, 69 the exchange cannot be reached, 78 configuration. No secret
 //! is ever an argument: every process of the machine can read arguments.
 
-use std::{fmt::Display, io, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, error::ErrorKind};
+use serde::Serialize;
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -126,6 +132,24 @@ impl Failure {
     fn end(self) -> ExitCode {
         fail(self.code, &anyhow::Error::msg(self.why))
     }
+}
+
+/// The columns of the terminal on stdout, as far as text is good to read at that width; so many where there is none.
+fn columns(without_terminal: usize) -> usize {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return without_terminal;
+    }
+    match rustix::termios::tcgetwinsize(&stdout) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 120),
+        Ok(_) | Err(_) => without_terminal,
+    }
+}
+
+/// Writes an object for programs, members in the order of their names.
+fn print_json(object: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(&serde_json::to_value(object)?)?;
+    writeln!(io::stdout().lock(), "{text}")
 }
 
 /// The runtime of a command: one thread.

@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::json;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::{
@@ -32,8 +33,11 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
     /// Say only whether a key is the one configured here: paste it at a prompt that does not show it, or pipe it in
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub compare_key: bool,
+    /// One JSON object instead of the report
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Checks what the daemon would load, and prints it.
@@ -44,8 +48,12 @@ pub fn run(args: CheckArgs) -> ExitCode {
     if args.compare_key {
         return compare_key::run(&sources);
     }
-    let mut out = io::stdout().lock();
-    match check(&sources, &mut out) {
+    let checked = if args.json {
+        check_json(&sources)
+    } else {
+        check(&sources, &mut io::stdout().lock())
+    };
+    match checked {
         Ok(outcome) => outcome.exit_code(),
         // Whoever closed the pipe has read enough; any other loss of output must not pass for a good check.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -79,6 +87,22 @@ impl Outcome {
 /// Where `out` cannot be written to.
 pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Outcome> {
     write_report(&config::inspect(sources), &sources.env_files, out)
+}
+
+/// The same as one object: `would_start`, and the rows and problems of the report.
+fn check_json(sources: &Sources) -> io::Result<Outcome> {
+    let inspection = config::inspect(sources);
+    let outcome = if inspection.config.is_some() {
+        Outcome::Good
+    } else {
+        Outcome::Unusable
+    };
+    super::print_json(&json!({
+        "would_start": outcome == Outcome::Good,
+        "report": inspection.report,
+        "problems": inspection.problems.iter().collect::<Vec<_>>(),
+    }))?;
+    Ok(outcome)
 }
 
 /// Writes what was examined; several environment files are compared.

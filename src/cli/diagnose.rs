@@ -135,13 +135,14 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 /// Prints a report, as the words or as the object.
 fn show(report: &Report, json: &impl Serialize, as_json: bool) -> io::Result<()> {
     if as_json {
-        // By way of a value: members in the order of their names, whoever answered.
-        let text = serde_json::to_string_pretty(&serde_json::to_value(json)?)?;
-        return writeln!(io::stdout().lock(), "{text}");
+        return super::print_json(json);
     }
     // The stream's choice: a terminal, and neither NO_COLOR nor TERM=dumb.
     let plain = AutoStream::choice(&io::stdout()) == ColorChoice::Never;
-    let text = report.text(if plain { Paint::Plain } else { Paint::Colour });
+    let text = report.text(
+        if plain { Paint::Plain } else { Paint::Colour },
+        super::columns(80),
+    );
     io::stdout().lock().write_all(text.as_bytes())
 }
 

@@ -8,6 +8,8 @@ use std::{
     process::ExitCode,
 };
 
+use serde::Serialize;
+
 use super::diagnose::{LocalRun, SourceArguments};
 use diagnosis::{
     causes::{self, Conclusion, Past},
@@ -19,6 +21,9 @@ use diagnosis::{
 pub(super) struct Arguments {
     #[command(flatten)]
     sources: SourceArguments,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    json: bool,
 }
 
 const PROBES: [Probe; 4] = [
@@ -35,36 +40,76 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Err(problem) => return super::fail(1, &problem),
     };
     let conclusion = causes::rank(&local.findings, &Past::default()).conclusion;
-    super::after_writing(print(&local, conclusion), local.exit_code(conclusion))
+    let result = result(&local, conclusion);
+    let written = if arguments.json {
+        super::print_json(&result)
+    } else {
+        print(&result)
+    };
+    super::after_writing(written, local.exit_code(conclusion))
 }
 
-fn print(local: &LocalRun, conclusion: Conclusion) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    local
-        .problems()
-        .iter()
-        .try_for_each(|problem| writeln!(out, "{problem}"))?;
-    let expected = &local.findings.expected;
-    for finding in local
-        .findings
+/// What a run comes to.
+#[derive(Serialize)]
+struct Smoke {
+    /// As in `diagnose --json`.
+    conclusion: &'static str,
+    problems: Vec<String>,
+    probes: Vec<Tried>,
+}
+
+/// A probe.
+#[derive(Serialize)]
+struct Tried {
+    method: &'static str,
+    passed: bool,
+    says: String,
+    http_status: Option<u16>,
+    code: Option<i64>,
+    took_ms: u128,
+}
+
+fn result(local: &LocalRun, conclusion: Conclusion) -> Smoke {
+    let findings = &local.findings;
+    let asked = findings
         .list
         .iter()
-        .filter(|finding| PROBES.contains(&finding.probe))
-    {
-        let word = if finding.grade(expected) == Grade::Good {
-            "PASS"
-        } else {
-            "FAIL"
-        };
-        let method = finding.probe.method().unwrap_or_default();
-        writeln!(
-            out,
-            "{word} {method:<26} {}, {} ms",
-            finding.says(expected),
-            finding.took.as_millis()
-        )?;
+        .filter(|finding| PROBES.contains(&finding.probe));
+    let probes = asked.map(|finding| {
+        let answer = finding.answer();
+        Tried {
+            method: finding.probe.method().unwrap_or_default(),
+            passed: finding.grade(&findings.expected) == Grade::Good,
+            says: finding.says(&findings.expected),
+            http_status: answer.map(|answer| answer.status),
+            code: answer.and_then(|answer| answer.code),
+            took_ms: finding.took.as_millis(),
+        }
+    });
+    Smoke {
+        conclusion: conclusion.word(),
+        problems: local.problems(),
+        probes: probes.collect(),
     }
-    if conclusion == Conclusion::Healthy {
+}
+
+fn print(result: &Smoke) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for problem in &result.problems {
+        writeln!(out, "{problem}")?;
+    }
+    for Tried {
+        method,
+        passed,
+        says,
+        took_ms,
+        ..
+    } in &result.probes
+    {
+        let word = if *passed { "PASS" } else { "FAIL" };
+        writeln!(out, "{word} {method:<26} {says}, {took_ms} ms")?;
+    }
+    if result.conclusion == Conclusion::Healthy.word() {
         Ok(())
     } else {
         writeln!(out, "why: crypto-proxy diagnose --alone")

@@ -6,6 +6,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::callers::Anonymous;
@@ -15,7 +16,8 @@ use diagnosis::probes::Flaw;
 const MAX_SHOWN: usize = 80;
 
 /// Whether a problem keeps the daemon from starting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// It does.
     Error,
@@ -73,8 +75,15 @@ impl fmt::Display for Origin {
     }
 }
 
+/// As it is shown.
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// One error or warning.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Whether it keeps the daemon from starting.
     pub severity: Severity,
@@ -89,10 +98,13 @@ pub struct Problem {
     /// What to do.
     pub remedy: String,
     /// A short form for `GET /ready`, for the few that belong there.
+    #[serde(skip)]
     pub ready: Option<&'static str>,
     /// What it says about the pair, where it does.
+    #[serde(skip)]
     pub flaw: Option<Flaw>,
     /// How key and remedy read where they name a caller, for a reader who must not learn the name.
+    #[serde(skip)]
     pub anonymous: Option<Anonymous>,
 }
 
@@ -257,7 +269,7 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// One effective setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The setting, or the credential.
     pub key: String,
@@ -266,11 +278,13 @@ pub struct Row {
     /// Where it came from.
     pub source: Origin,
     /// Whether the file could be read; `None` where the row is about none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileState>,
 }
 
 /// Whether a file could be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FileState {
     /// It can be read.
     Read,
@@ -297,7 +311,7 @@ impl Row {
 pub const CONFIGURATION_FILE: &str = "configuration file";
 
 /// What the daemon makes of its sources.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The sources, in rising precedence for settings and falling for credentials.
     pub sources: Vec<Row>,

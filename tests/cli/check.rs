@@ -21,6 +21,14 @@ use crate::{
 
 /// Checks an environment file; the exit code, and what was written.
 async fn check(canaries: &Canaries, environment: &str) -> (Option<i32>, Vec<String>) {
+    check_with(canaries, environment, &[]).await
+}
+
+async fn check_with(
+    canaries: &Canaries,
+    environment: &str,
+    arguments: &[&str],
+) -> (Option<i32>, Vec<String>) {
     let directory = tempfile::TempDir::new().unwrap();
     let (file, config) = (
         directory.path().join("crypto.env"),
@@ -34,7 +42,8 @@ async fn check(canaries: &Canaries, environment: &str) -> (Option<i32>, Vec<Stri
             .arg("--config")
             .arg(&config)
             .arg("--env-file")
-            .arg(&file),
+            .arg(&file)
+            .args(arguments),
     );
     let (status, lines) = process.ended().await;
     lines
@@ -52,6 +61,26 @@ async fn a_complete_file_is_good_and_its_secrets_are_not_shown() {
     );
     let (code, lines) = check(&canaries, &environment).await;
     assert_eq!(code, Some(0), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn for_programs_it_is_one_object_with_the_same_rows_and_problems() {
+    let canaries = Canaries::random();
+    let (key, token) = (&canaries.key, &canaries.token);
+    let environment = format!("CRYPTO_API_KEY={key}\nCRYPTO_PROXY_TOKEN={token}\n");
+    let (code, lines) = check_with(&canaries, &environment, &["--json"]).await;
+    let told: serde_json::Value = serde_json::from_str(&lines.join("\n")).unwrap();
+    assert_eq!((code, &told["would_start"]), (Some(78), &false.into()));
+    let errors: Vec<_> = told["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|problem| problem["severity"] == "error")
+        .map(|problem| (&problem["key"], problem["remedy"].is_string()))
+        .collect();
+    assert_eq!(errors, [(&"CRYPTO_API_SECRET".into(), true)], "{told:#}");
+    let rows = told["report"]["settings"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["key"] == "listen"), "{told:#}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{io::Read as _, net::IpAddr, process::Output};
 
 use sandbox::{ApiKey, Canned, Fault, Refusal, Running};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -134,6 +134,11 @@ async fn a_healthy_exchange_exits_0_in_80_columns() {
         out.contains("healthy") && out.contains("state/history.db: the file"),
         "{out}"
     );
+    let first: Vec<&str> = out.lines().take(5).collect();
+    assert!(
+        first[2].starts_with("healthy") && first[3].starts_with("next step"),
+        "the verdict and what to do come first: {out}"
+    );
     assert!(
         out.lines()
             .all(|line| line.chars().count() <= 80 || line.contains('/')),
@@ -216,6 +221,17 @@ async fn a_wrong_secret_exits_1_and_declares_the_tie() {
         (1, 1, 3),
         "{out}"
     );
+    let (code, out) = place.run(&["smoke", "--json"], &place.environment()).await;
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let passed: Vec<_> = told["probes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|probe| (probe["passed"].as_bool().unwrap(), &probe["code"]))
+        .collect();
+    assert_eq!((code, &told["conclusion"]), (1, &json!("trouble")), "{out}");
+    assert_eq!(passed[0], (true, &json!(0)), "{out}");
+    assert_eq!(passed[1..], [(false, &json!(40101)); 3], "{out}");
 }
 
 #[tokio::test]

@@ -188,13 +188,13 @@ impl Scenario {
         };
         let report = Report::of(&diagnosis);
         let (text, json) = (
-            report.text(Paint::Plain),
+            report.text(Paint::Plain, 80),
             serde_json::to_string(&report).unwrap(),
         );
         for output in [
             &text,
             &json,
-            &report.text(Paint::Colour),
+            &report.text(Paint::Colour, 80),
             &format!("{plan:?} {diagnosis:?}"),
         ] {
             self.canaries.assert_absent(output, "a diagnosis");

@@ -134,7 +134,7 @@ fn files(input: &BundleInput<'_>) -> Result<Vec<BundleFile>, io::Error> {
         file(
             "diagnosis.txt",
             "the same for people, as `crypto-proxy diagnose` prints it",
-            report.text(Paint::Plain),
+            report.text(Paint::Plain, 80),
         ),
         file(
             "history.json",

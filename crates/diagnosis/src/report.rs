@@ -250,10 +250,10 @@ impl Report {
         }
     }
 
-    /// For a terminal or a pipe: lines of at most 80 columns, as far as words allow.
+    /// For a terminal or a pipe: lines of at most so many columns, as far as words allow.
     #[must_use]
-    pub fn text(&self, paint: Paint) -> String {
-        terminal::render(&lines::of(self), paint)
+    pub fn text(&self, paint: Paint, columns: usize) -> String {
+        terminal::render(&lines::of(self), paint, columns)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A report line by line: each a text with a role. The one place that makes the words of a terminal.
 //!
-//! Guarantees: findings in the order of the matrix, causes likeliest first, the one next step last. Does not: leave a cause
+//! Guarantees: findings in the order of the matrix, causes likeliest first. The verdict and the next step come before them. Does not: leave a cause
 //! out because it is unlikely; only what a finding excludes stands apart.
 
 use super::{CauseLine, FindingLine, Report};
@@ -38,8 +38,8 @@ pub(super) enum Role {
     Healthy,
     /// Something is not.
     Unhealthy,
-    /// The one next step.
-    NextStep,
+    /// The likeliest cause, and the one next step.
+    Summary,
     /// An empty line.
     Gap,
 }
@@ -75,9 +75,10 @@ impl Line {
     }
 }
 
-/// The lines of a report.
+/// The lines of a report: what it comes to, what to do, and then the evidence.
 pub(super) fn of(report: &Report) -> Vec<Line> {
-    let mut lines = head(report);
+    let mut lines = opening(report);
+    lines.extend(sources(report));
     lines.push(Line::section("Findings"));
     for finding in &report.findings {
         lines.extend(finding_lines(finding));
@@ -86,7 +87,17 @@ pub(super) fn of(report: &Report) -> Vec<Line> {
     lines.extend(ruled_out(report));
     lines.push(Line::section("History"));
     lines.push(Line::text(Role::Plain, &report.history));
-    lines.push(Line::section("Result"));
+    lines
+}
+
+/// What somebody reads who reads no further.
+fn opening(report: &Report) -> Vec<Line> {
+    let Report {
+        version,
+        at,
+        took_ms,
+        ..
+    } = report;
     let conclusion = Conclusion::of_word(&report.conclusion);
     let role = if conclusion == Some(Conclusion::Healthy) {
         Role::Healthy
@@ -94,23 +105,28 @@ pub(super) fn of(report: &Report) -> Vec<Line> {
         Role::Unhealthy
     };
     let words = conclusion.map_or("", result_words);
-    lines.push(Line::new(role, &report.conclusion, words));
-    lines.push(Line::new(Role::NextStep, "next step", &report.next_step));
+    let title = format!("crypto-proxy {version} diagnose, {at}, {took_ms} ms");
+    let mut lines = vec![
+        Line::text(Role::Opening, title),
+        Line::gap(),
+        Line::new(role, &report.conclusion, words),
+    ];
+    if let Some(cause) = report.causes.first() {
+        let likelihood = cause.likelihood.as_deref().unwrap_or_default();
+        let text = format!("{} ({}, {likelihood})", cause.sentence, cause.code);
+        lines.push(Line::new(Role::Summary, "cause", text));
+    }
+    lines.push(Line::new(Role::Summary, "next step", &report.next_step));
+    lines.push(Line::gap());
     lines
 }
 
-fn head(report: &Report) -> Vec<Line> {
-    let Report {
-        version,
-        at,
-        took_ms,
-        ..
-    } = report;
-    let opening = format!("crypto-proxy {version} diagnose, {at}, {took_ms} ms");
-    let mut lines = vec![
-        Line::text(Role::Opening, opening),
-        Line::new(Role::Source, "credentials", &report.credentials_of),
-    ];
+fn sources(report: &Report) -> Vec<Line> {
+    let mut lines = vec![Line::new(
+        Role::Source,
+        "credentials",
+        &report.credentials_of,
+    )];
     for place in &report.looked_at {
         lines.push(Line::text(Role::SourceDetail, place));
     }
@@ -208,9 +224,9 @@ fn ruled_out(report: &Report) -> Vec<Line> {
 
 const fn result_words(conclusion: Conclusion) -> &'static str {
     match conclusion {
-        Conclusion::Healthy => "everything that was asked is as it should be",
-        Conclusion::Trouble => "see the causes above",
-        Conclusion::Unreachable => "the exchange was not reached: the keys are no matter yet",
-        Conclusion::Unusable => "there is no usable configuration: nothing was asked",
+        Conclusion::Healthy => "all probes passed",
+        Conclusion::Trouble => "something is wrong",
+        Conclusion::Unreachable => "the exchange could not be reached, so the keys were not tried",
+        Conclusion::Unusable => "there is no usable configuration, so nothing was tried",
     }
 }

@@ -1,6 +1,6 @@
 //! Lines for a terminal or a pipe: wrapped, indented and coloured by their role.
 //!
-//! Guarantees: lines of at most 80 columns that break between words only; without colour no escape is written; unsafe
+//! Guarantees: lines that fit the columns and break between words only; without colour no escape is written; unsafe
 //! characters never are. Does not: ask whether there is a terminal.
 
 use anstyle::{AnsiColor, Style};
@@ -8,8 +8,6 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 
 use super::lines::{Line, Role};
 use crate::probes::Grade;
-
-const COLUMNS: usize = 80;
 
 /// Whether colours are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,20 +19,20 @@ pub enum Paint {
 }
 
 /// The lines as one text.
-pub(super) fn render(lines: &[Line], paint: Paint) -> String {
+pub(super) fn render(lines: &[Line], paint: Paint, columns: usize) -> String {
     let mut page = String::new();
     for line in lines {
         if line.role == Role::Section {
             page.push('\n');
         }
-        page.push_str(&wrapped(line, paint));
+        page.push_str(&wrapped(line, paint, columns));
         page.push('\n');
     }
     page
 }
 
 /// A painted head, then the text, wrapped below itself.
-fn wrapped(line: &Line, paint: Paint) -> String {
+fn wrapped(line: &Line, paint: Paint, columns: usize) -> String {
     let head = text::line(&line.head);
     let (indent, width, style) = layout(line.role, &head);
     let padding = " ".repeat(width.saturating_sub(head.chars().count()));
@@ -49,7 +47,7 @@ fn wrapped(line: &Line, paint: Paint) -> String {
     if words.is_empty() {
         return first.trim_end().to_owned();
     }
-    let options = Options::new(COLUMNS)
+    let options = Options::new(columns)
         .initial_indent(&first)
         .subsequent_indent(&below)
         .break_words(false)
@@ -80,9 +78,9 @@ fn layout(role: Role, head: &str) -> (usize, usize, Style) {
         Role::PossibleCause => (2, beside, yellow),
         Role::Meaning => (5, 0, dim),
         Role::OfCause => (5, 9, dim),
-        Role::Healthy => (2, 14, green),
-        Role::Unhealthy => (2, 14, red),
-        Role::NextStep => (2, 14, bold),
+        Role::Healthy => (0, 13, green),
+        Role::Unhealthy => (0, 13, red),
+        Role::Summary => (0, 13, bold),
     }
 }
 
@@ -101,9 +99,9 @@ mod tests {
     #[test]
     fn words_are_wrapped_beside_their_head_and_never_colour_without_paint() {
         let finding = line(Role::Finding(Grade::Good), "ok", &"word ".repeat(40));
-        let text = render(&[finding], Paint::Plain);
+        let text = render(&[finding], Paint::Plain, 80);
         assert!(
-            text.lines().all(|line| line.chars().count() <= COLUMNS) && text.lines().count() > 2,
+            text.lines().all(|line| line.chars().count() <= 80) && text.lines().count() > 2,
             "{text}"
         );
         assert!(
@@ -111,21 +109,21 @@ mod tests {
             "{text}"
         );
         let bad = line(Role::Finding(Grade::Bad), "BAD", "a\u{7}b");
-        let text = render(&[bad], Paint::Colour);
+        let text = render(&[bad], Paint::Colour, 80);
         assert!(text.contains("\u{1b}[") && text.contains("ab"), "{text}");
     }
 
     #[test]
     fn no_text_of_a_daemon_moves_a_cursor_or_turns_the_reading_around() {
         let hostile = "x\u{202e}\u{1b}[2J\u{200b}y";
-        let text = render(&[line(Role::OfCause, hostile, hostile)], Paint::Plain);
+        let text = render(&[line(Role::OfCause, hostile, hostile)], Paint::Plain, 80);
         assert_eq!(text, "     x[2Jy    x[2Jy\n");
     }
 
     #[test]
     fn a_word_that_fits_no_line_stays_whole() {
         let long = "w".repeat(100);
-        let text = render(&[line(Role::OfCause, "for", &long)], Paint::Plain);
+        let text = render(&[line(Role::OfCause, "for", &long)], Paint::Plain, 80);
         assert_eq!(text, format!("     for{:6}{long}\n", ""));
     }
 }
