@@ -41,6 +41,10 @@ pub(crate) fn normal_with_durations(text: &str) -> String {
         if length > 0 {
             out.push_str("<n>");
             rest = &rest[length..];
+            if rest.starts_with(" ms (±") {
+                rest = rest.split_once(')').map_or(rest, |(_, after)| after);
+                out.push_str(" ms (±<n>)");
+            }
         } else {
             out.push(next);
             rest = &rest[next.len_utf8()..];

@@ -147,6 +147,13 @@ impl ClockSkew {
     pub const fn is_large(self) -> bool {
         self.offset_ms.unsigned_abs() >= WARN_FROM_MS + self.uncertainty_ms
     }
+
+    /// In words, for a report.
+    #[must_use]
+    pub fn describe(self) -> String {
+        let (offset, uncertainty) = (self.offset_ms, self.uncertainty_ms);
+        format!("clock offset {offset:+} ms (±{uncertainty}), the exchange's minus this host's")
+    }
 }
 
 impl fmt::Display for ClockSkew {

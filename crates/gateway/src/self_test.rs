@@ -73,11 +73,12 @@ pub struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.signed + self.refused + self.wrong.len();
         let (signed, refused) = (self.signed, self.refused);
+        let right = signed + refused;
+        let all = right + self.wrong.len();
         write!(
             f,
-            "{all} signing vectors: {signed} signed and {refused} refused as they must be"
+            "{right}/{all} signing vectors pass: {signed} signed, {refused} refused"
         )?;
         self.wrong
             .iter()

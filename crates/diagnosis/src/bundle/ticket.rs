@@ -318,7 +318,7 @@ fn ruled_out(page: &mut String, input: &BundleInput<'_>) {
         &input.diagnosis.findings.seen(Probe::SelfTest)
     {
         lines.push(format!(
-            "- not the signing code: all {right} signing vectors come out as they must"
+            "- not the signing code: all {right} signing vectors pass"
         ));
     }
     section(page, "What was ruled out, and by what", &lines);

@@ -355,9 +355,7 @@ impl<'a> Evidence<'a> {
     pub(super) fn clock(&self) -> String {
         self.findings.skew().map_or_else(
             || "the clock's skew is unknown".to_owned(),
-            |skew| {
-                format!("the exchange's clock minus this host's: {skew} ms; 60000 ms are allowed")
-            },
+            |skew| format!("{}; 60,000 ms are allowed", skew.describe()),
         )
     }
 

@@ -231,7 +231,7 @@ impl Finding {
                 )
             }
             Seen::SelfTest { right, wrong } => {
-                format!("{right} signing vectors as they must be, {wrong} otherwise")
+                format!("{right}/{} signing vectors pass", right + wrong)
             }
             Seen::Resolved(addresses) => join(addresses),
             Seen::NotResolved(None) => "not resolved in time".to_owned(),
@@ -248,7 +248,7 @@ impl Finding {
             Seen::NotPrepared(reason) => reason.clone(),
             Seen::Answered(answer) => answer.describe(),
             Seen::Failed(failure) => failure.to_string(),
-            Seen::Clock(Some(skew)) => format!("the exchange's minus this host's: {skew} ms"),
+            Seen::Clock(Some(skew)) => skew.describe(),
             Seen::Clock(None) => "not known: no two answers agree".to_owned(),
             Seen::Outbound(reading) => outbound(reading, expected),
             Seen::Skipped(reason) => format!("not made: {reason}"),

@@ -385,7 +385,7 @@ pub(super) fn some_of_them(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         hypotheses.push(hypothesis(Cause::MethodPermission, Likely).of_method(*method));
         if Some(*method) == Probe::OpenOrders.method() {
             let because = "it is the only probe with params";
-            let doubt = "the signing vectors come out as documented";
+            let doubt = "the signing vectors pass";
             hypotheses.push(
                 hypothesis(Cause::ParamsString, Likely)
                     .pro(because)
