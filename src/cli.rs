@@ -63,7 +63,7 @@ enum Command {
     History(history::Arguments),
     /// Make a ticket and its evidence for the exchange's support, without a secret in it
     SupportBundle(support_bundle::Arguments),
-    /// See it work: stand-in exchange and proxy on loopback, five calls through the real door
+    /// See it work: stand-in exchange and proxy on loopback, five calls over the real connection
     Demo(demo::Arguments),
     /// Run the 70 signing vectors through the signing code, without network
     SelfTest,

@@ -561,7 +561,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting(
         "exchange_v1.deadline_ms",
         millis(|s| &mut s.http.exchange_v1.deadline, 500..=60_000),
-        "The door for clients of the exchange (ccxt, cryptocom-exchange, cdcx): from a call's \
+        "For clients of the exchange (ccxt, cryptocom-exchange, cdcx): from a call's \
          arrival to our answer. Some of them give up after 5 s and send the order again by \
          themselves, so stay below 4500.",
     ),

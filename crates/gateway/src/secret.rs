@@ -55,7 +55,7 @@ macro_rules! text_secret {
                 Self(SecretString::from(text))
             }
 
-            #[expect(clippy::disallowed_methods, reason = "the one door out of the type, open to the gateway only")]
+            #[expect(clippy::disallowed_methods, reason = "the one way out of the type, open to the gateway only")]
             pub(super) fn expose(&self) -> &str {
                 self.0.expose_secret()
             }

@@ -319,16 +319,16 @@ fn unusable_values_are_errors_with_place_and_remedy() {
 }
 
 #[test]
-fn the_exchange_shaped_door_takes_networks_and_single_addresses() {
+fn the_exchange_shaped_api_takes_networks_and_single_addresses() {
     let text = "[public]\nsources = [\"192.0.2.0/24\", \"2001:db8::1\"]\n[exchange_v1]\ndeadline_ms = 4500";
-    let door = Case::good().toml(text).load().http.exchange_v1;
-    let sources: Vec<_> = door
+    let http = Case::good().toml(text).load().http.exchange_v1;
+    let sources: Vec<_> = http
         .public_sources
         .iter()
         .map(ToString::to_string)
         .collect();
     assert_eq!(sources, ["192.0.2.0/24", "2001:db8::1/128"]);
-    assert_eq!(door.deadline, Duration::from_millis(4500));
+    assert_eq!(http.deadline, Duration::from_millis(4500));
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl Notice {
 
     pub(super) fn wait(wait: Duration) -> Self {
         const LINES: &[&str] = &[
-            "Too many wrong tokens came from your address. Wait a moment and load the page again; every API door goes on.",
+            "Too many wrong tokens came from your address. Wait a moment and load the page again; API calls are not slowed down by it.",
             "On the host, `sudo crypto-proxy diagnose --alone` needs no token.",
         ];
         Self {
