@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::http::{Front, Peer, Refused, Rejections};
 
-mod attentive;
+mod caller_stream;
 mod connection;
 mod listener;
 
