@@ -66,7 +66,7 @@ async fn frames_that_are_too_long_or_not_text_end_their_socket() {
     let mut long = Socket::bot(&proxy).await;
     let _ = long
         .stream
-        .send(Message::text("x".repeat((128 << 10) + 1)))
+        .send(Message::text("x".repeat((64 << 10) + 1)))
         .await;
     assert_eq!(long.close_code().await, 1009);
     let mut binary = Socket::bot(&proxy).await;
