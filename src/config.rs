@@ -39,6 +39,7 @@ mod callers;
 mod credentials;
 mod env_file;
 mod items;
+mod limits;
 mod load;
 mod names;
 mod normalize;

@@ -22,11 +22,13 @@ mod status_page;
 mod stream;
 mod waiting;
 
+pub(crate) use exchange_v1::UNVERIFIED_BYTES;
 pub use exchange_v1::{ExchangeApi, Settings as ExchangeApiSettings};
 pub use rejections::{Refused, Rejections};
 pub use request::RequestIds;
 pub use router::Front;
 pub use status_page::StatusPages;
+pub(crate) use waiting::FOR_STRANGERS;
 
 /// How the endpoints behave.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             allowed_hosts: Vec::new(),
-            max_body_bytes: 128 << 10,
+            max_body_bytes: 64 << 10,
             body_deadline: Duration::from_secs(5),
             exchange_v1: ExchangeApiSettings::default(),
         }

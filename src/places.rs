@@ -59,11 +59,15 @@ pub(crate) struct Place {
     caller: OnceLock<Option<Arc<str>>>,
 }
 
+/// How many of so many places are strangers'. Each may be a source of its own, and all of them have to fit into the table.
+pub(crate) fn for_strangers(all: usize) -> usize {
+    (all / STRANGERS).clamp(1, MAX_SOURCES)
+}
+
 impl Places {
     /// So many places in all.
     pub(crate) fn new(all: usize) -> Self {
-        // Each stranger may be a source of its own, and all of them have to fit into the table.
-        let for_strangers = (all / STRANGERS).clamp(1, MAX_SOURCES);
+        let for_strangers = for_strangers(all);
         Self {
             for_strangers,
             for_callers: all.saturating_sub(for_strangers),

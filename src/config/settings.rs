@@ -9,6 +9,7 @@ use ::config::{Value, ValueKind};
 
 use super::{
     credentials::{Exchange, Reach},
+    limits,
     load::RawSettings,
     names,
     report::{Origin, Problems, Row},
@@ -29,8 +30,6 @@ const CALLERS_WAIT: Duration = Duration::from_millis(14_500);
 const CLIENTS_WAIT: Duration = Duration::from_millis(4500);
 /// What the shipped unit's `TimeoutStopSec=25` leaves the drain: the log is flushed and threads are ended after it.
 const UNIT_WAITS: Duration = Duration::from_secs(25 - 5);
-/// Open files beside those of callers and of calls: listeners, the journal, name look-ups, connections that are rejected.
-const OTHER_FILES: usize = 64;
 /// So many services must agree before an address counts.
 const AGREEING: usize = 2;
 
@@ -478,16 +477,15 @@ fn compare_exchange_api(reader: &mut Reader<'_>, settings: &Settings) {
     }
 }
 
-/// Whether the process may have as many files open as the settings allow connections.
+/// Whether the process may have as many open files and as much memory as the settings allow it to take.
 fn compare_with_process(reader: &mut Reader<'_>, settings: &Settings, sources: &Sources) {
+    compare_open_files(reader, settings, sources);
+    compare_memory(reader, settings, sources);
+}
+
+fn compare_open_files(reader: &mut Reader<'_>, settings: &Settings, sources: &Sources) {
     let key = "listener.max_connections";
-    let (callers, calls) = (
-        settings.server.max_connections,
-        settings.gateway.max_in_flight,
-    );
-    // A stream takes two: the client's connection and its own to the exchange.
-    let streams = 2 * settings.streams.max_sockets;
-    let needed = (callers + calls + streams + OTHER_FILES) as u64;
+    let needed = limits::files(settings) as u64;
     let Some(limit) = sources.open_files.filter(|limit| *limit < needed) else {
         return;
     };
@@ -507,6 +505,26 @@ fn compare_with_process(reader: &mut Reader<'_>, settings: &Settings, sources: &
         );
         reader.about(key).warn(text, remedy);
     }
+}
+
+/// A shell's limit says nothing about the daemon's.
+fn compare_memory(reader: &mut Reader<'_>, settings: &Settings, sources: &Sources) {
+    let needed = limits::bytes(settings) as u64;
+    if sources.run_as != RunAs::Daemon {
+        return;
+    }
+    let Some(limit) = sources.memory.filter(|limit| *limit < needed) else {
+        return;
+    };
+    let text = format!(
+        "with the other limits this takes up to {} MiB of memory at the worst, and this process may have {}: the \
+         kernel would kill it",
+        needed.div_ceil(1 << 20),
+        limit >> 20
+    );
+    let remedy = "lower it, calls.max_in_flight, streams.max_sockets or listener.max_body_bytes, or raise MemoryMax= \
+                  (systemctl edit crypto-proxy)";
+    reader.about("listener.max_connections").warn(text, remedy);
 }
 
 #[cfg(test)]

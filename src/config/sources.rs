@@ -66,6 +66,16 @@ pub struct Sources {
     pub run_as: RunAs,
     /// Files and sockets that this process may have open; `None` where there is no limit to compare with.
     pub open_files: Option<u64>,
+    /// Bytes of memory that this process may have; `None` where there is no limit to compare with.
+    pub memory: Option<u64>,
+}
+
+/// The limit of this process's own control group, which systemd's `MemoryMax=` sets.
+fn memory_of_cgroup() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let limit = fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.max")).ok()?;
+    limit.trim_end().parse().ok()
 }
 
 impl Sources {
@@ -75,6 +85,7 @@ impl Sources {
         let open_files = getrlimit(Resource::Nofile).current;
         Self {
             open_files,
+            memory: memory_of_cgroup(),
             ..Self::new(config, std::env::vars_os())
         }
     }
@@ -112,6 +123,7 @@ impl Sources {
             not_text,
             run_as: RunAs::Daemon,
             open_files: None,
+            memory: None,
         }
     }
 

@@ -27,6 +27,7 @@ mod private;
 mod public;
 
 pub(super) use self::answer::of_claim;
+pub(crate) use self::private::UNVERIFIED_BYTES;
 use self::{
     answer::{Asked, Refusal},
     limits::{RateLimit, Slots, Usage},

@@ -127,7 +127,11 @@ async fn serve(mut socket: Socket, upgrade: OnUpgrade) {
     let config = gateway::stream::config(max_frame_bytes, settings.max_upstream_bytes);
     let stream =
         WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let mut client = WebSocket::new(stream, settings.max_waiting);
+    let mut client = WebSocket::new(
+        stream,
+        settings.max_waiting,
+        socket.app.gateway.streams().waiting(),
+    );
     let opened = Instant::now();
     let known = match socket
         .identify(&mut client, opened + settings.login_deadline)

@@ -12,7 +12,7 @@ use crate::per_peer::{PerPeer, lock};
 use gateway::access::Peer;
 
 /// What all strangers' answers may hold: eight of the longest, a small part of the unit's `MemoryMax`.
-pub(super) const FOR_STRANGERS: usize = 32 << 20;
+pub(crate) const FOR_STRANGERS: usize = 32 << 20;
 /// Of these for one source.
 const FOR_ONE_SOURCE: usize = FOR_STRANGERS / 2;
 /// What each call takes before it is sent; most answers are shorter.

@@ -147,7 +147,7 @@ async fn a_body_of_another_type_is_refused() {
 #[tokio::test]
 async fn no_method_outside_the_grammar_reaches_the_exchange() {
     let proxy = TestProxy::start().await;
-    let long = "a".repeat(64 << 10);
+    let long = "a".repeat(32 << 10);
     let methods = [
         "",
         "private",
@@ -231,7 +231,7 @@ async fn params_that_cannot_be_signed_safely_are_refused_with_what_to_send_inste
 #[tokio::test]
 async fn params_nested_without_end_are_refused_without_harm() {
     let proxy = TestProxy::start().await;
-    let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
+    let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(25_000), "]".repeat(25_000));
     let answer = proxy.call_text(READ, &deep).await;
     assert_eq!((answer.status, proxy.upstream_requests()), (422, 0));
     assert_eq!(proxy.call_text(READ, "{}").await.status, 200);

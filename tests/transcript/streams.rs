@@ -277,7 +277,7 @@ fn ends(sheet: &mut Sheet) {
     type End = fn(&mut Socket, &House);
     let ends: [(&str, End); 9] = [
         ("binary", |socket, _| socket.send(2, b"x")),
-        ("too long", |socket, _| socket.send(1, &vec![b'x'; 131_073])),
+        ("too long", |socket, _| socket.send(1, &vec![b'x'; 65_537])),
         ("not UTF-8", |socket, _| socket.send(1, &[0xff])),
         ("not WebSocket", |socket, _| socket.raw(&[0xff; 16])),
         ("the client closes", |socket, _| socket.close(1000, "bye")),

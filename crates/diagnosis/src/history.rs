@@ -58,6 +58,9 @@ pub const FILE_NAME: &str = "history.db";
 /// Reports that may wait for the writer.
 const QUEUE: usize = 16_384;
 
+/// Reports that are held at the worst: those that wait, and those that are being written.
+pub const MAX_HELD: usize = QUEUE + writer::MAX_BATCH;
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {

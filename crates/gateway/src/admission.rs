@@ -21,7 +21,7 @@ use crate::{
 };
 use protocol::call::{Call, Effect};
 
-mod room;
+pub(crate) mod room;
 
 pub(crate) use room::Place;
 use room::Room;

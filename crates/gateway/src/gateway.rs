@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     access::{Arrival, Peer},
-    admission::Admission,
+    admission::{Admission, room::FOR_CANCELS},
     auth::{Authenticator, Caller, Callers},
     clock::Clock,
     failure::{Ended, Failure, Refusal},
@@ -38,6 +38,14 @@ pub struct Settings {
     pub signing_lines: bool,
     /// How `order_list[].exec_inst` lists are signed.
     pub dialect: Dialect,
+}
+
+impl Settings {
+    /// Calls under way at once, the cancellations among them that have places of their own.
+    #[must_use]
+    pub const fn most_in_flight(&self) -> usize {
+        self.max_in_flight + FOR_CANCELS
+    }
 }
 
 impl Default for Settings {

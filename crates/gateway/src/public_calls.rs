@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Public calls under way at once; each may hold an answer of some megabytes.
-const MAX_IN_FLIGHT: usize = 16;
+pub const MAX_IN_FLIGHT: usize = 16;
 
 /// The stage that relays public calls.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ use marks::{HighWaterMarks, Writer};
 /// How far a client's clock may be from ours, in milliseconds: the exchange's own rule (vendor documents).
 pub const WINDOW_MS: u64 = 60_000;
 /// Signatures of one key that are remembered at most: two minutes of more than 500 a second.
-const REMEMBERED: usize = 1 << 16;
+pub const REMEMBERED: usize = 1 << 16;
 /// Signatures of one key that are remembered though the window has passed them, should the clock step back.
 const KEPT: usize = 1 << 14;
 /// A mark further ahead of the clock than any run writes it: one of the two was or is wrong.

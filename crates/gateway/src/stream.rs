@@ -39,12 +39,14 @@ mod slots;
 mod websocket;
 
 pub use base::{StreamBase, StreamBaseProblem};
-use open::UpstreamSocket;
+use open::{BUFFER, UpstreamSocket};
 pub use open::{Dialer, StreamOpener, Unopened, config};
 use pending::{Command, Commands};
 pub use pending::{UnansweredCommand, Why};
 pub use slots::{CallerSlot, Slot, Slots, UnauthenticatedSlot};
-pub use websocket::{Incoming, Limits, Overflow, Queued, WebSocket, may_be_sent};
+pub use websocket::{
+    Incoming, Limits, MAX_WAITING_OF_ALL, Overflow, Queued, WaitingOfAll, WebSocket, may_be_sent,
+};
 
 /// Which of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,14 @@ impl Settings {
         self.max_sockets.div_ceil(4)
     }
 
+    /// Bytes that all sockets hold at the worst, without the longest frames of the exchange, whom we trust that far: what
+    /// waits on all of them, and on each two buffers either way, a client's frame that is being read, and one on its way.
+    #[must_use]
+    pub const fn most_bytes(&self) -> usize {
+        let of_one = 4 * BUFFER + 2 * self.max_frame_bytes;
+        MAX_WAITING_OF_ALL + self.max_sockets * of_one
+    }
+
     /// The defaults, for streams at this base.
     #[must_use]
     pub const fn new(base: Option<StreamBase>) -> Self {
@@ -109,7 +119,7 @@ impl Settings {
             base,
             settle: Duration::from_secs(1),
             max_upstream_bytes: 1 << 20,
-            max_frame_bytes: 128 << 10,
+            max_frame_bytes: 64 << 10,
             max_waiting: Limits {
                 frames: 1024,
                 bytes: 512 << 10,
@@ -195,7 +205,7 @@ impl Session {
     /// Whether another frame may be handed over; otherwise the client is not read.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.socket.waiting() < Self::MAX_OUTGOING
+        self.socket.waiting() < Self::MAX_OUTGOING && self.socket.has_room()
     }
 
     /// Commands that wait for their answers.

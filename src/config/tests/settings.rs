@@ -411,8 +411,8 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
         };
         load(&sources).unwrap().startup_warnings()
     };
-    // 1024 connections, 256 calls, two for each of 512 streams, and the reserve.
-    let (default, enough) = (Case::good(), 1024 + 256 + 2 * 512 + 64);
+    // 1024 connections, 256 calls and 16 cancellations, 16 public calls, two for each of 512 streams, and the reserve.
+    let (default, enough) = (Case::good(), 1024 + 256 + 16 + 16 + 2 * 512 + 64);
     assert_eq!(
         warnings(&default, RunAs::Daemon, enough),
         Vec::<String>::new()
@@ -422,8 +422,8 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
         .unwrap();
     let parts = [
         "listener.max_connections",
-        "2368 open files",
-        "this process may have 2367",
+        "2400 open files",
+        "this process may have 2399",
         "LimitNOFILE=",
     ];
     assert!(parts.iter().all(|part| warning.contains(part)), "{warning}");
@@ -439,6 +439,35 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
             warning.contains("this shell may have 1024") && warning.contains("8192 as shipped"),
             "{warning}"
         );
+    }
+}
+
+#[test]
+fn more_memory_than_the_unit_gives_is_a_warning_of_the_daemon() {
+    let warnings = |case: &Case, run_as, memory| {
+        let sources = Sources {
+            run_as,
+            memory,
+            ..case.sources()
+        };
+        load(&sources).unwrap().startup_warnings()
+    };
+    let (default, raised) = (
+        Case::good(),
+        Case::good().toml("[streams]\nmax_sockets = 4096\n"),
+    );
+    assert_eq!(
+        warnings(&default, RunAs::Daemon, Some(512 << 20)),
+        Vec::<String>::new(),
+        "the defaults fit the unit"
+    );
+    let [warning] = warnings(&raised, RunAs::Daemon, Some(512 << 20))
+        .try_into()
+        .unwrap();
+    let parts = ["listener.max_connections", "may have 512", "MemoryMax="];
+    assert!(parts.iter().all(|part| warning.contains(part)), "{warning}");
+    for (run_as, memory) in [(RunAs::Daemon, None), (RunAs::User, Some(1 << 20))] {
+        assert_eq!(warnings(&raised, run_as, memory), Vec::<String>::new());
     }
 }
 

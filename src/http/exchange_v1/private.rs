@@ -39,7 +39,7 @@ use protocol::{
 };
 
 /// The longest body that is read of somebody who is not known yet; ten orders in a list have less than 8 KiB.
-const UNVERIFIED_BYTES: usize = 32 << 10;
+pub(crate) const UNVERIFIED_BYTES: usize = 32 << 10;
 /// Up to this length a signed body is judged where it was read: it takes some tens of microseconds. A call has some
 /// hundred bytes, an order with everything in it less than 1 KiB.
 const SHORT_BYTES: usize = 1 << 10;

@@ -237,7 +237,7 @@ async fn the_reason_of_the_exchange_holds_no_secret_of_ours() {
 
 #[tokio::test]
 async fn a_client_that_breaks_the_rules_is_told_of_its_commands_before_the_end() {
-    let long = Message::text("x".repeat((128 << 10) + 1));
+    let long = Message::text("x".repeat((64 << 10) + 1));
     let not_utf8 = Message::Frame(Frame::message(vec![0xff], OpCode::Data(Data::Text), true));
     for (code, broken) in [
         (1003, Message::binary(vec![1])),

@@ -66,7 +66,7 @@ async fn frames_that_are_too_long_or_not_text_end_their_socket() {
     let mut long = Socket::bot(&proxy).await;
     let _ = long
         .stream
-        .send(Message::text("x".repeat((128 << 10) + 1)))
+        .send(Message::text("x".repeat((64 << 10) + 1)))
         .await;
     assert_eq!(long.close_code().await, 1009);
     let mut binary = Socket::bot(&proxy).await;
@@ -163,7 +163,7 @@ async fn an_exchange_that_takes_nothing_ends_the_socket_and_what_was_not_sent_is
     .await;
     let mut socket = Socket::bot(&proxy).await;
     proxy.exchange().stall_streams();
-    let filler = "x".repeat(100 << 10);
+    let filler = "x".repeat(50 << 10);
     let mut id = 0;
     // The client's frames fill the way to the exchange until none is taken from it any more.
     let ended = loop {

@@ -24,7 +24,7 @@ use gateway::clock::Clock;
 /// What is handed over waits at most so long.
 const GATHER: Duration = Duration::from_secs(1);
 /// Entries of one transaction.
-const MAX_BATCH: usize = 20_000;
+pub(super) const MAX_BATCH: usize = 20_000;
 /// Changes that are kept back while the file cannot be written.
 const MAX_KEPT_BACK: usize = 256;
 

@@ -14,7 +14,7 @@ use crate::failure::{Bound, Refusal};
 use protocol::call::Effect;
 
 /// Places beyond the limit that cancellations alone can take: getting out must be possible when nothing else is.
-const FOR_CANCELS: usize = 16;
+pub(crate) const FOR_CANCELS: usize = 16;
 /// Of these for one caller.
 const FOR_CANCELS_OF_ONE: usize = FOR_CANCELS / 2;
 

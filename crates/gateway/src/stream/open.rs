@@ -15,7 +15,8 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Commands, Incoming, Limits, NO_SIGNATURE, Outgoing, Session, Settings, Side, Slots, WebSocket,
+    Commands, Incoming, Limits, NO_SIGNATURE, Outgoing, Session, Settings, Side, Slots,
+    WaitingOfAll, WebSocket,
 };
 use crate::{
     admission::Admission,
@@ -32,9 +33,8 @@ use protocol::frame::Heading;
 
 /// After our close frame the exchange has this time for its own; orders may depend on the end of the connection.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
-/// Buffers of one socket: many sockets, small messages.
-const READ_BUFFER: usize = 8 << 10;
-const WRITE_BUFFER: usize = 8 << 10;
+/// The buffers of one socket, for reading and for writing: many sockets, small messages.
+pub(super) const BUFFER: usize = 8 << 10;
 /// What a frame needs beside its payload.
 const FRAME_OVERHEAD: usize = 1 << 10;
 
@@ -77,6 +77,12 @@ impl StreamOpener {
     #[must_use]
     pub const fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    /// What waits on all sockets, on both sides.
+    #[must_use]
+    pub fn waiting(&self) -> WaitingOfAll {
+        self.dialer.waiting.clone()
     }
 
     /// Opens the market stream.
@@ -226,6 +232,7 @@ pub(super) type UpstreamSocket = WebSocket<Connection, Outgoing>;
 pub struct Dialer {
     settings: Settings,
     connector: Option<Connector>,
+    waiting: WaitingOfAll,
 }
 
 impl Dialer {
@@ -251,6 +258,7 @@ impl Dialer {
         Ok(Self {
             settings,
             connector,
+            waiting: WaitingOfAll::default(),
         })
     }
 
@@ -274,7 +282,7 @@ impl Dialer {
             bytes: usize::MAX,
             stall: self.settings.max_waiting.stall,
         };
-        Ok(WebSocket::new(stream, limits))
+        Ok(WebSocket::new(stream, limits, self.waiting.clone()))
     }
 
     /// Connects, and agrees with the exchange to speak WebSocket.
@@ -302,9 +310,9 @@ impl Dialer {
 #[must_use]
 pub fn config(max_read: usize, max_written: usize) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_BUFFER + max_written + FRAME_OVERHEAD)
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_write_buffer_size(BUFFER + max_written + FRAME_OVERHEAD)
         .max_message_size(Some(max_read))
         .max_frame_size(Some(max_read))
 }

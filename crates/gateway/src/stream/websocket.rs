@@ -1,12 +1,16 @@
 //! One WebSocket with what waits to be written to it.
 //!
-//! Guarantees: what waits is bounded in number and bytes; a peer that takes nothing for the stall limit is given up; reading
+//! Guarantees: what waits is bounded in number and bytes, of one socket and of all together; a peer that takes nothing for the stall limit is given up; reading
 //! and writing happen in one poll, so that neither starves the other and nothing is lost when a caller stops polling.
 //! Does not: know what the texts mean.
 
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -35,6 +39,20 @@ pub struct Limits {
     pub bytes: usize,
     /// A peer that takes nothing for this time is given up.
     pub stall: Duration,
+}
+
+/// Bytes that may wait on all sockets together: about a hundred of the slowest clients have them, and it is a tenth of the
+/// unit's `MemoryMax`.
+pub const MAX_WAITING_OF_ALL: usize = 48 << 20;
+
+/// The bytes that wait on all sockets together; clones are the same count.
+#[derive(Clone, Debug, Default)]
+pub struct WaitingOfAll(Arc<AtomicUsize>);
+
+impl WaitingOfAll {
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.0.load(Ordering::Relaxed).saturating_add(bytes) <= MAX_WAITING_OF_ALL
+    }
 }
 
 /// Something that waits to be written.
@@ -83,6 +101,7 @@ pub struct WebSocket<S, W> {
     stream: WebSocketStream<S>,
     waiting: VecDeque<W>,
     bytes: usize,
+    of_all: WaitingOfAll,
     limits: Limits,
     flushed: bool,
     wants_ping: bool,
@@ -101,14 +120,15 @@ enum Write {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
-    /// Around an open socket.
+    /// Around an open socket, which is counted in `of_all`.
     #[must_use]
-    pub fn new(stream: WebSocketStream<S>, limits: Limits) -> Self {
+    pub fn new(stream: WebSocketStream<S>, limits: Limits, of_all: WaitingOfAll) -> Self {
         let (waiting, heard) = (VecDeque::new(), Instant::now());
         Self {
             stream,
             waiting,
             bytes: 0,
+            of_all,
             limits,
             flushed: true,
             wants_ping: false,
@@ -123,13 +143,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
         self.waiting.len()
     }
 
+    /// Whether something may wait: on this socket nothing does, or all together have room. So it cannot be kept waiting by
+    /// others once it has written what it had.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.waiting.is_empty() || self.of_all.has_room_for(0)
+    }
+
     /// How long nothing was heard.
     #[must_use]
     pub fn silent_for(&self) -> Duration {
         self.heard.elapsed()
     }
 
-    /// Lets something wait to be written; a single thing may be longer than the limit.
+    /// Lets something wait to be written; where nothing waits, a single thing may be longer than the limits.
     ///
     /// # Errors
     /// [`Overflow`]; nothing is kept of it.
@@ -139,17 +166,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
             self.push_within_room(item);
             return Ok(());
         }
-        if self.waiting.len() >= self.limits.frames || bytes > self.limits.bytes {
+        if self.waiting.len() >= self.limits.frames
+            || bytes > self.limits.bytes
+            || !self.of_all.has_room_for(item.size())
+        {
             return Err(Overflow);
         }
-        self.bytes = bytes;
-        self.waiting.push_back(item);
+        self.push_within_room(item);
         Ok(())
     }
 
     /// The same, for callers that asked before whether there is room.
     pub fn push_within_room(&mut self, item: W) {
-        self.bytes = self.bytes.saturating_add(item.size());
+        let size = item.size();
+        self.bytes = self.bytes.saturating_add(size);
+        self.of_all.0.fetch_add(size, Ordering::Relaxed);
         self.waiting.push_back(item);
     }
 
@@ -219,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
         }
         let item = self.waiting.pop_front()?;
         self.bytes = self.bytes.saturating_sub(item.size());
+        self.of_all.0.fetch_sub(item.size(), Ordering::Relaxed);
         Some(item.into_text().map(Message::Text))
     }
 
@@ -263,6 +295,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
     }
 }
 
+impl<S, W> Drop for WebSocket<S, W> {
+    fn drop(&mut self) {
+        self.of_all.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the library's errors; all others end the connection alike"
@@ -281,4 +319,46 @@ fn broken(error: &Error) -> Incoming {
 #[must_use]
 pub const fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    async fn socket(of_all: &WaitingOfAll) -> WebSocket<DuplexStream, Utf8Bytes> {
+        let stream = WebSocketStream::from_raw_socket(duplex(1).0, Role::Server, None).await;
+        let limits = Limits {
+            frames: 1024,
+            bytes: 1 << 20,
+            stall: Duration::from_secs(10),
+        };
+        WebSocket::new(stream, limits, of_all.clone())
+    }
+
+    #[tokio::test]
+    async fn all_slow_readers_together_hold_no_more_than_there_is_and_a_quick_one_is_not_hurt() {
+        let (of_all, frame) = (
+            WaitingOfAll::default(),
+            Utf8Bytes::from("x".repeat(128 << 10)),
+        );
+        let mut slow = Vec::new();
+        for _ in 0..512 {
+            let mut one = socket(&of_all).await;
+            while one.push(frame.clone()).is_ok() {}
+            slow.push(one);
+        }
+        let held: usize = slow.iter().map(|one| one.bytes).sum();
+        assert_eq!(held, of_all.0.load(Ordering::Relaxed));
+        // Each of them holds one frame at least, whatever the others hold.
+        let most = MAX_WAITING_OF_ALL + slow.len() * frame.as_str().len();
+        assert!((MAX_WAITING_OF_ALL..=most).contains(&held), "{held}");
+        let mut quick = socket(&of_all).await;
+        assert!(quick.has_room() && quick.push(frame.clone()).is_ok());
+        assert!(quick.next_message().is_some() && quick.has_room());
+        drop((slow, quick));
+        assert_eq!(of_all.0.load(Ordering::Relaxed), 0);
+    }
 }
