@@ -55,6 +55,7 @@ targets=()          # the paths that are switched, in this order
 declare -A modes=() was_absent=()
 ran=''              # yes when the service ran before, and was_enabled
 was_enabled=''
+starts=''           # when the service was started, in seconds
 replaced=''         # something that was there before was replaced
 old_unit=''         # the unit that is replaced: a path, or empty
 ours=''             # yes when that unit is a crypto-proxy unit already
@@ -267,6 +268,7 @@ start() {
     act systemctl daemon-reload
     act systemctl enable --quiet "$SERVICE"
     [[ -n $dry_run ]] || systemctl reset-failed "$SERVICE" 2>/dev/null || true
+    printf -v starts '%(%s)T' -1
     # It ends when the daemon has told systemd that it listens (Type=notify), or did not.
     act systemctl restart "$SERVICE" || start_failed
     [[ -n $dry_run ]] || systemctl is-active --quiet "$SERVICE" || start_failed
@@ -280,7 +282,7 @@ runs_what_is_installed() {
 }
 
 start_failed() {
-    journalctl --no-pager --output=cat --lines=5 --unit="$SERVICE" _COMM=crypto-proxy 2>/dev/null | sed 's/^/    /' >&2 || true
+    journalctl --no-pager --output=cat --lines=5 --since="@$starts" --unit="$SERVICE" _COMM=crypto-proxy 2>/dev/null | sed 's/^/    /' >&2 || true
     die 1 "$SERVICE does not run; see: journalctl -u $SERVICE -n 30"
 }
 
