@@ -98,7 +98,7 @@ settle_pair() {
 # Where a pair is missing, the old proxy keeps it in a place that cannot be seen from here: it must not be switched off.
 require_pair() {
     [[ -n $old_unit && -z $(pair_names ENV) && -z $(pair_names old_env) ]] || return 0
-    [[ -z $ours || ${#credentials[@]} == 0 ]] || return 0
+    [[ -z $ours || ( ${#credentials[@]} == 0 && "${!old_env[*]} " != *_API_SECRET_FILE' '* ) ]] || return 0
     say 'Missing: a complete key pair (CRYPTO_API_KEY and CRYPTO_API_SECRET, or another of its names).'
     say "Looked at: $old_unit with its drop-ins and environment files, and /etc/crypto.env. A program can also read a file of its own."
     say 'To give it:'

@@ -67,6 +67,13 @@ for kind in LoadCredentialEncrypted=crypto.env:/etc/credstore.encrypted/crypto.e
     check 'no token is made' says_not 'The backend must show'
 done
 
+begin 'upgrade with a secret in a file of its own'
+our_unit 'EnvironmentFile=' "Environment=CRYPTO_API_KEY=$key CRYPTO_API_SECRET_FILE=/run/secrets/secret CRYPTO_PROXY_TOKEN=$good"
+before=$(snapshot)
+install_it
+check 'it is the daemon that judges it' says 'crypto-proxy check says'
+check 'which our imitation does not know' is "$status $(snapshot)" "78 $before"
+
 begin 'upgrade with LoadCredential= of the environment file'
 our_unit 'EnvironmentFile=' 'LoadCredential=crypto.env:/etc/crypto.env'
 { pair; printf 'CRYPTO_PROXY_TOKEN=%s\nREFUSE_IN_TEST=1\n' "$good"; } >"$env_file"
