@@ -5,14 +5,15 @@
 #
 #   BINARY            the program to install; without it, a file crypto-proxy next to this script or one folder up
 #   --dry-run         say what would be done, write nothing
-#   --keep-token      on a takeover, keep a token that would be replaced (the daemon then warns at every start)
+#   --keep-token      on a takeover, keep a token that was published (the daemon then warns at every start)
 #   --root DIR        work on the system below DIR, and leave systemd alone
 #   --published FILE  SHA-256 digests (hex) of published tokens, instead of the built-in list
 #
-# Guarantees: the credentials are tried with `crypto-proxy check` before anything is changed; what is replaced is kept
-# below /var/backups/crypto-proxy; of /etc/crypto.env only the lines that must change are touched; a takeover never
-# changes the key pair, an upgrade never the token; a second run changes nothing; no secret is printed or stands on a
-# command line. It does not touch /etc/crypto-proxy/config.toml.
+# Guarantees: the credentials are tried with `crypto-proxy check` before anything is changed; what fails or is cut off
+# later is put back, with the service as it ran; what is replaced is kept below /var/backups/crypto-proxy; of
+# /etc/crypto.env only the lines that must change are touched; a takeover never changes the key pair, an upgrade never
+# the token; a second run changes nothing; no secret is printed or stands on a command line. It does not touch
+# /etc/crypto-proxy/config.toml.
 # Exit codes: 0 good, 1 failed, 64 usage, 78 the configuration was refused and nothing was changed.
 set +x # a trace would print secrets
 set -euo pipefail
@@ -21,8 +22,11 @@ export LC_ALL=C # bytes, not characters: lines that are not ours are copied as t
 umask 077
 
 readonly SERVICE=crypto-proxy.service
+readonly UNIT_FOLDERS=(/etc /run /usr/local/lib /usr/lib /lib) # the first that has the unit counts
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly HERE
+# shellcheck source=deploy/install/ground.sh
+source "$HERE/install/ground.sh"
 # shellcheck source=deploy/install/env_file.sh
 source "$HERE/install/env_file.sh"
 # shellcheck source=deploy/install/old_unit.sh
@@ -45,7 +49,13 @@ readonly CARRIED=(
 root='' dry_run='' keep_token='' published=$PUBLISHED binary=''
 scratch=''          # our temporary files, credentials among them
 backup=''           # set by the first backup of this run
-changed=''          # something of the system was written
+stage=''            # preparing, switching, starting: what to put back when it ends there; ended: nothing
+changed=''          # something of the system was written, by this run or by one that was cut off
+targets=()          # the paths that are switched, in this order
+declare -A modes=() was_absent=()
+ran=''              # yes when the service ran before, and was_enabled
+was_enabled=''
+starts=''           # when the service was started, in seconds
 replaced=''         # something that was there before was replaced
 old_unit=''         # the unit that is replaced: a path, or empty
 ours=''             # yes when that unit is a crypto-proxy unit already
@@ -58,26 +68,34 @@ declare -A old_env=() old_from=() # the environment that the unit gives its proc
 old_exec='' read_files=() credentials=()
 env_path='' env_before='' env_is_new=''
 rollback=() notes=()
-finished=''
+told=''             # why it ends was said
 
 say() { printf '%s\n' "$*"; }
 note() { notes+=("$*"); } # said once it is sure that it will be done
 warn() { printf 'WARNING: %s\n' "$*" >&2; }
 die() { # exit code, text
     printf 'install.sh: %s\n' "$2" >&2
+    told=yes
     exit "$1"
 }
 
 main() {
     parse_arguments "$@"
-    scratch=$(mktemp -d)
     trap leave EXIT
-    readonly ENV_FILE=$root/etc/crypto.env UNIT_DIR=$root/etc/systemd/system BIN=$root/usr/local/bin/crypto-proxy
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 141' PIPE
+    trap 'exit 143' TERM
+    scratch=$(mktemp -d)
+    readonly ENV_FILE=$root/etc/crypto.env UNIT=$root/etc/systemd/system/$SERVICE BIN=$root/usr/local/bin/crypto-proxy
     readonly BACKUPS=$root/var/backups/crypto-proxy
     locate_binary
+    be_alone
+    look_at_ground
     look_at_old_unit
     compose_env_file
     require_pair
+    sweep_after_a_killed_run
     if [[ -n $env_is_new && -z $(pair_names ENV) ]]; then
         install_unfinished
         return
@@ -85,15 +103,28 @@ main() {
     check_candidate
     config_must_be_readable
     ((${#notes[@]} == 0)) || printf '%s\n' "${notes[@]}"
+    remember_service
     switch
     start
     finish
 }
 
-# However it ends: no credentials stay behind, and who was left half way is told the way back.
+# However it ends: no credentials stay behind, and what was begun is put back.
 leave() {
-    rm -rf -- "$scratch"
-    [[ -z $changed || -n $finished ]] || say_rollback
+    local status=$?
+    trap '' HUP INT PIPE TERM
+    set +e
+    [[ -z $scratch ]] || rm -rf -- "$scratch"
+    case $stage in
+        '') [[ $status == 0 || -n $told ]] || warn "stopped (status $status): nothing was changed." ;;
+        preparing) put_back && warn "stopped (status $status) before anything was changed: $SERVICE goes on as it was. Mend what is said above (room: df -h), and run this command again." ;;
+        switching | starting)
+            if ((${#targets[@]} == 0)); then return; fi
+            if live && [[ $stage == starting && -z $was_enabled ]]; then systemctl disable --quiet "$SERVICE"; fi
+            put_back && put_service_back && warn "stopped (status $status), and everything was put back as it was. Mend what is said above, and run this command again."
+            ;;
+        ended) sweep ;;
+    esac
 }
 
 # ---- arguments and sources ---------------------------------------------------------------------------------------
@@ -165,7 +196,7 @@ check_candidate() {
     fi
     text_to_check >"$file"
     [[ -z $root || ! -e $root/etc/crypto-proxy/config.toml ]] || settings=(--config "$root/etc/crypto-proxy/config.toml")
-    env -i PATH="$PATH" "$binary" check "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
+    env -i PATH="$PATH" timeout 60 "$binary" check "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
     say 'crypto-proxy check says:'
     sed -e "s#$file#$named#g" -e 's/^/    /' "$scratch/check"
     rm -f -- "$file"
@@ -209,33 +240,64 @@ config_is_readable() {
 
 # A fresh machine: everything but the pair.
 install_unfinished() {
-    switch_env_file
-    switch_binary
-    switch_unit
+    switch
     ! live || act systemctl daemon-reload
+    [[ -n $dry_run ]] || stage=ended
     finish
     say 'Not started: /etc/crypto.env was made from the example. Fill in CRYPTO_API_KEY and CRYPTO_API_SECRET (sudoedit /etc/crypto.env), then run this command again.'
 }
 
 # ---- starting, and the last words --------------------------------------------------------------------------------
 
-start() {
+live() { [[ -z $root && -d /run/systemd/system ]]; }
+
+remember_service() {
     live || return 0
-    if [[ -z $changed$dry_run ]] && systemctl is-active --quiet "$SERVICE" && systemctl is-enabled --quiet "$SERVICE"; then
-        return 0
+    ! systemctl is-active --quiet "$SERVICE" || ran=yes
+    if systemctl is-enabled --quiet "$SERVICE" 2>/dev/null; then was_enabled=yes; else first_start=yes; fi
+}
+
+start() {
+    if ! live; then
+        [[ -n $root ]] || say 'Not started: systemd does not run here. Where it does, run this command again; elsewhere start /usr/local/bin/crypto-proxy serve by your own means.'
+        [[ -n $dry_run ]] || stage=ended
+        return
     fi
-    systemctl is-enabled --quiet "$SERVICE" 2>/dev/null || first_start=yes
+    if [[ -z $changed$dry_run && -n $ran && -n $was_enabled ]] && runs_what_is_installed; then return; fi
+    [[ -n $dry_run ]] || stage=starting
     act systemctl daemon-reload
     act systemctl enable --quiet "$SERVICE"
     [[ -n $dry_run ]] || systemctl reset-failed "$SERVICE" 2>/dev/null || true
+    printf -v starts '%(%s)T' -1
     # It ends when the daemon has told systemd that it listens (Type=notify), or did not.
     act systemctl restart "$SERVICE" || start_failed
     [[ -n $dry_run ]] || systemctl is-active --quiet "$SERVICE" || start_failed
+    [[ -n $dry_run ]] || stage=ended
+}
+
+# A run that was killed may have switched the files and started nothing.
+runs_what_is_installed() {
+    [[ $(systemctl show --property=NeedDaemonReload --value "$SERVICE") == no ]] || return 1
+    [[ /proc/$(systemctl show --property=MainPID --value "$SERVICE")/exe -ef $BIN ]]
 }
 
 start_failed() {
-    finish
-    die 1 "$SERVICE does not run; see: journalctl -u $SERVICE -n 30. The way back stands above."
+    journalctl --no-pager --output=cat --lines=5 --since="@$starts" --unit="$SERVICE" _COMM=crypto-proxy 2>/dev/null | sed 's/^/    /' >&2 || true
+    die 1 "$SERVICE does not run; see: journalctl -u $SERVICE -n 30"
+}
+
+# After its files: systemd is to know them, and what ran before runs again.
+put_service_back() {
+    live || return 0
+    systemctl daemon-reload
+    [[ $stage == starting ]] || return 0
+    systemctl reset-failed "$SERVICE" 2>/dev/null
+    if [[ -z $ran ]]; then
+        systemctl stop "$SERVICE"
+    elif ! systemctl restart "$SERVICE"; then
+        warn "$SERVICE was put back and does not start: journalctl -u $SERVICE -n 30"
+        return 1
+    fi
 }
 
 finish() {
@@ -244,8 +306,7 @@ finish() {
     elif [[ -n $first_start && ( -z $old_unit || -n $ours ) ]]; then
         say_token 'The service starts for the first time.'
     fi
-    say_rollback
-    finished=yes
+    say_way_back
 }
 
 say_token() { # why

@@ -45,6 +45,7 @@ mod names;
 mod normalize;
 mod redact;
 mod report;
+mod secret_files;
 mod settings;
 mod sources;
 mod table;
@@ -260,7 +261,11 @@ pub fn inspect(sources: &Sources) -> Inspection {
 
 fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
     let mut problems = Problems::default();
-    let variables = variables::read(sources, &mut problems);
+    let variables = secret_files::read(
+        variables::read(sources, &mut problems),
+        sources,
+        &mut problems,
+    );
     load::check_unknown(&variables, &mut problems);
     let raw = load::read(sources, &variables, &mut problems);
     let Loaded {
@@ -433,5 +438,7 @@ pub fn pair_of_file(path: &Path) -> Option<FilePair> {
 /// Reads the pair that the daemon would take from these sources, whether it would start with it or not.
 #[must_use]
 pub fn pair_of_sources(sources: &Sources) -> Option<FilePair> {
-    credentials::pair_of(&variables::read(sources, &mut Problems::default()).layers)
+    let mut problems = Problems::default();
+    let variables = variables::read(sources, &mut problems);
+    credentials::pair_of(&secret_files::read(variables, sources, &mut problems).layers)
 }

@@ -5,10 +5,7 @@
 
 compose_env_file() {
     env_path=$ENV_FILE
-    if [[ -L $ENV_FILE ]]; then
-        [[ -z $root ]] || die 1 "$ENV_FILE is a symbolic link, which could lead out of --root"
-        env_path=$(realpath -- "$ENV_FILE")
-    fi
+    [[ ! -L $ENV_FILE ]] || env_path=$(realpath -- "$ENV_FILE")
     if [[ -n $ours && ( ! -e $env_path || -z $(reads_env_file) ) ]]; then
         leave_env=yes SLURPED=''
         note "The installed unit has its credentials from elsewhere: /etc/crypto.env is left alone."
@@ -101,7 +98,7 @@ settle_pair() {
 # Where a pair is missing, the old proxy keeps it in a place that cannot be seen from here: it must not be switched off.
 require_pair() {
     [[ -n $old_unit && -z $(pair_names ENV) && -z $(pair_names old_env) ]] || return 0
-    [[ -z $ours || ${#credentials[@]} == 0 ]] || return 0
+    [[ -z $ours || ( ${#credentials[@]} == 0 && "${!old_env[*]} " != *_API_SECRET_FILE' '* ) ]] || return 0
     say 'Missing: a complete key pair (CRYPTO_API_KEY and CRYPTO_API_SECRET, or another of its names).'
     say "Looked at: $old_unit with its drop-ins and environment files, and /etc/crypto.env. A program can also read a file of its own."
     say 'To give it:'
@@ -114,7 +111,7 @@ require_pair() {
 # ---- the token ---------------------------------------------------------------------------------------------------
 
 settle_token() {
-    local own=${ENV[CRYPTO_PROXY_TOKEN]-} token=${old_env[CRYPTO_PROXY_TOKEN]-} from=${old_from[CRYPTO_PROXY_TOKEN]-} bad
+    local own=${ENV[CRYPTO_PROXY_TOKEN]-} token=${old_env[CRYPTO_PROXY_TOKEN]-} from=${old_from[CRYPTO_PROXY_TOKEN]-} bad fresh
     if [[ -z $(cleaned "$token") ]]; then token=$own from=/etc/crypto.env; fi
     bad=$(token_fault "$token" "$from")
     if [[ -n $bad && -n $keep_token && -n $(cleaned "$token") ]]; then
@@ -123,11 +120,10 @@ settle_token() {
         token_news="$bad: that of /etc/crypto.env takes its place."
         return
     elif [[ -n $bad ]]; then
-        set_variable CRYPTO_PROXY_TOKEN "$(new_token)"
+        fresh=$(new_token)
+        set_variable CRYPTO_PROXY_TOKEN "$fresh"
         token_news="$bad: a new random one $([[ -n $dry_run ]] && printf 'would be' || printf 'was') written to /etc/crypto.env."
         return
-    else
-        warn_if_short "$token" "$from"
     fi
     [[ $(cleaned "$token") != "$(cleaned "$own")" ]] || return 0
     set_variable CRYPTO_PROXY_TOKEN "$token"
@@ -138,17 +134,22 @@ settle_token() {
     fi
 }
 
-# Opens `crypto-proxy diagnose` and no order. A file that is there already is the operator's: it is not added to.
+# Opens `crypto-proxy diagnose` and the status page, and no order. One that the daemon would refuse is replaced: only
+# operators have it.
 settle_diagnosis_token() {
-    [[ -z $(cleaned "${ENV[CRYPTO_PROXY_DIAG_TOKEN]-}") ]] || return 0
-    if [[ -n $env_is_new ]]; then
-        set_variable CRYPTO_PROXY_DIAG_TOKEN "$(new_token)"
+    local own=${ENV[CRYPTO_PROXY_DIAG_TOKEN]-} fresh
+    if [[ -z $(cleaned "$own") ]]; then
+        note 'A token of the diagnosis was written into /etc/crypto.env (CRYPTO_PROXY_DIAG_TOKEN): "sudo crypto-proxy diagnose" finds it there, the backend needs none.'
+    elif [[ -n $(token_fault "$own" '') || $(cleaned "$own") == "$(cleaned "${ENV[CRYPTO_PROXY_TOKEN]-}")" ]]; then
+        warn "CRYPTO_PROXY_DIAG_TOKEN of /etc/crypto.env was published, shorter than $SHORT characters or the same as the proxy token: a new random one takes its place. Whoever opens the diagnosis or the status page with the old one reads the new one there."
     else
-        note 'For "sudo crypto-proxy diagnose" to ask the running daemon, give /etc/crypto.env a CRYPTO_PROXY_DIAG_TOKEN (docs/operations.md).'
+        return 0
     fi
+    fresh=$(new_token)
+    set_variable CRYPTO_PROXY_DIAG_TOKEN "$fresh"
 }
 
-# Why a token cannot stay: anybody may know it, or the daemon would refuse it where it listens.
+# Why a token cannot stay: anybody may know it, or the daemon would refuse it.
 token_fault() { # token source
     local judged
     judged=$(cleaned "$1")
@@ -156,18 +157,12 @@ token_fault() { # token source
         printf 'There was no proxy token'
     elif is_published "$judged"; then
         printf 'The proxy token of %s was published' "$2"
-    elif ((${#judged} < SHORT)) && beyond_loopback; then
-        printf 'The proxy token of %s is shorter than %s characters, which the daemon refuses on %s' "$2" "$SHORT" "$listen"
+    elif ((${#judged} < SHORT)); then
+        printf 'The proxy token of %s is shorter than %s characters, which the daemon refuses' "$2" "$SHORT"
     fi
 }
 
-warn_if_short() { # token source
-    local judged
-    judged=$(cleaned "$1")
-    ((${#judged} >= SHORT)) || warn "the proxy token of $2 is shorter than $SHORT characters; it is kept because only this machine can reach the proxy. Replace it soon."
-}
-
-# An upgrade must not lock the callers out.
+# An upgrade must not lock the callers out: it replaces no token, and is refused where the new daemon would refuse it.
 judge_own_token() {
     local token=${old_env[CRYPTO_PROXY_TOKEN]-${ENV[CRYPTO_PROXY_TOKEN]-}} judged
     judged=$(cleaned "$token")
@@ -175,7 +170,7 @@ judge_own_token() {
     if is_published "$judged"; then
         warn 'the proxy token was published, and anybody may know it; an upgrade does not replace it. Do: docs/operations.md, "Rotate the proxy token"'
     elif ((${#judged} < SHORT)); then
-        warn "the proxy token is shorter than $SHORT characters; an upgrade does not replace it. Do: docs/operations.md, \"Rotate the proxy token\""
+        die 78 "the proxy token (CRYPTO_PROXY_TOKEN) is shorter than $SHORT characters, which the new daemon refuses; an upgrade does not replace it. Do: docs/operations.md, \"Rotate the proxy token\", and run this command again; nothing was changed"
     fi
 }
 

@@ -90,6 +90,6 @@ old_value() { printf '%s' "${old_env[$1]-}"; }
 in_old_script() { # name, pattern of the value
     local script
     script=$(printf '%s' "$old_exec" | grep -oE '/[^[:space:]"'\'']+\.py\b' | head -n 1) || return 0
-    [[ -r $root$script ]] || return 0
+    [[ -f $root$script && -r $root$script ]] || return 0
     grep -oE "\\b$1[[:space:]]*=[[:space:]]*[\"']?$2" -- "$root$script" | head -n 1 | sed -E "s/^$1[[:space:]]*=[[:space:]]*[\"']?//" || true
 }

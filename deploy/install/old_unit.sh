@@ -6,7 +6,7 @@
 
 look_at_old_unit() {
     local folder file
-    for folder in /etc /run /usr/local/lib /usr/lib /lib; do
+    for folder in "${UNIT_FOLDERS[@]}"; do
         file=$root$folder/systemd/system/$SERVICE
         [[ -e $file || -L $file ]] || continue
         old_unit=$file
@@ -14,10 +14,16 @@ look_at_old_unit() {
     done
     if [[ -n $old_unit && -r $old_unit ]]; then
         ! grep -qE '^ExecStart=[-@:+!]*/usr/local/bin/crypto-proxy[[:space:]]+serve' "$old_unit" || ours=yes
+        warn_of_writers "$old_unit" # ours is replaced
         read_unit "$old_unit"
     fi
+    # A run that was killed took them away, and did not come to switch the unit.
+    if [[ -z $ours$dry_run && -e $UNIT.d.install-old && ! -e $UNIT.d ]]; then mv -T -- "$UNIT.d.install-old" "$UNIT.d"; fi
     # Drop-ins can stand without a unit: systemd keeps the folder when the unit is deleted.
-    while IFS= read -r file; do read_unit "$file"; done < <(drop_ins)
+    while IFS= read -r file; do
+        judge_source "$file"
+        read_unit "$file"
+    done < <(drop_ins)
     # Whatever their order in the unit, files win over Environment=, and a later file over an earlier one.
     for file in "${read_files[@]}"; do read_env_into_old "$file"; done
 }
@@ -30,12 +36,15 @@ reads_env_file() {
     done
 }
 
-# Our drop-ins in systemd's order: by name, whatever the folder.
+# Our drop-ins in systemd's order: by name, whatever the folder. Of one name the first folder's counts, and one that is
+# linked to /dev/null says nothing.
 drop_ins() {
     local file
     for file in "$root"/{etc,run,usr/local/lib,usr/lib}/systemd/system/"$SERVICE".d/*.conf; do
         printf '%s/%s\n' "${file##*/}" "$file"
-    done | sort -s -t/ -k1,1 | cut -d/ -f2-
+    done | sort -s -u -t/ -k1,1 | cut -d/ -f2- | while IFS= read -r file; do
+        [[ $file -ef /dev/null ]] || printf '%s\n' "$file"
+    done
 }
 
 # Collects Environment=, EnvironmentFile=, credentials and ExecStart= of [Service]; a line that ends in a backslash goes on.
@@ -130,7 +139,8 @@ unescape() {
 read_env_into_old() {
     local path=$1 name file
     for file in "$root"$path; do # a pattern is allowed here
-        [[ -r $file ]] || continue
+        [[ -r $file && ! $file -ef /dev/null ]] || continue
+        judge_source "$file"
         slurp "$file"
         parse_env "$SLURPED"
         for name in "${!ENV[@]}"; do old_env[$name]=${ENV[$name]} old_from[$name]=${file#"$root"}; done

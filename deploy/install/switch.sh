@@ -1,39 +1,41 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # variables of install.sh
-# Putting files in place, each in one step, with the way back. Part of install.sh.
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154 # variables of install.sh
+# Putting files in place, with the way back. Part of install.sh. First all of it is made ready beside its place and the way
+# back is written; then renames alone switch it. What fails or is cut off on the way is put back, by renames alone, too.
+# Beside a file, `.install-new` is what comes and `.install-old` what was there. Both are gone when a run has ended.
 
 switch() {
-    switch_env_file
-    switch_binary
-    if [[ -n $old_unit && -z $ours ]]; then retire_drop_ins; fi
-    switch_unit
+    prepare_env_file
+    prepare_binary
+    if [[ -n $old_unit && -z $ours ]]; then prepare_retirement; fi
+    prepare_unit
+    commit
 }
 
-switch_env_file() {
+prepare_env_file() {
     [[ -z $leave_env ]] || return 0
     printf '%s' "$env_text" >"$scratch/crypto.env"
     if [[ -e $env_path && $env_text == "$env_before" ]] && has_mode "$env_path" 600; then return; fi
-    replace "$scratch/crypto.env" "$env_path" 0600 crypto.env
+    prepare "$scratch/crypto.env" "$env_path" 0600 crypto.env
 }
 
-switch_binary() {
+prepare_binary() {
     if cmp -s -- "$binary" "$BIN" && has_mode "$BIN" 755; then return; fi
-    replace "$binary" "$BIN" 0755 crypto-proxy
+    prepare "$binary" "$BIN" 0755 crypto-proxy
 }
 
-switch_unit() {
-    if cmp -s -- "$new_unit" "$UNIT_DIR/$SERVICE" && [[ ! -L $UNIT_DIR/$SERVICE ]]; then return; fi
-    replace "$new_unit" "$UNIT_DIR/$SERVICE" 0644 "$SERVICE"
+prepare_unit() {
+    if cmp -s -- "$new_unit" "$UNIT" && [[ ! -L $UNIT ]] && has_mode "$UNIT" 644; then return; fi
+    prepare "$new_unit" "$UNIT" 0644 "$SERVICE"
 }
 
 # Drop-ins of the old unit would bend the new one. Those of a crypto-proxy unit are the operator's, and stay.
-retire_drop_ins() {
-    local folder=$UNIT_DIR/$SERVICE.d file
+prepare_retirement() {
+    local file
     while IFS= read -r file; do
-        [[ $file == "$folder"/* ]] || warn "$file was written for the old unit and still applies to the new one"
+        [[ $file == "$UNIT.d"/* ]] || warn "$file was written for the old unit and still applies to the new one"
     done < <(drop_ins)
-    [[ -d $folder ]] || return 0
-    keep_old "$folder" "$SERVICE.d"
-    act rm -rf -- "$folder"
+    [[ -d $UNIT.d ]] || return 0
+    prepare '' "$UNIT.d" '' "$SERVICE.d"
 }
 
 has_mode() { # file mode; owned by root, where we could give it to root
@@ -46,29 +48,87 @@ act() {
     if [[ -n $dry_run ]]; then
         say "would run: $*"
     else
-        changed=yes
         "$@"
     fi
 }
 
-# Puts a copy in place of a file in one step, so that nobody ever sees half of it.
-replace() { # source target mode name-in-backup
-    local half
+# Makes a copy ready beside its place; without a source, the place is to be empty.
+prepare() { # source target mode name-in-backup
+    [[ -n $dry_run ]] || stage=preparing
     keep_old "$2" "$4"
     if [[ -n $dry_run ]]; then
-        say "would write: $2 (mode $3)"
+        if [[ -n $1 ]]; then say "would write: $2 (mode $3)"; else say "would remove: $2"; fi
         return
     fi
-    changed=yes
+    rm -rf -- "$2.install-new" "$2.install-old" # of a run that was killed
+    targets+=("$2")
+    modes[$2]=$3
+    [[ -n $1 ]] || return 0
     (umask 022 && mkdir -p -- "${2%/*}")
-    half=$(mktemp "$2.XXXXXX")
-    cp -- "$1" "$half"
-    chmod "$3" -- "$half"
-    [[ $EUID != 0 ]] || chown 0:0 -- "$half"
-    sync -- "$half"
-    mv -fT -- "$half" "$2"
-    ! command -v restorecon >/dev/null || restorecon -- "$2" || true
-    say "wrote: $2 (mode $3)"
+    cp -T -- "$1" "$2.install-new"
+    chmod "$3" -- "$2.install-new"
+    [[ $EUID != 0 ]] || chown 0:0 -- "$2.install-new"
+    sync -- "$2.install-new"
+    # A second name of the same file: no room is needed for it. It also fails where the rename would.
+    if [[ -e $2 || -L $2 ]]; then ln -PT -- "$2" "$2.install-old"; else was_absent[$2]=yes; fi
+}
+
+commit() {
+    local target
+    ((${#targets[@]} > 0)) || return 0
+    write_way_back
+    stage=switching changed=yes
+    for target in "${targets[@]}"; do
+        if [[ -z ${modes[$target]} ]]; then
+            mv -T -- "$target" "$target.install-old"
+            say "removed: $target"
+            continue
+        fi
+        mv -fT -- "$target.install-new" "$target"
+        ! command -v restorecon >/dev/null || restorecon -- "$target" || true
+        say "wrote: $target (mode ${modes[$target]})"
+    done
+}
+
+# Everything as it was before this run, also where it was cut off in the middle.
+put_back() {
+    local i target bad=''
+    for ((i = ${#targets[@]} - 1; i >= 0; i--)); do
+        target=${targets[i]}
+        if [[ $target.install-old -ef $target ]]; then
+            continue # it was not replaced
+        elif [[ -e $target.install-old || -L $target.install-old ]]; then
+            mv -fT -- "$target.install-old" "$target" || bad+=" $target"
+        elif [[ $stage != preparing && -v was_absent[$target] && ! -e $target.install-new ]]; then
+            rm -f -- "$target" || bad+=" $target"
+        fi
+    done
+    if [[ -n $bad ]]; then
+        warn "could not be put back:$bad. Look why, then: sudo sh $backup/rollback.sh"
+        return 1
+    fi
+    sweep
+    if [[ -n $backup ]]; then
+        rm -rf -- "$backup"
+        rmdir --ignore-fail-on-non-empty -- "$BACKUPS" 2>/dev/null
+    fi
+    return 0
+}
+
+# Takes away what stands beside the files; of a drop-in folder, also what it held: that is in the backup.
+sweep() {
+    local target left=()
+    for target in "$env_path" "$BIN" "$UNIT" "$UNIT.d"; do left+=("$target.install-new" "$target.install-old"); done
+    rm -rf -- "${left[@]}"
+}
+
+# A run that was killed left its files behind; all of them are there again, or were not touched.
+sweep_after_a_killed_run() {
+    local left=("$env_path".install-* "$BIN".install-* "$UNIT".install-* "$UNIT.d".install-*) last
+    ((${#left[@]} > 0)) || return 0
+    last=$(last_way_back)
+    note "An earlier run of this installer was cut off; this one finishes it.${last:+ The way back to before it: sudo sh $last}"
+    changed=yes
 }
 
 # Copies what is about to be replaced, and notes how to get it back.
@@ -115,28 +175,33 @@ make_backup_folder() {
 
 quoted() { printf '%q' "$1"; }
 
-say_rollback() {
-    local last
-    if [[ -n $dry_run ]]; then
-        say 'Dry run: nothing was written.'
-        return
-    fi
-    if [[ -z $changed ]]; then
-        say 'Everything was in place: nothing was changed.'
-        last=$(find "$BACKUPS" -mindepth 2 -maxdepth 2 -name rollback.sh 2>/dev/null | sort | tail -n 1) || true
-        [[ -z $last ]] || { say "To go back to before the last change: sudo sh $last, that is:" && sed 's/^/    /' "$last"; }
-        return
-    fi
-    # Nothing was replaced, and no unit stands behind ours: there is no state to go back to.
-    if [[ -z $replaced && ( -z $old_unit || -n $ours ) ]]; then
-        [[ -n $old_unit ]] || say "To stop it again: sudo systemctl disable --now $SERVICE. What was written is listed above; nothing was replaced."
-        return
-    fi
+# Nothing was replaced, and no unit stands behind ours: there is no state to go back to.
+way_back_exists() { [[ -n $replaced || ( -n $old_unit && -z $ours ) ]]; }
+
+write_way_back() {
+    way_back_exists || return 0
     [[ -n $old_unit ]] || rollback=("systemctl disable --now $SERVICE" "${rollback[@]}")
     rollback=('set -e' "stamp=\$(date -u +%Y%m%dT%H%M%SZ)" "${rollback[@]}" 'systemctl daemon-reload')
     [[ -z $old_unit ]] || rollback+=("systemctl restart $SERVICE")
     make_backup_folder
     printf '%s\n' "${rollback[@]}" >"$backup/rollback.sh"
-    say "To go back: sudo sh $backup/rollback.sh, that is:"
-    printf '    %s\n' "${rollback[@]}"
+    sync -- "$backup/rollback.sh"
+}
+
+last_way_back() { find "$BACKUPS" -mindepth 2 -maxdepth 2 -name rollback.sh 2>/dev/null | sort | tail -n 1; }
+
+say_way_back() {
+    local last
+    if [[ -n $dry_run ]]; then
+        say 'Dry run: nothing was written.'
+    elif ((${#targets[@]} == 0)); then
+        say 'Everything was in place: nothing was changed.'
+        last=$(last_way_back) || true
+        [[ -z $last ]] || { say "To go back to before the last change: sudo sh $last, that is:" && sed 's/^/    /' "$last"; }
+    elif way_back_exists; then
+        say "To go back: sudo sh $backup/rollback.sh, that is:"
+        printf '    %s\n' "${rollback[@]}"
+    elif [[ -z $old_unit ]]; then
+        say "To stop it again: sudo systemctl disable --now $SERVICE. What was written is listed above; nothing was replaced."
+    fi
 }

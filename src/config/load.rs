@@ -257,6 +257,7 @@ pub(super) fn check_unknown(variables: &Variables, problems: &mut Problems) {
     for (name, variable) in variables
         .iter()
         .filter(|(name, _)| names::may_be_ours(name) && !table::is_ours(name))
+        .filter(|(name, variable)| !names::is_of_kubernetes(name, &variable.value))
     {
         unknown_variable(name, &variable.origin, problems);
     }

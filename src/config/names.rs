@@ -38,6 +38,33 @@ pub(super) fn is_secret(name: &str) -> bool {
     secrets().any(|secret| secret == name)
 }
 
+/// The variable that names a file with the value of this one.
+pub(super) fn file_of(secret: &str) -> String {
+    format!("{secret}_FILE")
+}
+
+/// Whether a variable names the file of a secret.
+pub(super) fn is_file_of_secret(name: &str) -> bool {
+    name.strip_suffix("_FILE").is_some_and(is_secret)
+}
+
+/// Whether Kubernetes sets such a variable for a service whose name begins like ours: eight of them for one with one port.
+pub(super) fn is_of_kubernetes(name: &str, value: &str) -> bool {
+    let is_address = ["tcp://", "udp://", "sctp://"]
+        .iter()
+        .any(|scheme| value.starts_with(scheme));
+    let is_part_of_one = name.split_once("_PORT_").is_some_and(|(_, rest)| {
+        rest.starts_with(|char: char| char.is_ascii_digit())
+            && ["_PROTO", "_PORT", "_ADDR"]
+                .iter()
+                .any(|part| rest.ends_with(part))
+    });
+    is_part_of_one
+        || is_address && name.contains("_PORT")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_SERVICE_HOST")
+}
+
 /// Whether the name of another program's variable suggests a secret, and not the place of one.
 pub(super) fn seems_secret(name: &str) -> bool {
     let upper = name.to_uppercase();
@@ -95,6 +122,30 @@ pub(super) fn suggestion<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_kubernetes_sets_is_known_by_its_shape() {
+        let of_kubernetes = [
+            ("CRYPTO_PROXY_SERVICE_HOST", "10.96.0.7"),
+            ("CRYPTO_PROXY_SERVICE_PORT", "9000"),
+            ("CRYPTO_PROXY_SERVICE_PORT_HTTP", "9000"),
+            ("CRYPTO_PROXY_PORT", "tcp://10.96.0.7:9000"),
+            ("CRYPTO_PROXY_PORT_9000_TCP", "tcp://10.96.0.7:9000"),
+            ("CRYPTO_PROXY_PORT_9000_TCP_PROTO", "tcp"),
+            ("CRYPTO_PROXY_PORT_9000_TCP_PORT", "9000"),
+            ("CRYPTO_PROXY_PORT_9000_TCP_ADDR", "10.96.0.7"),
+        ];
+        for (name, value) in of_kubernetes {
+            assert!(is_of_kubernetes(name, value), "{name}={value}");
+        }
+        for name in [
+            "CRYPTO_PROXY_PORT",
+            "CRYPTO_PROXY_PORT_TCP",
+            "CRYPTO_PROXY_HOST",
+        ] {
+            assert!(!is_of_kubernetes(name, "9000"), "{name}");
+        }
+    }
 
     #[test]
     fn a_typo_is_recognised_and_a_stranger_is_not() {

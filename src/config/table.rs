@@ -363,6 +363,7 @@ pub(super) fn sections() -> Vec<&'static str> {
 /// Whether a variable means something to us.
 pub(super) fn is_ours(name: &str) -> bool {
     names::is_secret(name)
+        || names::is_file_of_secret(name)
         || named_variables().any(|known| known == name)
         || SETTINGS.iter().any(|setting| setting.variable() == name)
         || [names::LABEL, names::CONFIG, names::OF_THE_BACKEND].contains(&name)

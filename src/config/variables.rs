@@ -107,7 +107,10 @@ pub(super) enum GuardedBy {
 /// The file of the unit. It is not needed where the variables come from elsewhere.
 fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems) -> Option<Layer> {
     let elsewhere = sources.credentials_directory.is_some()
-        || sources.env.keys().any(|name| names::is_secret(name));
+        || sources
+            .env
+            .keys()
+            .any(|name| names::is_secret(name) || names::is_file_of_secret(name));
     if !elsewhere {
         return read_env_file(file, GuardedBy::Mode, problems);
     }
@@ -395,7 +398,8 @@ fn check_writers(path: &Path, problems: &mut Problems) {
     }
 }
 
-fn check_mode(path: &Path, problems: &mut Problems) {
+/// Warns where others can read a file that holds credentials.
+pub(super) fn check_mode(path: &Path, problems: &mut Problems) {
     let Ok(metadata) = fs::metadata(path) else {
         return;
     };

@@ -7,6 +7,11 @@
 set -uo pipefail
 export LC_ALL=C
 
+# A mount namespace of our own, for file systems that are full or read-only.
+if [[ -z ${CRYPTO_PROXY_TEST_NAMESPACE-} ]] && unshare -m true 2>/dev/null; then
+    CRYPTO_PROXY_TEST_NAMESPACE=1 exec unshare -m --propagation private -- "${BASH_SOURCE[0]}"
+fi
+
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 project=$(cd "$here/../.." && pwd)
 work=$(mktemp -d)
@@ -15,10 +20,10 @@ trap 'rm -rf -- "$work"' EXIT
 good='invented-good-token-of-the-old-unit'
 other='invented-other-token-in-the-file'
 public='invented-token-that-was-published'
-short='invented-short'
+short='invented-short1' # 15 characters
 secret='invented-api-secret-0123456789'
 key='invented-api-key-0123456789'
-canaries=("$good" "$other" "$public" "$secret" "$key" 'invented "odd" $(token) with 100% `ticks` \ and all')
+canaries=("$good" "$other" "$public" "$short" "$secret" "$key" 'invented "odd" $(token) with 100% `ticks` \ and all')
 
 # shellcheck source=tests/e2e/checks.sh
 . "$here/checks.sh"
@@ -34,17 +39,23 @@ while [ $# -gt 0 ]; do
 done
 grep -q '^ *CRYPTO_API_KEY=.' "$file" && grep -q '^ *CRYPTO_API_SECRET=.' "$file" || { echo "$file: no complete pair"; exit 78; }
 ! grep -q '^REFUSE_IN_TEST=' "$file" || { echo "$file: refused"; exit 78; }
+! grep -qE '^CRYPTO_PROXY_TOKEN=.{1,15}$' "$file" || { echo "$file: CRYPTO_PROXY_TOKEN is too short"; exit 78; }
 echo "$file: good"
 FAKE
 sed -i "s#\$STARTED_BY_TEST#$work/started#" "$work/new/crypto-proxy"
 chmod 0755 "$work/new/crypto-proxy"
 
-# Every program that the installer finds on its PATH first writes down its arguments and environment.
+# Every program that the installer finds on its PATH first writes down its arguments and environment. Those that change
+# something then do what $work/fault says, where a test has put that. Nothing here has to outlast a power cut.
+changes=' cp ln mktemp mv rm sync '
 for program in $(compgen -c | sort -u); do
     real=$(type -P "$program") || continue
     [[ $real == /usr/bin/* || $real == /bin/* || $real == /usr/sbin/* || $real == /sbin/* ]] || continue
     [[ $program != sh && $program != bash && $program != env ]] || continue
-    printf '#!/bin/sh\n{ echo "%s" "$@"; } >>%q\nexec %q "$@"\n' "$program" "$work/started" "$real" >"$work/shims/$program"
+    [[ $program != sync ]] || real=$(type -P true)
+    printf '#!/bin/sh\n{ echo "%s" "$@"; } >>%q\n' "$program" "$work/started" >"$work/shims/$program"
+    [[ $changes != *" $program "* ]] || printf '[ ! -e %q ] || . %q\n' "$work/fault" "$work/fault" >>"$work/shims/$program"
+    printf 'exec %q "$@"\n' "$real" >>"$work/shims/$program"
 done
 chmod -R 0755 "$work/shims"
 
@@ -62,7 +73,9 @@ printf '%s' "$public" | sha256sum | cut -d' ' -f1 >"$work/published"
 
 install_it() { # options...
     : >"$work/started"
-    PATH=$work/shims:$PATH "$project/deploy/install.sh" --root "$root" --published "$work/published" "$@" "$work/new/crypto-proxy" >"$root/../out" 2>&1
+    # One that hangs ends with 124.
+    PATH=$work/shims:$PATH timeout 30 sh -c 'echo "$$" >"$0"; exec "$@"' "$work/pid" \
+        "${installer:-$project/deploy/install.sh}" --root "$root" --published "$work/published" "$@" "$work/new/crypto-proxy" >"$root/../out" 2>&1
     status=$?
     check 'nothing secret is shown or handed on' quiet
 }
@@ -70,7 +83,7 @@ install_it() { # options...
 quiet() {
     local canary words
     words=$(cat "$root/../out" "$work/started")
-    for canary in "${canaries[@]}" "$(token_in_file)" "$([[ ! -e $env_file ]] || value CRYPTO_PROXY_DIAG_TOKEN)"; do
+    for canary in "${canaries[@]}" "$(token_in_file)" "$([[ ! -f $env_file ]] || value CRYPTO_PROXY_DIAG_TOKEN)"; do
         [[ -z $canary || $words != *"$canary"* ]] || return 1
     done
 }
@@ -80,13 +93,31 @@ old_unit() { # lines of [Service]...
     cp -- "$unit" "$root/../old-unit"
 }
 
+takeover_is_staged() {
+    old_unit "Environment=CRYPTO_PROXY_TOKEN=$public" 'EnvironmentFile=-/opt/old.env' 'ExecStart=/opt/old.py --port 9000'
+    mkdir -p "$unit.d" "$root"/{opt,usr/local/bin,etc/crypto-proxy,var/lib,var/backups/crypto-proxy}
+    printf '[Service]\nEnvironment=CRYPTO_EXPECTED_IP=192.0.2.7\n' >"$unit.d/10-old.conf"
+    { pair; echo '# mine'; } >"$env_file"
+    echo 'CRYPTO_AUTH_DIAG=true' >"$root/opt/old.env"
+    printf 'an older one' >"$root/usr/local/bin/crypto-proxy"
+    chmod 0600 "$env_file"
+    chmod 0755 "$root/etc/crypto-proxy"
+}
+upgrade_is_staged() {
+    takeover_is_staged
+    { cat "$project/crypto-proxy.service"; echo '# an older one'; } >"$unit"
+    printf 'CRYPTO_PROXY_TOKEN=%s\n' "$good" >>"$env_file"
+}
+
 pair() { printf 'CRYPTO_API_KEY=%s\nCRYPTO_API_SECRET=%s\n' "$key" "$secret"; }
+diagnosis() { echo 'CRYPTO_PROXY_DIAG_TOKEN=invented-token-of-the-diagnosis'; }
 value() { sed -n "s/^$1=//p" "$env_file"; }
-token_in_file() { [[ ! -e $env_file ]] || value CRYPTO_PROXY_TOKEN; }
+token_in_file() { [[ ! -f $env_file ]] || value CRYPTO_PROXY_TOKEN; }
 ended() { [[ $status == "$1" ]]; }
 says() { grep -qF -- "$1" "$root/../out"; }
 says_not() { ! says "$1"; }
 fresh() { [[ $(token_in_file) =~ ^[A-Za-z0-9_-]{43}$ ]]; }
+diagnosis_is_fresh() { [[ $(value CRYPTO_PROXY_DIAG_TOKEN) =~ ^[A-Za-z0-9_-]{43}$ ]]; }
 absent() { [[ ! -e $1 && ! -L $1 ]]; }
 mode_is() { [[ $(stat -c %a "$1") == "$2" ]]; }
 unit_is_new() { cmp -s "$unit" "$project/crypto-proxy.service"; }
@@ -99,7 +130,7 @@ begin 'fresh machine'
 install_it
 check 'ends well' ended 0
 check 'the token is fresh' fresh
-check 'so is the token of the diagnosis' grep -qE '^CRYPTO_PROXY_DIAG_TOKEN=[A-Za-z0-9_-]{43}$' "$env_file"
+check 'so is the token of the diagnosis' diagnosis_is_fresh
 check 'and it is another one' test "$(value CRYPTO_PROXY_DIAG_TOKEN)" != "$(value CRYPTO_PROXY_TOKEN)"
 check 'the file is for root alone' mode_is "$env_file" 600
 check 'the unit is there' unit_is_new
@@ -143,7 +174,9 @@ install_it
 check 'ends well' ended 0
 check 'the token is carried' is "$(token_in_file)" "$good"
 check 'other lines are as they were' cmp -s <(head -c "$(stat -c %s "$root/../env-before")" "$env_file") "$root/../env-before"
-check 'one line was added' is "$(($(wc -l <"$env_file") - $(wc -l <"$root/../env-before")))" 2
+check 'two lines were added, and an end to the last' is "$(($(wc -l <"$env_file") - $(wc -l <"$root/../env-before")))" 3
+check 'the other one is a token of the diagnosis' diagnosis_is_fresh
+check 'it says so' says 'A token of the diagnosis was written into /etc/crypto.env (CRYPTO_PROXY_DIAG_TOKEN)'
 check 'the file is for root alone' mode_is "$env_file" 600
 check 'the backend needs no change' says 'the backend needs no change'
 check 'no listener is written' is "$(value CRYPTO_PROXY_LISTEN)" ''
@@ -191,19 +224,42 @@ install_it --keep-token
 check 'it is kept' is "$(token_in_file)" "$public"
 check 'with a warning' says 'was published; it is kept'
 
-begin 'short token'
+# Fifteen characters are too few wherever it listens, and sixteen are enough.
+for host in 127.0.0.1 0.0.0.0; do
+    begin "short token on $host"
+    old_unit "Environment=CRYPTO_PROXY_TOKEN=$short" "ExecStart=/opt/venv/bin/uvicorn proxy:app --host $host --port 9000"
+    pair >"$env_file"
+    install_it
+    check 'the token is fresh' fresh
+    check 'it says why' says 'shorter than 16 characters, which the daemon refuses'
+    check 'it says which variable of the backend' says 'CRYPTO_PROXY_TOKEN in the backend'
+    check 'it says where to read it' says 'sudo grep ^CRYPTO_PROXY_TOKEN= /etc/crypto.env'
+done
+
+begin 'a token of sixteen characters'
+old_unit "Environment=CRYPTO_PROXY_TOKEN=${short}x" 'ExecStart=/usr/bin/python3 /opt/proxy.py'
+pair >"$env_file"
+install_it
+check 'it is carried' is "$(token_in_file)" "${short}x"
+
+begin 'short token that is to be kept'
 old_unit "Environment=CRYPTO_PROXY_TOKEN=$short" 'ExecStart=/usr/bin/python3 /opt/proxy.py'
 pair >"$env_file"
-install_it
-check 'it is kept where only this machine can try it' is "$(token_in_file)" "$short"
-check 'with a warning' says 'shorter than 16 characters; it is kept'
+before=$(snapshot)
+install_it --keep-token
+check 'the daemon would refuse it: nothing is switched' ended 78
+check 'leaves everything' is "$(snapshot)" "$before"
 
-begin 'short token beyond loopback'
-old_unit "Environment=CRYPTO_PROXY_TOKEN=$short" 'ExecStart=/opt/venv/bin/uvicorn proxy:app --host 0.0.0.0 --port 9000'
-pair >"$env_file"
-install_it
-check 'the token is fresh' fresh
-check 'it says why' says 'shorter than 16 characters, which the daemon refuses on 0.0.0.0:9000'
+# The token of the diagnosis: one that the daemon would refuse is replaced, too.
+for weak in '' "$short" "$public" "$good"; do
+    begin "a token of the diagnosis of ${#weak} characters"
+    old_unit "Environment=CRYPTO_PROXY_TOKEN=$good" 'ExecStart=/usr/bin/python3 /opt/proxy.py'
+    { pair; printf 'CRYPTO_PROXY_DIAG_TOKEN=%s\n' "$weak"; } >"$env_file"
+    install_it
+    check 'it is replaced' diagnosis_is_fresh
+    check 'it says which' says CRYPTO_PROXY_DIAG_TOKEN
+    check 'the backend needs no change' says_not 'The backend must show'
+done
 
 begin 'no token anywhere'
 old_unit 'ExecStart=/usr/bin/python3 /opt/proxy.py'
@@ -214,7 +270,7 @@ check 'it says why' says 'There was no proxy token'
 
 begin 'token in the file already'
 old_unit "Environment=CRYPTO_PROXY_TOKEN=$good" 'EnvironmentFile=/etc/crypto.env' 'ExecStart=/usr/bin/python3 /opt/proxy.py --host=0.0.0.0'
-{ printf 'CRYPTO_PROXY_TOKEN = %s  \nCRYPTO_PROXY_LISTEN=127.0.0.1:9000\n' "$other"; pair; } >"$env_file"
+{ printf 'CRYPTO_PROXY_TOKEN = %s  \nCRYPTO_PROXY_LISTEN=127.0.0.1:9000\n' "$other"; pair; diagnosis; } >"$env_file"
 chmod 0600 "$env_file"
 cp -a "$env_file" "$root/../env-before"
 install_it

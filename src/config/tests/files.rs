@@ -95,6 +95,62 @@ fn credentials_that_systemd_or_a_container_hands_over_are_taken() {
 }
 
 #[test]
+fn every_secret_can_stand_in_a_file_that_a_variable_names() {
+    let with = |mode: u32| {
+        let rows = [
+            ("CRYPTO_API_KEY", KEY),
+            ("CRYPTO_API_SECRET", SECRET),
+            ("CRYPTO_PROXY_TOKEN", TOKEN),
+            ("CRYPTO_PROXY_DIAG_TOKEN", "Hd5invented-token-of-diagnosis"),
+        ];
+        rows.into_iter().fold(Case::empty(), |case, (name, value)| {
+            let case = case.file(name, &format!("{value}\n"), mode);
+            let path = case.path(name);
+            case.env(&format!("{name}_FILE"), path.to_str().unwrap())
+        })
+    };
+    let quiet = with(0o400).load();
+    assert_eq!(quiet.startup_warnings(), Vec::<String>::new());
+    assert!(quiet.callers.has_diagnosing());
+    with(0o444).warns_of(&["CRYPTO_API_SECRET", "readable by every user"]);
+    each([0o466, 0o420], |mode| {
+        let problems = with(mode).problems().to_string();
+        assert!(problems.contains("can write it"), "{problems}");
+    });
+    let case = with(0o400).env("CRYPTO_API_SECRET_FILE", "/nonexistent/secret");
+    case.fails_with(&["/nonexistent/secret", "there is no such file"]);
+    // A key in the variable and its secret in the file are a pair.
+    let mut case = with(0o400);
+    case.env.retain(|(name, _)| name != "CRYPTO_API_KEY_FILE");
+    case.env("CRYPTO_API_KEY", KEY).load();
+    each(["CRYPTO_API_KEY", "CRYPTO_PROXY_TOKEN"], |name| {
+        with(0o400)
+            .env(name, "Xy8invented-other-value")
+            .fails_with(&[
+                &format!("{name}_FILE"),
+                &format!("{name} is set, too"),
+                "keep one of the two",
+            ]);
+    });
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_of_our_name_is_not_warned_of() {
+    let case = Case::good()
+        .env("CRYPTO_PROXY_SERVICE_HOST", "10.96.0.7")
+        .env("CRYPTO_PROXY_SERVICE_PORT", "9000")
+        .env("CRYPTO_PROXY_SERVICE_PORT_HTTP", "9000")
+        .env("CRYPTO_PROXY_PORT", "tcp://10.96.0.7:9000")
+        .env("CRYPTO_PROXY_PORT_9000_TCP", "tcp://10.96.0.7:9000")
+        .env("CRYPTO_PROXY_PORT_9000_TCP_PROTO", "tcp")
+        .env("CRYPTO_PROXY_PORT_9000_TCP_PORT", "9000")
+        .env("CRYPTO_PROXY_PORT_9000_TCP_ADDR", "10.96.0.7");
+    assert_eq!(case.load().startup_warnings(), Vec::<String>::new());
+    case.env("CRYPTO_PROXY_PORT", "9000")
+        .warns_of(&["CRYPTO_PROXY_PORT", "no setting of this name"]);
+}
+
+#[test]
 fn an_environment_file_that_others_can_write_is_warned_of_because_systemd_reads_it() {
     let text =
         format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");

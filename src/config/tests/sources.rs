@@ -87,7 +87,7 @@ fn misspelt_variables_are_loud() {
     ];
     each(rows, |(name, said)| set(name).fails_with(&[name, said]));
     let rows = [
-        ("CRYPTO_PROXY_SERVICE_HOST", "no setting"),
+        ("CRYPTO_PROXY_SERVER_HOST", "no setting"),
         ("CRYPTO_API_SECRTE", "did you mean CRYPTO_API_SECRET?"),
         ("CRYPTO_EXPECTED_IPS", "did you mean CRYPTO_EXPECTED_IP?"),
     ];

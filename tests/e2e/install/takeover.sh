@@ -20,7 +20,7 @@ stopped "the old unit's Environment=" '/etc/crypto.env holds another'
 
 begin 'another pair in the old unit, and the file that wins over it'
 old_unit 'EnvironmentFile=/etc/crypto.env' "Environment=CRYPTO_API_KEY=$other_key CRYPTO_API_SECRET=$other_secret CRYPTO_PROXY_TOKEN=$other" 'ExecStart=/opt/old --port 9000'
-{ pair; printf 'CRYPTO_PROXY_TOKEN=%s\n' "$good"; } >"$env_file"
+{ pair; diagnosis; printf 'CRYPTO_PROXY_TOKEN=%s\n' "$good"; } >"$env_file"
 cp -- "$env_file" "$root/../env-before"
 install_it
 check 'ends well' ended 0
@@ -87,7 +87,7 @@ check 'the run that switches gives it' says 'The backend must show the same toke
 
 begin 'a byte order mark'
 old_unit 'EnvironmentFile=/etc/crypto.env' 'ExecStart=/opt/old --port 9000'
-{ printf '\xef\xbb\xbfCRYPTO_EXPECTED_IP=192.0.2.7\r\n'; pair; printf 'CRYPTO_PROXY_TOKEN=%s\n' "$good"; } >"$env_file"
+{ printf '\xef\xbb\xbfCRYPTO_EXPECTED_IP=192.0.2.7\r\n'; pair; diagnosis; printf 'CRYPTO_PROXY_TOKEN=%s\n' "$good"; } >"$env_file"
 cp -- "$env_file" "$root/../env-before"
 install_it
 check 'ends well' ended 0

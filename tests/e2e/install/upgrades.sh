@@ -10,19 +10,28 @@ our_unit() { # lines of a drop-in...
 }
 unit_before() { grep -qx '# an older one' "$unit"; }
 
-for weak in "$public" "$short"; do
-    begin "upgrade with a weak token of ${#weak} characters"
-    our_unit
-    { pair; printf 'CRYPTO_PROXY_TOKEN=%s\n' "$weak"; } >"$env_file"
-    chmod 0600 "$env_file"
-    cp -- "$env_file" "$root/../env-before"
-    install_it
-    check 'ends well' ended 0
-    check 'the file is as it was' cmp -s "$env_file" "$root/../env-before"
-    check 'with a warning' says 'an upgrade does not replace it'
-    check 'the backend needs nothing' says_not 'The backend must show'
-    check 'the unit is new' unit_is_new
-done
+begin 'upgrade with a short token'
+our_unit
+{ pair; printf 'CRYPTO_PROXY_TOKEN=%s\n' "$short"; } >"$env_file"
+chmod 0600 "$env_file"
+before=$(snapshot)
+install_it
+check 'ends with 78' ended 78
+check 'nothing is changed' is "$(snapshot)" "$before"
+check 'it says what' says '(CRYPTO_PROXY_TOKEN) is shorter than 16 characters, which the new daemon refuses'
+check 'it says what next' says 'Rotate the proxy token'
+
+begin 'upgrade with a published token'
+our_unit
+{ pair; printf 'CRYPTO_PROXY_TOKEN=%s\n' "$public"; } >"$env_file"
+chmod 0600 "$env_file"
+cp -- "$env_file" "$root/../env-before"
+install_it
+check 'ends well' ended 0
+check 'the file is as it was' cmp -s "$env_file" "$root/../env-before"
+check 'with a warning' says 'an upgrade does not replace it'
+check 'the backend needs nothing' says_not 'The backend must show'
+check 'the unit is new' unit_is_new
 
 begin 'upgrade with settings in a drop-in'
 our_unit "Environment=CRYPTO_PROXY_TOKEN=$other CRYPTO_EXPECTED_IP=192.0.2.7 CRYPTO_PROXY_LISTEN=127.0.0.1:9001" 'EnvironmentFile=/opt/mine.env'
@@ -57,6 +66,13 @@ for kind in LoadCredentialEncrypted=crypto.env:/etc/credstore.encrypted/crypto.e
     check 'the unit is new' unit_is_new
     check 'no token is made' says_not 'The backend must show'
 done
+
+begin 'upgrade with a secret in a file of its own'
+our_unit 'EnvironmentFile=' "Environment=CRYPTO_API_KEY=$key CRYPTO_API_SECRET_FILE=/run/secrets/secret CRYPTO_PROXY_TOKEN=$good"
+before=$(snapshot)
+install_it
+check 'it is the daemon that judges it' says 'crypto-proxy check says'
+check 'which our imitation does not know' is "$status $(snapshot)" "78 $before"
 
 begin 'upgrade with LoadCredential= of the environment file'
 our_unit 'EnvironmentFile=' 'LoadCredential=crypto.env:/etc/crypto.env'

@@ -179,6 +179,60 @@ OLD
 }
 old_answers() { [[ $(inside curl -s "$DAEMON/") == '{"old":true}' ]]; }
 
+# The installer with a systemctl that sends it a signal when it comes to restart the service. Its words and status.
+install_and() { # signal, or nothing
+    inside mkdir -p /run/shims
+    # Who is killed has nobody left to restart.
+    printf '#!/bin/sh\nif [ "$1" = restart ] && [ ! -e /run/struck ]; then : >/run/struck; kill -%s "$PPID"; %s; fi\nexec /usr/bin/systemctl "$@"\n' \
+        "${1:-CONT}" "$([[ ${1-} == KILL ]] && echo exit || echo :)" |
+        inside sh -c 'rm -f /run/struck; cat >/run/shims/systemctl; chmod 0755 /run/shims/systemctl'
+    inside sh -c 'PATH=/run/shims:$PATH timeout 120 /opt/release/install.sh 2>&1; echo "status $?"' 2>/dev/null
+}
+all_is_as_it_was() {
+    old_answers && is "$(property ActiveState) $(property UnitFileState)" "active $1" &&
+        inside cmp "/etc/systemd/system/$SERVICE" /run/unit.before && inside cmp /etc/crypto.env /run/env.before &&
+        is "$(inside find /etc /usr/local/bin -name '*.install-*')" ''
+}
+# A takeover that does not come to its end leaves the old proxy as it was.
+failed_installations() {
+    local said was
+    was=$(property UnitFileState)
+    inside cp -a "/etc/systemd/system/$SERVICE" /run/unit.before
+    inside cp -a /etc/crypto.env /run/env.before
+    said=$(install_and TERM)
+    check 'ended while it starts the service, the installer fails' is "${said##*$'\n'}" 'status 143'
+    check 'it says what it did' grep -q 'everything was put back as it was' <<<"$said"
+    check 'and the old proxy runs as before' within 5 all_is_as_it_was "$was"
+
+    # Somebody else has the port.
+    echo CRYPTO_PROXY_LISTEN=127.0.0.1:9001 | inside sh -c 'cat >>/etc/crypto.env'
+    inside cp -a /etc/crypto.env /run/env.before
+    inside sed 's/9000/9001/' /opt/old/crypto_proxy.py | write_inside /opt/old/squatter.py
+    inside systemd-run --quiet --collect --unit=squatter /usr/bin/python3 /opt/old/squatter.py
+    within 5 inside curl -s -o /dev/null http://127.0.0.1:9001/ || printf '     | nobody has the port\n'
+    said=$(install_and)
+    check 'where another program has the port, the installer fails' is "${said##*$'\n'}" 'status 1'
+    check 'it says why' grep -q '127.0.0.1:9001' <<<"$said"
+    check 'it says what it did' grep -q 'everything was put back as it was' <<<"$said"
+    check 'and the old proxy runs as before' within 5 all_is_as_it_was "$was"
+    inside systemctl stop squatter.service
+    inside sed -i '$d' /etc/crypto.env
+}
+
+# Killed after it switched the files: the next run starts what is installed, and the way back is still there.
+killed_installation() {
+    local said back
+    said=$(install_and KILL)
+    check 'killed, the installer leaves the old proxy running' old_answers
+    said=$(install_and)
+    check 'the next run ends well' is "${said##*$'\n'}" 'status 0'
+    check 'it says that an earlier one was cut off' grep -q 'An earlier run of this installer was cut off' <<<"$said"
+    check 'and the new daemon runs' within 5 alive
+    back=$(sed -n 's/.*before it: sudo sh //p' <<<"$said")
+    inside sh "$back"
+    check 'the way back that it names brings the old proxy back' within 10 old_answers
+}
+
 installation() {
     local said
     if said=$(inside /opt/release/install.sh 2>&1); then check 'the installer ends well' true; else check "the installer ends well: $said" false; fi
@@ -372,13 +426,7 @@ page_status() { # as a browser; arguments of curl...
 operators_questions() {
     local said diag
     diag=$(variable CRYPTO_PROXY_DIAG_TOKEN)
-    if [[ -z $diag ]]; then
-        diag=invented-token-of-the-operators-0123456789
-        inside sed -i '/^CRYPTO_PROXY_DIAG_TOKEN=/d' /etc/crypto.env
-        printf 'CRYPTO_PROXY_DIAG_TOKEN=%s\n' "$diag" | inside sh -c 'cat >>/etc/crypto.env'
-        restart
-    fi
-    check 'with a token of the diagnosis it runs' within 5 alive
+    check 'the takeover left a token of the diagnosis' test "${#diag}" -ge 16
     check 'a call is answered before the questions' call_is_answered
     check 'root reads the history beside the daemon' within 5 history_has_the_call
     said=$(ours diagnose 2>&1)
@@ -532,6 +580,7 @@ shopt -s extglob nullglob
 note() { :; }
 root='' ours='' old_exec='' read_files=() credentials=()
 declare -A old_env=() old_from=()
+source /opt/release/install/ground.sh
 source /opt/release/install/env_file.sh
 source /opt/release/install/old_unit.sh
 read_unit /etc/systemd/system/odd.service
@@ -584,6 +633,7 @@ command -v systemd-nspawn >/dev/null || apt-get install -y -qq --no-install-reco
 make_bed
 boot
 old_proxy_runs
+failed_installations
 installation
 calls_and_journal
 confinement
@@ -598,5 +648,6 @@ operators_questions
 unix_sockets
 canaries
 way_back
+killed_installation
 without_a_pair
 same_reading
