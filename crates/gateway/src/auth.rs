@@ -5,27 +5,30 @@
 //! diagnosis.
 //!
 //! Guarantees, signatures: an unknown key and a wrong signature cost the same work and get the same answer; the clock's
-//! window is judged before any key is looked up; a request counts once. Signatures are compared in constant time, against
+//! window is judged before any key is looked up; what may change something, and a login, counts once. Signatures are compared in constant time, against
 //! every dialect that a documented client may have signed, for the client's signature only. Does not: judge what the request
 //! asks for, or bind it to its structure. The exchange's scheme signs `{"a":"1b2"}` and `{"a":"1","b":"2"}` alike. So
 //! what is allowed is decided on the parsed call, and remote clients need an encrypted connection.
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock},
 };
 
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 pub use crate::policy::Caller;
 use crate::{
-    access::{AccessRules, Arrival},
+    access::{AccessRules, Arrival, Peer},
     clock::Clock,
-    replay::{NotAdmitted, ReplayGuard, WINDOW_MS},
+    replay::{NotAdmitted, ReplayGuard, SameRead, WINDOW_MS},
     secret::TokenDigest,
     virtual_key::{CallerId, ID_BYTES, MASTER_BYTES, MasterKey, Verifier, VirtualKey},
 };
 use protocol::{
+    call::{Effect, Method},
     caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing},
     canonical,
     client_dialects::{self, ClientDialect},
@@ -176,14 +179,16 @@ pub struct Authenticator {
     callers: Callers,
     replay: ReplayGuard,
     clock: Clock,
+    digests: RandomState,
 }
 
 impl Authenticator {
-    pub(crate) const fn new(callers: Callers, replay: ReplayGuard, clock: Clock) -> Self {
+    pub(crate) fn new(callers: Callers, replay: ReplayGuard, clock: Clock) -> Self {
         Self {
             callers,
             replay,
             clock,
+            digests: RandomState::new(),
         }
     }
 
@@ -199,15 +204,14 @@ impl Authenticator {
         &self.replay
     }
 
-    /// Who signed this, if anybody whom we gave a key. A signature counts once.
+    /// Who signed this login, if anybody whom we gave a key. It counts once: whoever repeats it would have a session.
     ///
     /// # Errors
-    /// [`SignatureRejected`].
-    pub async fn verify(
-        &self,
-        shown: &CallerSignature<'_>,
-    ) -> Result<Arc<Caller>, SignatureRejected> {
-        self.admit(self.identify(shown)?).await
+    /// [`NotBelieved`].
+    pub async fn log_in(&self, shown: &CallerSignature<'_>) -> Result<Arc<Caller>, NotBelieved> {
+        let identified = self.identify(shown)?;
+        self.count(identified, None, SignatureRejected::Replayed)
+            .await
     }
 
     /// Whose signature this is; it does not count yet. All the work that a stranger can cause is here, and it grows with
@@ -234,22 +238,65 @@ impl Authenticator {
             nonce: shown.nonce,
             signature: shown.signature,
             caller: Arc::clone(&holder.caller),
+            read: self.read_of(shown),
         })
     }
 
-    /// Lets a signature count, once.
+    /// Lets the signature of a call that came from there count, once; that of a read as often as the same peer shows it.
     ///
     /// # Errors
-    /// [`SignatureRejected`] where it was seen before, or that cannot be known.
-    pub async fn admit(&self, identified: Identified) -> Result<Arc<Caller>, SignatureRejected> {
+    /// [`NotBelieved`] where it was seen before, or that cannot be known.
+    pub async fn admit(
+        &self,
+        identified: Identified,
+        source: &Peer,
+    ) -> Result<Arc<Caller>, NotBelieved> {
+        let read = identified
+            .read
+            .map(|read| self.digests.hash_one((read, source)));
+        let seen = if read.is_some() {
+            SignatureRejected::Replayed
+        } else {
+            SignatureRejected::Repeated
+        };
+        self.count(identified, read, seen).await
+    }
+
+    async fn count(
+        &self,
+        identified: Identified,
+        read: Option<SameRead>,
+        seen: SignatureRejected,
+    ) -> Result<Arc<Caller>, NotBelieved> {
         let Identified {
             key,
             nonce,
             signature,
             caller,
+            ..
         } = identified;
-        self.replay.admit(&key, nonce, &signature).await?;
-        Ok(caller)
+        match self.replay.admit(&key, nonce, &signature, read).await {
+            Ok(()) => Ok(caller),
+            Err(reason) => Err(NotBelieved {
+                why: match reason {
+                    NotAdmitted::Seen => seen,
+                    NotAdmitted::BeforeStart => SignatureRejected::BeforeStart,
+                    NotAdmitted::TooMany => SignatureRejected::TooMany,
+                    NotAdmitted::NoMark => SignatureRejected::NoMark,
+                },
+                caller: Some(Arc::clone(&caller.name)),
+            }),
+        }
+    }
+
+    /// A digest of what a request reads; nothing where it may change something.
+    fn read_of(&self, shown: &CallerSignature<'_>) -> Option<u64> {
+        let method = Method::parse(shown.method).ok()?;
+        if !method.is_private() || method.effect() != Effect::Read {
+            return None;
+        }
+        let params = shown.params.map(RawValue::get);
+        Some(self.digests.hash_one((shown.method, shown.id, params)))
     }
 }
 
@@ -260,6 +307,25 @@ pub struct Identified {
     nonce: u64,
     signature: [u8; SIGNATURE_BYTES],
     caller: Arc<Caller>,
+    read: Option<u64>,
+}
+
+/// A signed request that is not taken, and whose it is, where its signature was a caller's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotBelieved {
+    /// Why.
+    pub why: SignatureRejected,
+    /// The caller's name; of nobody in particular where the signature is not believed at all.
+    pub caller: Option<Arc<str>>,
+}
+
+impl<T: Into<SignatureRejected>> From<T> for NotBelieved {
+    fn from(why: T) -> Self {
+        Self {
+            why: why.into(),
+            caller: None,
+        }
+    }
 }
 
 /// Why a signed request is not taken.
@@ -279,9 +345,18 @@ pub enum SignatureRejected {
          request or show an X-Proxy-Token"
     )]
     Params,
-    /// This very signature was seen before.
-    #[error("this signed request was seen before; sign anew, with a new nonce")]
+    /// This very signature of a read or a login was seen before, and not of the same read from the same peer.
+    #[error(
+        "this signed request was seen before, perhaps because two programs with one key signed in the same millisecond; \
+         sign anew, with a new nonce"
+    )]
     Replayed,
+    /// This very signature was seen before, of something that may have changed something.
+    #[error(
+        "this signed request was seen before, and what may change something counts once; this copy was not sent; find \
+         out what became of the first before you sign it anew"
+    )]
+    Repeated,
     /// The nonce is not above what the last run may have seen, or what had to be forgotten.
     #[error(
         "the nonce is not above those that may have been used before the proxy restarted, or its clock stepped back; \
@@ -309,6 +384,7 @@ impl SignatureRejected {
             Self::Window => "nonce",
             Self::Params => "params_size",
             Self::Replayed => "replayed",
+            Self::Repeated => "repeated",
             Self::BeforeStart => "before_start",
             Self::TooMany => "replay_memory",
             Self::NoMark => "replay_mark",
@@ -321,17 +397,6 @@ impl From<SignatureMissing> for SignatureRejected {
         match missing {
             SignatureMissing::Signature => Self::Signature,
             SignatureMissing::Nonce => Self::Window,
-        }
-    }
-}
-
-impl From<NotAdmitted> for SignatureRejected {
-    fn from(reason: NotAdmitted) -> Self {
-        match reason {
-            NotAdmitted::Seen => Self::Replayed,
-            NotAdmitted::BeforeStart => Self::BeforeStart,
-            NotAdmitted::TooMany => Self::TooMany,
-            NotAdmitted::NoMark => Self::NoMark,
         }
     }
 }

@@ -131,6 +131,8 @@ const MAINTENANCE: i64 = 9_010_001;
 const DUPLICATE_REQUEST: i64 = 40006;
 const USER_TIER_INVALID: i64 = 10005;
 const INTERNAL: i64 = 50001;
+const UNAUTHORIZED: i64 = 40101;
+const INVALID_NONCE: i64 = 40102;
 
 /// The code that tells why there is no answer; the outcome comes first, because clients decide by it what to repeat.
 fn code(ended: &Ended, relayed: &Relayed) -> i64 {
@@ -319,12 +321,12 @@ const fn told(status: u16, code: i64, word: &'static str) -> Told {
 /// The same for a signature that is not believed, whichever way it came.
 pub(in crate::http) const fn of_claim(refused: SignatureRejected) -> Told {
     match refused {
-        SignatureRejected::Signature | SignatureRejected::Replayed => {
-            told(401, 40101, refused.code())
-        }
-        SignatureRejected::Window | SignatureRejected::BeforeStart => {
-            told(400, 40102, refused.code())
-        }
+        SignatureRejected::Signature => told(401, UNAUTHORIZED, refused.code()),
+        SignatureRejected::Window
+        | SignatureRejected::BeforeStart
+        | SignatureRejected::Replayed => told(400, INVALID_NONCE, refused.code()),
+        // Not 40102, after which clients sign anew by themselves: the first may have been executed.
+        SignatureRejected::Repeated => told(400, DUPLICATE_REQUEST, refused.code()),
         SignatureRejected::Params => told(400, 40004, refused.code()),
         SignatureRejected::TooMany => told(429, 42901, refused.code()),
         SignatureRejected::NoMark => told(503, 9_010_001, refused.code()),
@@ -339,7 +341,7 @@ impl Refusal {
             Self::Misdirected => told(421, 40003, "host"),
             Self::NoSuchMethod => told(404, 40002, "no_such_method"),
             Self::Verb(_) => told(405, 40003, "verb"),
-            Self::Token => told(401, 40101, "token"),
+            Self::Token => told(401, UNAUTHORIZED, "token"),
             Self::CallerSignature(refused) => of_claim(*refused),
             Self::Busy => told(429, 42901, "unverified"),
             Self::Late => told(429, 42901, "late"),

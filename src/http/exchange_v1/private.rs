@@ -122,12 +122,16 @@ async fn relay_signed(
         None => identify(app, &body),
     };
     let admitted = match identified {
-        Ok(identified) => app.gateway.authenticator().admit(identified).await,
-        Err(refused) => Err(refused),
+        Ok(identified) => app.gateway.authenticator().admit(identified, &source).await,
+        Err(why) => Err(why.into()),
     };
     let caller = match admitted {
         Ok(caller) => caller,
-        Err(refused) => return refuse(app, &source, &asked, &Refusal::CallerSignature(refused)),
+        Err(refused) => {
+            let refusal = Refusal::CallerSignature(refused.why);
+            app.rejections.count_signed(&source, refused);
+            return answer::refused(&asked, &refusal);
+        }
     };
     request::known(place.as_ref(), &caller);
     let record = app

@@ -97,9 +97,14 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
     let good = login(KEY, 4, now_ms());
     let mut first = Socket::open(&proxy, "user").await;
     assert_eq!(first.ask(good.clone()).await["code"], 0);
+    let mut again = Socket::open(&proxy, "user").await;
+    let refused = again.ask(good).await;
+    assert_eq!(refused["code"], 40102, "no authentication failure");
+    let (code, reason) = again.end().await.expect("at once, not after 10 s");
+    assert_eq!(code, 1008, "{reason}");
+    assert!(reason.contains("seen before"), "{reason}");
     let mut socket = Socket::open(&proxy, "user").await;
     for (frame, code) in [
-        (good, 40101),
         (signed_login(KEY, "invented", 5, now_ms()), 40101),
         (
             signed_login(
@@ -132,6 +137,14 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
             "{refused:?}"
         );
     }
+    assert_eq!(proxy.told_refusals("status=400 why=replayed"), 1);
+    let named = proxy.texts();
+    assert!(
+        named
+            .iter()
+            .any(|line| line.contains("why=replayed") && line.ends_with(" caller=bot")),
+        "{named:?}"
+    );
     socket.log_in(KEY).await;
     assert_eq!(at_exchange(&proxy, super::CREATE), 0);
     assert_eq!(
