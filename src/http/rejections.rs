@@ -47,6 +47,8 @@ pub enum Refused {
     PublicBudget,
     /// 429: too many bytes of public answers wait to be read.
     Unread,
+    /// A stream whose client did not log in, or asked for something before it had.
+    Login,
     /// More frames of market streams without a token than their rate limit.
     Frames,
 }
@@ -70,6 +72,7 @@ impl Refused {
             Self::PublicClosed => "public_closed",
             Self::PublicBudget => "public_budget",
             Self::Unread => "unread",
+            Self::Login => "login",
             Self::Frames => "frames",
         }
     }
@@ -97,6 +100,7 @@ impl Refused {
             Self::PublicClosed => "status=403 why=public_closed",
             Self::PublicBudget => "status=429 why=public_budget",
             Self::Unread => "status=429 why=unread",
+            Self::Login => "status=401 why=login",
             Self::Frames => "status=429 why=frames",
         }
     }

@@ -155,12 +155,7 @@ async fn serve(mut socket: Socket, upgrade: OnUpgrade) {
                 .await;
         }
         Err(end) => {
-            tracing::warn!(
-                "event=stream what=failed side={} stream={} caller={name} why=\"{}\"",
-                socket.side.name(),
-                socket.rid,
-                end.reason
-            );
+            socket.log_failed(name, &end);
             socket::leave(client, end).await;
         }
     }

@@ -1,7 +1,8 @@
 //! A client's own signed request, `{"id","method","api_key","params","nonce","sig"}`, read as it stands.
 //!
 //! Guarantees: a member given twice, or one that the exchange does not document, is refused, so that what is read here
-//! is all there is; the exact text of `id` and `params` is kept, and the order of the members with it. Whether the
+//! is all there is; the exact text of `id` and `params` is kept, and the order of the members with it. A member that is
+//! `null` is none, as serializers write what is left out. Whether the
 //! proof (`api_key`, `nonce`, `sig`) is there and well-formed is asked apart, because a caller with a token needs none.
 //! Does not: verify anything. No error repeats the input.
 
@@ -99,6 +100,7 @@ impl<'a> CallerRequest<'a> {
         let text = std::str::from_utf8(bytes).map_err(|_| InvalidRequest::NotJson)?;
         let fields =
             Fields::read(text, Member::ALL.map(Member::name)).map_err(|_| not_an_object(text))?;
+        let fields = fields.null_is_none();
         if let Some(name) = fields.repeated {
             return Err(InvalidRequest::Repeated(name));
         }
@@ -258,9 +260,8 @@ mod tests {
             problem(r#"{"method":"m","extra":1}"#),
             InvalidRequest::Unknown
         );
-        assert_eq!(problem(r#"{"method":"m","id":null}"#), InvalidRequest::Id);
         assert_eq!(problem(r#"{"method":"m","id":"007"}"#), InvalidRequest::Id);
-        for params in ["null", "[]", "\"x\"", "1"] {
+        for params in ["[]", "\"x\"", "1"] {
             assert_eq!(
                 problem(&format!(r#"{{"method":"m","params":{params}}}"#)),
                 InvalidRequest::Params
@@ -271,6 +272,19 @@ mod tests {
             let body = format!(r#"{{"{member}":1,"{escaped}":1}}"#);
             assert_eq!(problem(&body), InvalidRequest::Repeated(member), "{body}");
         }
+    }
+
+    #[test]
+    fn a_member_that_is_null_is_none() {
+        let body =
+            r#"{"id":null,"method":"m","api_key":null,"params": null ,"nonce":null,"sig":null}"#;
+        let body = CallerRequest::parse(body.as_bytes()).unwrap();
+        assert!(body.id.is_none() && body.params.is_none());
+        assert_eq!(body.layout, Layout::new(&[Member::Method], false));
+        assert_eq!(body.signature().err(), Some(SignatureMissing::Signature));
+        assert_eq!(problem(r#"{"method":null}"#), InvalidRequest::Method);
+        let twice = r#"{"method":"m","params":null,"params":null}"#;
+        assert_eq!(problem(twice), InvalidRequest::Repeated("params"));
     }
 
     #[test]

@@ -231,7 +231,6 @@ impl End {
                 ..Self::new(1001, "the client's connection was lost")
             },
             Incoming::Stalled => Self::new(1008, "the client takes nothing"),
-            Incoming::Binary => Self::new(1003, "text frames only"),
             Incoming::Broken(1009) => Self::too_long(),
             Incoming::Broken(code) => Self {
                 code: Some(code),

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::answer::{self, End};
-use crate::http::AppState;
+use crate::http::{AppState, rejections::Refused};
 use gateway::{
     access::Peer,
-    auth::{Caller, SignatureRejected},
+    auth::{Caller, NotBelieved, SignatureRejected},
     failure::Refusal,
     policy,
     record::CallRecord,
@@ -111,11 +111,30 @@ impl Socket {
                 login,
                 _slot: Some(slot),
             }),
-            None => Err(End::new(
-                1008,
-                "too many streams of this caller (streams.max_per_caller)",
-            )),
+            None => {
+                let end = End::new(
+                    1008,
+                    "too many streams of this caller (streams.max_per_caller)",
+                );
+                self.log_failed(&caller.name, &end);
+                Err(end)
+            }
         }
+    }
+
+    /// One line for a known client whose stream does not come about.
+    pub(super) fn log_failed(&self, name: &str, end: &End) {
+        tracing::warn!(
+            "event=stream what=failed side={} stream={} caller={name} why=\"{}\"",
+            self.side.name(),
+            self.rid,
+            end.reason
+        );
+    }
+
+    /// Counts something refused of a client that is not known.
+    fn count(&self, refused: Refused) {
+        self.app.rejections.count(&self.source, refused);
     }
 
     /// Waits for a login that is in order.
@@ -127,7 +146,10 @@ impl Socket {
         for _ in 0..MAX_FRAMES_BEFORE_LOGIN {
             let incoming = tokio::select! {
                 incoming = poll_fn(|cx| client.poll(cx, true)) => incoming,
-                () = sleep_until(until) => return Err(End::new(1008, "no login in time (streams.login_deadline_ms)")),
+                () = sleep_until(until) => {
+                    self.count(Refused::Login);
+                    return Err(End::new(1008, "no login in time (streams.login_deadline_ms)"));
+                }
                 () = self.app.gateway.draining() => return Err(End::draining()),
             };
             let Incoming::Text(text) = incoming else {
@@ -155,8 +177,14 @@ impl Socket {
                         }
                     }
                 }
-                Ok(_) => answer::refused(&reply_to, answer::UNAUTHORIZED, "Authentication failure"),
-                Err(invalid) => answer::invalid(&reply_to, invalid),
+                Ok(_) => {
+                    self.count(Refused::Login);
+                    answer::refused(&reply_to, answer::UNAUTHORIZED, "Authentication failure")
+                }
+                Err(invalid) => {
+                    self.count(Refused::Body);
+                    answer::invalid(&reply_to, invalid)
+                }
             };
             let _ = client.push(told);
         }
@@ -188,7 +216,15 @@ impl Socket {
         }
         match self.verify(frame).await {
             Ok(again) if again.name == caller.name => answer::logged_in(reply_to),
-            Ok(_) => answer::not_believed(reply_to, SignatureRejected::Signature),
+            Ok(other) => {
+                let why = SignatureRejected::Signature;
+                let refused = NotBelieved {
+                    why,
+                    caller: Some(Arc::clone(&other.name)),
+                };
+                self.app.rejections.count_signed(&self.source, refused);
+                answer::not_believed(reply_to, why)
+            }
             Err(why) => answer::not_believed(reply_to, why),
         }
     }

@@ -155,6 +155,58 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
 }
 
 #[tokio::test]
+async fn members_that_are_null_are_none_and_a_binary_frame_of_text_is_text() {
+    let proxy = streaming(|_| {}).await;
+    let mut socket = Socket::open(&proxy, "user").await;
+    let mut with_null = login(KEY, 4, now_ms());
+    with_null["params"] = json!(null);
+    let binary = Message::binary(with_null.to_string());
+    socket.stream.send(binary).await.unwrap();
+    let answer = socket.next().await;
+    assert_eq!(
+        answer,
+        json!({ "id": 4, "method": "public/auth", "code": 0 })
+    );
+    // As a client writes it whose request type has a field for everything.
+    let mut order = create(7, "mine");
+    for name in ["api_key", "sig", "nonce"] {
+        order[name] = json!(null);
+    }
+    assert_eq!(socket.ask(order).await["code"], 0);
+    let read = json!({ "id": 8, "method": "private/user-balance", "params": null });
+    assert_eq!(socket.ask(read).await["code"], 0);
+    let mut second = Socket::open(&proxy, "user").await;
+    let mut wrong = signed_login(KEY, "invented", 5, now_ms());
+    wrong["params"] = json!(null);
+    assert_eq!(second.ask(wrong).await["code"], 40101);
+}
+
+#[tokio::test]
+async fn a_login_that_fails_leaves_a_line_with_its_reason_and_the_caller_where_it_is_known() {
+    let proxy = streaming(|plan| plan.streams.max_per_caller = 1).await;
+    let _first = Socket::bot(&proxy).await;
+    let mut second = Socket::open(&proxy, "user").await;
+    let answer = second.ask(login(KEY, 9, now_ms())).await;
+    assert_eq!(answer["code"], 42901);
+    assert_eq!(second.close_code().await, 1008);
+    proxy
+        .wait_line(&[
+            "event=stream what=failed side=user",
+            "caller=bot",
+            "streams.max_per_caller",
+        ])
+        .await;
+    let mut stranger = Socket::open(&proxy, "user").await;
+    for frame in ["nonsense", r#"{"id":1,"method":"private/user-balance"}"#] {
+        stranger.send_text(frame).await;
+        stranger.next().await;
+    }
+    for reason in ["status=400 why=body", "status=401 why=login"] {
+        assert_eq!(proxy.told_refusals(reason), 1, "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_stranger_is_closed_after_too_many_frames_or_too_long_a_silence() {
     let proxy = streaming(|plan| plan.streams.login_deadline = Duration::from_millis(200)).await;
     let mut silent = Socket::open(&proxy, "user").await;
