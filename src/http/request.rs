@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a request's id is made by us; one that a caller sends along is not looked at. A request names exactly one
 //! host: an IP literal, `localhost`, `host.docker.internal` or a configured name. So a name that an attacker resolves to
-//! us (DNS rebinding) opens nothing; an IP literal cannot be such a name. The absolute form is not served.
+//! us (DNS rebinding) opens nothing; an IP literal cannot be such a name. The absolute form is not served. A check of a
+//! load balancer in HTTP/1.0 needs no `Host`.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -14,9 +15,9 @@ use std::{
 };
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{
-    HeaderMap, HeaderValue, Request, Uri,
+    HeaderMap, HeaderValue, Method, Request, Uri, Version,
     header::{self, AsHeaderName},
     uri::Authority,
 };
@@ -128,7 +129,10 @@ impl BodyError {
     }
 }
 
-/// The whole body, within these limits.
+/// What editors and some programs write before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The whole body, within these limits, and without a byte order mark.
 pub(super) async fn read_body(
     request: Request<Body>,
     limit: usize,
@@ -146,7 +150,13 @@ pub(super) async fn read_body(
     let collected = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(deadline, collected).await {
         Err(_) => Err(BodyError::TooSlow),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => {
+            let mut bytes = body.to_bytes();
+            if bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.advance(BYTE_ORDER_MARK.len());
+            }
+            Ok(bytes)
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLong),
         Ok(Err(_)) => Err(BodyError::Broken),
     }
@@ -170,6 +180,17 @@ pub(super) fn is_served(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> b
     }
     host.to_str()
         .is_ok_and(|host| is_own(host) || is_named(host, allowed))
+}
+
+/// Whether this is a load balancer's check in HTTP/1.0, which knows no `Host` (HAProxy's default). A browser always names
+/// one, so that a rebound name cannot come this way.
+pub(super) fn is_plain_check(request: &Request<Body>) -> bool {
+    request.version() == Version::HTTP_10
+        && request.method() == Method::GET
+        && matches!(request.uri().path(), "/health" | "/ready")
+        && request.uri().authority().is_none()
+        && !request.headers().contains_key(header::HOST)
+        && !request.headers().contains_key(header::ORIGIN)
 }
 
 /// The common case, without parsing: an IPv4 literal or `localhost`, with or without a port.

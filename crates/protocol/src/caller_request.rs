@@ -171,6 +171,18 @@ impl<'a> CallerRequest<'a> {
     }
 }
 
+/// The id of a body that is no request, for the answer to it: where it is an object with one usable id.
+#[must_use]
+pub fn id_in(bytes: &[u8]) -> Option<RequestId> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let fields = Fields::read(text, [Member::Id.name()]).ok()?;
+    if fields.repeated.is_some() {
+        return None;
+    }
+    let [id] = fields.values;
+    RequestId::parse(id?).ok()
+}
+
 impl fmt::Debug for CallerRequest<'_> {
     /// Neither params nor a signature.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -271,6 +283,21 @@ mod tests {
             let escaped = format!("\\u{:04x}{}", u32::from(member.as_bytes()[0]), &member[1..]);
             let body = format!(r#"{{"{member}":1,"{escaped}":1}}"#);
             assert_eq!(problem(&body), InvalidRequest::Repeated(member), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_what_is_no_request_is_found_where_it_is_one() {
+        for (body, id) in [
+            (r#"{"id":7,"extra":1}"#, Some(7)),
+            (r#"{"method":7,"params":[],"id":"8"}"#, Some(8)),
+            (r#"{"id":1,"id":2}"#, None),
+            (r#"{"id":-1}"#, None),
+            (r#"{"id":null}"#, None),
+            (r#"{"id":7"#, None),
+            ("[7]", None),
+        ] {
+            assert_eq!(id_in(body.as_bytes()).map(RequestId::value), id, "{body}");
         }
     }
 

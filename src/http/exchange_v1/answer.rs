@@ -23,7 +23,7 @@ use gateway::{
 };
 use protocol::{
     call::{InvalidCall, Method, RequestId},
-    caller_request::InvalidRequest,
+    caller_request::{InvalidRequest, id_in},
     wire,
 };
 
@@ -53,6 +53,11 @@ impl Asked {
     pub(super) const fn with_id(mut self, id: Option<RequestId>) -> Self {
         self.id = id;
         self
+    }
+
+    /// With the id that stands in this body, which need not be a request.
+    pub(super) fn with_id_in(self, body: &[u8]) -> Self {
+        self.with_id(id_in(body))
     }
 
     /// The method, if the path names one.
@@ -251,6 +256,12 @@ pub(super) enum Refusal {
         "there is no such method here; paths are /exchange/v1/private/… and /exchange/v1/public/…"
     )]
     NoSuchMethod,
+    /// A path of this API under another base.
+    #[error(
+        "this API is below /exchange/v1/ and nowhere else: give your client a base URL that ends in /exchange/v1 \
+         (http://<this host>/exchange/v1)"
+    )]
+    WrongBase,
     /// A wrong verb; the ones that are taken.
     #[error("Method Not Allowed: this path takes {0}")]
     Verb(&'static str),
@@ -340,6 +351,7 @@ impl Refusal {
             Self::CrossSite => told(403, 10005, "origin"),
             Self::Misdirected => told(421, 40003, "host"),
             Self::NoSuchMethod => told(404, 40002, "no_such_method"),
+            Self::WrongBase => told(404, 40002, "wrong_base"),
             Self::Verb(_) => told(405, 40003, "verb"),
             Self::Token => told(401, UNAUTHORIZED, "token"),
             Self::CallerSignature(refused) => of_claim(*refused),
@@ -374,6 +386,7 @@ impl Refusal {
             Self::Unread(_) | Self::NotJson | Self::Body(_) | Self::Late => Refused::Body,
             Self::UnreadAnswers => Refused::Unread,
             Self::NoSuchMethod
+            | Self::WrongBase
             | Self::Verb(_)
             | Self::Disagree
             | Self::Invalid(_)

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crypto_proxy::http::Refused;
+use futures_util::SinkExt;
 use gateway::{
     auth::SignatureRejected, connect::Resolver, policy::Policy, stream::StreamBase,
     upstream::BaseUrl,
@@ -15,6 +16,7 @@ use sandbox::{Fault, Side};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{at_exchange, create, records, subscribe};
 use crate::support::{
