@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use diagnosis::{alarm::ActiveAlarms, hint::LastHints, reach::Watched, runner::DiagnosisRunner};
+use diagnosis::{alarm::ActiveAlarms, hint::HintReader, reach::Watched, runner::DiagnosisRunner};
 use gateway::Gateway;
 pub use gateway::access::Peer;
 
@@ -69,8 +69,8 @@ pub struct AppState {
     pub standing_warnings: Vec<String>,
     /// Runs diagnoses, and keeps the last one.
     pub runner: Arc<DiagnosisRunner>,
-    /// The last hints.
-    pub hints: Arc<LastHints>,
+    /// The last hints, and those to single calls.
+    pub hints: Arc<HintReader>,
     /// What the status page is made from.
     pub status: StatusPages,
     /// The alarms that stand.

@@ -96,14 +96,11 @@ async fn each_wrong_body_is_told_where_and_why_and_never_echoed() {
 #[tokio::test]
 async fn a_byte_order_mark_is_no_part_of_the_body() {
     let proxy = TestProxy::start().await;
-    let marked = proxy
-        .post("\u{feff}{\"method\":\"private/user-balance\"}")
-        .await;
-    assert_eq!(marked.status, 200, "{}", marked.text());
-    let twice = proxy
-        .post("\u{feff}\u{feff}{\"method\":\"private/user-balance\"}")
-        .await;
+    let marked = |marks: &str| format!("{marks}{{\"method\":\"private/user-balance\"}}");
+    let twice = proxy.post(&marked("\u{feff}\u{feff}")).await;
     assert_refused(&proxy, &twice, "json_invalid", &["body"]);
+    let once = proxy.post(&marked("\u{feff}")).await;
+    assert_eq!(once.status, 200, "{}", once.text());
 }
 
 #[tokio::test]

@@ -217,7 +217,7 @@ async fn unknown_paths_are_404_for_every_verb() {
     let rows = [
         "/nothing",
         "/proxy",
-        "/proxy/private/",
+        "/proxy/private//",
         "/proxy/private/x",
         "/health/",
         "//health",

@@ -25,6 +25,7 @@ use super::{
 use crate::http::{
     AppState,
     proxy_api::{TOKEN, authenticate},
+    reply,
     request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
 };
 use gateway::{
@@ -249,10 +250,13 @@ async fn go_on(
 ) -> Response {
     let asked = asked.with_id(body.id);
     match read_call(app, path, body) {
-        Ok(call) => answer::relayed(
-            &asked,
-            &app.gateway.relay(record, caller, source, call).await,
-        ),
+        Ok(call) => {
+            let rid = Arc::clone(&record.report.rid);
+            let relayed = app.gateway.relay(record, caller, source, call).await;
+            let mut response = answer::relayed(&asked, &relayed);
+            reply::set_hint(&mut response, &app.hints, &rid, &relayed);
+            response
+        }
         Err(refusal) => end(&mut record, &asked, &refusal),
     }
 }

@@ -213,7 +213,7 @@ async fn wrong_verbs_and_paths_are_told_in_this_doors_shape() {
         (refused(&answer), answer.header("allow").as_deref()),
         ((405, 40003), Some("GET"))
     );
-    for path in ["other/thing", "privat", "private", "public", ""] {
+    for path in ["other/thing", "privat", "private", "public"] {
         let answer = proxy.ask(ask(http::Method::POST, path)).await;
         assert_eq!(refused(&answer), (404, 40002), "{path}: {}", answer.text());
         assert!(!answer.text().contains("takes POST"), "{path}");
