@@ -33,6 +33,8 @@ pub use status_page::StatusPages;
 pub struct Settings {
     /// Names that `Host` may hold beside IP literals, `localhost` and `host.docker.internal`.
     pub allowed_hosts: Vec<String>,
+    /// Origins of pages that may open streams, exactly as browsers write them, beside this service's own.
+    pub allowed_origins: Vec<String>,
     /// The longest request body in bytes.
     pub max_body_bytes: usize,
     /// A request body must be complete after this time.
@@ -45,6 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             max_body_bytes: 128 << 10,
             body_deadline: Duration::from_secs(5),
             exchange_v1: ExchangeApiSettings::default(),

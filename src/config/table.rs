@@ -548,6 +548,17 @@ pub(super) static SETTINGS: &[Setting] = &[
         "",
     ),
     setting(
+        "listener.allowed_origins",
+        list(none, |s, item, notes| {
+            s.http
+                .allowed_origins
+                .extend(notes.take(item, items::origin(item)))
+        }),
+        "Pages whose scripts may open streams, as their browser writes it into Origin: \
+         https://page.example, with the port where it is not the usual one. Programs need no \
+         entry. Every script of such a page can open market streams from that browser's machine.",
+    ),
+    setting(
         "listener.drain_deadline_ms",
         millis(|s| &mut s.server.drain_deadline, 1000..=300_000),
         "After the signal to stop, calls under way have this time to end; more than \

@@ -275,7 +275,9 @@ impl Refusal {
     pub(super) const fn detail(&self) -> &'static str {
         match self {
             Self::Unauthorized => "Invalid proxy token",
-            Self::CrossSite => "Requests with an Origin header are not served here",
+            Self::CrossSite => {
+                "Requests with an Origin header are not served here: they come from a page in a browser; a program leaves Origin out"
+            }
             Self::Unread(BodyError::TooSlow) => {
                 "The body did not arrive in time (listener.body_deadline_ms)"
             }

@@ -182,6 +182,28 @@ pub(super) fn is_served(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> b
         .is_ok_and(|host| is_own(host) || is_named(host, allowed))
 }
 
+/// Whether a request that names an `Origin` names one that streams are served for: the very host and port that it asks for,
+/// as some client libraries write it for every program, or one that is listed. Names that a page could have been made to
+/// resolve to us are refused by `Host` before. A page of another port, or of any other host that we serve, is another one.
+pub(super) fn is_own_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let text = |name| only(headers, name).and_then(|value| value.to_str().ok());
+    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else {
+        return false;
+    };
+    if allowed.iter().any(|allowed| allowed == origin) {
+        return true;
+    }
+    let (of_origin, default_port) = if let Some(rest) = origin.strip_prefix("http://") {
+        (rest, ":80")
+    } else if let Some(rest) = origin.strip_prefix("https://") {
+        (rest, ":443")
+    } else {
+        return false;
+    };
+    let without_default = |host| str::strip_suffix(host, default_port).unwrap_or(host);
+    without_default(of_origin).eq_ignore_ascii_case(without_default(host))
+}
+
 /// Whether this is a load balancer's check in HTTP/1.0, which knows no `Host` (HAProxy's default). A browser always names
 /// one, so that a rebound name cannot come this way.
 pub(super) fn is_plain_check(request: &Request<Body>) -> bool {
@@ -254,6 +276,50 @@ mod tests {
         ] {
             assert!(served(&[host], "/health"), "{host}");
         }
+    }
+
+    #[test]
+    fn an_origin_is_our_own_where_host_and_port_are_those_of_this_request() {
+        let own = |origins: &[&str], host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            for origin in origins {
+                headers.append(header::ORIGIN, origin.parse().unwrap());
+            }
+            is_own_origin(&headers, &["https://page.example".to_owned()])
+        };
+        for (origin, host) in [
+            ("http://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("https://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("http://LOCALHOST:9000", "localhost:9000"),
+            ("http://[::1]:9000", "[::1]:9000"),
+            ("https://proxy.example", "proxy.example"),
+            ("https://proxy.example", "proxy.example:443"),
+            ("http://proxy.example:80", "proxy.example"),
+            ("https://page.example", "127.0.0.1:9000"),
+        ] {
+            assert!(own(&[origin], host), "{origin} at {host}");
+        }
+        for (origin, host) in [
+            ("http://127.0.0.1:8000", "127.0.0.1:9000"),
+            ("http://127.0.0.1", "127.0.0.1:9000"),
+            ("http://localhost:9000", "127.0.0.1:9000"),
+            ("http://evil.example", "127.0.0.1:9000"),
+            ("http://127.0.0.1:9000.evil.example", "127.0.0.1:9000"),
+            ("http://127.0.0.1:9000/", "127.0.0.1:9000"),
+            ("http://evil@127.0.0.1:9000", "127.0.0.1:9000"),
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("file://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("https://proxy.example", "proxy.example:80"),
+            ("https://sub.page.example", "127.0.0.1:9000"),
+            ("http://page.example", "127.0.0.1:9000"),
+            ("null", "127.0.0.1:9000"),
+            ("", "127.0.0.1:9000"),
+        ] {
+            assert!(!own(&[origin], host), "{origin} at {host}");
+        }
+        let twice = ["http://127.0.0.1:9000", "http://127.0.0.1:9000"];
+        assert!(!own(&twice, "127.0.0.1:9000"));
     }
 
     #[test]

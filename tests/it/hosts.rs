@@ -190,7 +190,7 @@ async fn a_page_of_another_site_cannot_reach_a_door() {
         let answer = proxy
             .send(request.body(r#"{"method":"private/user-balance"}"#))
             .await;
-        let expected = r#"{"detail":"Requests with an Origin header are not served here"}"#;
+        let expected = r#"{"detail":"Requests with an Origin header are not served here: they come from a page in a browser; a program leaves Origin out"}"#;
         assert_eq!(
             (answer.status, answer.text(), answer.outcome().as_str()),
             (403, expected, "refused"),

@@ -280,7 +280,7 @@ fn ends(sheet: &mut Sheet) {
     sheet.heading("ends");
     type End = fn(&mut Socket, &House);
     let ends: [(&str, End); 9] = [
-        ("binary", |socket, _| socket.send(2, b"x")),
+        ("binary, no UTF-8", |socket, _| socket.send(2, b"\xff")),
         ("too long", |socket, _| socket.send(1, &vec![b'x'; 131_073])),
         ("not UTF-8", |socket, _| socket.send(1, &[0xff])),
         ("not WebSocket", |socket, _| socket.raw(&[0xff; 16])),

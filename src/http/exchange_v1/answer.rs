@@ -246,7 +246,9 @@ fn with_body(reply: &Reply, body: Bytes) -> Response {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// A browser's request from another site.
-    #[error("requests with an Origin header are not served here")]
+    #[error(
+        "requests with an Origin header are not served here: they come from a page in a browser; a program leaves Origin out"
+    )]
     CrossSite,
     /// A `Host` that we do not serve.
     #[error("this Host is not served; allowed_hosts names the ones that are")]

@@ -296,6 +296,41 @@ async fn an_exchange_that_cannot_be_reached_or_offers_no_stream_is_said() {
 }
 
 #[tokio::test]
+async fn a_program_that_names_the_host_it_dials_and_a_listed_page_open_a_stream() {
+    let page = "https://page.example";
+    let proxy = streaming(move |plan| plan.http.allowed_origins = vec![page.to_owned()]).await;
+    let port = proxy.address().port();
+    for side in ["user", "market"] {
+        for (origin, refused) in [
+            (format!("http://127.0.0.1:{port}"), None),
+            (page.to_owned(), None),
+            (format!("http://localhost:{port}"), Some(403)),
+            (format!("http://127.0.0.1:{}", port ^ 1), Some(403)),
+            ("http://page.example".to_owned(), Some(403)),
+            ("null".to_owned(), Some(403)),
+        ] {
+            let opened = Socket::try_open(&proxy, side, &[("origin", origin.clone())]).await;
+            assert_eq!(opened.err(), refused, "{side} {origin}");
+        }
+    }
+    assert_eq!(proxy.rejections.counted(Refused::Origin), 8);
+    let call = crate::support::client()
+        .post(proxy.url("/proxy/private"))
+        .header("origin", page);
+    assert_eq!(proxy.send(call).await.status, 403, "streams alone");
+    let mut socket = Socket::try_open(
+        &proxy,
+        "user",
+        &[("origin", format!("http://127.0.0.1:{port}"))],
+    )
+    .await
+    .ok()
+    .unwrap();
+    socket.log_in(KEY).await;
+    assert_eq!(socket.ask(create(7, "mine")).await["code"], 0);
+}
+
+#[tokio::test]
 async fn pages_and_foreign_hosts_open_nothing_and_a_plain_request_is_told_what_this_is() {
     let proxy = streaming(|_| {}).await;
     for side in ["user", "market"] {
