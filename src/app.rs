@@ -19,7 +19,7 @@ use diagnosis::{
     alarm::Alarms,
     causes::Past,
     egress,
-    hint::Hints,
+    hint::{HintReader, Hints},
     history::{self, History},
     history_summary::recollect,
     probes::{self, LiveUse, Ready, Scope, Target},
@@ -64,7 +64,7 @@ pub struct Daemon {
     server: server::Settings,
     watch: egress::Watch,
     reach: reach::Watch,
-    hints: RecordTask<Hints>,
+    hints: mpsc::Sender<Arc<CallReport>>,
     alarms: RecordTask<Alarms>,
     history: History,
     observed: Arc<Observed>,
@@ -112,11 +112,13 @@ impl Daemon {
             start,
             &config.clock,
         );
-        let hints = RecordTask::new(Hints::new(Arc::clone(&observed), watch.trigger(), pair));
+        let (hints, reports) = mpsc::channel(RECORDS_WAITING);
+        let hinting = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
+        let hint_reader = HintReader::new(hinting, reports);
         let alarms = RecordTask::new(Alarms::default());
         let reach = reach::Watch::new(config.reach, probing.clone());
         let live = Arc::clone(&probing.live);
-        let own: [Arc<dyn RecordSink>; 3] = [copies_to(&hints.to), copies_to(&alarms.to), live];
+        let own: [Arc<dyn RecordSink>; 3] = [copies_to(&hints), copies_to(&alarms.to), live];
         let sinks = own
             .into_iter()
             .chain(reach.sink())
@@ -166,7 +168,7 @@ impl Daemon {
             request_ids: RequestIds::new(clock),
             standing_warnings: config.standing_warnings,
             runner,
-            hints: hints.reader.last(),
+            hints: hint_reader,
             alarms: alarms.reader.standing(),
             reach: reach.watched(),
         });
@@ -234,7 +236,7 @@ impl Daemon {
         tasks.spawn(async move { stalls.run(until).await });
         // Its last word would come too late for anybody: it ends with the signal to stop.
         tasks.spawn(reach.run(stop.clone()));
-        tasks.spawn(hints.reader.run(hints.reports));
+        tasks.spawn(Arc::clone(&app.hints).run());
         tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(log_rejections(
             Arc::clone(&app),
@@ -269,7 +271,7 @@ impl Daemon {
             );
         }
         // These tasks end when they have read what there is; a record that is written later has no copy.
-        drop((hints.to, alarms.to));
+        drop((hints, alarms.to));
         tasks.spawn(async move { runner.ended().await });
         let _ = tokio::time::timeout(Duration::from_secs(1), async {
             while tasks.join_next().await.is_some() {}

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use diagnosis::{alarm::ActiveAlarms, hint::LastHints, reach::Watched, runner::DiagnosisRunner};
+use diagnosis::{alarm::ActiveAlarms, hint::HintReader, reach::Watched, runner::DiagnosisRunner};
 use gateway::Gateway;
 pub use gateway::access::Peer;
 
@@ -35,6 +35,8 @@ pub(crate) use waiting::FOR_STRANGERS;
 pub struct Settings {
     /// Names that `Host` may hold beside IP literals, `localhost` and `host.docker.internal`.
     pub allowed_hosts: Vec<String>,
+    /// Origins of pages that may open streams, exactly as browsers write them, beside this service's own.
+    pub allowed_origins: Vec<String>,
     /// The longest request body in bytes.
     pub max_body_bytes: usize,
     /// A request body must be complete after this time.
@@ -47,6 +49,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             max_body_bytes: 64 << 10,
             body_deadline: Duration::from_secs(5),
             exchange_v1: ExchangeApiSettings::default(),
@@ -71,8 +74,8 @@ pub struct AppState {
     pub standing_warnings: Vec<String>,
     /// Runs diagnoses, and keeps the last one.
     pub runner: Arc<DiagnosisRunner>,
-    /// The last hints.
-    pub hints: Arc<LastHints>,
+    /// The last hints, and those to single calls.
+    pub hints: Arc<HintReader>,
     /// What the status page is made from.
     pub status: StatusPages,
     /// The alarms that stand.

@@ -16,7 +16,10 @@ use super::{
     CallerText, FileText, GenerationText,
     file::{Fault, line_of},
 };
-use catalogue::methods::{self, Class, MethodInfo};
+use catalogue::{
+    channels,
+    methods::{self, Class, MethodInfo},
+};
 use gateway::{
     access::{AccessRules, OVERFLOW_UID},
     policy::{Instruments, Pattern, Policy, Preset, Written},
@@ -292,10 +295,19 @@ impl Validator<'_> {
             }
             return Some(Item::Pattern(pattern));
         }
+        // A channel of the account that is not known here has no method that it could be judged as.
+        if channels::is_of_the_account(text) {
+            return Some(Item::Method(text.to_owned()));
+        }
         let Some(method) = method() else {
             let remedy = "write a class (read, trade, products, transfer, account-admin), a method \
-                          (private/create-order), or the beginning of methods (private/advanced/*)";
-            self.fault(key, "an item is no class, method or pattern", remedy);
+                          (private/create-order), the beginning of methods (private/advanced/*), or a channel of the \
+                          account (user.something-new)";
+            self.fault(
+                key,
+                "an item is no class, method, pattern or channel",
+                remedy,
+            );
             return None;
         };
         if method.info().is_none() {

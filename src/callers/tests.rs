@@ -268,17 +268,17 @@ fn every_fault_is_told_with_its_line() {
         (
             "preset = \"read\"|allow = [\"public\"]",
             "allow",
-            "no class, method or pattern",
+            "no class, method, pattern or channel",
         ),
         (
             "preset = \"read\"|allow = [\"private/*x\"]",
             "allow",
-            "no class, method or pattern",
+            "no class, method, pattern or channel",
         ),
         (
             "preset = \"read\"|deny = [\"private/../x\"]",
             "deny",
-            "no class, method or pattern",
+            "no class, method, pattern or channel",
         ),
         (
             "preset = \"read\"|instruments = []",

@@ -72,6 +72,22 @@ pub(super) fn host(text: &str) -> Result<String, Unusable> {
     ))
 }
 
+/// An origin, exactly as browsers write it.
+pub(super) fn origin(text: &str) -> Result<String, Unusable> {
+    let is_exact = Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    });
+    if is_exact && !text.contains('*') {
+        return Ok(text.to_owned());
+    }
+    Err((
+        "is no origin".to_owned(),
+        "write it as the browser does, https://page.example or http://page.example:8080: lower case, no path, no \
+         wildcard, not null"
+            .to_owned(),
+    ))
+}
+
 /// A network, or a single address.
 pub(super) fn network(text: &str) -> Result<IpNet, Unusable> {
     let network = text

@@ -17,6 +17,7 @@ use crate::{
     http, server,
     telemetry::{self, Sink},
 };
+use catalogue::channels;
 use diagnosis::{egress, history, reach};
 use gateway::{
     policy::Policy,
@@ -236,6 +237,9 @@ impl Notes<'_> {
 
 /// A method that a policy names; what the catalogue says against it is a warning.
 fn method(item: &str, notes: &mut Notes<'_>) -> Option<String> {
+    if channels::is_of_the_account(item.trim()) {
+        return Some(item.trim().to_owned());
+    }
     let method = notes.take(item, items::method(item))?;
     if let Some((text, remedy)) = items::doubt(&method) {
         notes.warn(text, remedy);
@@ -549,6 +553,17 @@ pub(super) static SETTINGS: &[Setting] = &[
         "",
     ),
     setting(
+        "listener.allowed_origins",
+        list(none, |s, item, notes| {
+            s.http
+                .allowed_origins
+                .extend(notes.take(item, items::origin(item)))
+        }),
+        "Pages whose scripts may open streams, as their browser writes it into Origin: \
+         https://page.example, with the port where it is not the usual one. Programs need no \
+         entry. Every script of such a page can open market streams from that browser's machine.",
+    ),
+    setting(
         "listener.drain_deadline_ms",
         millis(|s| &mut s.server.drain_deadline, 1000..=300_000),
         "After the signal to stop, calls under way have this time to end; more than \
@@ -608,7 +623,8 @@ pub(super) static SETTINGS: &[Setting] = &[
         list(none, |s, item, notes| {
             s.policy.allow_methods.extend(method(item, notes))
         }),
-        "Single methods, as \"private/create-withdrawal\"; denial beats allowance.",
+        "Single methods, as \"private/create-withdrawal\", and channels of the account that are \
+         not known here, as \"user.something-new\"; denial beats allowance.",
     ),
     setting(
         "policy.deny_methods",

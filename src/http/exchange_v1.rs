@@ -35,7 +35,14 @@ use self::{
 };
 
 /// What the paths of this API begin with.
-pub(super) const PREFIX: &str = "/exchange/v1/";
+const PREFIX: &str = "/exchange/v1/";
+
+/// What stands behind the base in a path of this API, which may have one slash more on either side of it.
+pub(super) fn behind_the_base(path: &str) -> Option<&str> {
+    let doubled = path.strip_prefix('/').filter(|rest| rest.starts_with('/'));
+    let method = doubled.unwrap_or(path).strip_prefix(PREFIX)?;
+    Some(method.strip_prefix('/').unwrap_or(method))
+}
 
 /// The time that the body of a sender has who is not known yet.
 const UNVERIFIED_DEADLINE: Duration = Duration::from_secs(2);
@@ -130,10 +137,7 @@ impl ExchangeApi {
 
 /// Serves everything below [`PREFIX`].
 pub(super) async fn serve(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
-    let path = request
-        .uri()
-        .path()
-        .strip_prefix(PREFIX)
+    let path = behind_the_base(request.uri().path())
         .unwrap_or_default()
         .to_owned();
     let asked = Asked::by_path(&path);
@@ -147,18 +151,25 @@ pub(super) async fn serve(State(app): State<Arc<AppState>>, request: Request<Bod
     if path.starts_with("public/") && [Method::GET, Method::POST].contains(request.method()) {
         return public::relay(&app, asked, request).await;
     }
-    let refusal = match path.split('/').next() {
-        Some("private") => Refusal::Verb("POST"),
-        Some("public") => Refusal::Verb("GET, POST"),
+    let refusal = match path.split_once('/') {
+        Some(("private", _)) => Refusal::Verb("POST"),
+        Some(("public", _)) => Refusal::Verb("GET, POST"),
         _ => Refusal::NoSuchMethod,
     };
     answer::refused(&asked, &refusal)
 }
 
 /// The answer to a `Host` that we do not serve, in this API's shape.
-pub(super) fn misdirected(path: &str) -> Response {
-    answer::refused(
-        &Asked::by_path(path.strip_prefix(PREFIX).unwrap_or_default()),
-        &Refusal::Misdirected,
-    )
+pub(super) fn misdirected(method: &str) -> Response {
+    answer::refused(&Asked::by_path(method), &Refusal::Misdirected)
+}
+
+/// The answer where a client's base URL lacks something, or names another version of the API.
+pub(super) async fn wrong_base(request: Request<Body>) -> Response {
+    let path = request.uri().path();
+    let at = ["/private/", "/public/"]
+        .into_iter()
+        .find_map(|area| path.find(area));
+    let method = at.and_then(|at| path.get(at + 1..)).unwrap_or_default();
+    answer::refused(&Asked::by_path(method), &Refusal::WrongBase)
 }

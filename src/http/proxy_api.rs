@@ -64,7 +64,13 @@ async fn serve(
 ) -> Response {
     let source = source_of(&request);
     match read_call(app, request).await {
-        Ok(call) => reply::relayed(&app.gateway.relay(record, caller, &source, call).await),
+        Ok(call) => {
+            let rid = Arc::clone(&record.report.rid);
+            let relayed = app.gateway.relay(record, caller, &source, call).await;
+            let mut response = reply::relayed(&relayed);
+            reply::set_hint(&mut response, &app.hints, &rid, &relayed);
+            response
+        }
         Err(refusal) => {
             record.ended(refusal.status(), refusal.code());
             reply::refused(&refusal)

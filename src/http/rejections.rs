@@ -2,12 +2,19 @@
 //!
 //! Guarantees: every refusal is counted exactly, and logged as one line per source and reason each time the counts are
 //! logged (every 10 s by the daemon, and at its end), so that a flood cannot push orders out of the journal. Memory is
-//! bounded: beyond [`MAX_SOURCES`] pairs of source and reason the rest share one line for each reason.
+//! bounded: beyond [`MAX_SOURCES`] pairs of source and reason the rest share one line for each reason. Where a signature
+//! was a caller's and does not count, its name is part of the reason: callers are as many as the configuration has.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use crate::per_peer::{self, MAX_SOURCES, PerPeer, lock};
-use gateway::{access::Peer, auth::SignatureRejected};
+use gateway::{
+    access::Peer,
+    auth::{NotBelieved, SignatureRejected},
+};
 
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +47,8 @@ pub enum Refused {
     PublicBudget,
     /// 429: too many bytes of public answers wait to be read.
     Unread,
+    /// A stream whose client did not log in, or asked for something before it had.
+    Login,
     /// More frames of market streams without a token than their rate limit.
     Frames,
 }
@@ -63,6 +72,7 @@ impl Refused {
             Self::PublicClosed => "public_closed",
             Self::PublicBudget => "public_budget",
             Self::Unread => "unread",
+            Self::Login => "login",
             Self::Frames => "frames",
         }
     }
@@ -80,7 +90,8 @@ impl Refused {
             Self::Signature(SignatureRejected::Signature) => "status=401 why=signature",
             Self::Signature(SignatureRejected::Window) => "status=400 why=nonce",
             Self::Signature(SignatureRejected::Params) => "status=400 why=params_size",
-            Self::Signature(SignatureRejected::Replayed) => "status=401 why=replayed",
+            Self::Signature(SignatureRejected::Replayed) => "status=400 why=replayed",
+            Self::Signature(SignatureRejected::Repeated) => "status=400 why=repeated",
             Self::Signature(SignatureRejected::BeforeStart) => "status=400 why=before_start",
             Self::Signature(SignatureRejected::TooMany) => "status=429 why=replay_memory",
             Self::Signature(SignatureRejected::NoMark) => "status=503 why=replay_mark",
@@ -89,6 +100,7 @@ impl Refused {
             Self::PublicClosed => "status=403 why=public_closed",
             Self::PublicBudget => "status=429 why=public_budget",
             Self::Unread => "status=429 why=unread",
+            Self::Login => "status=401 why=login",
             Self::Frames => "status=429 why=frames",
         }
     }
@@ -98,9 +110,12 @@ impl Refused {
 #[derive(Debug, Default)]
 pub struct Rejections(Mutex<Counts>);
 
+/// Why, and of whom, where that is known.
+type Reason = (Refused, Option<Arc<str>>);
+
 #[derive(Debug, Default)]
 struct Counts {
-    by_source: PerPeer<HashMap<Refused, u64>>,
+    by_source: PerPeer<HashMap<Reason, u64>>,
     /// Pairs of source and reason that have a line of their own. Their number is what keeps the log's queue from
     /// overflowing, so it has the cap; a cap on sources alone would allow a line for each of their reasons.
     pairs: usize,
@@ -109,9 +124,18 @@ struct Counts {
 impl Rejections {
     /// Counts one refusal.
     pub fn count(&self, source: &Peer, refused: Refused) {
+        self.count_of(source, (refused, None));
+    }
+
+    /// Counts a signed request that is not taken, with the name of the caller whose signature it has.
+    pub fn count_signed(&self, source: &Peer, refused: NotBelieved) {
+        self.count_of(source, (Refused::Signature(refused.why), refused.caller));
+    }
+
+    fn count_of(&self, source: &Peer, reason: Reason) {
         let mut counts = lock(&self.0);
         let own = counts.by_source.get(source);
-        let is_known = own.is_some_and(|reasons| reasons.contains_key(&refused));
+        let is_known = own.is_some_and(|reasons| reasons.contains_key(&reason));
         let reasons = if is_known || counts.pairs < MAX_SOURCES {
             if !is_known {
                 counts.pairs += 1;
@@ -120,7 +144,7 @@ impl Rejections {
         } else {
             counts.by_source.shared(HashMap::new)
         };
-        *reasons.entry(refused).or_default() += 1;
+        *reasons.entry(reason).or_default() += 1;
     }
 
     /// Logs what was counted since the last time, one line per source and reason, and starts over. The counts by reason.
@@ -129,10 +153,11 @@ impl Rejections {
         let mut reasons = HashMap::new();
         for (source, counts) in counts.by_source.into_values() {
             let from = per_peer::name(source.as_ref());
-            for (refused, count) in counts {
+            for ((refused, caller), count) in counts {
                 *reasons.entry(refused).or_default() += count;
+                let of = caller.map_or_else(String::new, |name| format!(" caller={name}"));
                 tracing::warn!(
-                    "event=refused {} count={count} from={from}",
+                    "event=refused {} count={count} from={from}{of}",
                     refused.describe()
                 );
             }
@@ -147,7 +172,9 @@ impl Rejections {
         counts
             .by_source
             .values()
-            .filter_map(|counts| counts.get(&refused))
+            .flatten()
+            .filter(|((counted, _), _)| *counted == refused)
+            .map(|(_, count)| count)
             .sum()
     }
 

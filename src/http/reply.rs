@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::request::BodyError;
+use diagnosis::hint::HintReader;
 use gateway::{
     Ended, Relayed,
     failure::{Failure, Refusal as GatewayRefusal},
@@ -22,6 +23,7 @@ use protocol::{call::InvalidCall, wire};
 
 const OUTCOME: HeaderName = HeaderName::from_static("x-proxy-outcome");
 const CLIENT_OID: HeaderName = HeaderName::from_static("x-proxy-client-oid");
+const HINT: HeaderName = HeaderName::from_static("x-proxy-hint");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What became of a call.
@@ -97,6 +99,23 @@ pub(super) fn set_retry_after(response: &mut Response, seconds: u64) {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+}
+
+/// Names what likely stands behind a call that the exchange refused: the words of its hint in the log. For callers who are
+/// known, because only they have calls. A good call asks nobody.
+pub(super) fn set_hint(response: &mut Response, hints: &HintReader, rid: &str, relayed: &Relayed) {
+    let is_bad = relayed
+        .result
+        .as_ref()
+        .is_ok_and(|reply| reply.code() != Some(0));
+    if !is_bad {
+        return;
+    }
+    if let Some(hint) = hints.of(rid)
+        && let Ok(words) = HeaderValue::try_from(hint.to_string())
+    {
+        response.headers_mut().insert(HINT, words);
+    }
 }
 
 /// Names the orders that may have to be looked for.
@@ -256,7 +275,9 @@ impl Refusal {
     pub(super) const fn detail(&self) -> &'static str {
         match self {
             Self::Unauthorized => "Invalid proxy token",
-            Self::CrossSite => "Requests with an Origin header are not served here",
+            Self::CrossSite => {
+                "Requests with an Origin header are not served here: they come from a page in a browser; a program leaves Origin out"
+            }
             Self::Unread(BodyError::TooSlow) => {
                 "The body did not arrive in time (listener.body_deadline_ms)"
             }

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a request's id is made by us; one that a caller sends along is not looked at. A request names exactly one
 //! host: an IP literal, `localhost`, `host.docker.internal` or a configured name. So a name that an attacker resolves to
-//! us (DNS rebinding) opens nothing; an IP literal cannot be such a name. The absolute form is not served.
+//! us (DNS rebinding) opens nothing; an IP literal cannot be such a name. The absolute form is not served. A check of a
+//! load balancer in HTTP/1.0 needs no `Host`.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -14,9 +15,9 @@ use std::{
 };
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{
-    HeaderMap, HeaderValue, Request, Uri,
+    HeaderMap, HeaderValue, Method, Request, Uri, Version,
     header::{self, AsHeaderName},
     uri::Authority,
 };
@@ -128,7 +129,10 @@ impl BodyError {
     }
 }
 
-/// The whole body, within these limits.
+/// What editors and some programs write before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The whole body, within these limits, and without a byte order mark.
 pub(super) async fn read_body(
     request: Request<Body>,
     limit: usize,
@@ -146,7 +150,13 @@ pub(super) async fn read_body(
     let collected = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(deadline, collected).await {
         Err(_) => Err(BodyError::TooSlow),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => {
+            let mut bytes = body.to_bytes();
+            if bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.advance(BYTE_ORDER_MARK.len());
+            }
+            Ok(bytes)
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLong),
         Ok(Err(_)) => Err(BodyError::Broken),
     }
@@ -170,6 +180,39 @@ pub(super) fn is_served(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> b
     }
     host.to_str()
         .is_ok_and(|host| is_own(host) || is_named(host, allowed))
+}
+
+/// Whether a request that names an `Origin` names one that streams are served for: the very host and port that it asks for,
+/// as some client libraries write it for every program, or one that is listed. Names that a page could have been made to
+/// resolve to us are refused by `Host` before. A page of another port, or of any other host that we serve, is another one.
+pub(super) fn is_own_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let text = |name| only(headers, name).and_then(|value| value.to_str().ok());
+    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else {
+        return false;
+    };
+    if allowed.iter().any(|allowed| allowed == origin) {
+        return true;
+    }
+    let (of_origin, default_port) = if let Some(rest) = origin.strip_prefix("http://") {
+        (rest, ":80")
+    } else if let Some(rest) = origin.strip_prefix("https://") {
+        (rest, ":443")
+    } else {
+        return false;
+    };
+    let without_default = |host| str::strip_suffix(host, default_port).unwrap_or(host);
+    without_default(of_origin).eq_ignore_ascii_case(without_default(host))
+}
+
+/// Whether this is a load balancer's check in HTTP/1.0, which knows no `Host` (HAProxy's default). A browser always names
+/// one, so that a rebound name cannot come this way.
+pub(super) fn is_plain_check(request: &Request<Body>) -> bool {
+    request.version() == Version::HTTP_10
+        && request.method() == Method::GET
+        && matches!(request.uri().path(), "/health" | "/ready")
+        && request.uri().authority().is_none()
+        && !request.headers().contains_key(header::HOST)
+        && !request.headers().contains_key(header::ORIGIN)
 }
 
 /// The common case, without parsing: an IPv4 literal or `localhost`, with or without a port.
@@ -233,6 +276,50 @@ mod tests {
         ] {
             assert!(served(&[host], "/health"), "{host}");
         }
+    }
+
+    #[test]
+    fn an_origin_is_our_own_where_host_and_port_are_those_of_this_request() {
+        let own = |origins: &[&str], host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            for origin in origins {
+                headers.append(header::ORIGIN, origin.parse().unwrap());
+            }
+            is_own_origin(&headers, &["https://page.example".to_owned()])
+        };
+        for (origin, host) in [
+            ("http://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("https://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("http://LOCALHOST:9000", "localhost:9000"),
+            ("http://[::1]:9000", "[::1]:9000"),
+            ("https://proxy.example", "proxy.example"),
+            ("https://proxy.example", "proxy.example:443"),
+            ("http://proxy.example:80", "proxy.example"),
+            ("https://page.example", "127.0.0.1:9000"),
+        ] {
+            assert!(own(&[origin], host), "{origin} at {host}");
+        }
+        for (origin, host) in [
+            ("http://127.0.0.1:8000", "127.0.0.1:9000"),
+            ("http://127.0.0.1", "127.0.0.1:9000"),
+            ("http://localhost:9000", "127.0.0.1:9000"),
+            ("http://evil.example", "127.0.0.1:9000"),
+            ("http://127.0.0.1:9000.evil.example", "127.0.0.1:9000"),
+            ("http://127.0.0.1:9000/", "127.0.0.1:9000"),
+            ("http://evil@127.0.0.1:9000", "127.0.0.1:9000"),
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("file://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("https://proxy.example", "proxy.example:80"),
+            ("https://sub.page.example", "127.0.0.1:9000"),
+            ("http://page.example", "127.0.0.1:9000"),
+            ("null", "127.0.0.1:9000"),
+            ("", "127.0.0.1:9000"),
+        ] {
+            assert!(!own(&[origin], host), "{origin} at {host}");
+        }
+        let twice = ["http://127.0.0.1:9000", "http://127.0.0.1:9000"];
+        assert!(!own(&twice, "127.0.0.1:9000"));
     }
 
     #[test]

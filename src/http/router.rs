@@ -22,7 +22,7 @@ use super::{
     AppState, diag, exchange_v1, health, proxy_api,
     rejections::Refused,
     reply::{self, Refusal},
-    request::{KnownCaller, Rid, is_served, source_of},
+    request::{KnownCaller, Rid, is_plain_check, is_served, source_of},
     status_page, stream,
 };
 use gateway::outcome::Outcome;
@@ -75,15 +75,14 @@ impl Front {
             request.headers(),
             request.uri(),
             &self.app.settings.allowed_hosts,
-        ) {
+        ) && !is_plain_check(&request)
+        {
             self.app
                 .rejections
                 .count(&source_of(&request), Refused::Host);
-            let path = request.uri().path();
-            return if path.starts_with(exchange_v1::PREFIX) {
-                exchange_v1::misdirected(path)
-            } else {
-                reply::refused(&Refusal::Misdirected)
+            return match exchange_v1::behind_the_base(request.uri().path()) {
+                Some(method) => exchange_v1::misdirected(method),
+                None => reply::refused(&Refusal::Misdirected),
             };
         }
         let Ok(response) = self.routes.clone().call(request).await;
@@ -96,21 +95,40 @@ fn after_panic() -> Response {
     reply::detail(500, "Internal error; the log names the place")
 }
 
-/// Every route, without the layers around them.
+/// How the path of calls is written, the contract's way first: bases often have one slash more.
+const CALLS: [&str; 3] = ["/proxy/private", "/proxy/private/", "//proxy/private"];
+/// The same of the exchange-compatible API; a slash more at its end is the method's (`exchange_v1::behind_the_base`).
+const BASES: [&str; 2] = ["/exchange/v1", "//exchange/v1"];
+/// Where clients look for that API whose base URL lacks something, or names another version.
+const WRONG_BASES: [&str; 5] = ["/private", "/public", "/v1", "/v2", "/exchange/v2"];
+
+/// Every route, without the layers around them. Each way of writing a path stands here as it is: nothing is cleaned up
+/// that somebody in front of us may have judged in another form.
 fn routes(app: &Arc<AppState>) -> Router {
-    Router::new()
-        .route(
-            "/proxy/private",
-            post(proxy_api::relay).fallback(wrong_verb_for_a_call),
-        )
-        .route("/exchange/v1/user", get(stream::user))
-        .route("/exchange/v1/market", get(stream::market))
-        .route("/exchange/v1/{*method}", any(exchange_v1::serve))
+    let mut routes = Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/", get(status_page::root))
         .route("/diag/crypto-auth", get(diag::known))
         .route("/diag/run", post(diag::run))
+        .route("/user", any(exchange_v1::wrong_base))
+        .route("/market", any(exchange_v1::wrong_base));
+    for path in CALLS {
+        let relayed = post(proxy_api::relay).fallback(wrong_verb_for_a_call);
+        routes = routes.route(path, relayed);
+    }
+    for base in BASES {
+        routes = routes.route(&format!("{base}/{{*method}}"), any(exchange_v1::serve));
+        for end in ["", "/"] {
+            routes = routes
+                .route(&format!("{base}{end}/user"), get(stream::user))
+                .route(&format!("{base}{end}/market"), get(stream::market));
+        }
+    }
+    for base in WRONG_BASES {
+        routes = routes.route(&format!("{base}/{{*method}}"), any(exchange_v1::wrong_base));
+    }
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_verb)
         .with_state(Arc::clone(app))

@@ -1,6 +1,6 @@
 //! The endpoints of the streams: `GET /exchange/v1/user` and `/exchange/v1/market` as WebSockets.
 //!
-//! Guarantees: nothing is opened for a browser's page or another host. Sockets are counted in total and by caller.
+//! Guarantees: nothing is opened for another host, or for a browser's page that is not listed. Sockets are counted in total and by caller.
 //! Sockets whose client is not known are also counted apart; on the market stream that may be to their end. A socket to
 //! the exchange is opened for a known caller only. A client that leaves while that socket is being opened leaves nothing
 //! behind. Whatever ends one of the two sockets ends the other, with its code where it had one. One line tells the
@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
-use http::Request;
+use http::{Request, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout};
@@ -23,7 +23,7 @@ use super::{
     AppState, proxy_api,
     rejections::Refused,
     reply::{self, Refusal},
-    request::{KnownCaller, known, place_of, request_id, source_of},
+    request::{KnownCaller, is_own_origin, known, place_of, request_id, source_of},
 };
 use gateway::{
     access::Peer,
@@ -50,10 +50,10 @@ pub(super) async fn market(State(app): State<Arc<AppState>>, request: Request<Bo
 }
 
 fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response {
-    if let Some(refused) = proxy_api::refuse_browser(app, &request) {
+    let source = source_of(&request);
+    if let Some(refused) = refuse_page(app, &source, &request) {
         return refused;
     }
-    let source = source_of(&request);
     let Ok(caller) = caller_of(app, &request) else {
         app.rejections.count(&source, Refused::Token);
         return reply::refused(&Refusal::Unauthorized);
@@ -159,15 +159,27 @@ async fn serve(mut socket: Socket, upgrade: OnUpgrade) {
                 .await;
         }
         Err(end) => {
-            tracing::warn!(
-                "event=stream what=failed side={} stream={} caller={name} why=\"{}\"",
-                socket.side.name(),
-                socket.rid,
-                end.reason
-            );
+            socket.log_failed(name, &end);
             socket::leave(client, end).await;
         }
     }
+}
+
+/// Refuses a page of another site in a browser. Programs whose library writes the address that it dials into `Origin` are
+/// none, and a browser lets no page write that.
+fn refuse_page(app: &AppState, source: &Peer, request: &Request<Body>) -> Option<Response> {
+    let headers = request.headers();
+    let is_served = !headers.contains_key(header::ORIGIN)
+        || is_own_origin(headers, &app.settings.allowed_origins);
+    if is_served {
+        return None;
+    }
+    app.rejections.count(source, Refused::Origin);
+    Some(refused(
+        403,
+        "streams are not opened for this Origin; a program leaves Origin out, or names the host and port that it dials; \
+         a page's own Origin has to be listed in listener.allowed_origins",
+    ))
 }
 
 /// Refuses a market stream to a client without a token, by the rule and the rate limit of public calls.

@@ -46,6 +46,89 @@ async fn a_host_that_we_do_not_serve_opens_nothing() {
 }
 
 #[tokio::test]
+async fn a_load_balancers_check_in_http_1_0_needs_no_host_and_nothing_else_comes_that_way() {
+    let proxy = TestProxy::start().await;
+    let token = &proxy.canaries.token;
+    let rows = [
+        ("GET /health HTTP/1.0\r\n".to_owned(), 200),
+        ("GET /ready HTTP/1.0\r\n".to_owned(), 200),
+        (
+            "GET /health HTTP/1.0\r\nhost: evil.example\r\n".to_owned(),
+            421,
+        ),
+        ("GET /health HTTP/1.0\r\nhost: \r\n".to_owned(), 421),
+        (
+            "GET /health HTTP/1.0\r\norigin: http://evil.example\r\n".to_owned(),
+            421,
+        ),
+        (
+            "GET http://evil.example/health HTTP/1.0\r\n".to_owned(),
+            421,
+        ),
+        ("GET /health HTTP/1.1\r\n".to_owned(), 421),
+        (
+            "POST /health HTTP/1.0\r\ncontent-length: 0\r\n".to_owned(),
+            421,
+        ),
+        ("GET /health/ HTTP/1.0\r\n".to_owned(), 421),
+        ("GET / HTTP/1.0\r\n".to_owned(), 421),
+        (
+            format!("GET /diag/crypto-auth HTTP/1.0\r\nx-proxy-token: {token}\r\n"),
+            421,
+        ),
+        (
+            format!("POST /proxy/private HTTP/1.0\r\nx-proxy-token: {token}\r\n"),
+            421,
+        ),
+    ];
+    each(rows, async |(head, status)| {
+        let mut raw = proxy.raw().await;
+        raw.write(format!("{head}\r\n").as_bytes()).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status, status, "{head}: {}", answer.text());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_path_of_calls_may_have_one_slash_more_and_no_other_form() {
+    let proxy = TestProxy::start().await;
+    let token = &proxy.canaries.token;
+    let body = format!(r#"{{"method":"{READ}"}}"#);
+    let rows = [
+        ("/proxy/private/", 200),
+        ("//proxy/private", 200),
+        ("//proxy/private/", 404),
+        ("/proxy//private", 404),
+        ("/proxy/private//", 404),
+        ("///proxy/private", 404),
+        ("/./proxy/private", 404),
+        ("/proxy/private%2F", 404),
+        ("/proxy%2Fprivate", 404),
+        ("/PROXY/private", 404),
+    ];
+    each(rows, async |(path, status)| {
+        let answer = proxy
+            .send_raw(&format!(
+                "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-proxy-token: {token}\r\ncontent-type: \
+                 application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    })
+    .await;
+    assert_eq!(proxy.exchange().count(READ), 2);
+    let wrong = proxy
+        .send_raw("GET /proxy/private/ HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        .await;
+    assert_eq!(
+        (wrong.status, wrong.header("allow").as_deref()),
+        (405, Some("POST"))
+    );
+}
+
+#[tokio::test]
 async fn the_absolute_form_is_not_served() {
     let proxy = TestProxy::start().await;
     let rows = [
@@ -107,7 +190,7 @@ async fn a_page_of_another_site_cannot_reach_a_door() {
         let answer = proxy
             .send(request.body(r#"{"method":"private/user-balance"}"#))
             .await;
-        let expected = r#"{"detail":"Requests with an Origin header are not served here"}"#;
+        let expected = r#"{"detail":"Requests with an Origin header are not served here: they come from a page in a browser; a program leaves Origin out"}"#;
         assert_eq!(
             (answer.status, answer.text(), answer.outcome().as_str()),
             (403, expected, "refused"),
@@ -134,7 +217,7 @@ async fn unknown_paths_are_404_for_every_verb() {
     let rows = [
         "/nothing",
         "/proxy",
-        "/proxy/private/",
+        "/proxy/private//",
         "/proxy/private/x",
         "/health/",
         "//health",

@@ -1,6 +1,7 @@
 //! The lines that operators grep for: their literals, their fields, and what must never stand in them.
 
 use crypto_proxy::telemetry::Line;
+use gateway::policy::Preset;
 use sandbox::{Canned, Fault};
 use serde_json::json;
 use tracing::Level;
@@ -8,6 +9,7 @@ use tracing::Level;
 use crate::support::{
     TestProxy, client,
     contract::{ORDER, READ},
+    signing::{Pair, Unsigned},
 };
 
 /// `name=value` pairs in the order of the line; words without a value stand for themselves.
@@ -303,6 +305,49 @@ async fn no_input_makes_a_second_line_or_ends_one() {
             .all(|line| line.matches("event=call").count() == 1 && !line.contains("rid=0 ")),
         "{calls:#?}"
     );
+}
+
+#[tokio::test]
+async fn the_hint_of_a_call_stands_in_its_answer_in_the_words_of_its_line() {
+    let proxy = TestProxy::builder()
+        .caller("trader", Preset::Trade)
+        .start()
+        .await;
+    let pair = Pair::of("trader");
+    for code in [40101, 40103] {
+        for by_signature in [false, true] {
+            proxy.exchange().script(READ, Fault::code(code));
+            let answer = if by_signature {
+                proxy.signed(&pair, &Unsigned::new(READ, "{}")).await
+            } else {
+                proxy.call(READ, json!({})).await
+            };
+            // The line is there as soon as the answer is.
+            let rid = answer.header("x-request-id").unwrap();
+            let start = format!("[CRYPTO_AUTH_DIAG] event=hint rid={rid} ");
+            let lines = proxy.texts();
+            let line = lines.iter().find(|line| line.starts_with(&start));
+            let line = line.unwrap_or_else(|| panic!("no hint to {rid}: {lines:?}"));
+            let hint = answer.header("x-proxy-hint").expect("a hint");
+            let (cause, likelihood) = hint.split_once("; ").expect("two words");
+            let words = format!(" cause={cause} likelihood=\"{likelihood}\": ");
+            assert!(line.contains(&words), "{hint}: {line}");
+        }
+    }
+    proxy.exchange().script(READ, Fault::code(306));
+    let rejected = proxy.call(READ, json!({})).await;
+    let good = proxy.call(READ, json!({})).await;
+    let unknown = proxy
+        .post_exchange(
+            READ,
+            Unsigned::new(READ, "{}").body(&pair.with_wrong_secret()),
+        )
+        .await;
+    let wrong = client().post(proxy.url("/proxy/private"));
+    let wrong = proxy.send(wrong.header("x-proxy-token", "no")).await;
+    for answer in [rejected, good, unknown, wrong] {
+        assert_eq!(answer.header("x-proxy-hint"), None, "{}", answer.text());
+    }
 }
 
 #[tokio::test]

@@ -201,8 +201,9 @@ fn signed(sheet: &mut Sheet, daemon: &Daemon, pair: &Pair) {
         ..pair.clone()
     };
     let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(40_000));
+    sheet.title("the same read again");
+    tell_known(sheet, daemon, &post(READ, &good));
     for (title, body) in [
-        ("seen before", good),
         ("a wrong signature", wrong.request(READ, "{}", "", nonce())),
         ("an unknown key", unknown.request(READ, "{}", "", nonce())),
         (
@@ -248,11 +249,10 @@ fn signed(sheet: &mut Sheet, daemon: &Daemon, pair: &Pair) {
     ));
     sheet.title("denied");
     let denied = "private/create-withdrawal";
-    tell_known(
-        sheet,
-        daemon,
-        &post(denied, &pair.request(denied, "{}", "", nonce())),
-    );
+    let withdrawal = post(denied, &pair.request(denied, "{}", "", nonce()));
+    tell_known(sheet, daemon, &withdrawal);
+    sheet.title("the same again, which may change something");
+    sheet.answer(&http::ask(daemon.at, &withdrawal));
 }
 
 fn answers(sheet: &mut Sheet, house: &House, daemon: &Daemon) {

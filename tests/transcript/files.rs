@@ -207,11 +207,11 @@ fn past(house: &House) {
         house.once(method, fault);
         http::ask(daemon.at, &call(method, params));
     }
-    let signed = pair.request("private/user-balance", "{}", "", nonce());
+    let signed = pair.request(order, "{}", "", nonce());
     for _ in 0..2 {
         http::ask(
             daemon.at,
-            &Request::post("/exchange/v1/private/user-balance").json(&signed),
+            &Request::post("/exchange/v1/private/create-order").json(&signed),
         );
     }
     http::ask(daemon.at, &Request::post("/proxy/private").json("{}"));

@@ -276,20 +276,23 @@ fn signed(sink: &str, lines: &mut BTreeSet<String>) {
         ("CRYPTO_PROXY_DIAG_TOKEN", ""),
     ];
     let daemon = house.serve(&quiet);
-    let send = |at, body: &str| {
+    let post = |at, method: &str, body: &str| {
         http::ask(
             at,
-            &Request::post("/exchange/v1/private/user-balance").json(body),
+            &Request::post(&format!("/exchange/v1/{method}")).json(body),
         )
     };
-    let good = pair.request(READ, "{}", "", nonce());
+    let send = |at, body: &str| post(at, READ, body);
+    let denied = "private/create-withdrawal";
+    let once = pair.request(denied, "{}", "", nonce());
     let wrong = Pair {
         secret: "invented-wrong".to_owned(),
         ..pair.clone()
     };
+    for _ in 0..2 {
+        post(daemon.at, denied, &once);
+    }
     for body in [
-        &good,
-        &good,
         &wrong.request(READ, "{}", "", nonce()),
         &pair.request(READ, "{}", "", nonce() - 120_000),
     ] {

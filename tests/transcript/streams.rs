@@ -214,9 +214,12 @@ fn logins(sheet: &mut Sheet, daemon: &Daemon, pair: &Pair) {
         secret: "invented-wrong".to_owned(),
         ..pair.clone()
     };
+    let mut again = Socket::open(daemon.at, &opening(USER)).0;
+    sheet.title("seen before");
+    tell_frame(sheet, &again.ask(&good));
+    tell_frame(sheet, &again.next());
     let mut stranger = Socket::open(daemon.at, &opening(USER)).0;
     for (title, frame) in [
-        ("seen before", good),
         ("a wrong signature", wrong.login(nonce())),
         ("a nonce too far away", pair.login(nonce() - 120_000)),
         (
@@ -232,6 +235,7 @@ fn logins(sheet: &mut Sheet, daemon: &Daemon, pair: &Pair) {
             r#"{"id":7,"method":"subscribe","params":{"channels":["user.order"]}}"#.to_owned(),
         ),
         ("no frame", "nonsense".to_owned()),
+        ("no object", "[]".to_owned()),
     ] {
         sheet.title(title);
         tell_frame(sheet, &stranger.ask(&frame));
@@ -276,7 +280,7 @@ fn ends(sheet: &mut Sheet) {
     sheet.heading("ends");
     type End = fn(&mut Socket, &House);
     let ends: [(&str, End); 9] = [
-        ("binary", |socket, _| socket.send(2, b"x")),
+        ("binary, no UTF-8", |socket, _| socket.send(2, b"\xff")),
         ("too long", |socket, _| socket.send(1, &vec![b'x'; 65_537])),
         ("not UTF-8", |socket, _| socket.send(1, &[0xff])),
         ("not WebSocket", |socket, _| socket.raw(&[0xff; 16])),

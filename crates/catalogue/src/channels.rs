@@ -1,15 +1,17 @@
 //! Channels of the streams: which read of the account a channel amounts to.
 //!
 //! Guarantees: a channel of the account is judged as the method that shows the same; one that is not in the table has no
-//! such method, and policy denies it. Source: the vendor's WebSocket pages, `data/methods.json` (`user_channels`).
+//! such method, and policy judges it by its own name. Source: the vendor's WebSocket pages, `data/methods.json` (`user_channels`).
 
 /// Longest channel name that is looked at, in bytes.
 const MAX_BYTES: usize = 128;
 
 /// Channels by name, or by what stands before `.{instrument}`, and the method that shows the same.
-const OF_THE_ACCOUNT: [(&str, &str); 11] = [
+/// Some have two names in the vendor's pages.
+const OF_THE_ACCOUNT: [(&str, &str); 12] = [
     ("user.order", "private/get-open-orders"),
     ("user.advance.order", "private/advanced/get-open-orders"),
+    ("user.advanced.order", "private/advanced/get-open-orders"),
     ("user.trade", "private/get-trades"),
     ("user.transactions", "private/get-transactions"),
     ("user.balance", "private/user-balance"),
@@ -45,13 +47,22 @@ pub fn of_the_account(channel: &str) -> Option<OfTheAccount<'_>> {
     })
 }
 
+/// Whether this is written as a channel of the account, also where it is not known what it tells.
+#[must_use]
+pub fn is_of_the_account(channel: &str) -> bool {
+    channel.starts_with("user.") && is_plain(channel)
+}
+
 /// Whether this can be a channel of the market: nothing of an account, and no character that needs care.
 #[must_use]
 pub fn is_of_the_market(channel: &str) -> bool {
-    channel.len() <= MAX_BYTES
-        && !channel.to_ascii_lowercase().starts_with("user")
-        && channel.contains('.')
-        && channel.split('.').all(is_part)
+    !channel.to_ascii_lowercase().starts_with("user") && is_plain(channel)
+}
+
+/// Whether a name may be repeated in a text: it is short, and has no character that needs care.
+#[must_use]
+pub fn is_plain(channel: &str) -> bool {
+    channel.len() <= MAX_BYTES && channel.split('.').all(is_part)
 }
 
 fn is_part(text: &str) -> bool {
@@ -92,6 +103,11 @@ mod tests {
                 "private/advanced/get-open-orders",
                 "BTC_USD",
             ),
+            (
+                "user.advanced.order.BTC_USD",
+                "private/advanced/get-open-orders",
+                "BTC_USD",
+            ),
         ] {
             assert_eq!(
                 of_the_account(channel),
@@ -119,17 +135,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_as_a_channel_of_the_account_is_one_whether_known_or_not() {
+        for channel in ["user.order", "user.not-invented.yet", "user.x.BTC_USD"] {
+            assert!(is_of_the_account(channel), "{channel}");
+        }
+        for channel in [
+            "user", "user.", "user..x", "user.x y", "User.x", "ticker.x", "user.\"x",
+        ] {
+            assert!(!is_of_the_account(channel), "{channel}");
+        }
+    }
+
+    #[test]
     fn channels_of_the_market_are_plain_names_outside_the_account() {
         for channel in [
             "ticker.BTC_USD",
             "book.BTCUSD-PERP.10",
             "candlestick.1m.BTC_USD",
+            "settlement",
         ] {
             assert!(is_of_the_market(channel), "{channel}");
         }
         for channel in [
             "",
-            "ticker",
+            "user",
             "user.order",
             "USER.order",
             "ticker.",

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::mpsc, time};
+use tokio::time;
 
 use super::egress;
 use crate::{
@@ -26,14 +26,16 @@ use gateway::{
 
 mod correction;
 mod line;
+mod reader;
 #[cfg(test)]
 mod tests;
 
 pub use crate::causes::Hint;
+pub use reader::{HintReader, HintWords};
 
 use correction::Waiting;
 
-/// The reader of the records that writes hints, to be run as a task of its own.
+/// What turns records into hints; a [`HintReader`] hands it the records.
 #[derive(Debug)]
 pub struct Hints {
     observed: Arc<Observed>,
@@ -61,56 +63,29 @@ impl Hints {
         }
     }
 
-    /// Where the last hints can be looked up.
-    #[must_use]
-    pub fn last(&self) -> Arc<LastHints> {
-        Arc::clone(&self.last)
-    }
-
-    /// Reads until the channel closes.
-    pub async fn run(mut self, mut reports: mpsc::Receiver<Arc<CallReport>>) {
-        let mut confirmed = self.remeasure.confirmed();
-        let mut watched = true;
-        loop {
-            tokio::select! {
-                report = reports.recv() => match report {
-                    Some(report) => self.read(&report),
-                    None => return,
-                },
-                measured = confirmed.changed(), if watched => match measured {
-                    Ok(()) => self.settle(*confirmed.borrow_and_update()),
-                    Err(_) => watched = false,
-                },
-            }
-        }
-    }
-
-    fn read(&mut self, report: &CallReport) {
+    /// The hint to this call, which is written and kept, if it has one.
+    fn read(&mut self, report: &CallReport) -> Option<Hint> {
         let now = Instant::now();
         self.compare_clock(report.skew);
         if self.tracker.note(report, now) {
             // Reloaded with another key: what the memory told at the start is about the pair before.
             self.pair = PairFacts::no_memory(self.pair.since);
         }
-        let objection = Verdict::of(report).objection();
-        if objection.is_none() {
-            return;
-        }
+        let objection = Verdict::of(report).objection()?;
         let facts = CallFacts {
             expected: self.observed.expected().clone(),
             pair: self.pair,
             track: self.tracker.past_of(report),
             now,
         };
-        let Some(hint) = causes::explain(facts, report) else {
-            return;
-        };
+        let hint = causes::explain(facts, report)?;
         line::write(report, &hint);
-        self.last.keep(report, hint, now);
-        if let Some(objection) = objection.filter(|objection| objection.may_be_the_address()) {
+        self.last.keep(report, hint.clone(), now);
+        if objection.may_be_the_address() {
             self.waiting.add(report, objection, time::Instant::now());
             self.remeasure.remeasure();
         }
+        Some(hint)
     }
 
     fn settle(&mut self, began: Option<time::Instant>) {

@@ -26,7 +26,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// Why a request without a known caller was refused, where it would have been a call: not what asks for a page or a
 /// diagnosis, not what is no HTTP, and not public calls.
-const WOULD_HAVE_BEEN_CALLS: [&str; 10] = [
+const WOULD_HAVE_BEEN_CALLS: [&str; 11] = [
     "token",
     "origin",
     "body",
@@ -34,6 +34,7 @@ const WOULD_HAVE_BEEN_CALLS: [&str; 10] = [
     "signature",
     "nonce",
     "replayed",
+    "repeated",
     "before_start",
     "replay_memory",
     "replay_mark",

@@ -5,31 +5,38 @@
 //! diagnosis.
 //!
 //! Guarantees, signatures: an unknown key and a wrong signature cost the same work and get the same answer; the clock's
-//! window is judged before any key is looked up; a request counts once. Signatures are compared in constant time, against
+//! window is judged before any key is looked up; what may change something, and a login, counts once. Signatures are compared in constant time, against
 //! every dialect that a documented client may have signed, for the client's signature only. Does not: judge what the request
 //! asks for, or bind it to its structure. The exchange's scheme signs `{"a":"1b2"}` and `{"a":"1","b":"2"}` alike. So
 //! what is allowed is decided on the parsed call, and remote clients need an encrypted connection.
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock},
 };
 
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 pub use crate::policy::Caller;
 use crate::{
-    access::{AccessRules, Arrival},
+    access::{AccessRules, Arrival, Peer},
     clock::Clock,
-    replay::{NotAdmitted, ReplayGuard, WINDOW_MS},
+    replay::{NotAdmitted, ReplayGuard, SameRead, WINDOW_MS},
     secret::TokenDigest,
     virtual_key::{CallerId, ID_BYTES, MASTER_BYTES, MasterKey, Verifier, VirtualKey},
 };
 use protocol::{
-    caller_request::{CallerSignature, SIGNATURE_BYTES, SignatureMissing},
+    call::{Effect, Method},
+    caller_request::{CallerSignature, SIGNATURE_BYTES},
     canonical,
     client_dialects::{self, ClientDialect},
 };
+
+mod rejected;
+
+pub use self::rejected::{NotBelieved, SignatureRejected};
 
 /// The longest token header that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 1024;
@@ -176,14 +183,16 @@ pub struct Authenticator {
     callers: Callers,
     replay: ReplayGuard,
     clock: Clock,
+    digests: RandomState,
 }
 
 impl Authenticator {
-    pub(crate) const fn new(callers: Callers, replay: ReplayGuard, clock: Clock) -> Self {
+    pub(crate) fn new(callers: Callers, replay: ReplayGuard, clock: Clock) -> Self {
         Self {
             callers,
             replay,
             clock,
+            digests: RandomState::new(),
         }
     }
 
@@ -199,15 +208,14 @@ impl Authenticator {
         &self.replay
     }
 
-    /// Who signed this, if anybody whom we gave a key. A signature counts once.
+    /// Who signed this login, if anybody whom we gave a key. It counts once: whoever repeats it would have a session.
     ///
     /// # Errors
-    /// [`SignatureRejected`].
-    pub async fn verify(
-        &self,
-        shown: &CallerSignature<'_>,
-    ) -> Result<Arc<Caller>, SignatureRejected> {
-        self.admit(self.identify(shown)?).await
+    /// [`NotBelieved`].
+    pub async fn log_in(&self, shown: &CallerSignature<'_>) -> Result<Arc<Caller>, NotBelieved> {
+        let identified = self.identify(shown)?;
+        self.count(identified, None, SignatureRejected::Replayed)
+            .await
     }
 
     /// Whose signature this is; it does not count yet. All the work that a stranger can cause is here, and it grows with
@@ -234,22 +242,65 @@ impl Authenticator {
             nonce: shown.nonce,
             signature: shown.signature,
             caller: Arc::clone(&holder.caller),
+            read: self.read_of(shown),
         })
     }
 
-    /// Lets a signature count, once.
+    /// Lets the signature of a call that came from there count, once; that of a read as often as the same peer shows it.
     ///
     /// # Errors
-    /// [`SignatureRejected`] where it was seen before, or that cannot be known.
-    pub async fn admit(&self, identified: Identified) -> Result<Arc<Caller>, SignatureRejected> {
+    /// [`NotBelieved`] where it was seen before, or that cannot be known.
+    pub async fn admit(
+        &self,
+        identified: Identified,
+        source: &Peer,
+    ) -> Result<Arc<Caller>, NotBelieved> {
+        let read = identified
+            .read
+            .map(|read| self.digests.hash_one((read, source)));
+        let seen = if read.is_some() {
+            SignatureRejected::Replayed
+        } else {
+            SignatureRejected::Repeated
+        };
+        self.count(identified, read, seen).await
+    }
+
+    async fn count(
+        &self,
+        identified: Identified,
+        read: Option<SameRead>,
+        seen: SignatureRejected,
+    ) -> Result<Arc<Caller>, NotBelieved> {
         let Identified {
             key,
             nonce,
             signature,
             caller,
+            ..
         } = identified;
-        self.replay.admit(&key, nonce, &signature).await?;
-        Ok(caller)
+        match self.replay.admit(&key, nonce, &signature, read).await {
+            Ok(()) => Ok(caller),
+            Err(reason) => Err(NotBelieved {
+                why: match reason {
+                    NotAdmitted::Seen => seen,
+                    NotAdmitted::BeforeStart => SignatureRejected::BeforeStart,
+                    NotAdmitted::TooMany => SignatureRejected::TooMany,
+                    NotAdmitted::NoMark => SignatureRejected::NoMark,
+                },
+                caller: Some(Arc::clone(&caller.name)),
+            }),
+        }
+    }
+
+    /// A digest of what a request reads; nothing where it may change something.
+    fn read_of(&self, shown: &CallerSignature<'_>) -> Option<u64> {
+        let method = Method::parse(shown.method).ok()?;
+        if !method.is_private() || method.effect() != Effect::Read {
+            return None;
+        }
+        let params = shown.params.map(RawValue::get);
+        Some(self.digests.hash_one((shown.method, shown.id, params)))
     }
 }
 
@@ -260,80 +311,7 @@ pub struct Identified {
     nonce: u64,
     signature: [u8; SIGNATURE_BYTES],
     caller: Arc<Caller>,
-}
-
-/// Why a signed request is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum SignatureRejected {
-    /// No such key, or another signature; the two are not told apart.
-    #[error(
-        "authentication failed: the proxy knows no such API key, or the signature is not of its secret"
-    )]
-    Signature,
-    /// No usable nonce, or one too far from our clock.
-    #[error("the nonce differs from the proxy's clock by more than 60 seconds")]
-    Window,
-    /// More params than any client has reason to sign; said before any key is looked up.
-    #[error(
-        "params hold more than 1024 values, or are nested more than 8 levels deep; nothing was sent, send fewer in one \
-         request or show an X-Proxy-Token"
-    )]
-    Params,
-    /// This very signature was seen before.
-    #[error("this signed request was seen before; sign anew, with a new nonce")]
-    Replayed,
-    /// The nonce is not above what the last run may have seen, or what had to be forgotten.
-    #[error(
-        "the nonce is not above those that may have been used before the proxy restarted, or its clock stepped back; \
-         sign anew in a moment"
-    )]
-    BeforeStart,
-    /// More requests within the window than can be remembered.
-    #[error(
-        "more signed requests of this key within two minutes than the proxy can remember; wait a little"
-    )]
-    TooMany,
-    /// Nothing can be promised about replays at the moment.
-    #[error(
-        "the proxy cannot write down which requests it has seen, and so takes no signed ones; its log says why"
-    )]
-    NoMark,
-}
-
-impl SignatureRejected {
-    /// A stable word for counts and lines.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Signature => "signature",
-            Self::Window => "nonce",
-            Self::Params => "params_size",
-            Self::Replayed => "replayed",
-            Self::BeforeStart => "before_start",
-            Self::TooMany => "replay_memory",
-            Self::NoMark => "replay_mark",
-        }
-    }
-}
-
-impl From<SignatureMissing> for SignatureRejected {
-    fn from(missing: SignatureMissing) -> Self {
-        match missing {
-            SignatureMissing::Signature => Self::Signature,
-            SignatureMissing::Nonce => Self::Window,
-        }
-    }
-}
-
-impl From<NotAdmitted> for SignatureRejected {
-    fn from(reason: NotAdmitted) -> Self {
-        match reason {
-            NotAdmitted::Seen => Self::Replayed,
-            NotAdmitted::BeforeStart => Self::BeforeStart,
-            NotAdmitted::TooMany => Self::TooMany,
-            NotAdmitted::NoMark => Self::NoMark,
-        }
-    }
+    read: Option<u64>,
 }
 
 /// Whether the signature fits the params string of one of the dialects; each differing string is tried.

@@ -8,6 +8,7 @@
 use std::{
     error::Error,
     fmt,
+    io::ErrorKind,
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -226,7 +227,7 @@ pub(crate) fn failure_of_client(
     deadline: Duration,
 ) -> Failure {
     if progress.may_have_been_sent() {
-        return Failure::Lost;
+        return why_unread(error);
     }
     if progress.has_ended() {
         return Failure::TooLate;
@@ -241,6 +242,27 @@ pub(crate) fn failure_of_client(
         return Failure::Tls;
     }
     Failure::Connect
+}
+
+/// Why an answer could not be read to its end.
+pub(crate) fn why_unread(error: &reqwest::Error) -> Failure {
+    if find::<rustls::Error>(error).is_some() {
+        return Failure::Lost;
+    }
+    if let Some(error) = find::<hyper::Error>(error) {
+        if error.is_parse_too_large() {
+            return Failure::HeadTooLarge;
+        }
+        if error.is_parse() {
+            return Failure::NotHttp;
+        }
+    }
+    // hyper's words for chunks that are none.
+    let broken = [ErrorKind::InvalidInput, ErrorKind::InvalidData];
+    if find::<std::io::Error>(error).is_some_and(|error| broken.contains(&error.kind())) {
+        return Failure::Framing;
+    }
+    Failure::Lost
 }
 
 /// The first error of this type in the chain, also inside `std::io::Error`s, which hide theirs.

@@ -137,6 +137,15 @@ pub enum Failure {
     /// A content encoding that was not asked for.
     #[error("the answer is compressed, which was not asked for")]
     Encoded,
+    /// More headers, or longer ones, than are read.
+    #[error("the head of the answer is longer than is read, or has more than 100 headers")]
+    HeadTooLarge,
+    /// No answer of HTTP/1.
+    #[error("what came back is no HTTP that is understood")]
+    NotHttp,
+    /// A body whose chunks are broken.
+    #[error("the chunks of the answer are broken")]
+    Framing,
     /// JSON by its type, and malformed.
     #[error("{0}")]
     Malformed(#[from] MalformedAnswer),
@@ -190,6 +199,7 @@ impl Failure {
             | Self::Redirected(_)
             | Self::Upgraded
             | Self::NotUpgraded(_) => 502,
+            Self::HeadTooLarge | Self::NotHttp | Self::Framing => 502,
             Self::Encoded | Self::Malformed(_) => 502,
             Self::TooLate => 503,
             Self::ConnectDeadline(_) | Self::Deadline(_) => 504,
@@ -202,18 +212,20 @@ impl Failure {
     pub const fn is_about_an_answer(&self) -> bool {
         match self {
             Self::TooLarge(_) | Self::Encoded | Self::Malformed(_) => true,
+            Self::HeadTooLarge | Self::Framing => true,
             Self::Dns
             | Self::AddressRefused(_)
             | Self::Connect
             | Self::ConnectDeadline(_)
             | Self::Tls => false,
-            // A redirect or another protocol is what a captive portal would answer.
+            // A redirect, another protocol or no HTTP is what a captive portal would answer.
             Self::Lost
             | Self::TooLate
             | Self::Deadline(_)
             | Self::Redirected(_)
             | Self::Upgraded
             | Self::NotUpgraded(_)
+            | Self::NotHttp
             | Self::Defect => false,
         }
     }
@@ -235,6 +247,9 @@ impl Failure {
             Self::Upgraded => "upgraded",
             Self::NotUpgraded(_) => "not_upgraded",
             Self::Encoded => "encoded",
+            Self::HeadTooLarge => "head_too_large",
+            Self::NotHttp => "not_http",
+            Self::Framing => "framing",
             Self::Malformed(_) => "malformed",
             Self::Defect => "defect",
         }

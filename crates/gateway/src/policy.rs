@@ -182,7 +182,7 @@ impl ChannelPermit {
 }
 
 /// Decides whether a caller may see channels of the account, from there and now: each is judged as the method that shows
-/// the same.
+/// the same. One of which that is not known has to be allowed by its own name.
 ///
 /// # Errors
 /// [`Denied`] of the first that it may not see.
@@ -192,21 +192,55 @@ pub fn authorize_channels<'a>(
     channels: impl IntoIterator<Item = &'a str>,
 ) -> Result<ChannelPermit, Denied> {
     for channel in channels {
-        let Some(call) = channels::of_the_account(channel).and_then(as_a_call) else {
-            return Err(denied(caller, "subscribe", Rule::UnknownChannel));
-        };
-        judge(caller, arrival, &call, Transport::Stream)?;
+        judge_channel(caller, arrival, channel)?;
     }
     Ok(ChannelPermit(()))
 }
 
-/// Market channels need no right: nothing of an account is in them.
-#[must_use]
-pub fn of_the_market<'a>(channels: impl IntoIterator<Item = &'a str>) -> Option<ChannelPermit> {
-    if channels.into_iter().all(channels::is_of_the_market) {
-        Some(ChannelPermit(()))
+fn judge_channel(caller: &Caller, arrival: Arrival<'_>, channel: &str) -> Result<(), Denied> {
+    let shown = if channels::is_plain(channel) {
+        channel
     } else {
-        None
+        "a channel"
+    };
+    let deny = |rule| Err(denied(caller, shown, rule));
+    if let Err(outside) = caller.policy.access.admit(arrival) {
+        return deny(Rule::Access(outside));
+    }
+    if caller.policy.deny_methods.contains(channel) {
+        return deny(Rule::MethodDenied);
+    }
+    if let Some(call) = channels::of_the_account(channel).and_then(as_a_call) {
+        return judge(caller, arrival, &call, Transport::Stream).map_err(|denied| Denied {
+            channel: Some(channel.to_owned()),
+            ..denied
+        });
+    }
+    if !channels::is_of_the_account(channel) {
+        return deny(Rule::NotOfTheAccount);
+    }
+    if !caller.policy.allow_methods.contains(channel) {
+        return deny(Rule::UnknownChannel);
+    }
+    if caller.policy.instruments.is_some() {
+        return deny(Rule::Instrument(Unlisted::Unbound));
+    }
+    Ok(())
+}
+
+/// Market channels need no right: nothing of an account is in them.
+///
+/// # Errors
+/// The first channel that is none of the market's.
+pub fn of_the_market<'a>(
+    channels: impl IntoIterator<Item = &'a str>,
+) -> Result<ChannelPermit, &'a str> {
+    match channels
+        .into_iter()
+        .find(|channel| !channels::is_of_the_market(channel))
+    {
+        None => Ok(ChannelPermit(())),
+        Some(foreign) => Err(foreign),
     }
 }
 
@@ -247,6 +281,7 @@ fn denied(caller: &Caller, method: &str, rule: Rule) -> Denied {
     Denied {
         caller: Arc::clone(&caller.name),
         method: method.to_owned(),
+        channel: None,
         written: caller.policy.written,
         rule,
     }

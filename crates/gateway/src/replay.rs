@@ -1,7 +1,8 @@
 //! A signed request counts once: also after a crash.
 //!
 //! Guarantees: within a run, no signature of a virtual key is admitted twice while its nonce is within the window, in
-//! whatever order nonces come; what had to be forgotten is refused by its nonce. After a restart every nonce up to the
+//! whatever order nonces come; what had to be forgotten is refused by its nonce. The one exception is the very same read
+//! from the very same peer: clients sign by the millisecond, and two of one key make the same one. After a restart every nonce up to the
 //! mark on disk is refused, and none is admitted that the mark does not cover. The mark is written some seconds ahead, in a
 //! thread of its own. So a call waits for the disk only where its nonce runs ahead of our clock by more than that.
 //! If the disk does not answer, signed requests are refused, and nothing else is. Without a state directory there is no
@@ -9,7 +10,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     path::Path,
     sync::{
         Mutex, PoisonError,
@@ -36,6 +37,10 @@ const KEPT: usize = 1 << 14;
 const INCREDIBLE_MS: u64 = WINDOW_MS + marks::AHEAD_MS;
 
 type SignatureBytes = [u8; SIGNATURE_BYTES];
+
+/// A keyed digest of a read and of where it came from: equal for the same read from the same peer. Signatures do not bind
+/// the structure of a request, so that equal ones do not show the same read.
+pub(crate) type SameRead = u64;
 
 /// Why a request with a good signature is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +76,8 @@ struct Memory {
 /// What was seen of one key.
 #[derive(Debug, Default)]
 struct Remembered {
-    seen: HashSet<SignatureBytes>,
+    /// With each signature what was read by it, and from where; nothing where it may have changed something.
+    seen: HashMap<SignatureBytes, Option<SameRead>>,
     by_nonce: BTreeSet<(u64, SignatureBytes)>,
     /// The highest nonce whose signature was forgotten, which the window had passed.
     forgotten: u64,
@@ -114,7 +120,8 @@ impl ReplayGuard {
         }
     }
 
-    /// Admits a request whose signature was verified and whose nonce is within the window, once.
+    /// Admits a request whose signature was verified and whose nonce is within the window, once; the same `read` again
+    /// and again. `read` is nothing for what may change something.
     ///
     /// # Errors
     /// [`NotAdmitted`].
@@ -123,11 +130,12 @@ impl ReplayGuard {
         key: &VirtualKey,
         nonce: u64,
         signature: &SignatureBytes,
+        read: Option<SameRead>,
     ) -> Result<(), NotAdmitted> {
         if nonce <= self.mark_of_the_last_run(key) {
             return Err(NotAdmitted::BeforeStart);
         }
-        self.remember(key, nonce, signature)?;
+        self.remember(key, nonce, signature, read)?;
         let Some(writer) = &self.writer else {
             return Ok(());
         };
@@ -197,6 +205,7 @@ impl ReplayGuard {
         key: &VirtualKey,
         nonce: u64,
         signature: &SignatureBytes,
+        read: Option<SameRead>,
     ) -> Result<(), NotAdmitted> {
         let now_ms = self.clock.now_ms();
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,7 +216,7 @@ impl ReplayGuard {
             .keys
             .entry(*key)
             .or_default()
-            .admit(nonce, signature, now_ms)
+            .admit(nonce, signature, read, now_ms)
     }
 }
 
@@ -216,10 +225,14 @@ impl Remembered {
         &mut self,
         nonce: u64,
         signature: &SignatureBytes,
+        read: Option<SameRead>,
         now_ms: u64,
     ) -> Result<(), NotAdmitted> {
         self.forget(now_ms);
-        if self.seen.contains(signature) {
+        if let Some(first) = self.seen.get(signature) {
+            if read.is_some() && *first == read {
+                return Ok(());
+            }
             return Err(NotAdmitted::Seen);
         }
         if nonce <= self.forgotten {
@@ -228,7 +241,7 @@ impl Remembered {
         if self.seen.len() >= REMEMBERED {
             return Err(NotAdmitted::TooMany);
         }
-        self.seen.insert(*signature);
+        self.seen.insert(*signature, read);
         self.by_nonce.insert((nonce, *signature));
         self.highest = self.highest.max(nonce);
         Ok(())

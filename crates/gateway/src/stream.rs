@@ -325,7 +325,7 @@ impl Session {
             ),
             Incoming::Lost => Event::Lost("lost"),
             Incoming::Stalled => Event::Lost("stalled"),
-            Incoming::Binary | Incoming::Broken(_) => Event::Lost("malformed"),
+            Incoming::Broken(_) => Event::Lost("malformed"),
         })
     }
 

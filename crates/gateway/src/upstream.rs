@@ -19,7 +19,7 @@ use http_body::{Frame, SizeHint};
 use url::Url;
 
 use super::{
-    connect::{Resolver, failure_of_client},
+    connect::{Resolver, failure_of_client, why_unread},
     failure::Failure,
     outcome::{Phase, Progress},
     redact::Scrubber,
@@ -295,10 +295,10 @@ async fn read_capped(
     if announced > limit || !room(announced) {
         return Err(too_large);
     }
-    let Some(first) = response.chunk().await.map_err(|_| Failure::Lost)? else {
+    let Some(first) = response.chunk().await.map_err(|error| why_unread(&error))? else {
         return Ok(Bytes::new());
     };
-    let Some(second) = response.chunk().await.map_err(|_| Failure::Lost)? else {
+    let Some(second) = response.chunk().await.map_err(|error| why_unread(&error))? else {
         return if first.len() > limit {
             Err(too_large)
         } else {
@@ -317,7 +317,7 @@ async fn read_capped(
             return Err(too_large);
         }
         all.extend_from_slice(&chunk);
-        next = response.chunk().await.map_err(|_| Failure::Lost)?;
+        next = response.chunk().await.map_err(|error| why_unread(&error))?;
     }
     Ok(all.freeze())
 }

@@ -117,6 +117,17 @@ impl Method {
         }
     }
 
+    /// What it does at the exchange, in short.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self.info() {
+            Some(info) if info.cancels_orders() => Effect::Cancel,
+            Some(info) if info.class == Class::Read => Effect::Read,
+            // Also what the catalogue does not know: it may change something.
+            _ => Effect::Change,
+        }
+    }
+
     /// Whether it begins with `private/`.
     #[must_use]
     pub const fn is_private(&self) -> bool {
@@ -247,12 +258,7 @@ impl Call {
     /// What it does at the exchange, in short.
     #[must_use]
     pub fn effect(&self) -> Effect {
-        match self.method.info() {
-            Some(info) if info.cancels_orders() => Effect::Cancel,
-            Some(info) if info.class == Class::Read => Effect::Read,
-            // Also what the catalogue does not know: it may change something.
-            _ => Effect::Change,
-        }
+        self.method.effect()
     }
 
     /// What its request says.

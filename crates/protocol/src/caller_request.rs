@@ -1,7 +1,8 @@
 //! A client's own signed request, `{"id","method","api_key","params","nonce","sig"}`, read as it stands.
 //!
 //! Guarantees: a member given twice, or one that the exchange does not document, is refused, so that what is read here
-//! is all there is; the exact text of `id` and `params` is kept, and the order of the members with it. Whether the
+//! is all there is; the exact text of `id` and `params` is kept, and the order of the members with it. A member that is
+//! `null` is none, as serializers write what is left out. Whether the
 //! proof (`api_key`, `nonce`, `sig`) is there and well-formed is asked apart, because a caller with a token needs none.
 //! Does not: verify anything. No error repeats the input.
 
@@ -99,6 +100,7 @@ impl<'a> CallerRequest<'a> {
         let text = std::str::from_utf8(bytes).map_err(|_| InvalidRequest::NotJson)?;
         let fields =
             Fields::read(text, Member::ALL.map(Member::name)).map_err(|_| not_an_object(text))?;
+        let fields = fields.null_is_none();
         if let Some(name) = fields.repeated {
             return Err(InvalidRequest::Repeated(name));
         }
@@ -167,6 +169,18 @@ impl<'a> CallerRequest<'a> {
             signature,
         })
     }
+}
+
+/// The id of a body that is no request, for the answer to it: where it is an object with one usable id.
+#[must_use]
+pub fn id_in(bytes: &[u8]) -> Option<RequestId> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let fields = Fields::read(text, [Member::Id.name()]).ok()?;
+    if fields.repeated.is_some() {
+        return None;
+    }
+    let [id] = fields.values;
+    RequestId::parse(id?).ok()
 }
 
 impl fmt::Debug for CallerRequest<'_> {
@@ -258,9 +272,8 @@ mod tests {
             problem(r#"{"method":"m","extra":1}"#),
             InvalidRequest::Unknown
         );
-        assert_eq!(problem(r#"{"method":"m","id":null}"#), InvalidRequest::Id);
         assert_eq!(problem(r#"{"method":"m","id":"007"}"#), InvalidRequest::Id);
-        for params in ["null", "[]", "\"x\"", "1"] {
+        for params in ["[]", "\"x\"", "1"] {
             assert_eq!(
                 problem(&format!(r#"{{"method":"m","params":{params}}}"#)),
                 InvalidRequest::Params
@@ -271,6 +284,34 @@ mod tests {
             let body = format!(r#"{{"{member}":1,"{escaped}":1}}"#);
             assert_eq!(problem(&body), InvalidRequest::Repeated(member), "{body}");
         }
+    }
+
+    #[test]
+    fn the_id_of_what_is_no_request_is_found_where_it_is_one() {
+        for (body, id) in [
+            (r#"{"id":7,"extra":1}"#, Some(7)),
+            (r#"{"method":7,"params":[],"id":"8"}"#, Some(8)),
+            (r#"{"id":1,"id":2}"#, None),
+            (r#"{"id":-1}"#, None),
+            (r#"{"id":null}"#, None),
+            (r#"{"id":7"#, None),
+            ("[7]", None),
+        ] {
+            assert_eq!(id_in(body.as_bytes()).map(RequestId::value), id, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_null_is_none() {
+        let body =
+            r#"{"id":null,"method":"m","api_key":null,"params": null ,"nonce":null,"sig":null}"#;
+        let body = CallerRequest::parse(body.as_bytes()).unwrap();
+        assert!(body.id.is_none() && body.params.is_none());
+        assert_eq!(body.layout, Layout::new(&[Member::Method], false));
+        assert_eq!(body.signature().err(), Some(SignatureMissing::Signature));
+        assert_eq!(problem(r#"{"method":null}"#), InvalidRequest::Method);
+        let twice = r#"{"method":"m","params":null,"params":null}"#;
+        assert_eq!(problem(twice), InvalidRequest::Repeated("params"));
     }
 
     #[test]

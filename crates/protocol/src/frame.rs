@@ -1,7 +1,7 @@
 //! What goes over a stream's wire: a client's frame, parsed strictly; a frame of the exchange, read for its heading.
 //!
 //! Guarantees: a [`Frame`] is one JSON object whose known members stand in it once; what is sent on is built from the
-//! texts that were parsed, and from no other member. What was judged is what the exchange gets. Source: the
+//! texts that were parsed, and from no other member; one that is `null` is none. What was judged is what the exchange gets. Source: the
 //! vendor's WebSocket pages. Does not: judge params, but for those of a subscription; the others are for
 //! [`super::call::Call::parse_unsigned`].
 
@@ -100,15 +100,20 @@ impl<'a> Frame<'a> {
     }
 
     fn read(text: &'a str, reply_to: &mut ReplyTo) -> Result<Self, InvalidFrame> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let fields = Fields::read(text, MEMBERS).map_err(|_| InvalidFrame::NotAnObject)?;
-        if let Some(name) = fields.repeated {
-            return Err(InvalidFrame::Twice(name));
-        }
-        let [id_text, method, params, nonce_text, api_key, sig] = fields.values;
-        let id = number("id", id_text)?;
-        if let Some(raw) = id_text {
+        let repeated = fields.repeated;
+        let [id_text, method, params, nonce_text, api_key, sig] = fields.null_is_none().values;
+        let id = number("id", id_text);
+        if let (Ok(Some(_)), Some(raw)) = (id, id_text)
+            && repeated != Some("id")
+        {
             raw.get().clone_into(&mut reply_to.id);
         }
+        if let Some(name) = repeated {
+            return Err(InvalidFrame::Twice(name));
+        }
+        let id = id?;
         let method = text_of("method", method)?.ok_or(InvalidFrame::Member("method"))?;
         let (request, name) = read_method(&method)?;
         reply_to.method = name.clone();

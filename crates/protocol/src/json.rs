@@ -63,9 +63,21 @@ impl<'a, const N: usize> Fields<'a, N> {
         Ok(fields)
     }
 
-    /// Which of the names were found, by their positions, in the order of the text.
+    /// Which of the names have a value, by their positions, in the order of the text.
     pub fn order(&self) -> impl Iterator<Item = usize> {
-        self.order.into_iter().take(self.found)
+        let has_value = |position: &usize| matches!(self.values.get(*position), Some(Some(_)));
+        self.order.into_iter().take(self.found).filter(has_value)
+    }
+
+    /// Takes members whose value is `null` for members that are not there, as clients mean them that write an `Option`.
+    #[must_use]
+    pub fn null_is_none(mut self) -> Self {
+        for value in &mut self.values {
+            if value.is_some_and(|raw| raw.get() == "null") {
+                *value = None;
+            }
+        }
+        self
     }
 }
 

@@ -277,6 +277,26 @@ fn unusable_values_are_errors_with_place_and_remedy() {
             ["is no host name", "no scheme"],
         ),
         (
+            "[listener]\nallowed_origins = [\"*\"]",
+            ["is no origin", "no wildcard"],
+        ),
+        (
+            "[listener]\nallowed_origins = [\"null\"]",
+            ["is no origin", "not null"],
+        ),
+        (
+            "[listener]\nallowed_origins = [\"https://*.page.example\"]",
+            ["is no origin", "no wildcard"],
+        ),
+        (
+            "[listener]\nallowed_origins = [\"https://page.example/\"]",
+            ["is no origin", "no path"],
+        ),
+        (
+            "[listener]\nallowed_origins = [\"page.example\"]",
+            ["is no origin", "https://page.example"],
+        ),
+        (
             "[policy]\nallow_classes = [\"trad\"]",
             ["is no class", "did you mean trade?"],
         ),

@@ -23,7 +23,7 @@ use gateway::{
 };
 use protocol::{
     call::{InvalidCall, Method, RequestId},
-    caller_request::InvalidRequest,
+    caller_request::{InvalidRequest, id_in},
     wire,
 };
 
@@ -53,6 +53,11 @@ impl Asked {
     pub(super) const fn with_id(mut self, id: Option<RequestId>) -> Self {
         self.id = id;
         self
+    }
+
+    /// With the id that stands in this body, which need not be a request.
+    pub(super) fn with_id_in(self, body: &[u8]) -> Self {
+        self.with_id(id_in(body))
     }
 
     /// The method, if the path names one.
@@ -131,6 +136,8 @@ const MAINTENANCE: i64 = 9_010_001;
 const DUPLICATE_REQUEST: i64 = 40006;
 const USER_TIER_INVALID: i64 = 10005;
 const INTERNAL: i64 = 50001;
+const UNAUTHORIZED: i64 = 40101;
+const INVALID_NONCE: i64 = 40102;
 
 /// The code that tells why there is no answer; the outcome comes first, because clients decide by it what to repeat.
 fn code(ended: &Ended, relayed: &Relayed) -> i64 {
@@ -239,7 +246,9 @@ fn with_body(reply: &Reply, body: Bytes) -> Response {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// A browser's request from another site.
-    #[error("requests with an Origin header are not served here")]
+    #[error(
+        "requests with an Origin header are not served here: they come from a page in a browser; a program leaves Origin out"
+    )]
     CrossSite,
     /// A `Host` that we do not serve.
     #[error("this Host is not served; allowed_hosts names the ones that are")]
@@ -249,6 +258,12 @@ pub(super) enum Refusal {
         "there is no such method here; paths are /exchange/v1/private/… and /exchange/v1/public/…"
     )]
     NoSuchMethod,
+    /// A path of this API under another base.
+    #[error(
+        "this API is below /exchange/v1/ and nowhere else: give your client a base URL that ends in /exchange/v1 \
+         (http://<this host>/exchange/v1)"
+    )]
+    WrongBase,
     /// A wrong verb; the ones that are taken.
     #[error("Method Not Allowed: this path takes {0}")]
     Verb(&'static str),
@@ -319,12 +334,12 @@ const fn told(status: u16, code: i64, word: &'static str) -> Told {
 /// The same for a signature that is not believed, whichever way it came.
 pub(in crate::http) const fn of_claim(refused: SignatureRejected) -> Told {
     match refused {
-        SignatureRejected::Signature | SignatureRejected::Replayed => {
-            told(401, 40101, refused.code())
-        }
-        SignatureRejected::Window | SignatureRejected::BeforeStart => {
-            told(400, 40102, refused.code())
-        }
+        SignatureRejected::Signature => told(401, UNAUTHORIZED, refused.code()),
+        SignatureRejected::Window
+        | SignatureRejected::BeforeStart
+        | SignatureRejected::Replayed => told(400, INVALID_NONCE, refused.code()),
+        // Not 40102, after which clients sign anew by themselves: the first may have been executed.
+        SignatureRejected::Repeated => told(400, DUPLICATE_REQUEST, refused.code()),
         SignatureRejected::Params => told(400, 40004, refused.code()),
         SignatureRejected::TooMany => told(429, 42901, refused.code()),
         SignatureRejected::NoMark => told(503, 9_010_001, refused.code()),
@@ -338,8 +353,9 @@ impl Refusal {
             Self::CrossSite => told(403, 10005, "origin"),
             Self::Misdirected => told(421, 40003, "host"),
             Self::NoSuchMethod => told(404, 40002, "no_such_method"),
+            Self::WrongBase => told(404, 40002, "wrong_base"),
             Self::Verb(_) => told(405, 40003, "verb"),
-            Self::Token => told(401, 40101, "token"),
+            Self::Token => told(401, UNAUTHORIZED, "token"),
             Self::CallerSignature(refused) => of_claim(*refused),
             Self::Busy => told(429, 42901, "unverified"),
             Self::Late => told(429, 42901, "late"),
@@ -372,6 +388,7 @@ impl Refusal {
             Self::Unread(_) | Self::NotJson | Self::Body(_) | Self::Late => Refused::Body,
             Self::UnreadAnswers => Refused::Unread,
             Self::NoSuchMethod
+            | Self::WrongBase
             | Self::Verb(_)
             | Self::Disagree
             | Self::Invalid(_)

@@ -25,6 +25,7 @@ use super::{
 use crate::http::{
     AppState,
     proxy_api::{TOKEN, authenticate},
+    reply,
     request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
 };
 use gateway::{
@@ -35,7 +36,7 @@ use gateway::{
 };
 use protocol::{
     call::{Call, RequestId},
-    caller_request::CallerRequest,
+    caller_request::{CallerRequest, id_in},
 };
 
 /// The longest body that is read of somebody who is not known yet; ten orders in a list have less than 8 KiB.
@@ -79,12 +80,17 @@ async fn relay_with_token(
         let read = read_body(request, settings.max_body_bytes, settings.body_deadline).await;
         let bytes = match read {
             Ok(bytes) if is_json => bytes,
-            Ok(_) => return end(&mut record, &asked, &Refusal::NotJson),
+            Ok(bytes) => {
+                return end(&mut record, &asked.with_id_in(&bytes), &Refusal::NotJson);
+            }
             Err(error) => return end(&mut record, &asked, &Refusal::Unread(error)),
         };
         match CallerRequest::parse(&bytes) {
             Ok(body) => go_on(app, path, asked, record, &caller, &source, &body).await,
-            Err(problem) => end(&mut record, &asked, &Refusal::Body(problem)),
+            Err(problem) => {
+                let asked = asked.with_id_in(&bytes);
+                end(&mut record, &asked, &Refusal::Body(problem))
+            }
         }
     })
     .await
@@ -101,10 +107,15 @@ async fn relay_signed(
     let source = source_of(&request);
     let rid = request_id(&request);
     let place = place_of(&request);
+    let is_json = is_json(request.headers());
     let bytes = match read_unverified(app, &source, request).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refuse(app, &source, &asked, &refusal),
     };
+    if !is_json {
+        let asked = asked.with_id_in(&bytes);
+        return refuse(app, &source, &asked, &Refusal::NotJson);
+    }
     let mut judged = None;
     if bytes.len() > SHORT_BYTES {
         match judge_aside(app, &source, &bytes).await {
@@ -114,7 +125,10 @@ async fn relay_signed(
     }
     let body = match CallerRequest::parse(&bytes) {
         Ok(body) => body,
-        Err(problem) => return refuse(app, &source, &asked, &Refusal::Body(problem)),
+        Err(problem) => {
+            let asked = asked.with_id_in(&bytes);
+            return refuse(app, &source, &asked, &Refusal::Body(problem));
+        }
     };
     let asked = asked.with_id(body.id);
     let identified = match judged {
@@ -122,12 +136,16 @@ async fn relay_signed(
         None => identify(app, &body),
     };
     let admitted = match identified {
-        Ok(identified) => app.gateway.authenticator().admit(identified).await,
-        Err(refused) => Err(refused),
+        Ok(identified) => app.gateway.authenticator().admit(identified, &source).await,
+        Err(why) => Err(why.into()),
     };
     let caller = match admitted {
         Ok(caller) => caller,
-        Err(refused) => return refuse(app, &source, &asked, &Refusal::CallerSignature(refused)),
+        Err(refused) => {
+            let refusal = Refusal::CallerSignature(refused.why);
+            app.rejections.count_signed(&source, refused);
+            return answer::refused(&asked, &refusal);
+        }
     };
     request::known(place.as_ref(), &caller);
     let record = app
@@ -168,8 +186,8 @@ async fn judge_aside(
     let (app, bytes) = (Arc::clone(app), bytes.clone());
     let judging = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let body =
-            CallerRequest::parse(&bytes).map_err(|problem| (None, Refusal::Body(problem)))?;
+        let body = CallerRequest::parse(&bytes)
+            .map_err(|problem| (id_in(&bytes), Refusal::Body(problem)))?;
         identify(&app, &body).map_err(|refused| (body.id, Refusal::CallerSignature(refused)))
     });
     judging.await.unwrap_or_else(|_| Err(busy()))
@@ -207,7 +225,6 @@ async fn read_unverified(
     source: &Peer,
     request: Request<Body>,
 ) -> Result<Bytes, Refusal> {
-    let is_json = is_json(request.headers());
     let bytes = app.settings.max_body_bytes.min(UNVERIFIED_BYTES);
     let deadline = app.settings.body_deadline.min(UNVERIFIED_DEADLINE);
     let mut reading = pin!(read_body(request, bytes, deadline));
@@ -218,12 +235,7 @@ async fn read_unverified(
             reading.await
         }
     };
-    let body = read.map_err(Refusal::Unread)?;
-    if is_json {
-        Ok(body)
-    } else {
-        Err(Refusal::NotJson)
-    }
+    read.map_err(Refusal::Unread)
 }
 
 /// With a caller who is known: what is asked for, and what becomes of it.
@@ -238,10 +250,13 @@ async fn go_on(
 ) -> Response {
     let asked = asked.with_id(body.id);
     match read_call(app, path, body) {
-        Ok(call) => answer::relayed(
-            &asked,
-            &app.gateway.relay(record, caller, source, call).await,
-        ),
+        Ok(call) => {
+            let rid = Arc::clone(&record.report.rid);
+            let relayed = app.gateway.relay(record, caller, source, call).await;
+            let mut response = answer::relayed(&asked, &relayed);
+            reply::set_hint(&mut response, &app.hints, &rid, &relayed);
+            response
+        }
         Err(refusal) => end(&mut record, &asked, &refusal),
     }
 }

@@ -62,9 +62,13 @@ impl Audience {
 }
 
 /// Serves one call.
-pub(super) async fn relay(app: &Arc<AppState>, asked: Asked, request: Request<Body>) -> Response {
+pub(super) async fn relay(
+    app: &Arc<AppState>,
+    mut asked: Asked,
+    request: Request<Body>,
+) -> Response {
     let source = source_of(&request);
-    match attempt(app, &asked, &source, request).await {
+    match attempt(app, &mut asked, &source, request).await {
         Ok(response) => response,
         Err(refusal) => {
             app.rejections.count(&source, refusal.counted());
@@ -75,7 +79,7 @@ pub(super) async fn relay(app: &Arc<AppState>, asked: Asked, request: Request<Bo
 
 async fn attempt(
     app: &AppState,
-    asked: &Asked,
+    asked: &mut Asked,
     source: &Peer,
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
@@ -99,7 +103,7 @@ async fn attempt(
         return Err(Refusal::Query);
     }
     let body = if info.verb == Some(Verb::Post) {
-        Some(read_posted(app, source, info, request).await?)
+        Some(read_posted(app, asked, source, info, request).await?)
     } else {
         None
     };
@@ -137,6 +141,7 @@ fn may_stand_in_query(byte: u8) -> bool {
 /// The body that goes on in place of the client's: its key and signature, should it send any, are nobody's business.
 async fn read_posted(
     app: &AppState,
+    asked: &mut Asked,
     source: &Peer,
     info: &MethodInfo,
     request: Request<Body>,
@@ -151,6 +156,7 @@ async fn read_posted(
     .await
     .map_err(Refusal::Unread)?;
     drop(slot);
+    *asked = asked.clone().with_id_in(&bytes);
     if !is_json {
         return Err(Refusal::NotJson);
     }

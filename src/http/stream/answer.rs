@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::http::exchange_v1;
+use catalogue::channels::is_plain;
 use gateway::{
     auth::SignatureRejected,
     failure::Refusal,
@@ -85,6 +86,19 @@ pub(super) fn not_offered(reply_to: &ReplyTo) -> Utf8Bytes {
         NOT_AVAILABLE,
         "Proxy refused: this stream does not offer the method",
     )
+}
+
+/// A channel that is none of the market's.
+pub(super) fn not_of_the_market(reply_to: &ReplyTo, channel: &str) -> Utf8Bytes {
+    let text = if is_plain(channel) {
+        format!(
+            "Proxy refused: {channel} is no channel of the market; those of the account are on /exchange/v1/user; nothing \
+             of this subscription was sent"
+        )
+    } else {
+        "Proxy refused: a channel has characters that no channel has; nothing of this subscription was sent".to_owned()
+    };
+    refused(reply_to, NOT_AVAILABLE, &text)
 }
 
 /// A login that is not believed.
@@ -231,7 +245,6 @@ impl End {
                 ..Self::new(1001, "the client's connection was lost")
             },
             Incoming::Stalled => Self::new(1008, "the client takes nothing"),
-            Incoming::Binary => Self::new(1003, "text frames only"),
             Incoming::Broken(1009) => Self::too_long(),
             Incoming::Broken(code) => Self {
                 code: Some(code),

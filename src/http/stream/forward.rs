@@ -388,7 +388,10 @@ impl<'s> Forwarder<'s> {
                     }
                 })?
             }
-            _ => policy::of_the_market(named).ok_or_else(|| Refused::not_offered(reply_to))?,
+            _ => policy::of_the_market(named).map_err(|foreign| Refused {
+                told: answer::not_of_the_market(reply_to, foreign),
+                ..Refused::not_offered(reply_to)
+            })?,
         };
         self.session.subscribe(permit, frame);
         Ok(())

@@ -13,7 +13,7 @@ use super::answer::{self, End};
 use crate::http::{AppState, rejections::Refused};
 use gateway::{
     access::Peer,
-    auth::{Caller, SignatureRejected},
+    auth::{Caller, NotBelieved, SignatureRejected},
     failure::Refusal,
     policy,
     record::CallRecord,
@@ -111,11 +111,30 @@ impl Socket {
                 login,
                 _slot: Some(slot),
             }),
-            None => Err(End::new(
-                1008,
-                "too many streams of this caller (streams.max_per_caller)",
-            )),
+            None => {
+                let end = End::new(
+                    1008,
+                    "too many streams of this caller (streams.max_per_caller)",
+                );
+                self.log_failed(&caller.name, &end);
+                Err(end)
+            }
         }
+    }
+
+    /// One line for a known client whose stream does not come about.
+    pub(super) fn log_failed(&self, name: &str, end: &End) {
+        tracing::warn!(
+            "event=stream what=failed side={} stream={} caller={name} why=\"{}\"",
+            self.side.name(),
+            self.rid,
+            end.reason
+        );
+    }
+
+    /// Counts something refused of a client that is not known.
+    fn count(&self, refused: Refused) {
+        self.app.rejections.count(&self.source, refused);
     }
 
     /// Waits for a login that is in order.
@@ -127,7 +146,10 @@ impl Socket {
         for _ in 0..MAX_FRAMES_BEFORE_LOGIN {
             let incoming = tokio::select! {
                 incoming = poll_fn(|cx| client.poll(cx, true)) => incoming,
-                () = sleep_until(until) => return Err(End::new(1008, "no login in time (streams.login_deadline_ms)")),
+                () = sleep_until(until) => {
+                    self.count(Refused::Login);
+                    return Err(End::new(1008, "no login in time (streams.login_deadline_ms)"));
+                }
                 () = self.app.gateway.draining() => return Err(End::draining()),
             };
             let Incoming::Text(text) = incoming else {
@@ -139,34 +161,46 @@ impl Socket {
             let (reply_to, frame) = Frame::parse(&text);
             let told = match frame {
                 Ok(frame) if frame.request == Request::LogIn => {
-                    match self.verify(&frame, &reply_to).await {
+                    match self.verify(&frame).await {
                         Ok(caller) => return Ok((caller, reply_to)),
-                        Err(told) => told,
+                        Err(why) => {
+                            let told = answer::not_believed(&reply_to, why);
+                            if why == SignatureRejected::Replayed {
+                                // Client libraries give the answer to nobody who waits, but for 40101: they see the end.
+                                let _ = client.push(told);
+                                return Err(End::new(
+                                    1008,
+                                    "this login was seen before; connect and sign anew",
+                                ));
+                            }
+                            told
+                        }
                     }
                 }
-                Ok(_) => answer::refused(&reply_to, answer::UNAUTHORIZED, "Authentication failure"),
-                Err(invalid) => answer::invalid(&reply_to, invalid),
+                Ok(_) => {
+                    self.count(Refused::Login);
+                    answer::refused(&reply_to, answer::UNAUTHORIZED, "Authentication failure")
+                }
+                Err(invalid) => {
+                    self.count(Refused::Body);
+                    answer::invalid(&reply_to, invalid)
+                }
             };
             let _ = client.push(told);
         }
         Err(End::new(1008, "no valid login"))
     }
 
-    /// Verifies a login; the answer where it is not in order.
-    pub(super) async fn verify(
-        &self,
-        frame: &Frame<'_>,
-        reply_to: &ReplyTo,
-    ) -> Result<Arc<Caller>, Utf8Bytes> {
+    /// Verifies a login; why it is not in order, which is counted.
+    async fn verify(&self, frame: &Frame<'_>) -> Result<Arc<Caller>, SignatureRejected> {
         let verified = match frame.signature() {
-            Ok(claim) => self.app.gateway.authenticator().verify(&claim).await,
+            Ok(claim) => self.app.gateway.authenticator().log_in(&claim).await,
             Err(unclaimed) => Err(unclaimed.into()),
         };
         verified.map_err(|refused| {
-            self.app
-                .rejections
-                .count(&self.source, Refused::Signature(refused));
-            answer::not_believed(reply_to, refused)
+            let why = refused.why;
+            self.app.rejections.count_signed(&self.source, refused);
+            why
         })
     }
 
@@ -180,10 +214,18 @@ impl Socket {
         if self.caller.is_some() {
             return answer::logged_in(reply_to);
         }
-        match self.verify(frame, reply_to).await {
+        match self.verify(frame).await {
             Ok(again) if again.name == caller.name => answer::logged_in(reply_to),
-            Ok(_) => answer::not_believed(reply_to, SignatureRejected::Signature),
-            Err(told) => told,
+            Ok(other) => {
+                let why = SignatureRejected::Signature;
+                let refused = NotBelieved {
+                    why,
+                    caller: Some(Arc::clone(&other.name)),
+                };
+                self.app.rejections.count_signed(&self.source, refused);
+                answer::not_believed(reply_to, why)
+            }
+            Err(why) => answer::not_believed(reply_to, why),
         }
     }
 

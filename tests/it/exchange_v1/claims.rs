@@ -166,7 +166,7 @@ async fn shifted_params_verify_alike_and_count_as_the_same_request() {
     assert_eq!(one.sig(&pair), shifted.sig(&pair));
     assert_eq!(proxy.signed(&pair, &one).await.status, 200);
     let answer = proxy.post_exchange(READ, shifted.body(&pair)).await;
-    assert_eq!((answer.status, told(&answer).1), (401, 40101));
+    assert_eq!((answer.status, told(&answer).1), (400, 40102));
     assert_eq!(proxy.upstream_requests(), 1);
 }
 

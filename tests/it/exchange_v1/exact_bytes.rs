@@ -80,6 +80,34 @@ async fn ids_numbers_as_text_unicode_escapes_and_spaces_arrive_as_they_were_writ
 }
 
 #[tokio::test]
+async fn params_and_an_id_that_are_null_are_none() {
+    let (proxy, wire) = start().await;
+    let pair = Pair::of("exact");
+    for (id, params, sent) in [
+        ("7", "null", "7"),
+        ("null", "{}", "1"),
+        ("null", "null", "1"),
+    ] {
+        let signed = Unsigned {
+            id: id.replace("null", ""),
+            params_string: Some(String::new()),
+            ..Unsigned::new(READ, params)
+        };
+        let sig = signed.sig(&pair);
+        let body = format!(
+            r#"{{"id":{id},"method":"{READ}","api_key":"{}","params":{params},"nonce":{},"sig":"{sig}"}}"#,
+            pair.key, signed.nonce
+        );
+        let answer = proxy.post_exchange(READ, body).await;
+        assert_eq!(answer.status, 200, "{id} {params}: {}", answer.text());
+        let request = wire.requests().pop().expect("it came").json();
+        assert_eq!(request["id"].to_string(), sent);
+        let member = (params != "null").then(|| serde_json::json!({}));
+        assert_eq!(request.get("params"), member.as_ref(), "{id} {params}");
+    }
+}
+
+#[tokio::test]
 async fn whatever_a_client_may_send_arrives_as_it_was_written() {
     let (proxy, wire) = start().await;
     let pair = Pair::of("exact");

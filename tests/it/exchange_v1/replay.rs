@@ -59,15 +59,86 @@ async fn a_request_counts_once_in_whatever_case_its_signature_is_written() {
     ] {
         let answer = proxy.post_exchange(ORDER, again).await;
         let (status, code, message) = told(&answer);
-        assert_eq!((status, code), (401, 40101));
-        assert!(message.contains("seen before"), "{message}");
+        assert_eq!((status, code), (400, 40006), "no authentication failure");
+        for says in ["seen before", "was not sent", "what became of the first"] {
+            assert!(message.contains(says), "{message}");
+        }
     }
     assert_eq!(
         (
             proxy.exchange().count(ORDER),
-            proxy.told_refusals("status=401 why=replayed")
+            proxy.told_refusals("status=400 why=repeated")
         ),
         (1, 3)
+    );
+    let named = proxy.texts();
+    assert!(
+        named
+            .iter()
+            .any(|line| line.ends_with("from=127.0.0.1 caller=trader")),
+        "{named:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_read_that_two_programs_of_one_key_sign_alike_is_served_to_both() {
+    let cell = Arc::new(AtomicU64::new(NOW));
+    let (proxy, pair) = (at(&cell, None).await, Pair::of("trader"));
+    let call = Unsigned::new(READ, "{}").at(NOW + 1);
+    let (first, second) = tokio::join!(proxy.signed(&pair, &call), proxy.signed(&pair, &call));
+    assert_eq!((first.status, second.status), (200, 200));
+    assert_eq!(proxy.exchange().count(READ), 2, "each with its own nonce");
+    // Different reads of one millisecond were never alike.
+    let of = |id: &str, method: &str| Unsigned {
+        id: id.to_owned(),
+        ..Unsigned::new(method, "{}").at(NOW + 2)
+    };
+    let (orders, balance) = (of("7", "private/get-open-orders"), of("7", READ));
+    let (orders, balance) =
+        tokio::join!(proxy.signed(&pair, &orders), proxy.signed(&pair, &balance));
+    assert_eq!((orders.status, balance.status), (200, 200));
+    cell.store(NOW + 60_002, Ordering::Relaxed);
+    let late = proxy.post_exchange(READ, call.body(&pair)).await;
+    assert_eq!(
+        (late.status, told(&late).1),
+        (400, 40102),
+        "outside the window"
+    );
+}
+
+#[tokio::test]
+async fn a_read_again_is_refused_from_elsewhere_and_in_another_form() {
+    let cell = Arc::new(AtomicU64::new(NOW));
+    let (proxy, pair) = (at(&cell, None).await, Pair::of("trader"));
+    let method = "private/get-order-history";
+    let call = Unsigned::new(method, r#"{"limit":"1","page_size":"23"}"#).at(NOW + 1);
+    assert_eq!(proxy.signed(&pair, &call).await.status, 200);
+    let other_peer = reqwest::Client::builder()
+        .no_proxy()
+        .local_address(Some([127, 0, 0, 2].into()))
+        .build()
+        .unwrap();
+    let elsewhere = other_peer
+        .post(proxy.url(&format!("/exchange/v1/{method}")))
+        .header("content-type", "application/json");
+    let elsewhere = proxy.ask(elsewhere.body(call.body(&pair))).await;
+    // The same text to sign, cut elsewhere: another read, which nobody signed.
+    let cut = call.body(&pair).replace(
+        r#"{"limit":"1","page_size":"23"}"#,
+        r#"{"limit":"1page_size23"}"#,
+    );
+    let cut = proxy.post_exchange(method, cut).await;
+    for answer in [&elsewhere, &cut] {
+        let (status, code, message) = told(answer);
+        assert_eq!((status, code), (400, 40102), "{message}");
+        assert!(message.contains("sign anew"), "{message}");
+    }
+    assert_eq!(proxy.told_refusals("status=400 why=replayed"), 2);
+    assert_eq!(proxy.exchange().count(method), 1);
+    assert_eq!(
+        proxy.signed(&pair, &call).await.status,
+        200,
+        "still its own"
     );
 }
 

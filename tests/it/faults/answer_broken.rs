@@ -99,7 +99,7 @@ async fn fault_23_bad_chunk_sizes_are_unknown() {
         "ffffffffffffffffff\r\n{}\r\n",
         "2\r\n{}garbage",
     ] {
-        met(answer(chunked(chunks)), LOST).await;
+        met(answer(chunked(chunks)), told(502, "unknown", "framing")).await;
     }
 }
 
@@ -166,9 +166,15 @@ async fn fault_26_endless_heads_are_unknown() {
     let many: String = (0..500)
         .map(|number| format!("x-{number}: 1\r\n"))
         .collect();
-    met(answer(reply::with_head(200, &many, GOOD)), LOST).await;
+    let too_large = told(502, "unknown", "head_too_large");
+    let (_, says) = met(answer(reply::with_head(200, &many, GOOD)), too_large).await;
+    assert!(
+        says.text().contains("more than 100 headers"),
+        "{}",
+        says.text()
+    );
     let long = format!("x-long: {}\r\n", "x".repeat(1 << 20));
-    met(answer(reply::with_head(200, &long, GOOD)), LOST).await;
+    met(answer(reply::with_head(200, &long, GOOD)), too_large).await;
 }
 
 #[tokio::test]
@@ -179,7 +185,7 @@ async fn fault_26_an_answer_that_is_no_http_is_unknown() {
         "HTTP/9.9 200 OK\r\n\r\n",
         "{\"code\":0}\r\n\r\n",
     ] {
-        met(answer(bytes), LOST).await;
+        met(answer(bytes), told(502, "unknown", "not_http")).await;
     }
 }
 

@@ -192,6 +192,7 @@ async fn subscribers_get_the_updates_of_orders_however_they_were_placed() {
 async fn channels_are_judged_as_the_methods_that_show_the_same() {
     let policy = Policy {
         deny_methods: ["private/user-balance".into()].into(),
+        allow_methods: ["user.allowed".into()].into(),
         ..Policy::default()
     };
     let proxy = TestProxy::builder().streams(policy).start().await;
@@ -201,12 +202,13 @@ async fn channels_are_judged_as_the_methods_that_show_the_same() {
         &["user.order", "user.balance"],
         &["ticker.BTC_USD"],
         &["user.unheard"],
+        &["user.order", "user.allowed", "user.unheard"],
     ] {
-        assert_eq!(
-            socket.ask(subscribe(channels)).await["code"],
-            40002,
-            "{channels:?}"
-        );
+        let answer = socket.ask(subscribe(channels)).await;
+        assert_eq!(answer["code"], 40002, "{channels:?}");
+        let named = channels.last().unwrap();
+        let message = answer["message"].as_str().unwrap();
+        assert!(message.contains(named), "{named}: {message}");
     }
     for odd in [
         json!({}),
@@ -218,6 +220,26 @@ async fn channels_are_judged_as_the_methods_that_show_the_same() {
     }
     assert_eq!(at_exchange(&proxy, "subscribe"), 0);
     assert_eq!(socket.ask(subscribe(&["user.order"])).await["code"], 0);
+    // Allowed by its name, it goes on; the stand-in has no such channel, and says so itself.
+    let unheard = socket.ask(subscribe(&["user.allowed"])).await;
+    assert!(unheard.get("outcome").is_none(), "not ours: {unheard}");
+    assert_eq!(at_exchange(&proxy, "subscribe"), 2);
+    let mut market = Socket::open(&proxy, "market").await;
+    let refused = market
+        .ask(subscribe(&["ticker.BTC_USD", "user.order"]))
+        .await;
+    assert_eq!(refused["code"], 40002);
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.contains("user.order") && message.contains("/exchange/v1/user"),
+        "{message}"
+    );
+    let settlement = market.ask(subscribe(&["settlement"])).await;
+    assert!(
+        settlement.get("outcome").is_none(),
+        "it went on: {settlement}"
+    );
+    assert_eq!(at_exchange(&proxy, "subscribe"), 3);
 }
 
 #[tokio::test]

@@ -240,7 +240,7 @@ async fn a_client_that_breaks_the_rules_is_told_of_its_commands_before_the_end()
     let long = Message::text("x".repeat((64 << 10) + 1));
     let not_utf8 = Message::Frame(Frame::message(vec![0xff], OpCode::Data(Data::Text), true));
     for (code, broken) in [
-        (1003, Message::binary(vec![1])),
+        (1007, Message::binary(vec![0xff])),
         (1009, long),
         (1007, not_utf8),
     ] {

@@ -61,7 +61,7 @@ async fn open_when_there_is_room(proxy: &TestProxy, side: &str) -> Socket {
 }
 
 #[tokio::test]
-async fn frames_that_are_too_long_or_not_text_end_their_socket() {
+async fn frames_that_are_too_long_or_no_text_end_their_socket() {
     let proxy = streaming(|_| {}).await;
     let mut long = Socket::bot(&proxy).await;
     let _ = long
@@ -70,8 +70,12 @@ async fn frames_that_are_too_long_or_not_text_end_their_socket() {
         .await;
     assert_eq!(long.close_code().await, 1009);
     let mut binary = Socket::bot(&proxy).await;
-    binary.stream.send(Message::binary(vec![1])).await.unwrap();
-    assert_eq!(binary.close_code().await, 1003);
+    binary
+        .stream
+        .send(Message::binary(vec![0xff]))
+        .await
+        .unwrap();
+    assert_eq!(binary.close_code().await, 1007);
     proxy.exchange().wait_streams(<[_]>::is_empty).await;
 }
 

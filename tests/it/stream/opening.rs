@@ -7,6 +7,7 @@ use std::{
 };
 
 use crypto_proxy::http::Refused;
+use futures_util::SinkExt;
 use gateway::{
     auth::SignatureRejected, connect::Resolver, policy::Policy, stream::StreamBase,
     upstream::BaseUrl,
@@ -15,6 +16,7 @@ use sandbox::{Fault, Side};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{at_exchange, create, records, subscribe};
 use crate::support::{
@@ -97,9 +99,14 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
     let good = login(KEY, 4, now_ms());
     let mut first = Socket::open(&proxy, "user").await;
     assert_eq!(first.ask(good.clone()).await["code"], 0);
+    let mut again = Socket::open(&proxy, "user").await;
+    let refused = again.ask(good).await;
+    assert_eq!(refused["code"], 40102, "no authentication failure");
+    let (code, reason) = again.end().await.expect("at once, not after 10 s");
+    assert_eq!(code, 1008, "{reason}");
+    assert!(reason.contains("seen before"), "{reason}");
     let mut socket = Socket::open(&proxy, "user").await;
     for (frame, code) in [
-        (good, 40101),
         (signed_login(KEY, "invented", 5, now_ms()), 40101),
         (
             signed_login(
@@ -132,6 +139,14 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
             "{refused:?}"
         );
     }
+    assert_eq!(proxy.told_refusals("status=400 why=replayed"), 1);
+    let named = proxy.texts();
+    assert!(
+        named
+            .iter()
+            .any(|line| line.contains("why=replayed") && line.ends_with(" caller=bot")),
+        "{named:?}"
+    );
     socket.log_in(KEY).await;
     assert_eq!(at_exchange(&proxy, super::CREATE), 0);
     assert_eq!(
@@ -139,6 +154,58 @@ async fn wrong_late_and_replayed_logins_are_refused_and_nothing_goes_before_one(
         2,
         "only a login opens an upstream socket"
     );
+}
+
+#[tokio::test]
+async fn members_that_are_null_are_none_and_a_binary_frame_of_text_is_text() {
+    let proxy = streaming(|_| {}).await;
+    let mut socket = Socket::open(&proxy, "user").await;
+    let mut with_null = login(KEY, 4, now_ms());
+    with_null["params"] = json!(null);
+    let binary = Message::binary(with_null.to_string());
+    socket.stream.send(binary).await.unwrap();
+    let answer = socket.next().await;
+    assert_eq!(
+        answer,
+        json!({ "id": 4, "method": "public/auth", "code": 0 })
+    );
+    // As a client writes it whose request type has a field for everything.
+    let mut order = create(7, "mine");
+    for name in ["api_key", "sig", "nonce"] {
+        order[name] = json!(null);
+    }
+    assert_eq!(socket.ask(order).await["code"], 0);
+    let read = json!({ "id": 8, "method": "private/user-balance", "params": null });
+    assert_eq!(socket.ask(read).await["code"], 0);
+    let mut second = Socket::open(&proxy, "user").await;
+    let mut wrong = signed_login(KEY, "invented", 5, now_ms());
+    wrong["params"] = json!(null);
+    assert_eq!(second.ask(wrong).await["code"], 40101);
+}
+
+#[tokio::test]
+async fn a_login_that_fails_leaves_a_line_with_its_reason_and_the_caller_where_it_is_known() {
+    let proxy = streaming(|plan| plan.streams.max_per_caller = 1).await;
+    let _first = Socket::bot(&proxy).await;
+    let mut second = Socket::open(&proxy, "user").await;
+    let answer = second.ask(login(KEY, 9, now_ms())).await;
+    assert_eq!(answer["code"], 42901);
+    assert_eq!(second.close_code().await, 1008);
+    proxy
+        .wait_line(&[
+            "event=stream what=failed side=user",
+            "caller=bot",
+            "streams.max_per_caller",
+        ])
+        .await;
+    let mut stranger = Socket::open(&proxy, "user").await;
+    for frame in ["nonsense", r#"{"id":1,"method":"private/user-balance"}"#] {
+        stranger.send_text(frame).await;
+        stranger.next().await;
+    }
+    for reason in ["status=400 why=body", "status=401 why=login"] {
+        assert_eq!(proxy.told_refusals(reason), 1, "{reason}");
+    }
 }
 
 #[tokio::test]
@@ -226,6 +293,41 @@ async fn an_exchange_that_cannot_be_reached_or_offers_no_stream_is_said() {
         Socket::try_open(&without, "market", &[]).await.err(),
         Some(404)
     );
+}
+
+#[tokio::test]
+async fn a_program_that_names_the_host_it_dials_and_a_listed_page_open_a_stream() {
+    let page = "https://page.example";
+    let proxy = streaming(move |plan| plan.http.allowed_origins = vec![page.to_owned()]).await;
+    let port = proxy.address().port();
+    for side in ["user", "market"] {
+        for (origin, refused) in [
+            (format!("http://127.0.0.1:{port}"), None),
+            (page.to_owned(), None),
+            (format!("http://localhost:{port}"), Some(403)),
+            (format!("http://127.0.0.1:{}", port ^ 1), Some(403)),
+            ("http://page.example".to_owned(), Some(403)),
+            ("null".to_owned(), Some(403)),
+        ] {
+            let opened = Socket::try_open(&proxy, side, &[("origin", origin.clone())]).await;
+            assert_eq!(opened.err(), refused, "{side} {origin}");
+        }
+    }
+    assert_eq!(proxy.rejections.counted(Refused::Origin), 8);
+    let call = crate::support::client()
+        .post(proxy.url("/proxy/private"))
+        .header("origin", page);
+    assert_eq!(proxy.send(call).await.status, 403, "streams alone");
+    let mut socket = Socket::try_open(
+        &proxy,
+        "user",
+        &[("origin", format!("http://127.0.0.1:{port}"))],
+    )
+    .await
+    .ok()
+    .unwrap();
+    socket.log_in(KEY).await;
+    assert_eq!(socket.ask(create(7, "mine")).await["code"], 0);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 /// Headers that an answer may have.
-const EXPECTED_HEADERS: [&str; 10] = [
+const EXPECTED_HEADERS: [&str; 11] = [
     "allow",
     "cache-control",
     "connection",
@@ -13,6 +13,7 @@ const EXPECTED_HEADERS: [&str; 10] = [
     "date",
     "retry-after",
     "x-proxy-client-oid",
+    "x-proxy-hint",
     "x-proxy-outcome",
     "x-request-id",
 ];

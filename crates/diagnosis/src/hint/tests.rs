@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::*;
 use crate::{
@@ -94,7 +94,7 @@ async fn every_failing_call_gets_exactly_one_line_and_others_none() {
             .unwrap();
     }
     drop(reports);
-    hints.run(reader).await;
+    HintReader::new(hints, reader).run().await;
     let lines = lines.take();
     let rids = lines.iter().map(|line| {
         line.split("rid=")
@@ -232,6 +232,43 @@ async fn a_hint_that_a_measurement_settled_is_not_corrected_later() {
 }
 
 #[tokio::test]
+async fn a_failed_call_is_told_what_its_line_says_and_the_line_is_written_once() {
+    let Desk { hints, lines, .. } = Desk::new(Expected::Unstated);
+    let (reports, receiver) = mpsc::channel(8);
+    let reader = HintReader::new(hints, receiver);
+    let report = |rid: &str, code| {
+        let answered = answer(READ, 401, Some(code));
+        Arc::new(CallReport {
+            rid: rid.into(),
+            ..answered
+        })
+    };
+    // Nobody reads yet: the calls read what waits, in its order.
+    for (rid, code) in [("a", 0), ("b", 40101), ("c", 306), ("d", 40103)] {
+        reports.send(report(rid, code)).await.unwrap();
+    }
+    let told = ["d", "b", "a", "c", "none"].map(|rid| reader.of(rid).map(|hint| hint.to_string()));
+    let [d, b, rest @ ..] = told;
+    assert_eq!(rest, [None, None, None], "no hint, no words");
+    drop(reports);
+    reader.run().await;
+    let written = lines.take();
+    assert_eq!(written.len(), 2, "{written:?}");
+    for (rid, told) in [("b", b), ("d", d)] {
+        let told = told.expect("a hint");
+        let (cause, likelihood) = told.split_once("; ").unwrap();
+        let line = format!("cause={cause} likelihood=\"{likelihood}\"");
+        let wanted = format!("event=hint rid={rid} ");
+        assert!(
+            written
+                .iter()
+                .any(|text| text.contains(&wanted) && text.contains(&line)),
+            "{rid} {told}: {written:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_running_reader_corrects_when_the_watch_confirms_and_outlives_the_watch() {
     let Desk {
         hints,
@@ -266,7 +303,7 @@ async fn a_running_reader_corrects_when_the_watch_confirms_and_outlives_the_watc
         reports.send(failed).await.unwrap();
         drop(reports);
     };
-    tokio::join!(hints.run(reader), story);
+    tokio::join!(HintReader::new(hints, reader).run(), story);
     assert!(
         lines
             .take()

@@ -25,8 +25,10 @@ pub enum Rule {
     WebSocketOnly,
     /// A batch whose orders cannot be read.
     UnreadableBatch,
-    /// A channel that no method of the catalogue amounts to.
+    /// A channel of the account of which it is not known what it tells.
     UnknownChannel,
+    /// A channel that is none of the account's.
+    NotOfTheAccount,
     /// It is outside the caller's instruments.
     Instrument(Unlisted),
 }
@@ -46,6 +48,8 @@ pub enum Written {
 pub struct Denied {
     pub(super) caller: Arc<str>,
     pub(super) method: String,
+    /// The channel of the account that amounts to the method.
+    pub(super) channel: Option<String>,
     pub(super) written: Written,
     /// Which rule said no.
     pub rule: Rule,
@@ -60,7 +64,7 @@ impl Denied {
             Rule::Instrument(_) => "instrument",
             Rule::MethodDenied | Rule::ClassDenied(_) | Rule::ClassNotAllowed(_) => "denied",
             Rule::UnknownMethod | Rule::Public | Rule::WebSocketOnly => "denied",
-            Rule::UnreadableBatch | Rule::UnknownChannel => "denied",
+            Rule::UnreadableBatch | Rule::UnknownChannel | Rule::NotOfTheAccount => "denied",
         }
     }
 }
@@ -72,7 +76,11 @@ impl fmt::Display for Denied {
             write!(f, "caller {caller} may not call ")?;
             return write_outside(f, outside);
         }
-        write!(f, "{method} is not allowed for caller {caller}: ")?;
+        f.write_str(method)?;
+        if let Some(channel) = &self.channel {
+            write!(f, ", which shows what channel {channel} tells,")?;
+        }
+        write!(f, " is not allowed for caller {caller}: ")?;
         let Names { classes, methods } = self.written.names();
         match self.rule {
             Rule::MethodDenied => write!(
@@ -108,9 +116,17 @@ impl fmt::Display for Denied {
                 "its orders cannot be told; a batch holds instrument_name, cancels and creates, both lists of objects, \
                  and nothing else"
             ),
-            Rule::UnknownChannel => {
-                write!(f, "a channel is none of the account's that are known here")
-            }
+            Rule::UnknownChannel => write!(
+                f,
+                "the channel is not known here, nor what it tells; {} = [\"{method}\"] would allow it; nothing of this \
+                 subscription was sent",
+                methods.allowed
+            ),
+            Rule::NotOfTheAccount => write!(
+                f,
+                "it is no channel of the account (user.…); those of the market are on /exchange/v1/market; nothing of \
+                 this subscription was sent"
+            ),
             Rule::Instrument(unlisted) => f.write_str(words(unlisted)),
             Rule::Access(outside) => write_outside(f, outside),
         }

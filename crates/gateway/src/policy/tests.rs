@@ -209,8 +209,86 @@ fn limits_come_before_everything_and_instruments_last() {
 }
 
 #[test]
+fn a_channel_is_judged_as_what_it_shows_or_by_its_own_name() {
+    let judge = |policy: &Policy, channel: &str| {
+        let caller = Caller {
+            name: "two".into(),
+            policy: policy.clone(),
+        };
+        authorize_channels(&caller, HERE, [channel])
+            .err()
+            .map(|denied| (denied.rule, denied.to_string()))
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let new = "user.not-invented.yet";
+    let plain = Policy::default();
+    for known in [
+        "user.order",
+        "user.advance.order",
+        "user.advanced.order.BTC_USD",
+    ] {
+        assert_eq!(judge(&plain, known), None, "{known}");
+    }
+    for (channel, rule, says) in [
+        (
+            new,
+            Rule::UnknownChannel,
+            "policy.allow_methods = [\"user.not-invented.yet\"]",
+        ),
+        (
+            "ticker.BTC_USD",
+            Rule::NotOfTheAccount,
+            "ticker.BTC_USD is not allowed",
+        ),
+        (
+            "user.\"x",
+            Rule::NotOfTheAccount,
+            "a channel is not allowed",
+        ),
+    ] {
+        let (denied, text) = judge(&plain, channel).unwrap();
+        assert_eq!(denied, rule, "{channel}");
+        assert!(text.contains(says), "{text}");
+    }
+    let allowing = Policy {
+        allow_methods: names(&[new]),
+        ..Policy::default()
+    };
+    assert_eq!(judge(&allowing, new), None);
+    let bound = Policy {
+        instruments: Some(Instruments::new(["BTC_USD".to_owned()])),
+        ..allowing.clone()
+    };
+    let (rule, _) = judge(&bound, new).unwrap();
+    assert_eq!(rule, Rule::Instrument(Unlisted::Unbound));
+    let denying = Policy {
+        deny_methods: names(&[new, "user.order", "private/user-balance"]),
+        ..allowing
+    };
+    for channel in [new, "user.order"] {
+        assert_eq!(judge(&denying, channel).unwrap().0, Rule::MethodDenied);
+    }
+    let (_, text) = judge(&denying, "user.balance").unwrap();
+    assert!(
+        text.starts_with(
+            "private/user-balance, which shows what channel user.balance tells, is not"
+        ),
+        "{text}"
+    );
+    let expired = Policy {
+        access: AccessRules {
+            expires_ms: Some(1),
+            ..AccessRules::default()
+        },
+        ..plain
+    };
+    assert!(matches!(judge(&expired, new), Some((Rule::Access(_), _))));
+}
+
+#[test]
 fn every_denial_reads_as_one_sentence_and_names_its_setting() {
     let denied = |rule, written| Denied {
+        channel: None,
         caller: "two".into(),
         method: "private/create-order".into(),
         written,

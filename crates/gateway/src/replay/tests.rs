@@ -47,7 +47,7 @@ impl Setup {
 }
 
 async fn admit(guard: &ReplayGuard, nonce: u64, signature: u8) -> Result<(), NotAdmitted> {
-    guard.admit(&key(1), nonce, &[signature; 32]).await
+    guard.admit(&key(1), nonce, &[signature; 32], None).await
 }
 
 #[tokio::test]
@@ -65,9 +65,33 @@ async fn a_signature_counts_once_whatever_its_nonce_says_and_nonces_may_come_in_
         );
     }
     assert_eq!(
-        guard.admit(&key(2), NOW + 9, &[1; 32]).await,
+        guard.admit(&key(2), NOW + 9, &[1; 32], None).await,
         Ok(()),
         "another key"
+    );
+}
+
+#[tokio::test]
+async fn the_same_read_counts_again_within_its_window_and_nothing_else_of_that_signature() {
+    let setup = Setup::new();
+    let guard = setup.without_disk();
+    let again = async |read| guard.admit(&key(1), NOW + 1, &[1; 32], read).await;
+    for _ in 0..3 {
+        assert_eq!(again(Some(7)).await, Ok(()));
+    }
+    assert_eq!(again(Some(8)).await, Err(NotAdmitted::Seen), "another read");
+    assert_eq!(again(None).await, Err(NotAdmitted::Seen), "a change");
+    assert_eq!(again(Some(7)).await, Ok(()));
+    for read in [None, Some(7)] {
+        let changed = guard.admit(&key(1), NOW + 1, &[2; 32], read).await;
+        let expected = read.map_or(Ok(()), |_| Err(NotAdmitted::Seen));
+        assert_eq!(changed, expected, "a read after a change");
+    }
+    guard.close().await;
+    assert_eq!(
+        again(Some(7)).await,
+        Err(NotAdmitted::NoMark),
+        "after the end"
     );
 }
 
@@ -94,7 +118,7 @@ async fn fill(guard: &ReplayGuard, nonce: u64, count: usize) {
         let mut signature = [0; 32];
         signature[..8].copy_from_slice(&number.to_be_bytes());
         signature[8..16].copy_from_slice(&nonce.to_be_bytes());
-        assert_eq!(guard.admit(&key(1), nonce, &signature).await, Ok(()));
+        assert_eq!(guard.admit(&key(1), nonce, &signature, None).await, Ok(()));
     }
 }
 
@@ -144,7 +168,7 @@ async fn a_full_memory_refuses_rather_than_forgets() {
     assert_eq!(admit(&guard, NOW + 1, 7).await, Err(NotAdmitted::TooMany));
     assert_eq!(admit(&guard, NOW + 1, 6).await, Err(NotAdmitted::Seen));
     assert_eq!(
-        guard.admit(&key(2), NOW + 1, &[7; 32]).await,
+        guard.admit(&key(2), NOW + 1, &[7; 32], None).await,
         Ok(()),
         "another key has its own memory"
     );
@@ -158,7 +182,7 @@ async fn after_a_crash_every_nonce_that_may_have_been_admitted_is_refused() {
     let guard = setup.open();
     // A client whose clock runs ahead, and one whose does not.
     assert_eq!(admit(&guard, NOW + 50_000, 1).await, Ok(()));
-    assert_eq!(guard.admit(&key(2), NOW + 1, &[2; 32]).await, Ok(()));
+    assert_eq!(guard.admit(&key(2), NOW + 1, &[2; 32], None).await, Ok(()));
     std::mem::forget(guard);
     let guard = setup.at(NOW + 100).open();
     assert_eq!(
@@ -166,15 +190,18 @@ async fn after_a_crash_every_nonce_that_may_have_been_admitted_is_refused() {
         Err(NotAdmitted::BeforeStart)
     );
     assert_eq!(
-        guard.admit(&key(2), NOW + 1, &[2; 32]).await,
+        guard.admit(&key(2), NOW + 1, &[2; 32], None).await,
         Err(NotAdmitted::BeforeStart)
     );
     // For the few seconds that were written ahead, and for the key that was ahead alone: a key of its own.
     assert_eq!(
-        guard.admit(&key(2), NOW + 100, &[3; 32]).await,
+        guard.admit(&key(2), NOW + 100, &[3; 32], None).await,
         Err(NotAdmitted::BeforeStart)
     );
-    assert_eq!(guard.admit(&key(2), NOW + 6_101, &[3; 32]).await, Ok(()));
+    assert_eq!(
+        guard.admit(&key(2), NOW + 6_101, &[3; 32], None).await,
+        Ok(())
+    );
     assert_eq!(
         admit(&guard, NOW + 56_000, 3).await,
         Err(NotAdmitted::BeforeStart)
@@ -187,7 +214,10 @@ async fn after_an_orderly_end_nobody_is_refused_for_what_was_written_ahead() {
     let setup = Setup::new();
     let guard = setup.open();
     assert_eq!(admit(&guard, NOW + 1, 1).await, Ok(()));
-    assert_eq!(guard.admit(&key(2), NOW + 40_000, &[2; 32]).await, Ok(()));
+    assert_eq!(
+        guard.admit(&key(2), NOW + 40_000, &[2; 32], None).await,
+        Ok(())
+    );
     setup.at(NOW + 1000);
     guard.close().await;
     assert_eq!(
@@ -201,11 +231,14 @@ async fn after_an_orderly_end_nobody_is_refused_for_what_was_written_ahead() {
         Err(NotAdmitted::BeforeStart)
     );
     assert_eq!(
-        guard.admit(&key(2), NOW + 40_000, &[2; 32]).await,
+        guard.admit(&key(2), NOW + 40_000, &[2; 32], None).await,
         Err(NotAdmitted::BeforeStart)
     );
     assert_eq!(admit(&guard, NOW + 1001, 3).await, Ok(()));
-    assert_eq!(guard.admit(&key(2), NOW + 40_001, &[3; 32]).await, Ok(()));
+    assert_eq!(
+        guard.admit(&key(2), NOW + 40_001, &[3; 32], None).await,
+        Ok(())
+    );
 }
 
 #[tokio::test]

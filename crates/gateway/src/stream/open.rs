@@ -213,11 +213,7 @@ async fn answer(socket: &mut UpstreamSocket) -> Result<Option<i64>, Failure> {
                     _ => {}
                 }
             }
-            Incoming::Closed(_)
-            | Incoming::Lost
-            | Incoming::Stalled
-            | Incoming::Binary
-            | Incoming::Broken(_) => {
+            Incoming::Closed(_) | Incoming::Lost | Incoming::Stalled | Incoming::Broken(_) => {
                 return Err(Failure::Lost);
             }
         }

@@ -81,10 +81,8 @@ pub struct Overflow;
 /// What came from the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// A text frame.
+    /// A text frame, or a binary one that is text: some clients send their JSON so.
     Text(Utf8Bytes),
-    /// A binary frame, which neither side uses.
-    Binary,
     /// A close frame, with its code and reason where it had them.
     Closed(Option<(u16, String)>),
     /// The connection ended without one.
@@ -262,7 +260,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
             self.heard = Instant::now();
             return Poll::Ready(match next {
                 Some(Ok(Message::Text(text))) => Incoming::Text(text),
-                Some(Ok(Message::Binary(_))) => Incoming::Binary,
+                Some(Ok(Message::Binary(bytes))) => {
+                    Utf8Bytes::try_from(bytes).map_or(Incoming::Broken(1007), Incoming::Text)
+                }
                 Some(Ok(Message::Close(frame))) => Incoming::Closed(
                     frame.map(|frame| (frame.code.into(), frame.reason.to_string())),
                 ),

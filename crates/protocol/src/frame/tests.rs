@@ -41,12 +41,23 @@ fn a_member_that_stands_twice_is_refused_however_it_is_written() {
         ),
         (r#"{"id":1,"id":2,"method":"subscribe"}"#, "id"),
     ] {
-        assert_eq!(
-            parse(text).unwrap_err(),
-            InvalidFrame::Twice(name),
-            "{text}"
-        );
+        let (reply_to, refused) = Frame::parse(text);
+        assert_eq!(refused.unwrap_err(), InvalidFrame::Twice(name), "{text}");
+        let id = if name == "method" { "1" } else { "-1" };
+        assert_eq!(reply_to.id, id, "{text}");
     }
+}
+
+#[test]
+fn a_member_that_is_null_is_none_and_a_byte_order_mark_is_no_part_of_the_frame() {
+    let frame = parse(
+        "\u{feff}{\"id\":1,\"method\":\"private/x\",\"params\": null,\"nonce\":null,\"api_key\":null,\"sig\":null}",
+    )
+    .unwrap();
+    assert_eq!(frame.to_be_sent(), r#"{"id":1,"method":"private/x"}"#);
+    let without_id = parse(r#"{"id":null,"method":"subscribe"}"#).unwrap();
+    assert!(without_id.id.is_none());
+    assert_eq!(without_id.to_be_sent(), r#"{"method":"subscribe"}"#);
 }
 
 #[test]
@@ -57,7 +68,7 @@ fn what_is_no_frame_is_said_and_echoed_as_the_exchange_does() {
         "[]",
         "7",
         "{}{}",
-        "\u{feff}{}",
+        "\u{feff}\u{feff}{}",
         "[{\"method\":\"subscribe\"}]",
     ] {
         assert_eq!(Frame::parse(text).0, ReplyTo::default(), "{text}");
@@ -74,7 +85,7 @@ fn what_is_no_frame_is_said_and_echoed_as_the_exchange_does() {
         (r#"{"id":1.5,"method":"private/x"}"#, "id"),
         (r#"{"id":-1,"method":"private/x"}"#, "id"),
         (r#"{"id":1,"method":"private/x","params":[]}"#, "params"),
-        (r#"{"id":1,"method":"private/x","params":null}"#, "params"),
+        (r#"{"id":null,"method":null}"#, "method"),
         (r#"{"id":1,"method":"private/x","nonce":"x"}"#, "nonce"),
     ] {
         assert_eq!(
