@@ -43,7 +43,7 @@ pub(super) async fn relay(State(app): State<Arc<AppState>>, request: Request<Bod
         .catch_unwind()
         .await;
     let mut response = served
-        .unwrap_or_else(|_| reply::relayed(&Relayed::defect(progress.outcome_without_answer())));
+        .unwrap_or_else(|_| reply::relayed(Relayed::defect(progress.outcome_without_answer())));
     response.extensions_mut().insert(KnownCaller);
     response
 }
@@ -64,7 +64,7 @@ async fn serve(
 ) -> Response {
     let source = source_of(&request);
     match read_call(app, request).await {
-        Ok(call) => reply::relayed(&app.gateway.relay(record, caller, &source, call).await),
+        Ok(call) => reply::relayed(app.gateway.relay(record, caller, &source, call).await),
         Err(refusal) => {
             record.ended(refusal.status(), refusal.code());
             reply::refused(&refusal)

@@ -194,7 +194,7 @@ where
 {
     let progress = record.progress();
     let served = AssertUnwindSafe(serve(record)).catch_unwind().await;
-    let defect = || answer::relayed(asked, &Relayed::defect(progress.outcome_without_answer()));
+    let defect = || answer::relayed(asked, Relayed::defect(progress.outcome_without_answer()));
     let mut response = served.unwrap_or_else(|_| defect());
     response.extensions_mut().insert(KnownCaller);
     response
@@ -240,7 +240,7 @@ async fn go_on(
     match read_call(app, path, body) {
         Ok(call) => answer::relayed(
             &asked,
-            &app.gateway.relay(record, caller, source, call).await,
+            app.gateway.relay(record, caller, source, call).await,
         ),
         Err(refusal) => end(&mut record, &asked, &refusal),
     }
