@@ -18,10 +18,15 @@ const FOR_CANCELS: usize = 16;
 /// Of these for one caller.
 const FOR_CANCELS_OF_ONE: usize = FOR_CANCELS / 2;
 
-/// Bytes of answers that may wait to be read before another call of their kind is refused: for reads, for what changes
-/// something, for cancellations. The latter two have pots of their own, which no read can fill. The answers that are under
-/// way when a pot becomes full come on top.
-const UNREAD: [usize; 3] = [48 << 20, 16 << 20, 16 << 20];
+/// Bytes of answers that may wait to be read before another call of their kind is refused. What changes something and what
+/// cancels have pots of their own, which no read can fill. The answers that are under way when a pot is full come on top.
+const fn unread_budget(kind: Effect) -> usize {
+    match kind {
+        Effect::Read => 48 << 20,
+        Effect::Change | Effect::Cancel => 16 << 20,
+    }
+}
+
 /// An answer up to this length is not counted: there are as many as connections, and most calls cost nothing this way.
 const SHORT: usize = 16 << 10;
 
@@ -40,14 +45,32 @@ pub(super) struct Room {
 struct Taken {
     all: usize,
     reads: usize,
-    unread: [usize; 3],
+    unread: UnreadBytes,
     by_caller: HashMap<Arc<str>, OfCaller>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct OfCaller {
     under_way: usize,
-    unread: [usize; 3],
+    unread: UnreadBytes,
+}
+
+/// Bytes of answers that wait to be read, by what their calls do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct UnreadBytes {
+    reads: usize,
+    changes: usize,
+    cancels: usize,
+}
+
+impl UnreadBytes {
+    const fn of(&mut self, kind: Effect) -> &mut usize {
+        match kind {
+            Effect::Read => &mut self.reads,
+            Effect::Change => &mut self.changes,
+            Effect::Cancel => &mut self.cancels,
+        }
+    }
 }
 
 impl Taken {
@@ -102,8 +125,8 @@ impl Room {
         };
         let mut taken = lock(&self.taken);
         let own = taken.by_caller.get(caller);
-        let (under_way, unread) =
-            own.map_or((0, 0), |own| (own.under_way, own.unread[kind as usize]));
+        let (under_way, mut unread) =
+            own.map_or_else(Default::default, |own| (own.under_way, own.unread));
         let bounds = [
             (Bound::All, taken.all, self.limit + of_all),
             (Bound::Caller, under_way, self.of_one + of_one),
@@ -115,10 +138,10 @@ impl Room {
                 return Err(Refusal::AtCapacity { bound, limit });
             }
         }
-        let budget = UNREAD[kind as usize];
+        let budget = unread_budget(kind);
         for (of_caller, unread, budget) in [
-            (true, unread, budget / self.shares),
-            (false, taken.unread[kind as usize], budget),
+            (true, *unread.of(kind), budget / self.shares),
+            (false, *taken.unread.of(kind), budget),
         ] {
             if unread >= budget {
                 let mib = budget >> 20;
@@ -145,8 +168,8 @@ impl Place {
             return None;
         }
         let mut taken = lock(&self.taken);
-        taken.unread[self.kind as usize] += bytes;
-        taken.change(&self.caller, |own| own.unread[self.kind as usize] += bytes);
+        *taken.unread.of(self.kind) += bytes;
+        taken.change(&self.caller, |own| *own.unread.of(self.kind) += bytes);
         drop(taken);
         Some(UnreadAnswer {
             kind: self.kind,
@@ -169,10 +192,8 @@ impl Drop for Place {
 impl Drop for UnreadAnswer {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
-        taken.unread[self.kind as usize] -= self.bytes;
-        taken.change(&self.caller, |own| {
-            own.unread[self.kind as usize] -= self.bytes
-        });
+        *taken.unread.of(self.kind) -= self.bytes;
+        taken.change(&self.caller, |own| *own.unread.of(self.kind) -= self.bytes);
     }
 }
 
@@ -277,7 +298,7 @@ mod tests {
         drop(a);
         assert_eq!(fill("c", Effect::Read).len(), 24);
         drop(b);
-        assert_eq!(lock(&room.taken).unread, [0; 3]);
+        assert_eq!(lock(&room.taken).unread, UnreadBytes::default());
         assert!(lock(&room.taken).by_caller.is_empty());
         let lone = Room::new(256, false);
         let all = std::iter::from_fn(|| lone.take(&"a".into(), Effect::Read).ok()?.answered(MIB));
