@@ -37,7 +37,7 @@ use gateway::{
     upstream::{ClientProblem, Upstream},
 };
 
-/// How often refusals without a caller are logged.
+/// How often refusals are logged that have no line of their own: those without a caller, and a flood of a caller's.
 const REJECTIONS_EVERY: Duration = Duration::from_secs(10);
 /// What the last mark of signed requests may take at the end.
 const LAST_MARK: Duration = Duration::from_secs(1);
@@ -245,6 +245,7 @@ impl Daemon {
         ));
         let drain_deadline = server.drain_deadline;
         let runner = Arc::clone(&app.runner);
+        let counts = Arc::clone(&app);
         let rejections = Arc::clone(&app.rejections);
         let serving = tokio::spawn(bound.serve(server, Front::new(app), rejections, stop.clone()));
         stop.cancelled().await;
@@ -277,6 +278,8 @@ impl Daemon {
             while tasks.join_next().await.is_some() {}
         })
         .await;
+        // What was refused while the last tasks ended.
+        log_counts(&counts, &history);
         if tokio::time::timeout(LAST_BATCH, history.close())
             .await
             .is_err()
@@ -289,19 +292,22 @@ impl Daemon {
 
 async fn log_rejections(app: Arc<AppState>, history: History, stop: CancellationToken) {
     let mut ticks = tokio::time::interval_at(Instant::now() + REJECTIONS_EVERY, REJECTIONS_EVERY);
-    let log = || {
-        app.rejections
-            .log()
-            .into_iter()
-            .for_each(|(refused, count)| history.refused(refused.word(), count));
-        app.exchange_v1.log_usage();
-    };
     loop {
         tokio::select! {
-            _ = ticks.tick() => log(),
-            () = stop.cancelled() => return log(),
+            _ = ticks.tick() => log_counts(&app, &history),
+            () = stop.cancelled() => return log_counts(&app, &history),
         }
     }
+}
+
+fn log_counts(app: &AppState, history: &History) {
+    for (refused, count) in app.rejections.log() {
+        history.refused(refused.word(), count);
+    }
+    for further in app.gateway.recorder().log_refusals() {
+        history.refused_calls(further);
+    }
+    app.exchange_v1.log_usage();
 }
 
 /// Copies of records that may wait for a task.

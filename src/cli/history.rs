@@ -177,6 +177,11 @@ fn answer(
     } else {
         questions.changes(&of_changes)?
     };
-    output::table(out, form, &calls, &changes)?;
+    let refused = if arguments.changes {
+        Vec::new()
+    } else {
+        questions.refused_calls(&of_changes)?
+    };
+    output::table(out, form, &calls, &changes, &refused)?;
     Ok(0)
 }

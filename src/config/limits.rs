@@ -19,8 +19,6 @@ const PROCESS: usize = 32 << 20;
 const CONNECTION: usize = 16 << 10;
 /// A call that is under way holds its body, the params, their string to sign, and the request.
 const COPIES: usize = 4;
-/// Answers of callers, from the exchange's first byte until they are read.
-const ANSWERS: usize = 96 << 20;
 /// Texts that a report of a call, or a line of the log, holds beside its numbers.
 const TEXTS: usize = 512;
 /// An entry for a signature, in both of its tables.
@@ -65,7 +63,11 @@ pub(super) fn all(settings: &Settings) -> [Budget; 10] {
             in_flight * COPIES * http.max_body_bytes,
             in_flight,
         ),
-        budget("answers of callers", ANSWERS, 0),
+        budget(
+            "answers of callers",
+            gateway::Settings::most_unread(connections),
+            0,
+        ),
         budget(
             "answers of strangers",
             FOR_STRANGERS,

@@ -42,8 +42,9 @@ pub(super) async fn relay(State(app): State<Arc<AppState>>, request: Request<Bod
     let served = AssertUnwindSafe(serve(&app, &caller, record, request))
         .catch_unwind()
         .await;
-    let mut response = served
-        .unwrap_or_else(|_| reply::relayed(&Relayed::defect(progress.outcome_without_answer())));
+    let mut response = served.unwrap_or_else(|_| {
+        reply::relayed(&mut Relayed::defect(progress.outcome_without_answer()))
+    });
     response.extensions_mut().insert(KnownCaller);
     response
 }
@@ -66,8 +67,8 @@ async fn serve(
     match read_call(app, request).await {
         Ok(call) => {
             let rid = Arc::clone(&record.report.rid);
-            let relayed = app.gateway.relay(record, caller, &source, call).await;
-            let mut response = reply::relayed(&relayed);
+            let mut relayed = app.gateway.relay(record, caller, &source, call).await;
+            let mut response = reply::relayed(&mut relayed);
             reply::set_hint(&mut response, &app.hints, &rid, &relayed);
             response
         }

@@ -8,10 +8,11 @@
 use std::iter;
 
 use axum::{body::Body, response::Response};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::request::BodyError;
+use super::{request::BodyError, waiting};
 use diagnosis::hint::HintReader;
 use gateway::{
     Ended, Relayed,
@@ -27,18 +28,23 @@ const HINT: HeaderName = HeaderName::from_static("x-proxy-hint");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What became of a call.
-pub(super) fn relayed(relayed: &Relayed) -> Response {
+pub(super) fn relayed(relayed: &mut Relayed) -> Response {
+    let unread = relayed.unread.take();
     let (status, body) = match &relayed.result {
         Ok(reply) => (200, passed_on(reply)),
         Err(ended) => (ended.status(), envelope(ended, relayed)),
     };
-    let mut response = json_response(status, body);
+    let mut response = match unread {
+        Some(unread) => json_response(status, waiting::own(body.into(), unread)),
+        None => json_response(status, body),
+    };
     set_outcome(&mut response, relayed.outcome);
     set_client_oid(&mut response, relayed);
     if matches!(
         relayed.result,
         Err(Ended::Refused(
             GatewayRefusal::AtCapacity { .. }
+                | GatewayRefusal::Unread { .. }
                 | GatewayRefusal::NonceAhead { .. }
                 | GatewayRefusal::Stalled { .. }
                 | GatewayRefusal::Draining
@@ -79,8 +85,8 @@ pub(super) fn detail_at(kind: &str, place: &[&str], message: &str) -> Response {
 }
 
 /// A JSON answer.
-pub(super) fn json_response(status: u16, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub(super) fn json_response(status: u16, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(body.into()));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);

@@ -37,9 +37,14 @@ pub(super) struct Held {
     was_refused: bool,
 }
 
-struct Owned {
+struct Owned<H> {
     bytes: Bytes,
-    _held: Held,
+    _held: H,
+}
+
+/// Bytes that keep what they hold until the last of them is dropped.
+pub(super) fn own<H: Send + 'static>(bytes: Bytes, held: H) -> Bytes {
+    Bytes::from_owner(Owned { bytes, _held: held })
 }
 
 impl Waiting {
@@ -81,11 +86,11 @@ impl Held {
 
     /// The bytes of the answer, which hold the room from now on.
     pub(super) fn own(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Owned { bytes, _held: self })
+        own(bytes, self)
     }
 }
 
-impl AsRef<[u8]> for Owned {
+impl<H> AsRef<[u8]> for Owned<H> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

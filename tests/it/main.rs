@@ -24,6 +24,7 @@ mod outcomes;
 mod reach;
 mod redirects;
 mod refusals;
+mod refused_floods;
 mod scrubbing;
 mod shares;
 mod sockets;

@@ -2,7 +2,8 @@
 //!
 //! One thread writes batches; calls hand their report over a bounded queue and go on. Guarantees: no params, no bodies,
 //! no order ids, no secret (a secret is a number and a digest under the salt of this installation); files are 0600; a
-//! call never waits for the disk; what is lost is counted and said; the end of the process at any moment costs the last
+//! call never waits for the disk; what is lost is counted and said; calls that were sent are kept apart from others, and
+//! refused ones without a record of their own are counted; the end of the process at any moment costs the last
 //! second at most; changes, and per method the last good and the first bad call, outlive the calls themselves. Does
 //! not: judge, or read along for anybody else. Schema and questions: `docs/operations.md`.
 
@@ -25,7 +26,7 @@ use crate::key_pairs::{self, PairFacts};
 use gateway::{
     clock::Clock,
     observed::Observed,
-    record::{CallReport, RecordSink},
+    record::{CallReport, FurtherRefusals, RecordSink},
 };
 
 mod milestone;
@@ -43,7 +44,7 @@ mod tests;
 pub use milestone::{Milestone, Milestones, Streak, Trouble};
 pub use questions::{
     Break, CallRow, ChangeRow, Filter, HourRow, LastStart, PairRow, Questions, RecentCall,
-    RefusedRow,
+    RefusedCallsRow, RefusedRow,
 };
 pub use schema::Problem;
 pub use start::Start;
@@ -89,10 +90,23 @@ enum HistoryEvent {
     Address(IpAddr),
     /// Requests were refused before a caller was known.
     Refused { why: &'static str, count: u64 },
+    /// Calls were refused that have no record of their own.
+    RefusedCalls(FurtherRefusals),
     /// So many calls are missing.
     Lost(u64),
     /// The daemon ends.
     Stop,
+}
+
+impl HistoryEvent {
+    /// The calls that it stands for.
+    const fn calls(&self) -> u64 {
+        if let Self::RefusedCalls(further) = self {
+            further.count
+        } else {
+            0
+        }
+    }
 }
 
 /// What is handed to the writer; times in milliseconds since 1970.
@@ -246,6 +260,11 @@ impl History {
         self.note(HistoryEvent::Refused { why, count });
     }
 
+    /// Notes calls that were refused and have no record of their own.
+    pub fn refused_calls(&self, further: FurtherRefusals) {
+        self.note(HistoryEvent::RefusedCalls(further));
+    }
+
     /// Notes every confirmed address until the watch ends; for a task of its own.
     pub async fn follow_address(
         self,
@@ -301,6 +320,9 @@ impl QueueHandle {
             }
             Err(TrySendError::Full(Entry::Call(..))) => {
                 self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(TrySendError::Full(Entry::Event(_, event))) => {
+                self.shared.lost.fetch_add(event.calls(), Ordering::Relaxed);
             }
             Ok(()) | Err(_) => {}
         }

@@ -6,9 +6,7 @@
 
 use super::{
     causes::{Change, Event, Past, What},
-    history::{
-        ChangeRow, Filter, LastStart, Milestone, Milestones, Problem, Questions, RecentCall,
-    },
+    history::{ChangeRow, Filter, LastStart, Milestone, Milestones, Problem, Questions},
 };
 use crate::key_pairs::PairChange;
 use gateway::secret::Credentials;
@@ -79,7 +77,7 @@ pub fn recollect(
             pair.as_ref().map_or(0, |pair| pair.since_ms),
             now_ms,
         ),
-        refused_here: refused_here(history, &recent, now_ms)?,
+        refused_here: refused_here(history, now_ms)?,
         daemon_fingerprint: running.map(|start: &LastStart| start.key_fp.clone()),
         daemon_has_another_secret: running.is_some() && unlike == PairChange::SecretChanged,
         changes: told(changes, good_ms),
@@ -124,12 +122,9 @@ fn first_bad(
 }
 
 /// Calls that the proxy refused itself within the last hour, with a known caller or without.
-fn refused_here(history: &Questions, recent: &[RecentCall], now_ms: u64) -> Result<u32, Problem> {
+fn refused_here(history: &Questions, now_ms: u64) -> Result<u32, Problem> {
     let since_ms = now_ms.saturating_sub(HOUR_MS);
-    let lately = recent
-        .iter()
-        .filter(|call| call.ms >= since_ms && call.outcome == "refused")
-        .count();
+    let known = history.refused_here(since_ms)?;
     let unknown = history.refused(&Filter {
         since_ms: Some(since_ms),
         ..Filter::default()
@@ -137,9 +132,7 @@ fn refused_here(history: &Questions, recent: &[RecentCall], now_ms: u64) -> Resu
     let unknown = unknown
         .iter()
         .filter(|row| WOULD_HAVE_BEEN_CALLS.contains(&row.why.as_str()));
-    let all = unknown.fold(u64::try_from(lately).unwrap_or(u64::MAX), |sum, row| {
-        sum.saturating_add(row.count)
-    });
+    let all = unknown.fold(known, |sum, row| sum.saturating_add(row.count));
     Ok(u32::try_from(all).unwrap_or(u32::MAX))
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod room;
 
 pub(crate) use room::Place;
 use room::Room;
+pub use room::UnreadAnswer;
 
 /// The stage that permits calls.
 #[derive(Debug)]

@@ -27,6 +27,17 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// As many bytes of earlier answers wait to be read as the budget allows.
+    #[error(
+        "{mib} MiB of answers{} wait to be read already; nothing was sent, read them and try again",
+        if *.of_caller { " to this caller" } else { "" }
+    )]
+    Unread {
+        /// Whether the caller's own answers are meant, or those of all callers.
+        of_caller: bool,
+        /// The budget, in MiB.
+        mib: usize,
+    },
     /// A command of this id is under way on the same socket.
     #[error(
         "a command with id {0} is under way on this socket and goes on; use another id, because answers are told apart by it"
@@ -162,6 +173,7 @@ impl Refusal {
             Self::Denied(_) => 403,
             Self::IdInUse(_) => 409,
             Self::AtCapacity { .. }
+            | Self::Unread { .. }
             | Self::SocketFull { .. }
             | Self::NonceAhead { .. }
             | Self::Stalled { .. }
@@ -179,6 +191,12 @@ impl Refusal {
                 Bound::Reads => "no_room_reads",
                 Bound::Caller => "no_room_caller",
             },
+            Self::Unread {
+                of_caller: true, ..
+            } => "unread_caller",
+            Self::Unread {
+                of_caller: false, ..
+            } => "unread",
             Self::Stalled { .. } => "not_running",
             Self::IdInUse(_) => "id_in_use",
             Self::SocketFull { .. } => "socket_full",

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     access::{Arrival, Peer},
-    admission::{Admission, room::FOR_CANCELS},
+    admission::{Admission, UnreadAnswer, room},
     auth::{Authenticator, Caller, Callers},
     clock::Clock,
     failure::{Ended, Failure, Refusal},
@@ -44,7 +44,13 @@ impl Settings {
     /// Calls under way at once, the cancellations among them that have places of their own.
     #[must_use]
     pub const fn most_in_flight(&self) -> usize {
-        self.max_in_flight + FOR_CANCELS
+        self.max_in_flight + room::FOR_CANCELS
+    }
+
+    /// Bytes of answers that may wait to be read by callers with so many connections.
+    #[must_use]
+    pub const fn most_unread(connections: usize) -> usize {
+        room::MOST_UNREAD + connections * room::SHORT
     }
 }
 
@@ -108,6 +114,8 @@ pub struct Relayed {
     pub client_oid: Option<String>,
     /// How to find out what became of it, where that is in doubt.
     pub find_out: Option<&'static str>,
+    /// What a long answer takes of its caller's budget; to be kept until the answer was read.
+    pub unread: Option<UnreadAnswer>,
 }
 
 impl Relayed {
@@ -119,6 +127,7 @@ impl Relayed {
             result: Err(Failure::Defect.into()),
             client_oid: None,
             find_out: None,
+            unread: None,
         }
     }
 
@@ -199,6 +208,7 @@ impl Gateway {
             Ok(turn) => turn,
             Err(refusal) => return refuse(record, refusal),
         };
+        record.admit();
         let mut prepared = self.signer.prepare(permit, turn, orders);
         if self.settings.signing_lines {
             prepared = prepared.with_line(SigningLine::of(&record.report));
@@ -206,7 +216,10 @@ impl Gateway {
         let gateway = Arc::clone(self);
         // Boxed, because the future is large and spawning moves it.
         let task = self.admission.calls().spawn(Box::pin(async move {
-            let relayed = gateway.carry_out(record, prepared, find_out).await;
+            let mut relayed = gateway.carry_out(record, prepared, find_out).await;
+            if let Ok(reply) = &relayed.result {
+                relayed.unread = room.answered(reply.raw.len());
+            }
             drop(room);
             relayed
         }));
@@ -369,6 +382,7 @@ fn refuse(mut record: CallRecord, refusal: Refusal) -> Relayed {
         result: Err(refusal.into()),
         client_oid: None,
         find_out: None,
+        unread: None,
     }
 }
 
@@ -395,6 +409,7 @@ fn conclude(
         result: result.map_err(Ended::from),
         client_oid: None,
         find_out: None,
+        unread: None,
     };
     relayed.in_doubt(client_oid, find_out)
 }

@@ -30,6 +30,7 @@ pub mod upstream;
 pub mod virtual_key;
 
 pub use self::{
+    admission::UnreadAnswer,
     failure::Ended,
     gateway::{Gateway, Parts, Relayed, Settings},
 };

@@ -1,7 +1,8 @@
 //! The one diagnostic line per call: opened when an endpoint knows the caller, written exactly once by its drop guard.
 //!
 //! Guarantees: whatever happens to the call (a panic, the caller hangs up, the daemon stops), its line is written with the
-//! outcome that its phase allows. Redacted by construction: a report has no field that could hold a key, a secret, a token, a
+//! outcome that its phase allows. Of calls that were refused before they were admitted, the first few of a caller and a
+//! reason have one, and the others are counted (`refusals`). Redacted by construction: a report has no field that could hold a key, a secret, a token, a
 //! signature, params or an answer. Does not: wait for anything. Record sinks (hints, the history) get one shared copy, and
 //! drop it where they have no room.
 
@@ -20,9 +21,13 @@ use catalogue::methods::Class;
 use protocol::call::Call;
 
 mod line;
+mod refusals;
 
 pub(crate) use line::SigningLine;
 pub use line::{CALL_TAG, TARGET};
+pub use refusals::FurtherRefusals;
+
+use refusals::Refusals;
 
 /// What is known of a call when it ends; also what record sinks get.
 #[derive(Clone, Debug)]
@@ -92,6 +97,7 @@ pub struct Recorder {
     key_fingerprint: Arc<str>,
     observed: Arc<Observed>,
     sinks: Vec<Arc<dyn RecordSink>>,
+    refusals: Refusals,
 }
 
 impl fmt::Debug for Recorder {
@@ -115,7 +121,22 @@ impl Recorder {
             key_fingerprint: key_fingerprint.into(),
             observed,
             sinks,
+            refusals: Refusals::default(),
         }
+    }
+
+    /// Logs the refusals that have no record of their own since the last time, one line per caller and reason, and starts
+    /// over. To be called every few seconds, and at the end.
+    pub fn log_refusals(&self) -> Vec<FurtherRefusals> {
+        let further = self.refusals.take();
+        further.iter().for_each(line::write_refusals);
+        further
+    }
+
+    /// Refusals without a record of their own, of all callers and for all reasons, that are not logged yet.
+    #[must_use]
+    pub fn refusals_not_logged(&self) -> u64 {
+        self.refusals.further()
     }
 
     /// Opens the record of a call whose caller is known.
@@ -150,6 +171,7 @@ impl Recorder {
             progress: Arc::default(),
             opened: Instant::now(),
             concluded: false,
+            admitted: false,
             limit: None,
             status_of: |status, _| status,
             report,
@@ -167,6 +189,7 @@ pub struct CallRecord {
     progress: Arc<Progress>,
     opened: Instant,
     concluded: bool,
+    admitted: bool,
     limit: Option<Duration>,
     status_of: StatusByOutcome,
     /// What is known so far.
@@ -197,6 +220,11 @@ impl CallRecord {
     /// Its bytes may have waited this long before they could be read: that is when it arrived.
     pub(crate) fn waited_through(&mut self, length: Duration) {
         self.opened = self.opened.checked_sub(length).unwrap_or(self.opened);
+    }
+
+    /// The call goes on now: it has a record of its own whatever becomes of it.
+    pub(crate) const fn admit(&mut self) {
+        self.admitted = true;
     }
 
     /// The time that the call has, from arrival to answer.
@@ -259,6 +287,13 @@ impl Drop for CallRecord {
                 "abandoned"
             };
             self.ended(if std::thread::panicking() { 500 } else { 499 }, why);
+        }
+        if self.report.outcome == Outcome::Refused
+            && !self.admitted
+            && let Some(why) = self.report.why
+            && !self.recorder.refusals.has_record(&self.report.caller, why)
+        {
+            return;
         }
         self.report.total = self.opened.elapsed();
         self.report.outbound = self.recorder.observed.outbound();

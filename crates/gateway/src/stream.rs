@@ -241,6 +241,7 @@ impl Session {
             .map_or_else(|| orders.describe_named(), |nonce| orders.describe(nonce));
         match self.admit(caller, source, call, &record.progress()) {
             Ok((permit, room)) => {
+                record.admit();
                 let counted = self.admission.count_call();
                 let command = Command::new(record, reply_to.clone(), find_out, room, counted);
                 self.send(permit, frame.to_be_sent(), command);

@@ -1,4 +1,4 @@
-//! What is printed: calls and changes in one table, in the order of time; what changed in between, in sentences.
+//! What is printed: calls, changes and counts of refused calls in one table, in the order of time; what changed in between, in sentences.
 
 use std::io::{self, Write};
 
@@ -7,37 +7,46 @@ use serde_json::{Value, json};
 use text::time::rfc3339_ms as time;
 
 use super::Form;
-use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, Trouble};
+use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, RefusedCallsRow, Trouble};
 
-/// Writes both, merged.
+/// Writes all of them, merged.
 pub(super) fn table(
     out: &mut impl Write,
     form: Form,
     calls: &[CallRow],
     changes: &[ChangeRow],
+    refused: &[RefusedCallsRow],
 ) -> io::Result<()> {
-    let (mut calls, mut changes) = (calls.iter().peekable(), changes.iter().peekable());
-    if form == Form::Text && calls.peek().is_none() && changes.peek().is_none() {
+    let changes = changes.iter().map(|row| (row.ms, Line::Change(row)));
+    let refused = refused
+        .iter()
+        .map(|row| (row.minute_ms, Line::RefusedCalls(row)));
+    let calls = calls.iter().map(|row| (row.ms, Line::Call(row)));
+    let mut lines: Vec<_> = changes.chain(refused).chain(calls).collect();
+    lines.sort_by_key(|(ms, _)| *ms);
+    if form == Form::Text && lines.is_empty() {
         return writeln!(out, "nothing on record");
     }
-    loop {
-        let change = changes.next_if(|change| calls.peek().is_none_or(|call| change.ms <= call.ms));
-        match (change, form) {
-            (Some(row), Form::Text) => {
-                writeln!(out, "{}  -- {}", time(row.ms), text::line(&row.describe()))?
+    for (ms, line) in &lines {
+        match (form, line) {
+            (Form::Json, _) => writeln!(out, "{}", json!(line))?,
+            (Form::Text, Line::Call(row)) => writeln!(out, "{}", text::line(&call_text(row)))?,
+            (Form::Text, Line::Change(row)) => {
+                writeln!(out, "{}  -- {}", time(*ms), text::line(&row.describe()))?;
             }
-            (Some(row), Form::Json) => writeln!(out, "{}", json!(Line::Change(row)))?,
-            (None, _) => {
-                let Some(row) = calls.next() else {
-                    return Ok(());
-                };
-                match form {
-                    Form::Text => writeln!(out, "{}", text::line(&call_text(row)))?,
-                    Form::Json => writeln!(out, "{}", json!(Line::Call(row)))?,
-                }
+            (Form::Text, Line::RefusedCalls(row)) => {
+                writeln!(out, "{}  -- {}", time(*ms), text::line(&refused_text(row)))?;
             }
         }
     }
+    Ok(())
+}
+
+fn refused_text(row: &RefusedCallsRow) -> String {
+    let RefusedCallsRow {
+        caller, why, count, ..
+    } = row;
+    format!("in this minute {count} further calls of {caller} were refused here: why={why}")
 }
 
 fn call_text(row: &CallRow) -> String {
@@ -69,6 +78,7 @@ fn call_text(row: &CallRow) -> String {
 enum Line<'a> {
     Call(&'a CallRow),
     Change(&'a ChangeRow),
+    RefusedCalls(&'a RefusedCallsRow),
 }
 
 /// Says where the history begins, if that is after what was asked for.

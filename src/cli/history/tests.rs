@@ -1,7 +1,7 @@
 //! What is printed of rows and breaks.
 
 use super::*;
-use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, Trouble};
+use diagnosis::history::{Break, CallRow, ChangeRow, Milestone, RefusedCallsRow, Trouble};
 
 fn mark(ms: u64, address: &str, code: i64) -> Milestone {
     Milestone {
@@ -107,7 +107,14 @@ fn calls_and_changes_come_in_the_order_of_time() {
         change(1000, "secret", Some("1"), "2"),
         change(3000, "skew", None, "-5300"),
     ];
-    let text = written(|out| output::table(out, Form::Text, std::slice::from_ref(&call), &changes));
+    let refused = [RefusedCallsRow {
+        minute_ms: 2500,
+        caller: "ops".into(),
+        why: "expired".into(),
+        count: 419_995,
+    }];
+    let calls = std::slice::from_ref(&call);
+    let text = written(|out| output::table(out, Form::Text, calls, &changes, &refused));
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[0],
@@ -117,15 +124,23 @@ fn calls_and_changes_come_in_the_order_of_time() {
         lines[1].starts_with("1970-01-01T00:00:02.000Z  private/user-balance "),
         "{text}"
     );
-    assert_eq!(lines[2], "1970-01-01T00:00:03.000Z  -- skew -5300 ms");
-    let json = written(|out| output::table(out, Form::Json, &[call], &changes));
+    assert_eq!(
+        lines[2],
+        "1970-01-01T00:00:02.500Z  -- in this minute 419995 further calls of ops were refused here: why=expired"
+    );
+    assert_eq!(lines[3], "1970-01-01T00:00:03.000Z  -- skew -5300 ms");
+    let json = written(|out| output::table(out, Form::Json, calls, &changes, &refused));
+    assert!(
+        json.contains(r#""type":"refused_calls""#) && json.contains(r#""count":419995"#),
+        "{json}"
+    );
     assert!(
         json.lines()
             .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
         "{json}"
     );
     assert_eq!(
-        written(|out| output::table(out, Form::Text, &[], &[])),
+        written(|out| output::table(out, Form::Text, &[], &[], &[])),
         "nothing on record\n"
     );
 }
@@ -190,6 +205,12 @@ fn rows_and_sentences_hold_no_unsafe_character_whatever_the_file_holds() {
                 Form::Text,
                 &[call],
                 &[change(2, hostile, None, hostile)],
+                &[RefusedCallsRow {
+                    minute_ms: 0,
+                    caller: hostile.to_owned(),
+                    why: hostile.to_owned(),
+                    count: 1,
+                }],
             )
         }),
         written(|out| output::breaks(out, Form::Text, &[broken])),

@@ -13,9 +13,14 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::http::{rejections::Refused, reply, request::BodyError, waiting::Held};
+use crate::http::{
+    rejections::Refused,
+    reply,
+    request::BodyError,
+    waiting::{self, Held},
+};
 use gateway::{
-    Ended, Relayed,
+    Ended, Relayed, UnreadAnswer,
     auth::SignatureRejected,
     failure::{Failure, Refusal as GatewayRefusal},
     outcome::Outcome,
@@ -80,7 +85,9 @@ pub(super) const fn status(of_the_gateway: u16, outcome: Outcome) -> u16 {
 }
 
 /// What became of a call.
-pub(super) fn relayed(asked: &Asked, relayed: &Relayed) -> Response {
+pub(super) fn relayed(asked: &Asked, relayed: &mut Relayed) -> Response {
+    let unread = relayed.unread.take();
+    let relayed = &*relayed;
     let mut response = match &relayed.result {
         Ok(reply) if relayed.outcome == Outcome::Unknown && relayed.find_out.is_some() => ours(
             asked,
@@ -88,7 +95,7 @@ pub(super) fn relayed(asked: &Asked, relayed: &Relayed) -> Response {
             DUPLICATE_REQUEST,
             &unknown(&left_open(reply), relayed),
         ),
-        Ok(reply) => passed_on(reply),
+        Ok(reply) => passed_on(reply, unread),
         Err(ended) => ours(
             asked,
             status(ended.status(), relayed.outcome),
@@ -150,6 +157,7 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
             Outcome::Refused,
             Ended::Refused(
                 GatewayRefusal::AtCapacity { .. }
+                | GatewayRefusal::Unread { .. }
                 | GatewayRefusal::SocketFull { .. }
                 | GatewayRefusal::NonceAhead { .. }
                 | GatewayRefusal::Stalled { .. }
@@ -218,8 +226,12 @@ fn ours(asked: &Asked, status: u16, code: i64, message: &str) -> Response {
 }
 
 /// Status, content type and bytes as they came.
-fn passed_on(reply: &Reply) -> Response {
-    with_body(reply, reply.raw.clone())
+fn passed_on(reply: &Reply, unread: Option<UnreadAnswer>) -> Response {
+    let bytes = reply.raw.clone();
+    match unread {
+        Some(unread) => with_body(reply, waiting::own(bytes, unread)),
+        None => with_body(reply, bytes),
+    }
 }
 
 fn with_body(reply: &Reply, body: Bytes) -> Response {

@@ -212,7 +212,12 @@ where
 {
     let progress = record.progress();
     let served = AssertUnwindSafe(serve(record)).catch_unwind().await;
-    let defect = || answer::relayed(asked, &Relayed::defect(progress.outcome_without_answer()));
+    let defect = || {
+        answer::relayed(
+            asked,
+            &mut Relayed::defect(progress.outcome_without_answer()),
+        )
+    };
     let mut response = served.unwrap_or_else(|_| defect());
     response.extensions_mut().insert(KnownCaller);
     response
@@ -252,8 +257,8 @@ async fn go_on(
     match read_call(app, path, body) {
         Ok(call) => {
             let rid = Arc::clone(&record.report.rid);
-            let relayed = app.gateway.relay(record, caller, source, call).await;
-            let mut response = answer::relayed(&asked, &relayed);
+            let mut relayed = app.gateway.relay(record, caller, source, call).await;
+            let mut response = answer::relayed(&asked, &mut relayed);
             reply::set_hint(&mut response, &app.hints, &rid, &relayed);
             response
         }

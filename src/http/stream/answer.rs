@@ -116,6 +116,7 @@ pub(super) fn said_no(reply_to: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
         Refusal::Denied(_) => NOT_AVAILABLE,
         Refusal::IdInUse(_) => DUPLICATE,
         Refusal::AtCapacity { .. }
+        | Refusal::Unread { .. }
         | Refusal::SocketFull { .. }
         | Refusal::NonceAhead { .. }
         | Refusal::Stalled { .. }

@@ -135,7 +135,7 @@ async fn a_list_of_instruments_holds_for_orders_batches_and_channels() {
         );
     }
     assert_eq!(
-        records(&proxy, &["outcome=refused", "why=instrument"]).len(),
+        records(&proxy, &["outcome=refused", "why=instrument"]).len() + proxy.refusals_counted(),
         7
     );
     assert_eq!(

@@ -5,7 +5,7 @@
 //! here. A copy of the file alone, in a directory that cannot be written, can be asked too. Does not: judge, or print; a
 //! change between a good call and a bad one only stands between the two.
 
-use std::{collections::HashMap, path::Path};
+use std::{cmp::Ordering, collections::HashMap, path::Path};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use serde::Serialize;
@@ -20,6 +20,8 @@ use crate::key_pairs::{PairChange, PairStory};
 use gateway::secret::Credentials;
 
 const HOUR_MS: u64 = 3_600_000;
+/// Where calls are kept: those that were sent, and the others.
+const TABLES: [&str; 2] = ["call", "unsent_call"];
 const NEWEST: &str = "SELECT ms, method, code, status, outcome, verdict, address FROM call WHERE ms >= ?1 \
                       ORDER BY ms DESC, id DESC LIMIT ?2";
 const FIRST_REFUSED: &str = "SELECT ms, method, code, status, outcome, verdict, address FROM \
@@ -154,6 +156,20 @@ pub struct RefusedRow {
     pub count: u64,
 }
 
+/// Calls of one caller that were refused here for one reason in one minute, beyond those that have a row of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedCallsRow {
+    /// The minute's beginning, in milliseconds since 1970.
+    #[serde(rename = "time", serialize_with = "as_time")]
+    pub minute_ms: u64,
+    /// Who made them.
+    pub caller: String,
+    /// Why they were refused.
+    pub why: String,
+    /// How many.
+    pub count: u64,
+}
+
 /// The calls of one hour that have method, outcome and code in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HourRow {
@@ -170,7 +186,7 @@ pub struct HourRow {
     pub calls: u64,
 }
 
-/// A call, as far as it tells anything about the credentials.
+/// A call that was sent, as far as it tells anything about the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentCall {
     /// When it ended, in milliseconds since 1970.
@@ -238,10 +254,10 @@ impl Questions {
                 .map_err(|_| error)
         });
         let (connection, version) = opened?;
-        if version == VERSION {
-            Ok(Self(connection))
-        } else {
-            Err(Problem::Newer(version))
+        match version.cmp(&VERSION) {
+            Ordering::Less => Err(Problem::Older(version)),
+            Ordering::Equal => Ok(Self(connection)),
+            Ordering::Greater => Err(Problem::Newer(version)),
         }
     }
 
@@ -263,7 +279,7 @@ impl Questions {
     /// # Errors
     /// [`Problem`].
     pub fn calls(&self, filter: &Filter) -> Result<Vec<CallRow>, Problem> {
-        let mut wanted = String::from("SELECT id FROM call WHERE ms >= ?1 AND ms <= ?2");
+        let mut wanted = String::from("ms >= ?1 AND ms <= ?2");
         let (since, until) = bounds(filter);
         let limit = filter.limit.map_or(-1, signed);
         let mut values = vec![since, until, limit];
@@ -285,39 +301,92 @@ impl Questions {
             values.push(number);
             wanted.push_str(&format!(" AND {column} = ?{}", values.len()));
         }
-        wanted.push_str(" ORDER BY ms DESC, id DESC LIMIT ?3");
-        let mut newest = self.calls_newest_first(&wanted, rusqlite::params_from_iter(values))?;
+        let mut newest =
+            self.calls_newest_first(&wanted, || rusqlite::params_from_iter(values.iter()))?;
         newest.reverse();
+        let surplus = usize::try_from(limit).map_or(0, |limit| newest.len().saturating_sub(limit));
+        newest.drain(..surplus);
         Ok(newest)
     }
 
-    /// The calls whose ids a statement selects.
-    pub(super) fn calls_newest_first(
+    /// The calls for which a condition holds, of those that were sent and of the others the newest; `?3` is how many.
+    pub(super) fn calls_newest_first<P: rusqlite::Params>(
         &self,
-        ids: &str,
-        values: impl rusqlite::Params,
+        condition: &str,
+        values: impl Fn() -> P,
     ) -> Result<Vec<CallRow>, Problem> {
-        let select = format!(
-            "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, address \
-             FROM calls WHERE id IN ({ids}) ORDER BY ms DESC, id DESC"
-        );
-        query_all(&self.0, &select, values, |row| {
-            Ok(CallRow {
-                ms: unsigned(row, 0)?,
-                rid: row.get(1)?,
-                caller: row.get(2)?,
-                method: row.get(3)?,
-                code: row.get(4)?,
-                status: row.get(5)?,
-                outcome: row.get(6)?,
-                why: row.get(7)?,
-                verdict: row.get(8)?,
-                exchange_ms: unsigned(row, 9)?,
-                total_ms: unsigned(row, 10)?,
-                key_fp: row.get(11)?,
-                address: row.get(12)?,
-            })
-        })
+        let words = self.words()?;
+        let word = |number: Option<i64>| number.and_then(|number| words.get(&number)).cloned();
+        let mut all = Vec::new();
+        for table in TABLES {
+            let select = format!(
+                "SELECT ms, CASE typeof(rid) WHEN 'blob' THEN lower(hex(rid)) ELSE rid END, caller, method, code, status, \
+                 outcome, why, verdict, exchange_ms, total_ms, key_fp, address FROM {table} WHERE {condition} \
+                 ORDER BY ms DESC, id DESC LIMIT ?3"
+            );
+            all.extend(query_all(&self.0, &select, values(), |row| {
+                Ok(CallRow {
+                    ms: unsigned(row, 0)?,
+                    rid: row.get(1)?,
+                    caller: word(row.get(2)?).unwrap_or_default(),
+                    method: word(row.get(3)?),
+                    code: row.get(4)?,
+                    status: row.get(5)?,
+                    outcome: word(row.get(6)?).unwrap_or_default(),
+                    why: word(row.get(7)?),
+                    verdict: word(row.get(8)?),
+                    exchange_ms: unsigned(row, 9)?,
+                    total_ms: unsigned(row, 10)?,
+                    key_fp: word(row.get(11)?).unwrap_or_default(),
+                    address: word(row.get(12)?),
+                })
+            })?);
+        }
+        // Request ids are in the order of time, too.
+        all.sort_by(|one, other| (other.ms, &other.rid).cmp(&(one.ms, &one.rid)));
+        Ok(all)
+    }
+
+    /// The refused calls without a row of their own, by minute; none where a method is asked for, or another outcome.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn refused_calls(&self, filter: &Filter) -> Result<Vec<RefusedCallsRow>, Problem> {
+        let outcome = filter.outcome.as_deref();
+        if filter.method.is_some() || outcome.is_some_and(|outcome| outcome != "refused") {
+            return Ok(Vec::new());
+        }
+        let (since, until) = bounds(filter);
+        let since = since - since % 60_000;
+        let select = "SELECT minute_ms, caller, why, count FROM (SELECT * FROM refused_call \
+                      WHERE minute_ms >= ?1 AND minute_ms <= ?2 AND (?4 IS NULL OR caller = ?4) \
+                      ORDER BY minute_ms DESC LIMIT ?3) ORDER BY minute_ms, caller, why";
+        let limit = filter.limit.map_or(-1, signed);
+        query_all(
+            &self.0,
+            select,
+            rusqlite::params![since, until, limit, filter.caller],
+            |row| {
+                Ok(RefusedCallsRow {
+                    minute_ms: unsigned(row, 0)?,
+                    caller: row.get(1)?,
+                    why: row.get(2)?,
+                    count: unsigned(row, 3)?,
+                })
+            },
+        )
+    }
+
+    /// How many calls of known callers were refused here since a time, to the minute.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn refused_here(&self, since_ms: u64) -> Result<u64, Problem> {
+        let select = "SELECT (SELECT count(*) FROM unsent_call WHERE ms >= ?1 \
+                      AND outcome = (SELECT id FROM word WHERE word = 'refused')) \
+                      + (SELECT coalesce(sum(count), 0) FROM refused_call WHERE minute_ms >= ?1)";
+        let row = |row: &Row<'_>| unsigned(row, 0);
+        Ok(self.0.query_row(select, [signed(since_ms)], row)?)
     }
 
     /// The changes in the time asked for.
@@ -396,8 +465,10 @@ impl Questions {
     pub fn hours(&self, filter: &Filter) -> Result<Vec<HourRow>, Problem> {
         let (since, until) = bounds(filter);
         let select = format!(
-            "SELECT ms / {HOUR_MS} * {HOUR_MS} AS hour, method, outcome, code, count(*) FROM calls \
-             WHERE ms >= ?1 AND ms <= ?2 GROUP BY hour, method, outcome, code ORDER BY hour, method, outcome, code"
+            "SELECT ms / {HOUR_MS} * {HOUR_MS} AS hour, method, outcome, code, sum(count) FROM \
+             (SELECT ms, method, outcome, code, 1 AS count FROM calls WHERE ms >= ?1 AND ms <= ?2 \
+             UNION ALL SELECT minute_ms, NULL, 'refused', NULL, count FROM refused_call WHERE minute_ms >= ?1 AND minute_ms <= ?2) \
+             GROUP BY hour, method, outcome, code ORDER BY hour, method, outcome, code"
         );
         query_all(&self.0, &select, [since, until], |row| {
             let (method, outcome, code) = (row.get(1)?, row.get(2)?, row.get(3)?);
@@ -417,7 +488,9 @@ impl Questions {
     /// [`Problem`].
     pub fn callers(&self, filter: &Filter) -> Result<Vec<(String, u64)>, Problem> {
         let (since, until) = bounds(filter);
-        let select = "SELECT caller, count(*) FROM calls WHERE ms >= ?1 AND ms <= ?2 GROUP BY caller ORDER BY 2 DESC, 1";
+        let select = "SELECT caller, sum(count) FROM (SELECT caller, 1 AS count FROM calls WHERE ms >= ?1 AND ms <= ?2 \
+                      UNION ALL SELECT caller, count FROM refused_call WHERE minute_ms >= ?1 AND minute_ms <= ?2) \
+                      GROUP BY caller ORDER BY 2 DESC, 1";
         query_all(&self.0, select, [since, until], |row| {
             Ok((row.get(0)?, unsigned(row, 1)?))
         })
@@ -463,7 +536,7 @@ impl Questions {
         Ok(all)
     }
 
-    /// The newest calls since a time, at most `limit`, oldest first.
+    /// The newest calls that were sent since a time, at most `limit`, oldest first.
     ///
     /// # Errors
     /// [`Problem`].

@@ -16,12 +16,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 use serde::Serializer;
 
 /// The version that `PRAGMA user_version` holds.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 /// How long another program, say `sqlite3`, may hold the file.
 const BUSY: Duration = Duration::from_secs(1);
 /// What every file of SQLite's begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";
-const SCHEMA: &str = include_str!("schema.sql");
+/// Version 1, and what made it version 2.
+pub(super) const SCHEMA: &str = include_str!("schema.sql");
+const UNSENT: &str = include_str!("unsent.sql");
 
 /// Why the history cannot be used at the moment.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,11 @@ pub enum Problem {
     /// Of a later version of this program.
     #[error("its version is {0}, and this program knows {VERSION}")]
     Newer(i64),
+    /// Of an earlier version, and not to be written here.
+    #[error(
+        "its version is {0}, and this program reads {VERSION}: the daemon's next start brings it up to date"
+    )]
+    Older(i64),
 }
 
 impl Problem {
@@ -51,7 +58,7 @@ impl Problem {
                     Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
                 )
             }
-            Self::File(_) | Self::Newer(_) => false,
+            Self::File(_) | Self::Newer(_) | Self::Older(_) => false,
         }
     }
 }
@@ -92,9 +99,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
     // Survives the end of the process at any moment; a power cut may cost the last seconds, never the file.
     connection
         .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 8388608;")?;
-    if version == 0 {
+    if version < VERSION {
+        let begun = if version == 0 { SCHEMA } else { "" };
         connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+            "BEGIN IMMEDIATE; {begun} {UNSENT} PRAGMA user_version = {VERSION}; COMMIT;"
         ))?;
     }
     Ok(connection)

@@ -5,6 +5,7 @@ CREATE TABLE installation (since_ms INTEGER NOT NULL, salt BLOB NOT NULL) STRICT
 -- Every text that calls repeat, once.
 CREATE TABLE word (id INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE) STRICT;
 
+-- Calls that were sent.
 CREATE TABLE call (
     id INTEGER PRIMARY KEY,
     ms INTEGER NOT NULL,
@@ -23,24 +24,6 @@ CREATE TABLE call (
     address INTEGER
 ) STRICT;
 CREATE INDEX call_ms ON call (ms);
-
--- The calls as one reads them.
-CREATE VIEW calls AS SELECT
-    call.id,
-    strftime('%Y-%m-%dT%H:%M:%fZ', call.ms / 1000.0, 'unixepoch') AS time,
-    call.ms,
-    CASE typeof(rid) WHEN 'blob' THEN lower(hex(rid)) ELSE rid END AS rid,
-    (SELECT word FROM word WHERE word.id = caller) AS caller,
-    (SELECT word FROM word WHERE word.id = method) AS method,
-    (SELECT word FROM word WHERE word.id = class) AS class,
-    code, status,
-    (SELECT word FROM word WHERE word.id = outcome) AS outcome,
-    (SELECT word FROM word WHERE word.id = why) AS why,
-    (SELECT word FROM word WHERE word.id = verdict) AS verdict,
-    exchange_ms, total_ms,
-    (SELECT word FROM word WHERE word.id = key_fp) AS key_fp,
-    (SELECT word FROM word WHERE word.id = address) AS address
-FROM call;
 
 CREATE TABLE change (
     id INTEGER PRIMARY KEY,

@@ -65,7 +65,8 @@ fn note_gap(file: &Transaction<'_>, now_ms: u64) -> rusqlite::Result<()> {
     if last.as_deref() != Some("start") {
         return Ok(());
     }
-    let known = "SELECT max((SELECT coalesce(max(ms), 0) FROM call), (SELECT coalesce(max(ms), 0) FROM change))";
+    let known = "SELECT max((SELECT coalesce(max(ms), 0) FROM call), (SELECT coalesce(max(ms), 0) FROM unsent_call), \
+                 (SELECT coalesce(max(ms), 0) FROM change))";
     let known: i64 = file.query_row(known, [], |row| row.get(0))?;
     let since = rfc3339_ms(known.unsigned_abs());
     change(

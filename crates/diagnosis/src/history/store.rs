@@ -1,7 +1,8 @@
 //! The open file: writes batches of calls and events, each batch in one transaction.
 //!
 //! Guarantees: after an error nothing of the batch is in the file, and the store is not used again; calls beyond the
-//! number and the age that are kept go, a bounded number with each batch; changes and marks stay. Does not: wait, retry
+//! number and the age that are kept go, a bounded number with each batch, and those that were not sent push out no other;
+//! refused ones that go are counted on; changes and marks stay. Does not: wait, retry
 //! or count what is lost; that is the writer's.
 
 use std::{
@@ -19,7 +20,7 @@ use super::{
     schema::{self, Identity, Problem, query_all, signed, unsigned},
 };
 use crate::verdict::Verdict;
-use gateway::{observed::ClockSkew, record::CallReport};
+use gateway::{observed::ClockSkew, outcome::Outcome, record::CallReport};
 
 /// Methods that marks are kept for; a caller can invent names.
 const MAX_METHODS: usize = 512;
@@ -27,6 +28,8 @@ const MAX_METHODS: usize = 512;
 const MAX_CHANGES: i64 = 20_000;
 /// Old calls that go with one batch, at least; more where a batch is larger, or the file would grow.
 const TRIMMED_AT_ONCE: i64 = 4000;
+/// Calls that were not sent, and counts of refusals, that are kept; where fewer calls are kept, so are of these.
+const MAX_UNSENT: usize = 100_000;
 /// A skew that moved by more than this, beyond its uncertainty, is a jump; in milliseconds.
 const SKEW_JUMP_MS: u64 = 5000;
 
@@ -102,7 +105,10 @@ impl Store {
         } = self;
         let transaction = connection.transaction()?;
         let mut touched = HashSet::new();
-        write_calls(&transaction, words, &batch.calls)?;
+        let sent = |(_, report): &&(u64, Arc<CallReport>)| was_sent(report);
+        write_calls(&transaction, words, "call", batch.calls.iter().filter(sent))?;
+        let unsent = batch.calls.iter().filter(|call| !sent(call));
+        write_calls(&transaction, words, "unsent_call", unsent)?;
         for (ms, report) in &batch.calls {
             note_method(&transaction, marks, &mut touched, *ms, report)?;
             note_skew(&transaction, skew, *ms, report.skew)?;
@@ -117,15 +123,21 @@ impl Store {
     }
 }
 
-fn write_calls(
+/// Whether the exchange may have seen it.
+fn was_sent(report: &CallReport) -> bool {
+    matches!(report.outcome, Outcome::Answered | Outcome::Unknown)
+}
+
+fn write_calls<'c>(
     file: &Transaction<'_>,
     words: &mut Words,
-    calls: &[(u64, Arc<CallReport>)],
+    table: &str,
+    calls: impl Iterator<Item = &'c (u64, Arc<CallReport>)>,
 ) -> rusqlite::Result<()> {
-    let mut insert = file.prepare(
-        "INSERT INTO call (ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange_ms, total_ms, \
+    let mut insert = file.prepare(&format!(
+        "INSERT INTO {table} (ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange_ms, total_ms, \
          key_fp, address) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    )?;
+    ))?;
     for (ms, report) in calls {
         let address = report
             .outbound
@@ -230,6 +242,18 @@ fn write_event(file: &Transaction<'_>, ms: u64, event: &HistoryEvent) -> rusqlit
                 "INSERT INTO refused (minute_ms, why, count) VALUES (?1, ?2, ?3) \
                  ON CONFLICT DO UPDATE SET count = count + excluded.count",
                 params![signed(ms - ms % 60_000), why, signed(*count)],
+            )
+            .map(drop),
+        HistoryEvent::RefusedCalls(refusals) => file
+            .execute(
+                "INSERT INTO refused_call (minute_ms, caller, why, count) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                params![
+                    signed(ms - ms % 60_000),
+                    &*refusals.caller,
+                    refusals.why,
+                    signed(refusals.count)
+                ],
             )
             .map(drop),
     }
@@ -344,17 +368,43 @@ fn trim(
     now_ms: u64,
 ) -> rusqlite::Result<()> {
     let at_once = TRIMMED_AT_ONCE.max(i64::try_from(written).unwrap_or(i64::MAX).saturating_mul(2));
-    let max_calls = i64::try_from(settings.max_calls).unwrap_or(i64::MAX);
-    // Ids have no gaps but at the old end, so the newest tells where the oldest may be.
-    file.execute(
-        "DELETE FROM call WHERE id <= (SELECT max(id) FROM call) - ?1 AND id < (SELECT min(id) FROM call) + ?2",
-        [max_calls, at_once],
-    )?;
     let oldest_ms = signed(now_ms)
         .saturating_sub(i64::try_from(settings.max_age.as_millis()).unwrap_or(i64::MAX));
+    let kept = |calls: usize| i64::try_from(calls).unwrap_or(i64::MAX);
+    let max_unsent = kept(settings.max_calls.min(MAX_UNSENT));
+    // Ids have no gaps but at the old end, so the newest tells where the oldest may be.
+    let surplus = |table: &str| {
+        format!(
+            "id <= (SELECT max(id) FROM {table}) - ?1 AND id < (SELECT min(id) FROM {table}) + ?2"
+        )
+    };
     file.execute(
-        "DELETE FROM call WHERE id IN (SELECT id FROM call WHERE ms < ?1 ORDER BY ms LIMIT ?2)",
-        [oldest_ms, at_once],
+        &format!("DELETE FROM call WHERE {}", surplus("call")),
+        [kept(settings.max_calls), at_once],
+    )?;
+    // A refused call that goes is one more of those without a row.
+    let count_on = format!(
+        "INSERT INTO refused_call (minute_ms, caller, why, count) \
+         SELECT ms - ms % 60000, (SELECT word FROM word WHERE word.id = caller), (SELECT word FROM word WHERE word.id = why), \
+         count(*) FROM unsent_call WHERE {} AND outcome = (SELECT id FROM word WHERE word = 'refused') GROUP BY 1, 2, 3 \
+         ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        surplus("unsent_call")
+    );
+    file.execute(&count_on, [max_unsent, at_once])?;
+    file.execute(
+        &format!("DELETE FROM unsent_call WHERE {}", surplus("unsent_call")),
+        [max_unsent, at_once],
+    )?;
+    for table in ["call", "unsent_call"] {
+        let delete = format!(
+            "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE ms < ?1 ORDER BY ms LIMIT ?2)"
+        );
+        file.execute(&delete, [oldest_ms, at_once])?;
+    }
+    file.execute("DELETE FROM refused_call WHERE minute_ms < ?1", [oldest_ms])?;
+    file.execute(
+        "DELETE FROM refused_call WHERE id <= (SELECT max(id) FROM refused_call) - ?1",
+        [kept(MAX_UNSENT)],
     )?;
     file.execute("DELETE FROM refused WHERE minute_ms < ?1", [oldest_ms])?;
     file.execute(
@@ -379,10 +429,11 @@ impl Words {
         }
         file.execute_batch(
             "DELETE FROM word WHERE id NOT IN (
-                SELECT caller FROM call UNION SELECT method FROM call WHERE method NOT NULL
-                UNION SELECT class FROM call WHERE class NOT NULL UNION SELECT outcome FROM call
-                UNION SELECT why FROM call WHERE why NOT NULL UNION SELECT verdict FROM call WHERE verdict NOT NULL
-                UNION SELECT key_fp FROM call UNION SELECT address FROM call WHERE address NOT NULL)",
+                WITH kept AS (SELECT * FROM call UNION ALL SELECT * FROM unsent_call)
+                SELECT caller FROM kept UNION SELECT method FROM kept WHERE method NOT NULL
+                UNION SELECT class FROM kept WHERE class NOT NULL UNION SELECT outcome FROM kept
+                UNION SELECT why FROM kept WHERE why NOT NULL UNION SELECT verdict FROM kept WHERE verdict NOT NULL
+                UNION SELECT key_fp FROM kept UNION SELECT address FROM kept WHERE address NOT NULL)",
         )?;
         read_words(file).map(Self)
     }

@@ -148,6 +148,7 @@ async fn a_call_is_kept_with_what_the_line_says_and_nothing_more() {
     let here = Installation::new();
     let (history, _) = here.start(Settings::default());
     history.call(from("203.0.113.7", report(READ, 401, Some(40101))));
+    here.now_ms.fetch_add(1, Relaxed);
     history.call(CallReport {
         outcome: Outcome::NotSent,
         why: Some("connect"),

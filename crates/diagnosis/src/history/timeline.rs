@@ -129,19 +129,19 @@ impl Timeline {
     pub fn read(questions: &Questions, span: Span) -> Result<Self, Problem> {
         let words = questions.words()?;
         let mut counts = HashMap::<WordNumbers, u64>::new();
-        let select = "SELECT ms, method, verdict, outcome FROM call WHERE ms >= ?1 AND ms < ?2";
-        query_all(
-            &questions.0,
-            select,
-            [signed(span.from_ms), signed(span.until_ms())],
-            |row| {
-                let bucket = unsigned(row, 0)?.saturating_sub(span.from_ms) / span.bucket_ms;
-                *counts
-                    .entry((bucket, row.get(1)?, row.get(2)?, row.get(3)?))
-                    .or_default() += 1;
-                Ok(())
-            },
-        )?;
+        let from_until = [signed(span.from_ms), signed(span.until_ms())];
+        let bucket = |ms: u64| ms.saturating_sub(span.from_ms) / span.bucket_ms;
+        let columns = "SELECT ms, method, verdict, outcome FROM";
+        let condition = "WHERE ms >= ?1 AND ms < ?2";
+        let select =
+            format!("{columns} call {condition} UNION ALL {columns} unsent_call {condition}");
+        query_all(&questions.0, &select, from_until, |row| {
+            let bucket = bucket(unsigned(row, 0)?);
+            *counts
+                .entry((bucket, row.get(1)?, row.get(2)?, row.get(3)?))
+                .or_default() += 1;
+            Ok(())
+        })?;
         let word = |number: i64| words.get(&number).map(String::as_str);
         let mut all = HashMap::<(u64, Option<String>, End), u64>::new();
         for ((bucket, method, verdict, outcome), calls) in counts {
@@ -149,6 +149,13 @@ impl Timeline {
             *all.entry((bucket, method.and_then(word).map(str::to_owned), end))
                 .or_default() += calls;
         }
+        let select =
+            "SELECT minute_ms, count FROM refused_call WHERE minute_ms >= ?1 AND minute_ms < ?2";
+        query_all(&questions.0, select, from_until, |row| {
+            let bucket = bucket(unsigned(row, 0)?);
+            *all.entry((bucket, None, End::RefusedHere)).or_default() += unsigned(row, 1)?;
+            Ok(())
+        })?;
         let mut counts: Vec<_> = all
             .into_iter()
             .map(|((bucket, method, end), calls)| Count {
@@ -207,15 +214,15 @@ fn newest_between(
     limit: usize,
 ) -> Result<Vec<CallRow>, Problem> {
     let clauses: Vec<&str> = ends.iter().map(|end| clause(*end)).collect();
-    let ids = format!(
-        "SELECT id FROM call WHERE ms >= ?1 AND ms < ?2 AND ({}) ORDER BY ms DESC, id DESC LIMIT ?3",
-        clauses.join(" OR ")
-    );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    questions.calls_newest_first(&ids, [signed(from_ms), signed(until_ms), limit])
+    let condition = format!("ms >= ?1 AND ms < ?2 AND ({})", clauses.join(" OR "));
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let values = || [signed(from_ms), signed(until_ms), most];
+    let mut newest = questions.calls_newest_first(&condition, values)?;
+    newest.truncate(limit);
+    Ok(newest)
 }
 
-/// The rows of `call` that end so; the words are looked up once, as constants of the statement.
+/// The rows that end so; the words are looked up once, as constants of the statement.
 const fn clause(end: End) -> &'static str {
     match end {
         End::Good => "verdict = (SELECT id FROM word WHERE word = 'good')",

@@ -133,7 +133,8 @@ impl Writer {
         if batch.calls.is_empty() && batch.events.is_empty() && overflowed == 0 {
             return;
         }
-        let calls = u64::try_from(batch.calls.len()).unwrap_or(u64::MAX);
+        let counted = batch.events.iter().map(|(_, event)| event.calls());
+        let calls = u64::try_from(batch.calls.len()).unwrap_or(u64::MAX) + counted.sum::<u64>();
         match self.attempt(&batch) {
             Ok(()) if overflowed == 0 => self.say_whole(),
             Ok(()) => self.say_losing(overflowed, "more calls come than are written"),
@@ -141,9 +142,13 @@ impl Writer {
                 self.store = None;
                 self.say_losing(overflowed + calls, &problem.to_string());
                 self.kept_back = batch.events;
-                // A refused token more or less is not worth keeping back for.
-                self.kept_back
-                    .retain(|(_, event)| !matches!(event, HistoryEvent::Refused { .. }));
+                // A refused token more or less is not worth keeping back for; refused calls are counted as lost.
+                self.kept_back.retain(|(_, event)| {
+                    !matches!(
+                        event,
+                        HistoryEvent::Refused { .. } | HistoryEvent::RefusedCalls(_)
+                    )
+                });
                 self.kept_back.truncate(MAX_KEPT_BACK);
             }
         }

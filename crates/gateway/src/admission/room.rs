@@ -1,8 +1,8 @@
-//! The room for calls under way, and who may take how much of it.
+//! The room for calls under way and for their answers until they are read, and who may take how much of it.
 //!
 //! Guarantees: reads leave room for what changes something, one caller leaves room for the others, and cancellations have
-//! some places that nothing else can take. A place is given back however its call ends. Does not: queue; there is a place
-//! or there is none.
+//! some places that nothing else can take. A place is given back however its call ends. Unread answers are judged before
+//! another call is sent; an answer that came is never thrown away. Does not: queue; there is a place or there is none.
 
 use std::{
     collections::HashMap,
@@ -18,12 +18,30 @@ pub(crate) const FOR_CANCELS: usize = 16;
 /// Of these for one caller.
 const FOR_CANCELS_OF_ONE: usize = FOR_CANCELS / 2;
 
+/// Bytes of answers that may wait to be read before another call of their kind is refused. What changes something and what
+/// cancels have pots of their own, which no read can fill. The answers that are under way when a pot is full come on top.
+const fn unread_budget(kind: Effect) -> usize {
+    match kind {
+        Effect::Read => 48 << 20,
+        Effect::Change | Effect::Cancel => 16 << 20,
+    }
+}
+
+/// All of them together.
+pub(crate) const MOST_UNREAD: usize =
+    unread_budget(Effect::Read) + unread_budget(Effect::Change) + unread_budget(Effect::Cancel);
+
+/// An answer up to this length is not counted: there are as many as connections, and most calls cost nothing this way.
+pub(crate) const SHORT: usize = 16 << 10;
+
 /// The places.
 #[derive(Debug)]
 pub(super) struct Room {
     limit: usize,
     reads: usize,
     of_one: usize,
+    /// What of the bytes is one caller's part: one half, or all.
+    shares: usize,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -31,7 +49,45 @@ pub(super) struct Room {
 struct Taken {
     all: usize,
     reads: usize,
-    by_caller: HashMap<Arc<str>, usize>,
+    unread: UnreadBytes,
+    by_caller: HashMap<Arc<str>, OfCaller>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct OfCaller {
+    under_way: usize,
+    unread: UnreadBytes,
+}
+
+/// Bytes of answers that wait to be read, by what their calls do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct UnreadBytes {
+    reads: usize,
+    changes: usize,
+    cancels: usize,
+}
+
+impl UnreadBytes {
+    const fn of(&mut self, kind: Effect) -> &mut usize {
+        match kind {
+            Effect::Read => &mut self.reads,
+            Effect::Change => &mut self.changes,
+            Effect::Cancel => &mut self.cancels,
+        }
+    }
+}
+
+impl Taken {
+    /// Changes what a caller has, and forgets one who has nothing.
+    fn change(&mut self, caller: &Arc<str>, change: impl FnOnce(&mut OfCaller)) {
+        let Some(own) = self.by_caller.get_mut(caller) else {
+            return;
+        };
+        change(own);
+        if *own == OfCaller::default() {
+            self.by_caller.remove(caller);
+        }
+    }
 }
 
 /// A place in the room, until it is dropped.
@@ -44,6 +100,15 @@ pub(crate) struct Place {
     pub(crate) waited: Option<Duration>,
 }
 
+/// What an answer takes of the room until it was read, or nobody will read it any more.
+#[derive(Debug)]
+pub struct UnreadAnswer {
+    kind: Effect,
+    caller: Arc<str>,
+    bytes: usize,
+    taken: Arc<Mutex<Taken>>,
+}
+
 impl Room {
     /// Room for so many calls. A caller has half of it, or all of it where there are no `others`.
     pub(super) fn new(limit: usize, others: bool) -> Self {
@@ -51,6 +116,7 @@ impl Room {
             limit,
             reads: (limit - limit / 4).max(1),
             of_one: if others { limit.div_ceil(2) } else { limit },
+            shares: if others { 2 } else { 1 },
             taken: Arc::default(),
         }
     }
@@ -62,10 +128,12 @@ impl Room {
             Effect::Read | Effect::Change => (0, 0),
         };
         let mut taken = lock(&self.taken);
-        let own = taken.by_caller.get(caller).copied().unwrap_or(0);
+        let own = taken.by_caller.get(caller);
+        let (under_way, mut unread) =
+            own.map_or_else(Default::default, |own| (own.under_way, own.unread));
         let bounds = [
             (Bound::All, taken.all, self.limit + of_all),
-            (Bound::Caller, own, self.of_one + of_one),
+            (Bound::Caller, under_way, self.of_one + of_one),
             (Bound::Reads, taken.reads, self.reads),
         ];
         let asked = if kind == Effect::Read { 3 } else { 2 };
@@ -74,9 +142,20 @@ impl Room {
                 return Err(Refusal::AtCapacity { bound, limit });
             }
         }
+        let budget = unread_budget(kind);
+        for (of_caller, unread, budget) in [
+            (true, *unread.of(kind), budget / self.shares),
+            (false, *taken.unread.of(kind), budget),
+        ] {
+            if unread >= budget {
+                let mib = budget >> 20;
+                return Err(Refusal::Unread { of_caller, mib });
+            }
+        }
         taken.all += 1;
         taken.reads += usize::from(kind == Effect::Read);
-        *taken.by_caller.entry(Arc::clone(caller)).or_default() += 1;
+        let own = taken.by_caller.entry(Arc::clone(caller)).or_default();
+        own.under_way += 1;
         Ok(Place {
             kind,
             caller: Arc::clone(caller),
@@ -86,17 +165,39 @@ impl Room {
     }
 }
 
+impl Place {
+    /// Counts an answer of so many bytes until what is returned is dropped; a short one is not counted.
+    pub(crate) fn answered(&self, bytes: usize) -> Option<UnreadAnswer> {
+        if bytes <= SHORT {
+            return None;
+        }
+        let mut taken = lock(&self.taken);
+        *taken.unread.of(self.kind) += bytes;
+        taken.change(&self.caller, |own| *own.unread.of(self.kind) += bytes);
+        drop(taken);
+        Some(UnreadAnswer {
+            kind: self.kind,
+            caller: Arc::clone(&self.caller),
+            bytes,
+            taken: Arc::clone(&self.taken),
+        })
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
         taken.all -= 1;
         taken.reads -= usize::from(self.kind == Effect::Read);
-        if let Some(own) = taken.by_caller.get_mut(&self.caller) {
-            *own -= 1;
-            if *own == 0 {
-                taken.by_caller.remove(&self.caller);
-            }
-        }
+        taken.change(&self.caller, |own| own.under_way -= 1);
+    }
+}
+
+impl Drop for UnreadAnswer {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.taken);
+        *taken.unread.of(self.kind) -= self.bytes;
+        taken.change(&self.caller, |own| *own.unread.of(self.kind) -= self.bytes);
     }
 }
 
@@ -167,6 +268,45 @@ mod tests {
         assert_eq!(take(&room, "b", Effect::Cancel, 999).len(), 8);
         drop(full);
         assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 128);
+    }
+
+    #[test]
+    fn unread_answers_of_reads_keep_neither_changes_nor_other_callers_out() {
+        const MIB: usize = 1 << 20;
+        let room = Room::new(256, true);
+        let fill = |caller: &str, kind| {
+            let unread = std::iter::from_fn(|| room.take(&caller.into(), kind).ok()?.answered(MIB));
+            unread.take(999).collect::<Vec<_>>()
+        };
+        let unread = |of_caller, mib| Refusal::Unread { of_caller, mib };
+        let a = fill("a", Effect::Read);
+        assert_eq!(
+            (a.len(), refused(&room, "a", Effect::Read)),
+            (24, unread(true, 24))
+        );
+        let b = fill("b", Effect::Read);
+        assert_eq!(
+            (b.len(), refused(&room, "c", Effect::Read)),
+            (24, unread(false, 48))
+        );
+        for kind in [Effect::Change, Effect::Cancel] {
+            let own = fill("a", kind);
+            assert_eq!((own.len(), refused(&room, "a", kind)), (8, unread(true, 8)));
+            assert_eq!(fill("b", kind).len(), 8);
+        }
+        assert!(
+            take(&room, "a", Effect::Change, 1)[0]
+                .answered(SHORT)
+                .is_none()
+        );
+        drop(a);
+        assert_eq!(fill("c", Effect::Read).len(), 24);
+        drop(b);
+        assert_eq!(lock(&room.taken).unread, UnreadBytes::default());
+        assert!(lock(&room.taken).by_caller.is_empty());
+        let lone = Room::new(256, false);
+        let all = std::iter::from_fn(|| lone.take(&"a".into(), Effect::Read).ok()?.answered(MIB));
+        assert_eq!(all.take(999).collect::<Vec<_>>().len(), 48);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use super::CallReport;
+use super::{CallReport, FurtherRefusals};
 
 /// The tag that operators grep for.
 pub const CALL_TAG: &str = "[CRYPTO_AUTH_DIAG]";
@@ -48,6 +48,21 @@ pub(super) fn write(report: &CallReport) {
     } else {
         emit!(tracing::Level::INFO, report);
     }
+}
+
+/// Writes how many refusals of a caller have no line of their own.
+pub(super) fn write_refusals(refusals: &FurtherRefusals) {
+    let FurtherRefusals { caller, why, count } = refusals;
+    tracing::event!(
+        target: TARGET,
+        tracing::Level::WARN,
+        "CRYPTO_EVENT" = "refused",
+        "CRYPTO_CALLER" = &**caller,
+        "CRYPTO_OUTCOME" = "refused",
+        "CRYPTO_WHY" = *why,
+        "CRYPTO_COUNT" = *count,
+        "{CALL_TAG} event=refused caller={caller} outcome=refused why={why} count={count}",
+    );
 }
 
 fn millis(time: std::time::Duration) -> u64 {

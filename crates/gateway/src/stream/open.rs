@@ -140,6 +140,7 @@ impl StreamOpener {
                 return Err(refusal.into());
             }
         };
+        record.admit();
         let progress = record.progress();
         progress.reach(Phase::Connecting);
         let mut socket = match self.connect(Side::User).await {

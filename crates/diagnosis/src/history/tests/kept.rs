@@ -49,6 +49,188 @@ async fn old_calls_go_by_number_and_by_age_and_changes_and_marks_stay() {
     );
 }
 
+/// A call of this caller that ended here: refused, or not sent.
+fn unsent(caller: &str, outcome: Outcome, why: &'static str) -> CallReport {
+    CallReport {
+        caller: caller.into(),
+        outcome,
+        why: Some(why),
+        ..report(CREATE, 503, None)
+    }
+}
+
+#[tokio::test]
+async fn calls_that_were_sent_are_kept_however_many_others_come() {
+    let here = Installation::new();
+    let settings = Settings {
+        max_calls: 10,
+        ..Settings::default()
+    };
+    let (history, _) = here.start(settings);
+    for _ in 0..5 {
+        here.now_ms.fetch_add(1000, Relaxed);
+        history.call(report(CREATE, 200, Some(0)));
+    }
+    for _ in 0..100 {
+        here.now_ms.fetch_add(1000, Relaxed);
+        history.call(unsent("lapsed", Outcome::Refused, "expired"));
+        history.call(unsent("default", Outcome::NotSent, "connect"));
+        history.flush().await;
+    }
+    let count = |outcome: &str| {
+        let filter = Filter {
+            outcome: Some(outcome.into()),
+            ..Filter::default()
+        };
+        here.questions().calls(&filter).unwrap().len()
+    };
+    assert_eq!(count("answered"), 5, "no order went");
+    assert_eq!((count("refused"), count("not_sent")), (5, 5));
+    let questions = here.questions();
+    let counted = questions.refused_calls(&Filter::default()).unwrap();
+    let counted = counted.iter().map(|row| row.count).sum::<u64>();
+    assert_eq!(counted, 95, "refused calls that go are counted on");
+    assert_eq!(questions.refused_here(0).unwrap(), 100);
+}
+
+#[tokio::test]
+async fn refused_calls_without_a_row_are_counted_wherever_calls_are_counted() {
+    let here = Installation::new();
+    let (history, _) = here.start(Settings::default());
+    let further = |caller: &str, why, count| FurtherRefusals {
+        caller: caller.into(),
+        why,
+        count,
+    };
+    history.call(report(CREATE, 200, Some(0)));
+    history.call(unsent("lapsed", Outcome::Refused, "expired"));
+    history.refused_calls(further("lapsed", "expired", 400_000));
+    history.refused_calls(further("lapsed", "expired", 19_999));
+    history.refused_calls(further("other", "denied", 7));
+    history.close().await;
+    let questions = here.questions();
+    let rows = questions.refused_calls(&Filter::default()).unwrap();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (row.minute_ms, &*row.caller, &*row.why, row.count))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            (960_000, "lapsed", "expired", 419_999),
+            (960_000, "other", "denied", 7)
+        ]
+    );
+    assert_eq!(questions.refused_here(960_000).unwrap(), 420_007);
+    let span = Span {
+        from_ms: 900_000,
+        bucket_ms: 900_000,
+        buckets: 1,
+    };
+    let timeline = Timeline::read(&questions, span).unwrap();
+    assert_eq!(timeline.total(End::RefusedHere), 420_007);
+    assert_eq!(timeline.total(End::Good), 1);
+    let hours = questions.hours(&Filter::default()).unwrap();
+    assert_eq!(hours.iter().map(|hour| hour.calls).sum::<u64>(), 420_008);
+    assert_eq!(
+        questions.callers(&Filter::default()).unwrap(),
+        [
+            ("lapsed".to_owned(), 420_000),
+            ("other".to_owned(), 7),
+            ("default".to_owned(), 1)
+        ]
+    );
+    for (filter, rows) in [
+        (
+            Filter {
+                caller: Some("other".into()),
+                ..Filter::default()
+            },
+            1,
+        ),
+        (
+            Filter {
+                outcome: Some("refused".into()),
+                ..Filter::default()
+            },
+            2,
+        ),
+        (
+            Filter {
+                outcome: Some("unknown".into()),
+                ..Filter::default()
+            },
+            0,
+        ),
+        (
+            Filter {
+                method: Some(CREATE.into()),
+                ..Filter::default()
+            },
+            0,
+        ),
+        (
+            Filter {
+                since_ms: Some(1_000_000),
+                ..Filter::default()
+            },
+            2,
+        ),
+        (
+            Filter {
+                until_ms: Some(900_000),
+                ..Filter::default()
+            },
+            0,
+        ),
+        (
+            Filter {
+                limit: Some(1),
+                ..Filter::default()
+            },
+            1,
+        ),
+    ] {
+        assert_eq!(
+            questions.refused_calls(&filter).unwrap().len(),
+            rows,
+            "{filter:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_version_before_keeps_everything() {
+    let here = Installation::new();
+    here.sql()
+        .execute_batch(&format!(
+            "{} PRAGMA user_version = 1;
+             INSERT INTO word VALUES (1, 'answered'), (2, 'refused'), (3, 'not_sent'), (4, 'default'), (5, '5f3a0000');
+             INSERT INTO call (ms, rid, caller, status, outcome, exchange_ms, total_ms, key_fp)
+             VALUES (1, 'a', 4, 200, 1, 1, 1, 5), (2, 'b', 4, 403, 2, 1, 1, 5), (3, 'c', 4, 502, 3, 1, 1, 5)",
+            schema::SCHEMA
+        ))
+        .unwrap();
+    let problem = Questions::open(&here.file()).unwrap_err().to_string();
+    assert!(problem.contains("its version is 1"), "{problem}");
+    let settings = Settings {
+        max_age: Duration::MAX,
+        ..Settings::default()
+    };
+    let (history, _) = here.start(settings);
+    history.close().await;
+    let calls = here.questions().calls(&Filter::default()).unwrap();
+    let calls: Vec<_> = calls
+        .iter()
+        .map(|call| (&*call.rid, &*call.outcome))
+        .collect();
+    assert_eq!(
+        calls,
+        [("a", "answered"), ("b", "refused"), ("c", "not_sent")]
+    );
+    assert_eq!(here.questions().refused_here(0).unwrap(), 1);
+}
+
 #[tokio::test]
 async fn what_changed_between_good_and_bad_is_found() {
     let here = Installation::new();

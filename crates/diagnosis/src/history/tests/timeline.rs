@@ -52,6 +52,7 @@ async fn calls_are_counted_by_bucket_method_and_end_and_the_newest_bad_ones_foun
         outcome: Outcome::Unknown,
         ..report(CREATE, 504, None)
     });
+    at(now + 1);
     history.call(refused_here("private/create-withdrawal"));
     history.flush().await;
     let (questions, span) = (place.questions(), Span::last_day(now));
@@ -105,7 +106,7 @@ fn the_questions_of_the_timeline_go_by_the_index_of_the_time() {
     let mut plan = Vec::new();
     for select in [
         "SELECT ms, method, verdict, outcome FROM call WHERE ms >= 1 AND ms < 2",
-        "SELECT id FROM call WHERE ms >= 1 AND ms < 2 AND (verdict = (SELECT id FROM word WHERE word = 'auth')) \
+        "SELECT ms FROM call WHERE ms >= 1 AND ms < 2 AND (verdict = (SELECT id FROM word WHERE word = 'auth')) \
          ORDER BY ms DESC, id DESC LIMIT 3",
     ] {
         let connection = place.sql();
