@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
+
+use crate::clock::uptime_ms;
 
 /// From this length on a pause of the process is a stall; callers of the exchange's clients give up after 5 s.
 pub const BOUND: Duration = Duration::from_secs(2);
@@ -123,13 +124,6 @@ impl StallWatch {
             SETTLING.as_secs()
         );
     }
-}
-
-/// Milliseconds since the machine started, the time in which it was suspended included.
-fn uptime_ms() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1000 + u64::try_from(now.tv_nsec / 1_000_000).unwrap_or(0)
 }
 
 #[cfg(test)]
