@@ -35,6 +35,8 @@ const REMEMBERED: usize = 1 << 16;
 const KEPT: usize = 1 << 14;
 /// Stretches of forgotten nonces that are told apart. More of them only refuse more.
 const STRETCHES: usize = 8;
+/// From here on it is a step of the clock, and nothing that two clocks differ by.
+const STEP_MS: u64 = 1000;
 /// From here on it is said that the clock stepped back; what is less is within what clocks are adjusted by.
 const STEP_BACK_MS: u64 = 30_000;
 /// A mark further ahead of the clock than any run writes it: one of the two was or is wrong.
@@ -59,8 +61,9 @@ pub enum NotAdmitted {
 #[derive(Debug)]
 pub struct ReplayGuard {
     clock: Clock,
-    /// By the steady clock.
+    /// By the clock of then, and by the steady one.
     opened_ms: u64,
+    opened_steady_ms: u64,
     floor: Floor,
     memory: Mutex<Memory>,
     /// The last mark could not be written.
@@ -125,7 +128,8 @@ impl ReplayGuard {
     fn with(floor: Floor, clock: &Clock) -> Self {
         Self {
             clock: clock.clone(),
-            opened_ms: clock.steady_ms(),
+            opened_ms: clock.now_ms(),
+            opened_steady_ms: clock.steady_ms(),
             floor,
             memory: Mutex::default(),
             refusing: AtomicBool::new(false),
@@ -206,14 +210,26 @@ impl ReplayGuard {
     }
 
     fn credible_floor(&self, now_ms: u64) -> Cow<'_, HighWaterMarks> {
-        let open_for_ms = self.clock.steady_ms().saturating_sub(self.opened_ms);
-        let opened_ms = now_ms.saturating_sub(open_for_ms);
+        let opened_ms = self.opened_by_the_clock_of(now_ms);
         let with_window_ms = opened_ms.saturating_add(WINDOW_MS);
         match &self.floor {
             Floor::NoMark => Cow::Owned(HighWaterMarks::at(opened_ms.saturating_sub(1))),
             Floor::Unreadable => Cow::Owned(HighWaterMarks::at(with_window_ms)),
             Floor::Marks(marks) if is_credible(marks, now_ms) => Cow::Borrowed(marks),
             Floor::Marks(marks) => Cow::Owned(marks.clone().at_most(with_window_ms)),
+        }
+    }
+
+    /// When this run began, by the clock as it is now.
+    fn opened_by_the_clock_of(&self, now_ms: u64) -> u64 {
+        let clock = &self.clock;
+        let open_for_ms = clock.steady_ms().saturating_sub(self.opened_steady_ms);
+        let opened_ms = now_ms.saturating_sub(open_for_ms);
+        // Two clocks are never read in one moment.
+        if opened_ms.abs_diff(self.opened_ms) < STEP_MS {
+            self.opened_ms
+        } else {
+            opened_ms
         }
     }
 
