@@ -137,16 +137,19 @@ struct Search {
     /// In lower case.
     texts: Vec<Vec<u8>>,
     window: usize,
-    /// By the last two bytes of the window.
+    /// By the last bytes of the window.
     leaps: Box<[u8; LEAPS]>,
 }
 
-const LEAPS: usize = 1 << 13;
+const LEAPS: usize = 1 << 14;
+/// Bytes that are looked at: two or three of a number in hexadecimal stand in many a number.
+const LOOK: usize = 4;
 
-/// The place of a pair of bytes, in any case.
-fn leap_of(pair: &[u8]) -> usize {
-    let place = |place: usize, byte: &u8| (place << 5) ^ usize::from(byte.to_ascii_lowercase());
-    pair.iter().fold(0, place) & (LEAPS - 1)
+/// The place of these bytes, in any case.
+fn leap_of(bytes: [u8; LOOK]) -> usize {
+    const IN_LOWER_CASE: u32 = 0x2020_2020;
+    let mixed = (u32::from_le_bytes(bytes) | IN_LOWER_CASE).wrapping_mul(0x9e37_79b1);
+    (mixed >> (u32::BITS - LEAPS.ilog2())) as usize
 }
 
 impl Search {
@@ -154,16 +157,19 @@ impl Search {
         texts
             .iter_mut()
             .for_each(|text| text.make_ascii_lowercase());
-        texts.retain(|text| text.len() > 1);
+        texts.retain(|text| text.len() >= LOOK);
         texts.sort();
         texts.dedup();
         let shortest = texts.iter().map(Vec::len).min();
-        let window = shortest.unwrap_or(2).min(usize::from(u8::MAX));
-        let mut leaps = Box::new([u8::try_from(window - 1).unwrap_or(1); LEAPS]);
+        let window = shortest.unwrap_or(LOOK).min(usize::from(u8::MAX));
+        let farthest = u8::try_from(window + 1 - LOOK).unwrap_or(1);
+        let mut leaps = Box::new([farthest; LEAPS]);
         for text in &texts {
-            for (at, pair) in text.windows(2).take(window - 1).enumerate() {
-                let left = u8::try_from(window - 2 - at).unwrap_or(0);
-                if let Some(leap) = leaps.get_mut(leap_of(pair)) {
+            for at in 0..=window - LOOK {
+                let bytes = text.get(at..).and_then(<[u8]>::first_chunk);
+                let leap = bytes.and_then(|bytes| leaps.get_mut(leap_of(*bytes)));
+                let left = u8::try_from(window - LOOK - at).unwrap_or(0);
+                if let Some(leap) = leap {
                     *leap = left.min(*leap);
                 }
             }
@@ -176,11 +182,11 @@ impl Search {
     }
 
     fn find_in(&self, answer: &[u8], note: &mut impl FnMut(Range<usize>)) {
-        let mut end = self.window;
-        while let Some(pair) = answer.get(end - 2..end) {
-            let leap = usize::from(self.leaps.get(leap_of(pair)).copied().unwrap_or(0));
+        let to_look = self.window - LOOK;
+        let mut start = 0;
+        while let Some(bytes) = answer.get(start + to_look..).and_then(<[u8]>::first_chunk) {
+            let leap = usize::from(self.leaps.get(leap_of(*bytes)).copied().unwrap_or(0));
             if leap == 0 {
-                let start = end - self.window;
                 let rest = answer.get(start..).unwrap_or_default();
                 for text in &self.texts {
                     let here = rest.get(..text.len());
@@ -189,7 +195,7 @@ impl Search {
                     }
                 }
             }
-            end += leap.max(1);
+            start += leap.max(1);
         }
     }
 }
