@@ -119,7 +119,7 @@ impl StallWatch {
         self.stalls.fetch_add(1, Ordering::AcqRel);
         tracing::warn!(
             "event=stall length_s={:.1} the proxy was not running; calls that waited for it and may change something \
-             are refused for {} s",
+             are refused for {} s, but for cancellations",
             length.as_secs_f64(),
             SETTLING.as_secs()
         );
