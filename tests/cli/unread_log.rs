@@ -28,8 +28,10 @@ struct Sink {
     reader: Option<File>,
 }
 
+type Make = fn() -> Sink;
+
 /// A pipe that is full, and a disk that is.
-fn sinks() -> [(&'static str, fn() -> Sink); 2] {
+fn sinks() -> [(&'static str, Make); 2] {
     [("a full pipe", full_pipe), ("a full disk", full_disk)]
 }
 
