@@ -53,10 +53,10 @@ pub struct CallerFiles {
 pub enum CallersError {
     /// A file that cannot be read.
     #[error("{0}: cannot be read: {1}")]
-    Unreadable(PathBuf, #[source] io::Error),
+    Unreadable(PathBuf, io::Error),
     /// A file that cannot be written.
     #[error("{0}: cannot be written: {1} (run as root: sudo)")]
-    Unwritable(PathBuf, #[source] io::Error),
+    Unwritable(PathBuf, io::Error),
     /// A callers file with faults.
     #[error("{0}: {faults}", faults = list(.1))]
     Faulty(PathBuf, Vec<Fault>),

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, error::ErrorKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use tokio::{
     runtime::Runtime,
@@ -109,8 +110,35 @@ fn dispatch(command: Command) -> ExitCode {
 
 /// Says why a command ends, on stderr, and gives the exit code.
 fn fail(code: u8, problem: &anyhow::Error) -> ExitCode {
-    anstream::eprintln!("crypto-proxy: {}", text::lines(&format!("{problem:#}")));
+    say(&format!(
+        "crypto-proxy: {}",
+        text::lines(&format!("{problem:#}"))
+    ));
     ExitCode::from(code)
+}
+
+/// Says something on stderr where there is no log for it. Whoever does not read it keeps nobody from ending, and neither
+/// does a full disk. Does not lock stderr: the log's writer may hang in it.
+fn say(what: &str) {
+    /// What a pipe takes at once where it takes anything (`PIPE_BUF`).
+    const AT_ONCE: usize = 4096;
+    const PATIENCE: Timespec = Timespec {
+        tv_sec: 1,
+        tv_nsec: 0,
+    };
+    let (stderr, said) = (io::stderr(), format!("{what}\n"));
+    let mut rest = said.as_bytes();
+    while !rest.is_empty() {
+        let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
+        if !poll(&mut ready, Some(&PATIENCE)).is_ok_and(|ready| ready > 0) {
+            return;
+        }
+        let part = rest.get(..AT_ONCE).unwrap_or(rest);
+        let Ok(written) = rustix::io::write(&stderr, part) else {
+            return;
+        };
+        rest = rest.get(written..).unwrap_or_default();
+    }
 }
 
 /// Why a command ends without having done what it was asked for.
@@ -198,7 +226,7 @@ fn fingerprint(arguments: FingerprintArguments) -> ExitCode {
     let inspection =
         config::inspect(&Sources::from_process(arguments.config).with_env_files(files));
     let Some(key) = inspection.key else {
-        anstream::eprintln!("{}", text::lines(&inspection.problems.to_string()));
+        say(&text::lines(&inspection.problems.to_string()));
         return ExitCode::from(CONFIGURATION);
     };
     let (name, origin) = key.source;

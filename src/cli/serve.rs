@@ -1,8 +1,8 @@
 //! `crypto-proxy serve`: the daemon, from its settings to its last line.
 //!
 //! Nothing is announced before credentials are loaded and the listener is bound. The first SIGTERM drains, a second one
-//! ends at once, and SIGHUP never ends the daemon. The log is flushed before the process leaves. Exit codes: 0 drained, 1
-//! calls were left or the start failed, 78 configuration.
+//! ends at once, and SIGHUP never ends the daemon. The log is flushed before the process leaves, for two seconds where
+//! nobody takes it. Exit codes: 0 drained, 1 calls were left or the start failed, 78 configuration.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let config = match config::load(&Sources::from_process(arguments.config.clone())) {
         Ok(config) => config,
         Err(problems) => {
-            anstream::eprintln!("{}", text::lines(&problems.to_string()));
+            super::say(&text::lines(&problems.to_string()));
             return ExitCode::from(super::CONFIGURATION);
         }
     };
@@ -52,7 +52,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     let lost = telemetry.flush(FLUSH);
     if lost > 0 {
-        anstream::eprintln!("<4>{lost} log lines were lost: the journal did not take them");
+        super::say(&format!(
+            "<4>{lost} log lines were lost: where they go did not take them"
+        ));
     }
     match ended {
         Ok(Drained::Clean) => ExitCode::SUCCESS,
@@ -163,6 +165,6 @@ fn disable_core_dumps() {
     );
     let not_dumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if no_core.is_err() || not_dumpable.is_err() {
-        anstream::eprintln!("<4>this process could not be kept from leaving a core file");
+        super::say("<4>this process could not be kept from leaving a core file");
     }
 }

@@ -13,12 +13,11 @@ use std::{
 };
 
 use axum::{body::Body, extract::State, response::Response};
-use http::{Method, Request, header};
+use http::{HeaderName, Method, Request, header};
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use super::{AppState, request::source_of, waiting::Waiting};
-use crate::http::rejections::Refused;
 use gateway::access::Peer;
 
 mod answer;
@@ -43,6 +42,9 @@ pub(super) fn behind_the_base(path: &str) -> Option<&str> {
     let method = doubled.unwrap_or(path).strip_prefix(PREFIX)?;
     Some(method.strip_prefix('/').unwrap_or(method))
 }
+
+/// What a browser says about the site that made it ask.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The time that the body of a sender has who is not known yet.
 const UNVERIFIED_DEADLINE: Duration = Duration::from_secs(2);
@@ -141,9 +143,17 @@ pub(super) async fn serve(State(app): State<Arc<AppState>>, request: Request<Bod
         .unwrap_or_default()
         .to_owned();
     let asked = Asked::by_path(&path);
-    if request.headers().contains_key(header::ORIGIN) {
-        app.rejections.count(&source_of(&request), Refused::Origin);
-        return answer::refused(&asked, &Refusal::CrossSite);
+    let refusal = if request.headers().contains_key(header::ORIGIN) {
+        Some(Refusal::CrossSite)
+    } else if is_led_here(&request) {
+        Some(Refusal::OtherSite)
+    } else {
+        None
+    };
+    if let Some(refusal) = refusal {
+        app.rejections
+            .count(&source_of(&request), refusal.counted());
+        return answer::refused(&asked, &refusal);
     }
     if path.starts_with("private/") && request.method() == Method::POST {
         return private::relay(&app, &path, asked, request).await;
@@ -157,6 +167,13 @@ pub(super) async fn serve(State(app): State<Arc<AppState>>, request: Request<Bod
         _ => Refusal::NoSuchMethod,
     };
     answer::refused(&asked, &refusal)
+}
+
+/// Whether a browser says that another site made it ask, as with `<img src>`: such a request has no `Origin`. Programs send
+/// no such header, and a person's own request is `none`.
+fn is_led_here(request: &Request<Body>) -> bool {
+    let mut sites = request.headers().get_all(SEC_FETCH_SITE).iter();
+    sites.any(|site| site != "same-origin" && site != "none")
 }
 
 /// The answer to a `Host` that we do not serve, in this API's shape.

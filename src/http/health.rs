@@ -64,6 +64,14 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, headers: HeaderMap) 
                 .to_owned(),
         );
     }
+    let refused_for_ms = app.gateway.authenticator().replay().refused_for_ms();
+    if refused_for_ms > 0 {
+        warnings.push(format!(
+            "signed requests are refused for {} s more, because the run before this one may have admitted their nonces; \
+             if it is more than a few seconds, check the host's clock",
+            refused_for_ms.div_ceil(1000)
+        ));
+    }
     if app.alarms.all_refused() {
         warnings.push("the exchange refuses every private call".to_owned());
     }

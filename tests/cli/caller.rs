@@ -280,6 +280,19 @@ async fn callers_that_are_added_at_the_same_time_are_all_there() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_read_is_named_with_its_cause_once() {
+    let desk = Desk::new();
+    let callers = desk.path("callers.toml");
+    fs::write(&callers, b"\xff\xfe").unwrap();
+    fs::set_permissions(&callers, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = format!("[callers]\nfile = {callers:?}\n");
+    fs::write(desk.path("config.toml"), file).unwrap();
+    let (code, text) = desk.caller(&["list"]).await;
+    assert_eq!(code, Some(78), "{text}");
+    assert_eq!(text.matches("valid UTF-8").count(), 1, "{text}");
+}
+
+#[tokio::test]
 async fn wrong_orders_are_usage_and_broken_files_are_configuration() {
     let desk = Desk::new();
     desk.add("one", &[]).await;

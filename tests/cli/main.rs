@@ -19,3 +19,4 @@ mod streams;
 mod support;
 mod support_bundle;
 mod systemd;
+mod unread_log;

@@ -119,6 +119,36 @@ async fn the_api_secret_is_overwritten_wherever_it_stands() {
     assert!(proxy.record(&answer).text().contains(" scrubbed "));
 }
 
+// Issue 10, row 13.
+#[tokio::test]
+async fn key_and_secret_are_overwritten_in_the_encodings_of_an_echo() {
+    let proxy = TestProxy::start().await;
+    for secret in [&proxy.canaries.key, &proxy.canaries.secret] {
+        let escaped: String = secret
+            .bytes()
+            .map(|byte| format!("\\u{byte:04x}"))
+            .collect();
+        let percent: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for spelling in [
+            escaped.clone(),
+            escaped.replace('\\', "\\\\"),
+            percent,
+            secret.to_uppercase(),
+            hex::encode(secret),
+            hex::encode_upper(secret),
+        ] {
+            let body = format!(r#"{{"code":0,"original":"api_key={spelling}&x"}}"#);
+            let answer = proxy.pass_on(Canned::json(200, body)).await;
+            assert_eq!(
+                answer.inner()["original"],
+                format!("api_key={}&x", "*".repeat(spelling.len())),
+                "{spelling}"
+            );
+            assert!(proxy.record(&answer).text().contains(" scrubbed "));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_without_secrets_is_not_said_to_be_scrubbed() {
     let proxy = TestProxy::start().await;

@@ -186,6 +186,30 @@ async fn an_order_that_waited_through_a_stall_is_refused_and_its_repetition_is_t
 }
 
 #[tokio::test]
+async fn a_cancellation_goes_also_right_after_a_stall() {
+    let proxy = streaming(|_| {}).await;
+    let mut bot = Socket::bot(&proxy).await;
+    for length in [8, 20] {
+        proxy.gateway.stalls().note(Duration::from_secs(length));
+        let cancelled = proxy.call(CANCEL_ALL, json!({})).await;
+        assert_eq!(cancelled.outcome(), "answered", "{}", cancelled.text());
+        let cancelled = bot
+            .ask(json!({ "id": length, "method": CANCEL_ALL, "params": {} }))
+            .await;
+        assert_eq!(cancelled["code"], 0, "{cancelled}");
+        let refused = proxy.call(CREATE, order("frozen-3")).await;
+        assert_eq!(refused.outcome(), "refused");
+    }
+    assert_eq!(
+        (
+            proxy.exchange().count(CANCEL_ALL),
+            proxy.exchange().count(CREATE)
+        ),
+        (4, 0)
+    );
+}
+
+#[tokio::test]
 async fn a_read_that_waited_longer_than_its_time_is_refused_too() {
     let proxy = TestProxy::start().await;
     proxy.gateway.stalls().note(Duration::from_secs(20));

@@ -106,10 +106,13 @@ impl Admission {
     ) -> Result<Place, Refusal> {
         self.refuse_while_draining()?;
         // It counts as having arrived when the stall began. A read is worth answering while its time lasts; what changes
-        // something may be given up by now, and sent again.
-        let waited = self.stalls.may_have_waited();
+        // something may be given up by now, and sent again. Whoever cancels wants out, and twice does no harm.
+        let waited = self
+            .stalls
+            .may_have_waited()
+            .filter(|_| kind != Effect::Cancel);
         if let Some(length) = waited
-            && (kind != Effect::Read || length >= limit)
+            && (kind == Effect::Change || length >= limit)
         {
             return Err(Refusal::Stalled { length });
         }

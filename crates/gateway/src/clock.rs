@@ -12,6 +12,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// A source of wall-clock time.
 #[derive(Clone)]
 pub struct Clock(Source);
@@ -19,7 +21,10 @@ pub struct Clock(Source);
 #[derive(Clone)]
 enum Source {
     System,
-    Set(Arc<AtomicU64>),
+    Set {
+        wall: Arc<AtomicU64>,
+        steady: Arc<AtomicU64>,
+    },
 }
 
 impl Clock {
@@ -31,8 +36,14 @@ impl Clock {
 
     /// A clock that stands where it was set last, in milliseconds since 1970.
     #[must_use]
-    pub const fn set_by(cell: Arc<AtomicU64>) -> Self {
-        Self(Source::Set(cell))
+    pub fn set_by(cell: Arc<AtomicU64>) -> Self {
+        Self::stepped_by(Arc::clone(&cell), cell)
+    }
+
+    /// The same, where the time that passes is set apart from it: so that the clock can be put right or wrong.
+    #[must_use]
+    pub const fn stepped_by(wall: Arc<AtomicU64>, steady: Arc<AtomicU64>) -> Self {
+        Self(Source::Set { wall, steady })
     }
 
     /// Milliseconds since 1970-01-01 UTC.
@@ -40,9 +51,24 @@ impl Clock {
     pub fn now_ms(&self) -> u64 {
         match &self.0 {
             Source::System => system_ms(),
-            Source::Set(cell) => cell.load(Ordering::Relaxed),
+            Source::Set { wall, .. } => wall.load(Ordering::Relaxed),
         }
     }
+
+    /// Milliseconds since some moment, which nobody who puts the clock right changes.
+    pub(crate) fn steady_ms(&self) -> u64 {
+        match &self.0 {
+            Source::System => uptime_ms(),
+            Source::Set { steady, .. } => steady.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Milliseconds since the machine started, the time in which it was suspended included.
+pub(crate) fn uptime_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(now.tv_nsec / 1_000_000).unwrap_or(0)
 }
 
 impl fmt::Debug for Clock {

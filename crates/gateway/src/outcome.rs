@@ -146,9 +146,10 @@ impl Progress {
         self.reach(Phase::Sent)
     }
 
-    /// What was signed, once it was.
+    /// What was signed and handed over. A call that ended while it was being signed has used its nonce up, and shows none:
+    /// nobody will ever find it at the exchange.
     pub(crate) fn signed(&self) -> Option<&Signed> {
-        self.signed.get()
+        self.signed.get().filter(|_| self.may_have_been_sent())
     }
 
     /// The outcome of a call that ends here without an answer of the exchange.
@@ -200,6 +201,26 @@ mod tests {
         assert!(sent.reach(Phase::Sent) && !sent.has_ended());
         assert!(!waiting.reach(Phase::Sent) && waiting.has_ended());
         assert_eq!(waiting.outcome_without_answer(), Outcome::NotSent);
+    }
+
+    #[test]
+    fn a_call_that_ends_while_it_is_signed_shows_no_nonce() {
+        let signed = || Signed {
+            nonce: 17,
+            signature: Signature("invented".to_owned()),
+            string_to_sign_len: 4,
+            client_oid: None,
+        };
+        for ended in [true, false] {
+            let progress = Progress::default();
+            assert!(progress.reach(Phase::Connecting));
+            if ended {
+                progress.end();
+            }
+            assert_eq!(progress.hand_over(signed()), !ended);
+            let nonce = progress.signed().map(|signed| signed.nonce);
+            assert_eq!(nonce, (!ended).then_some(17));
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! mark on disk is refused, and none is admitted that the mark does not cover. The mark is written some seconds ahead, in a
 //! thread of its own. So a call waits for the disk only where its nonce runs ahead of our clock by more than that.
 //! If the disk does not answer, signed requests are refused, and nothing else is. Without a state directory there is no
-//! mark, and nonces from before the start are refused. Does not: verify signatures.
+//! mark, and nonces from before the start are refused. When that was, is counted back from the present clock by the time
+//! that passed: a clock that was wrong at the start locks nobody out once it is right. Does not: verify signatures.
 
 use std::{
     borrow::Cow,
@@ -33,6 +34,12 @@ pub const WINDOW_MS: u64 = 60_000;
 pub const REMEMBERED: usize = 1 << 16;
 /// Signatures of one key that are remembered though the window has passed them, should the clock step back.
 const KEPT: usize = 1 << 14;
+/// Stretches of forgotten nonces that are told apart. More of them only refuse more.
+const STRETCHES: usize = 8;
+/// From here on it is a step of the clock, and nothing that two clocks differ by.
+const STEP_MS: u64 = 1000;
+/// From here on it is said that the clock stepped back; what is less is within what clocks are adjusted by.
+const STEP_BACK_MS: u64 = 30_000;
 /// A mark further ahead of the clock than any run writes it: one of the two was or is wrong.
 const INCREDIBLE_MS: u64 = WINDOW_MS + marks::AHEAD_MS;
 
@@ -59,17 +66,31 @@ pub enum NotAdmitted {
 #[derive(Debug)]
 pub struct ReplayGuard {
     clock: Clock,
+    /// By the clock of then, and by the steady one.
     opened_ms: u64,
-    floor: HighWaterMarks,
+    opened_steady_ms: u64,
+    floor: Floor,
     memory: Mutex<Memory>,
     /// The last mark could not be written.
     refusing: AtomicBool,
     writer: Option<Writer>,
 }
 
+/// What is known of the runs before this one.
+#[derive(Debug)]
+enum Floor {
+    /// They left no mark: nonces from before the start are refused.
+    NoMark,
+    /// They left a mark that cannot be read: so are those of the minute after it.
+    Unreadable,
+    Marks(HighWaterMarks),
+}
+
 #[derive(Debug, Default)]
 struct Memory {
     closed: bool,
+    /// Where the clock stood at most, until a step back of it is said.
+    latest_ms: u64,
     keys: HashMap<VirtualKey, Remembered>,
 }
 
@@ -79,8 +100,9 @@ struct Remembered {
     /// With each signature what was read by it, and from where; nothing where it may have changed something.
     seen: HashMap<SignatureBytes, Option<SameRead>>,
     by_nonce: BTreeSet<(u64, SignatureBytes)>,
-    /// The highest nonce whose signature was forgotten, which the window had passed.
-    forgotten: u64,
+    /// From where to where signatures were forgotten, which the window had passed. Apart from each other by more than a
+    /// window: so a time that a wrong clock ran through is not the time before it.
+    forgotten: Vec<(u64, u64)>,
     highest: u64,
 }
 
@@ -96,12 +118,12 @@ impl ReplayGuard {
                      nonces from before the start are refused"
                 );
             }
-            return Self::with(floor_without_mark(clock), clock, None);
+            return Self::with(Floor::NoMark, clock);
         };
         let floor = read_floor(directory, clock);
-        let guard = Self::with(floor, clock, None);
+        let guard = Self::with(floor, clock);
         // What is no credible mark is not carried on: it would block every later start.
-        let carried_on = guard.credible_floor(guard.opened_ms).into_owned();
+        let carried_on = guard.credible_floor(clock.now_ms()).into_owned();
         let writer = Writer::start(directory, carried_on, signing, clock.clone());
         Self {
             writer: Some(writer),
@@ -109,14 +131,15 @@ impl ReplayGuard {
         }
     }
 
-    fn with(floor: HighWaterMarks, clock: &Clock, writer: Option<Writer>) -> Self {
+    fn with(floor: Floor, clock: &Clock) -> Self {
         Self {
             clock: clock.clone(),
             opened_ms: clock.now_ms(),
+            opened_steady_ms: clock.steady_ms(),
             floor,
             memory: Mutex::default(),
             refusing: AtomicBool::new(false),
-            writer,
+            writer: None,
         }
     }
 
@@ -154,6 +177,13 @@ impl ReplayGuard {
         self.refusing.load(Ordering::Relaxed)
     }
 
+    /// For how long requests that are signed now are still refused, because the last run may have admitted their like.
+    #[must_use]
+    pub fn refused_for_ms(&self) -> u64 {
+        let now_ms = self.clock.now_ms();
+        self.credible_floor(now_ms).base_ms.saturating_sub(now_ms)
+    }
+
     /// Admits nothing further, and writes the mark as it is, so that a restart refuses nobody for nothing. Returns when
     /// the disk has it, which may be never.
     pub async fn close(&self) {
@@ -188,15 +218,26 @@ impl ReplayGuard {
     }
 
     fn credible_floor(&self, now_ms: u64) -> Cow<'_, HighWaterMarks> {
-        let credible = self.floor.highest() <= now_ms.saturating_add(INCREDIBLE_MS);
-        if credible {
-            Cow::Borrowed(&self.floor)
+        let opened_ms = self.opened_by_the_clock_of(now_ms);
+        let with_window_ms = opened_ms.saturating_add(WINDOW_MS);
+        match &self.floor {
+            Floor::NoMark => Cow::Owned(HighWaterMarks::at(opened_ms.saturating_sub(1))),
+            Floor::Unreadable => Cow::Owned(HighWaterMarks::at(with_window_ms)),
+            Floor::Marks(marks) if is_credible(marks, now_ms) => Cow::Borrowed(marks),
+            Floor::Marks(marks) => Cow::Owned(marks.clone().at_most(with_window_ms)),
+        }
+    }
+
+    /// When this run began, by the clock as it is now.
+    fn opened_by_the_clock_of(&self, now_ms: u64) -> u64 {
+        let clock = &self.clock;
+        let open_for_ms = clock.steady_ms().saturating_sub(self.opened_steady_ms);
+        let opened_ms = now_ms.saturating_sub(open_for_ms);
+        // Two clocks are never read in one moment.
+        if opened_ms.abs_diff(self.opened_ms) < STEP_MS {
+            self.opened_ms
         } else {
-            Cow::Owned(
-                self.floor
-                    .clone()
-                    .at_most(self.opened_ms.saturating_add(WINDOW_MS)),
-            )
+            opened_ms
         }
     }
 
@@ -212,11 +253,29 @@ impl ReplayGuard {
         if memory.closed {
             return Err(NotAdmitted::NoMark);
         }
+        memory.follow(now_ms);
         memory
             .keys
             .entry(*key)
             .or_default()
             .admit(nonce, signature, read, now_ms)
+    }
+}
+
+impl Memory {
+    /// Notes where the clock stands, and says once that it stepped back.
+    fn follow(&mut self, now_ms: u64) {
+        let step_ms = self.latest_ms.saturating_sub(now_ms);
+        if step_ms > STEP_BACK_MS {
+            tracing::warn!(
+                "the clock stepped back by {} s: signed requests are admitted by the clock as it is now; next: check the \
+                 host's time service; if callers sign over a network that others can read, rotate them \
+                 (crypto-proxy caller rotate), because what they signed for the time ahead may be shown again after a restart",
+                step_ms / 1000
+            );
+            self.latest_ms = now_ms;
+        }
+        self.latest_ms = self.latest_ms.max(now_ms);
     }
 }
 
@@ -235,7 +294,7 @@ impl Remembered {
             }
             return Err(NotAdmitted::Seen);
         }
-        if nonce <= self.forgotten {
+        if self.may_have_forgotten(nonce) {
             return Err(NotAdmitted::BeforeStart);
         }
         if self.seen.len() >= REMEMBERED {
@@ -255,31 +314,56 @@ impl Remembered {
                     self.by_nonce.pop_first();
                     self.seen.remove(&signature);
                     // Should the clock step back, what it had passed is within the window again.
-                    self.forgotten = self.forgotten.max(nonce);
+                    self.forget_nonce(nonce);
                 }
                 Some(_) | None => return,
             }
         }
     }
+
+    /// Nonces come here in order, but for those after a step back.
+    fn forget_nonce(&mut self, nonce: u64) {
+        let full = self.forgotten.len() >= STRETCHES;
+        let near = |(from, to): &&mut (u64, u64)| {
+            from.saturating_sub(WINDOW_MS) <= nonce && nonce <= to.saturating_add(WINDOW_MS)
+        };
+        let stretch = match self.forgotten.iter_mut().find(near) {
+            Some(near) => Some(near),
+            None if full => self.forgotten.last_mut(),
+            None => None,
+        };
+        if let Some((from, to)) = stretch {
+            *from = nonce.min(*from);
+            *to = nonce.max(*to);
+        } else {
+            self.forgotten.push((nonce, nonce));
+        }
+    }
+
+    fn may_have_forgotten(&self, nonce: u64) -> bool {
+        self.forgotten
+            .iter()
+            .any(|(from, to)| (*from..=*to).contains(&nonce))
+    }
 }
 
-fn floor_without_mark(clock: &Clock) -> HighWaterMarks {
-    HighWaterMarks::at(clock.now_ms().saturating_sub(1))
+/// Whether a run whose clock was like ours can have written them.
+fn is_credible(marks: &HighWaterMarks, now_ms: u64) -> bool {
+    marks.highest() <= now_ms.saturating_add(INCREDIBLE_MS)
 }
 
 /// The mark that the last run left.
-fn read_floor(directory: &Path, clock: &Clock) -> HighWaterMarks {
-    let now_ms = clock.now_ms();
+fn read_floor(directory: &Path, clock: &Clock) -> Floor {
     match marks::read(directory) {
-        Ok(None) => floor_without_mark(clock),
+        Ok(None) => Floor::NoMark,
         Ok(Some(marks)) => {
-            if marks.highest() > now_ms.saturating_add(INCREDIBLE_MS) {
+            if !is_credible(&marks, clock.now_ms()) {
                 tracing::warn!(
                     "the mark of the last run lies more than a minute ahead of the clock, which was or is wrong: \
                      signed requests are refused for up to a minute"
                 );
             }
-            marks
+            Floor::Marks(marks)
         }
         Err(error) => {
             tracing::warn!(
@@ -287,7 +371,7 @@ fn read_floor(directory: &Path, clock: &Clock) -> HighWaterMarks {
                 "the mark of the last run cannot be read ({}): signed requests are refused for a minute",
                 marks::path(directory).display()
             );
-            HighWaterMarks::at(now_ms.saturating_add(WINDOW_MS))
+            Floor::Unreadable
         }
     }
 }

@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
+
+use crate::clock::uptime_ms;
 
 /// From this length on a pause of the process is a stall; callers of the exchange's clients give up after 5 s.
 pub const BOUND: Duration = Duration::from_secs(2);
@@ -118,18 +119,11 @@ impl StallWatch {
         self.stalls.fetch_add(1, Ordering::AcqRel);
         tracing::warn!(
             "event=stall length_s={:.1} the proxy was not running; calls that waited for it and may change something \
-             are refused for {} s",
+             are refused for {} s, but for cancellations",
             length.as_secs_f64(),
             SETTLING.as_secs()
         );
     }
-}
-
-/// Milliseconds since the machine started, the time in which it was suspended included.
-fn uptime_ms() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1000 + u64::try_from(now.tv_nsec / 1_000_000).unwrap_or(0)
 }
 
 #[cfg(test)]

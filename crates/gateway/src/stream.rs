@@ -181,8 +181,10 @@ pub struct Session {
     socket: UpstreamSocket,
     commands: Commands,
     max_commands: usize,
-    scrubber: Scrubber,
+    scrubber: Arc<Scrubber>,
     login_signature: String,
+    /// Commands ended before they were sent, and the client is not told yet.
+    has_stale: bool,
     /// Heartbeats of the exchange that the client has not answered.
     heartbeats: u8,
 }
@@ -318,7 +320,15 @@ impl Session {
         if let Poll::Ready(unanswered) = self.commands.poll_overdue(cx) {
             return Poll::Ready(Event::Overdue(unanswered));
         }
-        self.socket.poll(cx, true).map(|incoming| match incoming {
+        let polled = self.socket.poll(cx, true);
+        self.has_stale |= self.socket.take_skipped();
+        if polled.is_pending() && self.has_stale {
+            if let Some(unanswered) = self.commands.take_stale() {
+                return Poll::Ready(Event::Overdue(unanswered));
+            }
+            self.has_stale = false;
+        }
+        polled.map(|incoming| match incoming {
             Incoming::Text(text) => self.received(text),
             Incoming::Closed(closed) => Event::Closed(
                 closed

@@ -38,7 +38,7 @@ pub use client::{ClientProblem, Settings, is_on_loopback, service_client};
 pub struct Reply {
     /// Its HTTP status.
     pub status: u16,
-    /// Its `Content-Type`, as it came.
+    /// Its `Content-Type`, as it came where it is fit to be passed on.
     pub content_type: Option<HeaderValue>,
     /// The bytes of its body.
     pub raw: Bytes,
@@ -91,6 +91,9 @@ const PRICE: PublicCall<'_> = PublicCall {
 };
 /// The list of all instruments has half a megabyte, and grows; nothing else of the exchange is as long.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// Longer ones are nothing that a client would read.
+const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
 /// A call that needs no signature.
 #[derive(Clone, Debug)]
@@ -258,8 +261,9 @@ impl Upstream {
         bytes: Bytes,
         signature: &str,
     ) -> Result<Reply, Failure> {
-        let (raw, scrubbed) = self.scrubber.scrub(bytes, signature);
+        let (raw, in_body) = self.scrubber.scrub(bytes, signature);
         let media_type = media_type(headers);
+        let (content_type, in_type) = self.content_type(headers, &media_type, signature);
         let body = if is_json(&media_type) {
             let code = wire::read_answer(&raw)?.code;
             ReplyBody::Json {
@@ -270,18 +274,43 @@ impl Upstream {
             let text = String::from_utf8_lossy(&raw).into_owned();
             ReplyBody::Text {
                 text,
-                media_type: Some(media_type).filter(|media_type| is_loggable(media_type)),
+                media_type: Some(media_type)
+                    .filter(|media_type| !in_type && is_loggable(media_type)),
             }
         };
-        let content_type = headers.get(header::CONTENT_TYPE).cloned();
         Ok(Reply {
             status: status.as_u16(),
             content_type,
             raw,
             body,
             date_ms: date_ms(headers),
-            scrubbed,
+            scrubbed: in_body || in_type,
         })
+    }
+
+    /// The `Content-Type` as it may be passed on, and whether there was a secret in it. What holds one, or is no short plain
+    /// text, has another in its place.
+    fn content_type(
+        &self,
+        headers: &HeaderMap,
+        media_type: &str,
+        signature: &str,
+    ) -> (Option<HeaderValue>, bool) {
+        let Some(value) = headers.get(header::CONTENT_TYPE) else {
+            return (None, false);
+        };
+        let bytes = value.as_bytes();
+        let has_secret = self.scrubber.finds(bytes, signature);
+        let plain = bytes.len() <= MAX_CONTENT_TYPE_BYTES
+            && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        let passed_on = if plain && !has_secret {
+            value.clone()
+        } else if is_json(media_type) {
+            HeaderValue::from_static("application/json")
+        } else {
+            HeaderValue::from_static("application/octet-stream")
+        };
+        (Some(passed_on), has_secret)
     }
 }
 

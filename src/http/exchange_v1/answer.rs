@@ -262,6 +262,12 @@ pub(super) enum Refusal {
         "requests with an Origin header are not served here: they come from a page in a browser; a program leaves Origin out"
     )]
     CrossSite,
+    /// A browser's request that another site made it send.
+    #[error(
+        "a page of another site made your browser send this (Sec-Fetch-Site), and pages must not spend calls here; \
+         nothing was sent; call from a program, or open the address yourself"
+    )]
+    OtherSite,
     /// A `Host` that we do not serve.
     #[error("this Host is not served; allowed_hosts names the ones that are")]
     Misdirected,
@@ -362,7 +368,7 @@ impl Refusal {
     /// Status, code and word: the one table.
     pub(super) const fn told(&self) -> Told {
         match self {
-            Self::CrossSite => told(403, 10005, "origin"),
+            Self::CrossSite | Self::OtherSite => told(403, 10005, "origin"),
             Self::Misdirected => told(421, 40003, "host"),
             Self::NoSuchMethod => told(404, 40002, "no_such_method"),
             Self::WrongBase => told(404, 40002, "wrong_base"),
@@ -390,7 +396,7 @@ impl Refusal {
     /// What is counted of it where no caller is known.
     pub(super) const fn counted(&self) -> Refused {
         match self {
-            Self::CrossSite => Refused::Origin,
+            Self::CrossSite | Self::OtherSite => Refused::Origin,
             Self::Misdirected => Refused::Host,
             Self::Token => Refused::Token,
             Self::CallerSignature(refused) => Refused::Signature(*refused),

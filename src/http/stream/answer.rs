@@ -150,6 +150,10 @@ pub(super) fn unanswered(command: &UnansweredCommand) -> Utf8Bytes {
     };
     let message = match command.why {
         Why::Deadline(time) => format!("Crypto.com API timeout: no answer within {time:?}"),
+        Why::TooLate => {
+            "the proxy was not running while this waited to be sent; nothing was sent, send it again if you still want it"
+                .to_owned()
+        }
         Why::SocketEnded => {
             "Crypto.com API error: the connection ended before an answer".to_owned()
         }

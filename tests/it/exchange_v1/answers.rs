@@ -112,6 +112,57 @@ async fn an_echo_of_the_request_leaves_without_our_key_and_signature() {
     assert!(proxy.record(&answer).text().contains(" scrubbed "));
 }
 
+// Issue 10, row 13.
+#[tokio::test]
+async fn a_content_type_that_holds_our_key_or_is_no_plain_text_is_replaced() {
+    let (proxy, pair) = trading().await;
+    let key = proxy.canaries.key.clone();
+    let octets = "application/octet-stream";
+    for (content_type, passed_on, scrubbed) in [
+        (
+            "application/json; charset=utf-8".to_owned(),
+            "application/json; charset=utf-8",
+            false,
+        ),
+        (
+            format!("application/json; a={key}"),
+            "application/json",
+            true,
+        ),
+        (
+            format!("application/json; a={}", hex::encode(&key)),
+            "application/json",
+            true,
+        ),
+        (format!("text/{key}"), octets, true),
+        (format!("text/{}", key.to_uppercase()), octets, true),
+        (
+            "application/json;\ta=1".to_owned(),
+            "application/json",
+            false,
+        ),
+        ("text/html; a=\u{e9}".to_owned(), octets, false),
+        (format!("text/html; a={}", "x".repeat(300)), octets, false),
+    ] {
+        let body = r#"{"code":0}"#;
+        proxy
+            .exchange()
+            .script(READ, Fault::reply(Canned::new(200, &content_type, body)));
+        let answer = proxy.signed(&pair, &Unsigned::new(READ, "{}")).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type").as_deref()),
+            (200, Some(passed_on)),
+            "{content_type}"
+        );
+        assert_eq!(answer.text(), body);
+        assert_eq!(
+            proxy.record(&answer).text().contains(" scrubbed"),
+            scrubbed,
+            "{content_type}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn our_own_unknown_is_told_by_a_status_and_a_code_that_no_tested_client_repeats() {
     let (proxy, pair) = trading().await;

@@ -280,6 +280,39 @@ async fn a_browsers_page_gets_nothing_and_a_head_request_neither() {
     assert_eq!(proxy.upstream_requests(), 0);
 }
 
+// Issue 10, row 13: `<img src>` and no-cors requests carry no Origin.
+#[tokio::test]
+async fn what_another_site_makes_a_browser_fetch_is_refused_and_programs_and_people_are_served() {
+    let proxy = TestProxy::start().await;
+    let url = proxy.url(&format!("/exchange/v1/{TICKERS}"));
+    for (site, served) in [
+        (Some("cross-site"), false),
+        (Some("same-site"), false),
+        (Some("something-new"), false),
+        (Some("same-origin"), true),
+        (Some("none"), true),
+        (None, true),
+    ] {
+        let mut request = client().get(&url);
+        if let Some(site) = site {
+            request = request
+                .header("sec-fetch-site", site)
+                .header("sec-fetch-mode", "no-cors")
+                .header("sec-fetch-dest", "image");
+        }
+        let answer = proxy.ask(request).await;
+        if served {
+            assert_eq!(answer.status, 200, "{site:?}");
+        } else {
+            let (status, code, message) = told(&answer);
+            assert_eq!((status, code), (403, 10005), "{site:?}");
+            assert!(message.contains("another site"), "{message}");
+        }
+    }
+    assert_eq!(proxy.upstream_requests(), 3);
+    assert_eq!(proxy.told_refusals("status=403 why=origin"), 3);
+}
+
 // Issue 10, row 3: 126 such readers were an OOM kill in 2.8 s.
 #[tokio::test]
 async fn strangers_who_do_not_read_hold_bounded_bytes_and_the_next_are_refused() {

@@ -17,10 +17,11 @@ use crate::support::{
 const NOW: u64 = 1_790_000_000_000;
 
 async fn at(cell: &Arc<AtomicU64>, directory: Option<&TempDir>) -> TestProxy {
-    let (clock, state_dir) = (
-        Clock::set_by(Arc::clone(cell)),
-        directory.map(|directory| directory.path().to_owned()),
-    );
+    with_clock(Clock::set_by(Arc::clone(cell)), directory).await
+}
+
+async fn with_clock(clock: Clock, directory: Option<&TempDir>) -> TestProxy {
+    let state_dir = directory.map(|directory| directory.path().to_owned());
     let builder = TestProxy::builder()
         .caller("trader", Preset::Trade)
         .plan(move |plan| {
@@ -228,6 +229,60 @@ async fn a_captured_request_is_refused_after_a_crash_and_after_an_orderly_end() 
         200,
         "nobody waits after an orderly end"
     );
+}
+
+#[tokio::test]
+async fn a_first_start_with_a_clock_an_hour_fast_locks_nobody_out_once_it_is_right() {
+    let fast = NOW + 3_600_000;
+    let (directory, pair) = (TempDir::new().unwrap(), Pair::of("trader"));
+    let (wall, passed) = (Arc::new(AtomicU64::new(fast)), Arc::new(AtomicU64::new(0)));
+    let clock = Clock::stepped_by(Arc::clone(&wall), Arc::clone(&passed));
+    let proxy = with_clock(clock, Some(&directory)).await;
+    let early = Unsigned::new(READ, "{}").at(fast + 1);
+    // The exchange, whose clock is right, refuses it: admitted it was all the same.
+    proxy.post_exchange(READ, early.body(&pair)).await;
+    assert_eq!(proxy.upstream_requests(), 1);
+    wall.store(NOW, Ordering::Relaxed);
+    let call = order(NOW + 1);
+    let answer = proxy.post_exchange(ORDER, call.body(&pair)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    proxy
+        .wait_line(&["the clock stepped back by 3600 s", "rotate them"])
+        .await;
+    let ready = proxy.send(client().get(proxy.url("/ready"))).await;
+    assert!(
+        !ready.text().contains("signed requests"),
+        "{}",
+        ready.text()
+    );
+    for (now_ms, again) in [(NOW, &call), (fast, &early)] {
+        wall.store(now_ms, Ordering::Relaxed);
+        let method = if now_ms == NOW { ORDER } else { READ };
+        let answer = proxy.post_exchange(method, again.body(&pair)).await;
+        assert_eq!((answer.status, told(&answer).1), (401, 40101));
+    }
+    assert_eq!(proxy.exchange().count(ORDER), 1);
+}
+
+#[tokio::test]
+async fn ready_says_for_how_long_signed_requests_are_refused_after_a_mark_that_lies_ahead() {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("replay.json"), "nonsense").unwrap();
+    let cell = Arc::new(AtomicU64::new(NOW));
+    let proxy = at(&cell, Some(&directory)).await;
+    for (now_ms, said) in [(NOW, true), (NOW + 60_001, false)] {
+        cell.store(now_ms, Ordering::Relaxed);
+        let ready = proxy.send(client().get(proxy.url("/ready"))).await;
+        let text = ready.text();
+        assert_eq!(
+            (
+                ready.status,
+                text.contains("signed requests are refused for 60 s more")
+            ),
+            (200, said),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -159,6 +159,62 @@ async fn number(reader: &mut Socket) -> u64 {
 }
 
 #[tokio::test]
+async fn a_command_that_a_stall_ended_is_told_at_once_and_not_at_its_deadline() {
+    let proxy = streaming(|plan| {
+        plan.gateway.deadline = Duration::from_secs(300);
+        plan.streams.max_waiting.stall = Duration::from_secs(300);
+        (plan.streams.max_commands, plan.gateway.max_in_flight) = (4096, 4096);
+    })
+    .await;
+    let socket = Socket::bot(&proxy).await;
+    proxy.exchange().stall_streams();
+    let (mut sending, mut reading) = socket.stream.split();
+    let filler = "x".repeat(100 << 10);
+    tokio::spawn(async move {
+        for id in 1..400 {
+            let frame =
+                json!({ "id": id, "method": "private/user-balance", "params": { "x": filler } });
+            let _ = sending.send(Message::text(frame.to_string())).await;
+        }
+    });
+    // The way to the exchange is full when no more are taken from the client.
+    let (mut under_way, mut unchanged) = (0, 0);
+    for _ in 0..2000 {
+        proxy.settle().await;
+        let now = proxy.gateway.in_flight();
+        unchanged = if now == under_way && now > 16 {
+            unchanged + 1
+        } else {
+            0
+        };
+        under_way = now;
+        if unchanged == 30 {
+            break;
+        }
+    }
+    assert_eq!(unchanged, 30, "{under_way} under way");
+    proxy.gateway.stalls().note(Duration::from_secs(8));
+    proxy.exchange().release();
+    proxy
+        .wait_line(&["outcome=not_sent why=too_late", "private/user-balance"])
+        .await;
+    let told = async {
+        while let Some(Ok(frame)) = reading.next().await {
+            let text = frame.into_text().unwrap();
+            if text.contains("\"outcome\":\"not_sent\"") {
+                return text;
+            }
+        }
+        panic!("it ended");
+    };
+    let told = timeout(PATIENCE, told).await.expect("an answer in time");
+    assert!(
+        told.contains("42901") && told.contains("was not running"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn an_exchange_that_takes_nothing_ends_the_socket_and_what_was_not_sent_is_told_as_such() {
     let proxy = streaming(|plan| {
         plan.streams.max_waiting.stall = Duration::from_millis(500);

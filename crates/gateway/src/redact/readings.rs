@@ -78,7 +78,8 @@ fn without_backslashes(text: &[u8]) -> Zeroizing<Vec<u8>> {
     decoded
 }
 
-fn number(digits: &[u8]) -> Option<u32> {
+/// Hexadecimal digits as a number.
+pub(super) fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| {
         Some(number * 16 + char::from(*digit).to_digit(16)?)
     })

@@ -18,23 +18,34 @@ fn key(generation: u32) -> VirtualKey {
 
 struct Setup {
     cell: Arc<AtomicU64>,
+    steady: Arc<AtomicU64>,
     clock: Clock,
     directory: tempfile::TempDir,
 }
 
 impl Setup {
     fn new() -> Self {
-        let cell = Arc::new(AtomicU64::new(NOW));
+        let (cell, steady) = (Arc::new(AtomicU64::new(NOW)), Arc::new(AtomicU64::new(0)));
         Self {
-            clock: Clock::set_by(Arc::clone(&cell)),
+            clock: Clock::stepped_by(Arc::clone(&cell), Arc::clone(&steady)),
             cell,
+            steady,
             directory: tempfile::tempdir().unwrap(),
         }
     }
 
+    /// Time passes, or the clock is put right: nobody can tell from the clock alone.
     fn at(&self, ms: u64) -> &Self {
-        self.cell.store(ms, Ordering::Relaxed);
+        let before = self.cell.swap(ms, Ordering::Relaxed);
+        self.steady
+            .fetch_add(ms.saturating_sub(before), Ordering::Relaxed);
         self
+    }
+
+    /// The clock is put right, or wrong, while this much time passes.
+    fn step(&self, to_ms: u64, passed_ms: u64) {
+        self.cell.store(to_ms, Ordering::Relaxed);
+        self.steady.fetch_add(passed_ms, Ordering::Relaxed);
     }
 
     fn open(&self) -> ReplayGuard {
@@ -282,6 +293,100 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
         kept.base_ms < NOW * 2,
         "it does not stand in the way of the next start"
     );
+}
+
+#[tokio::test]
+async fn a_start_with_a_fast_clock_locks_nobody_out_once_the_clock_is_right() {
+    const FAST_MS: u64 = 3_600_000;
+    const WHILE_FAST: u64 = 90_000;
+    type Before = fn(&Setup);
+    let cases: [(&str, bool, Before); 4] = [
+        ("no state directory", false, |_| {}),
+        ("a first start", true, |_| {}),
+        ("a start before, as fast", true, |setup| {
+            let marks = HighWaterMarks::at(NOW + FAST_MS);
+            marks::write(setup.directory.path(), &marks).unwrap();
+        }),
+        ("marks that cannot be read", true, |setup| {
+            fs::write(marks::path(setup.directory.path()), "nonsense").unwrap();
+        }),
+    ];
+    for (case, with_directory, before) in cases {
+        let setup = Setup::new();
+        before(&setup);
+        setup.at(NOW + FAST_MS);
+        let guard = if with_directory {
+            setup.open()
+        } else {
+            setup.without_disk()
+        };
+        setup.at(NOW + FAST_MS + WHILE_FAST);
+        let captured = NOW + FAST_MS + WHILE_FAST;
+        assert_eq!(admit(&guard, captured, 1).await, Ok(()), "{case}");
+        setup.step(NOW + WHILE_FAST, 0);
+        assert_eq!(
+            admit(&guard, NOW + WHILE_FAST, 2).await,
+            Ok(()),
+            "{case}: the clock is right"
+        );
+        assert_eq!(guard.refused_for_ms(), 0, "{case}");
+        assert_eq!(
+            admit(&guard, NOW - 1, 3).await,
+            Err(NotAdmitted::BeforeStart),
+            "{case}: before the start by the clock that is right"
+        );
+        setup.at(captured);
+        assert_eq!(
+            admit(&guard, captured, 1).await,
+            Err(NotAdmitted::Seen),
+            "{case}: the hour in which it was captured comes"
+        );
+        // A crash: what was admitted with the right clock is not admitted again either.
+        std::mem::forget(guard);
+        if with_directory {
+            let guard = setup.at(captured + 1000).open();
+            for (nonce, signature) in [(captured, 1), (NOW + WHILE_FAST, 2)] {
+                assert_eq!(
+                    admit(&guard, nonce, signature).await,
+                    Err(NotAdmitted::BeforeStart),
+                    "{case}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn signatures_that_a_fast_clock_forgot_lock_their_own_time_and_not_all_before_it() {
+    const FAST_MS: u64 = 3_600_000;
+    let setup = Setup::new();
+    setup.at(NOW + FAST_MS);
+    let guard = setup.without_disk();
+    let forgotten = NOW + FAST_MS + 1;
+    fill(&guard, forgotten, KEPT + 1).await;
+    setup.at(forgotten + 1 + WINDOW_MS);
+    assert_eq!(admit(&guard, forgotten + WINDOW_MS, 1).await, Ok(()));
+    setup.step(NOW + 2 + WINDOW_MS, 0);
+    assert_eq!(admit(&guard, NOW + 2 + WINDOW_MS, 2).await, Ok(()));
+    setup.at(forgotten);
+    assert_eq!(
+        admit(&guard, forgotten, 3).await,
+        Err(NotAdmitted::BeforeStart),
+        "its like was forgotten"
+    );
+}
+
+#[tokio::test]
+async fn a_start_behind_its_mark_says_for_how_long_signed_requests_are_refused() {
+    let setup = Setup::new();
+    marks::write(setup.directory.path(), &HighWaterMarks::at(NOW + 6000)).unwrap();
+    let guard = setup.open();
+    assert_eq!(guard.refused_for_ms(), 6000);
+    setup.at(NOW + 6000);
+    assert_eq!(guard.refused_for_ms(), 0);
+    let setup = Setup::new();
+    marks::write(setup.directory.path(), &HighWaterMarks::at(NOW * 2)).unwrap();
+    assert_eq!(setup.open().refused_for_ms(), WINDOW_MS);
 }
 
 #[tokio::test]

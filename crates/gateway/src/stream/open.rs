@@ -43,6 +43,7 @@ const FRAME_OVERHEAD: usize = 1 << 10;
 pub struct StreamOpener {
     dialer: Dialer,
     signer: Arc<Signer>,
+    scrubber: Arc<Scrubber>,
     admission: Arc<Admission>,
     observed: Arc<Observed>,
     slots: Slots,
@@ -60,6 +61,7 @@ impl StreamOpener {
         Self {
             slots: Slots::new(dialer.settings()),
             dialer,
+            scrubber: Arc::new(Scrubber::new(signer.never_to_be_passed_on())),
             signer,
             admission,
             observed,
@@ -109,8 +111,9 @@ impl StreamOpener {
             socket,
             commands: Commands::new(self.deadline, self.settings().max_commands),
             max_commands: self.settings().max_commands,
-            scrubber: Scrubber::new(self.signer.never_to_be_passed_on()),
+            scrubber: Arc::clone(&self.scrubber),
             login_signature,
+            has_stale: false,
             heartbeats: 0,
         }
     }

@@ -28,6 +28,8 @@ use protocol::frame::{Heading, ReplyTo};
 pub enum Why {
     /// Its deadline passed.
     Deadline(Duration),
+    /// The process did not run while it waited to be sent.
+    TooLate,
     /// The socket ended.
     SocketEnded,
 }
@@ -219,6 +221,15 @@ impl Commands {
             self.overdue.insert(id, unanswered.reply_to.method.clone());
         }
         Poll::Ready(unanswered)
+    }
+
+    /// The next command that ended before it was sent, because the process did not run.
+    pub(super) fn take_stale(&mut self) -> Option<UnansweredCommand> {
+        let stale = |command: &Command| command.record.progress().has_ended();
+        let mut commands = self.by_id.iter();
+        let id = commands.find_map(|(id, command)| stale(command).then_some(*id))?;
+        let ended = self.take(id)?.ended(503, "too_late", Why::TooLate);
+        Some(ended)
     }
 
     /// The time that each has.

@@ -103,6 +103,8 @@ pub struct WebSocket<S, W> {
     limits: Limits,
     flushed: bool,
     wants_ping: bool,
+    /// Something was not to be written any more.
+    skipped: bool,
     stalled: Option<Pin<Box<Sleep>>>,
     heard: Instant,
 }
@@ -130,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
             limits,
             flushed: true,
             wants_ping: false,
+            skipped: false,
             stalled: None,
             heard,
         }
@@ -180,6 +183,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
         self.bytes = self.bytes.saturating_add(size);
         self.of_all.0.fetch_add(size, Ordering::Relaxed);
         self.waiting.push_back(item);
+    }
+
+    /// Whether something was not to be written any more, since the last time this was asked.
+    pub fn take_skipped(&mut self) -> bool {
+        std::mem::take(&mut self.skipped)
     }
 
     /// Sends a ping with the next writing.
@@ -249,7 +257,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
         let item = self.waiting.pop_front()?;
         self.bytes = self.bytes.saturating_sub(item.size());
         self.of_all.0.fetch_sub(item.size(), Ordering::Relaxed);
-        Some(item.into_text().map(Message::Text))
+        let text = item.into_text();
+        self.skipped |= text.is_none();
+        Some(text.map(Message::Text))
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
