@@ -31,6 +31,9 @@ use protocol::{
     client_dialects::{self, ClientDialect},
 };
 
+/// The shortest token, in bytes. A shorter one could be guessed: nobody starts with one, and it opens nothing, whatever
+/// digest stands in a file.
+pub const MIN_TOKEN_BYTES: usize = 16;
 /// The longest token header that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 1024;
 
@@ -154,7 +157,7 @@ impl Callers {
 
 /// No early end: the time does not tell which entry matched.
 fn find<T: ?Sized>(known: &[(TokenDigest, Arc<T>)], token: &[u8]) -> Option<Arc<T>> {
-    if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+    if !(MIN_TOKEN_BYTES..=MAX_TOKEN_BYTES).contains(&token.len()) {
         return None;
     }
     let shown = TokenDigest::of(token);
@@ -260,6 +263,14 @@ pub struct Identified {
     nonce: u64,
     signature: [u8; SIGNATURE_BYTES],
     caller: Arc<Caller>,
+}
+
+impl Identified {
+    /// Whose it is.
+    #[must_use]
+    pub const fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
 }
 
 /// Why a signed request is not taken.
@@ -453,17 +464,23 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_empty_and_oversized_tokens_name_nobody() {
+    fn prefixes_short_and_oversized_tokens_name_nobody() {
+        let short = Arc::new(Caller {
+            name: "short".into(),
+            policy: Policy::default(),
+        });
+        let callers = callers()
+            .with_token(TokenDigest::of(b"invented-15-byt"), Arc::clone(&short))
+            .with_token(TokenDigest::of(b"invented-16-byte"), short);
+        assert!(callers.authenticate(b"invented-16-byte").is_some());
         for token in [
             "",
+            "invented-15-byt",
             "invented-token",
             "invented-token-one ",
             &"x".repeat(2000),
         ] {
-            assert!(
-                callers().authenticate(token.as_bytes()).is_none(),
-                "{token}"
-            );
+            assert!(callers.authenticate(token.as_bytes()).is_none(), "{token}");
         }
     }
 
