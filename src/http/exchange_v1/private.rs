@@ -22,10 +22,14 @@ use super::{
     UNVERIFIED_DEADLINE,
     answer::{self, Asked, Refusal},
 };
-use crate::http::{
-    AppState,
-    proxy_api::{TOKEN, authenticate},
-    request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
+use crate::{
+    http::{
+        AppState,
+        proxy_api::{TOKEN, authenticate},
+        request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
+        verdict::settle,
+    },
+    places::Place,
 };
 use gateway::{
     Relayed,
@@ -68,10 +72,9 @@ async fn relay_with_token(
     request: Request<Body>,
 ) -> Response {
     let source = source_of(&request);
-    let Some(caller) = authenticate(app, request.headers()) else {
-        return refuse(app, &source, &asked, &Refusal::Token);
+    let Some(caller) = authenticate(app, &request).await else {
+        return answer::refused(&asked, &Refusal::Token);
     };
-    request::known(place_of(&request).as_ref(), &caller);
     let record = open(app, &request, &caller);
     known(&asked.clone(), record, |mut record| async move {
         let is_json = is_json(request.headers());
@@ -109,7 +112,10 @@ async fn relay_signed(
     if bytes.len() > SHORT_BYTES {
         match judge_aside(app, &source, &bytes).await {
             Ok(identified) => judged = Some(identified),
-            Err((id, refusal)) => return refuse(app, &source, &asked.with_id(id), &refusal),
+            Err((id, refusal)) => {
+                return disbelieve(app, &source, place.as_ref(), &asked.with_id(id), &refusal)
+                    .await;
+            }
         }
     }
     let body = match CallerRequest::parse(&bytes) {
@@ -122,14 +128,21 @@ async fn relay_signed(
         None => identify(app, &body),
     };
     let admitted = match identified {
-        Ok(identified) => app.gateway.authenticator().admit(identified).await,
+        Ok(identified) => {
+            let name = &identified.caller().name;
+            settle(app, &source, place.as_ref(), Some(name)).await;
+            app.gateway.authenticator().admit(identified).await
+        }
         Err(refused) => Err(refused),
     };
     let caller = match admitted {
         Ok(caller) => caller,
-        Err(refused) => return refuse(app, &source, &asked, &Refusal::CallerSignature(refused)),
+        Err(refused) => {
+            let refusal = Refusal::CallerSignature(refused);
+            return disbelieve(app, &source, place.as_ref(), &asked, &refusal).await;
+        }
     };
-    request::known(place.as_ref(), &caller);
+    request::known(app, &source, place.as_ref(), &caller);
     let record = app
         .gateway
         .recorder()
@@ -262,6 +275,24 @@ fn end(record: &mut CallRecord, asked: &Asked, refusal: &Refusal) -> Response {
     let told = refusal.told();
     record.ended(told.status, told.word);
     answer::refused(asked, refusal)
+}
+
+/// Refuses somebody who is not known; a wrong signature is a guess.
+async fn disbelieve(
+    app: &AppState,
+    source: &Peer,
+    place: Option<&Arc<Place>>,
+    asked: &Asked,
+    refusal: &Refusal,
+) -> Response {
+    let answer = refuse(app, source, asked, refusal);
+    if matches!(
+        refusal,
+        Refusal::CallerSignature(SignatureRejected::Signature)
+    ) {
+        settle(app, source, place, None).await;
+    }
+    answer
 }
 
 /// Refuses somebody who is not known, and counts it.
