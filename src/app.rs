@@ -164,6 +164,7 @@ impl Daemon {
             ),
             settings: config.http,
             rejections: Arc::default(),
+            guesses: Arc::default(),
             status: StatusPages::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: config.standing_warnings,

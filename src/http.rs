@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::guesses::Guesses;
 use diagnosis::{alarm::ActiveAlarms, hint::HintReader, reach::Watched, runner::DiagnosisRunner};
 use gateway::Gateway;
 pub use gateway::access::Peer;
@@ -20,6 +21,7 @@ mod request;
 mod router;
 mod status_page;
 mod stream;
+mod verdict;
 mod waiting;
 
 pub(crate) use exchange_v1::UNVERIFIED_BYTES;
@@ -68,6 +70,8 @@ pub struct AppState {
     pub exchange_v1: ExchangeApi,
     /// Counts what is refused before a caller is known.
     pub rejections: Arc<Rejections>,
+    /// Who gives wrong credentials, and has to wait for the verdict.
+    pub(crate) guesses: Arc<Guesses>,
     /// Names requests.
     pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.

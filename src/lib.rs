@@ -6,6 +6,7 @@ pub mod app;
 pub mod callers;
 pub mod cli;
 pub mod config;
+mod guesses;
 pub mod http;
 mod per_peer;
 mod places;

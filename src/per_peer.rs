@@ -1,6 +1,6 @@
 //! One bounded table of values, an entry for each source.
 //!
-//! Everything that counts what a source does is kept here: rate limit, throttle, slots, rejections and usage. An IPv6
+//! Everything that counts what a source does is kept here: rate limit, guesses, slots, rejections and usage. An IPv6
 //! source is its /64, because whoever has one address of it has 2⁶⁴ of them. A mapped IPv4 address is that address. The
 //! loopback addresses are one source, because every program here has all 2²⁴ of them, and so are unix sockets, because one
 //! user may have thousands of uids. The number of entries has a hard cap, which keyed rate limiters do not offer; a source
@@ -82,17 +82,6 @@ impl<V> PerPeer<V> {
         self.entries.retain(|_, entry| keep(&entry.value));
     }
 
-    /// Forgets the source whose value has the least key.
-    pub(crate) fn remove_least<K: Ord>(&mut self, key: impl Fn(&V) -> K) {
-        let least = self
-            .entries
-            .iter()
-            .min_by_key(|(_, entry)| key(&entry.value));
-        if let Some(source) = least.map(|(source, _)| source.clone()) {
-            self.entries.remove(&source);
-        }
-    }
-
     /// Every value.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         let own = self.entries.values().map(|entry| &entry.value);
@@ -111,7 +100,7 @@ impl<V> PerPeer<V> {
 const UNIX: Peer = Peer::Unix { uid: None };
 
 /// What a peer counts as.
-fn source(peer: &Peer) -> Peer {
+pub(crate) fn source(peer: &Peer) -> Peer {
     match peer {
         Peer::Unix { .. } => UNIX,
         Peer::Ip(address) => Peer::Ip(match address.to_canonical() {
@@ -177,7 +166,7 @@ mod tests {
         let mut table = table(5000);
         assert_eq!(table.values().count(), MAX_SOURCES + 1);
         assert!(!table.has_room_for(&ip("203.0.113.1")) && table.has_room_for(&ip("0.0.0.1")));
-        table.remove_least(|value| *value);
+        table.remove(&ip("0.0.0.0"));
         assert!(table.get(&ip("0.0.0.0")).is_none() && table.has_room_for(&ip("203.0.113.1")));
         table.retain(|value| *value == 2);
         assert_eq!(table.values().count(), 2);

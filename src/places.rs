@@ -15,7 +15,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::per_peer::{MAX_SOURCES, PerPeer};
+use crate::{
+    guesses::Presence,
+    per_peer::{MAX_SOURCES, PerPeer},
+};
 use gateway::access::Peer;
 
 /// Strangers have this part of all places. It is more than connect within the moment that a request takes to arrive, and
@@ -57,6 +60,8 @@ pub(crate) struct Place {
     leave: Arc<Notify>,
     /// Once it is known: whose place among the callers' it has, or that it has none.
     caller: OnceLock<Option<Arc<str>>>,
+    /// Keeps its caller known where it comes from.
+    presence: OnceLock<Presence>,
 }
 
 /// How many of so many places are strangers'. Each may be a source of its own, and all of them have to fit into the table.
@@ -98,6 +103,7 @@ impl Places {
             number,
             leave,
             caller: OnceLock::new(),
+            presence: OnceLock::new(),
         };
         Some((Arc::new(place), left))
     }
@@ -171,6 +177,11 @@ impl Place {
             let mut taken = places.lock();
             taken.make_known(self.number, caller, places.for_callers)
         });
+    }
+
+    /// Keeps what keeps its caller known where it comes from.
+    pub(crate) fn keep(&self, presence: impl FnOnce() -> Presence) {
+        self.presence.get_or_init(presence);
     }
 
     /// Whether a request on this connection was authenticated.

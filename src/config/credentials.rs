@@ -29,7 +29,7 @@ use token::TokenLoader;
 
 /// Shorter keys and secrets are refused.
 const TOO_SHORT: usize = 8;
-/// Shorter keys, secrets and tokens are suspicious.
+/// Shorter keys and secrets are suspicious.
 const SHORT: usize = 16;
 const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
 

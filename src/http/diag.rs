@@ -13,7 +13,8 @@ use http::{HeaderValue, Request, header};
 use super::{
     AppState,
     reply::{self, detail},
-    request::{request_id, source_of},
+    request::{place_of, request_id, source_of},
+    verdict::settle,
 };
 use crate::http::{proxy_api, rejections::Refused};
 use diagnosis::{
@@ -32,29 +33,35 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const FINGERPRINT: usize = 8;
 
 /// Why nothing is told.
+#[derive(Clone, Copy)]
 enum Refusal {
     Origin,
     Off,
     Token,
-    Query(Unreadable),
 }
 
 /// `GET /diag/crypto-auth`: what is known, without asking anybody.
 pub(super) async fn known(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
-    unstored(match authenticate(&app, &request) {
+    unstored(match authenticate(&app, &request).await {
         Ok(_) => answer::known(&app),
-        Err(refusal) => refuse(&app, &source_of(&request), refusal),
+        Err(refused) => refused,
     })
 }
 
 /// `POST /diag/run`: the probes, now.
 pub(super) async fn run(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
-    let (prepared, source) = (prepare(&app, &request), source_of(&request));
-    let (asker, input) = match prepared {
-        Ok(prepared) => prepared,
-        Err(refusal) => return unstored(refuse(&app, &source, refusal)),
+    let name = match authenticate(&app, &request).await {
+        Ok(name) => name,
+        Err(refused) => return unstored(refused),
     };
-    unstored(match app.runner.ask(asker, input).await {
+    let input = match operator_input(request.uri().query().unwrap_or_default()) {
+        Ok(input) => input,
+        Err(Unreadable { name, message }) => {
+            return unstored(reply::detail_at("query", &["query", name], message));
+        }
+    };
+    let rid = request_id(&request);
+    unstored(match app.runner.ask(Asker { rid, name }, input).await {
         Asked::Diagnosed(diagnosis) => answer::diagnosed(&app, &diagnosis),
         Asked::TooSoon { wait } => answer::too_soon(&app, wait),
         Asked::Stopping => {
@@ -69,21 +76,33 @@ pub(super) async fn run(State(app): State<Arc<AppState>>, request: Request<Body>
     })
 }
 
-fn prepare(app: &AppState, request: &Request<Body>) -> Result<(Asker, OperatorInput), Refusal> {
-    let name = authenticate(app, request)?;
-    let input =
-        operator_input(request.uri().query().unwrap_or_default()).map_err(Refusal::Query)?;
-    Ok((
-        Asker {
-            rid: request_id(request),
-            name,
-        },
-        input,
-    ))
+/// The name of the caller that may diagnose, by exactly one token header; else the answer, which may have to wait.
+fn authenticate<'a>(
+    app: &'a AppState,
+    request: &Request<Body>,
+) -> impl Future<Output = Result<Arc<str>, Response>> + use<'a> {
+    let (source, place) = (source_of(request), place_of(request));
+    let was_shown = request.headers().contains_key(proxy_api::TOKEN);
+    let judged = judge(app, request, &source);
+    async move {
+        match judged {
+            Ok(name) => {
+                settle(app, &source, place.as_ref(), Some(&name)).await;
+                drop(app.guesses.presence(&source, &name));
+                Ok(name)
+            }
+            Err(refusal) => {
+                let answer = refuse(app, &source, refusal);
+                if was_shown && matches!(refusal, Refusal::Token) {
+                    settle(app, &source, place.as_ref(), None).await;
+                }
+                Err(answer)
+            }
+        }
+    }
 }
 
-/// The name of the caller that may diagnose, by exactly one token header.
-fn authenticate(app: &AppState, request: &Request<Body>) -> Result<Arc<str>, Refusal> {
+fn judge(app: &AppState, request: &Request<Body>, source: &Peer) -> Result<Arc<str>, Refusal> {
     if request.headers().contains_key(header::ORIGIN) {
         return Err(Refusal::Origin);
     }
@@ -92,7 +111,7 @@ fn authenticate(app: &AppState, request: &Request<Body>) -> Result<Arc<str>, Ref
         return Err(Refusal::Off);
     }
     let arrival = Arrival {
-        source: &source_of(request),
+        source,
         now_ms: app.runner.now_ms(),
     };
     let shown = proxy_api::token(request.headers());
@@ -102,22 +121,17 @@ fn authenticate(app: &AppState, request: &Request<Body>) -> Result<Arc<str>, Ref
 }
 
 fn refuse(app: &AppState, source: &Peer, refusal: Refusal) -> Response {
-    let counted = |refused, status, text| {
-        app.rejections.count(source, refused);
-        detail(status, text)
-    };
-    match refusal {
-        Refusal::Origin => counted(
+    let (refused, status, text) = match refusal {
+        Refusal::Origin => (
             Refused::Origin,
             403,
             "Requests with an Origin header are not served here",
         ),
-        Refusal::Off => counted(Refused::DiagnosisOff, 403, OFF),
-        Refusal::Token => counted(Refused::Token, 401, "Invalid proxy token"),
-        Refusal::Query(Unreadable { name, message }) => {
-            reply::detail_at("query", &["query", name], message)
-        }
-    }
+        Refusal::Off => (Refused::DiagnosisOff, 403, OFF),
+        Refusal::Token => (Refused::Token, 401, "Invalid proxy token"),
+    };
+    app.rejections.count(source, refused);
+    detail(status, text)
 }
 
 fn unstored(mut response: Response) -> Response {

@@ -7,11 +7,15 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
-use http::HeaderMap;
+use axum::{body::Body, extract::State, response::Response};
+use http::Request;
 use serde_json::json;
 
-use super::{AppState, proxy_api::authenticate, reply};
+use super::{
+    AppState,
+    proxy_api::{TOKEN, authenticate},
+    reply,
+};
 use gateway::observed::ClockSkew;
 
 /// `GET /health`.
@@ -30,7 +34,9 @@ pub(super) async fn root() -> Response {
 }
 
 /// `GET /ready`.
-pub(super) async fn ready(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Response {
+pub(super) async fn ready(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
+    let shows_token = request.headers().contains_key(TOKEN);
+    let is_known = shows_token && authenticate(&app, &request).await.is_some();
     let observed = app.gateway.observed();
     let mut because = Vec::new();
     if app.gateway.is_draining() {
@@ -44,7 +50,7 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, headers: HeaderMap) 
             "signed requests are refused, because the disk takes no mark of them; the log says why",
         );
     }
-    let mut warnings = if authenticate(&app, &headers).is_some() {
+    let mut warnings = if is_known {
         app.standing_warnings.clone()
     } else {
         Vec::new()

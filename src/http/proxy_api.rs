@@ -14,6 +14,7 @@ use super::{
     AppState,
     reply::{self, Invalid, Refusal},
     request::{KnownCaller, is_json, known, only, place_of, read_body, request_id, source_of},
+    verdict::settle,
 };
 use crate::http::rejections::Refused;
 use gateway::{Relayed, auth::Caller, record::CallRecord};
@@ -28,11 +29,9 @@ pub(super) async fn relay(State(app): State<Arc<AppState>>, request: Request<Bod
     if let Some(refused) = refuse_browser(&app, &request) {
         return refused;
     }
-    let Some(caller) = authenticate(&app, request.headers()) else {
-        app.rejections.count(&source_of(&request), Refused::Token);
+    let Some(caller) = authenticate(&app, &request).await else {
         return reply::refused(&Refusal::Unauthorized);
     };
-    known(place_of(&request).as_ref(), &caller);
     let record = app
         .gateway
         .recorder()
@@ -79,12 +78,29 @@ async fn serve(
     }
 }
 
-/// Exactly one token header of a length that we take, and one that we know.
-pub(super) fn authenticate(app: &AppState, headers: &HeaderMap) -> Option<Arc<Caller>> {
-    app.gateway
-        .authenticator()
-        .callers()
-        .authenticate(token(headers)?.as_bytes())
+/// Whose token this is: exactly one header of a length that we take, and one that we know. What is wrong or missing is
+/// counted. The verdict may have to wait.
+pub(super) fn authenticate<'a>(
+    app: &'a AppState,
+    request: &Request<Body>,
+) -> impl Future<Output = Option<Arc<Caller>>> + use<'a> {
+    let callers = app.gateway.authenticator().callers();
+    let caller = token(request.headers()).and_then(|token| callers.authenticate(token.as_bytes()));
+    let (source, place) = (source_of(request), place_of(request));
+    let was_shown = caller.is_some() || request.headers().contains_key(TOKEN);
+    async move {
+        let name = caller.as_ref().map(|caller| &caller.name);
+        if name.is_none() {
+            app.rejections.count(&source, Refused::Token);
+        }
+        if was_shown {
+            settle(app, &source, place.as_ref(), name).await;
+        }
+        if let Some(caller) = &caller {
+            known(app, &source, place.as_ref(), caller);
+        }
+        caller
+    }
 }
 
 /// What exactly one token header shows.

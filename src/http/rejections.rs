@@ -21,8 +21,10 @@ use gateway::{
 pub enum Refused {
     /// 401: no valid token.
     Token,
-    /// 401, 429: no token that opens the status page.
+    /// 401: no token that opens the status page.
     Page,
+    /// A wrong credential whose answer had to wait; its refusal is counted for itself.
+    Slowed,
     /// 421: a host that we do not serve.
     Host,
     /// 403: a browser's cross-site request.
@@ -60,6 +62,7 @@ impl Refused {
         match self {
             Self::Token => "token",
             Self::Page => "page",
+            Self::Slowed => "slowed",
             Self::Host => "host",
             Self::Origin => "origin",
             Self::DiagnosisOff => "diagnosis_off",
@@ -81,6 +84,7 @@ impl Refused {
         match self {
             Self::Token => "status=401 why=token",
             Self::Page => "status=401 why=page",
+            Self::Slowed => "status=401 why=slowed",
             Self::Host => "status=421 why=host",
             Self::Origin => "status=403 why=origin",
             Self::DiagnosisOff => "status=403 why=diagnosis_off",

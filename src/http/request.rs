@@ -24,6 +24,7 @@ use http::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
+use super::AppState;
 use crate::places::Place;
 use gateway::{access::Peer, auth::Caller, clock::Clock, upstream::media_type};
 
@@ -87,10 +88,11 @@ pub(super) fn place_of(request: &Request<Body>) -> Option<Arc<Place>> {
     request.extensions().get::<Arc<Place>>().cloned()
 }
 
-/// Notes for its connection whose a request is, as soon as that is known.
-pub(super) fn known(place: Option<&Arc<Place>>, caller: &Caller) {
+/// Notes for its connection whose a request is, once that is settled.
+pub(super) fn known(app: &AppState, source: &Peer, place: Option<&Arc<Place>>, caller: &Caller) {
     if let Some(place) = place {
         place.known(&caller.name);
+        place.keep(|| app.guesses.presence(source, &caller.name));
     }
 }
 

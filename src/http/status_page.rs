@@ -2,7 +2,7 @@
 //!
 //! Sign-in is HTTP Basic: any user name, the token as the password; no cookie, no session. Guarantees: one rendering at
 //! a time, off the thread that serves calls, kept for some seconds, so that reloading costs nothing; wrong tokens slow
-//! down their source on this page and nowhere else; the header is never logged. Does not: take a caller's token, or any
+//! down their source as everywhere; the header is never logged. Does not: take a caller's token, or any
 //! verb but GET and HEAD.
 
 use std::{
@@ -23,7 +23,8 @@ use zeroize::Zeroizing;
 
 use super::{
     AppState,
-    request::{only, source_of},
+    request::{only, place_of, source_of},
+    verdict::settle,
 };
 use crate::http::page::{
     DaemonFacts, Observations, PageForm, PageInput, RecentHistory, StatusPage, Style,
@@ -33,10 +34,8 @@ use diagnosis::{hint::Given, history::History, report::Diagnosis};
 use gateway::{access::Arrival, auth::MAX_TOKEN_BYTES, clock::Clock};
 
 mod notice;
-mod throttle;
 
 use notice::Notice;
-use throttle::Throttle;
 
 /// A rendering is shown for so long, and longer where it took long.
 const FRESH: Duration = Duration::from_secs(3);
@@ -52,7 +51,6 @@ pub struct StatusPages {
     about: DaemonFacts,
     history: History,
     clock: Clock,
-    throttle: Throttle,
     shown: Arc<tokio::sync::Mutex<Option<Shown>>>,
 }
 
@@ -78,7 +76,6 @@ impl StatusPages {
             about,
             history,
             clock,
-            throttle: Throttle::default(),
             shown: Arc::default(),
         }
     }
@@ -181,7 +178,7 @@ pub(super) async fn root(State(app): State<Arc<AppState>>, request: Request<Body
     if let Some(refused) = proxy_api::refuse_browser(&app, &request) {
         return refused;
     }
-    match admit(&app, &request) {
+    match admit(&app, &request).await {
         Ok(()) => match app.status.page(&app, place(&request)).await {
             Some(page) => html(StatusCode::OK, page),
             None => Notice::slow().into_response(),
@@ -190,36 +187,37 @@ pub(super) async fn root(State(app): State<Arc<AppState>>, request: Request<Body
     }
 }
 
-/// Whether this request may see the page; else the notice to show.
-fn admit(app: &AppState, request: &Request<Body>) -> Result<(), Notice> {
+/// Whether this request may see the page; else the notice to show. The verdict may have to wait.
+fn admit<'a>(
+    app: &'a AppState,
+    request: &Request<Body>,
+) -> impl Future<Output = Result<(), Notice>> + use<'a> {
+    let (source, place) = (source_of(request), place_of(request));
+    let was_shown = request.headers().contains_key(header::AUTHORIZATION);
     let callers = app.gateway.authenticator().callers();
-    if !callers.has_diagnosing() {
-        return Err(Notice::no_token_is_set());
-    }
-    if !request.headers().contains_key(header::AUTHORIZATION) {
-        return Err(Notice::sign_in());
-    }
-    let (source, throttle) = (source_of(request), &app.status.throttle);
     let arrival = Arrival {
         source: &source,
         now_ms: app.status.clock.now_ms(),
     };
-    if let Err(wait) = throttle.check(&source, Instant::now()) {
-        app.rejections.count(&source, Refused::Page);
-        return Err(Notice::wait(wait));
+    let name = basic_password(request.headers())
+        .and_then(|password| callers.authenticate_diagnosing(&password, arrival));
+    async move {
+        if !callers.has_diagnosing() {
+            return Err(Notice::no_token_is_set());
+        }
+        if !was_shown {
+            return Err(Notice::sign_in());
+        }
+        if name.is_none() {
+            app.rejections.count(&source, Refused::Page);
+        }
+        settle(app, &source, place.as_ref(), name.as_ref()).await;
+        let Some(name) = name else {
+            return Err(Notice::wrong_token());
+        };
+        drop(app.guesses.presence(&source, &name));
+        Ok(())
     }
-    let password = basic_password(request.headers());
-    if password.is_some_and(|password| {
-        callers
-            .authenticate_diagnosing(&password, arrival)
-            .is_some()
-    }) {
-        throttle.release(&source);
-        return Ok(());
-    }
-    throttle.failed(&source, Instant::now());
-    app.rejections.count(&source, Refused::Page);
-    Err(Notice::wrong_token())
 }
 
 /// The password of HTTP Basic: what stands behind the first colon.

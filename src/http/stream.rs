@@ -23,11 +23,10 @@ use super::{
     AppState, proxy_api,
     rejections::Refused,
     reply::{self, Refusal},
-    request::{KnownCaller, is_own_origin, known, place_of, request_id, source_of},
+    request::{KnownCaller, is_own_origin, request_id, source_of},
 };
 use gateway::{
     access::Peer,
-    auth::Caller,
     outcome::Outcome,
     stream::{Side, WebSocket},
 };
@@ -41,25 +40,26 @@ use socket::{Socket, UNKNOWN_FRAME_BYTES};
 
 /// `GET /exchange/v1/user`.
 pub(super) async fn user(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
-    open(&app, Side::User, request)
+    open(&app, Side::User, request).await
 }
 
 /// `GET /exchange/v1/market`.
 pub(super) async fn market(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
-    open(&app, Side::Market, request)
+    open(&app, Side::Market, request).await
 }
 
-fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response {
+async fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Response {
     let source = source_of(&request);
     if let Some(refused) = refuse_page(app, &source, &request) {
         return refused;
     }
-    let Ok(caller) = caller_of(app, &request) else {
-        app.rejections.count(&source, Refused::Token);
-        return reply::refused(&Refusal::Unauthorized);
-    };
-    if let Some(caller) = &caller {
-        known(place_of(&request).as_ref(), caller);
+    // A token is optional here, but a wrong one opens nothing.
+    let mut caller = None;
+    if request.headers().contains_key(proxy_api::TOKEN) {
+        caller = proxy_api::authenticate(app, &request).await;
+        if caller.is_none() {
+            return reply::refused(&Refusal::Unauthorized);
+        }
     }
     let is_anonymous = side == Side::Market && caller.is_none();
     if is_anonymous && let Some(refused) = refuse_anonymous(app, &source) {
@@ -198,16 +198,6 @@ fn refuse_anonymous(app: &AppState, source: &Peer) -> Option<Response> {
         ));
     }
     None
-}
-
-/// The caller whose token the request shows. A token is optional here, but a wrong one opens nothing.
-fn caller_of(app: &AppState, request: &Request<Body>) -> Result<Option<Arc<Caller>>, ()> {
-    if !request.headers().contains_key(proxy_api::TOKEN) {
-        return Ok(None);
-    }
-    proxy_api::authenticate(app, request.headers())
-        .map(Some)
-        .ok_or(())
 }
 
 fn agree(request: &Request<Body>) -> Option<Response> {

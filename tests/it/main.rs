@@ -12,6 +12,7 @@ mod envelope;
 mod exchange_v1;
 mod faults;
 mod first;
+mod guessing;
 mod hangup;
 mod history;
 mod hosts;

@@ -38,6 +38,9 @@ mod rejected;
 
 pub use self::rejected::{NotBelieved, SignatureRejected};
 
+/// The shortest token, in bytes. A shorter one could be guessed: nobody starts with one, and it opens nothing, whatever
+/// digest stands in a file.
+pub const MIN_TOKEN_BYTES: usize = 16;
 /// The longest token header that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 1024;
 
@@ -161,7 +164,7 @@ impl Callers {
 
 /// No early end: the time does not tell which entry matched.
 fn find<T: ?Sized>(known: &[(TokenDigest, Arc<T>)], token: &[u8]) -> Option<Arc<T>> {
-    if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+    if !(MIN_TOKEN_BYTES..=MAX_TOKEN_BYTES).contains(&token.len()) {
         return None;
     }
     let shown = TokenDigest::of(token);
@@ -208,12 +211,11 @@ impl Authenticator {
         &self.replay
     }
 
-    /// Who signed this login, if anybody whom we gave a key. It counts once: whoever repeats it would have a session.
+    /// Lets the signature of a login count, once: whoever repeats it would have a session.
     ///
     /// # Errors
     /// [`NotBelieved`].
-    pub async fn log_in(&self, shown: &CallerSignature<'_>) -> Result<Arc<Caller>, NotBelieved> {
-        let identified = self.identify(shown)?;
+    pub async fn log_in(&self, identified: Identified) -> Result<Arc<Caller>, NotBelieved> {
         self.count(identified, None, SignatureRejected::Replayed)
             .await
     }
@@ -312,6 +314,14 @@ pub struct Identified {
     signature: [u8; SIGNATURE_BYTES],
     caller: Arc<Caller>,
     read: Option<u64>,
+}
+
+impl Identified {
+    /// Whose it is.
+    #[must_use]
+    pub const fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
 }
 
 /// Whether the signature fits the params string of one of the dialects; each differing string is tried.
@@ -431,17 +441,23 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_empty_and_oversized_tokens_name_nobody() {
+    fn prefixes_short_and_oversized_tokens_name_nobody() {
+        let short = Arc::new(Caller {
+            name: "short".into(),
+            policy: Policy::default(),
+        });
+        let callers = callers()
+            .with_token(TokenDigest::of(b"invented-15-byt"), Arc::clone(&short))
+            .with_token(TokenDigest::of(b"invented-16-byte"), short);
+        assert!(callers.authenticate(b"invented-16-byte").is_some());
         for token in [
             "",
+            "invented-15-byt",
             "invented-token",
             "invented-token-one ",
             &"x".repeat(2000),
         ] {
-            assert!(
-                callers().authenticate(token.as_bytes()).is_none(),
-                "{token}"
-            );
+            assert!(callers.authenticate(token.as_bytes()).is_none(), "{token}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The token of the default caller, and the diagnosis token.
 //!
-//! A published or short token is refused where anybody beyond this machine could try it; elsewhere it is a warning. No
-//! token may equal the other one or a part of the pair. Of the caller's token only the digest leaves. The text of the
+//! A short token is refused. A published one is refused where anybody beyond this machine could try it; elsewhere it is
+//! a warning. No token may equal the other one or a part of the pair. Of the caller's token only the digest leaves. The text of the
 //! diagnosis token leaves for the one command that shows it to the daemon, in a type that is never printed.
 
 use std::fmt;
@@ -16,10 +16,10 @@ use super::{
         report::{Origin, Problems, Row},
         variables::{Variable, Variables},
     },
-    CredentialRules, CredentialUse, SHORT, clean, facts, row,
+    CredentialRules, CredentialUse, clean, facts, row,
 };
 use gateway::{
-    auth::MAX_TOKEN_BYTES,
+    auth::{MAX_TOKEN_BYTES, MIN_TOKEN_BYTES},
     secret::{ApiKey, ApiSecret, Credentials, TokenDigest},
     virtual_key::{KEY_PREFIX, SECRET_PREFIX},
 };
@@ -38,21 +38,18 @@ struct TokenRole {
     name: &'static str,
     remedy: &'static str,
     published: &'static str,
-    short: &'static str,
 }
 
 const CALLER: TokenRole = TokenRole {
     name: names::TOKEN,
     remedy: "make a new one, say with openssl rand -hex 32, and give it to the callers too",
     published: "the proxy token was published; replace it",
-    short: "the proxy token is too short; replace it",
 };
 
 const DIAGNOSIS: TokenRole = TokenRole {
     name: names::DIAG_TOKEN,
     remedy: "make a new one for the operators alone, say with openssl rand -hex 32",
     published: "the diagnosis token was published; replace it",
-    short: "the diagnosis token is too short; replace it",
 };
 
 /// The token that opens the diagnosis, to be shown to the daemon. Never printed; wiped on drop.
@@ -134,10 +131,11 @@ impl TokenLoader<'_> {
             self.refuse(role, variable, fault);
             return None;
         }
-        let Some(Weakness { text: fault, ready }) = weakness(role, &text, is_published) else {
+        if !is_published {
             return Some(text);
-        };
-        // A weakness is accepted while only this machine can reach the listener.
+        }
+        let fault = "this token was published: anybody may have it";
+        // Accepted while only this machine can reach the listener.
         if self.rules.reach == Reach::Beyond {
             let fault =
                 format!("{fault}, and the listener can be reached from beyond this machine");
@@ -146,7 +144,7 @@ impl TokenLoader<'_> {
         }
         self.problems
             .warning(role.name, &variable.origin, fault, role.remedy)
-            .ready = Some(ready);
+            .ready = Some(role.published);
         Some(text)
     }
 
@@ -180,14 +178,13 @@ impl TokenLoader<'_> {
             let fault = "was issued to another caller (crypto-proxy caller), and cannot name two";
             return Some(fault.to_owned());
         }
+        if length < MIN_TOKEN_BYTES {
+            return Some(format!(
+                "too short: {length} characters, {MIN_TOKEN_BYTES} at least"
+            ));
+        }
         None
     }
-}
-
-/// A weakness that is accepted while only this machine can reach the listener.
-struct Weakness {
-    text: String,
-    ready: &'static str,
 }
 
 fn report_missing(variables: &Variables, problems: &mut Problems) {
@@ -208,19 +205,4 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
         },
     );
     problems.error(names::TOKEN, &origin, text, CALLER.remedy);
-}
-
-fn weakness(role: &TokenRole, text: &str, is_published: bool) -> Option<Weakness> {
-    let length = text.chars().count();
-    if is_published {
-        let text = "this token was published: anybody may have it".to_owned();
-        return Some(Weakness {
-            text,
-            ready: role.published,
-        });
-    }
-    (length < SHORT).then(|| Weakness {
-        text: format!("too short: {length} characters, {SHORT} at least"),
-        ready: role.short,
-    })
 }

@@ -178,17 +178,27 @@ fn suspicious_pairs_are_said() {
 }
 
 #[test]
-fn a_short_token_is_refused_beyond_loopback_and_loud_elsewhere() {
-    let case = Case::good().env("CRYPTO_PROXY_TOKEN", "short-invented");
-    case.warns_of(&["CRYPTO_PROXY_TOKEN", "too short: 14 characters"]);
-    assert_eq!(
-        case.load().standing_warnings,
-        ["the proxy token is too short; replace it"]
-    );
-    let case = case.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1 unix:/run/invented");
-    assert_eq!(case.load().standing_warnings.len(), 1);
-    case.env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1 0.0.0.0:1")
-        .fails_with(&["CRYPTO_PROXY_TOKEN", "beyond this machine"]);
+fn a_short_token_is_refused_wherever_we_listen() {
+    let names = ["CRYPTO_PROXY_TOKEN", "CRYPTO_PROXY_DIAG_TOKEN"];
+    let listen = ["127.0.0.1:1", "unix:/run/invented", "0.0.0.0:1"];
+    let tokens = [
+        ("x", "1 characters"),
+        ("invented-15-byt", "15 characters"),
+        // What copying added does not count.
+        (" \"invented-15-byt\"\r", "15 characters"),
+    ];
+    each(names, |name| {
+        for (token, length) in tokens {
+            for listen in listen {
+                let case = Case::good().env("CRYPTO_PROXY_LISTEN", listen);
+                let said = format!("too short: {length}, 16 at least");
+                case.env(name, token)
+                    .fails_with(&[name, &said, "openssl rand -hex 32"]);
+            }
+        }
+        let long = Case::good().env(name, "invented-16-byte").load();
+        assert!(long.warnings.is_empty(), "{:?}", long.warnings);
+    });
 }
 
 #[test]
@@ -351,19 +361,13 @@ fn a_token_of_the_diagnosis_is_neither_the_callers_nor_a_part_of_the_pair() {
 }
 
 #[test]
-fn a_weak_token_of_the_diagnosis_is_borne_on_this_machine_alone() {
-    with_diagnosis("invented-short")
-        .warns_of(&["CRYPTO_PROXY_DIAG_TOKEN", "too short: 14 characters"]);
-    assert_eq!(
-        with_diagnosis("invented-short").load().standing_warnings,
-        ["the diagnosis token is too short; replace it"]
-    );
-    let beyond = with_diagnosis("invented-short").env("CRYPTO_PROXY_LISTEN", "0.0.0.0:9000");
-    beyond.fails_with(&["CRYPTO_PROXY_DIAG_TOKEN", "beyond this machine"]);
-    let sources = with_diagnosis("invented-short").sources();
+fn a_published_token_of_the_diagnosis_is_said() {
+    let sources = with_diagnosis("invented-and-listed").sources();
     let published = format!(
         r#"{{"proxy_tokens":["{}"],"api_keys":[],"api_secrets":[]}}"#,
-        hex::encode(<sha2::Sha256 as sha2::Digest>::digest("invented-short"))
+        hex::encode(<sha2::Sha256 as sha2::Digest>::digest(
+            "invented-and-listed"
+        ))
     );
     let inspection = inspect_with(&Published::read(&published), &sources);
     assert!(

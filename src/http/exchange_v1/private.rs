@@ -22,11 +22,15 @@ use super::{
     UNVERIFIED_DEADLINE,
     answer::{self, Asked, Refusal},
 };
-use crate::http::{
-    AppState,
-    proxy_api::{TOKEN, authenticate},
-    reply,
-    request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
+use crate::{
+    http::{
+        AppState,
+        proxy_api::{TOKEN, authenticate},
+        reply,
+        request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
+        verdict::settle,
+    },
+    places::Place,
 };
 use gateway::{
     Relayed,
@@ -69,10 +73,9 @@ async fn relay_with_token(
     request: Request<Body>,
 ) -> Response {
     let source = source_of(&request);
-    let Some(caller) = authenticate(app, request.headers()) else {
-        return refuse(app, &source, &asked, &Refusal::Token);
+    let Some(caller) = authenticate(app, &request).await else {
+        return answer::refused(&asked, &Refusal::Token);
     };
-    request::known(place_of(&request).as_ref(), &caller);
     let record = open(app, &request, &caller);
     known(&asked.clone(), record, |mut record| async move {
         let is_json = is_json(request.headers());
@@ -120,7 +123,11 @@ async fn relay_signed(
     if bytes.len() > SHORT_BYTES {
         match judge_aside(app, &source, &bytes).await {
             Ok(identified) => judged = Some(identified),
-            Err((id, refusal)) => return refuse(app, &source, &asked.with_id(id), &refusal),
+            Err((id, refusal)) => {
+                app.rejections.count(&source, refusal.counted());
+                let asked = asked.with_id(id);
+                return disbelieve(app, &source, place.as_ref(), &asked, &refusal).await;
+            }
         }
     }
     let body = match CallerRequest::parse(&bytes) {
@@ -136,7 +143,11 @@ async fn relay_signed(
         None => identify(app, &body),
     };
     let admitted = match identified {
-        Ok(identified) => app.gateway.authenticator().admit(identified, &source).await,
+        Ok(identified) => {
+            let name = &identified.caller().name;
+            settle(app, &source, place.as_ref(), Some(name)).await;
+            app.gateway.authenticator().admit(identified, &source).await
+        }
         Err(why) => Err(why.into()),
     };
     let caller = match admitted {
@@ -144,10 +155,10 @@ async fn relay_signed(
         Err(refused) => {
             let refusal = Refusal::CallerSignature(refused.why);
             app.rejections.count_signed(&source, refused);
-            return answer::refused(&asked, &refusal);
+            return disbelieve(app, &source, place.as_ref(), &asked, &refusal).await;
         }
     };
-    request::known(place.as_ref(), &caller);
+    request::known(app, &source, place.as_ref(), &caller);
     let record = app
         .gateway
         .recorder()
@@ -281,6 +292,23 @@ fn read_call(app: &AppState, path: &str, body: &CallerRequest<'_>) -> Result<Cal
 fn end(record: &mut CallRecord, asked: &Asked, refusal: &Refusal) -> Response {
     let told = refusal.told();
     record.ended(told.status, told.word);
+    answer::refused(asked, refusal)
+}
+
+/// Refuses somebody who is not known; a wrong signature is a guess.
+async fn disbelieve(
+    app: &AppState,
+    source: &Peer,
+    place: Option<&Arc<Place>>,
+    asked: &Asked,
+    refusal: &Refusal,
+) -> Response {
+    if matches!(
+        refusal,
+        Refusal::CallerSignature(SignatureRejected::Signature)
+    ) {
+        settle(app, source, place, None).await;
+    }
     answer::refused(asked, refusal)
 }
 

@@ -68,17 +68,6 @@ impl Notice {
         }
     }
 
-    pub(super) fn wait(wait: Duration) -> Self {
-        const LINES: &[&str] = &[
-            "Too many wrong tokens came from your address. Wait a moment and load the page again; API calls are not slowed down by it.",
-            "On the host, `sudo crypto-proxy diagnose --alone` needs no token.",
-        ];
-        Self {
-            wait: Some(wait),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", LINES)
-        }
-    }
-
     pub(super) fn slow() -> Self {
         const LINES: &[&str] = &[
             "The page was not ready in time: the disk that holds the history does not answer.",

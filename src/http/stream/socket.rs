@@ -10,7 +10,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::answer::{self, End};
-use crate::http::{AppState, rejections::Refused};
+use crate::{
+    guesses::Presence,
+    http::{AppState, rejections::Refused, verdict::settle},
+};
 use gateway::{
     access::Peer,
     auth::{Caller, NotBelieved, SignatureRejected},
@@ -52,6 +55,7 @@ pub(super) struct Known {
     /// The login that waits for its answer.
     pub(super) login: Option<ReplyTo>,
     _slot: Option<CallerSlot>,
+    _presence: Option<Presence>,
 }
 
 /// Closes a client that was not forwarded for.
@@ -76,6 +80,7 @@ impl Socket {
                 caller: None,
                 login: None,
                 _slot: None,
+                _presence: None,
             });
         }
         let (caller, reply_to) = self.log_in(client, until).await?;
@@ -107,6 +112,7 @@ impl Socket {
     fn with_slot(&self, caller: Arc<Caller>, login: Option<ReplyTo>) -> Result<Known, End> {
         match self.app.gateway.streams().slots().take_for(&caller.name) {
             Some(slot) => Ok(Known {
+                _presence: Some(self.app.guesses.presence(&self.source, &caller.name)),
                 caller: Some(caller),
                 login,
                 _slot: Some(slot),
@@ -191,17 +197,27 @@ impl Socket {
         Err(End::new(1008, "no valid login"))
     }
 
-    /// Verifies a login; why it is not in order, which is counted.
+    /// Verifies a login; why it is not in order, which is counted, and waited for as long as somebody guesses.
     async fn verify(&self, frame: &Frame<'_>) -> Result<Arc<Caller>, SignatureRejected> {
-        let verified = match frame.signature() {
-            Ok(claim) => self.app.gateway.authenticator().log_in(&claim).await,
-            Err(unclaimed) => Err(unclaimed.into()),
-        };
-        verified.map_err(|refused| {
-            let why = refused.why;
-            self.app.rejections.count_signed(&self.source, refused);
-            why
-        })
+        match self.identify_and_admit(frame).await {
+            Ok(caller) => Ok(caller),
+            Err(refused) => {
+                let why = refused.why;
+                self.app.rejections.count_signed(&self.source, refused);
+                if why == SignatureRejected::Signature {
+                    settle(&self.app, &self.source, None, None).await;
+                }
+                Err(why)
+            }
+        }
+    }
+
+    async fn identify_and_admit(&self, frame: &Frame<'_>) -> Result<Arc<Caller>, NotBelieved> {
+        let authenticator = self.app.gateway.authenticator();
+        let identified = authenticator.identify(&frame.signature()?)?;
+        let name = &identified.caller().name;
+        settle(&self.app, &self.source, None, Some(name)).await;
+        authenticator.log_in(identified).await
     }
 
     /// The caller is settled: a token decides for itself, a second login must be the same caller's.

@@ -11,7 +11,7 @@ use super::{Answer, PATIENCE, TestProxy};
 
 /// One connection of a caller.
 pub(crate) struct Connection<S> {
-    stream: S,
+    pub(crate) stream: S,
     unread: Vec<u8>,
 }
 
