@@ -2,7 +2,8 @@
 //!
 //! Guarantees: nothing secret, no times, no amounts; `/health` depends on nothing but this process. `/ready` is 503 only
 //! when draining, when the last attempts to reach the exchange all failed, or when signed requests are refused because
-//! the disk takes no mark of them. Drift and skew are warnings under 200. What weakens a credential is for those who show
+//! the disk takes no mark of them. Calls in doubt (how many, and no name),
+//! drift and skew are warnings under 200. What weakens a credential is for those who show
 //! a token: to a stranger it would say that guessing is worth while.
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use http::HeaderMap;
 use serde_json::json;
 
 use super::{AppState, proxy_api::authenticate, reply};
+use diagnosis::doubt::count_words;
 use gateway::observed::ClockSkew;
 
 /// `GET /health`.
@@ -44,11 +46,17 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, headers: HeaderMap) 
             "signed requests are refused, because the disk takes no mark of them; the log says why",
         );
     }
-    let mut warnings = if authenticate(&app, &headers).is_some() {
-        app.standing_warnings.clone()
-    } else {
-        Vec::new()
-    };
+    let mut warnings = Vec::new();
+    let doubts = app.doubts.list().len();
+    if doubts > 0 {
+        let (count, which) = (count_words(doubts), if doubts == 1 { "it" } else { "them" });
+        warnings.push(format!(
+            "{count}; `sudo crypto-proxy diagnose` names {which}"
+        ));
+    }
+    if authenticate(&app, &headers).is_some() {
+        warnings.extend(app.standing_warnings.iter().cloned());
+    }
     if let Some(address) = observed.drift() {
         warnings.push(format!(
             "outbound address {address} is not among CRYPTO_EXPECTED_IP"

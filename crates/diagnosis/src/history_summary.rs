@@ -82,6 +82,7 @@ pub fn recollect(
         daemon_fingerprint: running.map(|start: &LastStart| start.key_fp.clone()),
         daemon_has_another_secret: running.is_some() && unlike == PairChange::SecretChanged,
         changes: told(changes, good_ms),
+        in_doubt: history.doubts(now_ms)?,
         last_start,
         last_good,
         pair,

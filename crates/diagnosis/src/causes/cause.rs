@@ -5,6 +5,8 @@
 
 use std::{fmt, net::IpAddr};
 
+use crate::doubt::Doubt;
+
 macro_rules! causes {
     ($($name:ident = $code:literal, $sentence:literal, $next:literal;)+) => {
         /// Why the exchange may have refused a call.
@@ -37,6 +39,9 @@ macro_rules! causes {
 }
 
 causes! {
+    InDoubt = "CP-IN-DOUBT",
+        "a call may have been executed: its answer was lost, and nobody has asked the exchange since",
+        "{question}";
     KeyMismatch = "CP-KEY-MISMATCH",
         "the secret does not belong to the key",
         "exchange dashboard > API keys: if the key is active and of mode \"API Transaction\", create a new one, \
@@ -174,6 +179,8 @@ pub struct Place<'a> {
     pub host: &'a str,
     /// The file that the pair stands in.
     pub source: &'a str,
+    /// The call in doubt that is asked for first.
+    pub doubt: Option<&'a Doubt>,
 }
 
 impl<'a> Place<'a> {
@@ -186,6 +193,7 @@ impl<'a> Place<'a> {
             method,
             host: PRODUCTION,
             source: "/etc/crypto.env",
+            doubt: None,
         }
     }
 }
@@ -222,8 +230,12 @@ impl Cause {
         // A daemon that is meant for UAT is never sent to production.
         let documented = if place.host == UAT { UAT } else { PRODUCTION };
         let step = step.replace("{documented}", documented);
+        let question = place
+            .doubt
+            .map_or_else(|| "ask the exchange for it".to_owned(), Doubt::question);
         step.replace("{host}", place.host)
             .replace("{source}", place.source)
+            .replace("{question}", &question)
     }
 
     /// Where the operator's manual explains it.

@@ -409,6 +409,7 @@ impl<'a> Evidence<'a> {
             listed: named && !over_ipv6,
             host: self.target().map_or(default.host, |target| &target.host),
             source: source.unwrap_or(default.source),
+            doubt: self.past.in_doubt.first(),
             ..default
         }
     }

@@ -1,10 +1,12 @@
 //! What is known from before: values that a history fills, and that may be empty.
 //!
-//! Guarantees: no I/O; an empty past changes no verdict of the findings. Does not: hold params, amounts or order ids.
+//! Guarantees: no I/O; an empty past changes no verdict of the findings. Does not: hold params,
+//! amounts or order ids, but for the names of calls in doubt.
 
 use std::net::IpAddr;
 
 use crate::{
+    doubt::Doubt,
     history::LastStart,
     key_pairs::{Origin, PairStory},
     verdict::{Objection, Verdict},
@@ -187,6 +189,8 @@ pub struct Past {
     pub key_updated_ms: Option<u64>,
     /// What somebody says.
     pub told: Vec<Symptom>,
+    /// Calls that may have been executed, oldest first.
+    pub in_doubt: Vec<Doubt>,
 }
 
 impl Past {

@@ -20,6 +20,7 @@ type Rule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
 
 /// Every rule, in the order of causes that are equally likely.
 pub(super) const ALL: &[Rule] = &[
+    recorded::in_doubt,
     pair::published,
     pair::not_there,
     pair::suspicious,

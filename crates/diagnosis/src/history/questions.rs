@@ -11,12 +11,16 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use serde::Serialize;
 
 use super::{
+    doubts,
     milestone::{self, Milestone, Milestones, Trouble},
     rotations,
     schema::{Problem, VERSION, as_time, query_all, signed, unsigned},
     store,
 };
-use crate::key_pairs::{PairChange, PairStory};
+use crate::{
+    doubt::Doubt,
+    key_pairs::{PairChange, PairStory},
+};
 use gateway::secret::Credentials;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -74,6 +78,8 @@ pub struct CallRow {
     pub key_fp: String,
     /// Our outbound address then.
     pub address: Option<String>,
+    /// The names of its orders, where it may have been executed.
+    pub client_oid: Option<String>,
 }
 
 /// A change.
@@ -297,9 +303,14 @@ impl Questions {
         ids: &str,
         values: impl rusqlite::Params,
     ) -> Result<Vec<CallRow>, Problem> {
+        let names = if doubts::are_kept(&self.0)? {
+            doubts::NAMES
+        } else {
+            "NULL"
+        };
         let select = format!(
-            "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, address \
-             FROM calls WHERE id IN ({ids}) ORDER BY ms DESC, id DESC"
+            "SELECT ms, rid, caller, method, code, status, outcome, why, verdict, exchange_ms, total_ms, key_fp, \
+             address, {names} FROM calls WHERE id IN ({ids}) ORDER BY ms DESC, id DESC"
         );
         query_all(&self.0, &select, values, |row| {
             Ok(CallRow {
@@ -316,8 +327,17 @@ impl Questions {
                 total_ms: unsigned(row, 10)?,
                 key_fp: row.get(11)?,
                 address: row.get(12)?,
+                client_oid: row.get(13)?,
             })
         })
+    }
+
+    /// The calls in doubt at `now_ms`, in milliseconds since 1970, oldest first.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn doubts(&self, now_ms: u64) -> Result<Vec<Doubt>, Problem> {
+        doubts::open(&self.0, now_ms)
     }
 
     /// The changes in the time asked for.

@@ -15,6 +15,8 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 use serde::Serializer;
 
+use super::doubts;
+
 /// The version that `PRAGMA user_version` holds.
 pub(super) const VERSION: i64 = 1;
 /// How long another program, say `sqlite3`, may hold the file.
@@ -97,6 +99,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
             "BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
         ))?;
     }
+    connection.execute_batch(doubts::SCHEMA)?;
     Ok(connection)
 }
 

@@ -9,7 +9,10 @@ use crate::{
         Likelihood::{Likely, Possible, VeryLikely},
         MethodPast, Symptom,
         evidence::Evidence,
-        hypothesis::{Hypothesis, Topic::Calls},
+        hypothesis::{
+            Hypothesis,
+            Topic::{self, Calls},
+        },
     },
     probes::{Answer, Probe},
     verdict::Objection,
@@ -20,6 +23,31 @@ use catalogue::methods::Class;
 const OF_THE_ORDER: [i64; 6] = [306, 308, 213, 315, 40004, 220];
 /// Trigger orders on the method that no longer takes them.
 const API_DISABLED: i64 = 140_001;
+
+/// Doubts that are named one by one.
+const NAMED: usize = 8;
+
+/// Money may be at stake: before every other cause.
+pub(super) fn in_doubt(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let doubts = &evidence.past.in_doubt;
+    if doubts.is_empty() {
+        return Vec::new();
+    }
+    let mut found = Hypothesis::new(Cause::InDoubt, Topic::Doubt, VeryLikely);
+    for doubt in doubts.iter().take(NAMED) {
+        let name = doubt.name.as_deref().unwrap_or("an order without a name");
+        let time = text::time::rfc3339(doubt.ms);
+        found = found.pro(format!(
+            "{name}: {} of {} ended at {time} without a conclusive answer (rid {})",
+            doubt.method, doubt.caller, doubt.rid
+        ));
+    }
+    let more = doubts.len().saturating_sub(NAMED);
+    if more > 0 {
+        found = found.pro(format!("and {more} more"));
+    }
+    vec![found]
+}
 
 /// Row 23.
 pub(super) fn not_restarted(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
