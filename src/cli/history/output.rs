@@ -138,7 +138,12 @@ fn sentence(broken: &Break) -> String {
     let changes: Vec<String> = broken
         .changes
         .iter()
-        .map(|change| format!("{} at {}", change.describe(), time(change.ms)))
+        .map(|change| match change.ms.checked_sub(bad.ms) {
+            Some(after) if after > 0 => {
+                format!("{}, noticed {after} ms after it", change.describe())
+            }
+            _ => format!("{} at {}", change.describe(), time(change.ms)),
+        })
         .collect();
     let between = match (changes.is_empty(), broken.good.is_some()) {
         (true, _) => "nothing changed here".to_owned(),

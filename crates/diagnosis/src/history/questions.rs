@@ -24,6 +24,9 @@ use crate::{
 use gateway::secret::Credentials;
 
 const HOUR_MS: u64 = 3_600_000;
+/// A refused call makes us measure our address, within a minute and what a measurement takes. What that finds changed
+/// before the call, though it is noted after it.
+pub(super) const NOTICED_WITHIN_MS: u64 = 70_000;
 const NEWEST: &str = "SELECT ms, method, code, status, outcome, verdict, address FROM call WHERE ms >= ?1 \
                       ORDER BY ms DESC, id DESC LIMIT ?2";
 const FIRST_REFUSED: &str = "SELECT ms, method, code, status, outcome, verdict, address FROM \
@@ -129,6 +132,12 @@ impl ChangeRow {
         })
     }
 
+    /// Whether it is noted when it is measured, and not when it happens.
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        ["address", "skew"].contains(&self.kind.as_str())
+    }
+
     /// Whether something changed; what has no value before, but these, was only seen for the first time.
     #[must_use]
     pub fn is_change(&self) -> bool {
@@ -219,7 +228,8 @@ pub struct Break {
     pub bad: Milestone,
     /// The first good one since; none while it lasts.
     pub recovered: Option<Milestone>,
-    /// What changed between the two, or since the history begins where there was no good call.
+    /// What changed between the two, or since the history begins where there was no good call; and what the bad one made
+    /// us measure.
     pub changes: Vec<ChangeRow>,
 }
 
@@ -460,13 +470,18 @@ impl Questions {
                     continue;
                 };
                 let since_ms = streak.before.as_ref().map(|good| good.ms);
+                // What changed after a good answer did not bring about what was bad before it.
+                let recovered_ms = streak.after.as_ref().map_or(u64::MAX, |good| good.ms);
+                let noticed_ms = bad.ms.saturating_add(NOTICED_WITHIN_MS).min(recovered_ms);
                 let filter = Filter {
                     since_ms,
-                    until_ms: Some(bad.ms),
+                    until_ms: Some(noticed_ms.max(bad.ms)),
                     ..Filter::default()
                 };
                 let mut changes = self.changes(&filter)?;
-                changes.retain(ChangeRow::is_change);
+                changes.retain(|change| {
+                    change.is_change() && (change.ms <= bad.ms || change.is_measured())
+                });
                 let (method, good, recovered) =
                     (name.clone(), streak.before.clone(), streak.after.clone());
                 all.push(Break {

@@ -10,7 +10,7 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::*;
+use super::{questions::NOTICED_WITHIN_MS, *};
 use crate::{
     key_pairs::{Half, Origin, PairChange},
     lines::Lines,

@@ -102,6 +102,39 @@ async fn what_changed_between_good_and_bad_is_found() {
     assert_eq!(reads.changes, []);
 }
 
+#[tokio::test]
+async fn what_is_measured_because_of_a_bad_call_changed_before_it() {
+    let here = Installation::new();
+    let (history, _) = here.start(Settings::default());
+    let at = |ms: u64, what: &dyn Fn()| {
+        here.now_ms.store(ms, Relaxed);
+        what();
+    };
+    let address = |address: &str| history.note(HistoryEvent::Address(address.parse().unwrap()));
+    at(1_100_000, &|| address("203.0.113.7"));
+    at(1_200_000, &|| {
+        history.call(from("203.0.113.7", report(CREATE, 200, Some(0))))
+    });
+    at(1_400_000, &|| {
+        history.call(from("203.0.113.7", report(CREATE, 401, Some(40103))))
+    });
+    // The refusal asks for a measurement, which is done once a minute at most.
+    at(1_400_012, &|| address("198.51.100.4"));
+    at(1_400_000 + NOTICED_WITHIN_MS, &|| address("198.51.100.5"));
+    at(1_400_001 + NOTICED_WITHIN_MS, &|| address("198.51.100.6"));
+    history.close().await;
+    // A start is no measurement: what it changes holds from then on.
+    let (history, _) = here.start(Settings::default());
+    history.close().await;
+    let [orders] = here.questions().breaks(None).unwrap().try_into().unwrap();
+    let seen: Vec<(&str, u64)> = orders
+        .changes
+        .iter()
+        .map(|change| (change.kind.as_str(), change.ms - orders.bad.ms))
+        .collect();
+    assert_eq!(seen, [("address", 12), ("address", NOTICED_WITHIN_MS)]);
+}
+
 #[test]
 fn a_new_streak_begins_only_after_a_good_call() {
     let mut marks = Milestones::default();
