@@ -40,6 +40,7 @@ pub(super) const ALL: &[Rule] = &[
     refusal::before_and_after,
     refusal::nothing_else_known,
     refusal::some_of_them,
+    recorded::another_pair,
     recorded::not_restarted,
     recorded::trades_refused,
     recorded::in_turns,

@@ -82,6 +82,25 @@ pub(super) fn not_restarted(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     }]
 }
 
+/// Row 28, by a file that is not the daemon's: its pair is refused, and it is not the daemon's.
+pub(super) fn another_pair(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let refused = evidence.accepted().is_none() && !evidence.answers().is_empty();
+    let (Some(own), true) = (&evidence.past.daemons_own, refused) else {
+        return Vec::new();
+    };
+    let because = format!(
+        "the file holds another pair than the daemon, whose key is {}",
+        own.key_fp
+    );
+    let found =
+        |likelihood| Hypothesis::new(Cause::SignsForItself, Calls, likelihood).pro(because.clone());
+    vec![if own.works() {
+        found(VeryLikely).pro(own.describe())
+    } else {
+        found(Possible).con(own.describe())
+    }]
+}
+
 /// The methods of a class that fail now, as far as the record and the probes of this run tell.
 fn failing<'a>(evidence: &'a Evidence<'_>, class: Class) -> Vec<&'a MethodPast> {
     let of_class = evidence
