@@ -72,6 +72,9 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, headers: HeaderMap) 
                 .to_owned(),
         );
     }
+    if app.alarms.exchange_down() {
+        warnings.push("the exchange answers private calls with errors of its own".to_owned());
+    }
     if app.alarms.all_refused() {
         warnings.push("the exchange refuses every private call".to_owned());
     }

@@ -155,6 +155,7 @@ fn phases(standing: &Reachability) -> Value {
 fn alarms(app: &AppState) -> Value {
     json!({
         "all_private_calls_refused": app.alarms.all_refused(),
+        "exchange_down": app.alarms.exchange_down(),
         "refused_methods": app.alarms.refused_methods(),
         "address_drift": app.gateway.observed().drift().is_some(),
         "clock_off": app.gateway.observed().skew().estimate().is_some_and(ClockSkew::is_large),

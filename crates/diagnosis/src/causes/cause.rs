@@ -100,6 +100,9 @@ causes! {
     Maintenance = "CP-MAINTENANCE",
         "the exchange is being maintained; whether the call was executed is not known",
         "wait for the end on https://status.crypto.com, then look the order up before sending it again";
+    Outage = "CP-OUTAGE",
+        "the exchange answers with errors of its own: an outage; whether a call was executed is not known",
+        "look at https://status.crypto.com and wait; ask for every order in doubt before it is sent again";
     NotConfigured = "CP-NOT-CONFIGURED",
         "no API key and secret are configured where the daemon looks for them",
         "set CRYPTO_API_KEY and CRYPTO_API_SECRET in {source}, then `sudo systemctl restart crypto-proxy`";

@@ -369,6 +369,9 @@ impl<'a> Evidence<'a> {
         if call.report.code.is_none() {
             return format!("HTTP {}", call.report.status);
         }
+        if !self.meeting(Objection::Outage).is_empty() {
+            return "the exchange answers that something of its own failed".to_owned();
+        }
         if self.meeting(Objection::Refused).is_empty() {
             return "the exchange says so".to_owned();
         }

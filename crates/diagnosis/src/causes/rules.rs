@@ -28,6 +28,7 @@ pub(super) const ALL: &[Rule] = &[
     connection::not_reached,
     connection::answered_by_others,
     connection::maintenance,
+    connection::outage,
     call::alone,
     refusal::nonce,
     refusal::address,
@@ -60,6 +61,7 @@ pub(crate) const fn named(objection: Objection) -> Option<(Cause, Likelihood)> {
         // Who used it up, the exchange does not say.
         Objection::Budget => Some((Cause::RateLimit, Likelihood::Likely)),
         Objection::Edge => Some((Cause::EdgeBlocked, Likelihood::Likely)),
+        Objection::Outage => Some((Cause::Outage, Likelihood::Likely)),
         Objection::Refused | Objection::Nonce => None,
     }
 }

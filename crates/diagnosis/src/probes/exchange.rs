@@ -36,6 +36,7 @@ const NO_CONNECTION: &str = "there is no connection to the exchange";
 const NOT_THE_EXCHANGE: &str =
     "what answers there is not the exchange: signed calls would tell nothing";
 const NOT_ANSWERED: &str = "the exchange did not answer the probe before";
+const DOWN: &str = "the exchange answers with errors of its own";
 const MAINTENANCE: &str = "the exchange is being maintained";
 const HTTP: &str = "the base URL is http, on this machine";
 
@@ -189,10 +190,12 @@ impl Session<'_> {
             false
         };
         let failed = matches!(seen, Seen::Failed(_));
-        let stop = match (foreign, failed) {
-            (true, _) => Some(NOT_THE_EXCHANGE),
-            (_, true) => Some(NOT_ANSWERED),
-            (false, false) => pointless_after(&seen),
+        let down = matches!(&seen, Seen::Answered(answer) if answer.objection() == Some(Objection::Outage));
+        let stop = match (down, foreign, failed) {
+            (true, ..) => Some(DOWN),
+            (_, true, _) => Some(NOT_THE_EXCHANGE),
+            (.., true) => Some(NOT_ANSWERED),
+            (false, false, false) => pointless_after(&seen),
         };
         list.push(self.run.found(Probe::Public, seen, took));
         if self.run.is_wanted(Probe::Clock) && stop.is_none() {

@@ -250,9 +250,11 @@ pub(super) fn codes(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
             Objection::Budget => true,
             // A method that this run was accepted with is over it.
             Objection::Address | Objection::Tier => !evidence.accepts(&past.method),
-            Objection::Refused | Objection::Nonce | Objection::Maintenance | Objection::Edge => {
-                false
-            }
+            Objection::Refused
+            | Objection::Nonce
+            | Objection::Maintenance
+            | Objection::Outage
+            | Objection::Edge => false,
         };
         let cause = if code == API_DISABLED {
             Cause::TriggerOrders
