@@ -176,6 +176,8 @@ pub struct Place<'a> {
     pub address: Option<IpAddr>,
     /// Whether the operator's statement about the whitelist names that address already.
     pub listed: bool,
+    /// Whether calls leave by IPv6.
+    pub by_ipv6: bool,
     /// The method that failed.
     pub method: &'a str,
     /// The host that calls go to.
@@ -193,6 +195,7 @@ impl<'a> Place<'a> {
         Self {
             address: None,
             listed: false,
+            by_ipv6: false,
             method,
             host: PRODUCTION,
             source: "/etc/crypto.env",
@@ -209,6 +212,10 @@ const UAT: &str = "uat-api.3ona.co";
 const ADDRESS_UNKNOWN: &str =
     "the address that `curl -4 https://checkip.amazonaws.com` shows on this host";
 
+/// The same where calls leave by IPv6; the service above has no IPv6 address.
+const IPV6_ADDRESS_UNKNOWN: &str =
+    "the address that `curl -6 https://ifconfig.me` shows on this host";
+
 /// Said in the place of "add it" where the operator says that it is there: then it may be there in another form.
 const ADDED_ALREADY: &str = "exchange dashboard > API keys > edit > IP whitelist: CRYPTO_EXPECTED_IP names {address}; \
      is it on the whitelist exactly so (no typo, no blanks)? wait 30 s to 5 min after a change there, and compare it with \
@@ -224,9 +231,20 @@ impl Cause {
         } else {
             self.next()
         };
+        let unknown = if place.by_ipv6 {
+            IPV6_ADDRESS_UNKNOWN
+        } else {
+            ADDRESS_UNKNOWN
+        };
         let address = place
             .address
-            .map_or_else(|| ADDRESS_UNKNOWN.to_owned(), |address| address.to_string());
+            .map_or_else(|| unknown.to_owned(), |address| address.to_string());
+        // A remedy that asks the other family tells nothing.
+        let next = if place.by_ipv6 {
+            next.replace("curl -4", "curl -6")
+        } else {
+            next.to_owned()
+        };
         let step = next
             .replace("{address}", &address)
             .replace("{method}", place.method);

@@ -309,12 +309,16 @@ impl<'a> Evidence<'a> {
     /// Whether the operator's statement speaks against our address, and no accepted call speaks for it: one with this
     /// pair, from this very address, says more than a statement.
     pub(super) fn is_unlisted(&self) -> bool {
+        self.is_listed() == Some(false) && !self.worked_from_here()
+    }
+
+    /// Whether a call with this pair was accepted from this very address.
+    pub(super) fn worked_from_here(&self) -> bool {
         let from = self
             .past
             .good_with_this_pair()
             .and_then(|good| good.address);
-        let worked_here = from.is_some() && from == self.outbound() && self.moved().is_none();
-        self.is_listed() == Some(false) && !worked_here
+        from.is_some() && from == self.outbound() && self.moved().is_none()
     }
 
     /// Whether the address, the base URL or the clock speaks for itself.
@@ -410,6 +414,7 @@ impl<'a> Evidence<'a> {
         Place {
             address,
             listed: named && !over_ipv6,
+            by_ipv6: self.leaves_by_ipv6(),
             host: self.target().map_or(default.host, |target| &target.host),
             source: source.unwrap_or(default.source),
             doubt: self.past.in_doubt.first(),
