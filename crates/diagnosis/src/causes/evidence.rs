@@ -44,6 +44,7 @@ pub(super) struct Evidence<'a> {
 pub(super) struct FailedCall<'a> {
     pub(super) report: &'a CallReport,
     pub(super) track: TrackRecord,
+    asked_elsewhere: bool,
     now: Instant,
     findings: Findings,
     past: Past,
@@ -97,6 +98,7 @@ impl<'a> FailedCall<'a> {
         Self {
             report,
             track,
+            asked_elsewhere: facts.pair.asked_elsewhere,
             now: facts.now,
             findings,
             past,
@@ -250,7 +252,8 @@ impl<'a> Evidence<'a> {
     /// Whether the last accepted call went to another base URL.
     pub(super) fn asked_elsewhere(&self) -> bool {
         let Some(good) = &self.past.last_good else {
-            return false;
+            // Of a call the past begins with this process, but for what the start found.
+            return self.call.is_some_and(|call| call.asked_elsewhere);
         };
         self.past
             .changes
