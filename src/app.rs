@@ -18,6 +18,7 @@ use crate::http::{
 use diagnosis::{
     alarm::Alarms,
     causes::Past,
+    doubt::{Doubt, Doubts},
     egress,
     hint::{HintReader, Hints},
     history::{self, History},
@@ -118,13 +119,20 @@ impl Daemon {
         let alarms = RecordTask::new(Alarms::default());
         let reach = reach::Watch::new(config.reach, probing.clone());
         let live = Arc::clone(&probing.live);
-        let own: [Arc<dyn RecordSink>; 3] = [copies_to(&hints), copies_to(&alarms.to), live];
+        let doubts = Doubts::new(doubts_of(&history, &config.clock), config.clock.clone());
+        let own: [Arc<dyn RecordSink>; 4] = [
+            copies_to(&hints),
+            copies_to(&alarms.to),
+            live,
+            Arc::clone(&doubts) as Arc<dyn RecordSink>,
+        ];
         let sinks = own
             .into_iter()
             .chain(reach.sink())
             .chain(history.sink())
             .collect();
-        let runner = DiagnosisRunner::new(probing, runner, recall(&history, &config.clock));
+        let recall = recall(&history, &config.clock);
+        let runner = DiagnosisRunner::new(probing, runner, recall, Arc::clone(&doubts));
         let recorder = Arc::new(Recorder::new(
             signer.fingerprint(),
             Arc::clone(&observed),
@@ -171,6 +179,7 @@ impl Daemon {
             runner,
             hints: hint_reader,
             alarms: alarms.reader.standing(),
+            doubts,
             reach: reach.watched(),
         });
         Ok(Self {
@@ -368,6 +377,13 @@ fn probing(config: &Config) -> probes::Plan {
         resolver: config.resolver.clone(),
         live: Arc::<LiveUse>::default(),
     }
+}
+
+/// The calls that were in doubt when the daemon stopped, as far as the history tells.
+fn doubts_of(history: &History, clock: &Clock) -> Vec<Doubt> {
+    let questions = history.questions().ok().flatten();
+    let open = questions.map(|questions| questions.doubts(clock.now_ms()));
+    open.and_then(Result::ok).unwrap_or_default()
 }
 
 /// What the history knows of the pair that this daemon runs with, for the ranking.

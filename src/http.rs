@@ -6,7 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::guesses::Guesses;
-use diagnosis::{alarm::ActiveAlarms, hint::HintReader, reach::Watched, runner::DiagnosisRunner};
+use diagnosis::{
+    alarm::ActiveAlarms, doubt::Doubts, hint::HintReader, reach::Watched, runner::DiagnosisRunner,
+};
 use gateway::Gateway;
 pub use gateway::access::Peer;
 
@@ -84,6 +86,8 @@ pub struct AppState {
     pub status: StatusPages,
     /// The alarms that stand.
     pub alarms: Arc<ActiveAlarms>,
+    /// The calls that may have been executed.
+    pub doubts: Arc<Doubts>,
     /// How the connection to the exchange was measured last.
     pub reach: Arc<Watched>,
 }

@@ -19,7 +19,7 @@ use crate::config::{self, Inspection, Severity, Sources};
 use diagnosis::{
     causes::{self, Conclusion, Past, Symptom},
     history::{Problem, Questions},
-    history_summary::recollect,
+    history_summary::{recollect, recollect_beside},
     probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
     report::{Diagnosis, Paint, Report},
 };
@@ -35,6 +35,11 @@ use endpoint::DaemonEndpoint;
 /// Whose credentials a run of this command uses.
 const WHOSE: &str =
     "those of the sources below, read by this command; a running daemon may use others";
+
+/// The same for files that are not the daemon's.
+const WHOSE_OTHER: &str = "those of the files below";
+/// The daemon's environment file is known by this name, wherever it stands.
+const DAEMONS_FILE: &str = "crypto.env";
 
 /// What to look at.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -160,11 +165,18 @@ fn conclude(conclusion: Conclusion) -> ExitCode {
 pub(super) struct LocalRun {
     pub(super) examined: Inspection,
     pub(super) findings: Findings,
+    /// Whether only files were named that are not the daemon's.
+    of_another: bool,
 }
 
 impl LocalRun {
     /// Loads the sources and makes the probes.
     pub(super) fn at(sources: SourceArguments, scope: Scope) -> anyhow::Result<Self> {
+        let of_another = !sources.env_file.is_empty()
+            && !sources
+                .env_file
+                .iter()
+                .any(|file| file.ends_with(DAEMONS_FILE));
         let sources = Sources::from_process(sources.config).with_env_files(sources.env_file);
         let examined = config::inspect(&sources);
         let probing = examined.probing.as_ref();
@@ -190,18 +202,30 @@ impl LocalRun {
         }
         // A look-up that hangs in the system's resolver must not keep us.
         runtime.shutdown_background();
-        Ok(Self { examined, findings })
+        Ok(Self {
+            examined,
+            findings,
+            of_another,
+        })
     }
 
     /// What stands behind it, with what is known from before.
     pub(super) fn diagnosis(&self, past: Past) -> Diagnosis {
         let findings = self.findings.clone();
         let ranking = causes::rank(&findings, &past);
+        let whose = match &past.daemons_own {
+            Some(own) => format!(
+                "{WHOSE_OTHER}: another pair than the daemon's (key {}); {}",
+                own.key_fp,
+                own.describe()
+            ),
+            None => WHOSE.to_owned(),
+        };
         Diagnosis {
             findings,
             ranking,
             past,
-            whose: WHOSE.to_owned(),
+            whose,
             problems: self.problems(),
         }
     }
@@ -213,8 +237,11 @@ impl LocalRun {
             .probing
             .as_ref()
             .map(|probing| &probing.ready.credentials);
-        let read = Questions::open(path)
-            .and_then(|history| recollect(&history, self.findings.at_ms, pair));
+        let now_ms = self.findings.at_ms;
+        let read = Questions::open(path).and_then(|history| match pair {
+            Some(pair) if self.of_another => recollect_beside(&history, now_ms, pair),
+            _ => recollect(&history, now_ms, pair),
+        });
         read.unwrap_or_else(|problem| {
             let denied = matches!(&problem, Problem::File(error) if error.kind() == io::ErrorKind::PermissionDenied);
             let remedy = if denied { "; it is for root: sudo crypto-proxy diagnose --alone" } else { "" };
@@ -222,8 +249,12 @@ impl LocalRun {
         })
     }
 
-    /// What the loader complains about, where the daemon would not start.
+    /// What the loader complains about, where the daemon would not start. Of a file that is not the daemon's nobody starts
+    /// one, and it needs nothing but a pair.
     pub(super) fn problems(&self) -> Vec<String> {
+        if self.is_enough() {
+            return Vec::new();
+        }
         let errors = self
             .examined
             .problems
@@ -234,10 +265,15 @@ impl LocalRun {
 
     /// The exit code of a conclusion; what the daemon cannot start with is never good.
     pub(super) fn exit_code(&self, conclusion: Conclusion) -> ExitCode {
-        if self.examined.config.is_none() {
+        if self.examined.config.is_none() && !self.is_enough() {
             return ExitCode::from(super::CONFIGURATION);
         }
         conclude(conclusion)
+    }
+
+    /// Whether there is all that a file needs that is not the daemon's: a pair to probe with.
+    const fn is_enough(&self) -> bool {
+        self.of_another && self.examined.probing.is_some()
     }
 }
 

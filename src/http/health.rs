@@ -2,7 +2,8 @@
 //!
 //! Guarantees: nothing secret, no times, no amounts; `/health` depends on nothing but this process. `/ready` is 503 only
 //! when draining, when the last attempts to reach the exchange all failed, or when signed requests are refused because
-//! the disk takes no mark of them. Drift and skew are warnings under 200. What weakens a credential is for those who show
+//! the disk takes no mark of them. Calls in doubt (how many, and no name),
+//! drift and skew are warnings under 200. What weakens a credential is for those who show
 //! a token: to a stranger it would say that guessing is worth while.
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::{
     proxy_api::{TOKEN, authenticate},
     reply,
 };
+use diagnosis::doubt::count_words;
 use gateway::observed::ClockSkew;
 
 /// `GET /health`.
@@ -50,11 +52,17 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, request: Request<Bod
             "signed requests are refused, because the disk takes no mark of them; the log says why",
         );
     }
-    let mut warnings = if is_known {
-        app.standing_warnings.clone()
-    } else {
-        Vec::new()
-    };
+    let mut warnings = Vec::new();
+    let doubts = app.doubts.list().len();
+    if doubts > 0 {
+        let (count, which) = (count_words(doubts), if doubts == 1 { "it" } else { "them" });
+        warnings.push(format!(
+            "{count}; `sudo crypto-proxy diagnose` names {which}"
+        ));
+    }
+    if is_known {
+        warnings.extend(app.standing_warnings.iter().cloned());
+    }
     if let Some(address) = observed.drift() {
         warnings.push(format!(
             "outbound address {address} is not among CRYPTO_EXPECTED_IP"
@@ -70,13 +78,8 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, request: Request<Bod
                 .to_owned(),
         );
     }
-    let refused_for_ms = app.gateway.authenticator().replay().refused_for_ms();
-    if refused_for_ms > 0 {
-        warnings.push(format!(
-            "signed requests are refused for {} s more, because the run before this one may have admitted their nonces; \
-             if it is more than a few seconds, check the host's clock",
-            refused_for_ms.div_ceil(1000)
-        ));
+    if app.alarms.exchange_down() {
+        warnings.push("the exchange answers private calls with errors of its own".to_owned());
     }
     if app.alarms.all_refused() {
         warnings.push("the exchange refuses every private call".to_owned());

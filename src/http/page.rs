@@ -1,7 +1,7 @@
 //! The status page: what works now, what changed, and the likeliest cause, as one page of HTML without a script.
 //!
 //! Guarantees: made of typed values that were gathered before; every text from outside loses its control characters and
-//! is escaped by the template; no params, no amounts, no order ids, nothing secret; its style is its own and named by a
+//! is escaped by the template; no params, no amounts, no order ids but those of calls in doubt, nothing secret; its style is its own and named by a
 //! digest in the [`policy`](Style::policy), and nothing else may load. Does not: read a file or ask anybody, except in
 //! [`RecentHistory::read`]; decide who may see it.
 
@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use diagnosis::{
     causes::{Conclusion, Likelihood, Standing},
+    doubt::Doubt,
     hint::Given,
     history::End,
     probes::{Environment, Grade, Probe, Target},
@@ -128,6 +129,8 @@ pub struct PageInput<'a> {
     pub hints: &'a [Given],
     /// What is known from outside.
     pub outside: &'a Observations,
+    /// The calls that may have been executed, oldest first.
+    pub in_doubt: &'a [Doubt],
     /// What the history says, `None` where none is kept; or why it cannot be read.
     pub history: &'a Result<Option<RecentHistory>, String>,
     /// The time, in milliseconds since 1970.

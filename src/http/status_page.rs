@@ -30,7 +30,7 @@ use crate::http::page::{
     DaemonFacts, Observations, PageForm, PageInput, RecentHistory, StatusPage, Style,
 };
 use crate::http::{health, proxy_api, rejections::Refused};
-use diagnosis::{hint::Given, history::History, report::Diagnosis};
+use diagnosis::{doubt::Doubt, hint::Given, history::History, report::Diagnosis};
 use gateway::{access::Arrival, auth::MAX_TOKEN_BYTES, clock::Clock};
 
 mod notice;
@@ -97,7 +97,7 @@ impl StatusPages {
                 self.history.clone(),
                 self.clock.now_ms(),
             );
-            let hints = app.hints.list();
+            let (hints, in_doubt) = (app.hints.list(), app.doubts.list());
             let outside = Observations::of(app.gateway.observed(), app.reach.standing(), now_ms);
             let began = Instant::now();
             let rendering = tokio::task::spawn_blocking(move || {
@@ -105,7 +105,7 @@ impl StatusPages {
                     &about,
                     &history,
                     diagnosis.as_deref(),
-                    (&outside, &hints),
+                    (&outside, &hints, &in_doubt),
                     now_ms,
                 );
                 let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
@@ -149,7 +149,7 @@ fn render(
     about: &DaemonFacts,
     history: &History,
     diagnosis: Option<&Diagnosis>,
-    (outside, hints): (&Observations, &[Given]),
+    (outside, hints, in_doubt): (&Observations, &[Given], &[Doubt]),
     now_ms: u64,
 ) -> (Bytes, Bytes) {
     let read = history.questions().and_then(|questions| {
@@ -163,6 +163,7 @@ fn render(
         diagnosis,
         hints,
         outside,
+        in_doubt,
         history: &read,
         now_ms,
     };

@@ -332,6 +332,24 @@ async fn a_clock_a_base_an_edge_a_budget_and_quotes_each_have_their_cause() {
         )
         .await;
     exchange.clear_script("*");
+    // An outage is no reputation, and has a cause: behind the edge, and by the exchange's own word.
+    for outage in [
+        Fault::reply(Canned::html(502, "<html>")),
+        Fault::code(50001),
+    ] {
+        exchange.script_always("*", outage);
+        let json = place
+            .says(
+                &place.environment(),
+                &["CP-OUTAGE"],
+                "very likely",
+                "https://status.crypto.com",
+            )
+            .await;
+        let others = json["causes"].to_string();
+        assert!(!others.contains("CP-EDGE-BLOCKED"), "{json:#}");
+        exchange.clear_script("*");
+    }
     exchange.script_always("private/get-order-history", Fault::code(42901));
     let next = "method=private/get-order-history";
     place

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Builder, TestProxy, client, contract::READ};
 
 mod alarms;
+mod doubt;
 mod past;
 mod rights;
 mod runs;

@@ -1,4 +1,5 @@
-//! Two alarms from the records: a method that is refused after it was accepted, and no private call accepted any more.
+//! Three alarms from the records: a method that is refused after it was accepted, no private call accepted any more, and
+//! calls that the exchange answers with errors of its own.
 //!
 //! Reads along, off the path of the calls; drift of the address and a clock that is off are said where they are measured
 //! (`egress`, `hint`). Guarantees: one line when an alarm begins and one when it ends, however many calls fail in
@@ -14,7 +15,7 @@ use std::{
 use tokio::sync::mpsc;
 use tracing::Level;
 
-use crate::verdict::Verdict;
+use crate::verdict::{Objection, Verdict};
 use gateway::record::{CALL_TAG, CallReport, TARGET};
 
 #[cfg(test)]
@@ -24,6 +25,31 @@ mod tests;
 const CALLS: u32 = 3;
 const METHODS: usize = 2;
 
+/// One event with the line and its fields; a macro because an event's level is part of its place in the code.
+macro_rules! emit {
+    ($level:expr, $alarm:expr, $state:expr, $method:expr, $report:expr, $words:expr) => {
+        tracing::event!(
+            target: TARGET,
+            $level,
+            "CRYPTO_EVENT" = "alarm",
+            "CRYPTO_ALARM" = $alarm,
+            "CRYPTO_ALARM_STATE" = $state,
+            "CRYPTO_RID" = &*$report.rid,
+            "CRYPTO_METHOD" = $method,
+            "CRYPTO_CODE" = $report.code,
+            "CRYPTO_KEY_FP" = &*$report.key_fingerprint,
+            "{CALL_TAG} event=alarm alarm={} state={} method={} code={} rid={} key_fp={}: {}",
+            $alarm,
+            $state,
+            $method,
+            $report.code.map_or_else(|| "none".to_owned(), |code| code.to_string()),
+            $report.rid,
+            $report.key_fingerprint,
+            $words
+        )
+    };
+}
+
 /// The alarms that stand, for whoever asks.
 #[derive(Debug, Default)]
 pub struct ActiveAlarms(Mutex<Active>);
@@ -31,6 +57,7 @@ pub struct ActiveAlarms(Mutex<Active>);
 #[derive(Clone, Debug, Default)]
 struct Active {
     all: bool,
+    down: bool,
     methods: BTreeSet<String>,
 }
 
@@ -39,6 +66,12 @@ impl ActiveAlarms {
     #[must_use]
     pub fn all_refused(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+
+    /// Whether the exchange answers private calls with errors of its own.
+    #[must_use]
+    pub fn exchange_down(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).down
     }
 
     /// The methods that are refused after they were accepted.
@@ -88,6 +121,29 @@ struct Outage {
     is_raised: bool,
 }
 
+impl Outage {
+    const fn new(since: Instant) -> Self {
+        Self {
+            streak: Streak::new(since),
+            methods: BTreeSet::new(),
+            is_new: true,
+            is_raised: false,
+        }
+    }
+
+    /// Counts a call; whether the alarm begins with it.
+    fn count(&mut self, method: &str) -> bool {
+        self.streak.calls = self.streak.calls.saturating_add(1);
+        if self.is_raised {
+            return false;
+        }
+        self.methods.insert(method.to_owned());
+        let many = self.methods.len() >= METHODS || self.streak.calls >= CALLS;
+        self.is_raised = many && self.is_new;
+        self.is_raised
+    }
+}
+
 /// The reader of the records that raises alarms, to be run as a task of its own.
 #[derive(Debug, Default)]
 pub struct Alarms {
@@ -95,6 +151,8 @@ pub struct Alarms {
     methods: HashMap<String, Method>,
     accepted: Option<Instant>,
     outage: Option<Outage>,
+    /// Calls that the exchange answered with errors of its own since it last judged one.
+    down: Option<Outage>,
     standing: Arc<ActiveAlarms>,
 }
 
@@ -131,7 +189,12 @@ impl Alarms {
         }
         self.key_fingerprint = Some(Arc::clone(&report.key_fingerprint));
         let verdict = Verdict::of(report);
-        if verdict.is_accepted() {
+        if verdict.is_accepted() || verdict.is_refusal() {
+            self.judged(method, report, now);
+        }
+        if verdict.objection() == Some(Objection::Outage) {
+            self.fail(method, report, now);
+        } else if verdict.is_accepted() {
             self.accept(method, report, now);
         } else if verdict.is_refusal() {
             let turned = self.refuse_method(method, report, now);
@@ -156,6 +219,31 @@ impl Alarms {
         }
     }
 
+    fn fail(&mut self, method: &str, report: &CallReport, now: Instant) {
+        let down = self.down.get_or_insert_with(|| Outage::new(now));
+        if down.count(method) {
+            self.standing.change(|stand| stand.down = true);
+            let words = format!(
+                "the exchange answers private calls with errors of its own: calls={} methods={}; {NEXT}",
+                down.streak.calls,
+                down.methods.len()
+            );
+            emit!(Level::WARN, DOWN, "raised", method, report, words);
+        }
+    }
+
+    fn judged(&mut self, method: &str, report: &CallReport, now: Instant) {
+        if let Some(down) = self.down.take().filter(|down| down.is_raised) {
+            self.standing.change(|stand| stand.down = false);
+            let seconds = now.saturating_duration_since(down.streak.since).as_secs();
+            let words = format!(
+                "the exchange judges calls again, after {} calls in {seconds} s",
+                down.streak.calls
+            );
+            emit!(Level::INFO, DOWN, "ended", method, report, words);
+        }
+    }
+
     /// Whether this is the first refusal after accepted calls of the method.
     fn refuse_method(&mut self, method: &str, report: &CallReport, now: Instant) -> bool {
         let known = self.methods.entry(method.to_owned()).or_default();
@@ -172,22 +260,13 @@ impl Alarms {
     }
 
     fn refuse_all(&mut self, method: &str, report: &CallReport, turned: bool, now: Instant) {
-        let (never, methods) = (self.accepted.is_none(), BTreeSet::new());
+        let never = self.accepted.is_none();
         let outage = self.outage.get_or_insert_with(|| Outage {
-            streak: Streak::new(now),
-            methods,
             is_new: false,
-            is_raised: false,
+            ..Outage::new(now)
         });
-        outage.streak.calls = outage.streak.calls.saturating_add(1);
         outage.is_new |= turned || never;
-        if outage.is_raised {
-            return;
-        }
-        outage.methods.insert(method.to_owned());
-        let many = outage.methods.len() >= METHODS || outage.streak.calls >= CALLS;
-        if many && outage.is_new {
-            outage.is_raised = true;
+        if outage.count(method) {
             let last = self
                 .accepted
                 .map(|accepted| now.saturating_duration_since(accepted));
@@ -199,33 +278,10 @@ impl Alarms {
 
 /// A method is refused after it was accepted.
 const METHOD: &str = "method_refused";
+/// The exchange answers with errors of its own.
+const DOWN: &str = "exchange_down";
 /// No private call is accepted any more.
 const ALL: &str = "all_refused";
-
-/// One event with the line and its fields; a macro because an event's level is part of its place in the code.
-macro_rules! emit {
-    ($level:expr, $alarm:expr, $state:expr, $method:expr, $report:expr, $words:expr) => {
-        tracing::event!(
-            target: TARGET,
-            $level,
-            "CRYPTO_EVENT" = "alarm",
-            "CRYPTO_ALARM" = $alarm,
-            "CRYPTO_ALARM_STATE" = $state,
-            "CRYPTO_RID" = &*$report.rid,
-            "CRYPTO_METHOD" = $method,
-            "CRYPTO_CODE" = $report.code,
-            "CRYPTO_KEY_FP" = &*$report.key_fingerprint,
-            "{CALL_TAG} event=alarm alarm={} state={} method={} code={} rid={} key_fp={}: {}",
-            $alarm,
-            $state,
-            $method,
-            $report.code.map_or_else(|| "none".to_owned(), |code| code.to_string()),
-            $report.rid,
-            $report.key_fingerprint,
-            $words
-        )
-    };
-}
 
 const NEXT: &str = "next: `sudo crypto-proxy diagnose`";
 

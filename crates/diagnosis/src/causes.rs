@@ -19,7 +19,7 @@ mod tests;
 pub use cause::{Cause, Place};
 pub(crate) use evidence::CallFacts;
 pub use hypothesis::{Likelihood, Standing};
-pub use past::{Change, Event, MethodPast, Past, Symptom, What};
+pub use past::{Change, DaemonsOwn, Event, MethodPast, Past, Symptom, What};
 pub(crate) use ranking::explain;
 pub use ranking::{Conclusion, Hint, Ranked, Ranking, rank};
 pub(crate) use rules::named;

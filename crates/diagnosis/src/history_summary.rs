@@ -5,7 +5,7 @@
 //! write anything.
 
 use super::{
-    causes::{Change, Event, Past, What},
+    causes::{Change, DaemonsOwn, Event, Past, What},
     history::{ChangeRow, Filter, LastStart, Milestone, Milestones, Problem, Questions},
 };
 use crate::key_pairs::PairChange;
@@ -81,9 +81,37 @@ pub fn recollect(
         daemon_fingerprint: running.map(|start: &LastStart| start.key_fp.clone()),
         daemon_has_another_secret: running.is_some() && unlike == PairChange::SecretChanged,
         changes: told(changes, good_ms),
+        in_doubt: history.doubts(now_ms)?,
         last_start,
         last_good,
         pair,
+        ..Past::default()
+    })
+}
+
+/// The past of a pair of a file that is not the daemon's. Another pair than the daemon's has none here: what the daemon
+/// was started with, what it was refused and what changed is not about it.
+///
+/// # Errors
+/// [`Problem`] where the history cannot be read.
+pub fn recollect_beside(
+    history: &Questions,
+    now_ms: u64,
+    pair: &Credentials,
+) -> Result<Past, Problem> {
+    let (unlike, last_start) = (history.compare_pair(pair)?, history.last_start()?);
+    let Some(start) = last_start.filter(|_| of_the_pair(unlike).is_some()) else {
+        return recollect(history, now_ms, Some(pair));
+    };
+    let own = recollect(history, now_ms, None)?;
+    Ok(Past {
+        since_ms: own.since_ms,
+        in_doubt: own.in_doubt,
+        daemons_own: Some(DaemonsOwn {
+            key_fp: start.key_fp,
+            last_good: own.last_good,
+            first_bad: own.first_bad,
+        }),
         ..Past::default()
     })
 }

@@ -88,6 +88,8 @@ pub struct PairFacts {
     pub since: u64,
     /// How it came about, over all starts that are known.
     pub origin: Origin,
+    /// Whether the base URL changed since the last accepted call.
+    pub asked_elsewhere: bool,
 }
 
 impl PairFacts {
@@ -98,6 +100,7 @@ impl PairFacts {
             change: PairChange::NoMemory,
             since: now_ms,
             origin: Origin::First,
+            asked_elsewhere: false,
         }
     }
 }

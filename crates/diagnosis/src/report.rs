@@ -12,6 +12,7 @@ use text::time::rfc3339;
 
 use super::{
     causes::{Change, Conclusion, Event, Past, Ranked, Ranking, Standing},
+    doubt::Doubt,
     history::LastStart,
     probes::{Finding, Findings, Seen},
 };
@@ -87,6 +88,8 @@ pub struct Report {
     pub findings: Vec<FindingLine>,
     /// The word for what the run comes to.
     pub conclusion: String,
+    /// The calls that may have been executed, oldest first.
+    pub in_doubt: Vec<DoubtLine>,
     /// The causes that stand, likeliest first.
     pub causes: Vec<CauseLine>,
     /// The codes of those at the top that cannot be told apart, where there are several.
@@ -157,6 +160,39 @@ pub struct EventLine {
     pub method: String,
     /// Our address then.
     pub address: Option<String>,
+}
+
+/// A call in doubt, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DoubtLine {
+    /// When it ended without a conclusive answer, in UTC.
+    pub at: String,
+    /// The name of its order, where it has one.
+    pub name: Option<String>,
+    /// Its method.
+    pub method: String,
+    /// Who made it.
+    pub caller: String,
+    /// Its request id.
+    pub rid: String,
+    /// What to ask the exchange.
+    pub question: String,
+}
+
+impl DoubtLine {
+    /// A doubt in words.
+    #[must_use]
+    pub fn of(doubt: &Doubt) -> Self {
+        Self {
+            at: rfc3339(doubt.ms),
+            name: doubt.name.clone(),
+            method: doubt.method.clone(),
+            caller: doubt.caller.clone(),
+            rid: doubt.rid.clone(),
+            question: doubt.question(),
+        }
+    }
 }
 
 /// A change in words.
@@ -236,6 +272,7 @@ impl Report {
                 .map(|finding| finding_line(finding, &findings.expected))
                 .collect(),
             conclusion: ranking.conclusion.word().to_owned(),
+            in_doubt: past.in_doubt.iter().map(DoubtLine::of).collect(),
             causes: ranking.causes.iter().map(cause_line).collect(),
             cannot_be_told_apart: if tied.len() > 1 { tied } else { Vec::new() },
             ruled_out: ranking.ruled_out.iter().map(cause_line).collect(),

@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     causes::{self, Past, Symptom},
+    doubt::Doubts,
     probes::{self, CredentialFacts, Findings, RUN_DEADLINE},
     report::Diagnosis,
 };
@@ -98,8 +99,9 @@ pub struct DiagnosisRunner {
     apart: Duration,
     whose: String,
     recall: Arc<Recall>,
+    doubts: Arc<Doubts>,
     state: Mutex<RunState>,
-    last: ArcSwapOption<Diagnosis>,
+    last: ArcSwapOption<DiagnosisRun>,
     stop: CancellationToken,
     runs: TaskTracker,
 }
@@ -115,7 +117,12 @@ impl fmt::Debug for DiagnosisRunner {
 impl DiagnosisRunner {
     /// Prepares to probe by this plan, whose deadline `settings` replace, from now on as the daemon's start.
     #[must_use]
-    pub fn new(mut plan: probes::Plan, settings: Settings, recall: Recall) -> Arc<Self> {
+    pub fn new(
+        mut plan: probes::Plan,
+        settings: Settings,
+        recall: Recall,
+        doubts: Arc<Doubts>,
+    ) -> Arc<Self> {
         plan.deadline = settings.run_deadline;
         let (started, fingerprint) = (
             rfc3339(plan.clock.now_ms()),
@@ -132,6 +139,7 @@ impl DiagnosisRunner {
             apart: settings.apart,
             whose,
             recall: Arc::new(recall),
+            doubts,
             state,
             last,
             stop,
@@ -139,10 +147,22 @@ impl DiagnosisRunner {
         })
     }
 
-    /// What the last run came to; the input of the request that began it is part of it.
+    /// What the last run came to; the input of the request that began it is part of it. The calls in doubt are those of
+    /// now: what was lost since, or found out, changes the order of causes.
     #[must_use]
     pub fn last(&self) -> Option<Arc<Diagnosis>> {
-        self.last.load_full()
+        let run = self.last.load_full()?;
+        if run.diagnosis.past.in_doubt == self.doubts.list() {
+            return Some(Arc::clone(&run.diagnosis));
+        }
+        let diagnosis = Arc::new(self.conclude(run.findings.clone(), run.past.clone(), &run.input));
+        self.last.store(Some(Arc::new(DiagnosisRun {
+            findings: run.findings.clone(),
+            past: run.past.clone(),
+            input: run.input.clone(),
+            diagnosis: Arc::clone(&diagnosis),
+        })));
+        Some(diagnosis)
     }
 
     /// Whether a run is under way.
@@ -235,6 +255,7 @@ impl DiagnosisRunner {
 
     /// The one place where findings become a diagnosis of this daemon.
     fn conclude(&self, findings: Findings, mut past: Past, input: &OperatorInput) -> Diagnosis {
+        past.in_doubt = self.doubts.list();
         past.key_updated_ms = input.key_updated_ms;
         past.told.clone_from(&input.told);
         past.daemon_fingerprint

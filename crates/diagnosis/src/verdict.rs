@@ -10,7 +10,10 @@ use catalogue::{
     codes::{self, Category},
     methods::Class,
 };
-use gateway::{outcome::Outcome, record::CallReport};
+use gateway::{
+    outcome::Outcome,
+    record::{CallReport, INCONCLUSIVE},
+};
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -45,6 +48,8 @@ pub enum Objection {
     Budget,
     /// Maintenance.
     Maintenance,
+    /// The exchange's own trouble: an error of its servers, or of what stands before them, with or without a code.
+    Outage,
     /// HTTP 401 or 403 without a code: not from the exchange itself.
     Edge,
 }
@@ -63,6 +68,10 @@ impl Verdict {
         if verdict == Self::Accepted && report.outcome == Outcome::Unknown {
             return Self::Inconclusive;
         }
+        // Where the exchange did not answer, the status is ours.
+        if verdict == Self::Objection(Objection::Outage) && report.why != Some(INCONCLUSIVE) {
+            return Self::Inconclusive;
+        }
         verdict
     }
 
@@ -71,10 +80,10 @@ impl Verdict {
     pub fn of_answer(status: u16, code: Option<i64>) -> Self {
         let forbidden = matches!(status, 401 | 403);
         let Some(code) = code else {
-            return if forbidden {
-                Self::Objection(Objection::Edge)
-            } else {
-                Self::Inconclusive
+            return match status {
+                401 | 403 => Self::Objection(Objection::Edge),
+                500.. => Self::Objection(Objection::Outage),
+                _ => Self::Inconclusive,
             };
         };
         let objection = match code {
@@ -91,7 +100,8 @@ impl Verdict {
                     Some(Category::Request) => Self::NoEvidence,
                     Some(Category::Auth) => Self::Objection(Objection::Refused),
                     Some(Category::RateLimit) => Self::Objection(Objection::Budget),
-                    Some(Category::Indeterminate) | None => Self::Inconclusive,
+                    Some(Category::Indeterminate) => Self::Objection(Objection::Outage),
+                    None => Self::Inconclusive,
                 };
             }
         };
@@ -124,7 +134,7 @@ impl Verdict {
                 | Objection::Address
                 | Objection::Tier
                 | Objection::Edge => true,
-                Objection::Budget | Objection::Maintenance => false,
+                Objection::Budget | Objection::Maintenance | Objection::Outage => false,
             },
             Self::Accepted | Self::Inconclusive | Self::NoEvidence | Self::RefusedHere => false,
         }

@@ -86,6 +86,9 @@ impl CallReport {
     }
 }
 
+/// Why a call is unknown though the exchange answered.
+pub const INCONCLUSIVE: &str = "inconclusive_answer";
+
 /// Gets each report as its call ends, in the call's path, and so must neither wait nor panic.
 pub trait RecordSink: Send + Sync {
     /// A call has ended; its line is written.
@@ -253,7 +256,7 @@ impl CallRecord {
         let why = if outcome == Outcome::Answered {
             None
         } else {
-            Some("inconclusive_answer")
+            Some(INCONCLUSIVE)
         };
         self.conclude(status, outcome, why);
     }

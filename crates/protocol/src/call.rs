@@ -17,7 +17,7 @@ use catalogue::methods::{self, Class, ClientId, MethodInfo};
 mod find_out;
 mod unsigned;
 
-pub use find_out::OrderIds;
+pub use find_out::{OrderIds, find_out};
 pub use unsigned::Ambiguous;
 pub(super) use unsigned::check_subscription;
 
@@ -275,7 +275,7 @@ impl Call {
     /// How to find out what became of this call, where that is in doubt; `None` for reads.
     #[must_use]
     pub fn find_out(&self) -> Option<&'static str> {
-        find_out::find_out(&self.method)
+        find_out(self.method.as_str())
     }
 
     /// The names by which the orders of this call can be found again.

@@ -57,6 +57,7 @@ fn render(diagnosis: &Diagnosis, history: &Path) -> String {
             diagnosis: Some(diagnosis),
             hints: &[],
             outside: &outside,
+            in_doubt: &diagnosis.past.in_doubt,
             history: &read,
             now_ms,
         },

@@ -59,8 +59,12 @@ fn call_text(row: &CallRow) -> String {
         .as_deref()
         .map_or_else(String::new, |why| format!(" why={why}"));
     let address = row.address.as_deref().unwrap_or("-");
+    let named = row
+        .client_oid
+        .as_deref()
+        .map_or_else(String::new, |name| format!(" client_oid={name}"));
     format!(
-        "{}  {method:<32} {:<8} code={code} http={}{why} ms={}/{} caller={} key={} from={address} rid={}",
+        "{}  {method:<32} {:<8} code={code} http={}{why}{named} ms={}/{} caller={} key={} from={address} rid={}",
         time(row.ms),
         row.outcome,
         row.status,
@@ -144,7 +148,12 @@ fn sentence(broken: &Break) -> String {
     let changes: Vec<String> = broken
         .changes
         .iter()
-        .map(|change| format!("{} at {}", change.describe(), time(change.ms)))
+        .map(|change| match change.ms.checked_sub(bad.ms) {
+            Some(after) if after > 0 => {
+                format!("{}, noticed {after} ms after it", change.describe())
+            }
+            _ => format!("{} at {}", change.describe(), time(change.ms)),
+        })
         .collect();
     let between = match (changes.is_empty(), broken.good.is_some()) {
         (true, _) => "nothing changed here".to_owned(),

@@ -102,6 +102,7 @@ fn calls_and_changes_come_in_the_order_of_time() {
         total_ms: 21,
         key_fp: "5f3a0000".into(),
         address: None,
+        client_oid: None,
     };
     let changes = [
         change(1000, "secret", Some("1"), "2"),
@@ -189,6 +190,7 @@ fn rows_and_sentences_hold_no_unsafe_character_whatever_the_file_holds() {
         total_ms: 2,
         key_fp: hostile.into(),
         address: Some(hostile.into()),
+        client_oid: None,
     };
     let broken = Break {
         method: hostile.into(),

@@ -12,9 +12,10 @@ use text::time::rfc3339;
 
 use crate::http::{AppState, reply};
 use diagnosis::{
+    doubt::Doubt,
     hint::Given,
     reach::{Phase, Reachability, Step, Watched},
-    report::{Diagnosis, Report},
+    report::{Diagnosis, DoubtLine, Report},
 };
 use gateway::observed::{ClockSkew, Expected, Observed};
 
@@ -52,11 +53,15 @@ pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
 }
 
 fn not_run(app: &AppState) -> Report {
+    let doubts = app.doubts.list();
     Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         credentials_of: app.runner.whose().to_owned(),
         conclusion: "not_run".to_owned(),
-        next_step: NEXT_BEFORE_ANY_RUN.to_owned(),
+        in_doubt: doubts.iter().map(DoubtLine::of).collect(),
+        next_step: doubts
+            .first()
+            .map_or_else(|| NEXT_BEFORE_ANY_RUN.to_owned(), Doubt::question),
         ..Report::default()
     }
 }
@@ -150,6 +155,7 @@ fn phases(standing: &Reachability) -> Value {
 fn alarms(app: &AppState) -> Value {
     json!({
         "all_private_calls_refused": app.alarms.all_refused(),
+        "exchange_down": app.alarms.exchange_down(),
         "refused_methods": app.alarms.refused_methods(),
         "address_drift": app.gateway.observed().drift().is_some(),
         "clock_off": app.gateway.observed().skew().estimate().is_some_and(ClockSkew::is_large),

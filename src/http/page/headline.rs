@@ -10,9 +10,11 @@ use super::{
     text::{DAY_MS, Moment, ago},
 };
 use diagnosis::{
-    causes::{Cause, Conclusion, Place, Ranked},
+    causes::{Cause, Conclusion, Likelihood, Place, Ranked},
+    doubt::{Doubt, count_words},
     hint::Given,
     history::End,
+    probes::Grade,
     reach::Fault,
     report::Diagnosis,
 };
@@ -92,11 +94,20 @@ impl Headline {
     pub(super) fn of(known: &PageInput<'_>, rows: &[MethodRow]) -> Self {
         let assessment = Assessment { known, rows };
         let notes = assessment.warnings();
-        let health = match (assessment.is_trouble(), assessment.is_good()) {
+        let beside = match (assessment.is_trouble(), assessment.is_good()) {
             (true, _) => Health::Trouble,
             (false, false) => Health::Unknown,
             (false, true) if notes.is_empty() => Health::Works,
             (false, true) => Health::Warning,
+        };
+        let sentence = assessment.sentence(beside);
+        // A call that may have been executed comes before everything else.
+        let (health, sentence) = match known.in_doubt.len() {
+            0 => (beside, sentence),
+            count => (
+                Health::Trouble,
+                format!("{}. {sentence}", count_words(count)),
+            ),
         };
         let cause = if health == Health::Trouble {
             assessment.cause()
@@ -109,7 +120,7 @@ impl Headline {
         };
         Self {
             health,
-            sentence: assessment.sentence(health),
+            sentence,
             step,
             cause,
             notes,
@@ -143,10 +154,18 @@ impl<'a> Assessment<'a> {
         (!is_over).then_some(diagnosis)
     }
 
+    /// Beside calls in doubt, which the diagnosis has for its first cause.
     fn is_trouble(&self) -> bool {
-        let diagnosed = self
-            .diagnosis()
-            .is_some_and(|diagnosis| diagnosis.ranking.conclusion != Conclusion::Healthy);
+        let diagnosed = self.diagnosis().is_some_and(|diagnosis| {
+            let findings = &diagnosis.findings;
+            let mut causes = diagnosis.ranking.causes.iter().map(|ranked| ranked.cause);
+            let only_doubt = causes.all(|cause| cause == Cause::InDoubt)
+                && !findings
+                    .list
+                    .iter()
+                    .any(|finding| finding.grade(&findings.expected) == Grade::Bad);
+            diagnosis.ranking.conclusion != Conclusion::Healthy && !only_doubt
+        });
         diagnosed || self.bad() > 0 || self.known.outside.unreachable || self.fault().is_some()
     }
 
@@ -250,6 +269,9 @@ impl<'a> Assessment<'a> {
 
     /// By the diagnosis; where that knows none, by the hint at a method that is bad.
     fn cause(&self) -> Option<LikeliestCause> {
+        if let Some(doubt) = self.known.in_doubt.first() {
+            return Some(self.by_doubt(doubt));
+        }
         if let Some(diagnosis) = self.diagnosis()
             && diagnosis.ranking.conclusion != Conclusion::Healthy
             && let Some(first) = diagnosis.ranking.causes.first()
@@ -283,6 +305,27 @@ impl<'a> Assessment<'a> {
                 ago(diagnosis.findings.at_ms, self.known.now_ms)
             ),
             next_step: diagnosis.ranking.next_step.clone(),
+        }
+    }
+
+    fn by_doubt(&self, doubt: &Doubt) -> LikeliestCause {
+        let is_diagnosed = self
+            .known
+            .diagnosis
+            .is_some_and(|diagnosis| !diagnosis.past.in_doubt.is_empty());
+        let name = doubt.name.as_deref().unwrap_or("without a name");
+        LikeliestCause {
+            cause: Cause::InDoubt,
+            is_diagnosed,
+            likelihood: Likelihood::VeryLikely.to_string(),
+            tied: Vec::new(),
+            by: format!(
+                "{name}: {} of {} had no conclusive answer {}",
+                doubt.method,
+                doubt.caller,
+                ago(doubt.ms, self.known.now_ms)
+            ),
+            next_step: doubt.question(),
         }
     }
 

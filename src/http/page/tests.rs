@@ -172,6 +172,7 @@ impl Case {
         });
         let history = Ok(self.recent.clone());
         let known = PageInput {
+            in_doubt: &[],
             about: &self.about,
             diagnosis: diagnosis.as_ref(),
             hints: &self.hints,
@@ -573,6 +574,7 @@ fn hostile_names_stay_text_and_lose_what_hides() {
         total_ms: 1,
         key_fp: hostile.into(),
         address: Some(hostile.into()),
+        client_oid: None,
     }];
     let mut case = Case::new(Some(recent)).diagnosed(NOW, 401, 40101);
     case.about = DaemonFacts {

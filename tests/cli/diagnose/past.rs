@@ -81,6 +81,20 @@ impl Place {
         (&self.canaries.key, &self.canaries.secret)
     }
 
+    /// Another file than the daemon's; exit code and JSON.
+    async fn diagnose_file(&self, file: &std::path::Path) -> (i32, Value) {
+        let mut command = command();
+        command.args(["diagnose", "--alone", "--json", "--config"]);
+        command.arg(self.folder.path().join("config.toml"));
+        command.arg("--env-file").arg(file);
+        command.env("STATE_DIRECTORY", self.folder.path().join("state"));
+        let output = command.output().await.expect("the binary starts");
+        let out = String::from_utf8(output.stdout).unwrap();
+        self.canaries.assert_absent(&out, "what diagnose says");
+        let json = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+        (output.status.code().expect("an exit code"), json)
+    }
+
     /// The environment file with another pair.
     fn environment_of(&self, key: &str, secret: &str) -> String {
         let (own_key, own_secret) = self.own();
@@ -232,6 +246,89 @@ async fn a_recorded_past_that_is_good_is_healthy() {
     assert_eq!(
         (&json["first_bad"], &json["changes"]),
         (&Value::Null, &json!([])),
+        "{json:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_the_daemons_is_another_pair_and_not_its_past() {
+    let place = Place::new().await;
+    let (key, secret) = place.own();
+    let daemon = place.serve(key, secret).await;
+    daemon.call(READ, json!({})).await;
+    daemon.stop(&place.canaries).await;
+    let local = place.folder.path().join(".env.local");
+    let daemons = place.environment();
+    let without_token = |text: String| -> String {
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with("CRYPTO_PROXY_TOKEN="));
+        lines.flat_map(|line| [line, "\n"]).collect()
+    };
+    // As a program's file is: a pair, and no token. Half a rotation is what it looked like.
+    for (key, secret) in [
+        (OTHER_KEY, OTHER_SECRET),
+        (key, OTHER_SECRET),
+        (OTHER_KEY, secret),
+    ] {
+        std::fs::write(&local, without_token(place.environment_of(key, secret))).unwrap();
+        let (code, json) = place.diagnose_file(&local).await;
+        assert_eq!(
+            (code, &json["causes"][0]["code"]),
+            (1, &json!("CP-SIGNS-FOR-ITSELF")),
+            "{json:#}"
+        );
+        let because = json["causes"][0]["for"].to_string();
+        for part in [
+            "another pair than the daemon",
+            "the daemon's own pair works: private/user-balance was accepted",
+        ] {
+            assert!(because.contains(part), "{part}: {json:#}");
+        }
+        assert!(
+            json["credentials_of"]
+                .as_str()
+                .unwrap()
+                .contains("another pair"),
+            "{json:#}"
+        );
+        for invented in [
+            "CP-HALF-ROTATED",
+            "CP-PAIR-CHANGED",
+            "CP-NOT-RESTARTED",
+            "CRYPTO_PROXY_TOKEN",
+        ] {
+            assert!(!json.to_string().contains(invented), "{invented}: {json:#}");
+        }
+        assert_eq!(
+            (&json["changes"], &json["problems"]),
+            (&json!([]), &json!([]))
+        );
+    }
+    // Another pair that works is healthy, and the same pair is the daemon's own.
+    place
+        .exchange
+        .exchange()
+        .change(|settings| settings.put_key(ApiKey::new(OTHER_KEY, OTHER_SECRET)));
+    std::fs::write(
+        &local,
+        without_token(place.environment_of(OTHER_KEY, OTHER_SECRET)),
+    )
+    .unwrap();
+    let (code, json) = place.diagnose_file(&local).await;
+    assert_eq!((code, &json["causes"]), (0, &json!([])), "{json:#}");
+    assert!(
+        json["credentials_of"]
+            .as_str()
+            .unwrap()
+            .contains("another pair"),
+        "{json:#}"
+    );
+    std::fs::write(&local, without_token(daemons)).unwrap();
+    let (code, json) = place.diagnose_file(&local).await;
+    assert_eq!(
+        (code, &json["last_good"]["method"]),
+        (0, &json!(READ)),
         "{json:#}"
     );
 }

@@ -101,3 +101,47 @@ async fn the_probes_of_a_run_raise_no_alarm() {
     proxy.settle().await;
     assert!(alarms(&proxy).is_empty(), "{:?}", alarms(&proxy));
 }
+
+#[tokio::test]
+async fn an_outage_has_a_hint_an_alarm_and_a_warning_until_a_call_is_judged_again() {
+    let proxy = builder().start().await;
+    proxy.call_text(READ, "{}").await;
+    proxy.exchange().script_always("*", Fault::code(50001));
+    for _ in 0..3 {
+        proxy.call_text(READ, "{}").await;
+    }
+    proxy
+        .wait_line(&[
+            "event=hint rid=",
+            "code=50001 cause=CP-OUTAGE likelihood=\"likely\"",
+        ])
+        .await;
+    proxy
+        .wait_line(&[
+            "event=alarm alarm=exchange_down state=raised",
+            "calls=3 methods=1",
+        ])
+        .await;
+    let ready = proxy.send(client().get(proxy.url("/ready"))).await;
+    assert_eq!(
+        (ready.status, &ready.json()["warnings"]),
+        (
+            200,
+            &json!(["the exchange answers private calls with errors of its own"])
+        )
+    );
+    let standing = ask(&proxy, KNOWN).await.json()["alarms"].clone();
+    assert_eq!(standing["exchange_down"], true);
+    // A refusal is a judgement, too.
+    proxy.exchange().clear_script("*");
+    proxy.exchange().script(READ, Fault::code(40101));
+    proxy.call_text(READ, "{}").await;
+    proxy
+        .wait_line(&[
+            "event=alarm alarm=exchange_down state=ended",
+            "after 3 calls",
+        ])
+        .await;
+    let ready = proxy.send(client().get(proxy.url("/ready"))).await;
+    assert_eq!(ready.text(), r#"{"ready":true}"#);
+}

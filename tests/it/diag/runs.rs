@@ -152,26 +152,77 @@ async fn live_calls_go_on_during_a_run_and_order_history_is_left_to_them() {
     assert_eq!(proxy.call_text(READ, "{}").await.outcome(), "answered");
     proxy.exchange().release();
     let (_, json) = run.await.unwrap();
-    let skipped = json["findings"]
+    let told = json["findings"]
         .as_array()
         .unwrap()
         .iter()
         .find(|found| found["probe"] == "order history")
         .unwrap();
     assert!(
-        skipped["says"]
+        told["says"]
             .as_str()
             .unwrap()
-            .contains("a program called it in the last 10 s"),
-        "{skipped}"
+            .contains("HTTP 200, code 0, answered to a program"),
+        "{told}"
     );
     assert_eq!(
-        (&skipped["verdict"], &json["test_result"]),
-        (&json!("-"), &json!("healthy"))
+        (&told["verdict"], &json["test_result"]),
+        (&json!("ok"), &json!("healthy"))
     );
     assert_eq!(
         proxy.exchange().count("private/get-order-history"),
         1,
         "the live one"
     );
+}
+
+#[tokio::test]
+async fn what_a_program_was_answered_meanwhile_counts_in_place_of_the_probe() {
+    const POLLED: &str = "private/get-order-history";
+    for (polled, first, verdict, never) in [
+        // The seeds' own case: some methods work.
+        (0, "CP-SOME-METHODS", "ok", "CP-KEY-DISABLED"),
+        (40101, "CP-KEY-MISMATCH", "BAD", "CP-SOME-METHODS"),
+    ] {
+        let proxy = builder().start().await;
+        for method in [
+            READ,
+            "private/get-open-orders",
+            "private/get-account-summary",
+        ] {
+            proxy.exchange().script_always(method, Fault::code(40101));
+        }
+        proxy.exchange().script(POLLED, Fault::code(polled));
+        assert_eq!(proxy.call_text(POLLED, "{}").await.inner()["code"], polled);
+        let json = ask(&proxy, RUN).await.json();
+        let found = json["findings"].as_array().unwrap();
+        let found = found.iter().find(|found| found["probe"] == "order history");
+        let found = found.unwrap();
+        assert_eq!(
+            (&found["verdict"], &found["code"]),
+            (&json!(verdict), &json!(polled)),
+            "{json:#}"
+        );
+        let says = found["says"].as_str().unwrap();
+        assert!(says.contains("answered to a program"), "{says}");
+        assert_eq!(codes(&json)[0], first, "{json:#}");
+        assert!(!codes(&json).contains(&never), "{json:#}");
+        assert_eq!(proxy.exchange().count(POLLED), 1, "the live one");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_the_exchange_never_saw_keeps_no_probe_from_asking() {
+    let proxy = builder()
+        .policy(|policy| {
+            policy
+                .deny_methods
+                .insert("private/get-order-history".to_owned());
+        })
+        .start()
+        .await;
+    let refused = proxy.call_text("private/get-order-history", "{}").await;
+    assert_eq!(refused.outcome(), "refused");
+    ask(&proxy, RUN).await;
+    assert_eq!(proxy.exchange().count("private/get-order-history"), 1);
 }

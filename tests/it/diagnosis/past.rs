@@ -601,3 +601,40 @@ async fn the_daemons_own_hint_tells_half_a_rotation_from_one_that_was_mended() {
         proxy.stop().await;
     }
 }
+
+#[tokio::test]
+async fn hint_and_diagnosis_agree_after_a_switch_of_the_base_url() {
+    let scenario = Scenario::healthy().await;
+    let (key, secret) = (
+        scenario.canaries.key.clone(),
+        scenario.canaries.secret.clone(),
+    );
+    starts(&scenario, &[(&key, &secret)]).await;
+    // Another exchange, which does not know the key.
+    let other = FakeExchange::new(Settings::with_key(OTHER_KEY, OTHER_SECRET))
+        .start()
+        .await
+        .unwrap();
+    other.exchange().set_apparent_address(IpAddr::from(HOME));
+    let scenario = scenario.line(&format!("CRYPTO_REST_BASE={}", other.base_url()));
+    let proxy = serve_at(&scenario, &other.base_url(), &key, &secret).await;
+    read(&proxy).await;
+    proxy
+        .wait_line(&[
+            "event=hint",
+            "cause=CP-WRONG-ENVIRONMENT likelihood=\"likely\"",
+            "the base URL changed since the last accepted call",
+        ])
+        .await;
+    // Once a call is accepted there, that is the past.
+    other
+        .exchange()
+        .change(|settings| settings.put_key(sandbox::ApiKey::new(&key, &secret)));
+    read(&proxy).await;
+    other.exchange().script(READS[0], Fault::code(40101));
+    read(&proxy).await;
+    proxy
+        .wait_line(&["event=hint", "cause=CP-CHANGED-AT-EXCHANGE"])
+        .await;
+    proxy.stop().await;
+}

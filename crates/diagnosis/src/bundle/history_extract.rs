@@ -64,6 +64,8 @@ pub struct HistoryContents {
     pub refused: Vec<RefusedRow>,
     /// Callers and how often they called.
     pub callers: Vec<(String, u64)>,
+    /// Calls that may have been executed, by time and method; orders are not named.
+    pub in_doubt: Vec<(u64, String)>,
 }
 
 impl HistoryExtract {
@@ -118,6 +120,11 @@ impl HistoryContents {
             pairs: questions.pairs()?,
             refused: hourly(questions.refused(&lately)?),
             callers: questions.callers(&lately)?,
+            in_doubt: questions
+                .doubts(now_ms)?
+                .into_iter()
+                .map(|doubt| (doubt.ms, shown(doubt.method)))
+                .collect(),
         })
     }
 
@@ -137,15 +144,18 @@ impl HistoryContents {
             "pairs": self.pairs.iter().map(pair_json).collect::<Vec<_>>(),
             "refused_without_a_caller": self.refused.iter().map(refused_json).collect::<Vec<_>>(),
             "callers": self.callers.len(),
+            "in_doubt": self.in_doubt.iter().map(|(ms, method)| json!({ "time": time(*ms), "method": method })).collect::<Vec<_>>(),
             "caller_names": if names == CallerNames::Shown { Value::Array(callers) } else { Value::Null },
         })
     }
 }
 
-/// The past as the causes may know it for a bundle: methods that a caller may have made up are not named.
+/// The past as the causes may know it for a bundle: methods that a caller may have made up are not named, nor are orders.
 #[must_use]
 pub fn without_unknown_methods(mut past: Past) -> Past {
     past.methods.retain(|of| is_known(&of.method));
+    // They name orders and requests; the ticket asks for them by time and method.
+    past.in_doubt.clear();
     for event in past
         .last_good
         .iter_mut()
@@ -155,6 +165,15 @@ pub fn without_unknown_methods(mut past: Past) -> Past {
         UNKNOWN.clone_into(&mut event.method);
     }
     past
+}
+
+/// A method as it may be named.
+fn shown(method: String) -> String {
+    if is_known(&method) {
+        method
+    } else {
+        UNKNOWN.to_owned()
+    }
 }
 
 fn is_known(method: &str) -> bool {
@@ -172,13 +191,7 @@ fn hide_unknown(change: &mut ChangeRow) {
 fn merged(hours: Vec<HourRow>) -> Vec<HourRow> {
     let mut kept: Vec<HourRow> = Vec::new();
     for mut hour in hours {
-        hour.method = hour.method.map(|method| {
-            if is_known(&method) {
-                method
-            } else {
-                UNKNOWN.to_owned()
-            }
-        });
+        hour.method = hour.method.map(shown);
         let of_this_hour = kept
             .iter_mut()
             .rev()

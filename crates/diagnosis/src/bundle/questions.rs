@@ -38,12 +38,31 @@ pub(super) fn title(diagnosis: &Diagnosis, history: &HistoryExtract) -> String {
 /// The questions, each a sentence or two.
 pub(super) fn questions(diagnosis: &Diagnosis, history: &HistoryExtract) -> Vec<String> {
     let findings = &diagnosis.findings;
-    match diagnosis.ranking.conclusion {
+    let of_now = match diagnosis.ranking.conclusion {
         Conclusion::Unusable => Vec::new(),
         Conclusion::Unreachable => unreachable(findings),
         Conclusion::Trouble => refusals(findings),
         Conclusion::Healthy => past(history),
-    }
+    };
+    in_doubt(history).into_iter().chain(of_now).collect()
+}
+
+/// The calls in doubt that are asked for one by one.
+const MAX_DOUBTS: usize = 10;
+
+fn in_doubt(history: &HistoryExtract) -> Vec<String> {
+    let doubts = history
+        .contents
+        .iter()
+        .flat_map(|contents| &contents.in_doubt);
+    let asked = doubts.take(MAX_DOUBTS).map(|(ms, method)| {
+        let time = text::time::plain(*ms);
+        format!(
+            "Was the {method} executed that we sent until {time} UTC, and whose answer we lost? The sender adds the \
+             client_oid of its order."
+        )
+    });
+    asked.collect()
 }
 
 fn unreachable(findings: &Findings) -> Vec<String> {

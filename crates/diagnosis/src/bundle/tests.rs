@@ -274,6 +274,24 @@ fn what_is_asked_follows_from_what_was_found() {
 }
 
 #[test]
+fn a_call_that_may_have_been_executed_is_asked_for_by_time_and_method_alone() {
+    let mut case = Case::new();
+    assert!(!case.file("ticket.md").contains("executed that we sent"));
+    let contents = case.history.contents.as_mut().unwrap();
+    contents.in_doubt = vec![(9000, "private/create-order".to_owned())];
+    let ticket = case.file("ticket.md");
+    for part in [
+        "1. Was the private/create-order executed that we sent until 1970-01-01 00:00:09 UTC",
+        "- the client\\_oid of each order that is asked for below",
+    ] {
+        assert!(
+            ticket.contains(part) || ticket.contains(&part.replace('\\', "")),
+            "{part}: {ticket}"
+        );
+    }
+}
+
+#[test]
 fn callers_are_named_only_where_that_was_asked_for_and_calls_never() {
     let mut case = Case::new();
     let text = |case: &Case| String::from_utf8(case.pack().unwrap().tar).unwrap();

@@ -5,6 +5,8 @@
 
 use std::{fmt, net::IpAddr};
 
+use crate::doubt::Doubt;
+
 macro_rules! causes {
     ($($name:ident = $code:literal, $sentence:literal, $next:literal;)+) => {
         /// Why the exchange may have refused a call.
@@ -37,6 +39,9 @@ macro_rules! causes {
 }
 
 causes! {
+    InDoubt = "CP-IN-DOUBT",
+        "a call may have been executed: its answer was lost, and nobody has asked the exchange since",
+        "{question}";
     KeyMismatch = "CP-KEY-MISMATCH",
         "the secret does not belong to the key",
         "exchange dashboard > API keys: if the key is active and of mode \"API Transaction\", create a new one, \
@@ -95,6 +100,9 @@ causes! {
     Maintenance = "CP-MAINTENANCE",
         "the exchange is being maintained; whether the call was executed is not known",
         "wait for the end on https://status.crypto.com, then look the order up before sending it again";
+    Outage = "CP-OUTAGE",
+        "the exchange answers with errors of its own: an outage; whether a call was executed is not known",
+        "look at https://status.crypto.com and wait; ask for every order in doubt before it is sent again";
     NotConfigured = "CP-NOT-CONFIGURED",
         "no API key and secret are configured where the daemon looks for them",
         "set CRYPTO_API_KEY and CRYPTO_API_SECRET in {source}, then `sudo systemctl restart crypto-proxy`";
@@ -168,12 +176,16 @@ pub struct Place<'a> {
     pub address: Option<IpAddr>,
     /// Whether the operator's statement about the whitelist names that address already.
     pub listed: bool,
+    /// Whether calls leave by IPv6.
+    pub by_ipv6: bool,
     /// The method that failed.
     pub method: &'a str,
     /// The host that calls go to.
     pub host: &'a str,
     /// The file that the pair stands in.
     pub source: &'a str,
+    /// The call in doubt that is asked for first.
+    pub doubt: Option<&'a Doubt>,
 }
 
 impl<'a> Place<'a> {
@@ -183,9 +195,11 @@ impl<'a> Place<'a> {
         Self {
             address: None,
             listed: false,
+            by_ipv6: false,
             method,
             host: PRODUCTION,
             source: "/etc/crypto.env",
+            doubt: None,
         }
     }
 }
@@ -197,6 +211,10 @@ const UAT: &str = "uat-api.3ona.co";
 /// Said in the place of an address that is not known.
 const ADDRESS_UNKNOWN: &str =
     "the address that `curl -4 https://checkip.amazonaws.com` shows on this host";
+
+/// The same where calls leave by IPv6; the service above has no IPv6 address.
+const IPV6_ADDRESS_UNKNOWN: &str =
+    "the address that `curl -6 https://ifconfig.me` shows on this host";
 
 /// Said in the place of "add it" where the operator says that it is there: then it may be there in another form.
 const ADDED_ALREADY: &str = "exchange dashboard > API keys > edit > IP whitelist: CRYPTO_EXPECTED_IP names {address}; \
@@ -213,17 +231,32 @@ impl Cause {
         } else {
             self.next()
         };
+        let unknown = if place.by_ipv6 {
+            IPV6_ADDRESS_UNKNOWN
+        } else {
+            ADDRESS_UNKNOWN
+        };
         let address = place
             .address
-            .map_or_else(|| ADDRESS_UNKNOWN.to_owned(), |address| address.to_string());
+            .map_or_else(|| unknown.to_owned(), |address| address.to_string());
+        // A remedy that asks the other family tells nothing.
+        let next = if place.by_ipv6 {
+            next.replace("curl -4", "curl -6")
+        } else {
+            next.to_owned()
+        };
         let step = next
             .replace("{address}", &address)
             .replace("{method}", place.method);
         // A daemon that is meant for UAT is never sent to production.
         let documented = if place.host == UAT { UAT } else { PRODUCTION };
         let step = step.replace("{documented}", documented);
+        let question = place
+            .doubt
+            .map_or_else(|| "ask the exchange for it".to_owned(), Doubt::question);
         step.replace("{host}", place.host)
             .replace("{source}", place.source)
+            .replace("{question}", &question)
     }
 
     /// Where the operator's manual explains it.

@@ -44,6 +44,7 @@ pub(super) struct Evidence<'a> {
 pub(super) struct FailedCall<'a> {
     pub(super) report: &'a CallReport,
     pub(super) track: TrackRecord,
+    asked_elsewhere: bool,
     now: Instant,
     findings: Findings,
     past: Past,
@@ -97,6 +98,7 @@ impl<'a> FailedCall<'a> {
         Self {
             report,
             track,
+            asked_elsewhere: facts.pair.asked_elsewhere,
             now: facts.now,
             findings,
             past,
@@ -250,7 +252,8 @@ impl<'a> Evidence<'a> {
     /// Whether the last accepted call went to another base URL.
     pub(super) fn asked_elsewhere(&self) -> bool {
         let Some(good) = &self.past.last_good else {
-            return false;
+            // Of a call the past begins with this process, but for what the start found.
+            return self.call.is_some_and(|call| call.asked_elsewhere);
         };
         self.past
             .changes
@@ -309,12 +312,16 @@ impl<'a> Evidence<'a> {
     /// Whether the operator's statement speaks against our address, and no accepted call speaks for it: one with this
     /// pair, from this very address, says more than a statement.
     pub(super) fn is_unlisted(&self) -> bool {
+        self.is_listed() == Some(false) && !self.worked_from_here()
+    }
+
+    /// Whether a call with this pair was accepted from this very address.
+    pub(super) fn worked_from_here(&self) -> bool {
         let from = self
             .past
             .good_with_this_pair()
             .and_then(|good| good.address);
-        let worked_here = from.is_some() && from == self.outbound() && self.moved().is_none();
-        self.is_listed() == Some(false) && !worked_here
+        from.is_some() && from == self.outbound() && self.moved().is_none()
     }
 
     /// Whether the address, the base URL or the clock speaks for itself.
@@ -367,6 +374,9 @@ impl<'a> Evidence<'a> {
         if call.report.code.is_none() {
             return format!("HTTP {}", call.report.status);
         }
+        if !self.meeting(Objection::Outage).is_empty() {
+            return "the exchange answers that something of its own failed".to_owned();
+        }
         if self.meeting(Objection::Refused).is_empty() {
             return "the exchange says so".to_owned();
         }
@@ -405,8 +415,10 @@ impl<'a> Evidence<'a> {
         Place {
             address,
             listed: named && !over_ipv6,
+            by_ipv6: self.leaves_by_ipv6(),
             host: self.target().map_or(default.host, |target| &target.host),
             source: source.unwrap_or(default.source),
+            doubt: self.past.in_doubt.first(),
             ..default
         }
     }

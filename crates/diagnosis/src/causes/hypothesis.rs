@@ -40,6 +40,8 @@ pub enum Standing {
 /// What a hypothesis is about; only causes of the same topic can be a tie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
+    /// Calls that may have been executed.
+    Doubt,
     /// The pair as it was found.
     Pair,
     /// The connection to the exchange.

@@ -1,10 +1,12 @@
 //! What is known from before: values that a history fills, and that may be empty.
 //!
-//! Guarantees: no I/O; an empty past changes no verdict of the findings. Does not: hold params, amounts or order ids.
+//! Guarantees: no I/O; an empty past changes no verdict of the findings. Does not: hold params,
+//! amounts or order ids, but for the names of calls in doubt.
 
 use std::net::IpAddr;
 
 use crate::{
+    doubt::Doubt,
     history::LastStart,
     key_pairs::{Origin, PairStory},
     verdict::{Objection, Verdict},
@@ -154,6 +156,42 @@ impl Symptom {
     }
 }
 
+/// What the history knows of the daemon's own pair, told beside another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonsOwn {
+    /// The fingerprint of its key.
+    pub key_fp: String,
+    /// The last call that was accepted.
+    pub last_good: Option<Event>,
+    /// The first one that was refused since.
+    pub first_bad: Option<Event>,
+}
+
+impl DaemonsOwn {
+    /// In words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let event = |event: &Event| (event.method.clone(), text::time::rfc3339(event.at_ms));
+        match (&self.first_bad, &self.last_good) {
+            (Some(bad), _) => {
+                let (method, at) = event(bad);
+                format!("the daemon's own pair is refused, too: {method} since {at}")
+            }
+            (None, Some(good)) => {
+                let (method, at) = event(good);
+                format!("the daemon's own pair works: {method} was accepted {at}")
+            }
+            (None, None) => "the daemon's own pair has not been used yet".to_owned(),
+        }
+    }
+
+    /// Whether its last call that tells anything was accepted.
+    #[must_use]
+    pub const fn works(&self) -> bool {
+        self.last_good.is_some() && self.first_bad.is_none()
+    }
+}
+
 /// The past, as far as anybody knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
@@ -183,10 +221,14 @@ pub struct Past {
     pub last_start: Option<LastStart>,
     /// Whether the daemon started with the key in use and another secret.
     pub daemon_has_another_secret: bool,
+    /// What became of the daemon's own pair, where the pair in question is another one, of a file that is not the daemon's.
+    pub daemons_own: Option<DaemonsOwn>,
     /// When the key was last updated, as the dashboard shows it, in milliseconds since 1970.
     pub key_updated_ms: Option<u64>,
     /// What somebody says.
     pub told: Vec<Symptom>,
+    /// Calls that may have been executed, oldest first.
+    pub in_doubt: Vec<Doubt>,
 }
 
 impl Past {

@@ -20,6 +20,7 @@ type Rule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
 
 /// Every rule, in the order of causes that are equally likely.
 pub(super) const ALL: &[Rule] = &[
+    recorded::in_doubt,
     pair::published,
     pair::not_there,
     pair::suspicious,
@@ -27,6 +28,7 @@ pub(super) const ALL: &[Rule] = &[
     connection::not_reached,
     connection::answered_by_others,
     connection::maintenance,
+    connection::outage,
     call::alone,
     refusal::nonce,
     refusal::address,
@@ -39,6 +41,7 @@ pub(super) const ALL: &[Rule] = &[
     refusal::before_and_after,
     refusal::nothing_else_known,
     refusal::some_of_them,
+    recorded::another_pair,
     recorded::not_restarted,
     recorded::trades_refused,
     recorded::in_turns,
@@ -58,6 +61,7 @@ pub(crate) const fn named(objection: Objection) -> Option<(Cause, Likelihood)> {
         // Who used it up, the exchange does not say.
         Objection::Budget => Some((Cause::RateLimit, Likelihood::Likely)),
         Objection::Edge => Some((Cause::EdgeBlocked, Likelihood::Likely)),
+        Objection::Outage => Some((Cause::Outage, Likelihood::Likely)),
         Objection::Refused | Objection::Nonce => None,
     }
 }

@@ -354,6 +354,73 @@ fn row_11_calls_leave_by_ipv6() {
 }
 
 #[test]
+fn row_11_a_refusal_without_a_reason_over_ipv6_is_explained_by_the_family_too() {
+    let ipv6: IpAddr = "2606:4700::1".parse().unwrap();
+    let ours: IpAddr = "2a00:1450::7".parse().unwrap();
+    let over_ipv6 = healthy()
+        .refused()
+        .with(&[Probe::Tcp], &Seen::Connected(ipv6));
+    for (expected, confirmed_ipv6, likelihood, remedy) in [
+        // The whitelist is said to hold the other family's address.
+        (
+            Expected::Listed(vec![HOME.into()]),
+            true,
+            Some(Likely),
+            "add exactly 2a00:1450::7",
+        ),
+        (
+            Expected::Listed(vec![HOME.into()]),
+            false,
+            Some(Likely),
+            "`curl -6 https://ifconfig.me`",
+        ),
+        (
+            Expected::Unstated,
+            true,
+            Some(Possible),
+            "add exactly 2a00:1450::7",
+        ),
+        // The operator names the address that is in use, or any.
+        (Expected::Listed(vec![ours]), true, None, ""),
+        (Expected::Any, true, None, ""),
+    ] {
+        let mut findings = over_ipv6.clone();
+        if confirmed_ipv6 {
+            findings.list.push(Finding {
+                probe: Probe::OutboundIpv6,
+                seen: confirmed(ours),
+                took: Duration::ZERO,
+            });
+        }
+        findings.expected = expected.clone();
+        let ranking = rank(&findings, &Past::default());
+        let found = ranking
+            .causes
+            .iter()
+            .find(|ranked| ranked.cause == Cause::LeavesByIpv6);
+        assert_eq!(
+            found.and_then(Ranked::likelihood),
+            likelihood,
+            "{expected:?} {ranking:#?}"
+        );
+        let step = found.map_or("", |found| &found.next_step);
+        assert!(step.contains(remedy), "{step}");
+        let steps = ranking.causes.iter().map(|ranked| &ranked.next_step);
+        assert!(
+            !steps.clone().any(|step| step.contains("curl -4")),
+            "{ranking:#?}"
+        );
+    }
+    let over_ipv4 = rank(&healthy().refused(), &Past::default());
+    assert!(
+        !over_ipv4
+            .causes
+            .iter()
+            .any(|ranked| ranked.cause == Cause::LeavesByIpv6)
+    );
+}
+
+#[test]
 fn row_16_a_stalled_host_is_told_from_a_wrong_clock() {
     let reads = [Probe::Balance, Probe::OpenOrders, Probe::OrderHistory];
     let nonce = healthy().with(&reads, &answered(400, 40102));

@@ -349,6 +349,7 @@ async fn another_key_ends_what_the_memory_of_the_pair_says() {
         worked: true,
     };
     desk.hints.pair = PairFacts {
+        asked_elsewhere: false,
         change: PairChange::KeyChanged,
         since: 0,
         origin,

@@ -29,9 +29,8 @@ impl Trouble {
     #[must_use]
     pub const fn of(verdict: Verdict) -> Option<Self> {
         match verdict {
-            Verdict::Inconclusive | Verdict::Objection(Objection::Maintenance) => {
-                Some(Self::Failed)
-            }
+            Verdict::Inconclusive
+            | Verdict::Objection(Objection::Maintenance | Objection::Outage) => Some(Self::Failed),
             _ if verdict.is_refusal() => Some(Self::Auth),
             Verdict::Accepted
             | Verdict::Objection(_)

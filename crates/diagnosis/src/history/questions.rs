@@ -11,17 +11,24 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use serde::Serialize;
 
 use super::{
+    doubts,
     milestone::{self, Milestone, Milestones, Trouble},
     rotations,
     schema::{Problem, VERSION, as_time, query_all, signed, unsigned},
     store,
 };
-use crate::key_pairs::{PairChange, PairStory};
+use crate::{
+    doubt::Doubt,
+    key_pairs::{PairChange, PairStory},
+};
 use gateway::secret::Credentials;
 
 const HOUR_MS: u64 = 3_600_000;
 /// Where calls are kept: those that were sent, and the others.
 const TABLES: [&str; 2] = ["call", "unsent_call"];
+/// A refused call makes us measure our address, within a minute and what a measurement takes. What that finds changed
+/// before the call, though it is noted after it.
+pub(super) const NOTICED_WITHIN_MS: u64 = 70_000;
 const NEWEST: &str = "SELECT ms, method, code, status, outcome, verdict, address FROM call WHERE ms >= ?1 \
                       ORDER BY ms DESC, id DESC LIMIT ?2";
 const FIRST_REFUSED: &str = "SELECT ms, method, code, status, outcome, verdict, address FROM \
@@ -76,6 +83,8 @@ pub struct CallRow {
     pub key_fp: String,
     /// Our outbound address then.
     pub address: Option<String>,
+    /// The names of its orders, where it may have been executed.
+    pub client_oid: Option<String>,
 }
 
 /// A change.
@@ -123,6 +132,12 @@ impl ChangeRow {
                 _ => value.clone(),
             }
         })
+    }
+
+    /// Whether it is noted when it is measured, and not when it happens.
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        ["address", "skew"].contains(&self.kind.as_str())
     }
 
     /// Whether something changed; what has no value before, but these, was only seen for the first time.
@@ -229,7 +244,8 @@ pub struct Break {
     pub bad: Milestone,
     /// The first good one since; none while it lasts.
     pub recovered: Option<Milestone>,
-    /// What changed between the two, or since the history begins where there was no good call.
+    /// What changed between the two, or since the history begins where there was no good call; and what the bad one made
+    /// us measure.
     pub changes: Vec<ChangeRow>,
 }
 
@@ -318,10 +334,17 @@ impl Questions {
         let words = self.words()?;
         let word = |number: Option<i64>| number.and_then(|number| words.get(&number)).cloned();
         let mut all = Vec::new();
+        let are_named = doubts::are_kept(&self.0)?;
         for table in TABLES {
+            // What may have been executed was sent.
+            let names = if are_named && table == "call" {
+                doubts::NAMES
+            } else {
+                "NULL"
+            };
             let select = format!(
                 "SELECT ms, CASE typeof(rid) WHEN 'blob' THEN lower(hex(rid)) ELSE rid END, caller, method, code, status, \
-                 outcome, why, verdict, exchange_ms, total_ms, key_fp, address FROM {table} WHERE {condition} \
+                 outcome, why, verdict, exchange_ms, total_ms, key_fp, address, {names} FROM {table} WHERE {condition} \
                  ORDER BY ms DESC, id DESC LIMIT ?3"
             );
             all.extend(query_all(&self.0, &select, values(), |row| {
@@ -339,6 +362,7 @@ impl Questions {
                     total_ms: unsigned(row, 10)?,
                     key_fp: word(row.get(11)?).unwrap_or_default(),
                     address: word(row.get(12)?),
+                    client_oid: row.get(13)?,
                 })
             })?);
         }
@@ -387,6 +411,14 @@ impl Questions {
                       + (SELECT coalesce(sum(count), 0) FROM refused_call WHERE minute_ms >= ?1)";
         let row = |row: &Row<'_>| unsigned(row, 0);
         Ok(self.0.query_row(select, [signed(since_ms)], row)?)
+    }
+
+    /// The calls in doubt at `now_ms`, in milliseconds since 1970, oldest first.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn doubts(&self, now_ms: u64) -> Result<Vec<Doubt>, Problem> {
+        doubts::open(&self.0, now_ms)
     }
 
     /// The changes in the time asked for.
@@ -513,13 +545,18 @@ impl Questions {
                     continue;
                 };
                 let since_ms = streak.before.as_ref().map(|good| good.ms);
+                // What changed after a good answer did not bring about what was bad before it.
+                let recovered_ms = streak.after.as_ref().map_or(u64::MAX, |good| good.ms);
+                let noticed_ms = bad.ms.saturating_add(NOTICED_WITHIN_MS).min(recovered_ms);
                 let filter = Filter {
                     since_ms,
-                    until_ms: Some(bad.ms),
+                    until_ms: Some(noticed_ms.max(bad.ms)),
                     ..Filter::default()
                 };
                 let mut changes = self.changes(&filter)?;
-                changes.retain(ChangeRow::is_change);
+                changes.retain(|change| {
+                    change.is_change() && (change.ms <= bad.ms || change.is_measured())
+                });
                 let (method, good, recovered) =
                     (name.clone(), streak.before.clone(), streak.after.clone());
                 all.push(Break {

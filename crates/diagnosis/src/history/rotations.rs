@@ -79,7 +79,7 @@ fn seen(file: &Connection, credentials: &Credentials, since_ms: u64) -> rusqlite
 }
 
 /// Times at which calls were accepted, as far as marks tell: bounded by the methods.
-fn accepted(file: &Connection) -> Result<Vec<u64>, Problem> {
+pub(super) fn accepted(file: &Connection) -> Result<Vec<u64>, Problem> {
     let names = "'good', 'auth_before', 'auth_after', 'failed_before', 'failed_after'";
     let select = format!("SELECT ms FROM mark WHERE mark IN ({names})");
     query_all(file, &select, [], |row| unsigned(row, 0))

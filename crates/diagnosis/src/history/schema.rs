@@ -15,6 +15,8 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 use serde::Serializer;
 
+use super::doubts;
+
 /// The version that `PRAGMA user_version` holds.
 pub(super) const VERSION: i64 = 2;
 /// How long another program, say `sqlite3`, may hold the file.
@@ -105,6 +107,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
             "BEGIN IMMEDIATE; {begun} {UNSENT} PRAGMA user_version = {VERSION}; COMMIT;"
         ))?;
     }
+    connection.execute_batch(doubts::SCHEMA)?;
     Ok(connection)
 }
 

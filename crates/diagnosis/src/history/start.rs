@@ -52,9 +52,11 @@ pub(super) fn begin(
         )?;
     }
     compare(&transaction, now_ms, "version", env!("CARGO_PKG_VERSION"))?;
-    compare(&transaction, now_ms, "base_url", &start.base_url)?;
+    let base_since_ms = compare(&transaction, now_ms, "base_url", &start.base_url)?;
     compare(&transaction, now_ms, "configuration", &start.configuration)?;
-    let facts = note_pair(&transaction, &start.credentials, now_ms)?;
+    let mut facts = note_pair(&transaction, &start.credentials, now_ms)?;
+    let accepted_ms = rotations::accepted(&transaction)?.into_iter().max();
+    facts.asked_elsewhere = accepted_ms.is_some_and(|accepted_ms| accepted_ms < base_since_ms);
     transaction.commit()?;
     Ok(facts)
 }
@@ -116,6 +118,7 @@ fn note_pair(
         change: what,
         since: key_since.max(secret_since),
         origin,
+        asked_elsewhere: false,
     })
 }
 

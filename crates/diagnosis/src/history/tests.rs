@@ -10,7 +10,7 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::*;
+use super::{questions::NOTICED_WITHIN_MS, *};
 use crate::{
     key_pairs::{Half, Origin, PairChange},
     lines::Lines,
@@ -170,6 +170,7 @@ async fn a_call_is_kept_with_what_the_line_says_and_nothing_more() {
         total_ms: 21,
         key_fp: "5f3a0000".into(),
         address: Some("203.0.113.7".into()),
+        client_oid: None,
     };
     assert_eq!((calls.len(), &calls[0]), (2, &expected));
     assert_eq!(

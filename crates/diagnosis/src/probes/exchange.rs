@@ -4,10 +4,7 @@
 //! each private probe is permitted, signed and sent as any call is, once. Does not: repeat one that failed.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -20,9 +17,9 @@ use gateway::{
     auth::Caller,
     failure::Failure,
     observed::ClockSkewWindow,
-    outcome::Progress,
+    outcome::{Outcome, Progress},
     policy::{self, Policy},
-    record::{CallReport, RecordSink},
+    record::{CallReport, INCONCLUSIVE, RecordSink},
     signer::Signer,
     upstream::{self, Reply, ReplyBody, Upstream},
 };
@@ -39,6 +36,7 @@ const NO_CONNECTION: &str = "there is no connection to the exchange";
 const NOT_THE_EXCHANGE: &str =
     "what answers there is not the exchange: signed calls would tell nothing";
 const NOT_ANSWERED: &str = "the exchange did not answer the probe before";
+const DOWN: &str = "the exchange answers with errors of its own";
 const MAINTENANCE: &str = "the exchange is being maintained";
 const HTTP: &str = "the base URL is http, on this machine";
 
@@ -71,8 +69,8 @@ pub(super) async fn ask(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
         if stop.is_some() {
             break;
         }
-        let finding = match run.plan.live.forbids(*probe) {
-            Some(reason) => run.found(*probe, Seen::Skipped(reason), Duration::ZERO),
+        let finding = match run.plan.live.in_place_of(*probe) {
+            Some(seen) => run.found(*probe, seen, Duration::ZERO),
             None => session.ask_private(*probe).await,
         };
         stop = pointless_after(&finding.seen);
@@ -192,10 +190,12 @@ impl Session<'_> {
             false
         };
         let failed = matches!(seen, Seen::Failed(_));
-        let stop = match (foreign, failed) {
-            (true, _) => Some(NOT_THE_EXCHANGE),
-            (_, true) => Some(NOT_ANSWERED),
-            (false, false) => pointless_after(&seen),
+        let down = matches!(&seen, Seen::Answered(answer) if answer.objection() == Some(Objection::Outage));
+        let stop = match (down, foreign, failed) {
+            (true, ..) => Some(DOWN),
+            (_, true, _) => Some(NOT_THE_EXCHANGE),
+            (.., true) => Some(NOT_ANSWERED),
+            (false, false, false) => pointless_after(&seen),
         };
         list.push(self.run.found(Probe::Public, seen, took));
         if self.run.is_wanted(Probe::Clock) && stop.is_none() {
@@ -308,49 +308,53 @@ impl Session<'_> {
 /// Programs ask for it every few seconds, or not at all: who asked within this time will soon ask again.
 const LATELY: Duration = Duration::from_secs(10);
 
-/// When a live call of that method last ended. One that nobody notes anything on never forbids a probe.
-#[derive(Debug)]
-pub struct LiveUse {
-    began: Instant,
-    /// Milliseconds from `began`, and one; 0: never.
-    last: AtomicU64,
-}
+/// The last live call of that method that may have reached the exchange. One that nobody notes anything on never stands
+/// in a probe's place.
+#[derive(Debug, Default)]
+pub struct LiveUse(Mutex<Option<LiveCall>>);
 
-impl Default for LiveUse {
-    fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            last: AtomicU64::new(0),
-        }
-    }
+#[derive(Clone, Copy, Debug)]
+struct LiveCall {
+    at: Instant,
+    /// What the exchange answered, where it did.
+    answer: Option<Answer>,
 }
 
 impl RecordSink for LiveUse {
     fn record(&self, report: &Arc<CallReport>) {
-        if report.method.as_deref() == Probe::OrderHistory.method() {
-            self.last.store(self.now_ms() + 1, Ordering::Relaxed);
+        if report.method.as_deref() != Probe::OrderHistory.method()
+            || matches!(report.outcome, Outcome::Refused | Outcome::NotSent)
+        {
+            return;
         }
+        let answered = report.outcome == Outcome::Answered || report.why == Some(INCONCLUSIVE);
+        let answer = answered.then(|| Answer {
+            status: report.status,
+            code: report.code,
+            is_json: report.media_type.is_none(),
+        });
+        // The exchange takes one such call per second: no other call meets this lock.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(LiveCall {
+            at: Instant::now(),
+            answer,
+        });
     }
 }
 
 impl LiveUse {
-    /// Why this probe is not to be made now, if so.
-    fn forbids(&self, probe: Probe) -> Option<&'static str> {
-        let last = self.last.load(Ordering::Relaxed);
-        let lately = last > 0 && self.now_ms().saturating_sub(last - 1) < millis(LATELY);
-        if probe != Probe::OrderHistory || !lately {
+    /// What stands in the place of this probe, where it is not to be made now.
+    fn in_place_of(&self, probe: Probe) -> Option<Seen> {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let LiveCall { at, answer } = last.filter(|_| probe == Probe::OrderHistory)?;
+        let ago = at.elapsed();
+        if ago >= LATELY {
             return None;
         }
-        Some(
-            "a program called it in the last 10 s, and once per second is all that the key may; its record tells",
-        )
+        Some(match answer {
+            Some(answer) => Seen::AnsweredToProgram(answer, ago),
+            None => Seen::Skipped(
+                "a program called it in the last 10 s and got no answer, and once per second is all that the key may",
+            ),
+        })
     }
-
-    fn now_ms(&self) -> u64 {
-        millis(self.began.elapsed())
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -141,6 +141,8 @@ pub enum Seen {
     NotPrepared(String),
     /// An answer.
     Answered(Answer),
+    /// An answer to the same call of a program, so long ago; the probe was left to it.
+    AnsweredToProgram(Answer, Duration),
     /// No answer.
     Failed(Failure),
     /// Our clock against the exchange's; `None`: no two answers agree.
@@ -189,7 +191,7 @@ impl Finding {
             Seen::NotResolved(_) | Seen::NotConnected | Seen::NotSecured | Seen::NotPrepared(_) => {
                 Grade::Bad
             }
-            Seen::Answered(answer) => {
+            Seen::Answered(answer) | Seen::AnsweredToProgram(answer, _) => {
                 let good = if self.probe == Probe::Public {
                     answer.code == Some(0)
                 } else {
@@ -247,6 +249,11 @@ impl Finding {
             Seen::NotSecured => "no verified session".to_owned(),
             Seen::NotPrepared(reason) => reason.clone(),
             Seen::Answered(answer) => answer.describe(),
+            Seen::AnsweredToProgram(answer, ago) => format!(
+                "{}, answered to a program {} s ago; once per second is all that the key may",
+                answer.describe(),
+                ago.as_secs()
+            ),
             Seen::Failed(failure) => failure.to_string(),
             Seen::Clock(Some(skew)) => skew.describe(),
             Seen::Clock(None) => "not known: no two answers agree".to_owned(),
@@ -258,7 +265,7 @@ impl Finding {
     /// The answer, where there was one.
     #[must_use]
     pub const fn answer(&self) -> Option<Answer> {
-        if let Seen::Answered(answer) = self.seen {
+        if let Seen::Answered(answer) | Seen::AnsweredToProgram(answer, _) = self.seen {
             Some(answer)
         } else {
             None

@@ -54,15 +54,16 @@ pub(super) async fn run(
         return write_ended(&asker);
     };
     let diagnosis = Arc::new(runner.conclude(findings.clone(), past.clone(), &input));
-    runner.last.store(Some(Arc::clone(&diagnosis)));
-    write(&asker, &diagnosis);
-    drop(under_way);
-    tell.send_replace(Some(Arc::new(DiagnosisRun {
+    let run = Arc::new(DiagnosisRun {
         findings,
         past,
         input,
         diagnosis,
-    })));
+    });
+    runner.last.store(Some(Arc::clone(&run)));
+    write(&asker, &run.diagnosis);
+    drop(under_way);
+    tell.send_replace(Some(run));
 }
 
 async fn see(runner: &Arc<DiagnosisRunner>) -> Option<(Findings, Past)> {

@@ -81,6 +81,7 @@ fn of_the_rest_the_status_decides_only_where_the_code_is_not_about_the_content()
     use Verdict::{Accepted, Inconclusive, NoEvidence};
     let refused = Verdict::Objection(Objection::Refused);
     let edge = Verdict::Objection(Objection::Edge);
+    let outage = Verdict::Objection(Objection::Outage);
     // (code, elsewhere, with 401 or 403)
     for (code, elsewhere, forbidden) in [
         (Some(0), Accepted, Accepted),
@@ -92,20 +93,37 @@ fn of_the_rest_the_status_decides_only_where_the_code_is_not_about_the_content()
         (Some(40001), NoEvidence, refused),
         (Some(40004), NoEvidence, refused),
         (Some(10004), NoEvidence, refused),
-        (Some(50001), Inconclusive, refused),
-        (Some(10001), Inconclusive, refused),
-        (Some(40801), Inconclusive, refused),
+        (Some(50001), outage, refused),
+        (Some(10001), outage, refused),
+        (Some(40801), outage, refused),
         // A code that nobody documents.
         (Some(424_242), Inconclusive, refused),
         (Some(-1), Inconclusive, refused),
         (None, Inconclusive, edge),
     ] {
-        for status in [200, 400, 404, 429, 500, 503, 504] {
+        for status in [200, 400, 404, 429] {
             assert_eq!(Verdict::of_answer(status, code), elsewhere, "{code:?}");
         }
         for status in [401, 403] {
             assert_eq!(Verdict::of_answer(status, code), forbidden, "{code:?}");
         }
+    }
+}
+
+#[test]
+fn an_error_of_the_exchanges_servers_is_an_outage_and_one_of_ours_is_none() {
+    let outage = Verdict::Objection(Objection::Outage);
+    for status in [500, 502, 503, 504, 520] {
+        assert_eq!(Verdict::of_answer(status, None), outage);
+        assert_eq!(Verdict::of_answer(status, Some(50001)), outage);
+        let told = |why| {
+            Verdict::of(&CallReport {
+                why: Some(why),
+                ..report(status, None, Outcome::Unknown)
+            })
+        };
+        assert_eq!(told(INCONCLUSIVE), outage);
+        assert_eq!(told("lost"), Verdict::Inconclusive);
     }
 }
 

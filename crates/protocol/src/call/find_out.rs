@@ -10,9 +10,8 @@ use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
 
-use super::Method;
 use crate::json::Members;
-use catalogue::methods::{Class, ClientId};
+use catalogue::methods::{self, Class, ClientId};
 
 /// The exchange takes 36 characters; ids of ours to repeat are bounded a little wider.
 const MAX_ID_BYTES: usize = 64;
@@ -125,12 +124,12 @@ const ANYTHING_ELSE: &str =
 
 /// How to find out what became of a call of this method; `None` for reads.
 #[must_use]
-pub(super) fn find_out(method: &Method) -> Option<&'static str> {
-    let info = method.info();
+pub fn find_out(method: &str) -> Option<&'static str> {
+    let info = methods::find(method);
     if info.is_some_and(|info| info.class == Class::Read) {
         return None;
     }
-    let advanced = method.as_str().starts_with("private/advanced/");
+    let advanced = method.starts_with("private/advanced/");
     Some(
         match (info.map_or(ClientId::None, |info| info.client_id), advanced) {
             (ClientId::NewOrder | ClientId::NewOrders | ClientId::Batch, false) => NEW_ORDER,
@@ -222,7 +221,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_call_has_its_own_advice_and_reads_have_none() {
-        let advice = |name| find_out(&Method::parse(name).unwrap());
+        let advice = |name| find_out(name);
         assert_eq!(advice("private/create-order-list"), Some(NEW_ORDER));
         assert_eq!(
             advice("private/advanced/create-oco"),

@@ -168,7 +168,28 @@ fn of_one_method<'a>(
 
 /// Neither the exchange's envelope nor a path that is not known.
 fn is_foreign(answer: Answer) -> bool {
-    answer.code.is_none() && !answer.is_of_a_wrong_base()
+    let down = answer.objection() == Some(Objection::Outage);
+    answer.code.is_none() && !answer.is_of_a_wrong_base() && !down
+}
+
+/// Servers of the exchange, or what stands before them, answer that they cannot.
+pub(super) fn outage(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let answers = with_the_public_one(evidence);
+    let down = |(_, answer): &&Answered<'_>| answer.objection() == Some(Objection::Outage);
+    let said: Vec<Answered<'_>> = answers.iter().filter(down).copied().collect();
+    if said.is_empty() {
+        return Vec::new();
+    }
+    // One call, or one method, may be special.
+    let all = said.len() == answers.len() && evidence.call.is_none();
+    let likelihood = if all { VeryLikely } else { Likely };
+    let found = Hypothesis::new(Cause::Outage, Connection, likelihood).pro(evidence.said(&said));
+    let others = answers.len() - said.len();
+    vec![
+        found.maybe_con(
+            (others > 0).then(|| format!("other calls of this run are answered: {others}")),
+        ),
+    ]
 }
 
 /// The exchange says so itself.

@@ -9,7 +9,10 @@ use crate::{
         Likelihood::{Likely, Possible, VeryLikely},
         MethodPast, Symptom,
         evidence::Evidence,
-        hypothesis::{Hypothesis, Topic::Calls},
+        hypothesis::{
+            Hypothesis,
+            Topic::{self, Calls},
+        },
     },
     probes::{Answer, Probe},
     verdict::Objection,
@@ -20,6 +23,31 @@ use catalogue::methods::Class;
 const OF_THE_ORDER: [i64; 6] = [306, 308, 213, 315, 40004, 220];
 /// Trigger orders on the method that no longer takes them.
 const API_DISABLED: i64 = 140_001;
+
+/// Doubts that are named one by one.
+const NAMED: usize = 8;
+
+/// Money may be at stake: before every other cause.
+pub(super) fn in_doubt(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let doubts = &evidence.past.in_doubt;
+    if doubts.is_empty() {
+        return Vec::new();
+    }
+    let mut found = Hypothesis::new(Cause::InDoubt, Topic::Doubt, VeryLikely);
+    for doubt in doubts.iter().take(NAMED) {
+        let name = doubt.name.as_deref().unwrap_or("an order without a name");
+        let time = text::time::rfc3339(doubt.ms);
+        found = found.pro(format!(
+            "{name}: {} of {} ended at {time} without a conclusive answer (rid {})",
+            doubt.method, doubt.caller, doubt.rid
+        ));
+    }
+    let more = doubts.len().saturating_sub(NAMED);
+    if more > 0 {
+        found = found.pro(format!("and {more} more"));
+    }
+    vec![found]
+}
 
 /// Row 23.
 pub(super) fn not_restarted(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
@@ -51,6 +79,25 @@ pub(super) fn not_restarted(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         // A daemon that still works with the old pair is not to be restarted into one that is refused.
         (true, false) => hypothesis(Possible)
             .con("the file's pair is not accepted either: put that right before a restart"),
+    }]
+}
+
+/// Row 28, by a file that is not the daemon's: its pair is refused, and it is not the daemon's.
+pub(super) fn another_pair(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let refused = evidence.accepted().is_none() && !evidence.answers().is_empty();
+    let (Some(own), true) = (&evidence.past.daemons_own, refused) else {
+        return Vec::new();
+    };
+    let because = format!(
+        "the file holds another pair than the daemon, whose key is {}",
+        own.key_fp
+    );
+    let found =
+        |likelihood| Hypothesis::new(Cause::SignsForItself, Calls, likelihood).pro(because.clone());
+    vec![if own.works() {
+        found(VeryLikely).pro(own.describe())
+    } else {
+        found(Possible).con(own.describe())
     }]
 }
 
@@ -203,9 +250,11 @@ pub(super) fn codes(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
             Objection::Budget => true,
             // A method that this run was accepted with is over it.
             Objection::Address | Objection::Tier => !evidence.accepts(&past.method),
-            Objection::Refused | Objection::Nonce | Objection::Maintenance | Objection::Edge => {
-                false
-            }
+            Objection::Refused
+            | Objection::Nonce
+            | Objection::Maintenance
+            | Objection::Outage
+            | Objection::Edge => false,
         };
         let cause = if code == API_DISABLED {
             Cause::TriggerOrders

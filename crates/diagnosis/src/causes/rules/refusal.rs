@@ -237,6 +237,7 @@ pub(super) fn address_unsaid(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
                 .pro(evidence.whereabouts()),
         );
     }
+    hypotheses.extend(family_unsaid(evidence));
     if evidence.is_unlisted() {
         hypotheses.push(
             Hypothesis::new(Cause::IpNotListed, Refusal, Likely)
@@ -245,6 +246,27 @@ pub(super) fn address_unsaid(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         );
     }
     hypotheses
+}
+
+/// Row 11, where the exchange does not say that it is the address: a whitelist holds the address of one family.
+fn family_unsaid(evidence: &Evidence<'_>) -> Option<Hypothesis> {
+    if !evidence.leaves_by_ipv6()
+        || evidence.is_listed() == Some(true)
+        || evidence.worked_from_here()
+    {
+        return None;
+    }
+    let ipv4 = evidence.findings.outbound(Probe::Outbound)?;
+    let listed = crate::probes::is_expected(&evidence.findings.expected, ipv4);
+    let because = "calls go to an IPv6 address of the exchange";
+    let found = |likelihood| Hypothesis::new(Cause::LeavesByIpv6, Refusal, likelihood).pro(because);
+    match listed {
+        Some(true) => Some(found(Likely).pro(format!(
+            "CRYPTO_EXPECTED_IP names {ipv4}, which is not the way out in use"
+        ))),
+        None => Some(found(Possible)),
+        Some(false) => None,
+    }
 }
 
 /// Rows 5 and 6: what changed since it worked, here or at the exchange.

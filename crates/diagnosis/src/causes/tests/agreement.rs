@@ -96,6 +96,7 @@ impl Told {
         };
         tracker.note(&report, now);
         let pair = PairFacts {
+            asked_elsewhere: false,
             change: PairChange::Same,
             since: 0,
             origin: self.origin.unwrap_or(Origin::First),

@@ -76,6 +76,7 @@ impl Story {
     fn pair(self, origin: Origin) -> Self {
         Self {
             pair: PairFacts {
+                asked_elsewhere: false,
                 change: PairChange::Same,
                 since: 0,
                 origin,

@@ -284,6 +284,39 @@ async fn what_changed_between_good_and_bad_is_found() {
     assert_eq!(reads.changes, []);
 }
 
+#[tokio::test]
+async fn what_is_measured_because_of_a_bad_call_changed_before_it() {
+    let here = Installation::new();
+    let (history, _) = here.start(Settings::default());
+    let at = |ms: u64, what: &dyn Fn()| {
+        here.now_ms.store(ms, Relaxed);
+        what();
+    };
+    let address = |address: &str| history.note(HistoryEvent::Address(address.parse().unwrap()));
+    at(1_100_000, &|| address("203.0.113.7"));
+    at(1_200_000, &|| {
+        history.call(from("203.0.113.7", report(CREATE, 200, Some(0))))
+    });
+    at(1_400_000, &|| {
+        history.call(from("203.0.113.7", report(CREATE, 401, Some(40103))))
+    });
+    // The refusal asks for a measurement, which is done once a minute at most.
+    at(1_400_012, &|| address("198.51.100.4"));
+    at(1_400_000 + NOTICED_WITHIN_MS, &|| address("198.51.100.5"));
+    at(1_400_001 + NOTICED_WITHIN_MS, &|| address("198.51.100.6"));
+    history.close().await;
+    // A start is no measurement: what it changes holds from then on.
+    let (history, _) = here.start(Settings::default());
+    history.close().await;
+    let [orders] = here.questions().breaks(None).unwrap().try_into().unwrap();
+    let seen: Vec<(&str, u64)> = orders
+        .changes
+        .iter()
+        .map(|change| (change.kind.as_str(), change.ms - orders.bad.ms))
+        .collect();
+    assert_eq!(seen, [("address", 12), ("address", NOTICED_WITHIN_MS)]);
+}
+
 #[test]
 fn a_new_streak_begins_only_after_a_good_call() {
     let mut marks = Milestones::default();
@@ -380,4 +413,52 @@ async fn invented_method_names_take_bounded_room() {
         ..Filter::default()
     };
     assert!(here.questions().calls(&shared).unwrap().len() > 900);
+}
+
+#[tokio::test]
+async fn what_may_have_been_executed_is_kept_by_name_until_its_question_is_answered() {
+    let here = Installation::new();
+    let (history, _) = here.start(Settings::default());
+    let lost = |name: &str| CallReport {
+        client_oid: Some(name.to_owned()),
+        outcome: Outcome::Unknown,
+        ..report(CREATE, 504, None)
+    };
+    history.call(lost("kept-1,kept-2"));
+    history.flush().await;
+    let names = |open: Vec<crate::doubt::Doubt>| -> Vec<String> {
+        open.into_iter().filter_map(|doubt| doubt.name).collect()
+    };
+    let open = |now_ms| names(here.questions().doubts(now_ms).unwrap());
+    assert_eq!(open(1_000_000), ["kept-1", "kept-2"]);
+    let calls = here.questions().calls(&Filter::default()).unwrap();
+    assert_eq!(calls[0].client_oid.as_deref(), Some("kept-1,kept-2"));
+    history.call(CallReport {
+        client_oid: Some("kept-1".to_owned()),
+        ..report("private/get-order-detail", 200, Some(0))
+    });
+    history.close().await;
+    assert_eq!(open(1_000_000), ["kept-2"]);
+    assert_eq!(open(1_000_001 + crate::doubt::KEPT_MS), [""; 0]);
+
+    // The next start goes on from what is open; what ended keeps its name.
+    let (history, _) = here.start(Settings::default());
+    history.call(CallReport {
+        client_oid: Some("kept-2".to_owned()),
+        ..report("private/get-order-detail", 200, Some(0))
+    });
+    history.close().await;
+    assert_eq!(open(1_000_000), [""; 0]);
+    let calls = here.questions().calls(&Filter::default()).unwrap();
+    assert_eq!(calls[0].client_oid.as_deref(), Some("kept-1,kept-2"));
+
+    // A file of an earlier build has no such table, until a daemon opens it.
+    here.sql().execute_batch("DROP TABLE doubt").unwrap();
+    assert_eq!(open(1_000_000), [""; 0]);
+    let calls = here.questions().calls(&Filter::default()).unwrap();
+    assert_eq!((calls.len(), calls[0].client_oid.as_deref()), (3, None));
+    let (history, _) = here.start(Settings::default());
+    history.call(lost("kept-3"));
+    history.close().await;
+    assert_eq!(open(1_000_000), ["kept-3"]);
 }

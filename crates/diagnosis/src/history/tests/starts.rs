@@ -4,6 +4,7 @@ use super::*;
 
 fn facts(change: PairChange, since: u64, origin: Origin) -> PairFacts {
     PairFacts {
+        asked_elsewhere: false,
         change,
         since,
         origin,
