@@ -66,7 +66,7 @@ async fn a_captured_login_is_refused_after_kill_9() {
     assert_eq!(Socket::open(address).await.ask(&captured).await["code"], 0);
     assert_eq!(
         Socket::open(address).await.ask(&captured).await["code"],
-        40101,
+        40102,
         "within the run"
     );
     first.signal(Signal::KILL);

@@ -113,7 +113,7 @@ async fn fault_61_every_wrong_token_gets_the_same_answer_and_is_counted() {
 #[tokio::test]
 async fn fault_62_a_method_that_is_a_path_trick_is_invalid() {
     let proxy = TestProxy::start().await;
-    let long = format!("private/{}", "a".repeat(65_536));
+    let long = format!("private/{}", "a".repeat(60_000));
     for method in [
         "../../x",
         "private/../public/x",

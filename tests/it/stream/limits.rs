@@ -169,7 +169,7 @@ async fn a_command_that_a_stall_ended_is_told_at_once_and_not_at_its_deadline() 
     let socket = Socket::bot(&proxy).await;
     proxy.exchange().stall_streams();
     let (mut sending, mut reading) = socket.stream.split();
-    let filler = "x".repeat(100 << 10);
+    let filler = "x".repeat(48 << 10);
     tokio::spawn(async move {
         for id in 1..400 {
             let frame =
