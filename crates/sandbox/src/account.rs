@@ -129,10 +129,12 @@ impl Account {
             "private/create-order-list" | "private/advanced/create-order-list" => {
                 list::create(self, asked, now_ms)
             }
-            "private/advanced/create-oco" | "private/advanced/create-oto" => {
-                list::create_group(self, asked, 2, now_ms)
-            }
-            "private/advanced/create-otoco" => list::create_group(self, asked, 3, now_ms),
+            "private/advanced/create-oco" => list::create_group(self, asked, "OCO", 2, now_ms),
+            "private/advanced/create-oto" => list::create_group(self, asked, "OTO", 2, now_ms),
+            "private/advanced/create-otoco" => list::create_group(self, asked, "OTOCO", 3, now_ms),
+            "private/advanced/cancel-oco" => list::cancel_group(self, params, "OCO", now_ms),
+            "private/advanced/cancel-oto" => list::cancel_group(self, params, "OTO", now_ms),
+            "private/advanced/cancel-otoco" => list::cancel_group(self, params, "OTOCO", now_ms),
             "private/amend-order" | "private/advanced/amend-order" => {
                 self.amend(params, family, now_ms)
             }
@@ -305,6 +307,7 @@ impl Account {
             "fee": "0",
             "address": address,
             "create_time": now_ms,
+            "network_id": currency,
         }))
     }
 
@@ -396,6 +399,10 @@ fn trade(order: &Order, trade_id: u64) -> Value {
         "taker_side": "TAKER",
         "create_time": order.created_ms,
         "create_time_ns": nanoseconds(order.created_ms),
+        "transact_time_ns": nanoseconds(order.created_ms),
+        "fee_credits": "0",
+        "match_count": "1",
+        "match_index": "0",
     })
 }
 

@@ -87,7 +87,7 @@ impl Instrument {
 
     fn describe(&self) -> Value {
         let (decimals, tick) = self.precision();
-        json!({
+        let mut shown = json!({
             "symbol": self.name,
             "inst_type": if self.is_perpetual() { "PERPETUAL_SWAP" } else { "CCY_PAIR" },
             "display_name": self.name.replace('_', "/"),
@@ -103,7 +103,13 @@ impl Instrument {
             "beta_product": false,
             "margin_buy_enabled": true,
             "margin_sell_enabled": true,
-        })
+            "product_type": "DIGITAL_CURRENCIES",
+        });
+        if let (Some(members), true) = (shown.as_object_mut(), self.is_perpetual()) {
+            let underlying = json!(self.name.replace("-PERP", "-INDEX"));
+            members.insert("underlying_symbol".to_owned(), underlying);
+        }
+        shown
     }
 
     /// Decimals of a price, and its smallest step: fewer for dear things, as on the exchange.

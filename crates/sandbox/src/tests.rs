@@ -7,6 +7,7 @@ mod client;
 mod control;
 mod faults;
 mod orders;
+mod shapes;
 mod streams;
 
 use serde_json::json;

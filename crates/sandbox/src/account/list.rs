@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::{
     super::{authentication::ParsedCall, json::Json, reply, settings::Refusal},
-    Account, Family,
-    order::Order,
+    Account, Family, Status,
+    order::{Leg, Order, required},
 };
 
 /// Most orders in one list [documents].
@@ -87,6 +87,7 @@ pub(super) fn batch(
 pub(super) fn create_group(
     account: &mut Account,
     asked: &ParsedCall,
+    contingency: &'static str,
     size: usize,
     now_ms: i64,
 ) -> Result<Value, Refusal> {
@@ -102,11 +103,56 @@ pub(super) fn create_group(
     }
     legs.iter().try_for_each(|leg| account.check(leg))?;
     let list_id = account.fresh_id();
-    for mut leg in legs {
-        leg.list_id = Some(list_id);
+    for (number, mut leg) in (1..).zip(legs) {
+        leg.leg = Some(Leg {
+            list_id,
+            contingency,
+            number,
+        });
         account.place(leg)?;
     }
     Ok(json!({ "list_id": list_id.to_string() }))
+}
+
+/// Cancels what is open of a group of this kind. No result tells of it [documents].
+pub(super) fn cancel_group(
+    account: &mut Account,
+    params: &Json,
+    contingency: &str,
+    now_ms: i64,
+) -> Result<Value, Refusal> {
+    let list_id = required(params, "list_id")?;
+    let list_ids = [list_id];
+    let legs: Vec<_> = of_lists(account, &list_ids)
+        .filter(|(leg, _)| leg.contingency == contingency)
+        .map(|(_, order)| (order.id, order.status))
+        .collect();
+    if legs.is_empty() {
+        return Err(Refusal::code(212));
+    }
+    let open: Vec<u64> = legs
+        .into_iter()
+        .filter(|(_, status)| *status == Status::Active)
+        .map(|(id, _)| id)
+        .collect();
+    if open.is_empty() {
+        return Err(Refusal::code(316));
+    }
+    account.cancel_these(&open, now_ms);
+    Ok(Value::Null)
+}
+
+/// The orders of these groups, leg by leg.
+pub(super) fn of_lists<'a>(
+    account: &'a Account,
+    list_ids: &[&str],
+) -> impl Iterator<Item = (Leg, &'a Order)> {
+    account.orders.values().filter_map(move |order| {
+        let leg = order.leg?;
+        list_ids
+            .contains(&leg.list_id.to_string().as_str())
+            .then_some((leg, order))
+    })
 }
 
 fn read_legs(asked: &ParsedCall, now_ms: i64) -> Result<Vec<Result<Order, Refusal>>, Refusal> {

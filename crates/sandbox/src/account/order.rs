@@ -51,6 +51,15 @@ pub(super) enum Status {
     Canceled,
 }
 
+/// An order's place in a group (OCO, OTO, OTOCO).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leg {
+    pub(super) list_id: u64,
+    pub(super) contingency: &'static str,
+    /// From one.
+    pub(super) number: usize,
+}
+
 /// One order.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
@@ -58,7 +67,7 @@ pub(super) struct Order {
     pub(super) id: u64,
     pub(super) client_oid: String,
     pub(super) family: Family,
-    pub(super) list_id: Option<u64>,
+    pub(super) leg: Option<Leg>,
     pub(super) instrument: &'static Instrument,
     pub(super) side: Side,
     pub(super) kind: String,
@@ -98,7 +107,7 @@ impl Order {
             id: 0,
             client_oid: client_oid(params, default_oid)?,
             family,
-            list_id: None,
+            leg: None,
             instrument,
             side,
             kind: kind.to_owned(),
@@ -128,7 +137,7 @@ impl Order {
         self.price.times(self.quantity)
     }
 
-    /// As the order queries show it.
+    /// As the order queries show it. One without a trigger has `0` and `NULL_VAL` for it, as libraries have seen.
     pub(super) fn describe(&self, account_id: &str) -> Value {
         let is_filled = self.status == Status::Filled;
         let filled = |amount: Amount| {
@@ -164,16 +173,16 @@ impl Order {
             "create_time": self.created_ms,
             "create_time_ns": super::nanoseconds(self.created_ms),
             "update_time": self.updated_ms,
+            "reason": "0",
+            "ref_price": self.ref_price.unwrap_or_default().to_string(),
+            "ref_price_type": if self.ref_price.is_some() { "MARK_PRICE" } else { "NULL_VAL" },
         });
-        if let Some(members) = order.as_object_mut() {
-            members.extend(
-                self.ref_price
-                    .map(|price| ("ref_price".to_owned(), price.to_string().into())),
-            );
-            members.extend(
-                self.list_id
-                    .map(|list| ("list_id".to_owned(), list.to_string().into())),
-            );
+        if let (Some(members), Some(leg)) = (order.as_object_mut(), self.leg) {
+            members.extend([
+                ("list_id".to_owned(), json!(leg.list_id.to_string())),
+                ("contingency_type".to_owned(), json!(leg.contingency)),
+                ("leg_id".to_owned(), json!(leg.number.to_string())),
+            ]);
         }
         order
     }

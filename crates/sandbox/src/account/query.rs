@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{amount::Amount, authentication::ParsedCall, json::Json, market, settings::Refusal},
-    ACCOUNT_ID, Account, Family, Status,
+    ACCOUNT_ID, Account, Family, Status, list,
     order::{Order, required},
 };
 
@@ -35,6 +35,7 @@ pub(super) fn answer(
         "private/get-order-detail" | "private/advanced/get-order-detail" => {
             detail(account, params, family)?
         }
+        "private/advanced/get-order-list-detail" => of_lists(account, params),
         "private/get-trades" => data(
             account
                 .trades
@@ -72,6 +73,13 @@ fn history(account: &Account, params: &Json, family: Family) -> Value {
     list(account, params, |order| {
         order.family == family && order.status != Status::Active
     })
+}
+
+fn of_lists(account: &Account, params: &Json) -> Value {
+    let named = params.items("list_id_list").iter();
+    let list_ids: Vec<_> = named.filter_map(Json::as_scalar).collect();
+    let legs = list::of_lists(account, &list_ids);
+    json!({ "data": legs.map(|(_, order)| order.describe(ACCOUNT_ID)).collect::<Vec<_>>() })
 }
 
 fn list(account: &Account, params: &Json, is_meant: impl Fn(&Order) -> bool) -> Value {
@@ -119,6 +127,14 @@ pub(super) fn user_balance(account: &Account) -> Value {
         "is_liquidating": false,
         "position_limit": "3000000",
         "used_position_limit": "0",
+        "total_isolated_cash_balance": "0",
+        "isolated_positions": [],
+        "total_risk_exposure": "0",
+        "total_borrow": "0",
+        "margin_score": "0",
+        "has_risk": false,
+        "terminatable": true,
+        "credit_limits": [],
         "position_balances": balances,
     }]})
 }
@@ -145,12 +161,17 @@ pub(super) fn position_list(account: &Account, now_ms: i64) -> Value {
         .iter()
         .filter(|(_, quantity)| **quantity != Amount::ZERO);
     let entry = |(name, quantity): (&&str, &Amount)| {
+        let cost = market::find(name)
+            .and_then(|it| it.price().times(*quantity))
+            .unwrap_or_default()
+            .to_string();
         json!({
             "account_id": ACCOUNT_ID,
             "instrument_name": name,
             "type": "PERPETUAL_SWAP",
             "quantity": quantity.to_string(),
-            "cost": market::find(name).and_then(|it| it.price().times(*quantity)).unwrap_or_default().to_string(),
+            "cost": cost,
+            "open_pos_cost": cost,
             "open_position_pnl": "0",
             "session_pnl": "0",
             "update_timestamp_ms": now_ms,
@@ -211,9 +232,17 @@ fn instrument_fee_rate(params: &Json) -> Result<Value, Refusal> {
 
 fn accounts(now_ms: i64) -> Value {
     json!({
+        "this_account": { "uuid": ACCOUNT_ID, "hierarchy": "MASTER" },
         "master_account": {
             "uuid": ACCOUNT_ID,
+            "hierarchy": "MASTER",
             "master_account_uuid": ACCOUNT_ID,
+            "margin_account_uuid": ACCOUNT_ID,
+            "email": "nobody@example.org",
+            "two_fa_enabled": true,
+            "kyc_level": "ADVANCED",
+            "suspended": false,
+            "terminated": false,
             "label": "stand-in",
             "enabled": true,
             "tradable": true,

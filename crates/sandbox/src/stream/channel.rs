@@ -42,7 +42,9 @@ impl Channel {
         let listed = |name: &str| market::find(name).map(|it| Some(it.name.to_owned()));
         match name {
             "user.order" => return Some(Self::Orders(Family::Plain, None)),
-            "user.advance.order" => return Some(Self::Orders(Family::Advanced, None)),
+            "user.advance.order" | "user.advanced.order" => {
+                return Some(Self::Orders(Family::Advanced, None));
+            }
             "user.trade" => return Some(Self::Trades(None)),
             "user.balance" => return Some(Self::Balance),
             "user.positions" => return Some(Self::Positions),
@@ -52,7 +54,10 @@ impl Channel {
         if let Some(instrument) = name.strip_prefix("user.order.") {
             return Some(Self::Orders(Family::Plain, listed(instrument)?));
         }
-        if let Some(instrument) = name.strip_prefix("user.advance.order.") {
+        if let Some(instrument) = name
+            .strip_prefix("user.advance.order.")
+            .or_else(|| name.strip_prefix("user.advanced.order."))
+        {
             return Some(Self::Orders(Family::Advanced, listed(instrument)?));
         }
         Some(Self::Trades(listed(name.strip_prefix("user.trade.")?)?))
