@@ -4,6 +4,7 @@ use protocol::{
     call::Call,
     caller_request::CallerRequest,
     canonical::{self, Dialect},
+    client_dialects::{self, ClientDialect},
     frame::Frame,
 };
 use serde_json::{Value, value::RawValue};
@@ -94,7 +95,7 @@ pub(crate) fn query(data: &[u8]) {
     let request = [
         b"GET /exchange/v1/public/",
         data,
-        b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     ]
     .concat();
     world::with(|world| {
@@ -137,6 +138,19 @@ pub(crate) fn frames(data: &[u8]) {
         let stream = heard.stream.expect("the proxy agrees to a stream");
         answers::frames(&stream);
     });
+}
+
+/// The pure readers behind the doors, without a daemon: many more inputs in the same time. The input is the body of a
+/// call, a frame and params at once.
+pub(crate) fn readers(data: &[u8]) {
+    check_request(data);
+    check_frame(data);
+    if let Ok(params) = serde_json::from_slice(data) {
+        check_params(params);
+        for dialect in ClientDialect::ALL {
+            let _ = client_dialects::params_string(params, dialect);
+        }
+    }
 }
 
 /// Says these bytes. No more requests may reach the private methods than `most`, and each with a signature that the
@@ -218,6 +232,7 @@ fn check_request(bytes: &[u8]) {
     let Ok(first) = CallerRequest::parse(bytes) else {
         return;
     };
+    let _ = first.signature();
     let Some(id) = first.id else {
         return;
     };
@@ -244,6 +259,8 @@ fn check_frame(line: &[u8]) {
         return;
     };
     let written = first.to_be_sent();
+    // Whatever they say, the next readers of a frame take it.
+    let _ = (first.signature(), first.channels());
     let second = Frame::parse(&written)
         .1
         .expect("what is written can be read");
