@@ -8,16 +8,11 @@ cd "$(dirname "$0")/.."
 
 seconds=${1:-20}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(head body signed query frames)
-host=$(rustc -vV | sed -n 's/^host: //p')
-coverage='-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3'
-for part in inline-8bit-counters pc-table trace-compares; do
-    coverage+=" -Cllvm-args=-sanitizer-coverage-$part"
-done
+[ ${#targets[@]} -gt 0 ] || targets=(head body signed query frames readers)
 
-RUSTFLAGS="$coverage" cargo build --locked --quiet --profile fuzz --target "$host" \
+RUSTC_WRAPPER=$PWD/fuzz/rustc.sh cargo build --locked --quiet --profile fuzz \
     -p crypto-proxy-fuzz --features guided --bin guided
-binary=${CARGO_TARGET_DIR:-target}/$host/fuzz/guided
+binary=${CARGO_TARGET_DIR:-target}/fuzz/guided
 
 scratch=$(mktemp -d)
 trap 'rm -rf -- "$scratch"' EXIT

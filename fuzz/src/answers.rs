@@ -55,9 +55,7 @@ pub(crate) fn read(mut bytes: &[u8], may_be_head: bool) -> Heard {
 }
 
 fn one(bytes: &[u8], may_be_head: bool) -> (Answer, &[u8]) {
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n")
         .unwrap_or_else(|| panic!("a head that does not end: {}", bytes.escape_ascii()));
     let (head, rest) = bytes.split_at(end + 4);
     let head = std::str::from_utf8(head).expect("a head is ASCII");

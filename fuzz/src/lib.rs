@@ -20,10 +20,11 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder in the corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("head", targets::head),
     ("body", targets::body),
     ("signed", targets::signed),
     ("query", targets::query),
     ("frames", targets::frames),
+    ("readers", targets::readers),
 ];

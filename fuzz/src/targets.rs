@@ -1,9 +1,12 @@
 //! The targets. What each input means stands at its function.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use protocol::{
     call::Call,
     caller_request::CallerRequest,
     canonical::{self, Dialect},
+    client_dialects::{self, ClientDialect},
     frame::Frame,
 };
 use serde_json::{Value, value::RawValue};
@@ -48,10 +51,13 @@ pub(crate) fn body(data: &[u8]) {
         let before = world.private();
         let answer = only(&calls_at_most(world, 1, &request(&head, data)));
         if world.private() != before {
-            let json: Value = serde_json::from_slice(data).expect("what is sent on was JSON");
-            let method = json.get("method");
+            // As text: a member that nobody reads may be a number beyond every float.
+            let members: BTreeMap<Cow<'_, str>, &RawValue> =
+                serde_json::from_slice(data).expect("what is sent on was JSON");
             assert!(
-                method.is_some_and(Value::is_string),
+                members
+                    .get("method")
+                    .is_some_and(|method| method.get().starts_with('"')),
                 "what is sent on names a method"
             );
             assert!(answer.status != 422, "refused, and sent on");
@@ -94,7 +100,7 @@ pub(crate) fn query(data: &[u8]) {
     let request = [
         b"GET /exchange/v1/public/",
         data,
-        b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     ]
     .concat();
     world::with(|world| {
@@ -137,6 +143,19 @@ pub(crate) fn frames(data: &[u8]) {
         let stream = heard.stream.expect("the proxy agrees to a stream");
         answers::frames(&stream);
     });
+}
+
+/// The pure readers behind the doors, without a daemon: many more inputs in the same time. The input is the body of a
+/// call, a frame and params at once.
+pub(crate) fn readers(data: &[u8]) {
+    check_request(data);
+    check_frame(data);
+    if let Ok(params) = serde_json::from_slice(data) {
+        check_params(params);
+        for dialect in ClientDialect::ALL {
+            let _ = client_dialects::params_string(params, dialect);
+        }
+    }
 }
 
 /// Says these bytes. No more requests may reach the private methods than `most`, and each with a signature that the
@@ -218,6 +237,7 @@ fn check_request(bytes: &[u8]) {
     let Ok(first) = CallerRequest::parse(bytes) else {
         return;
     };
+    let _ = first.signature();
     let Some(id) = first.id else {
         return;
     };
@@ -244,6 +264,8 @@ fn check_frame(line: &[u8]) {
         return;
     };
     let written = first.to_be_sent();
+    // Whatever they say, the next readers of a frame take it.
+    let _ = (first.signature(), first.channels());
     let second = Frame::parse(&written)
         .1
         .expect("what is written can be read");
