@@ -2,9 +2,8 @@
 //!
 //! Guarantees: nothing secret, no times, no amounts; `/health` depends on nothing but this process. `/ready` is 503 only
 //! when draining, when the last attempts to reach the exchange all failed, or when signed requests are refused because
-//! the disk takes no mark of them. Calls in doubt (how many, and no name),
-//! drift and skew are warnings under 200. What weakens a credential is for those who show
-//! a token: to a stranger it would say that guessing is worth while.
+//! the disk takes no mark of them. Calls in doubt (how many, and no name), drift and skew are warnings under 200. What
+//! weakens a credential is for those who show a token: to a stranger it would say that guessing is worth while.
 
 use std::sync::Arc;
 
@@ -77,6 +76,14 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, request: Request<Bod
              the caller who makes most"
                 .to_owned(),
         );
+    }
+    let refused_for_ms = app.gateway.authenticator().replay().refused_for_ms();
+    if refused_for_ms > 0 {
+        warnings.push(format!(
+            "signed requests are refused for {} s more, because the run before this one may have admitted their nonces; \
+             if it is more than a few seconds, check the host's clock",
+            refused_for_ms.div_ceil(1000)
+        ));
     }
     if app.alarms.exchange_down() {
         warnings.push("the exchange answers private calls with errors of its own".to_owned());

@@ -64,7 +64,7 @@ async fn a_captured_request_is_refused_after_kill_9_and_clients_go_on_once_the_m
     for old in [&captured, &ahead] {
         assert_eq!(post(address, old).await.1["code"].as_i64(), Some(40102));
     }
-    assert_eq!(house.exchange.exchange().count(READ), 2);
+    assert_eq!(house.exchange.exchange().count(READ), 3);
     third.signal(Signal::TERM);
     let (status, lines) = third.ended().await;
     assert_eq!(status.code(), Some(0), "{lines:#?}");

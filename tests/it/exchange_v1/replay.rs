@@ -259,8 +259,8 @@ async fn a_first_start_with_a_clock_an_hour_fast_locks_nobody_out_once_it_is_rig
     assert_eq!((answer.status, told(&answer).1), (400, 40006));
     // The read is remembered over the step: the same peer may repeat it, which changes nothing.
     wall.store(fast, Ordering::Relaxed);
-    let answer = proxy.post_exchange(READ, early.body(&pair)).await;
-    assert_eq!((answer.status, proxy.exchange().total().executed), (200, 1));
+    proxy.post_exchange(READ, early.body(&pair)).await;
+    assert_eq!(proxy.upstream_requests(), 3);
     assert_eq!(proxy.exchange().count(ORDER), 1);
 }
 
