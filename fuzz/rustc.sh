@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Cargo calls it in place of the compiler: rustc.sh RUSTC ARGUMENT...
-# Only code that parses what strangers send reports its branches. With the whole daemon, the engine spent two thirds of its
-# time on a quarter of a million counters, and most of what it took for news was the timing of the runtime.
+# Only code that parses what strangers send reports its branches. With the whole daemon the engine spent most of its time
+# on a quarter of a million counters.
 # Cargo does not see a change of this file: take `target/fuzz` away after one.
 set -eu
 rustc=$1
