@@ -9,20 +9,6 @@ use super::schema::{Problem, query_all, signed, unsigned};
 use crate::doubt::{self, Doubt};
 use gateway::record::CallReport;
 
-/// The table. `name` is that of the order, `own` whether the caller chose it. Made at every opening: files of an earlier
-/// build have none, and programs of an earlier build pass it over.
-pub(super) const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS doubt (
-    id INTEGER PRIMARY KEY,
-    ms INTEGER NOT NULL,
-    rid TEXT NOT NULL,
-    caller TEXT NOT NULL,
-    method TEXT NOT NULL,
-    name TEXT,
-    own INTEGER NOT NULL,
-    ended_ms INTEGER
-) STRICT;
-CREATE INDEX IF NOT EXISTS doubt_rid ON doubt (rid);";
-
 /// Doubts that are kept, the newest.
 const MAX_KEPT: i64 = 10_000;
 /// The names of the orders of a row of `call`, whose request ids are bytes or texts.

@@ -15,7 +15,19 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 use serde::Serializer;
 
-use super::doubts;
+/// The calls in doubt. `name` is that of the order, `own` whether the caller chose it. Made at every opening: files of an
+/// earlier build have none, and programs of an earlier build pass it over.
+const DOUBTS: &str = "CREATE TABLE IF NOT EXISTS doubt (
+    id INTEGER PRIMARY KEY,
+    ms INTEGER NOT NULL,
+    rid TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    method TEXT NOT NULL,
+    name TEXT,
+    own INTEGER NOT NULL,
+    ended_ms INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS doubt_rid ON doubt (rid);";
 
 /// The version that `PRAGMA user_version` holds.
 pub(super) const VERSION: i64 = 2;
@@ -107,7 +119,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
             "BEGIN IMMEDIATE; {begun} {UNSENT} PRAGMA user_version = {VERSION}; COMMIT;"
         ))?;
     }
-    connection.execute_batch(doubts::SCHEMA)?;
+    connection.execute_batch(DOUBTS)?;
     Ok(connection)
 }
 
