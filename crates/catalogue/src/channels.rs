@@ -1,7 +1,8 @@
 //! Channels of the streams: which read of the account a channel amounts to.
 //!
 //! Guarantees: a channel of the account is judged as the method that shows the same; one that is not in the table has no
-//! such method, and policy judges it by its own name. Source: the vendor's WebSocket pages, `data/methods.json` (`user_channels`).
+//! such method, and policy judges it by its own name. Source: the vendor's WebSocket pages, `data/methods.json`
+//! (`user_channels`).
 
 /// Longest channel name that is looked at, in bytes.
 const MAX_BYTES: usize = 128;

@@ -2,10 +2,10 @@
 //!
 //! One thread writes batches; calls hand their report over a bounded queue and go on. Guarantees: no params, no bodies,
 //! no order ids but the names of calls in doubt, no secret (a secret is a number and a digest under the salt of this
-//! installation); files are 0600; a call never waits for the disk; what is lost is counted and said; calls that were sent are kept apart from others, and
-//! refused ones without a record of their own are counted; the end of the process at any moment costs the last
-//! second at most; changes, and per method the last good and the first bad call, outlive the calls themselves. Does
-//! not: judge, or read along for anybody else. Schema and questions: `docs/operations.md`.
+//! installation); files are 0600; a call never waits for the disk; what is lost is counted and said; calls that were
+//! sent are kept apart from others, and refused ones without a record of their own are counted; the end of the process
+//! at any moment costs the last second at most; changes, and per method the last good and the first bad call, outlive
+//! the calls themselves. Does not: judge, or read along for anybody else. Schema and questions: `docs/operations.md`.
 
 use std::{
     fmt,

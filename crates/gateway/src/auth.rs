@@ -5,10 +5,11 @@
 //! diagnosis.
 //!
 //! Guarantees, signatures: an unknown key and a wrong signature cost the same work and get the same answer; the clock's
-//! window is judged before any key is looked up; what may change something, and a login, counts once. Signatures are compared in constant time, against
-//! every dialect that a documented client may have signed, for the client's signature only. Does not: judge what the request
-//! asks for, or bind it to its structure. The exchange's scheme signs `{"a":"1b2"}` and `{"a":"1","b":"2"}` alike. So
-//! what is allowed is decided on the parsed call, and remote clients need an encrypted connection.
+//! window is judged before any key is looked up; what may change something, and a login, counts once. Signatures are
+//! compared in constant time, against every dialect that a documented client may have signed, for the client's
+//! signature only. Does not: judge what the request asks for, or bind it to its structure. The exchange's scheme signs
+//! `{"a":"1b2"}` and `{"a":"1","b":"2"}` alike. So what is allowed is decided on the parsed call, and remote clients
+//! need an encrypted connection.
 
 use std::{
     collections::HashMap,

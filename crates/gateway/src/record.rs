@@ -2,9 +2,9 @@
 //!
 //! Guarantees: whatever happens to the call (a panic, the caller hangs up, the daemon stops), its line is written with the
 //! outcome that its phase allows. Of calls that were refused before they were admitted, the first few of a caller and a
-//! reason have one, and the others are counted (`refusals`). Redacted by construction: a report has no field that could hold a key, a secret, a token, a
-//! signature, params or an answer. Does not: wait for anything. Record sinks (hints, the history) get one shared copy, and
-//! drop it where they have no room.
+//! reason have one, and the others are counted (`refusals`). Redacted by construction: a report has no field that could
+//! hold a key, a secret, a token, a signature, params or an answer. Does not: wait for anything. Record sinks (hints,
+//! the history) get one shared copy, and drop it where they have no room.
 
 use std::{
     borrow::Cow,

@@ -2,8 +2,8 @@
 //!
 //! Guarantees of [`LeakSearch`]: a secret is found whole and in part: any 16 bytes in a row, or fewer on request. It is
 //! found in any case, in hexadecimal, in both alphabets and all three alignments of base64, percent-encoded, and with
-//! backslashes as in JSON and Markdown. What is prepared for the search is wiped. Does not: find what was encrypted, compressed or encoded
-//! twice, or a text of fewer than 8 bytes, which could not be told apart from a word.
+//! backslashes as in JSON and Markdown. What is prepared for the search is wiped. Does not: find what was encrypted,
+//! compressed or encoded twice, or a text of fewer than 8 bytes, which could not be told apart from a word.
 
 use std::fmt;
 

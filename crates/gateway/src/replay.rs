@@ -2,12 +2,13 @@
 //!
 //! Guarantees: within a run, no signature of a virtual key is admitted twice while its nonce is within the window, in
 //! whatever order nonces come; what had to be forgotten is refused by its nonce. The one exception is the very same read
-//! from the very same peer: clients sign by the millisecond, and two of one key make the same one. After a restart every nonce up to the
-//! mark on disk is refused, and none is admitted that the mark does not cover. The mark is written some seconds ahead, in a
-//! thread of its own. So a call waits for the disk only where its nonce runs ahead of our clock by more than that.
-//! If the disk does not answer, signed requests are refused, and nothing else is. Without a state directory there is no
-//! mark, and nonces from before the start are refused. When that was, is counted back from the present clock by the time
-//! that passed: a clock that was wrong at the start locks nobody out once it is right. Does not: verify signatures.
+//! from the very same peer: clients sign by the millisecond, and two of one key make the same one. After a restart
+//! every nonce up to the mark on disk is refused, and none is admitted that the mark does not cover. The mark is
+//! written some seconds ahead, in a thread of its own. So a call waits for the disk only where its nonce runs ahead of
+//! our clock by more than that. If the disk does not answer, signed requests are refused, and nothing else is. Without
+//! a state directory there is no mark, and nonces from before the start are refused. When that was, is counted back
+//! from the present clock by the time that passed: a clock that was wrong at the start locks nobody out once it is
+//! right. Does not: verify signatures.
 
 use std::{
     borrow::Cow,
@@ -210,9 +211,9 @@ impl ReplayGuard {
 
     /// Up to where the last run may have admitted requests of this key.
     ///
-    /// A clock that was wrong must not lock everybody out until it is right. While the mark is not credible, we take all that
-    /// was admitted, and could be replayed while our clock goes forward, to lie below the start's window. If our clock was
-    /// the wrong one, the mark counts again as soon as the clock is right.
+    /// A clock that was wrong must not lock everybody out until it is right. While the mark is not credible, we take
+    /// all that was admitted, and could be replayed while our clock goes forward, to lie below the start's window. If
+    /// our clock was the wrong one, the mark counts again as soon as the clock is right.
     fn mark_of_the_last_run(&self, key: &VirtualKey) -> u64 {
         self.credible_floor(self.clock.now_ms()).of(key)
     }

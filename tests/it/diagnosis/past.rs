@@ -6,7 +6,7 @@ use diagnosis::causes::{
     Likelihood::{Likely, Possible, VeryLikely},
 };
 use gateway::secret::{ApiKey, ApiSecret, Credentials};
-use sandbox::{Fault, KeyState};
+use sandbox::{Fault, KeyState, Running};
 use serde_json::json;
 
 use super::*;
@@ -287,8 +287,8 @@ async fn what_failed_for_all_methods_and_is_over_is_no_cause() {
     assert_eq!(outcome.ranking.causes, [], "{}", outcome.text);
 }
 
-#[tokio::test]
-async fn row_19_the_pair_worked_at_another_base_url() {
+/// A daemon whose pair worked at one exchange, and which was refused at another one that does not know the key.
+async fn moved_to_another_exchange() -> (Scenario, Running, TestProxy) {
     let scenario = Scenario::healthy().await;
     let (key, secret) = (
         scenario.canaries.key.clone(),
@@ -304,6 +304,12 @@ async fn row_19_the_pair_worked_at_another_base_url() {
     let scenario = scenario.line(&format!("CRYPTO_REST_BASE={}", other.base_url()));
     let proxy = serve_at(&scenario, &other.base_url(), &key, &secret).await;
     read(&proxy).await;
+    (scenario, other, proxy)
+}
+
+#[tokio::test]
+async fn row_19_the_pair_worked_at_another_base_url() {
+    let (scenario, _other, proxy) = moved_to_another_exchange().await;
     proxy.stop().await;
     scenario
         .run()
@@ -604,21 +610,7 @@ async fn the_daemons_own_hint_tells_half_a_rotation_from_one_that_was_mended() {
 
 #[tokio::test]
 async fn hint_and_diagnosis_agree_after_a_switch_of_the_base_url() {
-    let scenario = Scenario::healthy().await;
-    let (key, secret) = (
-        scenario.canaries.key.clone(),
-        scenario.canaries.secret.clone(),
-    );
-    starts(&scenario, &[(&key, &secret)]).await;
-    // Another exchange, which does not know the key.
-    let other = FakeExchange::new(Settings::with_key(OTHER_KEY, OTHER_SECRET))
-        .start()
-        .await
-        .unwrap();
-    other.exchange().set_apparent_address(IpAddr::from(HOME));
-    let scenario = scenario.line(&format!("CRYPTO_REST_BASE={}", other.base_url()));
-    let proxy = serve_at(&scenario, &other.base_url(), &key, &secret).await;
-    read(&proxy).await;
+    let (scenario, other, proxy) = moved_to_another_exchange().await;
     proxy
         .wait_line(&[
             "event=hint",
@@ -627,9 +619,12 @@ async fn hint_and_diagnosis_agree_after_a_switch_of_the_base_url() {
         ])
         .await;
     // Once a call is accepted there, that is the past.
-    other
-        .exchange()
-        .change(|settings| settings.put_key(sandbox::ApiKey::new(&key, &secret)));
+    other.exchange().change(|settings| {
+        settings.put_key(sandbox::ApiKey::new(
+            &scenario.canaries.key,
+            &scenario.canaries.secret,
+        ))
+    });
     read(&proxy).await;
     other.exchange().script(READS[0], Fault::code(40101));
     read(&proxy).await;

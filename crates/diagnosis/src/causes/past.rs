@@ -221,7 +221,8 @@ pub struct Past {
     pub last_start: Option<LastStart>,
     /// Whether the daemon started with the key in use and another secret.
     pub daemon_has_another_secret: bool,
-    /// What became of the daemon's own pair, where the pair in question is another one, of a file that is not the daemon's.
+    /// What became of the daemon's own pair, where the pair in question is another one, of a file that is not the
+    /// daemon's.
     pub daemons_own: Option<DaemonsOwn>,
     /// When the key was last updated, as the dashboard shows it, in milliseconds since 1970.
     pub key_updated_ms: Option<u64>,

@@ -1,7 +1,7 @@
 //! The records on their way to the hints: read by a task, and at once by a failed call that wants its own hint.
 //!
-//! Guarantees: what a call is told is what its line says, because both come from one reading; nothing is waited for but the
-//! reading of records that are there. A good call does not come here.
+//! Guarantees: what a call is told is what its line says, because both come from one reading; nothing is waited for but
+//! the reading of records that are there. A good call does not come here.
 
 use std::{
     collections::VecDeque,

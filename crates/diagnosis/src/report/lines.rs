@@ -1,7 +1,7 @@
 //! A report line by line: each a text with a role. The one place that makes the words of a terminal.
 //!
-//! Guarantees: findings in the order of the matrix, causes likeliest first. The verdict and the next step come before them. Does not: leave a cause
-//! out because it is unlikely; only what a finding excludes stands apart.
+//! Guarantees: findings in the order of the matrix, causes likeliest first. The verdict and the next step come before
+//! them. Does not: leave a cause out because it is unlikely; only what a finding excludes stands apart.
 
 use super::{CauseLine, FindingLine, Report};
 use crate::{
