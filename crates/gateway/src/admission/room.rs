@@ -1,8 +1,8 @@
 //! The room for calls under way, and who may take how much of it.
 //!
-//! Guarantees: reads leave room for what changes something, one caller leaves room for the others, and cancellations have
-//! some places that nothing else can take. A place is given back however its call ends. Does not: queue; there is a place
-//! or there is none.
+//! Guarantees: reads leave room for what changes something, one caller leaves room for the others, and each caller has some
+//! places for cancellations that nothing else can take, and nobody else. A place is given back however its call ends.
+//! Does not: queue; there is a place or there is none.
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,9 @@ use std::{
 use crate::failure::{Bound, Refusal};
 use protocol::call::Effect;
 
-/// Places beyond the limit that cancellations alone can take: getting out must be possible when nothing else is.
-const FOR_CANCELS: usize = 16;
-/// Of these for one caller.
-const FOR_CANCELS_OF_ONE: usize = FOR_CANCELS / 2;
+/// Places of each caller beyond the limit, for cancellations: getting out must be possible when nothing else is. Callers are
+/// those that an operator listed, so that their sum is bounded.
+const OWN_FOR_CANCELS: usize = 8;
 
 /// The places.
 #[derive(Debug)]
@@ -31,13 +30,24 @@ pub(super) struct Room {
 struct Taken {
     all: usize,
     reads: usize,
-    by_caller: HashMap<Arc<str>, usize>,
+    by_caller: HashMap<Arc<str>, Held>,
+}
+
+/// What one caller holds.
+#[derive(Debug, Default)]
+struct Held {
+    /// Of all places.
+    shared: usize,
+    /// Of its own for cancellations.
+    own: usize,
 }
 
 /// A place in the room, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     kind: Effect,
+    /// Whether it is one of its caller's own.
+    is_own: bool,
     caller: Arc<str>,
     taken: Arc<Mutex<Taken>>,
     /// How long its call may have waited before it could be read.
@@ -57,15 +67,35 @@ impl Room {
 
     /// A place for a call of this kind.
     pub(super) fn take(&self, caller: &Arc<str>, kind: Effect) -> Result<Place, Refusal> {
-        let (of_all, of_one) = match kind {
-            Effect::Cancel => (FOR_CANCELS, FOR_CANCELS_OF_ONE),
-            Effect::Read | Effect::Change => (0, 0),
-        };
         let mut taken = lock(&self.taken);
-        let own = taken.by_caller.get(caller).copied().unwrap_or(0);
+        let is_own = match self.is_free(&taken, caller, kind) {
+            Ok(()) => false,
+            Err(_) if kind == Effect::Cancel && taken.own_of(caller) < OWN_FOR_CANCELS => true,
+            Err(refusal) => return Err(refusal),
+        };
+        let held = taken.by_caller.entry(Arc::clone(caller)).or_default();
+        if is_own {
+            held.own += 1;
+        } else {
+            held.shared += 1;
+            taken.all += 1;
+            taken.reads += usize::from(kind == Effect::Read);
+        }
+        Ok(Place {
+            kind,
+            is_own,
+            caller: Arc::clone(caller),
+            taken: Arc::clone(&self.taken),
+            waited: None,
+        })
+    }
+
+    /// Whether one of the places that all share is free for this.
+    fn is_free(&self, taken: &Taken, caller: &str, kind: Effect) -> Result<(), Refusal> {
+        let of_caller = taken.by_caller.get(caller).map_or(0, |held| held.shared);
         let bounds = [
-            (Bound::All, taken.all, self.limit + of_all),
-            (Bound::Caller, own, self.of_one + of_one),
+            (Bound::All, taken.all, self.limit),
+            (Bound::Caller, of_caller, self.of_one),
             (Bound::Reads, taken.reads, self.reads),
         ];
         let asked = if kind == Effect::Read { 3 } else { 2 };
@@ -74,26 +104,30 @@ impl Room {
                 return Err(Refusal::AtCapacity { bound, limit });
             }
         }
-        taken.all += 1;
-        taken.reads += usize::from(kind == Effect::Read);
-        *taken.by_caller.entry(Arc::clone(caller)).or_default() += 1;
-        Ok(Place {
-            kind,
-            caller: Arc::clone(caller),
-            taken: Arc::clone(&self.taken),
-            waited: None,
-        })
+        Ok(())
+    }
+}
+
+impl Taken {
+    fn own_of(&self, caller: &str) -> usize {
+        self.by_caller.get(caller).map_or(0, |held| held.own)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
-        taken.all -= 1;
-        taken.reads -= usize::from(self.kind == Effect::Read);
-        if let Some(own) = taken.by_caller.get_mut(&self.caller) {
-            *own -= 1;
-            if *own == 0 {
+        if !self.is_own {
+            taken.all -= 1;
+            taken.reads -= usize::from(self.kind == Effect::Read);
+        }
+        if let Some(held) = taken.by_caller.get_mut(&self.caller) {
+            if self.is_own {
+                held.own -= 1;
+            } else {
+                held.shared -= 1;
+            }
+            if held.shared + held.own == 0 {
                 taken.by_caller.remove(&self.caller);
             }
         }
@@ -155,18 +189,28 @@ mod tests {
     }
 
     #[test]
-    fn cancellations_have_places_of_their_own_and_nobody_has_them_all() {
+    fn each_caller_has_places_for_cancellations_that_nobody_else_can_take() {
         let room = Room::new(256, true);
         let full = [
             take(&room, "a", Effect::Change, 999),
             take(&room, "b", Effect::Change, 999),
         ];
         assert_eq!(full.each_ref().map(Vec::len), [128, 128]);
-        let cancels = take(&room, "a", Effect::Cancel, 999);
-        assert_eq!(cancels.len(), 8);
-        assert_eq!(take(&room, "b", Effect::Cancel, 999).len(), 8);
+        let cancels = ["a", "b", "c", "d"].map(|caller| take(&room, caller, Effect::Cancel, 999));
+        assert_eq!(cancels.each_ref().map(Vec::len), [8, 8, 8, 8]);
+        assert_eq!(
+            refused(&room, "c", Effect::Cancel),
+            Refusal::AtCapacity {
+                bound: Bound::All,
+                limit: 256
+            }
+        );
         drop(full);
         assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 128);
+        drop(cancels);
+        assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 136);
+        assert_eq!(lock(&room.taken).all, 0);
+        assert!(lock(&room.taken).by_caller.is_empty());
     }
 
     #[test]
