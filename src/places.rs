@@ -44,7 +44,7 @@ struct Taken {
 #[derive(Debug)]
 struct Stranger {
     source: Peer,
-    /// Its caller is known, but has no place left among the callers'.
+    /// Its caller is known, but has no place left among the callers', or is about to be.
     is_known: bool,
     leave: Arc<Notify>,
 }
@@ -69,6 +69,11 @@ impl Places {
             for_callers: all.saturating_sub(for_strangers),
             taken: Mutex::default(),
         }
+    }
+
+    /// How many strangers may have.
+    pub(crate) const fn for_strangers(&self) -> usize {
+        self.for_strangers
     }
 
     /// A place for a newcomer, and the source of the connection that was told to leave for it. `None` where nobody can
@@ -141,11 +146,24 @@ impl Taken {
             self.by_callers += 1;
             return Some(Arc::clone(caller));
         }
-        if let Some(mut stranger) = self.remove(number) {
-            stranger.is_known = true;
-            self.strangers.insert(number, stranger);
-        }
+        self.keep(number);
         None
+    }
+
+    /// Lets a connection stay where it is, until it ends; whether it was still there.
+    fn keep(&mut self, number: u64) -> bool {
+        let Some(stranger) = self.remove(number) else {
+            return false;
+        };
+        let is_known = true;
+        self.strangers.insert(
+            number,
+            Stranger {
+                is_known,
+                ..stranger
+            },
+        );
+        true
     }
 
     fn leave_caller(&mut self, caller: &str) {
@@ -167,6 +185,12 @@ impl Place {
             let mut taken = places.lock();
             taken.make_known(self.number, caller, places.for_callers)
         });
+    }
+
+    /// Keeps the connection while a request is judged whose signature is good: it is not told to leave any more. Whether
+    /// it was not told before.
+    pub(crate) fn keep(&self) -> bool {
+        self.is_known() || self.places.lock().keep(self.number)
     }
 
     /// Whether a request on this connection was authenticated.
@@ -307,6 +331,21 @@ mod tests {
         drop(beyond);
         assert!(places.enter(&ip("192.0.2.1")).is_some());
         drop(kept);
+        assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn who_is_kept_is_not_told_to_leave_and_moves_when_it_is_known() {
+        let places = Arc::new(Places::new(8));
+        let kept = enter(&places, "127.0.0.1");
+        let late = enter(&places, "127.0.0.1");
+        assert!(kept.keep() && kept.keep());
+        let newcomer = enter(&places, "127.0.0.1");
+        assert!(!has_to_leave(&kept) && has_to_leave(&late) && !late.keep());
+        kept.known(&name("backend"));
+        assert!(kept.is_callers() && kept.keep());
+        assert_eq!(places.lock().strangers.len(), 1);
+        drop((kept, late, newcomer));
         assert!(is_empty(&places));
     }
 
