@@ -8,8 +8,10 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
+
+use gateway::clock::Clock;
 
 use crate::{
     Tokens,
@@ -279,10 +281,7 @@ fn signed() -> Vec<u8> {
     let value = format!("\"{}\"", "x".repeat(29));
     let (open, close) = ("[".repeat(6), "]".repeat(6));
     let lists = format!("{open}{}{close}", vec![value; 1000].join(","));
-    let now_ms = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
+    let now_ms = Clock::system().now_ms();
     let sig = "0".repeat(64);
     let body = format!(
         "{{\"id\":1,\"method\":\"private/get-order-detail\",\"api_key\":\"invented-key-of-nobody-0123456789\",\
