@@ -47,7 +47,7 @@ struct Taken {
 #[derive(Debug)]
 struct Stranger {
     source: Peer,
-    /// Its caller is known, but has no place left among the callers'.
+    /// Its caller is known, but has no place left among the callers', or is about to be.
     is_known: bool,
     leave: Arc<Notify>,
 }
@@ -78,6 +78,11 @@ impl Places {
             for_callers: all.saturating_sub(for_strangers),
             taken: Mutex::default(),
         }
+    }
+
+    /// How many strangers may have.
+    pub(crate) const fn for_strangers(&self) -> usize {
+        self.for_strangers
     }
 
     /// A place for a newcomer, and the source of the connection that was told to leave for it. `None` where nobody can
@@ -151,11 +156,24 @@ impl Taken {
             self.by_callers += 1;
             return Some(Arc::clone(caller));
         }
-        if let Some(mut stranger) = self.remove(number) {
-            stranger.is_known = true;
-            self.strangers.insert(number, stranger);
-        }
+        self.stay(number);
         None
+    }
+
+    /// Lets a connection stay where it is, until it ends; whether it was still there.
+    fn stay(&mut self, number: u64) -> bool {
+        let Some(stranger) = self.remove(number) else {
+            return false;
+        };
+        let is_known = true;
+        self.strangers.insert(
+            number,
+            Stranger {
+                is_known,
+                ..stranger
+            },
+        );
+        true
     }
 
     fn leave_caller(&mut self, caller: &str) {
@@ -182,6 +200,12 @@ impl Place {
     /// Keeps what keeps its caller known where it comes from.
     pub(crate) fn keep(&self, presence: impl FnOnce() -> Presence) {
         self.presence.get_or_init(presence);
+    }
+
+    /// Keeps the connection while a request is judged whose signature is good: it is not told to leave any more. Whether
+    /// it was not told before.
+    pub(crate) fn stay(&self) -> bool {
+        self.is_known() || self.places.lock().stay(self.number)
     }
 
     /// Whether a request on this connection was authenticated.
@@ -322,6 +346,21 @@ mod tests {
         drop(beyond);
         assert!(places.enter(&ip("192.0.2.1")).is_some());
         drop(kept);
+        assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn who_is_kept_is_not_told_to_leave_and_moves_when_it_is_known() {
+        let places = Arc::new(Places::new(8));
+        let kept = enter(&places, "127.0.0.1");
+        let late = enter(&places, "127.0.0.1");
+        assert!(kept.stay() && kept.stay());
+        let newcomer = enter(&places, "127.0.0.1");
+        assert!(!has_to_leave(&kept) && has_to_leave(&late) && !late.stay());
+        kept.known(&name("backend"));
+        assert!(kept.is_callers() && kept.stay());
+        assert_eq!(places.lock().strangers.len(), 1);
+        drop((kept, late, newcomer));
         assert!(is_empty(&places));
     }
 

@@ -31,6 +31,8 @@ use listener::{Listener, Stream};
 
 use crate::places::Places;
 
+/// Of the strangers' places this part may change hands before everybody had a turn.
+const AT_ONCE: usize = 8;
 /// After an `accept` that failed (out of descriptors), the loop waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Where we listen.
@@ -150,6 +152,8 @@ impl Bound {
 
 async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
     let mut failing = false;
+    let at_once = (shared.places.for_strangers() / AT_ONCE).max(1);
+    let mut crowded = 0;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -158,8 +162,11 @@ async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
         match accepted {
             Ok((stream, source)) => {
                 failing = false;
-                if admit(stream, source, &shared) {
-                    // Whoever was let in reads its request before the next one can close it.
+                crowded += usize::from(admit(stream, source, &shared));
+                if crowded >= at_once {
+                    // Whoever was let in reads its request before somebody else can close it. A turn for each newcomer would
+                    // let them queue up to where the kernel drops those of callers, who then wait for a second.
+                    crowded = 0;
                     yield_now().await;
                 }
             }

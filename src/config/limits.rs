@@ -17,6 +17,8 @@ use gateway::{public_calls, record::CallReport, replay};
 const PROCESS: usize = 32 << 20;
 /// Measured: the state of a connection, without its buffers.
 const CONNECTION: usize = 16 << 10;
+/// So many callers may cancel at the same moment with the longest bodies.
+const CALLERS: usize = 8;
 /// A call that is under way holds its body, the params, their string to sign, and the request.
 const COPIES: usize = 4;
 /// Texts that a report of a call, or a line of the log, holds beside its numbers.
@@ -44,7 +46,7 @@ pub(super) fn all(settings: &Settings) -> [Budget; 10] {
     let (http, server, gateway) = (&settings.http, &settings.server, &settings.gateway);
     let connections = server.max_connections;
     let strangers = places::for_strangers(connections);
-    let in_flight = gateway.most_in_flight();
+    let in_flight = gateway.most_in_flight(CALLERS);
     let idle_callers = (connections - strangers).saturating_sub(in_flight);
     let of_strangers = http.max_body_bytes.min(UNVERIFIED_BYTES);
     let lines = 2 * settings.log.queue_lines;

@@ -1,8 +1,8 @@
 //! Bytes of answers that wait for somebody whom nobody knows to read them.
 //!
 //! Guarantees: answers to strangers hold a bounded number of bytes, from the moment in which they are read from the exchange
-//! until the connection took the last byte or ended; one source has half of them at most. Where there is no room the
-//! call is refused, nothing is queued. The bytes themselves own their part of the budget, so that it ends with them.
+//! until the connection took the last byte or ended; one source has half of them at most. Where there is no room, or are more
+//! sources than can be told apart, the call is refused, nothing is queued. The bytes themselves own their part of the budget, so that it ends with them.
 
 use std::sync::{Arc, Mutex};
 
@@ -69,7 +69,8 @@ impl Held {
         }
         let mut taken = lock(&self.waiting.0);
         let of_source = taken.by_source.get(&self.source).copied().unwrap_or(0);
-        if taken.all + more > FOR_STRANGERS || of_source + more > FOR_ONE_SOURCE {
+        let is_told_apart = taken.by_source.has_room_for(&self.source);
+        if !is_told_apart || taken.all + more > FOR_STRANGERS || of_source + more > FOR_ONE_SOURCE {
             self.was_refused = true;
             return false;
         }
@@ -98,6 +99,9 @@ impl<H> AsRef<[u8]> for Owned<H> {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
         let mut taken = lock(&self.waiting.0);
         taken.all -= self.bytes;
         let left = taken.by_source.entry(&self.source, || 0);
@@ -156,5 +160,21 @@ mod tests {
         assert_eq!(lock(&waiting.0).all, FOR_STRANGERS);
         drop(held);
         assert_eq!(lock(&waiting.0).all, 0);
+    }
+    #[test]
+    fn a_source_that_finds_the_table_full_is_refused_and_leaves_nothing_behind() {
+        let waiting = Arc::new(Waiting::default());
+        let held: Vec<_> = (1..=1024_u32)
+            .map(|source| waiting.hold(&Peer::Ip(std::net::Ipv4Addr::from_bits(source).into())))
+            .collect();
+        assert!(held.iter().all(Option::is_some));
+        let late = ip("192.0.2.1");
+        assert!(waiting.hold(&late).is_none());
+        drop(held);
+        let mut last = waiting.hold(&late).unwrap();
+        assert!(last.reach(FOR_ONE_SOURCE) && waiting.hold(&late).is_none());
+        drop(last);
+        let taken = lock(&waiting.0);
+        assert_eq!((taken.all, taken.by_source.values().count()), (0, 0));
     }
 }

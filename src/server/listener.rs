@@ -18,8 +18,9 @@ use tokio_util::either::Either;
 use super::{Address, Settings};
 use gateway::access::{OVERFLOW_UID, Peer};
 
-/// Connections that may wait on a socket to be accepted; as many as tokio itself gives TCP.
-const BACKLOG: u32 = 1024;
+/// Connections that may wait on a socket to be accepted: what the kernel allows by default. One that finds no room is asked
+/// again by its own kernel after a second, so that a thousand strangers who come at once would cost callers that much.
+const BACKLOG: u32 = 4096;
 
 /// What the kernel may hold of answers that one connection has not taken; by itself it would go to some megabytes.
 const SEND_BUFFER: u32 = 256 << 10;

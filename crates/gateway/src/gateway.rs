@@ -41,10 +41,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Calls under way at once, the cancellations among them that have places of their own.
+    /// Calls under way at once, with the cancellations for which each of so many callers has places of its own.
     #[must_use]
-    pub const fn most_in_flight(&self) -> usize {
-        self.max_in_flight + room::FOR_CANCELS
+    pub const fn most_in_flight(&self, callers: usize) -> usize {
+        self.max_in_flight + callers * room::OWN_FOR_CANCELS
     }
 
     /// Bytes of answers that may wait to be read by callers with so many connections.

@@ -35,6 +35,8 @@ const CONTROL_PATH: &str = "/sandbox/";
 /// The address echoes: three services that can be scripted apart.
 const ECHOES: [&str; 3] = ["/ip", "/ip/2", "/ip/3"];
 const MAX_BODY: usize = 1 << 20;
+/// A script may hold an answer that is as long as any.
+const MAX_COMMAND: usize = 16 << 20;
 
 /// What the connection is to do.
 pub(super) enum Answer {
@@ -52,7 +54,12 @@ pub(super) async fn handle(
     request: hyper::Request<Incoming>,
 ) -> Answer {
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+    let limit = if head.uri.path().starts_with(CONTROL_PATH) {
+        MAX_COMMAND
+    } else {
+        MAX_BODY
+    };
+    let Ok(body) = Limited::new(body, limit).collect().await else {
         return Answer::Http(reply::text(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body too long\n",

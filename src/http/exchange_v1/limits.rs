@@ -83,8 +83,7 @@ impl Slots {
     /// A slot, if there is one for this source.
     pub(super) fn take<'a>(&'a self, source: &'a Peer) -> Option<Slot<'a>> {
         let mut taken = lock(&self.0);
-        let of_source = taken.by_source.get(source).copied().unwrap_or(0);
-        if taken.all >= SLOTS || of_source >= FOR_ONE_SOURCE {
+        if taken.is_full_for(source) {
             return None;
         }
         taken.all += 1;
@@ -93,6 +92,18 @@ impl Slots {
             slots: self,
             source,
         })
+    }
+
+    /// Whether there is none for this source at the moment.
+    pub(super) fn are_full_for(&self, source: &Peer) -> bool {
+        lock(&self.0).is_full_for(source)
+    }
+}
+
+impl Taken {
+    fn is_full_for(&self, source: &Peer) -> bool {
+        let of_source = self.by_source.get(source).copied().unwrap_or(0);
+        self.all >= SLOTS || of_source >= FOR_ONE_SOURCE
     }
 }
 
@@ -191,6 +202,7 @@ mod tests {
             .map(|_| slots.take(&sources[0]).unwrap())
             .collect();
         assert!(slots.take(&sources[0]).is_none());
+        assert!(slots.are_full_for(&sources[0]) && !slots.are_full_for(&sources[1]));
         held.extend((0..FOR_ONE_SOURCE).map(|_| slots.take(&sources[1]).unwrap()));
         assert!(slots.take(&sources[2]).is_none());
         held.pop();

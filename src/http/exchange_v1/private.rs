@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::{Body, HttpBody as _},
+    response::Response,
+};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
@@ -111,6 +114,9 @@ async fn relay_signed(
     let rid = request_id(&request);
     let place = place_of(&request);
     let is_json = is_json(request.headers());
+    if is_long(&request) && app.exchange_v1.queue.are_full_for(&source) {
+        return refuse(app, &source, &asked, &Refusal::Busy);
+    }
     let bytes = match read_unverified(app, &source, request).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refuse(app, &source, &asked, &refusal),
@@ -142,6 +148,10 @@ async fn relay_signed(
         Some(identified) => Ok(identified),
         None => identify(app, &body),
     };
+    // From here on the signature counts, and may wait for the disk: its connection is not closed for a newcomer.
+    if identified.is_ok() && !place.as_ref().is_none_or(|place| place.stay()) {
+        return refuse(app, &source, &asked, &Refusal::Busy);
+    }
     let admitted = match identified {
         Ok(identified) => {
             let name = &identified.caller().name;
@@ -176,6 +186,11 @@ async fn relay_signed(
         }
     })
     .await
+}
+
+/// Whether its body will have to wait for the lane, as far as its head tells. Where that is full, the body is not read.
+fn is_long(request: &Request<Body>) -> bool {
+    request.body().size_hint().lower() > SHORT_BYTES as u64
 }
 
 fn identify(app: &AppState, body: &CallerRequest<'_>) -> Result<Identified, SignatureRejected> {

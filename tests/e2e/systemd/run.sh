@@ -24,15 +24,13 @@ fi
 # A mount namespace of our own: however this script ends, the machine's mounts are as they were.
 [[ -n ${CRYPTO_PROXY_TEST_NAMESPACE-} ]] || CRYPTO_PROXY_TEST_NAMESPACE=1 exec unshare -m --propagation private -- "$0" "$binary"
 
-readonly SERVICE=crypto-proxy.service
-readonly DAEMON=http://127.0.0.1:9000 STAND_IN=127.0.0.1:18200
 readonly WATCHDOG_SEC=3
 token=invented-token-of-the-old-unit-0123456789
 
 # ---- checks and waiting ------------------------------------------------------------------------------------------
 
-# shellcheck source=tests/e2e/checks.sh
-. "$here/../checks.sh"
+# shellcheck source=tests/e2e/systemd/container.sh
+. "$here/container.sh"
 at_most() { # figures with a fraction
     awk -v a="$1" -v b="$2" 'BEGIN { exit !(a <= b) }' && return
     printf '     | got: %s, more than %s\n' "$1" "$2"
@@ -41,74 +39,11 @@ at_most() { # figures with a fraction
 now() { printf '%s' "$EPOCHREALTIME"; }
 since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }'; }
 
-# ---- the machine -------------------------------------------------------------------------------------------------
-
-bed='' nspawn='' leader=''
-cgroups=()
-
-cleanup() {
-    local group
-    printf '%d passed, %d failed\n' "$passed" "$failed"
-    if [[ -n $leader ]]; then kill -KILL "$leader" 2>/dev/null; fi
-    if [[ -n $nspawn ]]; then
-        kill -TERM "$nspawn" 2>/dev/null
-        wait "$nspawn" 2>/dev/null
-    fi
-    for group in "${cgroups[@]}"; do within 5 remove_cgroup "$group" || printf 'left behind: %s\n' "$group"; done
-    if [[ -n $bed ]]; then
-        umount -- "$bed/merged" 2>/dev/null
-        umount -- "$bed" && rmdir -- "$bed"
-    fi
-    ((failed == 0)) || exit 1
-}
-remove_cgroup() { find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [[ ! -d $1 ]]; }
-
-make_bed() {
-    bed=$(mktemp -d)
-    mount -t tmpfs tmpfs "$bed" || abort 'no tmpfs'
-    mkdir "$bed/up" "$bed/work" "$bed/merged"
-    mount -t overlay overlay -o "lowerdir=/,upperdir=$bed/up,workdir=$bed/work" "$bed/merged" || abort 'no overlay'
-    rm -rf "$bed"/merged/etc/systemd/system/*.wants "$bed/merged/etc/systemd/system/$SERVICE"* "$bed/merged/etc/machine-id" \
-        "$bed/merged/etc/crypto.env" "$bed/merged/etc/crypto-proxy" "$bed/merged/usr/local/bin/crypto-proxy" "$bed/merged/var/log/journal" \
-        "$bed/merged/var/backups/crypto-proxy"
-    mkdir -p "$bed/merged/opt/release/install" "$bed/merged/opt/old"
-    cp -- "$binary" "$bed/merged/opt/release/crypto-proxy"
-    cp -r -- "$project/deploy/." "$project/$SERVICE" "$bed/merged/opt/release/"
-}
-
-# A container that is not in cgroups of its own would share those of whoever started this script.
-boot() {
-    local base
-    for base in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
-        [[ -f $base/cgroup.procs ]] || continue
-        mkdir "$base/crypto-proxy-test-$$" && cgroups+=("$base/crypto-proxy-test-$$")
-    done
-    (
-        for base in "${cgroups[@]}"; do echo "$BASHPID" >"$base/cgroup.procs"; done
-        SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 exec systemd-nspawn --register=no --keep-unit --quiet -D "$bed/merged" \
-            --machine="cptest$$" --private-network --capability=all --system-call-filter='@memlock @keyring bpf perf_event_open' \
-            --boot --console=read-only systemd.unit=basic.target </dev/null >"$bed/console" 2>&1
-    ) &
-    nspawn=$!
-    within 10 container_leads || abort 'the container did not start'
-    # Were this our own PID namespace, every command below would strike the machine itself.
-    [[ $(readlink "/proc/$leader/ns/pid") != "$(readlink /proc/self/ns/pid)" ]] || abort 'the container has no PID namespace of its own'
-    within 30 booted || abort 'the container did not boot'
-}
-booted() { inside systemctl is-active --quiet basic.target 2>/dev/null; }
-container_leads() { leader=$(pgrep -P "$nspawn" | head -n 1) && [[ -n $leader && $(cat "/proc/$leader/comm") == systemd ]]; }
-inside() { nsenter -t "${leader:?}" -a -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C "$@"; }
-write_inside() { inside sh -c 'cat >"$1"' sh "$1"; }
-
 # ---- the service -------------------------------------------------------------------------------------------------
 
-property() { inside systemctl show --property="$1" --value "${2:-$SERVICE}"; }
-main_pid() { property MainPID; }
-alive() { inside curl -fsS -o /dev/null --max-time 1 "$DAEMON/health" 2>/dev/null; }
 up_with_another_pid() { local pid && pid=$(main_pid) && [[ $pid != 0 && $pid != "$1" && $(property ActiveState) == active ]] && alive; }
 dead_for_good() { [[ $(property ActiveState) == failed && $(property SubState) == failed ]]; }
 signal() { inside kill -s "$1" "$2"; }
-restart() { inside systemctl restart "$SERVICE" 2>/dev/null; }
 
 readonly BALANCE='{"method":"private/user-balance","params":{}}'
 # Body, then a line with HTTP status and seconds. The token comes from a file: command lines are public.
@@ -122,7 +57,6 @@ call_is_answered() {
     printf '%s\n' "$answer" | sed 's/^/     | /'
     return 1
 }
-journal_has() { inside journalctl --no-pager "${@:2}" | grep -qF -- "$1"; }
 counted() { inside journalctl --no-pager -o cat CRYPTO_OUTCOME=answered | wc -l; }
 more_than() { (($("$2") > $1)); }
 
@@ -132,16 +66,6 @@ delay_next_call() { # milliseconds
 }
 received() { # how many balance requests the stand-in has read to their end
     inside curl -fsS "http://$STAND_IN/sandbox/received" | grep -o '"private/user-balance":{[^}]*}' | grep -oE '"received":[0-9]+' | grep -oE '[0-9]+' || echo 0
-}
-
-drop_in() { # lines...
-    inside mkdir -p "/etc/systemd/system/$SERVICE.d"
-    printf '%s\n' '[Service]' "$@" | write_inside "/etc/systemd/system/$SERVICE.d/test.conf"
-    inside systemctl daemon-reload
-}
-no_drop_in() {
-    inside rm -f "/etc/systemd/system/$SERVICE.d/test.conf"
-    inside systemctl daemon-reload
 }
 
 # ---- the story ---------------------------------------------------------------------------------------------------

@@ -318,3 +318,41 @@ async fn a_disk_that_takes_no_mark_refuses_signed_requests_and_leaves_tokens_alo
     proxy.call_text(READ, "{}").await;
     assert_eq!(proxy.upstream_requests(), 1);
 }
+
+// The mark is waited for; a connection that was closed meanwhile had used its signature up, and left no word.
+#[tokio::test]
+async fn a_signed_call_that_waits_for_the_disk_keeps_its_place_whoever_comes() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("gone");
+    let builder = TestProxy::builder().caller("trader", Preset::Trade);
+    let proxy = builder.plan(move |plan| {
+        plan.state_dir = Some(path);
+        plan.history.enabled = false;
+        plan.server.max_connections = 8;
+    });
+    let proxy = proxy.start().await;
+    let body = Unsigned::new(READ, "{}")
+        .at(Clock::system().now_ms())
+        .body(&Pair::of("trader"));
+    let mut waiting = proxy.connect().await;
+    waiting
+        .write(&format!(
+            "POST /exchange/v1/{READ} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    // Answered behind it: so it was read, and waits.
+    proxy.send(client().get(proxy.url("/health"))).await;
+    let answer = tokio::select! {
+        answer = waiting.answer() => answer,
+        () = async {
+            loop {
+                drop(proxy.connect().await);
+                tokio::task::yield_now().await;
+            }
+        } => unreachable!(),
+    };
+    assert_eq!((answer.status, told(&answer).1), (503, 9_010_001));
+    assert_eq!(proxy.upstream_requests(), 0);
+}

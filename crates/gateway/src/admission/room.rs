@@ -1,8 +1,9 @@
 //! The room for calls under way and for their answers until they are read, and who may take how much of it.
 //!
-//! Guarantees: reads leave room for what changes something, one caller leaves room for the others, and cancellations have
-//! some places that nothing else can take. A place is given back however its call ends. Unread answers are judged before
-//! another call is sent; an answer that came is never thrown away. Does not: queue; there is a place or there is none.
+//! Guarantees: reads leave room for what changes something, one caller leaves room for the others, and each caller has some
+//! places for cancellations that nothing else can take, and nobody else. A place is given back however its call ends.
+//! Unread answers are judged before another call is sent; an answer that came is never thrown away. Does not: queue; there
+//! is a place or there is none.
 
 use std::{
     collections::HashMap,
@@ -13,10 +14,9 @@ use std::{
 use crate::failure::{Bound, Refusal};
 use protocol::call::Effect;
 
-/// Places beyond the limit that cancellations alone can take: getting out must be possible when nothing else is.
-pub(crate) const FOR_CANCELS: usize = 16;
-/// Of these for one caller.
-const FOR_CANCELS_OF_ONE: usize = FOR_CANCELS / 2;
+/// Places of each caller beyond the limit, for cancellations: getting out must be possible when nothing else is. Callers are
+/// those that an operator listed, so that their sum is bounded.
+pub(crate) const OWN_FOR_CANCELS: usize = 8;
 
 /// Bytes of answers that may wait to be read before another call of their kind is refused. What changes something and what
 /// cancels have pots of their own, which no read can fill. The answers that are under way when a pot is full come on top.
@@ -53,9 +53,12 @@ struct Taken {
     by_caller: HashMap<Arc<str>, OfCaller>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct OfCaller {
-    under_way: usize,
+    /// Of the places that all share.
+    shared: usize,
+    /// Of its own for cancellations.
+    own: usize,
     unread: UnreadBytes,
 }
 
@@ -94,6 +97,8 @@ impl Taken {
 #[derive(Debug)]
 pub(crate) struct Place {
     kind: Effect,
+    /// Whether it is one of its caller's own.
+    is_own: bool,
     caller: Arc<str>,
     taken: Arc<Mutex<Taken>>,
     /// How long its call may have waited before it could be read.
@@ -123,17 +128,36 @@ impl Room {
 
     /// A place for a call of this kind.
     pub(super) fn take(&self, caller: &Arc<str>, kind: Effect) -> Result<Place, Refusal> {
-        let (of_all, of_one) = match kind {
-            Effect::Cancel => (FOR_CANCELS, FOR_CANCELS_OF_ONE),
-            Effect::Read | Effect::Change => (0, 0),
-        };
         let mut taken = lock(&self.taken);
-        let own = taken.by_caller.get(caller);
-        let (under_way, mut unread) =
-            own.map_or_else(Default::default, |own| (own.under_way, own.unread));
+        let held = taken.by_caller.get(caller).copied().unwrap_or_default();
+        let is_own = match self.is_free(&taken, held, kind) {
+            Ok(()) => false,
+            Err(_) if kind == Effect::Cancel && held.own < OWN_FOR_CANCELS => true,
+            Err(refusal) => return Err(refusal),
+        };
+        self.has_read_enough(&taken, held, kind)?;
+        let held = taken.by_caller.entry(Arc::clone(caller)).or_default();
+        if is_own {
+            held.own += 1;
+        } else {
+            held.shared += 1;
+            taken.all += 1;
+            taken.reads += usize::from(kind == Effect::Read);
+        }
+        Ok(Place {
+            kind,
+            is_own,
+            caller: Arc::clone(caller),
+            taken: Arc::clone(&self.taken),
+            waited: None,
+        })
+    }
+
+    /// Whether one of the places that all share is free for this.
+    fn is_free(&self, taken: &Taken, held: OfCaller, kind: Effect) -> Result<(), Refusal> {
         let bounds = [
-            (Bound::All, taken.all, self.limit + of_all),
-            (Bound::Caller, under_way, self.of_one + of_one),
+            (Bound::All, taken.all, self.limit),
+            (Bound::Caller, held.shared, self.of_one),
             (Bound::Reads, taken.reads, self.reads),
         ];
         let asked = if kind == Effect::Read { 3 } else { 2 };
@@ -142,26 +166,22 @@ impl Room {
                 return Err(Refusal::AtCapacity { bound, limit });
             }
         }
+        Ok(())
+    }
+
+    /// Whether so few answers wait to be read that another one may come.
+    fn has_read_enough(&self, taken: &Taken, held: OfCaller, kind: Effect) -> Result<(), Refusal> {
         let budget = unread_budget(kind);
-        for (of_caller, unread, budget) in [
-            (true, *unread.of(kind), budget / self.shares),
-            (false, *taken.unread.of(kind), budget),
+        for (of_caller, mut unread, budget) in [
+            (true, held.unread, budget / self.shares),
+            (false, taken.unread, budget),
         ] {
-            if unread >= budget {
+            if *unread.of(kind) >= budget {
                 let mib = budget >> 20;
                 return Err(Refusal::Unread { of_caller, mib });
             }
         }
-        taken.all += 1;
-        taken.reads += usize::from(kind == Effect::Read);
-        let own = taken.by_caller.entry(Arc::clone(caller)).or_default();
-        own.under_way += 1;
-        Ok(Place {
-            kind,
-            caller: Arc::clone(caller),
-            taken: Arc::clone(&self.taken),
-            waited: None,
-        })
+        Ok(())
     }
 }
 
@@ -187,9 +207,13 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
-        taken.all -= 1;
-        taken.reads -= usize::from(self.kind == Effect::Read);
-        taken.change(&self.caller, |own| own.under_way -= 1);
+        if self.is_own {
+            taken.change(&self.caller, |held| held.own -= 1);
+        } else {
+            taken.all -= 1;
+            taken.reads -= usize::from(self.kind == Effect::Read);
+            taken.change(&self.caller, |held| held.shared -= 1);
+        }
     }
 }
 
@@ -256,18 +280,28 @@ mod tests {
     }
 
     #[test]
-    fn cancellations_have_places_of_their_own_and_nobody_has_them_all() {
+    fn each_caller_has_places_for_cancellations_that_nobody_else_can_take() {
         let room = Room::new(256, true);
         let full = [
             take(&room, "a", Effect::Change, 999),
             take(&room, "b", Effect::Change, 999),
         ];
         assert_eq!(full.each_ref().map(Vec::len), [128, 128]);
-        let cancels = take(&room, "a", Effect::Cancel, 999);
-        assert_eq!(cancels.len(), 8);
-        assert_eq!(take(&room, "b", Effect::Cancel, 999).len(), 8);
+        let cancels = ["a", "b", "c", "d"].map(|caller| take(&room, caller, Effect::Cancel, 999));
+        assert_eq!(cancels.each_ref().map(Vec::len), [8, 8, 8, 8]);
+        assert_eq!(
+            refused(&room, "c", Effect::Cancel),
+            Refusal::AtCapacity {
+                bound: Bound::All,
+                limit: 256
+            }
+        );
         drop(full);
         assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 128);
+        drop(cancels);
+        assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 136);
+        assert_eq!(lock(&room.taken).all, 0);
+        assert!(lock(&room.taken).by_caller.is_empty());
     }
 
     #[test]
