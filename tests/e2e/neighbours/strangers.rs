@@ -20,6 +20,8 @@ use crate::{
 
 /// After a connection that was not taken, or was taken away, a thread rests: it would only heat the machine.
 const REST: Duration = Duration::from_millis(20);
+/// Each of the thousand that sign asks so often: 5,000 bodies of 32 kB a second are more than a gigabit.
+const SIGNED_EVERY: Duration = Duration::from_millis(200);
 /// What a slow reader takes at a time, and how often: just above the pace that the listener asks for.
 const SIP: usize = 16 << 10;
 const SIP_EVERY: Duration = Duration::from_millis(1500);
@@ -77,7 +79,7 @@ impl Attack {
         let big = request("GET /exchange/v1/public/get-instruments", "", "");
         Some(match name {
             // Nobody knows who these are.
-            "signed" => Self::new("signed", 1000, alone(signed())),
+            "signed" => Self::new("signed", 1000, each(SIGNED_EVERY, alone(signed()))),
             "frames" => Self::new("frames", 120, frames()),
             "slow" => Self::new("slow", 126, slowly(big)),
             "half" => Self::new("half", 22, half()),
@@ -129,6 +131,16 @@ impl Attack {
         }
         Ok(count)
     }
+}
+
+/// The same, at most once in so long.
+fn each(pace: Duration, once: Once) -> Once {
+    Arc::new(move |address, until, count| {
+        let next = Instant::now() + pace;
+        let done = once(address, until, count);
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+        done
+    })
 }
 
 /// One request over a connection of its own.
