@@ -6,27 +6,35 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${1:-20}
+export SECONDS_EACH=${1:-20}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(head body signed query frames readers)
+[ ${#targets[@]} -gt 0 ] || targets=(frames signed head body query readers)
 
-RUSTC_WRAPPER=$PWD/fuzz/rustc.sh cargo build --locked --quiet --profile fuzz \
-    -p crypto-proxy-fuzz --features guided --bin guided
-binary=${CARGO_TARGET_DIR:-target}/fuzz/guided
+# All packages and an example, as in `cargo test`: so what that built of other people's code is used again.
+RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh cargo build --locked --quiet --features crypto-proxy-fuzz/guided --example guided
+export BINARY=${CARGO_TARGET_DIR:-target}/debug/examples/guided
 
-scratch=$(mktemp -d)
-trap 'rm -rf -- "$scratch"' EXIT
+SCRATCH=$(mktemp -d)
+export SCRATCH
+trap 'rm -rf -- "$SCRATCH"' EXIT
 mkdir -p fuzz/found
-for target in "${targets[@]}"; do
-    new=${KEEP:-$scratch}/$target
+
+# An input may take 10 s, and the process 512 MiB: more is a finding, too.
+search() { # target
+    local new=${KEEP:-$SCRATCH}/$1 log=$SCRATCH/$1.log found
     mkdir -p "$new"
-    log=$scratch/$target.log
-    # An input may take 10 s, and the process 1 GiB: more is a finding, too.
-    if ! FUZZ_TARGET=$target "$binary" -max_total_time="$seconds" -max_len=8192 -timeout=10 -rss_limit_mb=1024 \
-        -artifact_prefix="fuzz/found/$target-" "$new" "fuzz/corpus/$target" >"$log" 2>&1; then
-        tail -n 60 "$log"
-        printf '%s: fuzz/found has the input that breaks it\n' "$target"
-        exit 1
+    if FUZZ_TARGET=$1 "$BINARY" -max_total_time="$SECONDS_EACH" -max_len=4096 -timeout=10 -rss_limit_mb=512 -mutate_depth=2 \
+        -dict=fuzz/words.dict -print_final_stats=1 -artifact_prefix="fuzz/found/$1-" "$new" "fuzz/corpus/$1" >"$log" 2>&1; then
+        printf '%s: %s\n' "$1" "$(grep -a '^#.*DONE' "$log")"
+        return
     fi
-    printf '%s: %s\n' "$target" "$(tail -n 1 "$log")"
-done
+    found=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+    grep -a -A 30 panicked "$log" || tail -n 60 "$log"
+    printf '%s: broken by %s after %s inputs. It says:\n' "$1" "${found:-no input}" \
+        "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
+    if [ -n "$found" ]; then cat -v "$found" && echo; fi
+    return 1
+}
+export -f search
+# Two at a time: each has one thread, and every target is tried before this ends.
+printf '%s\n' "${targets[@]}" | xargs -P 2 -I '{}' bash -c 'search {}'

@@ -1,7 +1,5 @@
 //! The targets. What each input means stands at its function.
 
-use std::{borrow::Cow, collections::BTreeMap};
-
 use protocol::{
     call::Call,
     caller_request::CallerRequest,
@@ -9,12 +7,13 @@ use protocol::{
     client_dialects::{self, ClientDialect},
     frame::Frame,
 };
+use sandbox::Received;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
     answers::{self, Answer},
-    reference::params_string,
-    world::{self, Private, TOKEN, VIRTUAL_KEY, World, count, nonce},
+    reference::{Head, Members, is_private_method, params_string},
+    world::{self, Said, TOKEN, Until, VIRTUAL_KEY, World, count},
 };
 
 /// The bytes of a connection: heads, bodies, and whatever is sent behind them. An input that holds the token may make as
@@ -22,7 +21,7 @@ use crate::{
 pub(crate) fn head(data: &[u8]) {
     world::with(|world| {
         let shown = count(data, TOKEN.as_bytes());
-        let heard = calls_at_most(world, shown, data);
+        let Said { heard, sent_on } = calls_at_most(world, shown, data, Until::Quiet);
         let may_be_head = count(data, b"HEAD ") > 0;
         let heard = answers::read(&heard, may_be_head);
         // Who reads more requests than were written was made to read a body as one.
@@ -32,10 +31,30 @@ pub(crate) fn head(data: &[u8]) {
             heard.answers.len() <= written + refused,
             "an answer too much"
         );
+        if let (Some(head), Some(first)) = (Head::read(data), heard.answers.first()) {
+            let only = if written == 1 { &*sent_on } else { &[] };
+            check_head(&head, first, only);
+        }
         if let Some(stream) = heard.stream {
             answers::frames(&stream);
         }
     });
+}
+
+/// What a plainly written head must not open.
+fn check_head(head: &Head<'_>, answer: &Answer, sent_on: &[Received]) {
+    let is_good = answer.status < 400;
+    if !head.names_a_host_of_ours() {
+        assert!(!is_good && sent_on.is_empty(), "served under any name");
+    }
+    if !head.shows(TOKEN) {
+        assert!(!sent_on.iter().any(is_private), "a call without the token");
+    }
+    if head.is_of_a_page()
+        && !["/", "/exchange/v1/user", "/exchange/v1/market"].contains(&head.path)
+    {
+        assert!(!sent_on.iter().any(is_private), "a call of a page");
+    }
 }
 
 /// The body of a call at `/proxy/private`, by a caller with a token.
@@ -48,50 +67,125 @@ pub(crate) fn body(data: &[u8]) {
     }
     world::with(|world| {
         let head = format!("POST /proxy/private HTTP/1.1\r\nx-proxy-token: {TOKEN}\r\n");
-        let before = world.private();
-        let answer = only(&calls_at_most(world, 1, &request(&head, data)));
-        if world.private() != before {
+        let (answer, sent_on) = one(world, 1, &request(&head, data));
+        if let Some(sent) = sent_on.first() {
+            assert!(answer.status != 422, "refused, and sent on");
             // Editors and old programs put a byte order mark before it, which is skipped.
             let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
-            // As text: a member that nobody reads may be a number beyond every float.
-            let members: BTreeMap<Cow<'_, str>, &RawValue> =
-                serde_json::from_slice(data).expect("what is sent on was JSON");
-            assert!(
-                members
-                    .get("method")
-                    .is_some_and(|method| method.get().starts_with('"')),
-                "what is sent on names a method"
+            check_sent(
+                &Members::read(data).expect("what is sent on was JSON"),
+                sent,
             );
-            assert!(answer.status != 422, "refused, and sent on");
         }
     });
 }
 
-/// A signed request: first the body as it is, which nobody signed; then the same bytes as the params of a request that
-/// is signed as the documents say.
+/// A request goes on only where every reader reads the same in it, and as it was read.
+fn check_sent(asked: &Members<'_>, sent: &Received) {
+    let method = asked
+        .text("method")
+        .expect("what is sent on names a method");
+    assert_eq!(sent.method, method, "another method than was asked for");
+    assert!(is_private_method(&method), "{method:?} is no method");
+    let goes_on = Members::read(&sent.body).expect("a body of ours is JSON");
+    assert_eq!(goes_on.text("method"), Some(method));
+    let params = asked.last("params").unwrap_or("{}");
+    assert_eq!(
+        goes_on.last("params").unwrap_or("{}"),
+        params,
+        "other params"
+    );
+    for name in ["method", "params"] {
+        assert!(asked.count(name) < 2, "{name} stands twice");
+    }
+}
+
+/// A signed request: first the body as it is, with a signature in place of one that is all zeros; then the same bytes as
+/// the params of a request that is signed as the documents say.
 pub(crate) fn signed(data: &[u8]) {
     check_request(data);
-    let head = "POST /exchange/v1/private/create-order HTTP/1.1\r\n";
     world::with(|world| {
-        let answer = only(&calls_at_most(world, 0, &request(head, data)));
-        assert!((400..500).contains(&answer.status), "{}", answer.status);
-        let Ok(params) = serde_json::from_slice::<&RawValue>(data) else {
-            return;
-        };
-        check_params(params);
-        let Ok(value) = serde_json::from_str(params.get()) else {
-            return;
-        };
-        let (params, nonce) = (params.get(), nonce());
-        let text = ["private/create-order1", VIRTUAL_KEY, &params_string(&value)].concat();
-        let sig = world.sign(&format!("{text}{nonce}"));
-        let body = format!(
-            "{{\"id\":1,\"method\":\"private/create-order\",\"api_key\":\"{VIRTUAL_KEY}\",\"params\":{params},\
-             \"nonce\":{nonce},\"sig\":\"{sig}\"}}"
-        );
-        check_request(body.as_bytes());
-        only(&calls_at_most(world, 1, &request(head, body.as_bytes())));
+        signed_body(world, data);
+        if let Ok(params) = serde_json::from_slice(data) {
+            signed_params(world, params);
+        }
     });
+}
+
+const TO_CREATE: &str = "POST /exchange/v1/private/create-order HTTP/1.1\r\n";
+/// What stands for a nonce that is in time, and for the signature.
+const NO_NONCE: &str = "1700000000000";
+const NO_SIG: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+fn signed_body(world: &World, data: &[u8]) {
+    let mut body = data.to_vec();
+    if let Some(text) = std::str::from_utf8(data)
+        .ok()
+        .filter(|text| text.contains(NO_SIG))
+    {
+        let text = text.replace(NO_NONCE, &world.nonce().to_string());
+        let sig = Members::read(text.as_bytes()).and_then(|asked| sign(world, &asked));
+        body = text.replace(NO_SIG, &sig.unwrap_or_default()).into_bytes();
+    }
+    let (answer, sent_on) = one(world, 1, &request(TO_CREATE, &body));
+    let Some(sent) = sent_on.first() else {
+        assert!(answer.status >= 400, "{}", answer.status);
+        return;
+    };
+    let asked = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
+    let asked = Members::read(asked).expect("what is sent on was JSON");
+    check_sent(&asked, sent);
+    for name in asked.names() {
+        let is_documented = ["id", "method", "api_key", "params", "nonce", "sig"].contains(&name);
+        assert!(is_documented && asked.count(name) == 1, "{name:?}");
+    }
+    assert_eq!(asked.text("api_key").as_deref(), Some(VIRTUAL_KEY));
+    let sig = asked.text("sig").map(|sig| sig.to_ascii_lowercase());
+    assert!(sig.is_some() && sig == sign(world, &asked), "not signed");
+}
+
+/// The signature that the documents ask for.
+fn sign(world: &World, asked: &Members<'_>) -> Option<String> {
+    let digits = |name| Some(asked.last(name)?.trim_matches('"').to_owned());
+    let params = match asked.last("params") {
+        Some(params) => params_string(&serde_json::from_str(params).ok()?),
+        None => String::new(),
+    };
+    let parts = [
+        asked.text("method")?,
+        digits("id").unwrap_or_default(),
+        asked.text("api_key")?,
+        params,
+        digits("nonce")?,
+    ];
+    Some(world.sign(&parts.concat()))
+}
+
+fn signed_params(world: &World, params: &RawValue) {
+    check_params(params);
+    // A member that is null is none.
+    let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(params.get())
+    else {
+        return;
+    };
+    let (params, nonce) = (params.get(), world.nonce());
+    let text = ["private/create-order1", VIRTUAL_KEY, &params_string(&value)].concat();
+    let sig = world.sign(&format!("{text}{nonce}"));
+    let body = format!(
+        "{{\"id\":1,\"method\":\"private/create-order\",\"api_key\":\"{VIRTUAL_KEY}\",\"params\":{params},\
+         \"nonce\":{nonce},\"sig\":\"{sig}\"}}"
+    );
+    check_request(body.as_bytes());
+    let (answer, sent_on) = one(world, 1, &request(TO_CREATE, body.as_bytes()));
+    let can_be_signed =
+        CallerRequest::parse(body.as_bytes()).is_ok_and(|asked| parse_call(asked.params).is_some());
+    assert!(
+        !can_be_signed || answer.status != 401,
+        "a good signature is refused"
+    );
+    if let Some(sent) = sent_on.first() {
+        check_sent(&Members::read(body.as_bytes()).expect("our own JSON"), sent);
+    }
 }
 
 /// Path and query of a public call, behind `/exchange/v1/public/`.
@@ -106,7 +200,29 @@ pub(crate) fn query(data: &[u8]) {
     ]
     .concat();
     world::with(|world| {
-        only(&calls_at_most(world, 0, &request));
+        let (_, sent_on) = one(world, 0, &request);
+        let asked = data.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let asked = std::str::from_utf8(asked).unwrap_or_default();
+        let (path, query) = match asked.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (asked, None),
+        };
+        for sent in sent_on {
+            assert_eq!(
+                sent.method.strip_prefix("public/"),
+                Some(path),
+                "another method"
+            );
+            assert_eq!(
+                sent.query.as_deref(),
+                query,
+                "another query than was asked for"
+            );
+            assert!(
+                query.is_none_or(|query| query.len() <= 2048),
+                "a long query"
+            );
+        }
     });
 }
 
@@ -128,6 +244,7 @@ pub(crate) fn frames(data: &[u8]) {
     bytes.push_str("\r\n");
     let mut bytes = bytes.into_bytes();
     let mut most = 0;
+    let mut asked = Vec::new();
     if is_raw {
         bytes.extend_from_slice(data);
         most = data.len();
@@ -135,16 +252,62 @@ pub(crate) fn frames(data: &[u8]) {
         for line in data.split(|byte| *byte == b'\n') {
             check_frame(line);
             push_frame(&mut bytes, line);
+            let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            asked.extend(Members::read(line));
             most += 1;
         }
     }
     // The proxy's own login, and each frame once.
     let most = if is_user && is_known { most + 1 } else { 0 };
     world::with(|world| {
-        let heard = answers::read(&calls_at_most(world, most, &bytes), false);
+        let Said { heard, sent_on } = calls_at_most(world, most, &bytes, Until::Quiet);
+        let heard = answers::read(&heard, false);
         let stream = heard.stream.expect("the proxy agrees to a stream");
         answers::frames(&stream);
+        for sent in sent_on.iter().filter(|sent| sent.verb == "WS" && !is_raw) {
+            let goes_on = Members::read(&sent.body).expect("a frame of ours is JSON");
+            if sent.method != "public/auth" {
+                let is_of_it = |asked: &Members<'_>| is_same_frame(asked, &goes_on);
+                assert!(
+                    asked.iter().any(is_of_it),
+                    "nobody asked for {}",
+                    sent.method
+                );
+            }
+        }
     });
+}
+
+/// Members that a frame to the exchange may have.
+const OF_FRAMES: [&str; 4] = ["id", "method", "params", "nonce"];
+/// Members that a subscription may have.
+const OF_SUBSCRIPTIONS: [&str; 5] = [
+    "channels",
+    "book_subscription_type",
+    "book_update_frequency",
+    "bookSubscriptionType",
+    "bookUpdateFrequency",
+];
+
+/// Whether a frame that goes on says what this one asks for, and everybody reads the same in it.
+fn is_same_frame(asked: &Members<'_>, goes_on: &Members<'_>) -> bool {
+    let is_same = |name: &&str| asked.count(name) < 2 && asked.last(name) == goes_on.last(name);
+    let method = asked.text("method").unwrap_or_default();
+    let params = Members::read(asked.last("params").unwrap_or("{}").as_bytes());
+    let is_fair = params.is_some_and(|params| {
+        let is_subscription = method.ends_with("subscribe");
+        params.names().all(|name| {
+            params.count(name) == 1 && (!is_subscription || OF_SUBSCRIPTIONS.contains(&name))
+        })
+    });
+    goes_on.text("method") == Some(method)
+        && is_fair
+        && goes_on.names().all(|name| OF_FRAMES.contains(&name))
+        && OF_FRAMES
+            .iter()
+            .filter(|name| **name != "method")
+            .all(is_same)
+        && asked.count("method") == 1
 }
 
 /// The pure readers behind the doors, without a daemon: many more inputs in the same time. The input is the body of a
@@ -161,27 +324,25 @@ pub(crate) fn readers(data: &[u8]) {
 }
 
 /// Says these bytes. No more requests may reach the private methods than `most`, and each with a signature that the
-/// exchange believes.
-fn calls_at_most(world: &World, most: usize, bytes: &[u8]) -> Vec<u8> {
-    let before = world.private();
-    let heard = world.say(bytes);
-    let Private {
-        received,
-        authenticated,
-    } = world.private();
-    let (received, authenticated) = (
-        received - before.received,
-        authenticated - before.authenticated,
-    );
-    assert!(
-        received <= most as u64,
-        "{received} calls where {most} are allowed"
-    );
-    assert_eq!(
-        received, authenticated,
-        "a signature that the exchange does not believe"
-    );
-    heard
+/// exchange believes. What reached them, and the public methods.
+fn calls_at_most(world: &World, most: usize, bytes: &[u8], until: Until) -> Said {
+    let mut said = world.say(bytes, until);
+    // That a stream was opened.
+    said.sent_on
+        .retain(|sent| !["user", "market"].contains(&sent.method.as_str()));
+    let calls = said.sent_on.iter().filter(|sent| is_private(sent)).count();
+    assert!(calls <= most, "{calls} calls where {most} are allowed");
+    for sent in said.sent_on.iter().filter(|sent| is_private(sent)) {
+        assert!(
+            sent.authenticated,
+            "a signature that the exchange does not believe"
+        );
+    }
+    said
+}
+
+fn is_private(sent: &Received) -> bool {
+    sent.method.starts_with("private/") || sent.method == "public/auth"
 }
 
 fn request(head: &str, body: &[u8]) -> Vec<u8> {
@@ -192,10 +353,12 @@ fn request(head: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), rest.as_bytes(), body].concat()
 }
 
-fn only(heard: &[u8]) -> Answer {
-    let mut heard = answers::read(heard, false);
+/// The answer to one request that asks for the end of its connection, and what went on.
+fn one(world: &World, most: usize, request: &[u8]) -> (Answer, Vec<Received>) {
+    let said = calls_at_most(world, most, request, Until::End);
+    let mut heard = answers::read(&said.heard, false);
     assert_eq!(heard.answers.len(), 1, "one request has one answer");
-    heard.answers.remove(0)
+    (heard.answers.remove(0), said.sent_on)
 }
 
 /// A text frame of a client, with the mask 0, which leaves it as it is.
@@ -218,12 +381,7 @@ fn push_frame(bytes: &mut Vec<u8>, text: &[u8]) {
 
 /// What can be signed is signed as another reader of the documents signs it, and reads the same when it is read again.
 fn check_params(raw: &RawValue) {
-    let Ok(call) = Call::parse(
-        protocol::call::RequestId::BACKEND,
-        "private/create-order",
-        Some(raw),
-        Dialect::Documented,
-    ) else {
+    let Some(call) = parse_call(Some(raw)) else {
         return;
     };
     assert_eq!(call.params.text(), raw.get());
@@ -234,12 +392,24 @@ fn check_params(raw: &RawValue) {
     assert_eq!(again.as_deref(), Ok(call.params.canonical()));
 }
 
+fn parse_call(params: Option<&RawValue>) -> Option<Call> {
+    let id = protocol::call::RequestId::BACKEND;
+    Call::parse(id, "private/create-order", params, Dialect::Documented).ok()
+}
+
 /// A request that is read, written as it goes on and read again says the same.
 fn check_request(bytes: &[u8]) {
     let Ok(first) = CallerRequest::parse(bytes) else {
         return;
     };
-    let _ = first.signature();
+    let asked = Members::read(bytes).expect("what is read is an object");
+    assert_eq!(asked.text("method").as_deref(), Some(&*first.method));
+    assert_eq!(asked.last("params"), first.params.map(RawValue::get));
+    if let Ok(shown) = first.signature() {
+        assert_eq!(asked.text("api_key").as_deref(), Some(&*shown.api_key));
+        let sig = asked.text("sig").map(|sig| sig.to_ascii_lowercase());
+        assert_eq!(sig, Some(hex::encode(shown.signature)));
+    }
     let Some(id) = first.id else {
         return;
     };
@@ -266,6 +436,13 @@ fn check_frame(line: &[u8]) {
         return;
     };
     let written = first.to_be_sent();
+    let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    let asked = Members::read(text).expect("what is read is an object");
+    let goes_on = Members::read(written.as_bytes()).expect("what is written is an object");
+    for name in ["id", "params", "nonce"] {
+        assert_eq!(asked.last(name), goes_on.last(name), "another {name}");
+    }
+    assert_eq!(asked.text("method"), goes_on.text("method"));
     // Whatever they say, the next readers of a frame take it.
     let _ = (first.signature(), first.channels());
     let second = Frame::parse(&written)

@@ -1,11 +1,13 @@
 //! A daemon before a stand-in exchange, in this thread, and one connection to it for each input.
+//!
+//! A daemon has limits in time: whoever guesses waits, nonces run ahead, frames of strangers are counted. An engine meets
+//! all of them within a second, and would then see nothing but refusals. So a daemon serves a few inputs, and makes room
+//! for the next one.
 
 use std::{
+    cell::{Cell, RefCell},
     io::ErrorKind,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +23,7 @@ use gateway::{
 };
 use hmac::{Hmac, KeyInit, Mac};
 use memchr::memmem;
-use sandbox::{FakeExchange, RateLimits, Running, Settings};
+use sandbox::{FakeExchange, RateLimits, Received, Running, Settings};
 use sha2::Sha256;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, net::UnixStream, runtime::Runtime, task::yield_now};
@@ -41,6 +43,11 @@ const QUIET: u32 = 300;
 /// No input may take longer, on a machine with other things to do.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Inputs that one daemon serves.
+const INPUTS: u32 = 100;
+/// Wrong credentials that one daemon is given: fewer than what it lets pass without a wait.
+const WRONG: usize = 6;
+
 /// The daemon, the exchange, and the thread's runtime that both are on.
 pub(crate) struct World {
     runtime: Runtime,
@@ -48,24 +55,40 @@ pub(crate) struct World {
     gateway: Arc<Gateway>,
     secret: String,
     directory: TempDir,
+    begun_ms: u64,
+    said: Cell<u32>,
+    wrong: Cell<usize>,
 }
 
 thread_local! {
-    static WORLD: World = World::new();
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
-/// What the private methods of the exchange received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Private {
-    /// Requests.
-    pub(crate) received: u64,
-    /// Those of them whose signature the exchange's own code believed.
-    pub(crate) authenticated: u64,
+/// How long the proxy is listened to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Until it ends the connection, as a request asks for. It may be busy aside, on another thread.
+    End,
+    /// Until it seems to wait for more; it is then told that there is none.
+    Quiet,
 }
 
-/// Calls `check` with this thread's world.
+/// What became of some bytes.
+pub(crate) struct Said {
+    /// What the proxy answered.
+    pub(crate) heard: Vec<u8>,
+    /// What the exchange received meanwhile, logins and frames of streams included.
+    pub(crate) sent_on: Vec<Received>,
+}
+
+/// Calls `check` with this thread's world, or with a new one where that has served its time.
 pub(crate) fn with(check: impl FnOnce(&World)) {
-    WORLD.with(check);
+    WORLD.with_borrow_mut(|world| {
+        if world.as_ref().is_some_and(World::is_spent) {
+            *world = None;
+        }
+        check(world.get_or_insert_with(World::new));
+    });
 }
 
 impl World {
@@ -120,14 +143,23 @@ impl World {
             gateway,
             secret: secret.reveal().to_owned(),
             directory,
+            begun_ms: Clock::system().now_ms(),
+            said: Cell::new(0),
+            wrong: Cell::new(0),
         }
     }
 
+    fn is_spent(&self) -> bool {
+        self.said.get() >= INPUTS || self.wrong.get() >= WRONG
+    }
+
     /// What the proxy says to these bytes, on a connection of their own, until it ends the connection or waits for more.
-    pub(crate) fn say(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn say(&self, bytes: &[u8], until: Until) -> Said {
+        let exchange = self.exchange.exchange();
+        let before = exchange.total().received;
         let heard = self.runtime.block_on(async {
             let begun = Instant::now();
-            let heard = self.listen(bytes, begun).await;
+            let heard = self.listen(bytes, until, begun).await;
             while self.gateway.in_flight() > 0 || !self.gateway.sockets().is_empty() {
                 assert!(begun.elapsed() < PATIENCE, "something goes on for ever");
                 yield_now().await;
@@ -142,11 +174,15 @@ impl World {
                 "a secret is said"
             );
         }
-        heard
+        self.said.set(self.said.get() + 1);
+        let wrong = count(&heard, b"HTTP/1.1 401") + count(&heard, b"40101");
+        self.wrong.set(self.wrong.get() + wrong);
+        let sent_on = exchange.received_from(before);
+        Said { heard, sent_on }
     }
 
     /// Nothing sleeps here: all that the proxy does for us is done between two looks.
-    async fn listen(&self, mut unsent: &[u8], begun: Instant) -> Vec<u8> {
+    async fn listen(&self, mut unsent: &[u8], until: Until, begun: Instant) -> Vec<u8> {
         let path = self.directory.path().join("proxy");
         let mut stream = UnixStream::connect(path).await.expect("a connection");
         let (mut heard, mut quiet) = (Vec::new(), 0);
@@ -168,26 +204,16 @@ impl World {
                 }
                 Err(_) => return heard,
             }
-            if quiet == QUIET {
+            if quiet == QUIET && until == Until::Quiet {
                 let _ = stream.shutdown().await;
             }
             yield_now().await;
         }
     }
 
-    /// What the private methods received so far, logins of streams included.
-    pub(crate) fn private(&self) -> Private {
-        let mut all = Private {
-            received: 0,
-            authenticated: 0,
-        };
-        for (name, counts) in self.exchange.exchange().all_counts() {
-            if name.contains("private/") || name.contains("public/auth") {
-                all.received += counts.received;
-                all.authenticated += counts.authenticated;
-            }
-        }
-        all
+    /// A nonce that no input of this world had before, near the time.
+    pub(crate) fn nonce(&self) -> u64 {
+        self.begun_ms + 1000 + u64::from(self.said.get())
     }
 
     /// The signature of this text with the secret of [`VIRTUAL_KEY`].
@@ -196,15 +222,6 @@ impl World {
         mac.update(text.as_bytes());
         hex::encode(mac.finalize().into_bytes())
     }
-}
-
-/// A nonce that was not given before, near the time.
-pub(crate) fn nonce() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = Clock::system().now_ms();
-    let next = |last: u64| Some((last + 1).max(now));
-    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
-        .map_or(now, |last| (last + 1).max(now))
 }
 
 /// How often `part` stands in `bytes`.

@@ -20,8 +20,8 @@ fn every_input_that_is_kept_holds() {
     }));
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let (mut inputs, mut wrong) = (0, Vec::new());
-    for (name, target) in fuzz::TARGETS {
-        let mut paths: Vec<_> = fs::read_dir(corpus.join(name))
+    for target in fuzz::TARGETS {
+        let mut paths: Vec<_> = fs::read_dir(corpus.join(target.name))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
@@ -29,7 +29,7 @@ fn every_input_that_is_kept_holds() {
         for path in paths {
             let input = fs::read(&path).unwrap();
             let before = PANICS.load(Ordering::Relaxed);
-            let ended = catch_unwind(AssertUnwindSafe(|| target(&input)));
+            let ended = catch_unwind(AssertUnwindSafe(|| (target.check)(&input)));
             if ended.is_err() || PANICS.load(Ordering::Relaxed) > before {
                 wrong.push(path);
             }

@@ -233,6 +233,10 @@ fn is_named(host: &str, allowed: &[String]) -> bool {
         return false;
     }
     let name = authority.host();
+    let port = host.strip_prefix(name).unwrap_or_default();
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+        return false;
+    }
     let ipv6 = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'));
@@ -333,6 +337,10 @@ mod tests {
             "localhost.evil.example",
             "evil.example:9000",
             "127.0.0.1:x",
+            "127.0.0.1:90090",
+            "[::1]:90090",
+            "[::1]:",
+            "proxy.example:90090",
             "user@127.0.0.1",
             "localhost@evil.example",
             "127.1",

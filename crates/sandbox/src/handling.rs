@@ -101,6 +101,7 @@ impl Visit {
             sequence: 0,
             method: target.clone(),
             verb: head.method.to_string(),
+            query: head.uri.query().map(str::to_owned),
             body,
             headers: head.headers.clone(),
             peer,

@@ -30,6 +30,8 @@ pub struct Received {
     pub method: String,
     /// The HTTP verb.
     pub verb: String,
+    /// The query, as it came.
+    pub query: Option<String>,
     /// The body, byte for byte.
     pub body: Bytes,
     /// All headers.
@@ -97,6 +99,14 @@ impl Journal {
 
     pub(super) fn entries(&self) -> Vec<Received> {
         self.pages().entries.iter().cloned().collect()
+    }
+
+    pub(super) fn entries_from(&self, sequence: u64) -> Vec<Received> {
+        let pages = self.pages();
+        let first = pages
+            .entries
+            .partition_point(|entry| entry.sequence < sequence);
+        pages.entries.range(first..).cloned().collect()
     }
 
     pub(super) fn counts(&self, method: &str) -> Counts {
@@ -193,6 +203,7 @@ mod tests {
             sequence: 0,
             method: method.to_owned(),
             verb: "POST".to_owned(),
+            query: None,
             body,
             headers: HeaderMap::new(),
             peer: SocketAddr::from(([127, 0, 0, 1], 1)),

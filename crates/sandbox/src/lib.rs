@@ -153,6 +153,12 @@ impl FakeExchange {
         self.state.journal.entries()
     }
 
+    /// Those of them that came from this [`Received::sequence`] on.
+    #[must_use]
+    pub fn received_from(&self, sequence: u64) -> Vec<Received> {
+        self.state.journal.entries_from(sequence)
+    }
+
     /// How many requests for a method were read to their end.
     #[must_use]
     pub fn count(&self, method: &str) -> u64 {

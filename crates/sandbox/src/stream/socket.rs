@@ -211,6 +211,7 @@ impl Socket {
             sequence: 0,
             method: asked.method.clone(),
             verb: "WS".to_owned(),
+            query: None,
             body: text.clone().into(),
             headers: HeaderMap::new(),
             peer: self.opening.peer,
