@@ -1,5 +1,5 @@
 # What goes wrong, each as an operator would meet it: a function that stages it on a ground where all is well. To be sourced.
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 
 # ---- the pair ----------------------------------------------------------------------------------------------------
 

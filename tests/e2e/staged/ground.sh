@@ -1,7 +1,7 @@
 # What the failures are staged on, to be sourced after systemd/container.sh: a production of the test's own behind the
 # exchange's names, the daemon under its real unit with the defaults of production, and a program that makes calls.
 # Every pair, token and address here is invented.
-# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+# shellcheck shell=bash disable=SC2016,SC2034,SC2153,SC2154
 readonly KEY=InventedKey0123456789ab SECRET=cxakp_InventedSecret0123456789
 readonly TOKEN=invented-caller-token-0123456789 DIAG_TOKEN=invented-diagnosis-token-9876543210
 # The exchange, and the services that tell an address; both families.

@@ -48,11 +48,17 @@ top() { # what stands first: the causes that cannot be told apart, or the first 
     jq -r 'if .cannot_be_told_apart == [] then .causes[0].code // "none" else .cannot_be_told_apart | join(" ") end' "$bed/said" 2>/dev/null ||
         printf 'no report'
 }
+hints() { # but for those that a later line takes back
+    local corrected
+    corrected=$(grep -oE ' event=hint corrects=[0-9a-f,]+' "$bed/journal" | grep -oE '[0-9a-f]{32}')
+    grep ' event=hint ' "$bed/journal" | grep -vF -- "${corrected:-none}"
+    grep ' event=hint corrects=' "$bed/journal"
+}
 wrong() { # causes that are true: the claims that are not
     local truth=" $* " found
     {
         jq -r '.causes[] | select(.likelihood != "possible") | .code' "$bed/said"
-        sed -n 's/.* event=hint .* cause=\([A-Z0-9-]*\) likelihood="\(very \)\?likely".*/\1/p' "$bed/journal"
+        hints | sed -n 's/.* cause=\([A-Z0-9-]*\) likelihood="\(very \)\?likely".*/\1/p'
     } 2>/dev/null | sort -u | while read -r found; do
         [[ $truth == *" $found "* ]] || printf '%s\n' "$found"
     done
@@ -85,6 +91,7 @@ failure() { # what, function, exit status, causes on top (- where words say it),
     # shellcheck disable=SC2086 # causes are words
     claims=$(wrong $causes $true_too | paste -sd, -)
     [[ -z $claims ]] || faults+=("wrong: $claims")
+    ! said | grep -qF -e "$SECRET" -e "$NEW_SECRET" -e "$TOKEN" -e "$DIAG_TOKEN" || faults+=('a secret is shown')
     awk -v s="$seconds" -v limit="$WITHIN_S" 'BEGIN { exit !(s <= limit) }' || faults+=("$seconds s")
     table+=("$what|${found:-none}|${claims:-none}|$seconds")
     check "$what" none "${faults[@]}"
@@ -115,6 +122,7 @@ install_daemon
 readonly TIE='CP-KEY-MISMATCH CP-KEY-DISABLED CP-NO-READ-PERMISSION'
 
 failure 'the exchange does not know the key' key_unknown 1 "$TIE" 'copy its key and secret together'
+failure 'a key of UAT, on production' key_unknown 1 "$TIE" 'production, where a key of UAT is not known'
 failure 'the secret was cut short' secret_cut_short 1 "$TIE" 'copy its key and secret together'
 failure 'incident a: a new key beside the old secret' new_key_old_secret 1 CP-HALF-ROTATED 'copy key and secret again, both'
 failure 'the old key beside a new secret' old_key_new_secret 1 CP-HALF-ROTATED 'copy key and secret again, both'
@@ -147,5 +155,5 @@ failure 'a caller lacks the permission' caller_without_permission 0 CP-REFUSED-H
 failure 'a program shows a wrong token' wrong_token 0 CP-REFUSED-HERE 'why=.* names the rule'
 failure 'another program uses the limit up' limit_used_up 1 CP-RATE-LIMIT 'method=private/get-order-history'
 failure 'the disk is full' disk_full 1 CP-NOT-RECORDED 'disk is full'
-failure 'another program has the port' port_in_use 1 - 'another process'
+failure 'another program has the port' port_in_use 1 - 'another program answers there'
 show_table

@@ -766,6 +766,14 @@ fn rows_2_3_and_31_flaws_of_the_pair() {
         top(&refused, &Past::default()),
         (vec![Cause::MalformedPair], Some(Likely))
     );
+    // What stands in the wrong place says nothing of the key's state.
+    let others = rank(&refused, &Past::default()).causes;
+    assert!(
+        others[1..]
+            .iter()
+            .all(|other| other.likelihood() == Some(Possible)),
+        "{others:#?}"
+    );
     assert!(ruled_out(&refused, &came(Origin::Proven, good(HOME))).contains(&Cause::MalformedPair));
     let half = came(
         Origin::Half {
@@ -782,6 +790,23 @@ fn rows_2_3_and_31_flaws_of_the_pair() {
         top(&away.with(&reads, &answered(401, 40103)), &Past::default()).0,
         [Cause::IpNotListed]
     );
+}
+
+#[test]
+fn a_history_that_cannot_be_written_is_trouble_and_hides_no_refusal() {
+    let past = Past {
+        unwritten: Some("database or disk is full".into()),
+        ..Past::default()
+    };
+    assert_eq!(
+        top(&healthy(), &past),
+        (vec![Cause::NotRecorded], Some(VeryLikely))
+    );
+    let ranking = rank(&healthy(), &past);
+    assert_eq!(ranking.conclusion, Conclusion::Trouble);
+    assert!(ranking.causes[0].pro[0].contains("disk is full"));
+    let refused = healthy().with(&Probe::READS, &answered(401, 40103));
+    assert_eq!(top(&refused, &past).0, [Cause::IpNotListed]);
 }
 
 #[test]
