@@ -121,6 +121,11 @@ by_ipv6() { # the name has no IPv4 address any more
     calls
 }
 
+by_ipv6_unsaid() { # the same where the exchange does not say so
+    exchange_state '{"unlisted":{"code":40101}}'
+    by_ipv6
+}
+
 # ---- the exchange and the way to it ------------------------------------------------------------------------------
 
 other_environment() { # the base URL is UAT's, the pair is not
@@ -213,7 +218,7 @@ limit_used_up() { # with the same key, on a machine of its own
 }
 elsewhere() { # its call that is answered uses up the second
     inside curl -fsS --max-time 5 -H @/run/program -d '{"method":"private/get-order-history","params":{}}' http://127.0.0.1:9001/proxy/private 2>/dev/null |
-        grep -q '"code":0'
+        grep '"code":0' >/dev/null
 }
 
 # ---- this host ---------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ table=()
 # are not. A cause that is true must not be excluded, and one that is not true may be called possible and nothing more.
 asks=() true_too='' never=''
 
+# Read to its end: who stops early makes the pipe fail.
 said() { cat "$bed/said" "$bed/journal" "$bed/ready"; }
 top() { # what stands first: the causes that cannot be told apart, or the first one
     jq -r 'if .cannot_be_told_apart == [] then .causes[0].code // "none" else .cannot_be_told_apart | join(" ") end' "$bed/said" 2>/dev/null ||
@@ -51,7 +52,7 @@ top() { # what stands first: the causes that cannot be told apart, or the first 
 hints() { # but for those that a later line takes back
     local corrected
     corrected=$(grep -oE ' event=hint corrects=[0-9a-f,]+' "$bed/journal" | grep -oE '[0-9a-f]{32}')
-    grep ' event=hint ' "$bed/journal" | grep -vF -- "${corrected:-none}"
+    grep ' event=hint ' "$bed/journal" | grep -vF -- "${corrected:-no line has these words}"
     grep ' event=hint corrects=' "$bed/journal"
 }
 wrong() { # causes that are true: the claims that are not
@@ -75,7 +76,7 @@ failure() { # what, function, exit status, causes on top (- where words say it),
     asks=(diagnose --json) true_too='' never=''
     all_is_well
     began=$EPOCHREALTIME
-    "$stage" >/dev/null
+    "$stage"
     asked=$EPOCHREALTIME
     ours "${asks[@]}" >"$bed/said" 2>&1
     got=$?
@@ -86,12 +87,12 @@ failure() { # what, function, exit status, causes on top (- where words say it),
 
     if [[ $causes == - ]]; then found=$(said | grep -oE -m 1 -- "$words"); else found=$(top); fi
     [[ $causes == - || $found == "$causes" ]] || faults+=("on top: $found, and not $causes")
-    said | grep -qE -- "$words" || faults+=("nowhere: $words")
+    said | grep -E -- "$words" >/dev/null || faults+=("nowhere: $words")
     [[ $got == "$status" ]] || faults+=("exit status $got, and not $status")
     # shellcheck disable=SC2086 # causes are words
     claims=$(wrong $causes $true_too | paste -sd, -)
     [[ -z $claims ]] || faults+=("wrong: $claims")
-    ! said | grep -qF -e "$SECRET" -e "$NEW_SECRET" -e "$TOKEN" -e "$DIAG_TOKEN" || faults+=('a secret is shown')
+    ! said | grep -F -e "$SECRET" -e "$NEW_SECRET" -e "$TOKEN" -e "$DIAG_TOKEN" >/dev/null || faults+=('a secret is shown')
     awk -v s="$seconds" -v limit="$WITHIN_S" 'BEGIN { exit !(s <= limit) }' || faults+=("$seconds s")
     table+=("$what|${found:-none}|${claims:-none}|$seconds")
     check "$what" none "${faults[@]}"
@@ -140,6 +141,7 @@ failure 'the address is not on the whitelist (40103)' not_listed 1 CP-IP-NOT-LIS
 failure 'the same, and the exchange says 40101' not_listed_unsaid 1 CP-IP-NOT-LISTED "add exactly $MOVED_4"
 failure 'incident e: a sell order after the address moved' moved 1 'CP-IP-DRIFT CP-IP-NOT-LISTED' "add exactly $MOVED_4"
 failure 'calls leave by IPv6' by_ipv6 1 'CP-IPV6 CP-IP-NOT-LISTED' "add exactly $OURS_6"
+failure 'the same, and the exchange says 40101' by_ipv6_unsaid 1 'CP-IPV6 CP-IP-NOT-LISTED' "add exactly $OURS_6"
 failure 'the base URL is UAT, the pair is not' other_environment 1 CP-WRONG-ENVIRONMENT 'of the environment of uat-api.3ona.co'
 failure 'the base URL has another path' wrong_base 1 CP-WRONG-BASE 'CRYPTO_REST_BASE=https://api.crypto.com/exchange/v1'
 failure 'the clock is two minutes behind' clock_behind 1 CP-CLOCK-SKEW 'timedatectl set-ntp true'

@@ -614,6 +614,23 @@ fn what_callers_alone_can_bring_about_is_never_very_likely() {
 }
 
 #[test]
+fn what_the_proxy_refused_itself_is_told_from_what_the_exchange_refused() {
+    let order = record("private/create-order", Class::Trade, 0, 3, 40101);
+    let past = Past {
+        refused_here: 1,
+        methods: vec![order],
+        ..good(HOME)
+    };
+    assert_eq!(
+        top(&healthy(), &past),
+        (vec![Cause::NoTradePermission], Some(Likely))
+    );
+    let others = rank(&healthy(), &past).causes;
+    assert_eq!(others[1].cause, Cause::RefusedHere);
+    assert!(others[1].pro[0].starts_with("1 call was refused"));
+}
+
+#[test]
 fn row_23_the_daemon_uses_another_key_than_the_file() {
     let past = Past {
         daemon_fingerprint: Some("00000000".into()),

@@ -12,7 +12,7 @@ use crate::{
         evidence::Evidence,
         hypothesis::{
             Hypothesis,
-            Topic::{self, Calls},
+            Topic::{self, Calls, Here},
         },
     },
     probes::{Answer, Probe},
@@ -292,8 +292,11 @@ pub(super) fn refused_here(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if calls == 0 {
         return Vec::new();
     }
-    let because = format!("{calls} calls were refused by the proxy itself");
-    vec![Hypothesis::new(Cause::RefusedHere, Calls, Likely).pro(because)]
+    let because = match calls {
+        1 => "1 call was refused by the proxy itself".to_owned(),
+        _ => format!("{calls} calls were refused by the proxy itself"),
+    };
+    vec![Hypothesis::new(Cause::RefusedHere, Here, Likely).pro(because)]
 }
 
 /// Row 32.
@@ -302,7 +305,7 @@ pub(super) fn not_recorded(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         return Vec::new();
     };
     let because = format!("the history loses calls: {why}");
-    vec![Hypothesis::new(Cause::NotRecorded, Calls, VeryLikely).pro(because)]
+    vec![Hypothesis::new(Cause::NotRecorded, Here, VeryLikely).pro(because)]
 }
 
 /// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.
