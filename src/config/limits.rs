@@ -67,7 +67,7 @@ pub(super) fn all(settings: &Settings) -> [Budget; 10] {
         ),
         budget(
             "answers of callers",
-            gateway::Settings::most_unread(connections),
+            gateway::Settings::most_unread(connections) + settings.upstream.max_reply_bytes,
             0,
         ),
         budget(

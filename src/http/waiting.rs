@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use crate::per_peer::{PerPeer, lock};
-use gateway::access::Peer;
+use gateway::{access::Peer, upstream::AnswerRoom};
 
 /// What all strangers' answers may hold: eight of the longest, a small part of the unit's `MemoryMax`.
 pub(crate) const FOR_STRANGERS: usize = 32 << 20;
@@ -56,13 +56,19 @@ impl Waiting {
             bytes: 0,
             was_refused: false,
         };
-        held.reach(LEAST).then_some(held)
+        held.hold(LEAST).then_some(held)
+    }
+}
+
+impl AnswerRoom for Held {
+    async fn reach(&mut self, bytes: usize, _longest: usize) -> bool {
+        self.hold(bytes)
     }
 }
 
 impl Held {
     /// Room for an answer of so many bytes in all; whether there is.
-    pub(super) fn reach(&mut self, bytes: usize) -> bool {
+    fn hold(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more == 0 {
             return true;
@@ -124,7 +130,7 @@ mod tests {
     fn answers_hold_their_bytes_until_the_last_reference_is_dropped() {
         let waiting = Arc::new(Waiting::default());
         let mut held = waiting.hold(&ip("127.0.0.1")).unwrap();
-        assert!(held.reach(1 << 20) && held.reach(1 << 10));
+        assert!(held.hold(1 << 20) && held.hold(1 << 10));
         let bytes = held.own(Bytes::from(vec![7; 1 << 20]));
         let part = bytes.slice(10..20);
         drop(bytes);
@@ -141,7 +147,7 @@ mod tests {
         let mut fill = |source: &str| {
             let before = held.len();
             while let Some(mut one) = waiting.hold(&ip(source)) {
-                if !one.reach(4 << 20) {
+                if !one.hold(4 << 20) {
                     assert!(one.was_refused());
                     break;
                 }
@@ -172,7 +178,7 @@ mod tests {
         assert!(waiting.hold(&late).is_none());
         drop(held);
         let mut last = waiting.hold(&late).unwrap();
-        assert!(last.reach(FOR_ONE_SOURCE) && waiting.hold(&late).is_none());
+        assert!(last.hold(FOR_ONE_SOURCE) && waiting.hold(&late).is_none());
         drop(last);
         let taken = lock(&waiting.0);
         assert_eq!((taken.all, taken.by_source.values().count()), (0, 0));

@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its end.
 
 use std::{
+    future::{Future as _, poll_fn},
     io,
     pin::{Pin, pin},
     sync::{
@@ -14,7 +15,7 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::sleep;
+use tokio::{task::yield_now, time::sleep};
 use tokio_io_timeout::TimeoutStream;
 
 use super::{Shared, caller_stream::CallerStream, listener::Stream};
@@ -29,6 +30,7 @@ const WRITE_STALL: Duration = Duration::from_secs(10);
 pub(super) async fn serve(stream: Stream, source: Peer, place: Arc<Place>, shared: &Arc<Shared>) {
     let requested = Arc::new(AtomicBool::new(false));
     let hung_up = Arc::new(AtomicBool::new(false));
+    let served = Arc::new(AtomicBool::new(false));
     let stream = CallerStream::new(stream, Arc::clone(&hung_up), shared.stop.clone());
     let mut guarded = TimeoutStream::new(stream);
     guarded.set_write_timeout(Some(WRITE_STALL));
@@ -36,14 +38,20 @@ pub(super) async fn serve(stream: Stream, source: Peer, place: Arc<Place>, share
     let guarded: Pin<Box<_>> = Box::pin(guarded);
     let service = {
         let (requested, source) = (Arc::clone(&requested), source.clone());
+        let (hung_up, served) = (Arc::clone(&hung_up), Arc::clone(&served));
         let (place, shared) = (Arc::clone(&place), Arc::clone(shared));
         service_fn(move |request: Request<Incoming>| {
             requested.store(true, Ordering::Relaxed);
-            // It was sent behind another request, and its caller left before its turn: nothing is done for nobody.
-            let left = hung_up.load(Ordering::Relaxed);
+            let hung_up = Arc::clone(&hung_up);
+            let has_had_its_turn = served.swap(true, Ordering::Relaxed);
             let (source, place, shared) = (source.clone(), Arc::clone(&place), Arc::clone(&shared));
             async move {
-                if left {
+                // Who sends many requests at once waits after each of them for the others' turns.
+                if has_had_its_turn {
+                    yield_now().await;
+                }
+                // It was sent behind another request, and its caller left before its turn: nothing is done for nobody.
+                if hung_up.load(Ordering::Relaxed) {
                     return Err(io::Error::from(io::ErrorKind::BrokenPipe));
                 }
                 Ok(answer(request, source, place, shared).await)
@@ -67,7 +75,10 @@ pub(super) async fn serve(stream: Stream, source: Peer, place: Arc<Place>, share
     let ended = loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => break ended,
+            ended = poll_fn(|cx| {
+                served.store(false, Ordering::Relaxed);
+                connection.as_mut().poll(cx)
+            }) => break ended,
             () = place.is_needed() => {
                 if !place.is_callers() {
                     return;

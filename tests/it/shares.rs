@@ -7,7 +7,7 @@ use gateway::{
     policy::{Policy, Preset},
     secret::TokenDigest,
 };
-use sandbox::{Canned, Fault};
+use sandbox::{Canned, Fault, WireStep};
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncReadExt,
@@ -28,7 +28,14 @@ const BALANCE: &str = "private/user-balance";
 const READER: &str = "cpt_invented-token-of-a-caller-that-reads";
 
 async fn with_a_reader() -> TestProxy {
-    let change = |config: &mut crypto_proxy::config::Config| {
+    with_a_reader_and(|_| ()).await
+}
+
+async fn with_a_reader_and(
+    also: impl FnOnce(&mut crypto_proxy::config::Config) + Send + 'static,
+) -> TestProxy {
+    let change = move |config: &mut crypto_proxy::config::Config| {
+        also(config);
         let allow_classes = Preset::Trade.classes().iter().copied().collect();
         let policy = Policy {
             allow_classes,
@@ -414,4 +421,44 @@ async fn a_caller_that_does_not_read_its_answers_is_refused_further_reads_and_no
     timeout(PATIENCE, given_back)
         .await
         .expect("the room is given back");
+}
+
+// The same where all calls are under way before the first answer comes.
+#[tokio::test]
+async fn long_answers_that_come_at_once_wait_at_the_exchange_for_room() {
+    const CALLS: usize = 60;
+    let proxy = with_a_reader_and(|config| {
+        config.gateway.deadline = Duration::from_secs(3);
+    })
+    .await;
+    let long = format!(r#"{{"id":1,"code":0,"x":"{}"}}"#, "x".repeat(1_000_000));
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{long}",
+        long.len()
+    );
+    let later = [WireStep::Hang, WireStep::Write(answer.into())];
+    proxy.exchange().script_always(BALANCE, Fault::wire(later));
+    let token = &*proxy.canaries.token;
+    let call = proxy.request(BALANCE, &json!({})).replace(token, READER);
+    let mut readers = Vec::new();
+    for _ in 0..CALLS {
+        let mut reader = Downstream::connect_narrow(proxy.address()).await;
+        reader.write(&call).await;
+        readers.push(reader);
+    }
+    proxy.exchange().wait_received(BALANCE, CALLS as u64).await;
+    proxy.exchange().release();
+    let mut statuses = std::collections::BTreeMap::<String, usize>::new();
+    for reader in &mut readers {
+        let mut line = [0; 12];
+        let read = timeout(PATIENCE, reader.stream.read_exact(&mut line)).await;
+        read.expect("an answer in time").expect("an answer");
+        let status = String::from_utf8_lossy(&line[9..]).into_owned();
+        *statuses.entry(status).or_default() += 1;
+    }
+    assert!(statuses["200"] <= 26, "{statuses:?}");
+    assert_eq!(statuses["200"] + statuses["504"], CALLS, "{statuses:?}");
+    proxy
+        .wait_line(&["caller=reader", "outcome=unknown why=others_unread"])
+        .await;
 }

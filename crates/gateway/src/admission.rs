@@ -22,16 +22,19 @@ use crate::{
 use protocol::call::{Call, Effect};
 
 pub(crate) mod room;
+pub(crate) mod unread;
 
 pub(crate) use room::Place;
 use room::Room;
-pub use room::UnreadAnswer;
+pub use unread::UnreadAnswer;
+use unread::{Coming, Unread};
 
 /// The stage that permits calls.
 #[derive(Debug)]
 pub(crate) struct Admission {
     clock: Clock,
     room: Room,
+    unread: Arc<Unread>,
     stalls: Arc<StallWatch>,
     calls: TaskTracker,
     sockets: TaskTracker,
@@ -44,6 +47,7 @@ impl Admission {
         Self {
             clock,
             room: Room::new(max_in_flight, shared),
+            unread: Arc::new(Unread::new(shared)),
             stalls: Arc::default(),
             calls: TaskTracker::new(),
             sockets: TaskTracker::new(),
@@ -117,9 +121,15 @@ impl Admission {
             return Err(Refusal::Stalled { length });
         }
         let mut place = self.room.take(&caller.name, kind)?;
+        self.unread.judge(&caller.name, kind)?;
         place.waited = waited;
         progress.only_while(self.stalls.fresh());
         Ok(place)
+    }
+
+    /// Where the answer to the call that has this place goes while it comes.
+    pub(crate) fn coming_to(&self, place: &Place) -> Coming {
+        self.unread.coming(place)
     }
 
     /// Watches for stalls of the process.

@@ -35,7 +35,7 @@ pub enum Refusal {
     Unread {
         /// Whether the caller's own answers are meant, or those of all callers.
         of_caller: bool,
-        /// The budget, in MiB.
+        /// How much waits, in MiB.
         mib: usize,
     },
     /// A command of this id is under way on the same socket.
@@ -136,6 +136,12 @@ pub enum Failure {
     /// The answer is larger than the limit.
     #[error("the answer is larger than {0} bytes (upstream.max_reply_bytes)")]
     TooLarge(usize),
+    /// The answer came, and was not read, because earlier ones wait for callers to read them.
+    #[error(
+        "the exchange answered, but earlier answers wait to be read, and there was no room for a long one; read them, and \
+         ask again"
+    )]
+    OthersUnread,
     /// A redirect, which is never followed.
     #[error("the exchange answered with a redirect (HTTP {0}), which is never followed")]
     Redirected(u16),
@@ -220,7 +226,7 @@ impl Failure {
             Self::HeadTooLarge | Self::NotHttp | Self::Framing => 502,
             Self::Encoded | Self::Malformed(_) => 502,
             Self::TooLate => 503,
-            Self::ConnectDeadline(_) | Self::Deadline(_) => 504,
+            Self::ConnectDeadline(_) | Self::Deadline(_) | Self::OthersUnread => 504,
             Self::Defect => 500,
         }
     }
@@ -230,7 +236,7 @@ impl Failure {
     pub const fn is_about_an_answer(&self) -> bool {
         match self {
             Self::TooLarge(_) | Self::Encoded | Self::Malformed(_) => true,
-            Self::HeadTooLarge | Self::Framing => true,
+            Self::HeadTooLarge | Self::Framing | Self::OthersUnread => true,
             Self::Dns
             | Self::AddressRefused(_)
             | Self::Connect
@@ -261,6 +267,7 @@ impl Failure {
             Self::TooLate => "too_late",
             Self::Deadline(_) => "deadline",
             Self::TooLarge(_) => "too_large",
+            Self::OthersUnread => "others_unread",
             Self::Redirected(_) => "redirected",
             Self::Upgraded => "upgraded",
             Self::NotUpgraded(_) => "not_upgraded",

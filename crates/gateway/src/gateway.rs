@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     access::{Arrival, Peer},
-    admission::{Admission, UnreadAnswer, room},
+    admission::{Admission, Place, UnreadAnswer, room, unread},
     auth::{Authenticator, Caller, Callers},
     clock::Clock,
     failure::{Ended, Failure, Refusal},
@@ -50,7 +50,7 @@ impl Settings {
     /// Bytes of answers that may wait to be read by callers with so many connections.
     #[must_use]
     pub const fn most_unread(connections: usize) -> usize {
-        room::MOST_UNREAD + connections * room::SHORT
+        unread::MOST + connections * unread::SHORT
     }
 }
 
@@ -155,11 +155,10 @@ impl Gateway {
             replay,
             clock,
         } = parts;
-        let admission = Arc::new(Admission::new(
-            settings.max_in_flight,
-            callers.are_several(),
-            clock.clone(),
-        ));
+        let are_several = callers.are_several();
+        let admission = Admission::new(settings.max_in_flight, are_several, clock.clone());
+        let admission = Arc::new(admission);
+        let signer = if are_several { signer.shared() } else { signer };
         let (signer, upstream) = (Arc::new(signer), Arc::new(upstream));
         Arc::new(Self {
             authenticator: Authenticator::new(callers, replay, clock.clone()),
@@ -216,10 +215,7 @@ impl Gateway {
         let gateway = Arc::clone(self);
         // Boxed, because the future is large and spawning moves it.
         let task = self.admission.calls().spawn(Box::pin(async move {
-            let mut relayed = gateway.carry_out(record, prepared, find_out).await;
-            if let Ok(reply) = &relayed.result {
-                relayed.unread = room.answered(reply.raw.len());
-            }
+            let relayed = gateway.carry_out(record, prepared, find_out, &room).await;
             drop(room);
             relayed
         }));
@@ -242,6 +238,7 @@ impl Gateway {
         mut record: CallRecord,
         prepared: PreparedCall,
         find_out: Option<&'static str>,
+        place: &Place,
     ) -> Relayed {
         let progress = record.progress();
         if progress.has_ended() {
@@ -252,12 +249,23 @@ impl Gateway {
         let deadline = Instant::from_std(record.opened()) + limit;
         let (sent, sent_ms) = (Instant::now(), self.clock.now_ms());
         record.report.waited = record.opened().elapsed();
-        let result =
-            tokio::time::timeout_at(deadline, self.upstream.send(prepared, &progress)).await;
-        let result = result.unwrap_or(Err(Failure::Deadline(limit)));
+        let mut answer = self.admission.coming_to(place);
+        let sending = self.upstream.send(prepared, &progress, &mut answer);
+        let result = tokio::time::timeout_at(deadline, sending).await;
+        let result = result.unwrap_or_else(|_| {
+            Err(if answer.waits() {
+                Failure::OthersUnread
+            } else {
+                Failure::Deadline(limit)
+            })
+        });
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
-        conclude(record, result, find_out)
+        let mut relayed = conclude(record, result, find_out);
+        if let Ok(reply) = &relayed.result {
+            relayed.unread = answer.came(reply.raw.len());
+        }
+        relayed
     }
 
     fn observe(&self, result: &Result<Reply, Failure>, sent_ms: u64) {

@@ -3,6 +3,7 @@
 //! Guarantees: no two calls get the same nonce, whatever their concurrency and however many come in one millisecond. A number
 //! is taken when a connection takes the call, so a call that is not sent costs none. Every call needs a [`Turn`] before that:
 //! no turns are given out beyond the lead that its kind may have, so reads stop before orders, and orders before cancels.
+//! Of several callers each leaves as much of that lead free as it holds, so that none takes it away from the others.
 //! The clock may stand still, or step back by up to 30 s. When it steps back further, the sequence restarts from it and says
 //! so, because the exchange refuses a nonce outside its ±60 s window. The last 65,536 nonces are remembered and skipped.
 //! Source: the wire contract. An order without `client_oid` takes the nonce as its name at the exchange (vendor documents),
@@ -26,8 +27,8 @@ const REMEMBERED: usize = 1 << 16;
 /// The leads of reads, of what changes something and of cancels, in milliseconds. The longest and the longest step back
 /// stay within the exchange's 60 s together. A second is a thousand calls at once, above all that the exchange allows.
 const MAX_LEAD_MS: [u64; 3] = [1_000, 10_000, 20_000];
-/// From this lead on it is counted who calls.
-const COUNTED_FROM_MS: u64 = 500;
+/// From this lead on it is counted who calls; one of several callers alone comes to twice as much.
+const COUNTED_FROM_MS: u64 = 250;
 /// A line about refusals is repeated after this time, if there are any still.
 const LINE_EVERY_MS: u64 = 60_000;
 /// For so long after a refusal the nonce counts as ahead of the clock.
@@ -45,6 +46,8 @@ const fn words(effect: Effect) -> &'static str {
 /// The nonces of one API key.
 #[derive(Debug, Default)]
 pub(crate) struct NonceSource {
+    /// Whether several callers share it.
+    shared: bool,
     sequence: Mutex<Sequence>,
     /// Turns that are given out and not over.
     waiting: AtomicU64,
@@ -59,6 +62,10 @@ struct Sequence {
     recent: VecDeque<u64>,
     /// What was given away before a restart and lies ahead of it.
     burnt: HashSet<u64>,
+    /// What was given away ahead of the clock, and to whom.
+    lead: VecDeque<(u64, Arc<str>)>,
+    /// How much of the lead each caller has, with its turns that came while there was one.
+    held: HashMap<Arc<str>, u64>,
     /// Calls by caller, since the lead has been worth counting.
     callers: HashMap<Arc<str>, u64>,
     refused_ms: Option<u64>,
@@ -71,22 +78,50 @@ struct Sequence {
 pub struct Turn {
     nonces: Arc<NonceSource>,
     clock: Clock,
+    caller: Arc<str>,
+    /// Whether it is among what its caller holds.
+    is_held: bool,
 }
 
 impl Turn {
     /// The nonce.
-    pub(crate) fn take(self) -> u64 {
-        self.nonces.take(now_ms(&self.clock))
+    pub(crate) fn take(mut self) -> u64 {
+        let now_ms = now_ms(&self.clock);
+        let mut sequence = self.nonces.lock();
+        sequence.follow(now_ms);
+        let nonce = sequence.take(now_ms);
+        if nonce > now_ms {
+            sequence.lead.push_back((nonce, Arc::clone(&self.caller)));
+            if !self.is_held {
+                sequence.hold(&self.caller);
+            }
+        } else if self.is_held {
+            sequence.let_go(&self.caller);
+        }
+        drop(sequence);
+        self.is_held = false;
+        nonce
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         self.nonces.waiting.fetch_sub(1, Ordering::AcqRel);
+        if self.is_held {
+            self.nonces.lock().let_go(&self.caller);
+        }
     }
 }
 
 impl NonceSource {
+    /// For one caller, or for several.
+    pub(crate) fn new(shared: bool) -> Self {
+        Self {
+            shared,
+            ..Self::default()
+        }
+    }
+
     /// A turn for a call of this kind and caller.
     ///
     /// # Errors
@@ -109,22 +144,26 @@ impl NonceSource {
             Effect::Change => changes,
             Effect::Cancel => cancels,
         };
-        if ahead_ms > bound + sequence.stepped_back_ms {
+        sequence.forget_what_is_past(now_ms);
+        let free = (bound + sequence.stepped_back_ms).checked_sub(ahead_ms);
+        let own = sequence.held.get(caller).copied().unwrap_or(0);
+        let is_fair = |free| !self.shared || own <= free;
+        if !free.is_some_and(is_fair) {
             sequence.refuse(effect, now_ms, ahead_ms);
             return Err(Refusal::NonceAhead { ahead_ms });
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
+        let is_held = ahead_ms > 0;
+        if is_held {
+            sequence.hold(caller);
+        }
         drop(sequence);
         Ok(Turn {
             nonces: Arc::clone(self),
             clock: clock.clone(),
+            caller: Arc::clone(caller),
+            is_held,
         })
-    }
-
-    fn take(&self, now_ms: u64) -> u64 {
-        let mut sequence = self.lock();
-        sequence.follow(now_ms);
-        sequence.take(now_ms)
     }
 
     /// Whether calls were refused lately because the nonce was ahead of the clock.
@@ -174,6 +213,9 @@ impl Sequence {
             .copied()
             .filter(|nonce| *nonce >= now_ms)
             .collect();
+        for (_, caller) in std::mem::take(&mut self.lead) {
+            self.let_go(&caller);
+        }
         self.last = 0;
         self.latest_clock = now_ms;
         self.refused_ms = None;
@@ -191,6 +233,28 @@ impl Sequence {
         }
         self.recent.push_back(value);
         value
+    }
+
+    fn hold(&mut self, caller: &Arc<str>) {
+        *self.held.entry(Arc::clone(caller)).or_default() += 1;
+    }
+
+    fn let_go(&mut self, caller: &str) {
+        if let Some(held) = self.held.get_mut(caller) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(caller);
+            }
+        }
+    }
+
+    /// What the clock has come to is nobody's lead any more.
+    fn forget_what_is_past(&mut self, now_ms: u64) {
+        while self.lead.front().is_some_and(|(nonce, _)| *nonce <= now_ms) {
+            if let Some((_, caller)) = self.lead.pop_front() {
+                self.let_go(&caller);
+            }
+        }
     }
 
     /// Counts whose calls come while the nonce is ahead.

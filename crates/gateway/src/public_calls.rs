@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::{
     admission::Admission,
     failure::{Bound, Ended, Failure, Refusal},
-    upstream::{PublicCall, Reply, Room, Upstream},
+    upstream::{AnswerRoom, PublicCall, Reply, Upstream},
 };
 
 /// Public calls under way at once; each may hold an answer of some megabytes.
@@ -41,7 +41,7 @@ impl PublicCalls {
         &self,
         call: PublicCall<'_>,
         deadline: Duration,
-        answer: Room<'_>,
+        answer: &mut impl AnswerRoom,
     ) -> Result<Reply, Ended> {
         self.admission.refuse_while_draining()?;
         let _room = self.room.try_acquire().map_err(|_| Refusal::AtCapacity {

@@ -148,6 +148,14 @@ impl Signer {
         }
     }
 
+    /// The same for several callers, of whom none may use up what the nonce can be ahead of the clock.
+    pub(crate) fn shared(self) -> Self {
+        Self {
+            nonces: Arc::new(NonceSource::new(true)),
+            ..self
+        }
+    }
+
     /// A turn for this call of this caller.
     ///
     /// # Errors

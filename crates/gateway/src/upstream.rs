@@ -106,8 +106,21 @@ pub struct PublicCall<'a> {
     pub body: Option<Bytes>,
 }
 
-/// Whether there is room for an answer that takes so many bytes in all; asked before they are read.
-pub type Room<'a> = &'a mut (dyn FnMut(usize) -> bool + Send);
+/// Where the bytes of an answer go.
+pub trait AnswerRoom: Send {
+    /// Makes room for so many bytes in all, of `longest` that may come; asked before they are read. Whether there is room.
+    fn reach(&mut self, bytes: usize, longest: usize) -> impl Future<Output = bool> + Send;
+}
+
+/// Room for an answer that nobody outside waits for.
+#[derive(Debug)]
+pub struct OurOwn;
+
+impl AnswerRoom for OurOwn {
+    async fn reach(&mut self, _: usize, _: usize) -> bool {
+        true
+    }
+}
 
 /// Nothing was signed, so there is nothing that an answer could echo; no answer holds this.
 const NO_SIGNATURE: &str = "\0 no signature \0";
@@ -151,6 +164,7 @@ impl Upstream {
         &self,
         call: PreparedCall,
         progress: &Arc<Progress>,
+        room: &mut impl AnswerRoom,
     ) -> Result<Reply, Failure> {
         progress.reach(Phase::Connecting);
         let url = self.url_of(&call.method());
@@ -171,7 +185,7 @@ impl Upstream {
         let mut response =
             sent.map_err(|error| failure_of_client(&error, progress, self.connect_deadline))?;
         check_head(response.status(), response.headers())?;
-        let bytes = read_capped(&mut response, self.max_reply_bytes, &mut |_| true).await?;
+        let bytes = read_capped(&mut response, self.max_reply_bytes, room).await?;
         // An answer to a head alone cannot echo a signature that was not made.
         let signature = progress
             .signed()
@@ -187,7 +201,7 @@ impl Upstream {
     /// # Errors
     /// [`Failure`], as a signed call would meet it.
     pub async fn ask_public(&self) -> Result<Reply, Failure> {
-        self.send_public(PRICE, &mut |_| true).await
+        self.send_public(PRICE, &mut OurOwn).await
     }
 
     /// The same, and how long the answer's head took: its first byte, where the connection was open already.
@@ -198,7 +212,7 @@ impl Upstream {
         let began = Instant::now();
         let response = self.open_public(PRICE).await?;
         let first_byte = began.elapsed();
-        Ok((self.read_public(response, &mut |_| true).await?, first_byte))
+        Ok((self.read_public(response, &mut OurOwn).await?, first_byte))
     }
 
     /// Sends a call that needs no signature; its answer is read as long as there is room for it.
@@ -208,7 +222,7 @@ impl Upstream {
     pub async fn send_public(
         &self,
         call: PublicCall<'_>,
-        room: Room<'_>,
+        room: &mut impl AnswerRoom,
     ) -> Result<Reply, Failure> {
         self.read_public(self.open_public(call).await?, room).await
     }
@@ -239,7 +253,7 @@ impl Upstream {
     async fn read_public(
         &self,
         mut response: reqwest::Response,
-        room: Room<'_>,
+        room: &mut impl AnswerRoom,
     ) -> Result<Reply, Failure> {
         check_head(response.status(), response.headers())?;
         let limit = self.max_reply_bytes.max(MAX_ANSWER_BYTES);
@@ -317,18 +331,20 @@ impl Upstream {
 async fn read_capped(
     response: &mut reqwest::Response,
     limit: usize,
-    room: Room<'_>,
+    room: &mut impl AnswerRoom,
 ) -> Result<Bytes, Failure> {
     let too_large = Failure::TooLarge(limit);
-    let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
-    if announced > limit || !room(announced) {
+    let length = response.content_length();
+    let length = length.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let (announced, longest) = (length.unwrap_or(0), length.unwrap_or(limit));
+    if announced > limit || !room.reach(announced, longest).await {
         return Err(too_large);
     }
     let Some(first) = response.chunk().await.map_err(|error| why_unread(&error))? else {
         return Ok(Bytes::new());
     };
     let Some(second) = response.chunk().await.map_err(|error| why_unread(&error))? else {
-        return if first.len() > limit {
+        return if first.len() > limit || !room.reach(first.len(), first.len()).await {
             Err(too_large)
         } else {
             Ok(first)
@@ -342,7 +358,7 @@ async fn read_capped(
             return Err(too_large);
         }
         all.reserve(chunk.len());
-        if !room(all.capacity()) {
+        if !room.reach(all.capacity(), longest).await {
             return Err(too_large);
         }
         all.extend_from_slice(&chunk);

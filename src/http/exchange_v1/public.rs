@@ -113,9 +113,8 @@ async fn attempt(
         body,
     };
     let mut held = api.unread.hold(source).ok_or(Refusal::UnreadAnswers)?;
-    let mut room = |bytes| held.reach(bytes);
     let calls = app.gateway.public_calls();
-    let result = calls.relay(call, api.deadline, &mut room).await;
+    let result = calls.relay(call, api.deadline, &mut held).await;
     api.usage.count(source, result.is_err());
     if held.was_refused() {
         return Err(Refusal::UnreadAnswers);

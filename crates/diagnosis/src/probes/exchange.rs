@@ -21,7 +21,7 @@ use gateway::{
     policy::{self, Policy},
     record::{CallReport, INCONCLUSIVE, RecordSink},
     signer::Signer,
-    upstream::{self, Reply, ReplyBody, Upstream},
+    upstream::{self, OurOwn, Reply, ReplyBody, Upstream},
 };
 use protocol::{
     call::{Call, OrderIds, RequestId},
@@ -270,7 +270,9 @@ impl Session<'_> {
         };
         let call = self.signer.prepare(permit, turn, OrderIds::default());
         let progress = Arc::new(Progress::default());
-        let (seen, took) = self.timed(self.upstream.send(call, &progress)).await;
+        let (seen, took) = self
+            .timed(self.upstream.send(call, &progress, &mut OurOwn))
+            .await;
         self.run.found(probe, seen, took)
     }
 

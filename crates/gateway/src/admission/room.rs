@@ -1,9 +1,8 @@
-//! The room for calls under way and for their answers until they are read, and who may take how much of it.
+//! The room for calls under way, and who may take how much of it.
 //!
 //! Guarantees: reads leave room for what changes something, one caller leaves room for the others, and each caller has some
 //! places for cancellations that nothing else can take, and nobody else. A place is given back however its call ends.
-//! Unread answers are judged before another call is sent; an answer that came is never thrown away. Does not: queue; there
-//! is a place or there is none.
+//! Does not: queue; there is a place or there is none. Does not: know answers (`unread`).
 
 use std::{
     collections::HashMap,
@@ -18,30 +17,12 @@ use protocol::call::Effect;
 /// those that an operator listed, so that their sum is bounded.
 pub(crate) const OWN_FOR_CANCELS: usize = 8;
 
-/// Bytes of answers that may wait to be read before another call of their kind is refused. What changes something and what
-/// cancels have pots of their own, which no read can fill. The answers that are under way when a pot is full come on top.
-const fn unread_budget(kind: Effect) -> usize {
-    match kind {
-        Effect::Read => 48 << 20,
-        Effect::Change | Effect::Cancel => 16 << 20,
-    }
-}
-
-/// All of them together.
-pub(crate) const MOST_UNREAD: usize =
-    unread_budget(Effect::Read) + unread_budget(Effect::Change) + unread_budget(Effect::Cancel);
-
-/// An answer up to this length is not counted: there are as many as connections, and most calls cost nothing this way.
-pub(crate) const SHORT: usize = 16 << 10;
-
 /// The places.
 #[derive(Debug)]
 pub(super) struct Room {
     limit: usize,
     reads: usize,
     of_one: usize,
-    /// What of the bytes is one caller's part: one half, or all.
-    shares: usize,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -49,7 +30,6 @@ pub(super) struct Room {
 struct Taken {
     all: usize,
     reads: usize,
-    unread: UnreadBytes,
     by_caller: HashMap<Arc<str>, OfCaller>,
 }
 
@@ -59,25 +39,6 @@ struct OfCaller {
     shared: usize,
     /// Of its own for cancellations.
     own: usize,
-    unread: UnreadBytes,
-}
-
-/// Bytes of answers that wait to be read, by what their calls do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct UnreadBytes {
-    reads: usize,
-    changes: usize,
-    cancels: usize,
-}
-
-impl UnreadBytes {
-    const fn of(&mut self, kind: Effect) -> &mut usize {
-        match kind {
-            Effect::Read => &mut self.reads,
-            Effect::Change => &mut self.changes,
-            Effect::Cancel => &mut self.cancels,
-        }
-    }
 }
 
 impl Taken {
@@ -96,22 +57,13 @@ impl Taken {
 /// A place in the room, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    kind: Effect,
+    pub(super) kind: Effect,
     /// Whether it is one of its caller's own.
     is_own: bool,
-    caller: Arc<str>,
+    pub(super) caller: Arc<str>,
     taken: Arc<Mutex<Taken>>,
     /// How long its call may have waited before it could be read.
     pub(crate) waited: Option<Duration>,
-}
-
-/// What an answer takes of the room until it was read, or nobody will read it any more.
-#[derive(Debug)]
-pub struct UnreadAnswer {
-    kind: Effect,
-    caller: Arc<str>,
-    bytes: usize,
-    taken: Arc<Mutex<Taken>>,
 }
 
 impl Room {
@@ -121,7 +73,6 @@ impl Room {
             limit,
             reads: (limit - limit / 4).max(1),
             of_one: if others { limit.div_ceil(2) } else { limit },
-            shares: if others { 2 } else { 1 },
             taken: Arc::default(),
         }
     }
@@ -135,7 +86,6 @@ impl Room {
             Err(_) if kind == Effect::Cancel && held.own < OWN_FOR_CANCELS => true,
             Err(refusal) => return Err(refusal),
         };
-        self.has_read_enough(&taken, held, kind)?;
         let held = taken.by_caller.entry(Arc::clone(caller)).or_default();
         if is_own {
             held.own += 1;
@@ -168,40 +118,6 @@ impl Room {
         }
         Ok(())
     }
-
-    /// Whether so few answers wait to be read that another one may come.
-    fn has_read_enough(&self, taken: &Taken, held: OfCaller, kind: Effect) -> Result<(), Refusal> {
-        let budget = unread_budget(kind);
-        for (of_caller, mut unread, budget) in [
-            (true, held.unread, budget / self.shares),
-            (false, taken.unread, budget),
-        ] {
-            if *unread.of(kind) >= budget {
-                let mib = budget >> 20;
-                return Err(Refusal::Unread { of_caller, mib });
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Place {
-    /// Counts an answer of so many bytes until what is returned is dropped; a short one is not counted.
-    pub(crate) fn answered(&self, bytes: usize) -> Option<UnreadAnswer> {
-        if bytes <= SHORT {
-            return None;
-        }
-        let mut taken = lock(&self.taken);
-        *taken.unread.of(self.kind) += bytes;
-        taken.change(&self.caller, |own| *own.unread.of(self.kind) += bytes);
-        drop(taken);
-        Some(UnreadAnswer {
-            kind: self.kind,
-            caller: Arc::clone(&self.caller),
-            bytes,
-            taken: Arc::clone(&self.taken),
-        })
-    }
 }
 
 impl Drop for Place {
@@ -214,14 +130,6 @@ impl Drop for Place {
             taken.reads -= usize::from(self.kind == Effect::Read);
             taken.change(&self.caller, |held| held.shared -= 1);
         }
-    }
-}
-
-impl Drop for UnreadAnswer {
-    fn drop(&mut self) {
-        let mut taken = lock(&self.taken);
-        *taken.unread.of(self.kind) -= self.bytes;
-        taken.change(&self.caller, |own| *own.unread.of(self.kind) -= self.bytes);
     }
 }
 
@@ -302,45 +210,6 @@ mod tests {
         assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 136);
         assert_eq!(lock(&room.taken).all, 0);
         assert!(lock(&room.taken).by_caller.is_empty());
-    }
-
-    #[test]
-    fn unread_answers_of_reads_keep_neither_changes_nor_other_callers_out() {
-        const MIB: usize = 1 << 20;
-        let room = Room::new(256, true);
-        let fill = |caller: &str, kind| {
-            let unread = std::iter::from_fn(|| room.take(&caller.into(), kind).ok()?.answered(MIB));
-            unread.take(999).collect::<Vec<_>>()
-        };
-        let unread = |of_caller, mib| Refusal::Unread { of_caller, mib };
-        let a = fill("a", Effect::Read);
-        assert_eq!(
-            (a.len(), refused(&room, "a", Effect::Read)),
-            (24, unread(true, 24))
-        );
-        let b = fill("b", Effect::Read);
-        assert_eq!(
-            (b.len(), refused(&room, "c", Effect::Read)),
-            (24, unread(false, 48))
-        );
-        for kind in [Effect::Change, Effect::Cancel] {
-            let own = fill("a", kind);
-            assert_eq!((own.len(), refused(&room, "a", kind)), (8, unread(true, 8)));
-            assert_eq!(fill("b", kind).len(), 8);
-        }
-        assert!(
-            take(&room, "a", Effect::Change, 1)[0]
-                .answered(SHORT)
-                .is_none()
-        );
-        drop(a);
-        assert_eq!(fill("c", Effect::Read).len(), 24);
-        drop(b);
-        assert_eq!(lock(&room.taken).unread, UnreadBytes::default());
-        assert!(lock(&room.taken).by_caller.is_empty());
-        let lone = Room::new(256, false);
-        let all = std::iter::from_fn(|| lone.take(&"a".into(), Effect::Read).ok()?.answered(MIB));
-        assert_eq!(all.take(999).collect::<Vec<_>>().len(), 48);
     }
 
     #[test]

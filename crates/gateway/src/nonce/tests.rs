@@ -28,8 +28,25 @@ impl Timed {
         self
     }
 
+    fn shared() -> Self {
+        Self {
+            source: Arc::new(NonceSource::new(true)),
+            ..Self::new()
+        }
+    }
+
     fn turn(&self, kind: Effect) -> Result<Turn, Refusal> {
         self.source.turn(&self.clock, kind, &"one".into())
+    }
+
+    /// How many calls of this kind a caller sends until one is refused.
+    fn sent_by(&self, caller: &str, kind: Effect) -> usize {
+        let caller = caller.into();
+        let sent = std::iter::from_fn(|| {
+            let turn = self.source.turn(&self.clock, kind, &caller).ok()?;
+            Some(turn.take())
+        });
+        sent.take(100_000).count()
     }
 
     fn next(&self, kind: Effect) -> Option<u64> {
@@ -116,6 +133,47 @@ fn reads_stop_before_orders_and_orders_before_cancels() {
         [0, 0, 500],
         "the clock makes room"
     );
+}
+
+#[test]
+fn no_caller_takes_the_lead_away_from_the_others() {
+    let timed = Timed::shared();
+    let read = |caller| timed.sent_by(caller, Effect::Read);
+    assert_eq!(["noisy", "other", "third"].map(read), [501, 250, 125]);
+    // However often it calls again.
+    for ms in 1..500 {
+        timed.at(T + ms).sent_by("noisy", Effect::Read);
+        if ms % 10 == 0 {
+            let turn = timed
+                .source
+                .turn(&timed.clock, Effect::Read, &"quiet".into());
+            turn.unwrap().take();
+        }
+    }
+    timed.at(T + 20_000);
+    assert_eq!(timed.sent_by("noisy", Effect::Change), 5_001);
+    assert_eq!(timed.sent_by("other", Effect::Change), 2_500);
+    assert_eq!(timed.sent_by("other", Effect::Cancel), 5_000, "and out");
+    timed.at(T + 60_000);
+    timed.turn(Effect::Read).unwrap();
+    assert!(timed.source.lock().held.is_empty());
+}
+
+#[test]
+fn turns_that_are_given_out_are_held_by_their_caller_until_they_are_over() {
+    let timed = Timed::shared();
+    let turns: Vec<_> = std::iter::from_fn(|| timed.turn(Effect::Read).ok()).collect();
+    assert_eq!(turns.len(), 501);
+    assert_eq!(timed.sent_by("other", Effect::Read), 251);
+    drop(turns);
+    assert_eq!(timed.at(T + 10_000).sent_by("one", Effect::Read), 501);
+}
+
+#[test]
+fn a_restart_of_the_sequence_is_nobodys_lead() {
+    let timed = Timed::shared();
+    timed.sent_by("noisy", Effect::Read);
+    assert_eq!(timed.at(T - 60_000).sent_by("noisy", Effect::Read), 501);
 }
 
 #[test]
