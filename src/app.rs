@@ -114,7 +114,13 @@ impl Daemon {
             &config.clock,
         );
         let (hints, reports) = mpsc::channel(RECORDS_WAITING);
-        let hinting = Hints::new(Arc::clone(&observed), watch.trigger(), pair);
+        let hinting = Hints::new(
+            Arc::clone(&observed),
+            watch.trigger(),
+            pair,
+            &probing.facts,
+            Target::of(&config.upstream.base),
+        );
         let hint_reader = HintReader::new(hinting, reports);
         let alarms = RecordTask::new(Alarms::default());
         let reach = reach::Watch::new(config.reach, probing.clone());
@@ -131,13 +137,15 @@ impl Daemon {
             .chain(reach.sink())
             .chain(history.sink())
             .collect();
-        let recall = recall(&history, &config.clock);
-        let runner = DiagnosisRunner::new(probing, runner, recall, Arc::clone(&doubts));
         let recorder = Arc::new(Recorder::new(
             signer.fingerprint(),
             Arc::clone(&observed),
             sinks,
         ));
+        let rejections = Arc::<Rejections>::default();
+        let refusals = (Arc::clone(&rejections), Arc::clone(&recorder));
+        let recall = recall(&history, refusals, &config.clock);
+        let runner = DiagnosisRunner::new(probing, runner, recall, Arc::clone(&doubts));
         let clock = config.clock.clone();
         let replay = ReplayGuard::open(
             config.state_dir.as_deref(),
@@ -171,7 +179,7 @@ impl Daemon {
                 config.server.listen.iter().all(Address::is_local),
             ),
             settings: config.http,
-            rejections: Arc::default(),
+            rejections,
             guesses: Arc::default(),
             status: StatusPages::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
@@ -311,13 +319,17 @@ async fn log_rejections(app: Arc<AppState>, history: History, stop: Cancellation
 }
 
 fn log_counts(app: &AppState, history: &History) {
-    for (refused, count) in app.rejections.log() {
+    log_refusals(&app.rejections, app.gateway.recorder(), history);
+    app.exchange_v1.log_usage();
+}
+
+fn log_refusals(rejections: &Rejections, recorder: &Recorder, history: &History) {
+    for (refused, count) in rejections.log() {
         history.refused(refused.word(), count);
     }
-    for further in app.gateway.recorder().log_refusals() {
+    for further in recorder.log_refusals() {
         history.refused_calls(further);
     }
-    app.exchange_v1.log_usage();
 }
 
 /// Copies of records that may wait for a task.
@@ -387,10 +399,15 @@ fn doubts_of(history: &History, clock: &Clock) -> Vec<Doubt> {
 }
 
 /// What the history knows of the pair that this daemon runs with, for the ranking.
-fn recall(history: &History, clock: &Clock) -> Recall {
+fn recall(
+    history: &History,
+    (rejections, recorder): (Arc<Rejections>, Arc<Recorder>),
+    clock: &Clock,
+) -> Recall {
     let (history, clock) = (history.clone(), clock.clone());
     Box::new(move || {
-        // The call that made the operator ask may still wait to be written.
+        // What made the operator ask may still wait to be counted, or to be written.
+        log_refusals(&rejections, &recorder, &history);
         if let Ok(runtime) = Handle::try_current() {
             runtime.block_on(history.flush());
         }
@@ -403,10 +420,14 @@ fn recall(history: &History, clock: &Clock) -> Recall {
             unread: Some(why),
             ..Past::default()
         };
-        match recalled {
+        let past = match recalled {
             Ok(Some(past)) => past,
             Ok(None) => unread("this daemon keeps no history".to_owned()),
             Err(problem) => unread(problem.to_string()),
+        };
+        Past {
+            unwritten: history.losing(),
+            ..past
         }
     })
 }

@@ -17,7 +17,7 @@ mod rules;
 mod tests;
 
 pub use cause::{Cause, Place};
-pub(crate) use evidence::CallFacts;
+pub(crate) use evidence::{CallFacts, StartFacts};
 pub use hypothesis::{Likelihood, Standing};
 pub use past::{Change, DaemonsOwn, Event, MethodPast, Past, Symptom, What};
 pub(crate) use ranking::explain;

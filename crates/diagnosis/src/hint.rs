@@ -14,8 +14,9 @@ use tokio::time;
 
 use super::egress;
 use crate::{
-    causes::{self, CallFacts},
+    causes::{self, CallFacts, StartFacts},
     key_pairs::PairFacts,
+    probes::{CredentialFacts, Target},
     tracker::Tracker,
     verdict::Verdict,
 };
@@ -41,6 +42,7 @@ pub struct Hints {
     observed: Arc<Observed>,
     remeasure: egress::Trigger,
     pair: PairFacts,
+    start: StartFacts,
     tracker: Tracker,
     waiting: Waiting,
     clock_is_off: bool,
@@ -48,14 +50,21 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Prepares to write hints to calls signed with the pair of which `pair` tells.
+    /// Prepares to write hints to calls signed with the pair of which `pair` and the loader tell, to `target`.
     #[must_use]
-    pub fn new(observed: Arc<Observed>, remeasure: egress::Trigger, pair: PairFacts) -> Self {
+    pub fn new(
+        observed: Arc<Observed>,
+        remeasure: egress::Trigger,
+        pair: PairFacts,
+        loaded: &CredentialFacts,
+        target: Target,
+    ) -> Self {
         let (tracker, waiting) = (Tracker::default(), Waiting::default());
         Self {
             observed,
             remeasure,
             pair,
+            start: StartFacts::new(Some(target), loaded),
             tracker,
             waiting,
             clock_is_off: false,
@@ -70,6 +79,7 @@ impl Hints {
         if self.tracker.note(report, now) {
             // Reloaded with another key: what the memory told at the start is about the pair before.
             self.pair = PairFacts::no_memory(self.pair.since);
+            self.start.forget_the_pair();
         }
         let objection = Verdict::of(report).objection()?;
         let facts = CallFacts {
@@ -77,6 +87,7 @@ impl Hints {
             pair: self.pair,
             track: self.tracker.past_of(report),
             now,
+            start: self.start.clone(),
         };
         let hint = causes::explain(facts, report)?;
         line::write(report, &hint);

@@ -12,7 +12,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, SyncSender, TrySendError},
     },
@@ -126,6 +126,14 @@ struct Shared {
     waiting: AtomicUsize,
     /// Whether the writer is not to wait for more.
     hurry: AtomicBool,
+    /// Why calls are lost, while they are.
+    losing: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn losing(&self) -> MutexGuard<'_, Option<String>> {
+        self.losing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Where calls and changes are handed over. Cheap to clone; switched off, it takes everything and keeps nothing.
@@ -277,6 +285,13 @@ impl History {
                 self.note(HistoryEvent::Address(outbound.address));
             }
         }
+    }
+
+    /// Why calls are lost at the moment, where they are.
+    #[must_use]
+    pub fn losing(&self) -> Option<String> {
+        let queue = self.0.as_ref()?;
+        queue.shared.losing().clone()
     }
 
     /// Waits until everything handed over so far is written, or lost.

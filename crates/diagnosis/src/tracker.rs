@@ -82,6 +82,8 @@ pub(crate) struct TrackRecord {
     pub(crate) reads: Tally,
     /// All private calls.
     pub(crate) all: Tally,
+    /// Whether another method, which was accepted before, is refused since the last accepted call.
+    pub(crate) others_lost: bool,
 }
 
 /// What fails while other calls are accepted.
@@ -159,11 +161,16 @@ impl Tracker {
             .method
             .as_deref()
             .and_then(|method| self.methods.get(method));
+        let lost = |tally: &Tally| {
+            let fails_now = tally.failing_since >= self.all.failing_since;
+            tally.accepted.is_some() && tally.failures > 0 && fails_now
+        };
         TrackRecord {
             method: method.copied().unwrap_or_default(),
             class: report.class.map(class).unwrap_or_default(),
             reads: class(Class::Read),
             all: self.all,
+            others_lost: self.methods.values().any(lost),
         }
     }
 }

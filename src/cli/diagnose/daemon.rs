@@ -245,7 +245,13 @@ fn read(answer: Answer) -> Result<(Value, Report), Failure> {
         .into_iter()
         .flatten()
         .find_map(Value::as_str);
-    let detail = detail.unwrap_or("no reason given");
+    // Everything of ours gives a reason; an older version has no such path.
+    let Some(detail) = detail.or((status == 404).then_some("")) else {
+        let why = format!(
+            "another program answers there (HTTP {status}); `sudo ss -ltnp` tells which one has the port; {ALONE}"
+        );
+        return Err(Failure::new(1, why));
+    };
     Err(match status {
         401 => {
             let why = "the daemon does not take this CRYPTO_PROXY_DIAG_TOKEN: is it the one that the daemon was started with? \
@@ -295,8 +301,8 @@ mod tests {
                 r#"{"detail":"an invented sentence"}"#,
                 "an invented sentence",
             ),
-            (r#"{"detail":[]}"#, "no reason given"),
-            ("", "no reason given"),
+            (r#"{"detail":[]}"#, "another program"),
+            ("<html>no such thing</html>", "another program"),
         ] {
             let failed = read(Answer {
                 status: 422,

@@ -1,5 +1,7 @@
 //! What whoever asks says beside joins the ranking.
 
+use tempfile::TempDir;
+
 use super::*;
 
 #[tokio::test]
@@ -37,6 +39,38 @@ async fn another_key_in_the_file_is_a_daemon_that_was_not_restarted() {
         (vec![], &json!("healthy")),
         "{same:#}"
     );
+}
+
+/// A proxy with a history.
+fn remembering(folder: &TempDir) -> Builder {
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    builder().plan(|plan| plan.state_dir = Some(state))
+}
+
+#[tokio::test]
+async fn what_was_refused_a_moment_ago_is_counted() {
+    let folder = TempDir::new().unwrap();
+    let proxy = remembering(&folder).start().await;
+    let refused = client()
+        .post(proxy.url("/proxy/private"))
+        .header("x-proxy-token", "an-invented-wrong-token")
+        .header("content-type", "application/json")
+        .body(r#"{"method":"private/user-balance","params":{}}"#);
+    assert_eq!(proxy.send(refused).await.status, 401);
+    let json = ask(&proxy, RUN).await.json();
+    assert_eq!(codes(&json), ["CP-REFUSED-HERE"], "{json:#}");
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_written_is_told() {
+    let folder = TempDir::new().unwrap();
+    let proxy = remembering(&folder).start().await;
+    std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+    assert_eq!(proxy.call(READ, json!({})).await.status, 200);
+    let json = ask(&proxy, RUN).await.json();
+    assert_eq!(codes(&json), ["CP-NOT-RECORDED"], "{json:#}");
+    assert_eq!(json["test_result"], "trouble", "{json:#}");
 }
 
 #[tokio::test]

@@ -151,6 +151,10 @@ causes! {
     RefusedHere = "CP-REFUSED-HERE",
         "the proxy refused the call itself: token, policy or limit; the exchange was never asked",
         "`journalctl -u crypto-proxy | grep -E 'outcome=refused|event=refused'`: `why=` names the rule";
+    NotRecorded = "CP-NOT-RECORDED",
+        "the history cannot be written: calls go on, and what becomes of them is not kept",
+        "`df -h /var/lib/crypto-proxy/ && ls -ld /var/lib/crypto-proxy/` on this host: make room, or mend what the evidence names; \
+         nothing has to be restarted";
     NotRestarted = "CP-NOT-RESTARTED",
         "the daemon still uses the key from before the file was changed",
         "`sudo systemctl restart crypto-proxy`, then `sudo crypto-proxy check` and compare the fingerprint";

@@ -12,8 +12,8 @@ use crate::{
     egress::Reading,
     key_pairs::{Origin, PairFacts, PairStory},
     probes::{
-        Answer, Finding, Findings, Probe, Seen, Target, certainly_inside, certainly_outside,
-        is_expected,
+        Answer, CredentialFacts, Finding, Findings, Flaw, FlawFound, Probe, Seen, Target,
+        certainly_inside, certainly_outside, is_expected,
     },
     tracker::{self, TrackRecord},
     verdict::Objection,
@@ -25,6 +25,8 @@ use gateway::{
 
 /// So many changes between refused and accepted are a pattern.
 const PATTERN: u32 = 2;
+/// What makes the loader doubt a pair that it could load.
+pub(super) const SUSPICIOUS: [Flaw; 2] = [Flaw::Swapped, Flaw::Short];
 /// The method that a next step names where none is known to fail.
 const FIRST_METHOD: &str = "private/user-balance";
 
@@ -58,7 +60,14 @@ impl<'a> FailedCall<'a> {
             seen,
             took: Duration::ZERO,
         };
-        let mut list = vec![finding(Probe::Clock, Seen::Clock(report.skew))];
+        let StartFacts {
+            target,
+            credentials,
+        } = facts.start;
+        let mut list = vec![
+            finding(Probe::Credentials, Seen::Credentials(credentials)),
+            finding(Probe::Clock, Seen::Clock(report.skew)),
+        ];
         // An address that was confirmed long ago may have moved unnoticed.
         if let Some(seen) = tracker::outbound(report, facts.now) {
             let confirmed = Reading::Confirmed {
@@ -71,7 +80,7 @@ impl<'a> FailedCall<'a> {
         let findings = Findings {
             at_ms: 0,
             took: Duration::ZERO,
-            target: None,
+            target,
             expected: facts.expected,
             list,
         };
@@ -296,6 +305,9 @@ impl<'a> Evidence<'a> {
                 let ago = call.ago(accepted.at);
                 return Some(format!("this method was accepted {ago} with the same key"));
             }
+            if call.track.others_lost {
+                return Some("a method that was accepted before is refused, too".to_owned());
+            }
             if self.past.last_good.is_some() {
                 return None;
             }
@@ -322,6 +334,15 @@ impl<'a> Evidence<'a> {
             .good_with_this_pair()
             .and_then(|good| good.address);
         from.is_some() && from == self.outbound() && self.moved().is_none()
+    }
+
+    /// Whether the loader's doubt about the halves of the pair explains the refusals, because nothing says more.
+    pub(super) fn looks_malformed(&self) -> bool {
+        let facts = self.findings.credentials();
+        let doubtful = facts.is_some_and(|facts| facts.flaw(&SUSPICIOUS).is_some());
+        let half = matches!(self.past.unproven(), Some(Origin::Half { .. }));
+        let known_better = half || self.has_worked() || self.points_elsewhere();
+        doubtful && self.all_refused() && !known_better
     }
 
     /// Whether the address, the base URL or the clock speaks for itself.
@@ -445,4 +466,35 @@ pub(crate) struct CallFacts {
     pub(crate) track: TrackRecord,
     /// The time that ages are counted to.
     pub(crate) now: Instant,
+    /// What the start told.
+    pub(crate) start: StartFacts,
+}
+
+/// What the start told of the pair, and where calls go, as far as it bears on a call that was signed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StartFacts {
+    target: Option<Target>,
+    credentials: CredentialFacts,
+}
+
+impl StartFacts {
+    /// Of what the loader says of the pair, whatever makes it suspicious. The rest is for a diagnosis.
+    pub(crate) fn new(target: Option<Target>, loaded: &CredentialFacts) -> Self {
+        let bears =
+            |found: &&FlawFound| SUSPICIOUS.contains(&found.flaw) || found.flaw == Flaw::SecondPair;
+        let credentials = CredentialFacts {
+            source: loaded.source.clone(),
+            flaws: loaded.flaws.iter().filter(bears).cloned().collect(),
+            ..CredentialFacts::default()
+        };
+        Self {
+            target,
+            credentials,
+        }
+    }
+
+    /// Another pair is in use by now.
+    pub(crate) fn forget_the_pair(&mut self) {
+        self.credentials = CredentialFacts::default();
+    }
 }

@@ -50,6 +50,8 @@ pub(super) enum Topic {
     Refusal,
     /// What callers met, as the record has it.
     Calls,
+    /// This host or this program, whatever the exchange says of other calls.
+    Here,
 }
 
 /// A cause that a rule puts forward.

@@ -199,6 +199,8 @@ pub struct Past {
     pub since_ms: Option<u64>,
     /// Why there is none, where one was looked for.
     pub unread: Option<String>,
+    /// Why calls are missing in it by now, where they are.
+    pub unwritten: Option<String>,
     /// How the pair in use came about; `None`: not known.
     pub pair: Option<PairStory>,
     /// The last private call that was accepted, with whatever pair.

@@ -48,6 +48,7 @@ pub(super) const ALL: &[Rule] = &[
     recorded::single_methods,
     recorded::codes,
     recorded::refused_here,
+    recorded::not_recorded,
     recorded::told,
     pair::dirt,
 ];

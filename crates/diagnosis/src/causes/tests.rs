@@ -614,6 +614,23 @@ fn what_callers_alone_can_bring_about_is_never_very_likely() {
 }
 
 #[test]
+fn what_the_proxy_refused_itself_is_told_from_what_the_exchange_refused() {
+    let order = record("private/create-order", Class::Trade, 0, 3, 40101);
+    let past = Past {
+        refused_here: 1,
+        methods: vec![order],
+        ..good(HOME)
+    };
+    assert_eq!(
+        top(&healthy(), &past),
+        (vec![Cause::NoTradePermission], Some(Likely))
+    );
+    let others = rank(&healthy(), &past).causes;
+    assert_eq!(others[1].cause, Cause::RefusedHere);
+    assert!(others[1].pro[0].starts_with("1 call was refused"));
+}
+
+#[test]
 fn row_23_the_daemon_uses_another_key_than_the_file() {
     let past = Past {
         daemon_fingerprint: Some("00000000".into()),
@@ -766,6 +783,14 @@ fn rows_2_3_and_31_flaws_of_the_pair() {
         top(&refused, &Past::default()),
         (vec![Cause::MalformedPair], Some(Likely))
     );
+    // What stands in the wrong place says nothing of the key's state.
+    let others = rank(&refused, &Past::default()).causes;
+    assert!(
+        others[1..]
+            .iter()
+            .all(|other| other.likelihood() == Some(Possible)),
+        "{others:#?}"
+    );
     assert!(ruled_out(&refused, &came(Origin::Proven, good(HOME))).contains(&Cause::MalformedPair));
     let half = came(
         Origin::Half {
@@ -782,6 +807,23 @@ fn rows_2_3_and_31_flaws_of_the_pair() {
         top(&away.with(&reads, &answered(401, 40103)), &Past::default()).0,
         [Cause::IpNotListed]
     );
+}
+
+#[test]
+fn a_history_that_cannot_be_written_is_trouble_and_hides_no_refusal() {
+    let past = Past {
+        unwritten: Some("database or disk is full".into()),
+        ..Past::default()
+    };
+    assert_eq!(
+        top(&healthy(), &past),
+        (vec![Cause::NotRecorded], Some(VeryLikely))
+    );
+    let ranking = rank(&healthy(), &past);
+    assert_eq!(ranking.conclusion, Conclusion::Trouble);
+    assert!(ranking.causes[0].pro[0].contains("disk is full"));
+    let refused = healthy().with(&Probe::READS, &answered(401, 40103));
+    assert_eq!(top(&refused, &past).0, [Cause::IpNotListed]);
 }
 
 #[test]

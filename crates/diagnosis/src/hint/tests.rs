@@ -11,7 +11,10 @@ use crate::{
     lines::Lines,
     verdict::tests::answer,
 };
-use gateway::observed::{Expected, Outbound};
+use gateway::{
+    observed::{Expected, Outbound},
+    upstream::BaseUrl,
+};
 
 const READ: &str = "private/user-balance";
 
@@ -32,7 +35,14 @@ impl Desk {
     fn new(expected: Expected) -> Self {
         let observed = Arc::new(Observed::new(expected));
         let (trigger, wanted, confirmed) = Trigger::held_by_a_test();
-        let hints = Hints::new(Arc::clone(&observed), trigger, PairFacts::no_memory(0));
+        let base = BaseUrl::parse("https://api.crypto.com/exchange/v1", None).unwrap();
+        let hints = Hints::new(
+            Arc::clone(&observed),
+            trigger,
+            PairFacts::no_memory(0),
+            &CredentialFacts::default(),
+            Target::of(&base),
+        );
         Self {
             hints,
             observed,
@@ -118,7 +128,7 @@ async fn a_line_can_be_read_alone() {
     for part in [
         "event=hint rid=r-7 method=private/user-balance code=40101 cause=CP-KEY-MISMATCH likelihood=\"possible\"",
         "evidence: no private call was accepted since the start, calls leave from 203.0.113.7",
-        "not excluded: CP-KEY-DISABLED, CP-IP-NOT-LISTED, CP-NO-READ-PERMISSION; next: ",
+        "not excluded: CP-KEY-DISABLED, CP-IP-NOT-LISTED, CP-NO-READ-PERMISSION, CP-WRONG-ENVIRONMENT; next: ",
         "CRYPTO_CAUSE=\"CP-KEY-MISMATCH\"",
         "CRYPTO_RID=\"r-7\"",
     ] {

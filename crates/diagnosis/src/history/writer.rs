@@ -187,6 +187,7 @@ impl Writer {
             );
         }
         *self.losing.get_or_insert(0) += calls;
+        *self.shared.losing() = Some(why.to_owned());
     }
 
     /// A batch was written whole.
@@ -194,6 +195,7 @@ impl Writer {
         let Some(lost) = self.losing.take() else {
             return;
         };
+        *self.shared.losing() = None;
         tracing::info!("the history is written again; calls that are missing in it: {lost}");
         let batch = Batch {
             calls: Vec::new(),

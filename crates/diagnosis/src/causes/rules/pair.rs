@@ -4,10 +4,9 @@ use crate::{
     causes::{
         Cause,
         Likelihood::{Likely, Possible, VeryLikely},
-        evidence::Evidence,
+        evidence::{Evidence, SUSPICIOUS},
         hypothesis::{Hypothesis, Topic::Pair},
     },
-    key_pairs::Origin,
     probes::{Flaw, FlawFound, Probe, Seen},
     verdict::Objection,
 };
@@ -69,22 +68,26 @@ pub(super) fn not_there(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
 
 /// Row 3, as a suspicion: excluded by a signed success, now or before; below whatever says more than a length does.
 pub(super) fn suspicious(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let because = flaws(evidence, &[Flaw::Swapped, Flaw::Short]);
+    let because = flaws(evidence, &SUSPICIOUS);
     if because.is_empty() || evidence.target().is_none() {
         return Vec::new();
     }
-    if let Some(accepted) = evidence.acceptance().or_else(|| evidence.worked()) {
+    let before = || "calls were accepted with this pair before".to_owned();
+    let accepted = evidence
+        .acceptance()
+        .or_else(|| evidence.worked())
+        .or_else(|| evidence.has_worked().then(before));
+    if let Some(accepted) = accepted {
         return vec![Hypothesis::ruled_out(Cause::MalformedPair, Pair, accepted)];
     }
-    let half = matches!(evidence.past.unproven(), Some(Origin::Half { .. }));
-    let alone = evidence.all_refused() && !half && !evidence.points_elsewhere();
-    hypothesis(
-        Cause::MalformedPair,
-        if alone { Likely } else { Possible },
-        because,
-    )
-    .into_iter()
-    .collect()
+    let likelihood = if evidence.looks_malformed() {
+        Likely
+    } else {
+        Possible
+    };
+    hypothesis(Cause::MalformedPair, likelihood, because)
+        .into_iter()
+        .collect()
 }
 
 /// Our own signatures, against the documented ones.

@@ -1,4 +1,5 @@
-//! What callers met, as the record has it: rows 7, 9, 12, 14, 15, 18, 20, 22 to 25, 27, 28 and 29 of the catalogue.
+//! What callers met, as the record has it: rows 7, 9, 12, 14, 15, 18, 20, 22 to 25, 27, 28, 29 and 32 of the
+//! catalogue.
 //!
 //! Guarantees: what callers alone can bring about is `likely` at most.
 
@@ -11,7 +12,7 @@ use crate::{
         evidence::Evidence,
         hypothesis::{
             Hypothesis,
-            Topic::{self, Calls},
+            Topic::{self, Calls, Here},
         },
     },
     probes::{Answer, Probe},
@@ -291,8 +292,20 @@ pub(super) fn refused_here(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if calls == 0 {
         return Vec::new();
     }
-    let because = format!("{calls} calls were refused by the proxy itself");
-    vec![Hypothesis::new(Cause::RefusedHere, Calls, Likely).pro(because)]
+    let because = match calls {
+        1 => "1 call was refused by the proxy itself".to_owned(),
+        _ => format!("{calls} calls were refused by the proxy itself"),
+    };
+    vec![Hypothesis::new(Cause::RefusedHere, Here, Likely).pro(because)]
+}
+
+/// Row 32.
+pub(super) fn not_recorded(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let Some(why) = &evidence.past.unwritten else {
+        return Vec::new();
+    };
+    let because = format!("the history loses calls: {why}");
+    vec![Hypothesis::new(Cause::NotRecorded, Here, VeryLikely).pro(because)]
 }
 
 /// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.

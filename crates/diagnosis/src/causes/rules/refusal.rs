@@ -313,7 +313,7 @@ pub(super) fn nothing_else_known(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         evidence.past.unproven(),
         Some(Origin::Half { .. } | Origin::Replaced | Origin::TwoStarts)
     );
-    let better = new || evidence.points_elsewhere();
+    let better = new || evidence.points_elsewhere() || evidence.looks_malformed();
     let likelihood = if listed && !better && !worked {
         Likely
     } else {

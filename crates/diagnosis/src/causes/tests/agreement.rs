@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::{
+    causes::StartFacts,
     key_pairs::{PairChange, PairFacts},
     tracker::Tracker,
     verdict::tests::answer,
@@ -22,6 +23,8 @@ struct Told {
     origin: Option<Origin>,
     /// Where the last accepted call left from, in this process and in the history.
     worked: Option<[u8; 4]>,
+    /// What the loader says of the pair.
+    flaw: Option<Flaw>,
 }
 
 impl Told {
@@ -33,6 +36,7 @@ impl Told {
             expected: Expected::Unstated,
             origin: None,
             worked: None,
+            flaw: None,
         }
     }
 
@@ -62,6 +66,26 @@ impl Told {
         Self {
             worked: Some(address),
             ..self
+        }
+    }
+
+    fn flawed(self, flaw: Flaw) -> Self {
+        Self {
+            flaw: Some(flaw),
+            ..self
+        }
+    }
+
+    fn credentials(&self) -> CredentialFacts {
+        let flaw = |flaw| FlawFound {
+            flaw,
+            name: "CRYPTO_API_KEY".into(),
+            place: "/etc/crypto.env:1".into(),
+            text: "said by the loader".into(),
+        };
+        CredentialFacts {
+            flaws: self.flaw.map(flaw).into_iter().collect(),
+            ..CredentialFacts::default()
         }
     }
 
@@ -106,6 +130,7 @@ impl Told {
             pair,
             track: tracker.past_of(&report),
             now,
+            start: StartFacts::new(healthy().target, &self.credentials()),
         };
         explain(facts, &report).map(|hint| (hint.cause, hint.likelihood))
     }
@@ -119,7 +144,11 @@ impl Told {
         let mut findings = healthy()
             .with(&Probe::READS, &seen)
             .with(&[Probe::Summary], &seen)
-            .with(&[Probe::Clock], &Seen::Clock(self.skew()));
+            .with(&[Probe::Clock], &Seen::Clock(self.skew()))
+            .with(
+                &[Probe::Credentials],
+                &Seen::Credentials(self.credentials()),
+            );
         findings.expected = self.expected.clone();
         let past = self.worked.map_or_else(Past::default, good);
         let past = match self.origin {
@@ -144,7 +173,7 @@ type Said = (Cause, Likelihood);
 
 #[test]
 fn a_hint_is_what_a_diagnosis_of_the_same_facts_puts_first() {
-    let cases: [(&str, Told, Said); 27] = [
+    let cases: [(&str, Told, Said); 30] = [
         (
             "address",
             Told::answered(401, 40103),
@@ -277,6 +306,23 @@ fn a_hint_is_what_a_diagnosis_of_the_same_facts_puts_first() {
             "worked elsewhere, not listed",
             Told::refused().worked_from(AWAY).expects(listed(AWAY)),
             (Cause::IpDrift, Likely),
+        ),
+        (
+            "the secret in the key's place",
+            Told::refused().expects(listed(HOME)).flawed(Flaw::Swapped),
+            (Cause::MalformedPair, Likely),
+        ),
+        (
+            "a short half, not listed",
+            Told::refused().expects(listed(AWAY)).flawed(Flaw::Short),
+            (Cause::IpNotListed, Likely),
+        ),
+        (
+            "a second pair elsewhere",
+            Told::refused()
+                .expects(listed(HOME))
+                .flawed(Flaw::SecondPair),
+            (Cause::KeyMismatch, Likely),
         ),
     ];
     for (name, told, said) in cases {

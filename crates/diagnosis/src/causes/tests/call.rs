@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use super::*;
 use crate::{
+    causes::StartFacts,
     key_pairs::{PairChange, PairFacts},
     tracker::{TrackRecord, Tracker},
     verdict::tests::answer,
 };
-use gateway::{observed::Outbound, outcome::Outcome, record::CallReport};
+use gateway::{observed::Outbound, outcome::Outcome, record::CallReport, upstream::BaseUrl};
 
 const READ: &str = "private/user-balance";
 const OTHER_READ: &str = "private/get-open-orders";
@@ -25,6 +26,7 @@ struct Story {
     confirmed_ago: Duration,
     skew: Option<ClockSkew>,
     params: usize,
+    start: StartFacts,
 }
 
 impl Story {
@@ -39,6 +41,15 @@ impl Story {
             confirmed_ago: Duration::from_secs(9),
             skew: None,
             params: 0,
+            start: StartFacts::default(),
+        }
+    }
+
+    fn asks(self, base: &str) -> Self {
+        let base = BaseUrl::parse(base, None).unwrap();
+        Self {
+            start: StartFacts::new(Some(Target::of(&base)), &CredentialFacts::default()),
+            ..self
         }
     }
 
@@ -107,6 +118,7 @@ impl Story {
             pair: self.pair,
             track: self.tracker.past_of(&report),
             now: self.now,
+            start: self.start.clone(),
         };
         explain(facts, &report)
     }
@@ -188,6 +200,7 @@ fn what_is_no_authentication_failure_gets_no_hint() {
         pair: PairFacts::no_memory(0),
         track: TrackRecord::default(),
         now: Instant::now(),
+        start: StartFacts::default(),
     };
     refused_here.outcome = Outcome::Refused;
     assert_eq!(explain(facts, &refused_here), None);
@@ -591,5 +604,43 @@ fn what_callers_alone_bring_about_is_never_very_likely() {
                 "{number}"
             );
         }
+    }
+}
+
+#[test]
+fn a_method_that_never_worked_beside_one_that_no_longer_does_is_not_alone() {
+    let story = |first: &str| Story::new().from("8.8.4.4").good(READ).bad(first);
+    // Balance worked and is refused now: it is no permission of the next method.
+    for next in [OTHER_READ, TRADE, TRANSFER] {
+        assert_eq!(
+            verdict(&story(READ).refused(next)),
+            (Cause::ChangedAtExchange, Likely),
+            "{next}"
+        );
+    }
+    // Nothing that worked was tried again.
+    assert_eq!(story(TRADE).refused(TRADE).cause, Cause::NoTradePermission);
+    // It worked again since.
+    let again = story(READ).good(READ);
+    assert_eq!(again.refused(OTHER_READ).cause, Cause::MethodPermission);
+}
+
+#[test]
+fn the_next_step_of_a_hint_names_the_host_that_calls_go_to() {
+    for host in ["api.crypto.com", "uat-api.3ona.co"] {
+        let mut story = Story::new().asks(&format!("https://{host}/exchange/v1"));
+        story.pair.asked_elsewhere = true;
+        let hint = story.refused(READ);
+        assert_eq!(hint.cause, Cause::WrongEnvironment);
+        let place = format!("of the environment of {host}:");
+        assert!(hint.next.contains(&place), "{}", hint.next);
+        let edge = Story::new()
+            .asks(&format!("https://{host}/exchange/v1"))
+            .fails(403, None);
+        assert!(
+            edge.next.contains(&format!("https://{host}/")),
+            "{}",
+            edge.next
+        );
     }
 }

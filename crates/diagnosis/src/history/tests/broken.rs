@@ -117,7 +117,10 @@ fn a_full_disk_loses_calls_says_so_once_and_recovers() {
         "{warnings:?}"
     );
     assert_eq!(writer.losing, Some(2000));
+    let why = writer.shared.losing().clone();
+    assert!(why.is_some_and(|why| why.contains("full")));
     writer.write(calls(3));
+    assert_eq!(*writer.shared.losing(), None);
     let said = lines.take();
     assert!(
         said.len() == 1 && said[0].contains("calls that are missing in it: 2000"),
