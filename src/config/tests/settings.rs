@@ -431,8 +431,8 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
         };
         load(&sources).unwrap().startup_warnings()
     };
-    // 1024 connections, 256 calls and 16 cancellations, 16 public calls, two for each of 512 streams, and the reserve.
-    let (default, enough) = (Case::good(), 1024 + 256 + 16 + 16 + 2 * 512 + 64);
+    // 1024 connections, 256 calls and 64 cancellations, 16 public calls, two for each of 512 streams, and the reserve.
+    let (default, enough) = (Case::good(), 1024 + 256 + 64 + 16 + 2 * 512 + 64);
     assert_eq!(
         warnings(&default, RunAs::Daemon, enough),
         Vec::<String>::new()
@@ -442,7 +442,7 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
         .unwrap();
     let parts = [
         "listener.max_connections",
-        "2400 open files",
+        "2448 open files",
         "this process may have 2399",
         "LimitNOFILE=",
     ];
