@@ -169,6 +169,28 @@ async fn subscribers_get_a_confirmation_a_snapshot_and_then_every_update() {
     );
 }
 
+/// As client libraries met it; the vendor's example has the short name.
+#[tokio::test]
+async fn a_channel_of_one_instrument_is_told_by_its_whole_name() {
+    let (_exchange, running) = started().await;
+    let mut socket = Socket::user(&running).await;
+    let names = ["user.order.BTC_USD", "user.trade.BTC_USD"];
+    assert_eq!(socket.ask(subscribe(&names)).await["code"], 0);
+    let mut bought = limit_order("bought");
+    bought["type"] = json!("MARKET");
+    let rest = Client::new(&running);
+    rest.call("private/create-order", bought).await;
+    let mut told: Vec<_> = Vec::new();
+    while told.len() < 2 {
+        let channel = socket.next().await["result"]["channel"].clone();
+        if !told.contains(&channel) {
+            told.push(channel);
+        }
+    }
+    told.sort_by_key(ToString::to_string);
+    assert_eq!(told, names);
+}
+
 #[tokio::test]
 async fn the_market_gives_snapshots_to_everybody_and_executes_nothing() {
     let (exchange, running) = started().await;
