@@ -17,7 +17,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 binary=$(realpath -- "$1")
 shift
 scripts=("$@")
-((${#scripts[@]} > 0)) || scripts=(ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py)
+readonly OTHERS=(websocket_client.py crypto_com_client.py crypto_com_sdk.py bittrade.py)
+((${#scripts[@]} > 0)) || scripts=(ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py
+    "${OTHERS[@]}" one_key.py one_key_js.mjs)
 work=$(mktemp -d)
 # shellcheck source=tests/e2e/checks.sh
 . "$here/../checks.sh"
@@ -37,24 +39,27 @@ trap 'exit 1' INT TERM HUP
 
 # ---- the clients, from their registries ------------------------------------------------------------------------------
 
-install_python() {
-    python3 -m venv "$work/python" &&
-        "$work/python/bin/pip" install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
-            --only-binary :all: --requirement "$here/requirements.txt"
+install_python() { # directory, lock
+    python3 -m venv "$work/$1" &&
+        "$work/$1/bin/pip" install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
+            --only-binary :all: --requirement "$here/$2"
 }
 install_node() {
     mkdir "$work/node" && cp -- "$here"/package*.json "$here"/*.mjs "$here"/*.txt "$work/node/" &&
         (cd "$work/node" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 }
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || abort 'python3 is 3.11 or newer, as cryptocom-exchange demands'
-install_python >"$work/python.log" 2>&1 &
+install_python python requirements.txt >"$work/python.log" 2>&1 &
 python=$!
+install_python others others.txt >"$work/others.log" 2>&1 &
+others=$!
 install_node >"$work/node.log" 2>&1 &
 node=$!
 check 'the Python clients come from PyPI, with the locked hashes' wait "$python"
+check 'those that want other versions do, too' wait "$others"
 check 'the JavaScript clients come from npm, with the locked hashes' wait "$node"
 if ((failed > 0)); then
-    cat "$work/python.log" "$work/node.log"
+    cat "$work/python.log" "$work/others.log" "$work/node.log"
     exit 1
 fi
 "$work/python/bin/pip" list --disable-pip-version-check 2>/dev/null | grep -E '^(ccxt|cryptocom-exchange) '
@@ -115,11 +120,16 @@ stop() { # pids...
 without_proxies() {
     env -u http_proxy -u https_proxy -u all_proxy -u HTTP_PROXY -u HTTPS_PROXY -u ALL_PROXY PYTHONDONTWRITEBYTECODE=1 "$@"
 }
+# Sets command: what runs a script, which lies in this directory.
+runs() { # directory, script
+    command=("$work/python/bin/python" "$1/$2")
+    [[ " ${OTHERS[*]} " != *" ${2#recipe_} "* ]] || command=("$work/others/bin/python" "$1/$2")
+    [[ $2 != *.mjs ]] || command=(node "$work/node/$2")
+}
 # Runs a client; each of its steps is a check. What it said besides stands below a step that failed.
 client() { # script, directly|proxy
-    local line lines=0
-    local command=("$work/python/bin/python" "$here/$1")
-    [[ $1 != *.mjs ]] || command=(node "$work/node/$1")
+    local line lines=0 command
+    runs "$here" "$1"
     without_proxies CLIENTS_THROUGH="$2" CLIENTS_REST="$base/exchange/v1" CLIENTS_STREAM="ws${base#http}/exchange/v1" CLIENTS_KEY="$key" CLIENTS_SECRET="$secret" \
         CLIENTS_CONTROL="${exchange_base%/exchange/v1}/sandbox" "${command[@]}" >"$work/said" 2>"$work/said.err"
     while IFS= read -r line; do
@@ -153,8 +163,8 @@ search_works() {
 
 # A recipe runs to its end, and its last line is the name of the order that it placed and cancelled.
 recipe() { # name
-    local said command=("$work/python/bin/python" "$work/node/$1")
-    [[ $1 != *.mjs ]] || command=(node "$work/node/$1")
+    local said command
+    runs "$work/node" "$1"
     if said=$(without_proxies CRYPTO_PROXY_URL="$base" CRYPTO_PROXY_VIRTUAL_KEY="$key" CRYPTO_PROXY_VIRTUAL_SECRET="$secret" \
         timeout 30 "${command[@]}" 2>&1) && [[ ${said##*$'\n'} == invented-1 ]]; then return; fi
     printf '%s\n' "$said" | sed 's/^/     | /'
@@ -170,7 +180,7 @@ streams() { # whether the proxy has any
 # ---- the clients -------------------------------------------------------------------------------------------------------
 
 "$work/python/bin/python" "$here/recipes.py" "$here/../../../docs/clients.md" "$work/node" >"$work/recipes"
-check 'docs/clients.md has a recipe for each client' test "$(wc -l <"$work/recipes")" -ge 6
+check 'docs/clients.md has a recipe for each client' test "$(wc -l <"$work/recipes")" -ge 11
 for script in "${scripts[@]}"; do
     dir=$work/$script
     mkdir "$dir"
