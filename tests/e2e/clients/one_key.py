@@ -10,7 +10,7 @@ from ccxt_steps import SYMBOL
 from steps import check, exchange
 
 # So often two objects have to sign alike, and so often they call at once for it, at most.
-ALIKE, PAIRS = 3, 300
+ALIKE, PAIRS = 2, 300
 
 
 class Steps:

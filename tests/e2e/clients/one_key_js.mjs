@@ -5,7 +5,7 @@ import { KEY, REST, SECRET } from './steps.mjs';
 import { check, exchange, run } from './steps.mjs';
 
 const SYMBOL = 'BTC/USD';
-const [ALIKE, PAIRS] = [3, 300];
+const [ALIKE, PAIRS] = [2, 300];
 
 const both = [0, 1].map(() => {
   const it = new ccxt.cryptocom({ apiKey: KEY, secret: SECRET });
