@@ -84,14 +84,13 @@ impl Channel {
     pub(super) fn describe(&self) -> Value {
         match self {
             Self::Orders(family, instrument) => {
-                let channel = if *family == Family::Plain {
-                    "user.order"
+                if *family == Family::Plain {
+                    of_account("user.order", instrument.as_deref())
                 } else {
-                    "user.advance.order"
-                };
-                named(channel, instrument.as_deref())
+                    named("user.advance.order", instrument.as_deref())
+                }
             }
-            Self::Trades(instrument) => named("user.trade", instrument.as_deref()),
+            Self::Trades(instrument) => of_account("user.trade", instrument.as_deref()),
             Self::Balance => named("user.balance", None),
             Self::Positions => named("user.positions", None),
             Self::PositionBalance => named("user.position_balance", None),
@@ -153,6 +152,14 @@ impl Channel {
                 Vec::new()
             }
         }
+    }
+}
+
+/// The exchange names the instrument in `channel`, too: ccxt knows both forms, bittrade waits for this one alone.
+fn of_account(channel: &str, instrument: Option<&str>) -> Value {
+    match instrument {
+        Some(instrument) => named(&format!("{channel}.{instrument}"), Some(instrument)),
+        None => named(channel, None),
     }
 }
 

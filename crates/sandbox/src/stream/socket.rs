@@ -96,7 +96,11 @@ impl Socket {
                 Some(told) = told.recv() => self.obey(told).await,
                 message = self.stream.next() => match message {
                     Some(Ok(Message::Text(text))) => self.text(text).await,
-                    Some(Ok(Message::Binary(_))) => Next::Close(1003, "text only".to_owned()),
+                    // Libraries that log in with a binary frame are in use.
+                    Some(Ok(Message::Binary(bytes))) => match Utf8Bytes::try_from(bytes) {
+                        Ok(text) => self.text(text).await,
+                        Err(_) => Next::Close(1007, "no text".to_owned()),
+                    },
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Next::On,
                     Some(Ok(Message::Close(_))) => {
                         let _ = timeout(CLOSE_PATIENCE, self.stream.close(None)).await;

@@ -111,6 +111,21 @@ async fn a_login_is_verified_and_nothing_private_goes_before_it() {
     assert_eq!(exchange.streams()[0].api_key.as_deref(), Some(KEY));
 }
 
+/// crypto-com-client sends its login so.
+#[tokio::test]
+async fn a_binary_frame_is_taken_for_text_and_must_be_utf_8() {
+    let (_exchange, running) = started().await;
+    let mut socket = Socket::open(&running, "user").await;
+    let frame = Message::binary(login(SECRET).to_string());
+    socket.0.send(frame).await.unwrap();
+    assert_eq!(
+        socket.next().await,
+        json!({ "id": 1, "method": "public/auth", "code": 0 })
+    );
+    socket.0.send(Message::binary(vec![0xff])).await.unwrap();
+    assert_eq!(socket.end().await, Some(1007));
+}
+
 #[tokio::test]
 async fn subscribers_get_a_confirmation_a_snapshot_and_then_every_update() {
     let (_exchange, running) = started().await;
@@ -152,6 +167,28 @@ async fn subscribers_get_a_confirmation_a_snapshot_and_then_every_update() {
             .any(|frame| frame["result"]["channel"] == "user.balance"),
         "{told:?}"
     );
+}
+
+/// As client libraries met it; the vendor's example has the short name.
+#[tokio::test]
+async fn a_channel_of_one_instrument_is_told_by_its_whole_name() {
+    let (_exchange, running) = started().await;
+    let mut socket = Socket::user(&running).await;
+    let names = ["user.order.BTC_USD", "user.trade.BTC_USD"];
+    assert_eq!(socket.ask(subscribe(&names)).await["code"], 0);
+    let mut bought = limit_order("bought");
+    bought["type"] = json!("MARKET");
+    let rest = Client::new(&running);
+    rest.call("private/create-order", bought).await;
+    let mut told: Vec<_> = Vec::new();
+    while told.len() < 2 {
+        let channel = socket.next().await["result"]["channel"].clone();
+        if !told.contains(&channel) {
+            told.push(channel);
+        }
+    }
+    told.sort_by_key(ToString::to_string);
+    assert_eq!(told, names);
 }
 
 #[tokio::test]
@@ -272,7 +309,7 @@ async fn a_batch_cancels_and_creates_and_an_amendment_changes() {
 }
 
 #[tokio::test]
-async fn frames_without_sense_are_answered_with_error_and_binary_ones_close() {
+async fn frames_without_sense_are_answered_with_error() {
     let (_exchange, running) = started().await;
     let mut socket = Socket::user(&running).await;
     for text in [
@@ -291,8 +328,6 @@ async fn frames_without_sense_are_answered_with_error_and_binary_ones_close() {
             "{text}: {answer}"
         );
     }
-    socket.0.send(Message::binary(vec![1])).await.unwrap();
-    assert_eq!(socket.end().await, Some(1003));
 }
 
 #[tokio::test]
