@@ -391,7 +391,8 @@ fn burdened(sheet: &mut Sheet, house: &House, pair: &Pair) {
     };
     sheet.answer(&answer);
     sheet.title("the disk does not take the mark");
-    std::fs::remove_dir_all(house.path("state")).unwrap();
+    // Moved, because the daemon may put a file into it while it is removed.
+    std::fs::rename(house.path("state"), house.path("gone")).unwrap();
     sheet.answer(&http::ask(
         daemon.at,
         &post(READ, &pair.request(READ, "{}", "", nonce() + 40_000)),

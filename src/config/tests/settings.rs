@@ -443,7 +443,7 @@ fn more_connections_than_open_files_are_a_warning_and_a_shell_is_called_one() {
     let parts = [
         "listener.max_connections",
         "2448 open files",
-        "this process may have 2399",
+        "this process may have 2447",
         "LimitNOFILE=",
     ];
     assert!(parts.iter().all(|part| warning.contains(part)), "{warning}");
