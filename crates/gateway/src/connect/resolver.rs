@@ -14,6 +14,8 @@ use std::{
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::untrusted::words;
+
 type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// How a name is looked up; tests put their own in.
@@ -36,11 +38,14 @@ enum Family {
 }
 
 /// Why a host has no address to connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
     /// The name service knows none.
     #[error("the name was not resolved")]
     Nothing,
+    /// What the system said when it was asked.
+    #[error("{0}")]
+    Failed(String),
     /// It knows one that no public host can have.
     #[error("{0} is no public address")]
     Refused(IpAddr),
@@ -86,9 +91,7 @@ impl Resolver {
         if let Ok(address) = host.trim_matches(['[', ']']).parse() {
             return Ok(vec![address]);
         }
-        let found = (self.lookup)(host.to_owned())
-            .await
-            .map_err(|_| Unresolved::Nothing)?;
+        let found = (self.lookup)(host.to_owned()).await.map_err(failed)?;
         choose(found, host == "localhost", self.family)
     }
 }
@@ -104,7 +107,7 @@ impl Resolve for Resolver {
         let local = name.as_str() == "localhost";
         let (answer, family) = ((self.lookup)(name.as_str().to_owned()), self.family);
         Box::pin(async move {
-            let found = answer.await.map_err(|_| Unresolved::Nothing)?;
+            let found = answer.await.map_err(failed)?;
             let chosen = choose(found, local, family)?;
             Ok(Box::new(
                 chosen
@@ -113,6 +116,11 @@ impl Resolve for Resolver {
             ) as Addrs)
         })
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failed(error: io::Error) -> Unresolved {
+    Unresolved::Failed(words(&error))
 }
 
 fn choose(found: Vec<IpAddr>, local: bool, family: Family) -> Result<Vec<IpAddr>, Unresolved> {
