@@ -49,6 +49,7 @@ mod secret_files;
 mod settings;
 mod sources;
 mod table;
+mod unit;
 mod variables;
 
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use self::{
     normalize::{KeyMatch, PastedKey},
     report::{CONFIGURATION_FILE, FileState, Origin, Problem, Problems, Report, Row, Severity},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, RunAs, Sources},
+    unit::{EnvironmentFile, Unit},
 };
 use self::{
     credentials::{CredentialRules, Published},
@@ -277,6 +279,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         published,
         exchange: settings::exchange(&settings.upstream.base),
         reach: settings::reach(&settings.server.listen),
+        place: &sources.place_to_set_variables(),
     };
     let caller_files = callers::files(sources, settings.callers_file.as_deref());
     let mut issued = callers::load(caller_files.clone(), sources, &mut problems);

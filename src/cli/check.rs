@@ -44,7 +44,7 @@ pub struct CheckArgs {
 #[must_use]
 pub fn run(args: CheckArgs) -> ExitCode {
     telemetry::install_panic_hook();
-    let sources = Sources::from_process(args.config).with_env_files(args.env_file);
+    let sources = Sources::from_process(args.config).of_the_unit(args.env_file);
     if args.compare_key {
         return compare_key::run(&sources);
     }

@@ -88,6 +88,10 @@ impl Redactor {
             Origin::Default => {}
             Origin::File(path) | Origin::Line { path, .. } => self.apply_to_path(path),
             Origin::Variable(name) => self.apply(name),
+            Origin::HandedOver { name, place } => {
+                self.apply(name);
+                self.apply(place);
+            }
             Origin::EnvFile { path, name, .. } => {
                 self.apply_to_path(path);
                 name.iter_mut().for_each(|name| self.apply(name));

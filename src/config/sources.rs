@@ -22,6 +22,7 @@ use super::{
     CallerFiles, names,
     report::{CONFIGURATION_FILE, FileState, Origin, Problems, Row},
     table,
+    unit::{EnvironmentFile, Unit},
 };
 
 /// The configuration file that is read when none is named.
@@ -56,8 +57,10 @@ pub struct Sources {
     pub state_directory: Option<PathBuf>,
     /// Environment files named by the operator; they must be readable.
     pub env_files: Vec<PathBuf>,
-    /// An environment file to be read where none was named.
-    pub default_env_file: Option<PathBuf>,
+    /// The environment files to be read where none was named, in the order of systemd: the last word counts.
+    pub default_env_files: Vec<EnvironmentFile>,
+    /// The unit that the daemon runs in: this process's own, or the one that it is inspected for.
+    pub unit: Option<Unit>,
     /// The process environment.
     pub env: BTreeMap<String, Zeroizing<String>>,
     /// Variables of ours whose values are not UTF-8.
@@ -86,6 +89,7 @@ impl Sources {
         Self {
             open_files,
             memory: memory_of_cgroup(),
+            unit: Unit::of_this_process(),
             ..Self::new(config, std::env::vars_os())
         }
     }
@@ -118,7 +122,8 @@ impl Sources {
             credentials_directory: path(names::CREDENTIALS_DIRECTORY),
             state_directory: path(names::STATE_DIRECTORY),
             env_files: Vec::new(),
-            default_env_file: None,
+            default_env_files: Vec::new(),
+            unit: None,
             env,
             not_text,
             run_as: RunAs::Daemon,
@@ -127,7 +132,17 @@ impl Sources {
         }
     }
 
-    /// The sources to inspect on behalf of the daemon: with environment files named by the operator, or the unit's own file where
+    /// The sources to inspect on behalf of the daemon that the installed unit starts: as [`Sources::with_env_files`].
+    #[must_use]
+    pub fn of_the_unit(self, env_files: Vec<PathBuf>) -> Self {
+        Self {
+            unit: Unit::installed(),
+            ..self
+        }
+        .with_env_files(env_files)
+    }
+
+    /// The sources to inspect on behalf of the daemon: with environment files named by the operator, or those of the unit where
     /// there are none.
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
@@ -143,9 +158,57 @@ impl Sources {
         Self {
             run_as,
             env_files,
-            default_env_file: Some(DEFAULT_ENV_FILE.into()),
+            default_env_files: self.files_of_the_unit(),
             state_directory,
             ..self
+        }
+    }
+
+    /// What the unit reads, or the usual file where it is not known to read any.
+    fn files_of_the_unit(&self) -> Vec<EnvironmentFile> {
+        let unit = self.unit.as_ref().map(|unit| &unit.environment_files);
+        let read = unit.filter(|files| !files.is_empty());
+        read.cloned().unwrap_or_else(|| {
+            vec![EnvironmentFile {
+                path: DEFAULT_ENV_FILE.into(),
+                is_optional: true,
+            }]
+        })
+    }
+
+    /// The environment files that are read: those that the operator named, else the usual ones.
+    pub(super) fn files_of_variables(&self) -> impl Iterator<Item = &Path> {
+        let default = if self.env_files.is_empty() {
+            self.default_env_files.as_slice()
+        } else {
+            &[]
+        };
+        let named = self.env_files.iter().map(PathBuf::as_path);
+        named.chain(default.iter().map(|file| file.path.as_path()))
+    }
+
+    /// A variable of this process, and where it comes from as far as that is known.
+    pub(super) fn origin_of_variable(&self, name: &str) -> Origin {
+        let name = name.to_owned();
+        match &self.unit {
+            Some(unit) if self.run_as == RunAs::Daemon => Origin::HandedOver {
+                name,
+                place: unit.place_of_variables(),
+            },
+            _ => Origin::Variable(name),
+        }
+    }
+
+    /// Where a variable that is missing is to be set, for a remedy.
+    pub(super) fn place_to_set_variables(&self) -> String {
+        let files: Vec<String> = self
+            .files_of_variables()
+            .map(|path| path.display().to_string())
+            .collect();
+        match (&self.unit, files.as_slice()) {
+            (_, [first, ..]) => first.clone(),
+            (Some(unit), []) => unit.place_of_variables(),
+            (None, []) => DEFAULT_ENV_FILE.to_owned(),
         }
     }
 
@@ -170,16 +233,8 @@ impl Sources {
             .iter()
             .map(|path| describe("unit's credentials", path, absent));
         rows.extend(directory);
-        let default = self
-            .default_env_file
-            .as_ref()
-            .filter(|_| self.env_files.is_empty());
-        rows.extend(
-            self.env_files
-                .iter()
-                .chain(default)
-                .map(|path| describe("environment file", path, absent)),
-        );
+        let files = self.files_of_variables();
+        rows.extend(files.map(|path| describe("environment file", path, absent)));
         let ours = self.env.keys().filter(|name| table::is_ours(name)).count();
         let shown = format!("{ours} variables of ours");
         rows.push(Row::new("process environment", shown, Origin::Default));
