@@ -7,7 +7,7 @@
 //! a value holds them, as one does whose quote is not closed. This does not replace care: texts about credentials show only lengths to begin with. A name that looks
 //! random (a hash in a path) is withheld as well: that costs a word, not a key.
 
-use std::{iter, path::PathBuf};
+use std::{fmt, iter, path::PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -46,6 +46,12 @@ impl Default for Redactor {
             whole: Vec::new(),
             public: public_words(),
         }
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redactor")
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gateway::private_file::{self, Distrust, Trusted};
+use gateway::{
+    connect::{self, RootsProblem},
+    private_file::{self, Distrust, Trusted},
+};
 use rustix::{
     fs::OFlags,
     process::{Resource, geteuid, getrlimit},
@@ -272,21 +275,51 @@ fn describe(key: &str, path: &Path, absent: &str) -> Row {
     }
 }
 
-/// Refuses a bundle of trust roots that others could change, and warns of directories in which every user could exchange
-/// a file that decides who may do what.
-pub(super) fn check_writers(
-    sources: &Sources,
-    callers: &CallerFiles,
-    roots: Option<(&Path, Origin)>,
-    problems: &mut Problems,
-) {
-    if let Some((path, origin)) = &roots {
+/// The trust roots, where something is encrypted.
+pub(super) struct Roots<'a> {
+    /// The bundle that the settings name.
+    pub(super) file: Option<&'a Path>,
+    /// Where they name it.
+    pub(super) origin: Origin,
+    /// Whether any connection needs them.
+    pub(super) are_needed: bool,
+}
+
+/// Refuses trust roots that others could change, or that no connection could be made with.
+pub(super) fn check_roots(sources: &Sources, roots: &Roots<'_>, problems: &mut Problems) {
+    let (key, origin) = ("upstream.ca_file", &roots.origin);
+    if let Some(path) = roots.file {
         let opened = private_file::open_trusted(path, OFlags::empty(), sources.trusted());
         if let Some(distrust) = opened.as_ref().err().and_then(Distrust::of) {
             let text = format!("{}: is not taken: {distrust}", path.display());
-            problems.error("upstream.ca_file", origin, text, distrust.remedy(path));
+            problems.error(key, origin, text, distrust.remedy(path));
+            return;
         }
     }
+    if !roots.are_needed {
+        return;
+    }
+    let remedy =
+        "name a readable bundle of PEM certificates, or take it out: then the system's counts";
+    match connect::check_roots(roots.file) {
+        Ok(()) => {}
+        Err(RootsProblem::NotReadable(path, error))
+            if sources.run_as == RunAs::User && error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            let text = format!("{}: not readable by you", path.display());
+            problems.warning(key, origin, text, "run as root (sudo)");
+        }
+        Err(problem) => drop(problems.error(key, origin, problem.to_string(), remedy)),
+    }
+}
+
+/// Warns of directories in which every user could exchange a file that decides who may do what.
+pub(super) fn check_writers(
+    sources: &Sources,
+    callers: &CallerFiles,
+    roots: Option<&Path>,
+    problems: &mut Problems,
+) {
     let config = sources
         .config_file
         .as_deref()
@@ -294,7 +327,7 @@ pub(super) fn check_writers(
     let marks = callers.revocations().ok();
     let mut files: Vec<&Path> = vec![config, &callers.file];
     files.extend(marks.as_deref());
-    files.extend(roots.iter().map(|(path, _)| *path));
+    files.extend(roots);
     files.extend(sources.env_files.iter().map(PathBuf::as_path));
     let mut told = Vec::new();
     for file in files {
@@ -317,10 +350,11 @@ pub(super) fn check_writers(
 const READ_BY_OTHERS: u32 = 0o004;
 const ENTERED_BY_OTHERS: u32 = 0o001;
 
-/// Warns where root reads a configuration file that the daemon, which has a user of its own, cannot open.
+/// Tells where root reads a file that the daemon, which has a user of its own, cannot open: an error where the installed
+/// unit says so, and otherwise a warning.
 ///
-/// Only the usual file is checked: a named one may be anybody's. systemd reads the credentials.
-pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
+/// Nothing is said where another configuration file was named: it may be anybody's. systemd reads the credentials.
+pub(super) fn check_access(sources: &Sources, roots: Option<&Path>, problems: &mut Problems) {
     let file = &sources.default_config_file;
     let counts = sources
         .config_file
@@ -329,6 +363,13 @@ pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
     if sources.run_as != RunAs::Root || !counts {
         return;
     }
+    check_access_to(CONFIGURATION_FILE, file, sources, problems);
+    if let Some(roots) = roots {
+        check_access_to("upstream.ca_file", roots, sources, problems);
+    }
+}
+
+fn check_access_to(key: &str, file: &Path, sources: &Sources, problems: &mut Problems) {
     // If it is absent, or even root cannot inspect it, there is nothing to add.
     let Ok(real) = fs::canonicalize(file) else {
         return;
@@ -351,12 +392,12 @@ pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
             "chmod {remedy} {}; nothing secret belongs into this file",
             path.display()
         );
-        problems.warning(
-            CONFIGURATION_FILE,
-            &Origin::File(file.clone()),
-            text,
-            remedy,
-        );
+        let origin = Origin::File(file.to_owned());
+        if sources.unit.as_ref().is_some_and(|unit| unit.has_own_user) {
+            problems.error(key, &origin, text, remedy);
+        } else {
+            problems.warning(key, &origin, text, remedy);
+        }
     }
 }
 

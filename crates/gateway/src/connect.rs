@@ -32,8 +32,8 @@ mod roots;
 mod untrusted;
 
 pub use resolver::{Lookup, Resolver, Unresolved, is_public};
-pub use roots::RootsProblem;
 use roots::tls_config_of_a_probe;
+pub use roots::{RootsProblem, check_roots};
 pub(crate) use roots::{tls_config, tls_config_without_roots};
 
 /// Unacknowledged data and idle connections of a peer that vanished are given up after this time.

@@ -424,3 +424,98 @@ fn the_files_of_the_unit_are_read_as_systemd_reads_them() {
     let needed = of(["absent.env", "a.env"], false).problems.to_string();
     assert!(needed.contains("there is no such file"), "{needed}");
 }
+
+fn of_the_shipped_unit() -> Unit {
+    Unit {
+        has_own_user: true,
+        ..Unit::default()
+    }
+}
+
+#[test]
+fn what_the_units_own_user_cannot_read_or_listen_on_keeps_it_from_starting() {
+    let pem = "-----BEGIN CERTIFICATE-----\n";
+    let inspected = |case: &Case, unit: Option<Unit>| {
+        inspect(&Sources {
+            run_as: RunAs::Root,
+            unit,
+            default_config_file: case.folder.path().join("conf/config.toml"),
+            ..case.sources()
+        })
+    };
+    let case = || {
+        let case = Case::good().file("conf/config.toml", "", 0o644);
+        fs::set_permissions(case.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        case
+    };
+    let base = ("CRYPTO_REST_BASE", "http://127.0.0.1:9/exchange/v1");
+    let roots = |case: Case| {
+        let path = case.folder.path().join("ca.pem").display().to_string();
+        case.file("ca.pem", pem, 0o600)
+            .env("CRYPTO_PROXY__UPSTREAM__CA_FILE", &path)
+    };
+    let rows = [
+        (
+            "config.toml",
+            case().file("conf/config.toml", "", 0o600),
+            "conf/config.toml has mode 0600",
+        ),
+        (
+            "bundle",
+            roots(case().env(base.0, base.1)),
+            "ca.pem has mode 0600",
+        ),
+        (
+            "port",
+            case().env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1"),
+            "the unit's own user may not listen",
+        ),
+    ];
+    for (what, case, reason) in rows {
+        // Some containers let everybody listen everywhere.
+        if what == "port" && crate::config::settings::first_port_of_all() <= 1 {
+            continue;
+        }
+        let refused = inspected(&case, Some(of_the_shipped_unit()));
+        let errors: Vec<String> = refused.problems.errors().map(ToString::to_string).collect();
+        let [error] = errors.as_slice() else {
+            panic!("{what}: {errors:#?}")
+        };
+        assert!(error.contains(reason), "{what}: {error}");
+        let unknown = inspected(&case, None);
+        assert!(unknown.config.is_some(), "{what}: {}", unknown.problems);
+    }
+    let may = Unit {
+        may_bind_low_ports: true,
+        ..of_the_shipped_unit()
+    };
+    let low = case().env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1");
+    assert!(inspected(&low, Some(may)).config.is_some());
+    // Of its own start the daemon lets the kernel judge.
+    let daemon = Sources {
+        unit: Some(of_the_shipped_unit()),
+        ..low.sources()
+    };
+    assert!(inspect(&daemon).config.is_some());
+}
+
+#[test]
+fn one_address_that_is_part_of_another_is_refused_and_the_two_families_are_not() {
+    let rows = [
+        ("0.0.0.0:9000,127.0.0.1:9000", true),
+        ("127.0.0.1:9000,0.0.0.0:9000", true),
+        ("[::]:9000,127.0.0.1:9000", true),
+        ("[::]:9000,0.0.0.0:9000", true),
+        ("[::]:9000,[::1]:9000", true),
+        ("0.0.0.0:9000,[::1]:9000", false),
+        ("127.0.0.1:9000,[::1]:9000", false),
+        ("0.0.0.0:9000,127.0.0.1:9001", false),
+        ("0.0.0.0:0,127.0.0.1:0", false),
+    ];
+    each(rows, |(listen, refused)| {
+        let inspection = inspect(&Case::good().env("CRYPTO_PROXY_LISTEN", listen).sources());
+        let text = inspection.problems.to_string();
+        assert_eq!(text.contains("is part of"), refused, "{text}");
+        assert_eq!(inspection.config.is_none(), refused, "{text}");
+    });
+}

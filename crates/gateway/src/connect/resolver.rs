@@ -120,7 +120,11 @@ impl Resolve for Resolver {
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: io::Error) -> Unresolved {
-    Unresolved::Failed(words(&error))
+    let said = words(&error);
+    let said = said
+        .strip_prefix("failed to lookup address information: ")
+        .unwrap_or(&said);
+    Unresolved::Failed(said.to_owned())
 }
 
 fn choose(found: Vec<IpAddr>, local: bool, family: Family) -> Result<Vec<IpAddr>, Unresolved> {

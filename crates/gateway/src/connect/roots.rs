@@ -37,13 +37,21 @@ pub enum RootsProblem {
     NoBundle,
     /// The file cannot be read.
     #[error("{0}: cannot be read: {1}")]
-    NotReadable(PathBuf, #[source] io::Error),
+    NotReadable(PathBuf, io::Error),
     /// Others could change whom we trust.
     #[error("{0}: {1}; {fix}", fix = .1.remedy(.0))]
     Distrusted(PathBuf, Distrust),
     /// The file holds no certificate.
     #[error("{0}: holds no PEM certificate")]
     NoCertificate(PathBuf),
+}
+
+/// Whether there are trust roots that can be used, as every encrypted connection needs them.
+///
+/// # Errors
+/// [`RootsProblem`], as a connection would meet it.
+pub fn check_roots(file: Option<&Path>) -> Result<(), RootsProblem> {
+    roots(file).map(drop)
 }
 
 /// How TLS is spoken with hosts whose certificates these roots have signed: TLS 1.2 and 1.3.

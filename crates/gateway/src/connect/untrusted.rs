@@ -32,16 +32,17 @@ impl ServerCertVerifier for NamesIssuer {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.0
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            .map_err(|error| match error {
-                Error::InvalidCertificate(why) => {
-                    let issuer = issuer_of(end_entity);
-                    let untrusted = OtherError(Arc::new(Untrusted { issuer, why }));
-                    Error::InvalidCertificate(CertificateError::Other(untrusted))
-                }
-                other => other,
-            })
+        let judged =
+            self.0
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if let Err(Error::InvalidCertificate(why)) = judged {
+            let issuer = issuer_of(end_entity);
+            let untrusted = OtherError(Arc::new(Untrusted { issuer, why }));
+            return Err(Error::InvalidCertificate(CertificateError::Other(
+                untrusted,
+            )));
+        }
+        judged
     }
 
     fn verify_tls12_signature(
@@ -82,24 +83,27 @@ impl fmt::Display for Untrusted {
         if let Some(issuer) = &self.issuer {
             write!(f, ", signed by \"{issuer}\",")?;
         }
-        match &self.why {
-            CertificateError::UnknownIssuer => {
-                f.write_str(" is of an issuer that no trust root here knows")
-            }
-            CertificateError::BadSignature => {
-                f.write_str(" is not signed by the issuer of that name that is trusted here")
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                f.write_str(" has expired, by this host's clock")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                f.write_str(" is not valid yet, by this host's clock")
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                f.write_str(" is for another name")
-            }
-            other => write!(f, " is not accepted: {other:?}"),
+        use CertificateError as Why;
+        if matches!(self.why, Why::UnknownIssuer) {
+            return f.write_str(" is of an issuer that no trust root here knows");
         }
+        if matches!(self.why, Why::BadSignature) {
+            let said = " is not signed by the issuer of that name that is trusted here";
+            return f.write_str(said);
+        }
+        if matches!(self.why, Why::Expired | Why::ExpiredContext { .. }) {
+            return f.write_str(" has expired, by this host's clock");
+        }
+        if matches!(self.why, Why::NotValidYet | Why::NotValidYetContext { .. }) {
+            return f.write_str(" is not valid yet, by this host's clock");
+        }
+        if matches!(
+            self.why,
+            Why::NotValidForName | Why::NotValidForNameContext { .. }
+        ) {
+            return f.write_str(" is for another name");
+        }
+        write!(f, " is not accepted: {:?}", self.why)
     }
 }
 
