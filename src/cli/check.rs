@@ -271,6 +271,7 @@ fn conclude(out: &mut impl Write, inspection: &Inspection) -> io::Result<Outcome
             out,
             "Good: the daemon would start{seen}. Warnings: {warnings}."
         )?;
+        writeln!(out, "{NOT_TRIED}")?;
         return Ok(Outcome::Good);
     }
     writeln!(
@@ -279,6 +280,8 @@ fn conclude(out: &mut impl Write, inspection: &Inspection) -> io::Result<Outcome
     )?;
     Ok(Outcome::Unusable)
 }
+
+const NOT_TRIED: &str = "The key was not tried: `sudo crypto-proxy diagnose` asks the exchange.";
 
 const COLUMNS: usize = 100;
 /// The column in which a row's source begins, where there is room.

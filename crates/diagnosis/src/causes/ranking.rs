@@ -2,15 +2,16 @@
 //!
 //! Guarantees: ordered by likelihood, then by the order of the rules; one next step. Does not: know any rule.
 
-use super::{Cause, Likelihood, Past, rules};
+use super::{Cause, Likelihood, Past, rules, untried::Untried};
 use crate::{
     causes::{
         evidence::{CallFacts, Evidence, FailedCall},
         hypothesis::{Hypothesis, Standing},
     },
-    probes::{Findings, Grade, Probe, Seen},
+    probes::{Answer, Findings, Grade, Probe, Seen},
     verdict::Verdict,
 };
+use catalogue::methods::Class;
 use gateway::record::CallReport;
 
 /// One cause, weighed.
@@ -54,6 +55,8 @@ pub struct Ranking {
     pub tied: usize,
     /// The one next step.
     pub next_step: String,
+    /// What a good run leaves open; nothing where the run is not good.
+    pub untried: Option<Untried>,
 }
 
 impl Ranking {
@@ -145,7 +148,22 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
         ruled_out,
         tied,
         next_step,
+        untried: if conclusion == Conclusion::Healthy {
+            untried(findings, past)
+        } else {
+            None
+        },
     }
+}
+
+/// What neither a probe nor a call in the record has shown. The cancellation of nothing counts as a try.
+fn untried(findings: &Findings, past: &Past) -> Option<Untried> {
+    let cancel = findings.answer(Probe::CancelUnknown);
+    Untried::beside(|class| {
+        let mut of_class = past.methods.iter().filter(|past| past.class == Some(class));
+        let recorded = of_class.any(|past| past.accepted > 0 && past.failing == 0);
+        recorded || class == Class::Trade && cancel.is_some_and(Answer::is_acceptance)
+    })
 }
 
 /// What most likely stands behind a failed call.
