@@ -2,7 +2,7 @@
 //!
 //! Guarantees: ordered by likelihood, then by the order of the rules; one next step. Does not: know any rule.
 
-use super::{Cause, Likelihood, Past, rules, untried::Untried};
+use super::{Cause, Likelihood, Past, Symptom, rules, untried::Untried};
 use crate::{
     causes::{
         evidence::{CallFacts, Evidence, FailedCall},
@@ -125,7 +125,7 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
         };
         standing.iter().take_while(like_first).count()
     });
-    let conclusion = conclude(findings, &standing);
+    let conclusion = conclude(findings, past, &standing);
     let causes: Vec<Ranked> = standing
         .into_iter()
         .map(|hypothesis| ranked(hypothesis, &evidence))
@@ -217,7 +217,7 @@ fn ranked(hypothesis: Hypothesis, evidence: &Evidence<'_>) -> Ranked {
     }
 }
 
-fn conclude(findings: &Findings, standing: &[Hypothesis]) -> Conclusion {
+fn conclude(findings: &Findings, past: &Past, standing: &[Hypothesis]) -> Conclusion {
     let bad = |finding: &&crate::probes::Finding| finding.grade(&findings.expected) == Grade::Bad;
     if findings.target.is_none() {
         return Conclusion::Unusable;
@@ -233,7 +233,13 @@ fn conclude(findings: &Findings, standing: &[Hypothesis]) -> Conclusion {
         return Conclusion::Unreachable;
     }
     // What one call was refused for, by its content or by our own policy, is worth telling and no trouble of the key.
-    let of_a_call = |cause: Cause| matches!(cause, Cause::OrderItself | Cause::RefusedHere);
+    // So is what anybody can send; what the operator says is meant.
+    let is_told = past.told.contains(&Symptom::InventedHeaders);
+    let of_a_call = |cause: Cause| match cause {
+        Cause::OrderItself | Cause::RefusedHere => true,
+        Cause::InventedScheme => !is_told,
+        _ => false,
+    };
     let likely = |hypothesis: &Hypothesis| {
         hypothesis.likelihood() >= Some(Likelihood::Likely) && !of_a_call(hypothesis.cause)
     };
