@@ -31,7 +31,7 @@ mod resolver;
 mod roots;
 mod untrusted;
 
-pub use resolver::{Lookup, Resolver, Unresolved, is_public};
+pub use resolver::{Lookup, Resolver, Routes, Unresolved, is_public};
 use roots::tls_config_of_a_probe;
 pub use roots::{RootsProblem, check_roots};
 pub(crate) use roots::{tls_config, tls_config_without_roots};
