@@ -940,3 +940,19 @@ fn row_18_headers_that_a_door_saw_are_a_cause_and_no_trouble_of_the_key() {
             .any(|ranked| ranked.cause == Cause::InventedScheme)
     );
 }
+
+/// Nothing answers, so that nobody knows where calls would have left from: the name tells the family.
+#[test]
+fn a_way_by_ipv6_that_is_down_is_looked_at_by_ipv6() {
+    let ipv6: IpAddr = "2606:4700::1".parse().unwrap();
+    let findings = healthy()
+        .with(&[Probe::Name], &Seen::Resolved(vec![ipv6]))
+        .with(&[Probe::Tcp], &Seen::NotConnected(Vec::new()));
+    let ranking = rank(&findings, &Past::default());
+    assert_eq!(ranking.top(), [Cause::NotReached]);
+    assert!(
+        ranking.next_step.contains("`curl -6v https://"),
+        "{}",
+        ranking.next_step
+    );
+}
