@@ -235,10 +235,9 @@ fn conclude(findings: &Findings, past: &Past, standing: &[Hypothesis]) -> Conclu
     // What one call was refused for, by its content or by our own policy, is worth telling and no trouble of the key.
     // So is what anybody can send; what the operator says is meant.
     let is_told = past.told.contains(&Symptom::InventedHeaders);
-    let of_a_call = |cause: Cause| match cause {
-        Cause::OrderItself | Cause::RefusedHere => true,
-        Cause::InventedScheme => !is_told,
-        _ => false,
+    let of_a_call = |cause: Cause| {
+        matches!(cause, Cause::OrderItself | Cause::RefusedHere)
+            || cause == Cause::InventedScheme && !is_told
     };
     let likely = |hypothesis: &Hypothesis| {
         hypothesis.likelihood() >= Some(Likelihood::Likely) && !of_a_call(hypothesis.cause)
