@@ -196,7 +196,8 @@ check_candidate() {
     fi
     text_to_check >"$file"
     [[ -z $root || ! -e $root/etc/crypto-proxy/config.toml ]] || settings=(--config "$root/etc/crypto-proxy/config.toml")
-    env -i PATH="$PATH" timeout 60 "$binary" check "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
+    # What listens now is stopped before the new one starts.
+    env -i PATH="$PATH" timeout 60 "$binary" check --may-be-taken "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
     say 'crypto-proxy check says:'
     sed -e "s#$file#$named#g" -e 's/^/    /' "$scratch/check"
     rm -f -- "$file"

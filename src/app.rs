@@ -95,6 +95,11 @@ impl Daemon {
             Arc::clone(&observed),
             config.resolver.clone(),
             ca_file.as_deref(),
+        )?
+        .of_calls_to(
+            config.upstream.base.host(),
+            config.resolver.clone(),
+            ca_file.as_deref(),
         )?;
         let dialer = Dialer::new(config.streams, &config.upstream, config.resolver.clone())
             .map_err(ClientProblem::from)?;

@@ -223,8 +223,7 @@ struct FingerprintArguments {
 /// The loader is the daemon's own. A running daemon is not asked: its key may be an older one.
 fn fingerprint(arguments: FingerprintArguments) -> ExitCode {
     let files = arguments.env_file.into_iter().collect();
-    let inspection =
-        config::inspect(&Sources::from_process(arguments.config).with_env_files(files));
+    let inspection = config::inspect(&Sources::from_process(arguments.config).of_the_unit(files));
     let Some(key) = inspection.key else {
         say(&text::lines(&inspection.problems.to_string()));
         return ExitCode::from(CONFIGURATION);

@@ -49,6 +49,7 @@ mod secret_files;
 mod settings;
 mod sources;
 mod table;
+mod unit;
 mod variables;
 
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use self::{
     normalize::{KeyMatch, PastedKey},
     report::{CONFIGURATION_FILE, FileState, Origin, Problem, Problems, Report, Row, Severity},
     sources::{DEFAULT_CONFIG_FILE, DEFAULT_ENV_FILE, RunAs, Sources},
+    unit::{EnvironmentFile, Unit},
 };
 use self::{
     credentials::{CredentialRules, Published},
@@ -200,9 +202,19 @@ pub struct Inspection {
     pub endpoint: DaemonEndpoint,
     /// The files that hold the issued callers.
     pub caller_files: CallerFiles,
+    redactor: Redactor,
 }
 
 impl Inspection {
+    /// Adds what else keeps the daemon from starting, about a setting; nothing of a credential is shown by it.
+    pub fn refuse(&mut self, setting: &str, text: &str, remedy: &str) {
+        let row = self.report.settings.iter().find(|row| row.key == setting);
+        let origin = row.map_or(Origin::Default, |row| row.source.clone());
+        self.problems.error(setting, &origin, text, remedy);
+        self.redactor.apply_to_problems(&mut self.problems);
+        self.config = None;
+    }
+
     /// Counts the callers instead of naming them.
     pub fn forget_caller_names(&mut self) {
         redact::forget_caller_names(&mut self.report, &mut self.problems);
@@ -277,6 +289,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         published,
         exchange: settings::exchange(&settings.upstream.base),
         reach: settings::reach(&settings.server.listen),
+        place: &sources.place_to_set_variables(),
     };
     let caller_files = callers::files(sources, settings.callers_file.as_deref());
     let mut issued = callers::load(caller_files.clone(), sources, &mut problems);
@@ -309,11 +322,15 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         token: found.diagnosis,
     };
     report.credentials.extend(label_row(&variables));
-    sources::check_access(sources, &mut problems);
-    let roots = settings.upstream.ca_file.as_deref();
-    let roots = roots.map(|path| (path, raw.origin("upstream.ca_file")));
-    sources::check_writers(sources, &caller_files, roots, &mut problems);
-    withhold(&variables, &mut problems, &mut report);
+    let roots = sources::Roots {
+        file: settings.upstream.ca_file.as_deref(),
+        origin: raw.origin("upstream.ca_file"),
+        are_needed: settings.is_encrypted(),
+    };
+    sources::check_access(sources, roots.file, &mut problems);
+    sources::check_roots(sources, &roots, &mut problems);
+    sources::check_writers(sources, &caller_files, roots.file, &mut problems);
+    let redactor = withhold(&variables, &mut problems, &mut report);
     let pair = credentials::pair_facts(&variables, &problems, &report, found.fingerprint);
     let key_label = pair.label.clone();
     let key = match &found.pair {
@@ -369,6 +386,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
         found_nothing,
         endpoint,
         caller_files,
+        redactor,
     }
 }
 
@@ -409,13 +427,14 @@ fn label_row(variables: &Variables) -> Option<Row> {
     Some(Row::new(names::LABEL, shown, variable.origin.clone()))
 }
 
-fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) {
+fn withhold(variables: &Variables, problems: &mut Problems, report: &mut Report) -> Redactor {
     let mut redactor = Redactor::default();
     for (_, variable) in variables.iter().filter(|(name, _)| names::is_secret(name)) {
         redactor.add(&variable.value);
     }
     redactor.apply_to_problems(problems);
     redactor.apply_to_report(report);
+    redactor
 }
 
 /// A pair and the variable it was found in.

@@ -106,7 +106,7 @@ impl From<CallersError> for Failure {
 
 fn execute(arguments: Arguments) -> Result<(), Failure> {
     let inspection =
-        config::inspect(&Sources::from_process(arguments.config).with_env_files(Vec::new()));
+        config::inspect(&Sources::from_process(arguments.config).of_the_unit(Vec::new()));
     let (files, now_ms) = (&inspection.caller_files, Clock::system().now_ms());
     // Where the configuration cannot be read, nobody knows which file the daemon will read.
     let row = inspection.report.sources.first();

@@ -1,12 +1,14 @@
 //! `crypto-proxy check`: what would the daemon make of its configuration and credentials?
 //!
-//! The loader is the daemon's own. Nothing is sent, and nothing secret is shown: an API key appears as its fingerprint.
+//! The loader is the daemon's own. An address to listen on is tried, and given back at once: who listens there is asked
+//! whether it is this daemon. Nothing else is sent, and nothing secret is shown: an API key appears as its fingerprint.
 //! Exit code 0 when the daemon would start (warnings allowed), 78 when not. With `--compare-key` it only says whether a
 //! pasted key is the one of the sources. Whether the exchange accepts the credentials is a question for `diagnose`.
 //!
 //! Lines have at most 100 columns, as far as words allow: a path is never broken.
 
 use std::{
+    error::Error as _,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -18,6 +20,7 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::{
     config::{self, FilePair, FileState, Inspection, Origin, Problem, Row, Severity, Sources},
+    server::Bound,
     telemetry,
 };
 
@@ -35,6 +38,9 @@ pub struct CheckArgs {
     /// Say only whether a key is the one configured here: paste it at a prompt that does not show it, or pipe it in
     #[arg(long, conflicts_with = "json")]
     pub compare_key: bool,
+    /// Take an address that another program listens on for good: it is about to be replaced
+    #[arg(long)]
+    pub may_be_taken: bool,
     /// One JSON object instead of the report
     #[arg(long)]
     pub json: bool,
@@ -44,14 +50,18 @@ pub struct CheckArgs {
 #[must_use]
 pub fn run(args: CheckArgs) -> ExitCode {
     telemetry::install_panic_hook();
-    let sources = Sources::from_process(args.config).with_env_files(args.env_file);
+    let sources = Sources::from_process(args.config).of_the_unit(args.env_file);
     if args.compare_key {
         return compare_key::run(&sources);
     }
+    let mut inspection = config::inspect(&sources);
+    if !args.may_be_taken {
+        look_at_addresses(&mut inspection);
+    }
     let checked = if args.json {
-        check_json(&sources)
+        print_json(&inspection)
     } else {
-        check(&sources, &mut io::stdout().lock())
+        write_report(&inspection, &sources.env_files, &mut io::stdout().lock())
     };
     match checked {
         Ok(outcome) => outcome.exit_code(),
@@ -81,17 +91,18 @@ impl Outcome {
     }
 }
 
-/// Checks these sources and writes the report to `out`, in lines of at most 100 columns where words allow.
-///
-/// # Errors
-/// Where `out` cannot be written to.
-pub fn check(sources: &Sources, out: &mut impl Write) -> io::Result<Outcome> {
-    write_report(&config::inspect(sources), &sources.env_files, out)
+/// Adds what would keep the daemon from listening now.
+pub(super) fn look_at_addresses(inspection: &mut Inspection) {
+    let server = inspection.config.as_ref().map(|config| &config.server);
+    for problem in server.map(Bound::obstacles).unwrap_or_default() {
+        let why = problem.source().map(|why| format!(": {why}"));
+        let text = format!("{problem}{}", why.unwrap_or_default());
+        inspection.refuse(problem.setting(), &text, problem.remedy());
+    }
 }
 
 /// The same as one object: `would_start`, and the rows and problems of the report.
-fn check_json(sources: &Sources) -> io::Result<Outcome> {
-    let inspection = config::inspect(sources);
+fn print_json(inspection: &Inspection) -> io::Result<Outcome> {
     let outcome = if inspection.config.is_some() {
         Outcome::Good
     } else {
@@ -249,8 +260,18 @@ fn conclude(out: &mut impl Write, inspection: &Inspection) -> io::Result<Outcome
         inspection.problems.errors().count(),
         inspection.problems.warnings().count(),
     );
+    let unread = |problem: &Problem| problem.text.ends_with("not readable by you");
     if inspection.config.is_some() {
-        writeln!(out, "Good: the daemon would start. Warnings: {warnings}.")?;
+        let seen = if inspection.problems.warnings().any(unread) {
+            ", as far as you can read"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "Good: the daemon would start{seen}. Warnings: {warnings}."
+        )?;
+        writeln!(out, "{NOT_TRIED}")?;
         return Ok(Outcome::Good);
     }
     writeln!(
@@ -259,6 +280,8 @@ fn conclude(out: &mut impl Write, inspection: &Inspection) -> io::Result<Outcome
     )?;
     Ok(Outcome::Unusable)
 }
+
+const NOT_TRIED: &str = "The key was not tried: `sudo crypto-proxy diagnose` asks the exchange.";
 
 const COLUMNS: usize = 100;
 /// The column in which a row's source begins, where there is room.

@@ -177,7 +177,7 @@ impl LocalRun {
                 .env_file
                 .iter()
                 .any(|file| file.ends_with(DAEMONS_FILE));
-        let sources = Sources::from_process(sources.config).with_env_files(sources.env_file);
+        let sources = Sources::from_process(sources.config).of_the_unit(sources.env_file);
         let examined = config::inspect(&sources);
         let probing = examined.probing.as_ref();
         let plan = Plan {

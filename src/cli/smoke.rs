@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::diagnose::{LocalRun, SourceArguments};
 use diagnosis::{
-    causes::{self, Conclusion, Past},
+    causes::{self, Conclusion, Past, Ranking},
     probes::{Grade, Probe, Scope},
 };
 
@@ -39,8 +39,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Ok(local) => local,
         Err(problem) => return super::fail(1, &problem),
     };
-    let conclusion = causes::rank(&local.findings, &Past::default()).conclusion;
-    let result = result(&local, conclusion);
+    let ranking = causes::rank(&local.findings, &Past::default());
+    let conclusion = ranking.conclusion;
+    let result = result(&local, &ranking);
     let written = if arguments.json {
         super::print_json(&result)
     } else {
@@ -56,6 +57,8 @@ struct Smoke {
     conclusion: &'static str,
     problems: Vec<String>,
     probes: Vec<Tried>,
+    /// What a good run leaves open.
+    not_tried: Option<String>,
 }
 
 /// A probe.
@@ -69,7 +72,7 @@ struct Tried {
     took_ms: u128,
 }
 
-fn result(local: &LocalRun, conclusion: Conclusion) -> Smoke {
+fn result(local: &LocalRun, ranking: &Ranking) -> Smoke {
     let findings = &local.findings;
     let asked = findings
         .list
@@ -87,9 +90,10 @@ fn result(local: &LocalRun, conclusion: Conclusion) -> Smoke {
         }
     });
     Smoke {
-        conclusion: conclusion.word(),
+        conclusion: ranking.conclusion.word(),
         problems: local.problems(),
         probes: probes.collect(),
+        not_tried: ranking.untried.map(|untried| untried.to_string()),
     }
 }
 
@@ -108,6 +112,9 @@ fn print(result: &Smoke) -> io::Result<()> {
     {
         let word = if *passed { "PASS" } else { "FAIL" };
         writeln!(out, "{word} {method:<26} {says}, {took_ms} ms")?;
+    }
+    if let Some(not_tried) = &result.not_tried {
+        writeln!(out, "not tried: {not_tried}")?;
     }
     if result.conclusion == Conclusion::Healthy.word() {
         Ok(())

@@ -51,6 +51,8 @@ pub(super) struct CredentialRules<'a> {
     pub(super) exchange: Exchange,
     /// Who can reach the listener.
     pub(super) reach: Reach,
+    /// Where a variable that is missing is to be set.
+    pub(super) place: &'a str,
 }
 
 /// A pair as it was found.
@@ -85,7 +87,7 @@ pub(super) fn load(
 ) -> Found {
     let mut found = match complete_pairs(&variables.layers).as_slice() {
         [] => {
-            report_missing(variables, problems);
+            report_missing(variables, rules.place, problems);
             Found::default()
         }
         [first, others @ ..] => {
@@ -148,7 +150,7 @@ fn halves(layers: &[Layer]) -> Vec<(&Variable, &'static str, &'static str)> {
 }
 
 /// Reports what is missing, unless it may stand in a source that could not be read, which was reported.
-fn report_missing(variables: &Variables, problems: &mut Problems) {
+fn report_missing(variables: &Variables, place: &str, problems: &mut Problems) {
     if variables.unreadable {
         return;
     }
@@ -171,9 +173,8 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
                 variable.origin.clone(),
             )
         });
-        let remedy = format!(
-            "set {key} and {secret} in /etc/crypto.env, then systemctl restart crypto-proxy"
-        );
+        let remedy =
+            format!("set {key} and {secret} in {place}, then systemctl restart crypto-proxy");
         problems
             .error(&format!("{key}, {secret}"), &origin, text, remedy)
             .flaw = Some(Flaw::Missing);
@@ -494,7 +495,10 @@ pub(super) fn pair_facts(
             Origin::EnvFile { path, .. } | Origin::File(path) | Origin::Line { path, .. } => {
                 path.display().to_string()
             }
-            Origin::Variable(_) | Origin::Default => "the process environment".to_owned(),
+            Origin::HandedOver { place, .. } => place.clone(),
+            Origin::Variable(_) | Origin::Default => {
+                "the environment that it is started with".to_owned()
+            }
         }),
         fingerprint,
         label: label.map(|row| row.shown.clone()),

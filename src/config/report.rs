@@ -43,6 +43,13 @@ pub enum Origin {
     },
     /// A variable of the process environment.
     Variable(String),
+    /// A variable that systemd handed over.
+    HandedOver {
+        /// The variable.
+        name: String,
+        /// Where the unit says that variables stand, in words.
+        place: String,
+    },
     /// A variable in an environment file.
     EnvFile {
         /// The file.
@@ -61,6 +68,7 @@ impl fmt::Display for Origin {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Line { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::Variable(name) => write!(f, "variable {name}"),
+            Self::HandedOver { name, place } => write!(f, "variable {name}, from {place}"),
             Self::EnvFile {
                 path,
                 line,

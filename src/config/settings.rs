@@ -3,7 +3,13 @@
 //! A value that cannot be used is a problem with its place and a remedy. Its default stands in for it, so that the rest
 //! is checked as well. Every setting has a row with its effective value and its source.
 
-use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ::config::{Value, ValueKind};
 
@@ -60,6 +66,7 @@ pub(super) fn read(raw: &RawSettings, sources: &Sources, problems: &mut Problems
         reader.read(setting, &mut settings);
     }
     resolve_listen(&mut reader, &mut settings);
+    compare_ports(&mut reader, &settings, sources);
     settings.upstream.base = resolve_base(&mut reader, &settings);
     settings.upstream.ca_file = settings.ca_file.take().map(PathBuf::from);
     settings.streams.base = resolve_streams(&mut reader, &settings);
@@ -258,6 +265,57 @@ fn resolve_listen(reader: &mut Reader<'_>, settings: &mut Settings) {
             .about("listener.socket_group")
             .warn(text, "add unix:/run/… to listen");
     }
+}
+
+/// Addresses that cannot be listened on beside each other, or by the unit's user.
+fn compare_ports(reader: &mut Reader<'_>, settings: &Settings, sources: &Sources) {
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for address in &settings.server.listen {
+        if let Address::Tcp(address) = address
+            && address.port() != 0
+        {
+            all.push(*address);
+        }
+    }
+    let part = all.iter().find_map(|part| {
+        let whole = all.iter().find(|whole| is_part(*part, **whole));
+        whole.map(|whole| (part, whole))
+    });
+    if let Some((part, whole)) = part {
+        let text = format!("{part} is part of {whole}, which stands here, too");
+        let remedy = format!("keep {whole} alone");
+        reader.about(LISTEN).error(text, remedy);
+    }
+    let on_behalf = sources.run_as == RunAs::Root;
+    let unit = sources.unit.as_ref().filter(|_| on_behalf);
+    if unit.is_some_and(|unit| unit.has_own_user && !unit.may_bind_low_ports)
+        && let Some(low) = all
+            .iter()
+            .find(|address| address.port() < first_port_of_all())
+    {
+        let text = format!("{low}: the unit's own user may not listen on such a port");
+        let remedy = format!("take a port from {} on", first_port_of_all());
+        reader.about(LISTEN).error(text, remedy);
+    }
+}
+
+/// Whether the kernel refuses the one where the other is listened on. By default `[::]` takes IPv4, too.
+fn is_part(part: SocketAddr, whole: SocketAddr) -> bool {
+    let same_family = part.is_ipv4() == whole.is_ipv4();
+    part != whole
+        && part.port() == whole.port()
+        && whole.ip().is_unspecified()
+        && (same_family || whole.is_ipv6() && kernel_says("net/ipv6/bindv6only") != Some(1))
+}
+
+/// From this port on everybody may listen.
+pub(super) fn first_port_of_all() -> u16 {
+    kernel_says("net/ipv4/ip_unprivileged_port_start").unwrap_or(1024)
+}
+
+fn kernel_says(name: &str) -> Option<u16> {
+    let said = fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
+    said.trim().parse().ok()
 }
 
 fn resolve_base(reader: &mut Reader<'_>, settings: &Settings) -> BaseUrl {

@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gateway::private_file::{self, Distrust, Trusted};
+use gateway::{
+    connect::{self, RootsProblem},
+    private_file::{self, Distrust, Trusted},
+};
 use rustix::{
     fs::OFlags,
     process::{Resource, geteuid, getrlimit},
@@ -22,6 +25,7 @@ use super::{
     CallerFiles, names,
     report::{CONFIGURATION_FILE, FileState, Origin, Problems, Row},
     table,
+    unit::{EnvironmentFile, Unit},
 };
 
 /// The configuration file that is read when none is named.
@@ -56,8 +60,10 @@ pub struct Sources {
     pub state_directory: Option<PathBuf>,
     /// Environment files named by the operator; they must be readable.
     pub env_files: Vec<PathBuf>,
-    /// An environment file to be read where none was named.
-    pub default_env_file: Option<PathBuf>,
+    /// The environment files to be read where none was named, in the order of systemd: the last word counts.
+    pub default_env_files: Vec<EnvironmentFile>,
+    /// The unit that the daemon runs in: this process's own, or the one that it is inspected for.
+    pub unit: Option<Unit>,
     /// The process environment.
     pub env: BTreeMap<String, Zeroizing<String>>,
     /// Variables of ours whose values are not UTF-8.
@@ -86,6 +92,7 @@ impl Sources {
         Self {
             open_files,
             memory: memory_of_cgroup(),
+            unit: Unit::of_this_process(),
             ..Self::new(config, std::env::vars_os())
         }
     }
@@ -118,7 +125,8 @@ impl Sources {
             credentials_directory: path(names::CREDENTIALS_DIRECTORY),
             state_directory: path(names::STATE_DIRECTORY),
             env_files: Vec::new(),
-            default_env_file: None,
+            default_env_files: Vec::new(),
+            unit: None,
             env,
             not_text,
             run_as: RunAs::Daemon,
@@ -127,7 +135,17 @@ impl Sources {
         }
     }
 
-    /// The sources to inspect on behalf of the daemon: with environment files named by the operator, or the unit's own file where
+    /// The sources to inspect on behalf of the daemon that the installed unit starts: as [`Sources::with_env_files`].
+    #[must_use]
+    pub fn of_the_unit(self, env_files: Vec<PathBuf>) -> Self {
+        Self {
+            unit: Unit::installed(),
+            ..self
+        }
+        .with_env_files(env_files)
+    }
+
+    /// The sources to inspect on behalf of the daemon: with environment files named by the operator, or those of the unit where
     /// there are none.
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
@@ -143,9 +161,57 @@ impl Sources {
         Self {
             run_as,
             env_files,
-            default_env_file: Some(DEFAULT_ENV_FILE.into()),
+            default_env_files: self.files_of_the_unit(),
             state_directory,
             ..self
+        }
+    }
+
+    /// What the unit reads, or the usual file where it is not known to read any.
+    fn files_of_the_unit(&self) -> Vec<EnvironmentFile> {
+        let unit = self.unit.as_ref().map(|unit| &unit.environment_files);
+        let read = unit.filter(|files| !files.is_empty());
+        read.cloned().unwrap_or_else(|| {
+            vec![EnvironmentFile {
+                path: DEFAULT_ENV_FILE.into(),
+                is_optional: true,
+            }]
+        })
+    }
+
+    /// The environment files that are read: those that the operator named, else the usual ones.
+    pub(super) fn files_of_variables(&self) -> impl Iterator<Item = &Path> {
+        let default = if self.env_files.is_empty() {
+            self.default_env_files.as_slice()
+        } else {
+            &[]
+        };
+        let named = self.env_files.iter().map(PathBuf::as_path);
+        named.chain(default.iter().map(|file| file.path.as_path()))
+    }
+
+    /// A variable of this process, and where it comes from as far as that is known.
+    pub(super) fn origin_of_variable(&self, name: &str) -> Origin {
+        let name = name.to_owned();
+        match &self.unit {
+            Some(unit) if self.run_as == RunAs::Daemon => Origin::HandedOver {
+                name,
+                place: unit.place_of_variables(),
+            },
+            _ => Origin::Variable(name),
+        }
+    }
+
+    /// Where a variable that is missing is to be set, for a remedy.
+    pub(super) fn place_to_set_variables(&self) -> String {
+        let files: Vec<String> = self
+            .files_of_variables()
+            .map(|path| path.display().to_string())
+            .collect();
+        match (&self.unit, files.as_slice()) {
+            (_, [first, ..]) => first.clone(),
+            (Some(unit), []) => unit.place_of_variables(),
+            (None, []) => DEFAULT_ENV_FILE.to_owned(),
         }
     }
 
@@ -170,16 +236,8 @@ impl Sources {
             .iter()
             .map(|path| describe("unit's credentials", path, absent));
         rows.extend(directory);
-        let default = self
-            .default_env_file
-            .as_ref()
-            .filter(|_| self.env_files.is_empty());
-        rows.extend(
-            self.env_files
-                .iter()
-                .chain(default)
-                .map(|path| describe("environment file", path, absent)),
-        );
+        let files = self.files_of_variables();
+        rows.extend(files.map(|path| describe("environment file", path, absent)));
         let ours = self.env.keys().filter(|name| table::is_ours(name)).count();
         let shown = format!("{ours} variables of ours");
         rows.push(Row::new("process environment", shown, Origin::Default));
@@ -217,21 +275,51 @@ fn describe(key: &str, path: &Path, absent: &str) -> Row {
     }
 }
 
-/// Refuses a bundle of trust roots that others could change, and warns of directories in which every user could exchange
-/// a file that decides who may do what.
-pub(super) fn check_writers(
-    sources: &Sources,
-    callers: &CallerFiles,
-    roots: Option<(&Path, Origin)>,
-    problems: &mut Problems,
-) {
-    if let Some((path, origin)) = &roots {
+/// The trust roots, where something is encrypted.
+pub(super) struct Roots<'a> {
+    /// The bundle that the settings name.
+    pub(super) file: Option<&'a Path>,
+    /// Where they name it.
+    pub(super) origin: Origin,
+    /// Whether any connection needs them.
+    pub(super) are_needed: bool,
+}
+
+/// Refuses trust roots that others could change, or that no connection could be made with.
+pub(super) fn check_roots(sources: &Sources, roots: &Roots<'_>, problems: &mut Problems) {
+    let (key, origin) = ("upstream.ca_file", &roots.origin);
+    if let Some(path) = roots.file {
         let opened = private_file::open_trusted(path, OFlags::empty(), sources.trusted());
         if let Some(distrust) = opened.as_ref().err().and_then(Distrust::of) {
             let text = format!("{}: is not taken: {distrust}", path.display());
-            problems.error("upstream.ca_file", origin, text, distrust.remedy(path));
+            problems.error(key, origin, text, distrust.remedy(path));
+            return;
         }
     }
+    if !roots.are_needed {
+        return;
+    }
+    let remedy =
+        "name a readable bundle of PEM certificates, or take it out: then the system's counts";
+    match connect::check_roots(roots.file) {
+        Ok(()) => {}
+        Err(RootsProblem::NotReadable(path, error))
+            if sources.run_as == RunAs::User && error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            let text = format!("{}: not readable by you", path.display());
+            problems.warning(key, origin, text, "run as root (sudo)");
+        }
+        Err(problem) => drop(problems.error(key, origin, problem.to_string(), remedy)),
+    }
+}
+
+/// Warns of directories in which every user could exchange a file that decides who may do what.
+pub(super) fn check_writers(
+    sources: &Sources,
+    callers: &CallerFiles,
+    roots: Option<&Path>,
+    problems: &mut Problems,
+) {
     let config = sources
         .config_file
         .as_deref()
@@ -239,7 +327,7 @@ pub(super) fn check_writers(
     let marks = callers.revocations().ok();
     let mut files: Vec<&Path> = vec![config, &callers.file];
     files.extend(marks.as_deref());
-    files.extend(roots.iter().map(|(path, _)| *path));
+    files.extend(roots);
     files.extend(sources.env_files.iter().map(PathBuf::as_path));
     let mut told = Vec::new();
     for file in files {
@@ -262,10 +350,11 @@ pub(super) fn check_writers(
 const READ_BY_OTHERS: u32 = 0o004;
 const ENTERED_BY_OTHERS: u32 = 0o001;
 
-/// Warns where root reads a configuration file that the daemon, which has a user of its own, cannot open.
+/// Tells where root reads a file that the daemon, which has a user of its own, cannot open: an error where the installed
+/// unit says so, and otherwise a warning.
 ///
-/// Only the usual file is checked: a named one may be anybody's. systemd reads the credentials.
-pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
+/// Nothing is said where another configuration file was named: it may be anybody's. systemd reads the credentials.
+pub(super) fn check_access(sources: &Sources, roots: Option<&Path>, problems: &mut Problems) {
     let file = &sources.default_config_file;
     let counts = sources
         .config_file
@@ -274,6 +363,13 @@ pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
     if sources.run_as != RunAs::Root || !counts {
         return;
     }
+    check_access_to(CONFIGURATION_FILE, file, sources, problems);
+    if let Some(roots) = roots {
+        check_access_to("upstream.ca_file", roots, sources, problems);
+    }
+}
+
+fn check_access_to(key: &str, file: &Path, sources: &Sources, problems: &mut Problems) {
     // If it is absent, or even root cannot inspect it, there is nothing to add.
     let Ok(real) = fs::canonicalize(file) else {
         return;
@@ -296,12 +392,12 @@ pub(super) fn check_access(sources: &Sources, problems: &mut Problems) {
             "chmod {remedy} {}; nothing secret belongs into this file",
             path.display()
         );
-        problems.warning(
-            CONFIGURATION_FILE,
-            &Origin::File(file.clone()),
-            text,
-            remedy,
-        );
+        let origin = Origin::File(file.to_owned());
+        if sources.unit.as_ref().is_some_and(|unit| unit.has_own_user) {
+            problems.error(key, &origin, text, remedy);
+        } else {
+            problems.warning(key, &origin, text, remedy);
+        }
     }
 }
 

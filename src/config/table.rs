@@ -60,6 +60,17 @@ pub(super) struct Settings {
     pub(super) expected: Vec<String>,
 }
 
+impl Settings {
+    /// Whether any connection needs trust roots.
+    pub(super) fn is_encrypted(&self) -> bool {
+        let services = &self.egress.services;
+        let streams = self.streams.base.as_ref();
+        self.upstream.base.is_https()
+            || streams.is_some_and(StreamBase::is_wss)
+            || services.iter().any(|service| service.scheme() == "https")
+    }
+}
+
 impl Default for Settings {
     /// The defaults beside the real exchange. Lists are empty: their default items are read like any others.
     fn default() -> Self {

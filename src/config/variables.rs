@@ -19,6 +19,7 @@ use super::{
     report::{Origin, Problems},
     sources::Sources,
     table,
+    unit::EnvironmentFile,
 };
 use diagnosis::probes::Flaw;
 use gateway::private_file::{self, Distrust, Trusted};
@@ -84,12 +85,10 @@ pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Variables {
     for file in &sources.env_files {
         variables.take(read_env_file(file, GuardedBy::Mode, problems));
     }
-    if let Some(file) = sources
-        .default_env_file
-        .as_deref()
-        .filter(|_| sources.env_files.is_empty())
-    {
-        variables.take(read_default_env_file(file, sources, problems));
+    if sources.env_files.is_empty() {
+        for file in to_be_read(&sources.default_env_files) {
+            variables.take(read_default_env_file(file, sources, problems));
+        }
     }
     variables.take(Some(process_layer(sources, problems)));
     variables
@@ -104,7 +103,15 @@ pub(super) enum GuardedBy {
     Mode,
 }
 
-/// The file of the unit. It is not needed where the variables come from elsewhere.
+/// The files of the unit, the last word first. One that may be missing is passed over if another one is there.
+fn to_be_read(files: &[EnvironmentFile]) -> impl Iterator<Item = &Path> {
+    let any = files.iter().any(|file| file.path.exists());
+    let read = move |file: &&EnvironmentFile| !any || !file.is_optional || file.path.exists();
+    let files = files.iter().rev().filter(read);
+    files.map(|file| file.path.as_path())
+}
+
+/// A file of the unit. It is not needed where the variables come from elsewhere.
 fn read_default_env_file(file: &Path, sources: &Sources, problems: &mut Problems) -> Option<Layer> {
     let elsewhere = sources.credentials_directory.is_some()
         || sources
@@ -269,7 +276,7 @@ fn read_single_files(directory: &Path, problems: &mut Problems) -> Option<Layer>
 
 fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
     for name in &sources.not_text {
-        let source = Origin::Variable(name.clone());
+        let source = sources.origin_of_variable(name);
         problems.error(
             name,
             &source,
@@ -282,7 +289,7 @@ fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
         .iter()
         .filter(|(name, _)| names::may_be_ours(name))
         .map(|(name, value)| {
-            let origin = Origin::Variable(name.clone());
+            let origin = sources.origin_of_variable(name);
             (
                 name.clone(),
                 Variable {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::per_peer::{self, MAX_SOURCES, PerPeer, lock};
+use diagnosis::history_summary::FOREIGN_SCHEME;
 use gateway::{
     access::Peer,
     auth::{NotBelieved, SignatureRejected},
@@ -25,6 +26,8 @@ pub enum Refused {
     Page,
     /// A wrong credential whose answer had to wait; its refusal is counted for itself.
     Slowed,
+    /// A refused request without a known caller that showed `X-CAPI-…` headers; its refusal is counted for itself.
+    ForeignScheme,
     /// 421: a host that we do not serve.
     Host,
     /// 403: a browser's cross-site request.
@@ -63,6 +66,7 @@ impl Refused {
             Self::Token => "token",
             Self::Page => "page",
             Self::Slowed => "slowed",
+            Self::ForeignScheme => FOREIGN_SCHEME,
             Self::Host => "host",
             Self::Origin => "origin",
             Self::DiagnosisOff => "diagnosis_off",
@@ -85,6 +89,7 @@ impl Refused {
             Self::Token => "status=401 why=token",
             Self::Page => "status=401 why=page",
             Self::Slowed => "status=401 why=slowed",
+            Self::ForeignScheme => "status=4xx why=foreign_scheme",
             Self::Host => "status=421 why=host",
             Self::Origin => "status=403 why=origin",
             Self::DiagnosisOff => "status=403 why=diagnosis_off",

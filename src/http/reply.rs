@@ -124,6 +124,12 @@ pub(super) fn set_hint(response: &mut Response, hints: &HintReader, rid: &str, r
     }
 }
 
+/// Names a cause that the request's own headers show, to whoever sent it: nothing else decides it.
+pub(super) fn say_foreign_scheme(response: &mut Response) {
+    let words = HeaderValue::from_static("CP-INVENTED-SCHEME; likely");
+    response.headers_mut().insert(HINT, words);
+}
+
 /// Names the orders that may have to be looked for.
 pub(super) fn set_client_oid(response: &mut Response, relayed: &Relayed) {
     if let Some(oid) = relayed

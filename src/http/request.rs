@@ -250,6 +250,16 @@ fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok()
 }
 
+/// What headers begin with that some programs show, and that nobody reads: not the exchange, and no endpoint here.
+const FOREIGN: &str = "x-capi-";
+
+/// Whether headers of a scheme that exists nowhere are shown.
+pub(super) fn shows_foreign_scheme(headers: &HeaderMap) -> bool {
+    headers
+        .keys()
+        .any(|name| name.as_str().starts_with(FOREIGN))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

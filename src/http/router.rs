@@ -22,7 +22,7 @@ use super::{
     AppState, diag, exchange_v1, health, proxy_api,
     rejections::Refused,
     reply::{self, Refusal},
-    request::{KnownCaller, Rid, is_plain_check, is_served, source_of},
+    request::{KnownCaller, Rid, is_plain_check, is_served, shows_foreign_scheme, source_of},
     status_page, stream,
 };
 use gateway::outcome::Outcome;
@@ -85,7 +85,17 @@ impl Front {
                 None => reply::refused(&Refusal::Misdirected),
             };
         }
-        let Ok(response) = self.routes.clone().call(request).await;
+        // Of such a request alone something is kept: a good call pays for a look at the names of its headers.
+        let foreign = shows_foreign_scheme(request.headers()).then(|| source_of(&request));
+        let Ok(mut response) = self.routes.clone().call(request).await;
+        let is_refused = response.status().is_client_error()
+            && response.extensions().get::<KnownCaller>().is_none();
+        if let Some(source) = foreign
+            && is_refused
+        {
+            self.app.rejections.count(&source, Refused::ForeignScheme);
+            reply::say_foreign_scheme(&mut response);
+        }
         response
     }
 }

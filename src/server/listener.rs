@@ -5,17 +5,21 @@
 //! that the machine does not have yet (a slow boot) is listened on from now on, and said.
 
 use std::{
-    io,
-    net::{SocketAddr, UdpSocket},
-    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
+    io::{self, Read, Write},
+    net::{self, SocketAddr, UdpSocket},
+    os::unix::{
+        self,
+        fs::{FileTypeExt, PermissionsExt, chown},
+    },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::net::sockopt::{set_ip_freebind, set_ipv6_freebind};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tokio_util::either::Either;
 
-use super::{Address, Settings};
+use super::{Address, Settings, from_this_machine};
 use gateway::access::{OVERFLOW_UID, Peer};
 
 /// Connections that may wait on a socket to be accepted: what the kernel allows by default. One that finds no room is asked
@@ -24,6 +28,15 @@ const BACKLOG: u32 = 4096;
 
 /// What the kernel may hold of answers that one connection has not taken; by itself it would go to some megabytes.
 const SEND_BUFFER: u32 = 256 << 10;
+
+/// The unit's `RuntimeDirectory=`.
+const RUNTIME: &str = "/run/crypto-proxy";
+
+/// Pieces of an answer to `GET /health` that are read.
+const READS: usize = 4;
+
+/// Who listens where we would is asked for so long who it is.
+const ASKED_FOR: Duration = Duration::from_secs(1);
 
 /// Sockets that are bound and not yet served.
 #[derive(Debug)]
@@ -102,12 +115,73 @@ impl Bound {
         !matches!(UdpSocket::bind(address), Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
     }
 
+    /// What would keep a daemon from listening now, as far as it can be seen without listening. Where a daemon of ours
+    /// listens already, that is the one that a start replaces.
+    #[must_use]
+    pub fn obstacles(settings: &Settings) -> Vec<BindProblem> {
+        let mut found = Vec::new();
+        for address in &settings.listen {
+            let tried = match address {
+                Address::Tcp(address) => socket_at(*address)
+                    .map(drop)
+                    .map_err(|error| BindProblem::tcp(*address, error)),
+                Address::Unix(path) => {
+                    let group = settings.socket_group.as_deref();
+                    let group = group.map(group_id).transpose();
+                    group.and_then(|_| {
+                        look_at_path(path).map_err(|error| BindProblem::Unix(path.clone(), error))
+                    })
+                }
+            };
+            if let Err(problem) = tried
+                && !(problem.is_about_use() && is_ours(address))
+            {
+                found.push(problem);
+            }
+        }
+        found
+    }
+
     pub(super) fn into_listeners(self) -> Vec<Listener> {
         self.0
     }
 }
 
 impl BindProblem {
+    /// What to do.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Taken(..) => {
+                "stop what listens there (`sudo ss -ltnp` names it), or change listen"
+            }
+            Self::NotAssigned(..) => "name an address of this machine, or 127.0.0.1",
+            Self::Tcp(..) => "change listen",
+            Self::Unix(..) => {
+                "put it into a folder that is there and holds nothing else of that name"
+            }
+            Self::Group(..) | Self::NoSuchGroup(_) => "name a group of /etc/group, or take it out",
+        }
+    }
+
+    /// The setting that it is about.
+    #[must_use]
+    pub const fn setting(&self) -> &'static str {
+        match self {
+            Self::Taken(..) | Self::NotAssigned(..) | Self::Tcp(..) | Self::Unix(..) => "listen",
+            Self::Group(..) | Self::NoSuchGroup(_) => "listener.socket_group",
+        }
+    }
+
+    /// Whether somebody listens there.
+    fn is_about_use(&self) -> bool {
+        match self {
+            Self::Taken(..) => true,
+            Self::Unix(_, error) => error.kind() == io::ErrorKind::AddrInUse,
+            Self::NotAssigned(..) | Self::Tcp(..) | Self::Group(..) | Self::NoSuchGroup(_) => false,
+        }
+    }
+
     fn tcp(address: SocketAddr, error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::AddrInUse {
             return Self::Taken(address, error);
@@ -122,6 +196,17 @@ impl BindProblem {
 /// Binds with the options that tokio gives its listeners; beyond loopback also where the address is not there yet:
 /// the unit may start before the network is up, and after ten starts in a minute it would stay down.
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = socket_at(address)?.listen(BACKLOG)?;
+    if !Bound::is_assigned(address) {
+        tracing::warn!(
+            "{address}: this machine does not have this address yet; callers reach us as soon as it does"
+        );
+    }
+    Ok(listener)
+}
+
+/// Bound, and not listening: the kernel refuses it where another one listens.
+fn socket_at(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -139,13 +224,72 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     // Connections inherit it. Where it fails, the kernel's own bound holds.
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?;
-    if !Bound::is_assigned(address) {
-        tracing::warn!(
-            "{address}: this machine does not have this address yet; callers reach us as soon as it does"
-        );
+    Ok(socket)
+}
+
+/// What keeps a socket from being made at a path. Nothing is left there or taken away.
+fn look_at_path(path: &Path) -> io::Result<()> {
+    let found = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return look_at_folder(path.parent().unwrap_or(path));
+        }
+        found => found?,
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::ErrorKind::AlreadyExists.into());
     }
-    Ok(listener)
+    match unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// systemd makes the unit's own folder at the start.
+fn look_at_folder(folder: &Path) -> io::Result<()> {
+    match std::fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder == Path::new(RUNTIME) => {
+            Ok(())
+        }
+        Ok(found) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        found => found.map(drop),
+    }
+}
+
+/// Whether a daemon of ours listens there: by its name, and by the request id that each answer of ours has.
+fn is_ours(address: &Address) -> bool {
+    let answer = match address {
+        Address::Tcp(address) if Bound::is_assigned(*address) => {
+            let address = from_this_machine(*address);
+            net::TcpStream::connect_timeout(&address, ASKED_FOR).and_then(|stream| {
+                stream.set_read_timeout(Some(ASKED_FOR))?;
+                health_of(stream)
+            })
+        }
+        Address::Tcp(_) => return false,
+        Address::Unix(path) => unix::net::UnixStream::connect(path).and_then(|stream| {
+            stream.set_read_timeout(Some(ASKED_FOR))?;
+            health_of(stream)
+        }),
+    };
+    answer.is_ok_and(|answer| {
+        let answer = answer.to_ascii_lowercase();
+        answer.contains("\r\nx-request-id:") && answer.contains("\"service\":\"crypto-proxy\"")
+    })
+}
+
+fn health_of(mut stream: impl Read + Write) -> io::Result<String> {
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    // What does not end stays short, and each of its reads is waited for once.
+    for _ in 0..READS {
+        let mut part = [0; 1024];
+        let read = stream.read(&mut part)?;
+        answer.extend(part.iter().take(read));
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// Binds, sets owner and mode, and only then listens: until then the kernel refuses every connection.

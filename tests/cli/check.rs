@@ -43,6 +43,8 @@ async fn check_with(
             .arg(&config)
             .arg("--env-file")
             .arg(&file)
+            // What listens on this machine is no matter here.
+            .arg("--may-be-taken")
             .args(arguments),
     );
     let (status, lines) = process.ended().await;

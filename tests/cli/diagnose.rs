@@ -148,6 +148,35 @@ async fn a_healthy_exchange_exits_0_in_80_columns() {
     assert_eq!((code, out.matches("PASS ").count()), (0, 4), "{out}");
 }
 
+/// One sentence, wherever a good run is told.
+#[tokio::test]
+async fn what_no_probe_tries_is_said_by_diagnose_smoke_and_the_page() {
+    const SAID: &str = "whether the key may trade or withdraw: no probe changes anything";
+    let place = Place::new().await;
+    for arguments in [
+        &["diagnose", "--alone"][..],
+        &["diagnose", "--alone", "--json"],
+        &["diagnose", "--alone", "--html", "-"],
+        &["smoke"],
+        &["smoke", "--json"],
+    ] {
+        let (code, out) = place.run(arguments, &place.environment()).await;
+        let flat = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            (code, flat.matches(SAID).count()),
+            (0, 1),
+            "{arguments:?}: {out}"
+        );
+    }
+    let (_, out) = place
+        .run(&["check", "--may-be-taken"], &place.environment())
+        .await;
+    assert!(
+        out.contains("The key was not tried: `sudo crypto-proxy diagnose`"),
+        "{out}"
+    );
+}
+
 #[tokio::test]
 async fn the_page_is_a_private_file_beside_the_report_or_stdout_alone() {
     let place = Place::new().await;

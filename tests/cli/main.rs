@@ -15,6 +15,7 @@ mod replay;
 mod serve;
 mod signals;
 mod stalls;
+mod start_faults;
 mod streams;
 mod support;
 mod support_bundle;

@@ -147,6 +147,19 @@ impl Process {
         kill_process(id, signal).expect("a signal is delivered");
     }
 
+    /// Whether it comes up to listen; then it is told to stop. And what it wrote.
+    pub(crate) async fn comes_up(mut self) -> (bool, Vec<String>) {
+        let written = self.written.clone();
+        let up = tokio::select! {
+            _ = written.wait(&[" listens on "]) => true,
+            _ = self.child.wait() => false,
+        };
+        if up {
+            self.signal(Signal::TERM);
+        }
+        (up, self.ended().await.1)
+    }
+
     /// Waits for its end and for its last word.
     pub(crate) async fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let ended = timeout(PATIENCE, self.child.wait()).await;

@@ -231,6 +231,15 @@ impl Outcome {
         self
     }
 
+    /// What was staged is told with these words, however lines break.
+    fn tells(&self, what: &str, parts: &[&str]) -> &Self {
+        let flat = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in parts {
+            assert!(flat.contains(part), "{what}: {part}\n{}", self.text);
+        }
+        self
+    }
+
     fn excludes(&self, causes: &[Cause]) -> &Self {
         let out: Vec<Cause> = self.ranking.ruled_out.iter().map(|out| out.cause).collect();
         assert!(

@@ -135,3 +135,54 @@ async fn a_token_beyond_the_head_limit_is_refused_by_the_framing_without_a_recor
     );
     assert_eq!(proxy.call_text(READ, "{}").await.status, 200);
 }
+
+/// Programs that were written for a scheme that exists nowhere, or that show the exchange's key to the proxy.
+#[tokio::test]
+async fn headers_of_a_scheme_that_is_none_are_named_by_answer_and_line_and_never_shown() {
+    let proxy = TestProxy::start().await;
+    let read = r#"{"method":"private/user-balance","params":{}}"#;
+    let doors = [
+        "/proxy/private",
+        "/exchange/v1/private/user-balance",
+        "/exchange/v2/private/user-balance",
+        "/diag/run",
+        "/private/user-balance",
+    ];
+    // Its answer as (status, hint, body).
+    let ask = async |path: &str, name: &str, value: &str| {
+        let request = client().post(proxy.url(path)).body(read);
+        let request = request.header("content-type", "application/json");
+        let answer = request.header(name, value).send().await.unwrap();
+        let hint = answer.headers().get("x-proxy-hint").cloned();
+        let hint = hint.map(|hint| hint.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), hint, answer.text().await.unwrap())
+    };
+    for path in doors {
+        for name in ["X-CAPI-KEY", "x-capi-signature", "X-CAPI-TIMESTAMP"] {
+            let (status, hint, body) = ask(path, name, &proxy.canaries.key).await;
+            assert_eq!(
+                hint.as_deref(),
+                Some("CP-INVENTED-SCHEME; likely"),
+                "{path} {name}"
+            );
+            assert!(status >= 400, "{path} {name}");
+            proxy.canaries.assert_absent(&body, "an answer");
+        }
+        assert_eq!(ask(path, "x-cap", "invented").await.1, None, "{path}");
+    }
+    proxy.scan_lines();
+    let counted = proxy.told_refusals("status=4xx why=foreign_scheme");
+    assert_eq!(counted, 15);
+    // A caller whose token is right is served, whatever else it shows.
+    let request = client().post(proxy.url("/proxy/private")).body(read);
+    let request = request
+        .header("content-type", "application/json")
+        .header("x-proxy-token", &proxy.canaries.token)
+        .header("x-capi-key", &proxy.canaries.key);
+    let answer = proxy.send(request).await;
+    assert_eq!(
+        (answer.status, answer.headers.get("x-proxy-hint")),
+        (200, None)
+    );
+    assert_eq!(proxy.told_refusals("status=4xx why=foreign_scheme"), 15);
+}

@@ -94,7 +94,10 @@ pub(crate) fn report(text: &str) -> String {
             normal_with_durations(&lines.join("\n"))
         }
     });
-    shown.collect::<Vec<_>>().join("\n").replace(", <n> ms", "")
+    let shown = shown.collect::<Vec<_>>().join("\n").replace(", <n> ms", "");
+    // What a name service says of a name that nobody has depends on whether there is one.
+    let unknown = "Name or service not known";
+    shown.replace("Temporary failure in name resolution", unknown)
 }
 
 /// Whether a line goes on with the paragraph that begins with `first`: it stands deeper, and is no row with a label.

@@ -264,7 +264,14 @@ fn check(house: &House, config: &str, env: &Env) -> Said {
     house.write_private("crypto.env", &environment(house, &without));
     house.run_with(
         &env,
-        &["check", "--config", config, "--env-file", "crypto.env"],
+        &[
+            "check",
+            "--may-be-taken",
+            "--config",
+            config,
+            "--env-file",
+            "crypto.env",
+        ],
     )
 }
 
@@ -299,6 +306,7 @@ fn good(sheet: &mut Sheet, house: &House) {
     sheet.said(
         &house.run(&[
             "check",
+            "--may-be-taken",
             "--config",
             "sample.toml",
             "--env-file",
@@ -320,14 +328,27 @@ fn good(sheet: &mut Sheet, house: &House) {
         "no-such.env",
     ];
     sheet.said(
-        &house.run(&[&["check", "--config", "config.toml"][..], &files].concat()),
+        &house.run(
+            &[
+                &["check", "--may-be-taken", "--config", "config.toml"][..],
+                &files,
+            ]
+            .concat(),
+        ),
         normal,
     );
     sheet.title("an environment file that others can read");
     house.write("open.env", &environment(house, &[]));
     problems(
         sheet,
-        &house.run(&["check", "--config", "config.toml", "--env-file", "open.env"]),
+        &house.run(&[
+            "check",
+            "--may-be-taken",
+            "--config",
+            "config.toml",
+            "--env-file",
+            "open.env",
+        ]),
     );
 }
 
@@ -395,7 +416,14 @@ fn credentials(sheet: &mut Sheet, house: &House) {
     sheet.heading("credentials");
     let pair =
         format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
-    let arguments = ["check", "--config", "config.toml", "--env-file", "odd.env"];
+    let arguments = [
+        "check",
+        "--may-be-taken",
+        "--config",
+        "config.toml",
+        "--env-file",
+        "odd.env",
+    ];
     for (title, text) in FILES {
         sheet.title(title);
         let text = text

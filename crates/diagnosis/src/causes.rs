@@ -15,6 +15,7 @@ mod ranking;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod untried;
 
 pub use cause::{Cause, Place};
 pub(crate) use evidence::{CallFacts, StartFacts};
@@ -23,3 +24,4 @@ pub use past::{Change, DaemonsOwn, Event, MethodPast, Past, Symptom, What};
 pub(crate) use ranking::explain;
 pub use ranking::{Conclusion, Hint, Ranked, Ranking, rank};
 pub(crate) use rules::named;
+pub use untried::Untried;

@@ -13,7 +13,7 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use url::Url;
+use url::{Host, Url};
 
 use gateway::{
     connect::Resolver,
@@ -97,9 +97,19 @@ pub struct Watch {
     settings: Settings,
     observed: Arc<Observed>,
     client: reqwest::Client,
+    calls: Option<Calls>,
     wanted: Arc<Notify>,
     confirmed: watch::Sender<Option<Instant>>,
     announcer: Announcer,
+}
+
+/// Where calls go, and how services are asked where they leave by IPv6.
+#[derive(Debug)]
+struct Calls {
+    host: String,
+    resolver: Resolver,
+    services: Vec<Url>,
+    over_ipv6: reqwest::Client,
 }
 
 impl Watch {
@@ -122,10 +132,37 @@ impl Watch {
             settings,
             observed,
             client,
+            calls: None,
             wanted,
             confirmed,
             announcer: Announcer::default(),
         })
+    }
+
+    /// Measures the family by which calls to this host leave, and not the other one: a whitelist holds single addresses.
+    ///
+    /// # Errors
+    /// [`ClientProblem`], as [`Watch::new`].
+    pub fn of_calls_to(
+        mut self,
+        host: &str,
+        resolver: Resolver,
+        ca_file: Option<&Path>,
+    ) -> Result<Self, ClientProblem> {
+        let services = over_ipv6(&self.settings.services);
+        let over_ipv6 = upstream::service_client(
+            &services,
+            self.settings.deadline,
+            ca_file,
+            resolver.over_ipv6(),
+        )?;
+        self.calls = Some(Calls {
+            host: host.to_owned(),
+            resolver,
+            services,
+            over_ipv6,
+        });
+        Ok(self)
     }
 
     /// A handle that asks this watch for measurements.
@@ -170,13 +207,33 @@ impl Watch {
         let Settings {
             services, deadline, ..
         } = &self.settings;
-        let reading = agree(&ask_all(&self.client, services, *deadline).await);
+        let answers = match &self.calls {
+            Some(calls) if calls.leave_by_ipv6(*deadline).await => {
+                ask_all(&calls.over_ipv6, &calls.services, *deadline).await
+            }
+            _ => ask_all(&self.client, services, *deadline).await,
+        };
+        let reading = agree(&answers);
         let confirmed = matches!(reading, Reading::Confirmed { .. });
         self.announcer.take(reading, &self.observed);
         if confirmed {
             self.confirmed.send_replace(Some(began));
         }
     }
+}
+
+impl Calls {
+    /// Whether they leave by IPv6. A name service that says nothing in time says nothing new.
+    async fn leave_by_ipv6(&self, deadline: Duration) -> bool {
+        let asked = self.resolver.leaves_by_ipv6(&self.host);
+        time::timeout(deadline, asked).await.unwrap_or(false)
+    }
+}
+
+/// The services that may be reached over IPv6.
+pub(crate) fn over_ipv6(services: &[Url]) -> Vec<Url> {
+    let may = |service: &&Url| matches!(service.host(), Some(Host::Domain(_) | Host::Ipv6(_)));
+    services.iter().filter(may).cloned().collect()
 }
 
 /// Measures once, by itself: for a diagnosis without a daemon.

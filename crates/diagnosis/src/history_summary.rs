@@ -38,6 +38,9 @@ const WOULD_HAVE_BEEN_CALLS: [&str; 11] = [
     "replay_mark",
 ];
 
+/// What the endpoints call headers of a scheme that exists nowhere. Such a request is counted for its refusal, too.
+pub const FOREIGN_SCHEME: &str = "foreign_scheme";
+
 /// The past of the pair in use, as a history knows it at `now_ms`, in milliseconds since 1970.
 ///
 /// `in_use` is the pair that this program signs with, where it is another program than the daemon; without it, the pair
@@ -78,6 +81,7 @@ pub fn recollect(
             now_ms,
         ),
         refused_here: refused_here(history, now_ms)?,
+        foreign_scheme: unknown_refused(history, now_ms, &[FOREIGN_SCHEME])?,
         daemon_fingerprint: running.map(|start: &LastStart| start.key_fp.clone()),
         daemon_has_another_secret: running.is_some() && unlike == PairChange::SecretChanged,
         changes: told(changes, good_ms),
@@ -151,16 +155,20 @@ fn first_bad(
 
 /// Calls that the proxy refused itself within the last hour, with a known caller or without.
 fn refused_here(history: &Questions, now_ms: u64) -> Result<u32, Problem> {
-    let since_ms = now_ms.saturating_sub(HOUR_MS);
-    let known = history.refused_here(since_ms)?;
-    let unknown = history.refused(&Filter {
-        since_ms: Some(since_ms),
+    let known = history.refused_here(now_ms.saturating_sub(HOUR_MS))?;
+    let known = u32::try_from(known).unwrap_or(u32::MAX);
+    let unknown = unknown_refused(history, now_ms, &WOULD_HAVE_BEEN_CALLS)?;
+    Ok(known.saturating_add(unknown))
+}
+
+/// Requests without a known caller that were refused within the last hour, for one of these reasons.
+fn unknown_refused(history: &Questions, now_ms: u64, why: &[&str]) -> Result<u32, Problem> {
+    let rows = history.refused(&Filter {
+        since_ms: Some(now_ms.saturating_sub(HOUR_MS)),
         ..Filter::default()
     })?;
-    let unknown = unknown
-        .iter()
-        .filter(|row| WOULD_HAVE_BEEN_CALLS.contains(&row.why.as_str()));
-    let all = unknown.fold(known, |sum, row| sum.saturating_add(row.count));
+    let counted = rows.iter().filter(|row| why.contains(&row.why.as_str()));
+    let all = counted.fold(0_u64, |sum, row| sum.saturating_add(row.count));
     Ok(u32::try_from(all).unwrap_or(u32::MAX))
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{runtime::Builder, task};
 use tokio_util::sync::CancellationToken;
-use url::{Host, Url};
+use url::Url;
 
 use crate::egress::{self, Reading};
 use gateway::{
@@ -195,8 +195,7 @@ async fn measure_outbound(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
         return Vec::new();
     }
     let services = &ready.egress.services;
-    let named = |service: &&Url| matches!(service.host(), Some(Host::Domain(_) | Host::Ipv6(_)));
-    let over_ipv6: Vec<Url> = services.iter().filter(named).cloned().collect();
+    let over_ipv6 = egress::over_ipv6(services);
     let (ipv4, ipv6) = tokio::join!(
         ask_services(run, ready, Probe::Outbound, services),
         ask_services(run, ready, Probe::OutboundIpv6, &over_ipv6)

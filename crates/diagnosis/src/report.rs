@@ -112,6 +112,8 @@ pub struct Report {
     pub history: String,
     /// The one next step.
     pub next_step: String,
+    /// What a good run leaves open.
+    pub not_tried: Option<String>,
 }
 
 /// A finding in words.
@@ -284,6 +286,7 @@ impl Report {
             daemon_last_start: past.last_start.as_ref().map(start_line),
             history: history(past, findings.at_ms),
             next_step: ranking.next_step.clone(),
+            not_tried: ranking.untried.map(|untried| untried.to_string()),
         }
     }
 

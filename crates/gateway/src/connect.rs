@@ -8,7 +8,7 @@
 use std::{
     error::Error,
     fmt,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -16,7 +16,7 @@ use std::{
 };
 
 use rustix::net::sockopt;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -29,9 +29,11 @@ use crate::{failure::Failure, outcome::Progress};
 
 mod resolver;
 mod roots;
+mod untrusted;
 
-pub use resolver::{Lookup, Resolver, Unresolved, is_public};
-pub use roots::RootsProblem;
+pub use resolver::{Lookup, Resolver, Routes, Unresolved, is_public};
+use roots::tls_config_of_a_probe;
+pub use roots::{RootsProblem, check_roots};
 pub(crate) use roots::{tls_config, tls_config_without_roots};
 
 /// Unacknowledged data and idle connections of a peer that vanished are given up after this time.
@@ -74,18 +76,37 @@ impl Connector {
         ca_file: Option<&Path>,
         resolver: Resolver,
     ) -> Result<Self, RootsProblem> {
-        let tls = if matches!(url.scheme(), "https" | "wss") {
-            Some(TlsConnector::from(Arc::new(tls_config(ca_file)?)))
-        } else {
-            None
-        };
-        Ok(Self {
+        let tls = is_encrypted(url).then(|| tls_config(ca_file)).transpose()?;
+        Ok(Self::with_tls(tls, url, deadline, resolver))
+    }
+
+    /// The same, to measure with: what is wrong with a certificate is said in words, and who signed it.
+    ///
+    /// # Errors
+    /// [`RootsProblem`] where the trust roots cannot be read.
+    pub fn to_measure(
+        url: &Url,
+        deadline: Duration,
+        ca_file: Option<&Path>,
+        resolver: Resolver,
+    ) -> Result<Self, RootsProblem> {
+        let tls = is_encrypted(url).then(|| tls_config_of_a_probe(ca_file));
+        Ok(Self::with_tls(tls.transpose()?, url, deadline, resolver))
+    }
+
+    fn with_tls(
+        tls: Option<ClientConfig>,
+        url: &Url,
+        deadline: Duration,
+        resolver: Resolver,
+    ) -> Self {
+        Self {
             host: url.host_str().unwrap_or_default().to_owned(),
             port: url.port_or_known_default().unwrap_or(443),
-            tls,
+            tls: tls.map(|tls| TlsConnector::from(Arc::new(tls))),
             resolver,
             deadline,
-        })
+        }
     }
 
     /// For name, TCP and TLS together, and for what is agreed on right after them.
@@ -95,33 +116,52 @@ impl Connector {
 
     /// Opens a connection; its caller keeps the deadline.
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
+        let end = Instant::now() + self.deadline;
         let addresses = self.resolver.addresses(&self.host).await?;
-        let (stream, _) = self.dial(&addresses).await.ok_or(Failure::Connect)?;
+        let dialled = self.dial(&addresses, end).await;
+        let (stream, _) = dialled.map_err(|_| Failure::Connect)?;
         prepare(&stream);
         match &self.tls {
-            Some(tls) => Ok(Box::new(self.shake_hands(tls, stream).await?)),
+            Some(tls) => {
+                let shaken = self.shake_hands(tls, stream).await;
+                Ok(Box::new(shaken.map_err(|_| Failure::Tls)?))
+            }
             None => Ok(Box::new(stream)),
         }
     }
 
-    /// The first address that takes a connection.
-    async fn dial(&self, addresses: &[IpAddr]) -> Option<(TcpStream, IpAddr)> {
+    /// The first address that takes a connection; else why each of them did not.
+    async fn dial(
+        &self,
+        addresses: &[IpAddr],
+        end: Instant,
+    ) -> Result<(TcpStream, IpAddr), Vec<NotDialled>> {
+        let mut failed = Vec::new();
         for address in addresses {
-            if let Ok(stream) = TcpStream::connect(SocketAddr::new(*address, self.port)).await {
-                return Some((stream, *address));
-            }
+            let left = end.saturating_duration_since(Instant::now());
+            let dialling = TcpStream::connect(SocketAddr::new(*address, self.port));
+            let why = match timeout(left, dialling).await {
+                Ok(Ok(stream)) => return Ok((stream, *address)),
+                Ok(Err(error)) => untrusted::words(&error),
+                Err(_) if left.is_zero() => "not tried: no time was left".to_owned(),
+                Err(_) => format!("no answer within {} ms", left.as_millis()),
+            };
+            failed.push(NotDialled {
+                address: *address,
+                why,
+            });
         }
-        None
+        Err(failed)
     }
 
     async fn shake_hands(
         &self,
         tls: &TlsConnector,
         stream: TcpStream,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Failure> {
+    ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
         let name = self.host.trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(name).map_err(|_| Failure::Tls)?;
-        tls.connect(name, stream).await.map_err(|_| Failure::Tls)
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
+        tls.connect(name, stream).await
     }
 
     /// Measures name, TCP and TLS apart, for probes; the HTTP client does not tell them apart. The connection is dropped.
@@ -144,21 +184,31 @@ impl Connector {
         let Ok(addresses) = &steps.name.result else {
             return steps;
         };
-        let dialled = timed(timeout(left(), self.dial(addresses))).await;
-        let (stream, address) = dialled.result.ok().flatten().unzip();
-        steps.tcp = Some(Step {
-            result: address,
-            took: dialled.took,
-        });
+        let Step { result, took } = timed(self.dial(addresses, end)).await;
+        let (stream, result) = match result {
+            Ok((stream, address)) => (Some(stream), Ok(address)),
+            Err(failed) => (None, Err(failed)),
+        };
+        steps.tcp = Some(Step { result, took });
         if let (Some(stream), Some(tls)) = (stream, &self.tls) {
-            let shaken = timed(timeout(left(), self.shake_hands(tls, stream))).await;
+            let patience = left();
+            let shaken = timed(timeout(patience, self.shake_hands(tls, stream))).await;
+            let result = match shaken.result {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(untrusted::why(&error)),
+                Err(_) => Err(format!("no answer within {} ms", patience.as_millis())),
+            };
             steps.tls = Some(Step {
-                result: matches!(shaken.result, Ok(Ok(_))),
+                result,
                 took: shaken.took,
             });
         }
         steps
     }
+}
+
+fn is_encrypted(url: &Url) -> bool {
+    matches!(url.scheme(), "https" | "wss")
 }
 
 impl fmt::Debug for Connector {
@@ -167,6 +217,21 @@ impl fmt::Debug for Connector {
             .field("host", &self.host)
             .field("port", &self.port)
             .finish_non_exhaustive()
+    }
+}
+
+/// An address that took no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotDialled {
+    /// The address.
+    pub address: IpAddr,
+    /// What the system said.
+    pub why: String,
+}
+
+impl fmt::Display for NotDialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.why)
     }
 }
 
@@ -184,10 +249,11 @@ pub struct Step<T> {
 pub struct Steps {
     /// The addresses that would be connected to; `None` within the result: not within the deadline.
     pub name: Step<Result<Vec<IpAddr>, Option<Unresolved>>>,
-    /// The address that was connected to, if one was.
-    pub tcp: Option<Step<Option<IpAddr>>>,
-    /// Whether a verified TLS session was made; `None` where it did not come to it, or nothing is encrypted.
-    pub tls: Option<Step<bool>>,
+    /// The address that was connected to, or why none was.
+    pub tcp: Option<Step<Result<IpAddr, Vec<NotDialled>>>>,
+    /// Whether a verified TLS session was made, or in words why not; `None` where it did not come to it, or nothing is
+    /// encrypted. A name in it is the other side's word, and not cleaned.
+    pub tls: Option<Step<Result<(), String>>>,
 }
 
 async fn timed<T>(work: impl Future<Output = T>) -> Step<T> {
@@ -211,7 +277,7 @@ fn prepare(stream: &TcpStream) {
 impl From<Unresolved> for Failure {
     fn from(unresolved: Unresolved) -> Self {
         match unresolved {
-            Unresolved::Nothing => Self::Dns,
+            Unresolved::Nothing | Unresolved::Failed(_) => Self::Dns,
             Unresolved::Refused(address) => Self::AddressRefused(address),
         }
     }
@@ -233,7 +299,7 @@ pub(crate) fn failure_of_client(
         return Failure::TooLate;
     }
     if let Some(unresolved) = find::<Unresolved>(error) {
-        return (*unresolved).into();
+        return unresolved.clone().into();
     }
     if error.is_timeout() {
         return Failure::ConnectDeadline(deadline);
@@ -259,7 +325,7 @@ pub(crate) fn why_unread(error: &reqwest::Error) -> Failure {
     }
     // hyper's words for chunks that are none.
     let broken = [ErrorKind::InvalidInput, ErrorKind::InvalidData];
-    if find::<std::io::Error>(error).is_some_and(|error| broken.contains(&error.kind())) {
+    if find::<io::Error>(error).is_some_and(|error| broken.contains(&error.kind())) {
         return Failure::Framing;
     }
     Failure::Lost
@@ -273,8 +339,8 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
             return Some(found);
         }
         let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         if let Some(found) = inner.and_then(|inner| find::<T>(inner)) {
             return Some(found);
         }

@@ -37,7 +37,8 @@ fn checked_with(folder: &Path, env_files: Vec<PathBuf>) -> (Outcome, String) {
         ..sources
     };
     let mut out = Vec::new();
-    let outcome = check(&sources, &mut out).unwrap();
+    let inspection = config::inspect(&sources);
+    let outcome = write_report(&inspection, &sources.env_files, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     for secret in [KEY, SECRET, TOKEN] {
         let parts: Vec<_> = secret

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     cli::{self, CONFIGURATION, Failure, USAGE},
-    config::{self, Inspection, Severity, Sources},
+    config::{self, DEFAULT_ENV_FILE, Inspection, Severity, Sources},
 };
 use diagnosis::{causes::Conclusion, report::Report};
 
@@ -65,7 +65,7 @@ fn tell(arguments: &Arguments, told: &Told) -> ExitCode {
 fn ask(arguments: &Arguments) -> Result<Told, Failure> {
     refuse_what_needs_a_look(arguments)?;
     let sources = Sources::from_process(arguments.sources.config.clone())
-        .with_env_files(arguments.sources.env_file.clone());
+        .of_the_unit(arguments.sources.env_file.clone());
     let examined = config::inspect(&sources);
     let token = examined
         .endpoint
@@ -219,8 +219,12 @@ fn no_token(examined: &Inspection) -> Failure {
         .iter()
         .filter(|problem| problem.severity == Severity::Error);
     let errors: String = errors.map(|problem| format!("{problem}\n")).collect();
-    let why = "no CRYPTO_PROXY_DIAG_TOKEN to show to the daemon: set one in /etc/crypto.env and restart it, or run this with \
-               sudo where it is set";
+    let source = examined.pair.source.as_deref();
+    let why = format!(
+        "no CRYPTO_PROXY_DIAG_TOKEN to show to the daemon: set one in {} and restart it, or run this with sudo where it \
+         is set",
+        source.unwrap_or(DEFAULT_ENV_FILE)
+    );
     Failure::new(
         CONFIGURATION,
         format!("{why}; {ALONE}\n{errors}").trim_end(),

@@ -16,7 +16,10 @@ const FILES: [&str; 5] = [
 fn with_every_file() -> Case {
     let case = Case::good().with_state().file("roots.pem", "", 0o644);
     let roots = case.path("roots.pem").display().to_string();
-    let case = case.toml(&format!("[upstream]\nca_file = \"{roots}\"\n"));
+    // Nothing is encrypted: whose file it is counts all the same, and what it holds does not.
+    let base = "http://127.0.0.1:9/exchange/v1";
+    let upstream = format!("[upstream]\nbase_url = \"{base}\"\nca_file = \"{roots}\"\n");
+    let case = case.toml(&upstream);
     case.issue(trader("one"));
     case
 }

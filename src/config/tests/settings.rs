@@ -509,7 +509,7 @@ fn all_problems_are_reported_together() {
 #[test]
 fn few_warnings_reach_readiness_and_those_say_little() {
     let case = Case::good()
-        .env("CRYPTO_PROXY_LISTEN", "0.0.0.0:9000 [::]:9000")
+        .env("CRYPTO_PROXY_LISTEN", "0.0.0.0:9000 [::]:9001")
         .env("AWS_INSTANCE_IP", "10.0.0.1");
     let config = case.load();
     assert_eq!(config.startup_warnings().len(), 3);

@@ -2,6 +2,13 @@
 
 use super::*;
 
+fn usual(path: PathBuf) -> EnvironmentFile {
+    EnvironmentFile {
+        path,
+        is_optional: true,
+    }
+}
+
 #[test]
 fn a_named_file_must_be_there_and_the_usual_one_need_not() {
     let mut case = Case::good();
@@ -299,7 +306,7 @@ fn root_is_told_of_a_usual_file_that_the_daemons_own_user_cannot_read() {
 #[test]
 fn the_units_file_is_read_by_default_and_may_be_absent_where_the_variables_are() {
     let absent = |case: Case| Sources {
-        default_env_file: Some(case.folder.path().join("crypto.env")),
+        default_env_files: vec![usual(case.folder.path().join("crypto.env"))],
         ..case.sources()
     };
     let problems = load(&absent(Case::empty())).unwrap_err().to_string();
@@ -314,7 +321,7 @@ fn the_units_file_is_read_by_default_and_may_be_absent_where_the_variables_are()
         format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
     let case = Case::empty().file("crypto.env", &text, 0o600);
     let sources = Sources {
-        default_env_file: Some(case.folder.path().join("crypto.env")),
+        default_env_files: vec![usual(case.folder.path().join("crypto.env"))],
         ..case.sources()
     };
     load(&sources).unwrap();
@@ -333,8 +340,182 @@ fn where_environment_files_are_named_the_units_own_is_not_read() {
         format!("CRYPTO_API_KEY={KEY}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n");
     let case = Case::empty().env_file("named.env", &text);
     load(&Sources {
-        default_env_file: Some("/nonexistent/crypto.env".into()),
+        default_env_files: vec![usual("/nonexistent/crypto.env".into())],
         ..case.sources()
     })
     .unwrap();
+}
+
+/// The files of a unit, and what a remedy then names.
+#[test]
+fn what_systemd_handed_over_is_put_right_where_the_unit_reads_it() {
+    let rows = [
+        (vec!["/etc/crypto.env"], "/etc/crypto.env"),
+        (vec!["/srv/app/secret.env"], "/srv/app/secret.env"),
+        (
+            vec!["/etc/crypto.env", "/run/odd.env"],
+            "/etc/crypto.env or /run/odd.env",
+        ),
+        (vec![], "the unit (systemctl cat crypto-proxy.service)"),
+    ];
+    each(rows, |(files, place)| {
+        let unit = Unit {
+            name: "crypto-proxy.service".to_owned(),
+            environment_files: files.iter().map(|path| usual(path.into())).collect(),
+            ..Unit::default()
+        };
+        let under = |case: Case| Sources {
+            unit: Some(unit.clone()),
+            ..case.sources()
+        };
+        let dirty = inspect(&under(
+            Case::good().env("CRYPTO_API_KEY", &format!("'{KEY}'")),
+        ));
+        assert_eq!(dirty.pair.source.as_deref(), Some(place));
+        let wrong = load(&under(Case::good().env("CRYPTO_PROXY_LISTEN", "x"))).unwrap_err();
+        for text in [dirty.problems.to_string(), wrong.to_string()] {
+            assert!(text.contains(&format!(", from {place}): ")), "{text}");
+        }
+        let missing = load(&under(Case::empty())).unwrap_err().to_string();
+        assert!(
+            missing.contains(&format!(
+                "set CRYPTO_API_KEY and CRYPTO_API_SECRET in {place}, "
+            )),
+            "{missing}"
+        );
+    });
+}
+
+/// Whoever looks on behalf of the daemon reads what the unit reads, and the last word counts.
+#[test]
+fn the_files_of_the_unit_are_read_as_systemd_reads_them() {
+    let pair = |key: &str| {
+        format!("CRYPTO_API_KEY={key}\nCRYPTO_API_SECRET={SECRET}\nCRYPTO_PROXY_TOKEN={TOKEN}\n")
+    };
+    let case = Case::empty()
+        .file("a.env", &pair("invented-key-of-file-a"), 0o600)
+        .file("b.env", &pair("invented-key-of-file-b"), 0o600);
+    let of = |names: [&str; 2], is_optional| {
+        let files = names.map(|name| EnvironmentFile {
+            path: case.folder.path().join(name),
+            is_optional,
+        });
+        let unit = Unit {
+            environment_files: files.to_vec(),
+            ..Unit::default()
+        };
+        let sources = Sources {
+            unit: Some(unit),
+            ..case.sources()
+        };
+        inspect(&sources.with_env_files(Vec::new()))
+    };
+    for (names, used) in [
+        (["a.env", "b.env"], "b.env"),
+        (["b.env", "a.env"], "a.env"),
+        (["absent.env", "a.env"], "a.env"),
+        (["a.env", "absent.env"], "a.env"),
+    ] {
+        let inspection = of(names, true);
+        let source = inspection.pair.source.unwrap_or_default();
+        assert!(source.ends_with(used), "{names:?}: {source}");
+        assert!(inspection.config.is_some(), "{}", inspection.problems);
+    }
+    let needed = of(["absent.env", "a.env"], false).problems.to_string();
+    assert!(needed.contains("there is no such file"), "{needed}");
+}
+
+fn of_the_shipped_unit() -> Unit {
+    Unit {
+        has_own_user: true,
+        ..Unit::default()
+    }
+}
+
+#[test]
+fn what_the_units_own_user_cannot_read_or_listen_on_keeps_it_from_starting() {
+    let pem = "-----BEGIN CERTIFICATE-----\n";
+    let inspected = |case: &Case, unit: Option<Unit>| {
+        inspect(&Sources {
+            run_as: RunAs::Root,
+            unit,
+            default_config_file: case.folder.path().join("conf/config.toml"),
+            ..case.sources()
+        })
+    };
+    let case = || {
+        let case = Case::good().file("conf/config.toml", "", 0o644);
+        fs::set_permissions(case.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        case
+    };
+    let base = ("CRYPTO_REST_BASE", "http://127.0.0.1:9/exchange/v1");
+    let roots = |case: Case| {
+        let path = case.folder.path().join("ca.pem").display().to_string();
+        case.file("ca.pem", pem, 0o600)
+            .env("CRYPTO_PROXY__UPSTREAM__CA_FILE", &path)
+    };
+    let rows = [
+        (
+            "config.toml",
+            case().file("conf/config.toml", "", 0o600),
+            "conf/config.toml has mode 0600",
+        ),
+        (
+            "bundle",
+            roots(case().env(base.0, base.1)),
+            "ca.pem has mode 0600",
+        ),
+        (
+            "port",
+            case().env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1"),
+            "the unit's own user may not listen",
+        ),
+    ];
+    for (what, case, reason) in rows {
+        // Some containers let everybody listen everywhere.
+        if what == "port" && crate::config::settings::first_port_of_all() <= 1 {
+            continue;
+        }
+        let refused = inspected(&case, Some(of_the_shipped_unit()));
+        let errors: Vec<String> = refused.problems.errors().map(ToString::to_string).collect();
+        let [error] = errors.as_slice() else {
+            panic!("{what}: {errors:#?}")
+        };
+        assert!(error.contains(reason), "{what}: {error}");
+        let unknown = inspected(&case, None);
+        assert!(unknown.config.is_some(), "{what}: {}", unknown.problems);
+    }
+    let may = Unit {
+        may_bind_low_ports: true,
+        ..of_the_shipped_unit()
+    };
+    let low = case().env("CRYPTO_PROXY_LISTEN", "127.0.0.1:1");
+    assert!(inspected(&low, Some(may)).config.is_some());
+    // Of its own start the daemon lets the kernel judge.
+    let daemon = Sources {
+        unit: Some(of_the_shipped_unit()),
+        ..low.sources()
+    };
+    assert!(inspect(&daemon).config.is_some());
+}
+
+#[test]
+fn one_address_that_is_part_of_another_is_refused_and_the_two_families_are_not() {
+    let rows = [
+        ("0.0.0.0:9000,127.0.0.1:9000", true),
+        ("127.0.0.1:9000,0.0.0.0:9000", true),
+        ("[::]:9000,127.0.0.1:9000", true),
+        ("[::]:9000,0.0.0.0:9000", true),
+        ("[::]:9000,[::1]:9000", true),
+        ("0.0.0.0:9000,[::1]:9000", false),
+        ("127.0.0.1:9000,[::1]:9000", false),
+        ("0.0.0.0:9000,127.0.0.1:9001", false),
+        ("0.0.0.0:0,127.0.0.1:0", false),
+    ];
+    each(rows, |(listen, refused)| {
+        let inspection = inspect(&Case::good().env("CRYPTO_PROXY_LISTEN", listen).sources());
+        let text = inspection.problems.to_string();
+        assert_eq!(text.contains("is part of"), refused, "{text}");
+        assert_eq!(inspection.config.is_none(), refused, "{text}");
+    });
 }

@@ -9,8 +9,9 @@ use super::{
     matrix::{MethodRow, MethodState},
     text::{DAY_MS, Moment, ago},
 };
+use catalogue::methods::{self, Class};
 use diagnosis::{
-    causes::{Cause, Conclusion, Likelihood, Place, Ranked},
+    causes::{Cause, Conclusion, Likelihood, Place, Ranked, Untried},
     doubt::{Doubt, count_words},
     hint::Given,
     history::End,
@@ -100,7 +101,10 @@ impl Headline {
             (false, true) if notes.is_empty() => Health::Works,
             (false, true) => Health::Warning,
         };
-        let sentence = assessment.sentence(beside);
+        let mut sentence = assessment.sentence(beside);
+        if let Some(untried) = assessment.untried(beside) {
+            sentence = format!("{sentence} Not tried: {untried}.");
+        }
         // A call that may have been executed comes before everything else.
         let (health, sentence) = match known.in_doubt.len() {
             0 => (beside, sentence),
@@ -126,6 +130,10 @@ impl Headline {
             notes,
         }
     }
+}
+
+fn class_of(method: &str) -> Option<Class> {
+    methods::find(method).map(|found| found.class)
 }
 
 struct Assessment<'a> {
@@ -176,6 +184,26 @@ impl<'a> Assessment<'a> {
             return None;
         }
         last.fault.as_ref()
+    }
+
+    /// What works leaves open, as far as a diagnosis and the calls of programs tell.
+    fn untried(&self, health: Health) -> Option<Untried> {
+        if !matches!(health, Health::Works | Health::Warning) {
+            return None;
+        }
+        let diagnosed = self.diagnosis().map(|diagnosis| diagnosis.ranking.untried);
+        let called = Untried::beside(|class| {
+            let mut works = self
+                .rows
+                .iter()
+                .filter(|row| matches!(row.state, MethodState::Works | MethodState::Worked));
+            works.any(|row| class_of(&row.method) == Some(class))
+        });
+        match diagnosed {
+            // What a diagnosis knows of the record, the calls of programs may have shown since.
+            Some(diagnosed) if called == Some(Untried::TradingAndWithdrawal) => diagnosed,
+            _ => called,
+        }
     }
 
     fn newest_good_ms(&self) -> Option<u64> {

@@ -666,3 +666,38 @@ fn long_texts_end_and_commands_are_set_apart() {
     assert_eq!(agos, ["just now", "61 s ago", "2 h ago", "4 d ago"]);
     assert_eq!(text::ago(NOW + 1, NOW), "in the future");
 }
+
+#[test]
+fn a_page_that_works_says_what_nobody_has_tried() {
+    let called = |methods: &[&'static str]| {
+        let calls = methods.iter().map(|method| (*method, good(NOW - MINUTE)));
+        Case::new(Some(recent(calls.collect())))
+    };
+    let order = "private/create-order";
+    let both = "Not tried: whether the key may trade or withdraw: no probe changes anything.";
+    let withdraw = "Not tried: whether the key may withdraw: no probe changes anything.";
+    let rows = [
+        (called(&[READ]), Some(both)),
+        (called(&[READ, order]), Some(withdraw)),
+        (called(&[READ, order, "private/create-withdrawal"]), None),
+        (Case::new(None).diagnosed(NOW - MINUTE, 200, 0), Some(both)),
+        (
+            called(&[order]).diagnosed(NOW - MINUTE, 200, 0),
+            Some(withdraw),
+        ),
+        (Case::new(None).diagnosed(NOW - MINUTE, 401, 40101), None),
+        (Case::new(None), None),
+    ];
+    for (number, (case, said)) in rows.into_iter().enumerate() {
+        let html = case.html();
+        assert_eq!(
+            html.matches("Not tried").count(),
+            usize::from(said.is_some()),
+            "{number}"
+        );
+        assert!(
+            said.is_none_or(|said| html.contains(said)),
+            "{number}: {html}"
+        );
+    }
+}

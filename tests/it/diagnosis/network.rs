@@ -93,12 +93,13 @@ async fn row_21_a_connection_that_hangs_is_not_said_of_the_name_whatever_ends_it
     outcome
         .says(&[Cause::NotReached], VeryLikely, "curl -4v")
         .concludes(Conclusion::Unreachable);
-    assert_eq!(
-        outcome.findings.seen(probes::Probe::Tcp),
-        Some(&Seen::NotConnected),
+    let seen = outcome.findings.seen(probes::Probe::Tcp);
+    assert!(
+        matches!(seen, Some(Seen::NotConnected(_))),
         "{}",
         outcome.text
     );
+    outcome.tells("a connection that hangs", &["127.0.0.1: no answer within"]);
 }
 
 #[tokio::test]
@@ -181,18 +182,122 @@ async fn a_verified_session_is_a_finding_of_its_own_and_an_expired_certificate_i
         });
         let outcome = scenario.run().await;
         let tls = outcome.findings.seen(probes::Probe::Tls);
-        assert_eq!(
-            tls,
-            Some(if expired {
-                &Seen::NotSecured
-            } else {
-                &Seen::Secured
-            }),
-            "{}",
-            outcome.text
-        );
+        let secured = matches!(tls, Some(Seen::Secured));
+        let refused = matches!(tls, Some(Seen::NotSecured(_)));
+        assert_eq!((secured, refused), (!expired, expired), "{}", outcome.text);
         if expired {
             outcome.says(&[Cause::NoTls], VeryLikely, "whose certificate it is");
         }
+    }
+}
+
+/// What a connection meets that does not become a verified session, and the words of system and library that tell it.
+#[tokio::test]
+async fn findings_of_tcp_and_tls_say_what_system_and_library_said() {
+    let (ours, theirs) = (Authority::new(), Authority::named("an authority of others"));
+    let rows: [(&str, Script, &[&str]); 7] = [
+        (
+            "an authority that nobody here trusts",
+            Script::tls(&theirs.server("localhost"), [Step::Drain]),
+            &[
+                "signed by \"an authority of others\"",
+                "no trust root here knows",
+            ],
+        ),
+        (
+            "another authority under the name of a trusted one",
+            Script::tls(&Authority::new().server("localhost"), [Step::Drain]),
+            &["not signed by the issuer of that name"],
+        ),
+        (
+            "an issuer that moves cursors and never ends",
+            Script::tls(
+                &Authority::named(&hostile()).server("localhost"),
+                [Step::Drain],
+            ),
+            &["signed by \"mallory[31m", "no trust root here knows"],
+        ),
+        (
+            "expired",
+            Script::tls(&ours.expired_server("localhost"), [Step::Drain]),
+            &["an invented authority", "has expired"],
+        ),
+        (
+            "for another name",
+            Script::tls(&ours.server("elsewhere.example"), [Step::Drain]),
+            &["an invented authority", "is for another name"],
+        ),
+        (
+            "no TLS at all",
+            Script::plain([
+                Step::Bytes(1),
+                Step::Write("HTTP/1.1 400 no\r\n\r\n".into()),
+            ]),
+            &["does not speak TLS"],
+        ),
+        (
+            "a reset",
+            Script::plain([Step::Bytes(1), Step::Reset]),
+            &["connection reset by peer"],
+        ),
+    ];
+    for (what, script, parts) in rows {
+        let wire = Wire::start([script]).await;
+        let (base, file) = (wire.tls_base(), ours.file());
+        let scenario = Scenario::healthy().await.plan(to(&base));
+        let outcome = scenario
+            .plan(move |plan| plan.ready.as_mut().unwrap().upstream.ca_file = Some(file))
+            .run()
+            .await;
+        outcome.says(&[Cause::NoTls], VeryLikely, "whose certificate it is");
+        outcome.tells(what, parts);
+        assert!(!outcome.text.contains(&"e".repeat(70)), "{}", outcome.text);
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/exchange/v1", closed.local_addr().unwrap());
+    drop(closed);
+    let outcome = Scenario::healthy().await.plan(to(&base)).run().await;
+    outcome.tells("refused", &["127.0.0.1: connection refused"]);
+}
+
+fn hostile() -> String {
+    format!("mallory\u{1b}[31m\u{202e}{}", "e".repeat(4000))
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_resolved_says_what_the_name_service_said() {
+    let outcome = Scenario::healthy()
+        .await
+        .plan(to("https://api.crypto.com/exchange/v1"))
+        .plan(|plan| {
+            plan.resolver = Resolver::with_lookup(Arc::new(|_| {
+                let said =
+                    "failed to lookup address information: Temporary failure in name resolution";
+                Box::pin(async move { Err(io::Error::other(said)) })
+            }));
+        })
+        .run()
+        .await;
+    outcome.says(&[Cause::NameNotResolved], VeryLikely, "getent ahosts");
+    outcome.tells("a name", &["Temporary failure in name resolution"]);
+}
+
+#[tokio::test]
+async fn trust_roots_that_cannot_be_read_say_what_the_system_said() {
+    let folder = TempDir::new().unwrap();
+    for (path, part) in [
+        (
+            folder.path().join("absent.pem"),
+            "No such file or directory",
+        ),
+        (folder.path().to_owned(), "it is no regular file"),
+    ] {
+        let outcome = Scenario::healthy()
+            .await
+            .plan(to("https://localhost:9/exchange/v1"))
+            .plan(move |plan| plan.ready.as_mut().unwrap().upstream.ca_file = Some(path))
+            .run()
+            .await;
+        outcome.tells("trust roots", &[part]);
     }
 }

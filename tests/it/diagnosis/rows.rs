@@ -3,6 +3,8 @@
 use catalogue::methods::Class;
 use diagnosis::causes::{Cause, Likelihood::Likely, MethodPast, Symptom};
 
+use sandbox::{ApiKey, Permission};
+
 use super::*;
 
 fn past(change: impl FnOnce(&mut Past)) -> Past {
@@ -117,4 +119,41 @@ fn every_old_name_has_its_place_in_the_manual() {
     ] {
         assert!(MANUAL.contains(name), "{name}");
     }
+}
+
+const TRADE_OR_WITHDRAW: &str = "whether the key may trade or withdraw: no probe changes anything";
+const WITHDRAW: &str = "whether the key may withdraw: no probe changes anything";
+
+/// A key without "Trade" looks as good as any other until its first order.
+#[tokio::test]
+async fn a_good_run_says_what_it_did_not_try() {
+    let only_reads = || async {
+        Scenario::healthy().await.exchange(|exchange, canaries| {
+            let key = ApiKey::new(&canaries.key, &canaries.secret);
+            let key = key.permissions([Permission::Read]);
+            exchange.change(|settings| settings.put_key(key));
+        })
+    };
+    let traded = |failing| {
+        past(|past| {
+            past.methods.push(MethodPast {
+                accepted: 1,
+                ..record("private/create-order", failing, 0)
+            })
+        })
+    };
+    let outcome = only_reads().await.run().await;
+    outcome.concludes(Conclusion::Healthy);
+    outcome.tells("a key that may read alone", &[TRADE_OR_WITHDRAW]);
+    let outcome = only_reads().await.past(traded(0)).run().await;
+    outcome.tells("orders were accepted", &[WITHDRAW]);
+    let mut scenario = Scenario::healthy().await;
+    scenario.scope = Scope::WithCancel;
+    scenario
+        .run()
+        .await
+        .tells("a cancellation of nothing", &[WITHDRAW]);
+    // What is refused or not reached has other worries.
+    let refused = only_reads().await.past(traded(1)).run().await;
+    assert!(!refused.text.contains("not tried"), "{}", refused.text);
 }

@@ -254,7 +254,7 @@ fn what_is_asked_follows_from_what_was_found() {
     );
     case.findings.list.push(Finding {
         probe: Probe::Tcp,
-        seen: Seen::NotConnected,
+        seen: Seen::NotConnected(Vec::new()),
         took: Duration::ZERO,
     });
     let ticket = case.file("ticket.md");

@@ -75,7 +75,13 @@ impl<'a> FailedCall<'a> {
                 voices: 0,
                 others: Vec::new(),
             };
-            list.push(finding(Probe::Outbound, Seen::Outbound(confirmed)));
+            // The watch measures the family by which calls leave.
+            let family = if seen.address.is_ipv6() {
+                Probe::OutboundIpv6
+            } else {
+                Probe::Outbound
+            };
+            list.push(finding(family, Seen::Outbound(confirmed)));
         }
         let findings = Findings {
             at_ms: 0,
@@ -212,11 +218,20 @@ impl<'a> Evidence<'a> {
         self.findings.outbound(family)
     }
 
-    /// Whether calls to the exchange leave by IPv6.
+    /// Whether calls to the exchange leave by IPv6: to where a run connected or would have, or from where this call left.
     pub(super) fn leaves_by_ipv6(&self) -> bool {
+        let resolved = match self.findings.seen(Probe::Name) {
+            Some(Seen::Resolved(addresses)) => addresses.first().copied(),
+            _ => None,
+        };
+        let from = self
+            .call
+            .and_then(|call| Some(call.report.outbound.as_ref()?.address));
         self.findings
             .peer()
-            .is_some_and(|peer| peer.is_ipv6() && !peer.is_loopback())
+            .or(resolved)
+            .or(from)
+            .is_some_and(|way| way.is_ipv6() && !way.is_loopback())
     }
 
     /// Whether the operator names our address; `None` where either is not known.

@@ -215,6 +215,8 @@ pub struct Past {
     pub recoveries: u32,
     /// Calls that this proxy refused itself lately.
     pub refused_here: u32,
+    /// Requests without a known caller lately that showed headers of a scheme that exists nowhere.
+    pub foreign_scheme: u32,
     /// The fingerprint of the key that the running daemon uses, where it is another program than this.
     pub daemon_fingerprint: Option<String>,
     /// Whether the probes were made with that daemon's pair, and the fingerprint among the findings is the file's.

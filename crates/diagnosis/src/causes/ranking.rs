@@ -2,15 +2,16 @@
 //!
 //! Guarantees: ordered by likelihood, then by the order of the rules; one next step. Does not: know any rule.
 
-use super::{Cause, Likelihood, Past, rules};
+use super::{Cause, Likelihood, Past, Symptom, rules, untried::Untried};
 use crate::{
     causes::{
         evidence::{CallFacts, Evidence, FailedCall},
         hypothesis::{Hypothesis, Standing},
     },
-    probes::{Findings, Grade, Probe, Seen},
+    probes::{Answer, Findings, Grade, Probe, Seen},
     verdict::Verdict,
 };
+use catalogue::methods::Class;
 use gateway::record::CallReport;
 
 /// One cause, weighed.
@@ -54,6 +55,8 @@ pub struct Ranking {
     pub tied: usize,
     /// The one next step.
     pub next_step: String,
+    /// What a good run leaves open; nothing where the run is not good.
+    pub untried: Option<Untried>,
 }
 
 impl Ranking {
@@ -122,7 +125,7 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
         };
         standing.iter().take_while(like_first).count()
     });
-    let conclusion = conclude(findings, &standing);
+    let conclusion = conclude(findings, past, &standing);
     let causes: Vec<Ranked> = standing
         .into_iter()
         .map(|hypothesis| ranked(hypothesis, &evidence))
@@ -145,7 +148,22 @@ pub fn rank(findings: &Findings, past: &Past) -> Ranking {
         ruled_out,
         tied,
         next_step,
+        untried: if conclusion == Conclusion::Healthy {
+            untried(findings, past)
+        } else {
+            None
+        },
     }
+}
+
+/// What neither a probe nor a call in the record has shown. The cancellation of nothing counts as a try.
+fn untried(findings: &Findings, past: &Past) -> Option<Untried> {
+    let cancel = findings.answer(Probe::CancelUnknown);
+    Untried::beside(|class| {
+        let mut of_class = past.methods.iter().filter(|past| past.class == Some(class));
+        let recorded = of_class.any(|past| past.accepted > 0 && past.failing == 0);
+        recorded || class == Class::Trade && cancel.is_some_and(Answer::is_acceptance)
+    })
 }
 
 /// What most likely stands behind a failed call.
@@ -199,7 +217,7 @@ fn ranked(hypothesis: Hypothesis, evidence: &Evidence<'_>) -> Ranked {
     }
 }
 
-fn conclude(findings: &Findings, standing: &[Hypothesis]) -> Conclusion {
+fn conclude(findings: &Findings, past: &Past, standing: &[Hypothesis]) -> Conclusion {
     let bad = |finding: &&crate::probes::Finding| finding.grade(&findings.expected) == Grade::Bad;
     if findings.target.is_none() {
         return Conclusion::Unusable;
@@ -215,7 +233,12 @@ fn conclude(findings: &Findings, standing: &[Hypothesis]) -> Conclusion {
         return Conclusion::Unreachable;
     }
     // What one call was refused for, by its content or by our own policy, is worth telling and no trouble of the key.
-    let of_a_call = |cause: Cause| matches!(cause, Cause::OrderItself | Cause::RefusedHere);
+    // So is what anybody can send; what the operator says is meant.
+    let is_told = past.told.contains(&Symptom::InventedHeaders);
+    let of_a_call = |cause: Cause| {
+        matches!(cause, Cause::OrderItself | Cause::RefusedHere)
+            || cause == Cause::InventedScheme && !is_told
+    };
     let likely = |hypothesis: &Hypothesis| {
         hypothesis.likelihood() >= Some(Likelihood::Likely) && !of_a_call(hypothesis.cause)
     };

@@ -47,6 +47,7 @@ pub(super) const ALL: &[Rule] = &[
     recorded::in_turns,
     recorded::single_methods,
     recorded::codes,
+    recorded::foreign_scheme,
     recorded::refused_here,
     recorded::not_recorded,
     recorded::told,

@@ -910,3 +910,91 @@ fn causes_of_different_symptoms_are_no_tie() {
     );
     assert_eq!(ranking.causes[1].likelihood(), Some(VeryLikely));
 }
+
+const PRIVATE: [Probe; 4] = [
+    Probe::Balance,
+    Probe::Summary,
+    Probe::OpenOrders,
+    Probe::OrderHistory,
+];
+
+#[test]
+fn what_somebody_says_does_not_vanish_where_probes_fail() {
+    let refused = healthy().with(&PRIVATE, &answered(401, 40101));
+    let unreached = healthy()
+        .with(&PRIVATE, &Seen::Skipped("invented"))
+        .with(&[Probe::Name], &Seen::NotResolved(None));
+    for findings in [refused, unreached] {
+        for told in Symptom::ALL {
+            let without = rank(&findings, &Past::default());
+            let past = Past {
+                told: vec![told],
+                ..Past::default()
+            };
+            let with = rank(&findings, &past);
+            assert_eq!(
+                with.top(),
+                without.top(),
+                "{told:?}: what was seen comes first"
+            );
+            assert_eq!(with.conclusion, without.conclusion);
+            let more = with.causes.len() - without.causes.len();
+            assert_eq!(more, 1, "{told:?}: {:?}", with.causes);
+            let last = with.causes.iter().find(|ranked| {
+                !without
+                    .causes
+                    .iter()
+                    .any(|known| known.cause == ranked.cause)
+            });
+            let last = last.unwrap();
+            assert_eq!(last.likelihood(), Some(Possible), "{told:?}");
+            assert!(
+                last.con[0].contains("no probe was accepted"),
+                "{:?}",
+                last.con
+            );
+        }
+    }
+}
+
+#[test]
+fn row_18_headers_that_a_door_saw_are_a_cause_and_no_trouble_of_the_key() {
+    let past = Past {
+        foreign_scheme: 3,
+        refused_here: 3,
+        ..Past::default()
+    };
+    let ranking = rank(&healthy(), &past);
+    assert_eq!(
+        ranking.top()[0],
+        Cause::InventedScheme,
+        "{:?}",
+        ranking.causes
+    );
+    assert_eq!(ranking.likelihood(), Some(Likely));
+    assert_eq!(ranking.conclusion, Conclusion::Healthy);
+    assert!(ranking.next_step.contains("plain calls to the proxy"));
+    let refused = healthy().with(&PRIVATE, &answered(401, 40101));
+    let causes = rank(&refused, &past).causes;
+    assert!(
+        causes
+            .iter()
+            .any(|ranked| ranked.cause == Cause::InventedScheme)
+    );
+}
+
+/// Nothing answers, so that nobody knows where calls would have left from: the name tells the family.
+#[test]
+fn a_way_by_ipv6_that_is_down_is_looked_at_by_ipv6() {
+    let ipv6: IpAddr = "2606:4700::1".parse().unwrap();
+    let findings = healthy()
+        .with(&[Probe::Name], &Seen::Resolved(vec![ipv6]))
+        .with(&[Probe::Tcp], &Seen::NotConnected(Vec::new()));
+    let ranking = rank(&findings, &Past::default());
+    assert_eq!(ranking.top(), [Cause::NotReached]);
+    assert!(
+        ranking.next_step.contains("`curl -6v https://"),
+        "{}",
+        ranking.next_step
+    );
+}

@@ -369,3 +369,64 @@ async fn a_name_is_looked_up_by_the_resolver_that_was_given() {
     );
     assert_eq!(names.try_recv().unwrap(), "localhost");
 }
+
+/// A service of one name with a listener of each family, which name different addresses.
+async fn of_both_families() -> Url {
+    let ipv6 = TcpListener::bind("[::1]:0").await.unwrap();
+    let port = ipv6.local_addr().unwrap().port();
+    let ipv4 = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    for (listener, address) in [(ipv4, HOME), (ipv6, AWAY_BY_IPV6)] {
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(page("200 OK", address).as_bytes()).await;
+            }
+        });
+    }
+    Url::parse(&format!("http://localhost:{port}/")).unwrap()
+}
+
+const AWAY_BY_IPV6: &str = "2001:db8::7";
+
+#[tokio::test]
+async fn the_family_that_calls_leave_by_is_measured() {
+    let rows: [(&[&str], bool, &str); 4] = [
+        (&["104.18.1.1"], true, HOME),
+        (&["2606:4700::1"], true, AWAY_BY_IPV6),
+        (&["2606:4700::1", "104.18.1.1"], true, HOME),
+        (&["2606:4700::1", "104.18.1.1"], false, AWAY_BY_IPV6),
+    ];
+    for (exchange, has_ipv4, seen) in rows {
+        let lookup = move |name: String| {
+            let found = if name == "localhost" {
+                ["127.0.0.1", "::1"].map(ip).to_vec()
+            } else {
+                exchange.iter().map(|text| ip(text)).collect()
+            };
+            Box::pin(async move { Ok(found) }) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
+        };
+        let resolver = Resolver::with_lookup(Arc::new(lookup));
+        let resolver = if has_ipv4 {
+            resolver.with_routes(|_| true)
+        } else {
+            resolver.with_routes(|address| address.is_ipv6())
+        };
+        let services = vec![of_both_families().await, of_both_families().await];
+        let settings = Settings {
+            services,
+            ..settings(&[])
+        };
+        let listed = Expected::Listed(vec![ip(HOME)]);
+        let observed = Arc::new(Observed::new(listed));
+        let watch = Watch::new(settings, Arc::clone(&observed), resolver.clone(), None).unwrap();
+        let mut watch = watch
+            .of_calls_to("exchange.example", resolver, None)
+            .unwrap();
+        watch.measure().await;
+        let outbound = observed.outbound().map(|seen| seen.address);
+        assert_eq!(outbound, Some(ip(seen)), "{exchange:?}");
+        // What /ready, the page and the alarm say of drift is about this address.
+        let drift = (seen != HOME).then(|| ip(seen));
+        assert_eq!(observed.drift(), drift, "{exchange:?}");
+    }
+}

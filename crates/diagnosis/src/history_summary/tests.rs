@@ -542,6 +542,10 @@ async fn what_the_proxy_refused_itself_within_an_hour_is_counted() {
     }));
     let past = tale.past().await;
     assert_eq!((past.refused_here, past.methods.len()), (4, 0));
+    let history = tale.history.as_ref().unwrap();
+    history.refused("foreign_scheme", 2);
+    let past = tale.past().await;
+    assert_eq!((past.refused_here, past.foreign_scheme), (4, 2));
     tale.later(HOUR_MS + MINUTE_MS);
     assert_eq!(tale.past().await.refused_here, 0);
 }

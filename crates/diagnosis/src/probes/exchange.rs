@@ -114,20 +114,21 @@ async fn connect(run: Run<'_>, ready: &Ready, list: &mut Vec<Finding>) -> Option
     };
     let resolved = matches!(name_found, Seen::Resolved(_));
     list.push(run.found(Probe::Name, name_found, steps.name.took));
-    if let Some(tcp) = &steps.tcp {
-        let seen = tcp.result.map_or(Seen::NotConnected, Seen::Connected);
+    let connected = steps.tcp.as_ref().is_some_and(|tcp| tcp.result.is_ok());
+    if let Some(tcp) = steps.tcp {
+        let seen = tcp.result.map_or_else(Seen::NotConnected, Seen::Connected);
         list.push(run.found(Probe::Tcp, seen, tcp.took));
     }
-    let connected = steps.tcp.is_some_and(|tcp| tcp.result.is_some());
-    let secured = match &steps.tls {
+    let secured = match steps.tls {
         Some(tls) => {
-            let seen = if tls.result {
-                Seen::Secured
-            } else {
-                Seen::NotSecured
+            let secured = tls.result.is_ok();
+            // The other side chose the name in it.
+            let seen = match tls.result {
+                Ok(()) => Seen::Secured,
+                Err(why) => Seen::NotSecured(text::line(&why)),
             };
             list.push(run.found(Probe::Tls, seen, tls.took));
-            tls.result
+            secured
         }
         None if connected => {
             list.push(run.found(Probe::Tls, Seen::Skipped(HTTP), Duration::ZERO));

@@ -11,7 +11,7 @@ use crate::{
     verdict::{Objection, Verdict},
 };
 use gateway::{
-    connect::Unresolved,
+    connect::{NotDialled, Unresolved},
     failure::Failure,
     observed::{ClockSkew, Expected},
 };
@@ -131,12 +131,12 @@ pub enum Seen {
     NotResolved(Option<Unresolved>),
     /// Connected to this address.
     Connected(IpAddr),
-    /// No TCP connection.
-    NotConnected,
+    /// No TCP connection, and why: each address that was tried.
+    NotConnected(Vec<NotDialled>),
     /// A verified TLS session.
     Secured,
-    /// None.
-    NotSecured,
+    /// None, and in words why.
+    NotSecured(String),
     /// Our side could not be prepared; the reason names a file at most.
     NotPrepared(String),
     /// An answer.
@@ -188,9 +188,10 @@ impl Finding {
             }
             Seen::SelfTest { wrong, .. } => choose(*wrong > 0, false),
             Seen::Resolved(_) | Seen::Connected(_) | Seen::Secured => Grade::Good,
-            Seen::NotResolved(_) | Seen::NotConnected | Seen::NotSecured | Seen::NotPrepared(_) => {
-                Grade::Bad
-            }
+            Seen::NotResolved(_)
+            | Seen::NotConnected(_)
+            | Seen::NotSecured(_)
+            | Seen::NotPrepared(_) => Grade::Bad,
             Seen::Answered(answer) | Seen::AnsweredToProgram(answer, _) => {
                 let good = if self.probe == Probe::Public {
                     answer.code == Some(0)
@@ -240,13 +241,14 @@ impl Finding {
             Seen::NotResolved(Some(Unresolved::Nothing)) => {
                 "the name service knows no address".to_owned()
             }
+            Seen::NotResolved(Some(Unresolved::Failed(said))) => format!("not resolved: {said}"),
             Seen::NotResolved(Some(Unresolved::Refused(address))) => {
                 format!("resolved to {address}, which is no public address")
             }
             Seen::Connected(address) => format!("connected to {address}"),
-            Seen::NotConnected => "no connection".to_owned(),
+            Seen::NotConnected(tried) => format!("no connection: {}", join(tried)),
             Seen::Secured => "verified".to_owned(),
-            Seen::NotSecured => "no verified session".to_owned(),
+            Seen::NotSecured(why) => format!("no verified session: {why}"),
             Seen::NotPrepared(reason) => reason.clone(),
             Seen::Answered(answer) => answer.describe(),
             Seen::AnsweredToProgram(answer, ago) => format!(
@@ -366,8 +368,8 @@ fn outbound(reading: &Reading, expected: &Expected) -> String {
     }
 }
 
-fn join(addresses: &[IpAddr]) -> String {
-    addresses
+fn join(items: &[impl ToString]) -> String {
+    items
         .iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()

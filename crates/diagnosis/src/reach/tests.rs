@@ -15,7 +15,7 @@ use crate::{
 };
 use gateway::{
     clock::Clock,
-    connect::{Lookup, Resolver},
+    connect::{Lookup, NotDialled, Resolver},
     failure::Failure,
     observed::Expected,
     secret::{ApiKey, ApiSecret, Credentials},
@@ -66,6 +66,13 @@ fn name() -> (Probe, Seen) {
     (Probe::Name, Seen::Resolved(vec![[104, 16, 1, 1].into()]))
 }
 
+fn refused() -> Vec<NotDialled> {
+    vec![NotDialled {
+        address: [104, 16, 1, 1].into(),
+        why: "connection refused".to_owned(),
+    }]
+}
+
 fn way() -> Vec<(Probe, Seen)> {
     vec![
         name(),
@@ -83,7 +90,10 @@ fn healthy(second: u64) -> Measurement {
 }
 
 fn no_connection(second: u64) -> Measurement {
-    measured(second, &[name(), (Probe::Tcp, Seen::NotConnected)])
+    measured(
+        second,
+        &[name(), (Probe::Tcp, Seen::NotConnected(refused()))],
+    )
 }
 
 #[test]
@@ -102,12 +112,19 @@ fn the_phase_that_failed_has_the_cause_of_the_one_table() {
             Cause::NameNotResolved,
         ),
         (
-            vec![name(), (Probe::Tcp, Seen::NotConnected)],
+            vec![name(), (Probe::Tcp, Seen::NotConnected(refused()))],
             Phase::Tcp,
             Cause::NotReached,
         ),
         (
-            [&way()[..2], &[(Probe::Tls, Seen::NotSecured)]].concat(),
+            [
+                &way()[..2],
+                &[(
+                    Probe::Tls,
+                    Seen::NotSecured("the certificate has expired".into()),
+                )],
+            ]
+            .concat(),
             Phase::Tls,
             Cause::NoTls,
         ),
@@ -189,7 +206,7 @@ fn a_change_is_said_once_and_a_state_that_lasts_is_not_repeated() {
     let [failed] = said(no_connection(600)).try_into().unwrap();
     for part in [
         "WARN [CRYPTO_AUTH_DIAG] event=reach state=failed phase=tcp cause=CP-NETWORK name_ms=7 tcp_ms=7: ",
-        "evidence: TCP: no connection",
+        "evidence: TCP: no connection: 104.16.1.1: connection refused; next: ",
         "next: `curl -4v https://api.crypto.com/`",
         "CRYPTO_PHASE=\"tcp\"",
         "CRYPTO_CAUSE=\"CP-NETWORK\"",

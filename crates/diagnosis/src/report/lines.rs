@@ -117,6 +117,9 @@ fn opening(report: &Report) -> Vec<Line> {
         lines.push(Line::new(Role::Summary, "cause", text));
     }
     lines.push(Line::new(Role::Summary, "next step", &report.next_step));
+    if let Some(not_tried) = &report.not_tried {
+        lines.push(Line::new(Role::Summary, "not tried", not_tried));
+    }
     lines.push(Line::gap());
     lines
 }

@@ -1,46 +1,56 @@
 //! Names → addresses, as the exchange's whitelist needs them.
 //!
-//! Guarantees: where a name has an IPv4 address, only IPv4 addresses are returned. Keys are usually bound to one, and a
-//! preference is not enough, because the HTTP client falls back to the other family by itself. An address that no public
+//! Guarantees: addresses of one family only. Keys are usually bound to an IPv4 address, so these are returned where the name
+//! has any; a preference is not enough, because the HTTP client falls back to the other family by itself. Where this host
+//! has no way to any of them, and the name has IPv6 addresses, it is these. An address that no public
 //! host can have refuses the whole answer, so that a poisoned name cannot send signed calls to a host inside. `localhost`
 //! must be loopback, because plain HTTP is spoken with it. Does not: cache.
 
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     pin::Pin,
     sync::Arc,
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::untrusted::words;
+
 type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// How a name is looked up; tests put their own in.
 pub type Lookup = Arc<dyn Fn(String) -> Answer + Send + Sync>;
 
+/// Whether this host has a way to an address; tests put their own in.
+pub type Routes = fn(IpAddr) -> bool;
+
 /// The resolver of every connection that we open.
 #[derive(Clone)]
 pub struct Resolver {
     lookup: Lookup,
+    routes: Routes,
     family: Family,
 }
 
 /// Which addresses of a name are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
-    /// IPv4 where there is any.
+    /// IPv4 where there is any, and a way to it.
     Ipv4First,
     /// IPv6, to see how the other way out looks; never for calls.
     Ipv6Only,
 }
 
 /// Why a host has no address to connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
     /// The name service knows none.
     #[error("the name was not resolved")]
     Nothing,
+    /// What the system said when it was asked.
+    #[error("{0}")]
+    Failed(String),
     /// It knows one that no public host can have.
     #[error("{0} is no public address")]
     Refused(IpAddr),
@@ -65,8 +75,15 @@ impl Resolver {
     pub fn with_lookup(lookup: Lookup) -> Self {
         Self {
             lookup,
+            routes: has_route,
             family: Family::Ipv4First,
         }
+    }
+
+    /// The same on a host that has these ways.
+    #[must_use]
+    pub fn with_routes(self, routes: Routes) -> Self {
+        Self { routes, ..self }
     }
 
     /// The same, for services that are to be asked over IPv6.
@@ -74,6 +91,7 @@ impl Resolver {
     pub fn over_ipv6(&self) -> Self {
         Self {
             lookup: Arc::clone(&self.lookup),
+            routes: self.routes,
             family: Family::Ipv6Only,
         }
     }
@@ -86,10 +104,16 @@ impl Resolver {
         if let Ok(address) = host.trim_matches(['[', ']']).parse() {
             return Ok(vec![address]);
         }
-        let found = (self.lookup)(host.to_owned())
-            .await
-            .map_err(|_| Unresolved::Nothing)?;
-        choose(found, host == "localhost", self.family)
+        let found = (self.lookup)(host.to_owned()).await.map_err(failed)?;
+        choose(found, host == "localhost", self.family, self.routes)
+    }
+
+    /// Whether calls to a host leave by IPv6, as far as its name tells now.
+    pub async fn leaves_by_ipv6(&self, host: &str) -> bool {
+        let found = self.addresses(host).await.unwrap_or_default();
+        found
+            .first()
+            .is_some_and(|address| address.is_ipv6() && !address.is_loopback())
     }
 }
 
@@ -102,10 +126,11 @@ impl fmt::Debug for Resolver {
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let local = name.as_str() == "localhost";
-        let (answer, family) = ((self.lookup)(name.as_str().to_owned()), self.family);
+        let answer = (self.lookup)(name.as_str().to_owned());
+        let (family, routes) = (self.family, self.routes);
         Box::pin(async move {
-            let found = answer.await.map_err(|_| Unresolved::Nothing)?;
-            let chosen = choose(found, local, family)?;
+            let found = answer.await.map_err(failed)?;
+            let chosen = choose(found, local, family, routes)?;
             Ok(Box::new(
                 chosen
                     .into_iter()
@@ -115,7 +140,21 @@ impl Resolve for Resolver {
     }
 }
 
-fn choose(found: Vec<IpAddr>, local: bool, family: Family) -> Result<Vec<IpAddr>, Unresolved> {
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failed(error: io::Error) -> Unresolved {
+    let said = words(&error);
+    let said = said
+        .strip_prefix("failed to lookup address information: ")
+        .unwrap_or(&said);
+    Unresolved::Failed(said.to_owned())
+}
+
+fn choose(
+    found: Vec<IpAddr>,
+    local: bool,
+    family: Family,
+    routes: Routes,
+) -> Result<Vec<IpAddr>, Unresolved> {
     let fits = |address: IpAddr| {
         if local {
             address.is_loopback()
@@ -126,15 +165,32 @@ fn choose(found: Vec<IpAddr>, local: bool, family: Family) -> Result<Vec<IpAddr>
     if let Some(misfit) = found.iter().find(|address| !fits(**address)) {
         return Err(Unresolved::Refused(*misfit));
     }
-    let wants_ipv4 = family == Family::Ipv4First && found.iter().any(IpAddr::is_ipv4);
-    let chosen: Vec<IpAddr> = found
-        .into_iter()
-        .filter(|address| address.is_ipv4() == wants_ipv4)
-        .collect();
+    let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) = found.iter().copied().partition(IpAddr::is_ipv4);
+    let has_way = || ipv6.is_empty() || ipv4.iter().any(|address| routes(*address));
+    let wants_ipv4 = family == Family::Ipv4First && !ipv4.is_empty() && has_way();
+    let chosen = if wants_ipv4 { ipv4 } else { ipv6 };
     if chosen.is_empty() {
         return Err(Unresolved::Nothing);
     }
     Ok(chosen)
+}
+
+/// Asks the kernel, which chooses the way of a socket that sends nothing. Only its "no way" is an answer: all else is for
+/// the connection to find out.
+fn has_route(address: IpAddr) -> bool {
+    let any: IpAddr = if address.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let chosen = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((address, 443)));
+    let no_way = [
+        io::ErrorKind::NetworkUnreachable,
+        io::ErrorKind::HostUnreachable,
+        io::ErrorKind::AddrNotAvailable,
+        io::ErrorKind::Unsupported,
+    ];
+    !chosen.is_err_and(|error| no_way.contains(&error.kind()))
 }
 
 /// Whether a public host can have this address.
@@ -179,27 +235,38 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
+    const EVERYWHERE: Routes = |_| true;
+    const NO_IPV4: Routes = |address| address.is_ipv6();
+
     #[test]
-    fn only_ipv4_is_used_where_there_is_any() {
-        let chosen = choose(
-            ips(&["2606:4700::1", "104.18.1.1"]),
-            false,
-            Family::Ipv4First,
-        )
-        .unwrap();
-        assert_eq!(chosen, ips(&["104.18.1.1"]));
-        assert_eq!(
-            choose(ips(&["2606:4700::1"]), false, Family::Ipv4First).unwrap(),
-            ips(&["2606:4700::1"])
+    fn one_family_is_used_and_it_is_ipv4_where_there_is_a_way() {
+        let both = ["2606:4700::1", "104.18.1.1", "2606:4700::2", "104.18.1.2"];
+        let (ipv4, ipv6) = (
+            ["104.18.1.1", "104.18.1.2"],
+            ["2606:4700::1", "2606:4700::2"],
         );
-        let other = choose(
-            ips(&["2606:4700::1", "104.18.1.1"]),
-            false,
-            Family::Ipv6Only,
-        )
-        .unwrap();
-        assert_eq!(other, ips(&["2606:4700::1"]));
-        assert!(choose(ips(&["104.18.1.1"]), false, Family::Ipv6Only).is_err());
+        let nowhere: Routes = |_| false;
+        let rows: [(&[&str], Family, Routes, &[&str]); 8] = [
+            (&both, Family::Ipv4First, EVERYWHERE, &ipv4),
+            (&both, Family::Ipv4First, NO_IPV4, &ipv6),
+            (&both, Family::Ipv4First, nowhere, &ipv6),
+            (&ipv4, Family::Ipv4First, NO_IPV4, &ipv4),
+            (&ipv6, Family::Ipv4First, EVERYWHERE, &ipv6),
+            (&both, Family::Ipv6Only, EVERYWHERE, &ipv6),
+            (&ipv6, Family::Ipv6Only, NO_IPV4, &ipv6),
+            (&ipv4, Family::Ipv6Only, EVERYWHERE, &[]),
+        ];
+        for (number, (found, family, routes, chosen)) in rows.into_iter().enumerate() {
+            let seen = choose(ips(found), false, family, routes);
+            assert_eq!(seen.unwrap_or_default(), ips(chosen), "row {number}");
+        }
+    }
+
+    #[test]
+    fn there_is_a_way_to_this_machine_and_none_to_what_no_host_has() {
+        assert!(has_route([127, 0, 0, 1].into()));
+        // Whatever ways this machine has: nothing is sent, and nothing hangs.
+        let _ = has_route([192, 0, 2, 1].into());
     }
 
     #[test]
@@ -222,15 +289,18 @@ mod tests {
             "64:ff9b::a00:1",
             "64:ff9b:1::808:808",
         ] {
-            let refusal =
-                choose(ips(&["104.18.1.1", inward]), false, Family::Ipv4First).unwrap_err();
-            assert_eq!(refusal, Unresolved::Refused(inward.parse().unwrap()));
+            for routes in [EVERYWHERE, NO_IPV4] {
+                let found = ips(&["104.18.1.1", inward]);
+                let refusal = choose(found, false, Family::Ipv4First, routes).unwrap_err();
+                assert_eq!(refusal, Unresolved::Refused(inward.parse().unwrap()));
+            }
         }
     }
 
     #[test]
     fn localhost_must_be_local_and_an_empty_answer_is_none() {
-        let first = |texts: &[&str], local| choose(ips(texts), local, Family::Ipv4First);
+        let first =
+            |texts: &[&str], local| choose(ips(texts), local, Family::Ipv4First, EVERYWHERE);
         assert!(first(&["127.0.0.1", "::1"], true).is_ok());
         assert_eq!(
             first(&["104.18.1.1"], true),

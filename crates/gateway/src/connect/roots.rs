@@ -12,9 +12,11 @@ use std::{
 use rustix::fs::OFlags;
 use rustls::{
     ClientConfig, RootCertStore,
+    client::WebPkiServerVerifier,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use super::untrusted::NamesIssuer;
 use crate::private_file::{self, Distrust, Trusted};
 
 /// Where distributions keep their bundle: Debian and Ubuntu, Amazon Linux and Fedora, SUSE, Alpine.
@@ -34,8 +36,8 @@ pub enum RootsProblem {
     )]
     NoBundle,
     /// The file cannot be read.
-    #[error("{0}: not readable by this process")]
-    NotReadable(PathBuf, #[source] io::Error),
+    #[error("{0}: cannot be read: {1}")]
+    NotReadable(PathBuf, io::Error),
     /// Others could change whom we trust.
     #[error("{0}: {1}; {fix}", fix = .1.remedy(.0))]
     Distrusted(PathBuf, Distrust),
@@ -44,8 +46,34 @@ pub enum RootsProblem {
     NoCertificate(PathBuf),
 }
 
+/// Whether there are trust roots that can be used, as every encrypted connection needs them.
+///
+/// # Errors
+/// [`RootsProblem`], as a connection would meet it.
+pub fn check_roots(file: Option<&Path>) -> Result<(), RootsProblem> {
+    roots(file).map(drop)
+}
+
 /// How TLS is spoken with hosts whose certificates these roots have signed: TLS 1.2 and 1.3.
 pub(crate) fn tls_config(file: Option<&Path>) -> Result<ClientConfig, RootsProblem> {
+    Ok(config(roots(file)?))
+}
+
+/// The same for a probe, whose errors say who signed a certificate that is refused.
+pub(super) fn tls_config_of_a_probe(file: Option<&Path>) -> Result<ClientConfig, RootsProblem> {
+    let roots = roots(file)?;
+    let mut config = config(roots.clone());
+    let ring = Arc::clone(config.crypto_provider());
+    // It fails for want of roots alone, and there are some; the plain verifier would stay.
+    if let Ok(verifier) = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), ring).build()
+    {
+        let names_issuer = Arc::new(NamesIssuer(verifier));
+        config.dangerous().set_certificate_verifier(names_issuer);
+    }
+    Ok(config)
+}
+
+fn roots(file: Option<&Path>) -> Result<RootCertStore, RootsProblem> {
     let path = match file {
         Some(path) => path.to_owned(),
         None => USUAL_PLACES
@@ -68,7 +96,7 @@ pub(crate) fn tls_config(file: Option<&Path>) -> Result<ClientConfig, RootsProbl
     if roots.is_empty() {
         return Err(RootsProblem::NoCertificate(path));
     }
-    Ok(config(roots))
+    Ok(roots)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -87,6 +87,12 @@ impl StreamBase {
         format!("{}/{}", self.0.as_str().trim_end_matches('/'), side.name())
     }
 
+    /// Whether the streams are encrypted.
+    #[must_use]
+    pub fn is_wss(&self) -> bool {
+        self.0.scheme() == "wss"
+    }
+
     pub(super) const fn url(&self) -> &Url {
         &self.0
     }

@@ -51,7 +51,7 @@ impl Settings {
     /// [`RootsProblem`] where the trust roots cannot be read.
     pub fn connector(&self, resolver: &Resolver) -> Result<Connector, RootsProblem> {
         let ca_file = self.ca_file.as_deref();
-        Connector::new(
+        Connector::to_measure(
             self.base.url(),
             self.connect_deadline,
             ca_file,

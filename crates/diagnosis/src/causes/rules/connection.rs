@@ -30,18 +30,15 @@ pub(super) fn not_reached(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if matches!(seen(Probe::Name), Some(Seen::NotResolved(_))) {
         return very(Cause::NameNotResolved, said(Probe::Name));
     }
-    if matches!(seen(Probe::Tcp), Some(Seen::NotConnected)) {
+    if matches!(seen(Probe::Tcp), Some(Seen::NotConnected(_))) {
         return very(
             Cause::NotReached,
-            format!(
-                "the name is resolved, and no TCP connection is made: {}",
-                said(Probe::Name)
-            ),
+            format!("the name is resolved, TCP: {}", said(Probe::Tcp)),
         );
     }
     if matches!(
         seen(Probe::Tls),
-        Some(Seen::NotSecured | Seen::NotPrepared(_))
+        Some(Seen::NotSecured(_) | Seen::NotPrepared(_))
     ) {
         return very(
             Cause::NoTls,

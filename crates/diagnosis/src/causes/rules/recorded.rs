@@ -308,11 +308,22 @@ pub(super) fn not_recorded(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     vec![Hypothesis::new(Cause::NotRecorded, Here, VeryLikely).pro(because)]
 }
 
-/// Rows 14, 15, 18 and 28: what somebody says of a program, where the probes show that the pair is fine.
-pub(super) fn told(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let Some(accepted) = evidence.acceptance() else {
+/// Row 18, as the endpoints saw it.
+pub(super) fn foreign_scheme(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let requests = evidence.past.foreign_scheme;
+    if requests == 0 {
         return Vec::new();
-    };
+    }
+    let because = format!(
+        "{requests} requests that were refused here within the last hour showed X-CAPI-… headers, which nobody reads"
+    );
+    vec![Hypothesis::new(Cause::InventedScheme, Calls, Likely).pro(because)]
+}
+
+/// Rows 14, 15, 18 and 28: what somebody says of a program. It is weighed where the probes show that the pair is fine;
+/// elsewhere it stands, below what they show.
+pub(super) fn told(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let accepted = evidence.acceptance();
     let hypothesis = |told: &Symptom| {
         let (cause, said) = match told {
             Symptom::OnlyFlaggedOrders => (
@@ -332,9 +343,14 @@ pub(super) fn told(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
                 "a program fails, and its calls are not in the record",
             ),
         };
-        Hypothesis::new(cause, Calls, Likely)
-            .pro(said)
-            .pro(accepted.clone())
+        match &accepted {
+            Some(accepted) => Hypothesis::new(cause, Calls, Likely)
+                .pro(said)
+                .pro(accepted.clone()),
+            None => Hypothesis::new(cause, Calls, Possible)
+                .pro(said)
+                .con("no probe was accepted in this run: put that right first"),
+        }
     };
     evidence.past.told.iter().map(hypothesis).collect()
 }

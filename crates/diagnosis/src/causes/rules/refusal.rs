@@ -2,6 +2,10 @@
 //!
 //! Guarantees: a signed success in this run excludes what the exchange looks at for every call.
 
+use std::net::IpAddr;
+
+use gateway::observed::Expected;
+
 use super::{budget_words, call::missing_permission, half_rotated_likelihood, named};
 use crate::{
     causes::{
@@ -256,17 +260,26 @@ fn family_unsaid(evidence: &Evidence<'_>) -> Option<Hypothesis> {
     {
         return None;
     }
-    let ipv4 = evidence.findings.outbound(Probe::Outbound)?;
-    let listed = crate::probes::is_expected(&evidence.findings.expected, ipv4);
+    let expected = &evidence.findings.expected;
+    let ipv4 = evidence.findings.outbound(Probe::Outbound);
+    let listed = ipv4.and_then(|ipv4| crate::probes::is_expected(expected, ipv4));
     let because = "calls go to an IPv6 address of the exchange";
     let found = |likelihood| Hypothesis::new(Cause::LeavesByIpv6, Refusal, likelihood).pro(because);
-    match listed {
-        Some(true) => Some(found(Likely).pro(format!(
+    if let (Some(ipv4), Some(true)) = (ipv4, listed) {
+        return Some(found(Likely).pro(format!(
             "CRYPTO_EXPECTED_IP names {ipv4}, which is not the way out in use"
-        ))),
-        None => Some(found(Possible)),
-        Some(false) => None,
+        )));
     }
+    if listed == Some(false) {
+        return None;
+    }
+    // Where nobody asks over IPv4, as beside a single call, the statement itself tells.
+    let only_ipv4 = matches!(expected, Expected::Listed(all) if all.iter().all(IpAddr::is_ipv4));
+    Some(if only_ipv4 {
+        found(Likely).pro("CRYPTO_EXPECTED_IP names IPv4 addresses alone")
+    } else {
+        found(Possible)
+    })
 }
 
 /// Rows 5 and 6: what changed since it worked, here or at the exchange.

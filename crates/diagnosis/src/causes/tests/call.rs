@@ -644,3 +644,84 @@ fn the_next_step_of_a_hint_names_the_host_that_calls_go_to() {
         );
     }
 }
+
+/// The address that was confirmed last tells the family by which this call left.
+#[test]
+fn row_11_a_call_that_left_by_ipv6_is_explained_and_mended_in_that_family() {
+    const OURS: &str = "2a00:1450::7";
+    let stale = 3600;
+    let rows = [
+        (
+            "40103",
+            Story::new().from(OURS),
+            401,
+            Some(40103),
+            Some(VeryLikely),
+            "add exactly 2a00:1450::7",
+        ),
+        (
+            "40103, unconfirmed for long",
+            Story::new().from(OURS).confirmed(stale),
+            401,
+            Some(40103),
+            Some(VeryLikely),
+            "`curl -6 https://ifconfig.me`",
+        ),
+        (
+            "40101, IPv4 alone is listed",
+            Story::new().from(OURS).expects("8.8.4.4"),
+            401,
+            Some(40101),
+            Some(Likely),
+            "add exactly 2a00:1450::7",
+        ),
+        (
+            "40101, nothing is said",
+            Story::new().from(OURS),
+            401,
+            Some(40101),
+            Some(Possible),
+            "",
+        ),
+        (
+            "40101, it is listed",
+            Story::new().from(OURS).expects(OURS),
+            401,
+            Some(40101),
+            None,
+            "",
+        ),
+        (
+            "a page of the edge",
+            Story::new().from(OURS),
+            403,
+            None,
+            None,
+            "`curl -6i https://",
+        ),
+        (
+            "40103 over IPv4",
+            Story::new().from("8.8.4.4"),
+            401,
+            Some(40103),
+            None,
+            "add exactly 8.8.4.4",
+        ),
+    ];
+    for (what, mut story, status, code, likelihood, next) in rows {
+        let hint = story.call(READ, status, code).expect(what);
+        let named = if hint.cause == Cause::LeavesByIpv6 {
+            Some(hint.likelihood)
+        } else if hint.alternatives.contains(&Cause::LeavesByIpv6) {
+            Some(Possible)
+        } else {
+            None
+        };
+        assert_eq!(named, likelihood, "{what}: {hint:?}");
+        assert!(hint.next.contains(next), "{what}: {hint:?}");
+        assert!(
+            !hint.next.contains("curl -4") || likelihood.is_none(),
+            "{what}: {hint:?}"
+        );
+    }
+}
