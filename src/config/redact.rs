@@ -3,7 +3,8 @@
 //! No text that went through here holds eight characters in a row of a credential variable's value, in any case. It does
 //! not matter how they got there: a secret pasted into the wrong setting, as a name, or as a host. The same holds for
 //! what looks like a secret of the exchange or a random text, loaded or not, because the variable that it was meant for
-//! may be empty. This does not replace care: texts about credentials show only lengths to begin with. A name that looks
+//! may be empty. Public words (the names of our variables and of this program) are no part of a credential, also where
+//! a value holds them, as one does whose quote is not closed. This does not replace care: texts about credentials show only lengths to begin with. A name that looks
 //! random (a hash in a path) is withheld as well: that costs a word, not a key.
 
 use std::{iter, path::PathBuf};
@@ -14,6 +15,8 @@ use super::{
     names,
     normalize::{self, ISSUED_PREFIXES, SECRET_PREFIX},
     report::{Origin, Problem, Problems, Report, Row},
+    sources::DEFAULT_ENV_FILE,
+    table::{self, Setting},
     variables::Variables,
 };
 use gateway::redact::LeakSearch;
@@ -27,19 +30,48 @@ const IDENTIFIER: usize = 32;
 const INSTEAD: &str = "(withheld: would show a part of a credential)";
 
 /// What must not be shown.
-pub(super) struct Redactor(LeakSearch);
+pub(super) struct Redactor {
+    /// Every part of a value, beside public words.
+    parts: LeakSearch,
+    /// Values that hold more than public words; none is shown whole.
+    whole: Vec<Zeroizing<String>>,
+    /// In lower case, the longest first.
+    public: Vec<String>,
+}
 
 impl Default for Redactor {
     fn default() -> Self {
-        Self(LeakSearch::for_pieces_of(PART))
+        Self {
+            parts: LeakSearch::for_pieces_of(PART),
+            whole: Vec::new(),
+            public: public_words(),
+        }
     }
+}
+
+fn public_words() -> Vec<String> {
+    let settings = table::SETTINGS.iter().map(Setting::variable);
+    let names = names::secrets().chain(table::named_variables());
+    let others = [names::CONFIG, names::LABEL, names::PREFIX];
+    let program = [DEFAULT_ENV_FILE, "crypto-proxy"];
+    let fixed = names.chain(others).chain(program).map(str::to_owned);
+    let mut words: Vec<String> = settings.chain(fixed).collect();
+    words
+        .iter_mut()
+        .for_each(|word| word.make_ascii_lowercase());
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
 }
 
 impl Redactor {
     pub(super) fn add(&mut self, secret: &str) {
         let lower = Zeroizing::new(secret.trim().to_lowercase());
-        if lower.chars().count() >= PART {
-            self.0.add(&lower);
+        if lower.chars().count() < PART {
+            return;
+        }
+        self.parts.add(&lower);
+        if !self.public.contains(&lower) {
+            self.whole.push(lower);
         }
     }
 
@@ -98,7 +130,18 @@ impl Redactor {
 
     fn is_shown_by(&self, text: &str) -> bool {
         let lower = Zeroizing::new(text.to_lowercase());
-        self.0.occurs_in(lower.as_bytes()) || holds_a_secret(&lower) || holds_random_text(text)
+        self.whole.iter().any(|secret| lower.contains(&**secret))
+            || self.parts.occurs_in(self.without_public(&lower).as_bytes())
+            || holds_a_secret(&lower)
+            || holds_random_text(text)
+    }
+
+    fn without_public(&self, lower: &str) -> Zeroizing<String> {
+        let mut rest = Zeroizing::new(lower.to_owned());
+        for word in &self.public {
+            rest = Zeroizing::new(rest.replace(word, " "));
+        }
+        rest
     }
 }
 

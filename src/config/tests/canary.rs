@@ -173,3 +173,59 @@ fn where_an_environment_file_is_broken() {
         assert_clean(&Case::good().env_file("x.env", &text));
     }
 }
+
+/// Values that hold public words: what an open quote runs into, a shell's placeholder that nobody filled in, and a token
+/// that is made of this program's name.
+#[test]
+fn names_of_variables_and_of_this_program_are_no_secrets_whatever_a_value_holds() {
+    let token = format!("CRYPTO_PROXY_TOKEN={TOKEN}\n");
+    let rows = [
+        (
+            format!("CRYPTO_API_KEY=\"{KEY}\nCRYPTO_API_SECRET={SECRET}\n"),
+            "CRYPTO_API_SECRET",
+        ),
+        (
+            format!("CRYPTO_API_KEY=\"{KEY}\"\nCRYPTO_API_SECRET='{SECRET}\n{token}"),
+            "CRYPTO_PROXY_TOKEN",
+        ),
+        (
+            format!("CRYPTO_API_KEY=${{CRYPTO_API_KEY}}\n{token}"),
+            "CRYPTO_API_SECRET",
+        ),
+        (
+            format!("CRYPTO_API_KEY=${{CRYPTO_API_KEY:?put it into /etc/crypto.env}}\n{token}"),
+            "CRYPTO_API_SECRET",
+        ),
+        (
+            format!("CRYPTO_PROXY_TOKEN=crypto-proxy-{TOKEN}\n"),
+            "systemctl restart crypto-proxy",
+        ),
+        (
+            format!("CRYPTO_API_SECRET=CRYPTO_API_SECRET\n{token}"),
+            "CRYPTO_API_KEY",
+        ),
+    ];
+    each(rows, |(text, missing)| {
+        let case = Case::empty().env_file("x.env", &text);
+        assert_clean(&case);
+        let text = case.problems().to_string();
+        assert!(
+            text.contains(missing) && !text.contains("(withheld"),
+            "{text}"
+        );
+    });
+}
+
+/// Its words are public, and the whole of it is a secret all the same.
+#[test]
+fn where_a_token_is_made_of_public_words_it_is_not_shown_whole() {
+    let token = "crypto-proxy-CRYPTO_PROXY_TOKEN-1";
+    let case = Case::good()
+        .env("CRYPTO_PROXY_TOKEN", token)
+        .toml(&format!("[log]\nlevel = \"{token}\""));
+    let text = everything(&case);
+    assert!(
+        !text.contains(token) && text.contains("log.level"),
+        "{text}"
+    );
+}
