@@ -29,8 +29,8 @@ use token::TokenLoader;
 
 /// Shorter keys and secrets are refused.
 const TOO_SHORT: usize = 8;
-/// Shorter keys and secrets are suspicious.
-const SHORT: usize = 16;
+/// Shorter keys and secrets, without a prefix, are suspicious: a copy that was cut at 16 characters is one.
+const SHORT: usize = 17;
 const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
 
 /// Where calls go, as far as credentials care.
@@ -159,6 +159,10 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
             "set {missing} in the same place; pairs are never mixed across names or sources"
         );
         problems.error(missing, &variable.origin, text, remedy).flaw = Some(Flaw::Half);
+        // What stands there may have swallowed the other one.
+        if let Some(text) = clean(name, variable, problems) {
+            warn_of_unusual(name, variable, &text, problems);
+        }
     }
     if halves.is_empty() {
         let (key, secret) = ("CRYPTO_API_KEY", "CRYPTO_API_SECRET");
@@ -229,6 +233,7 @@ impl FoundPair<'_> {
         };
         let length = text.chars().count();
         let is_published = rules.published.holds(used, text);
+        let is_placeholder = normalize::placeholder(text);
         let mut error = |flaw, text: String, remedy: &str| {
             problems.error(name, &variable.origin, text, remedy).flaw = Some(flaw);
             false
@@ -260,11 +265,26 @@ impl FoundPair<'_> {
                 COPY_AGAIN,
             );
         }
+        if is_placeholder && rules.exchange == Exchange::Real {
+            return error(Flaw::Malformed, PLACEHOLDER.to_owned(), COPY_AGAIN);
+        }
+        if is_placeholder {
+            problems
+                .warning(name, &variable.origin, PLACEHOLDER, COPY_AGAIN)
+                .flaw = Some(Flaw::Odd);
+        } else {
+            warn_of_unusual(name, variable, text, problems);
+        }
         if is_published {
             let text = "this value was published; it is accepted because the exchange is a stand-in on this machine";
             problems.warning(name, &variable.origin, text, REVOKE).flaw = Some(Flaw::Published);
         }
-        if length < SHORT {
+        let of_prefix = if text.starts_with(SECRET_PREFIX) {
+            SECRET_PREFIX.len()
+        } else {
+            0
+        };
+        if length - of_prefix < SHORT {
             let text = format!("suspiciously short: {length} characters");
             problems
                 .warning(name, &variable.origin, text, COPY_AGAIN)
@@ -348,6 +368,15 @@ impl FoundPair<'_> {
     }
 }
 
+fn warn_of_unusual(name: &str, variable: &Variable, text: &str, problems: &mut Problems) {
+    if let Some(what) = normalize::unusual_in_pair(text) {
+        let text = format!("holds {what}, which is unusual in a key or secret");
+        problems
+            .warning(name, &variable.origin, text, COPY_AGAIN)
+            .flaw = Some(Flaw::Odd);
+    }
+}
+
 fn credentials_of(key: &str, secret: &str) -> Credentials {
     Credentials {
         key: ApiKey::new(key.to_owned()),
@@ -355,6 +384,8 @@ fn credentials_of(key: &str, secret: &str) -> Credentials {
     }
 }
 
+/// Said of a value that stands for another.
+const PLACEHOLDER: &str = "is a sample text, not a value of your own";
 const REVOKE: &str = "create a new key, revoke this one, and purge old logs";
 
 fn facts(text: &str, is_published: bool, variable: &Variable) -> String {

@@ -16,7 +16,7 @@ use super::{
         report::{Origin, Problems, Row},
         variables::{Variable, Variables},
     },
-    CredentialRules, CredentialUse, clean, facts, row,
+    CredentialRules, CredentialUse, PLACEHOLDER, clean, facts, normalize, row,
 };
 use gateway::{
     auth::{MAX_TOKEN_BYTES, MIN_TOKEN_BYTES},
@@ -130,6 +130,16 @@ impl TokenLoader<'_> {
         if let Some(fault) = self.unusable(&text) {
             self.refuse(role, variable, fault);
             return None;
+        }
+        let doubt = if normalize::placeholder(&text) {
+            Some(PLACEHOLDER.to_owned())
+        } else {
+            normalize::unusual_in_token(&text)
+                .map(|what| format!("begins or ends with {what}: was it copied with it?"))
+        };
+        if let Some(doubt) = doubt {
+            self.problems
+                .warning(role.name, &variable.origin, doubt, role.remedy);
         }
         if !is_published {
             return Some(text);

@@ -176,6 +176,7 @@ impl Finding {
                     Flaw::SpareHalf,
                     Flaw::Short,
                     Flaw::Swapped,
+                    Flaw::Odd,
                     Flaw::Dirt,
                     Flaw::Quoted,
                     Flaw::SecondPair,

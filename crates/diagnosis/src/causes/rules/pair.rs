@@ -69,7 +69,7 @@ pub(super) fn not_there(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
 
 /// Row 3, as a suspicion: excluded by a signed success, now or before; below whatever says more than a length does.
 pub(super) fn suspicious(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
-    let because = flaws(evidence, &[Flaw::Swapped, Flaw::Short]);
+    let because = flaws(evidence, &[Flaw::Swapped, Flaw::Short, Flaw::Odd]);
     if because.is_empty() || evidence.target().is_none() {
         return Vec::new();
     }
