@@ -10,6 +10,7 @@ use std::{
     process::ExitCode,
 };
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use clap::{Parser, Subcommand, error::ErrorKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,6 +21,7 @@ use tokio::{
 };
 
 use crate::config::{self, Sources};
+use diagnosis::report::Paint;
 
 mod caller;
 pub mod check;
@@ -171,6 +173,15 @@ fn columns(without_terminal: usize) -> usize {
     match rustix::termios::tcgetwinsize(&stdout) {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 120),
         Ok(_) | Err(_) => without_terminal,
+    }
+}
+
+/// Whether stdout has colour: the stream's choice, which is a terminal, and neither NO_COLOR nor TERM=dumb.
+fn paint() -> Paint {
+    if AutoStream::choice(&io::stdout()) == ColorChoice::Never {
+        Paint::Plain
+    } else {
+        Paint::Colour
     }
 }
 

@@ -111,7 +111,7 @@ fn make(
     check::write_report(
         &local.examined,
         &arguments.sources.env_file,
-        &mut configuration,
+        &mut check::Page::plain(&mut configuration),
     )?;
     let input = BundleInput {
         issue: Uuid::new_v4(),
