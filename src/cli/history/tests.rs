@@ -103,6 +103,8 @@ fn calls_and_changes_come_in_the_order_of_time() {
         key_fp: "5f3a0000".into(),
         address: None,
         client_oid: None,
+        nonce: None,
+        sent_id: None,
     };
     let changes = [
         change(1000, "secret", Some("1"), "2"),
@@ -191,6 +193,8 @@ fn rows_and_sentences_hold_no_unsafe_character_whatever_the_file_holds() {
         key_fp: hostile.into(),
         address: Some(hostile.into()),
         client_oid: None,
+        nonce: None,
+        sent_id: None,
     };
     let broken = Break {
         method: hostile.into(),
