@@ -52,25 +52,25 @@ struct Arguments {
 enum Command {
     /// Run the daemon
     Serve(serve::Arguments),
-    /// Say what the daemon would make of its configuration and credentials, without network
+    /// Check the configuration and credentials as the daemon would, without network
     Check(check::CheckArgs),
-    /// Say who may call: add, list, show, rotate, revoke
+    /// Manage callers: add, list, show, rotate, revoke
     Caller(caller::Arguments),
-    /// Find out why calls fail: probes that never trade, causes in order, one next step
+    /// Find out why calls fail: probes that never trade, causes by likelihood, one next step
     Diagnose(diagnose::Arguments),
-    /// The quick look: public, balance, open orders, order history, PASS or FAIL each
+    /// Quick test: public data, balance, open orders, order history; PASS or FAIL for each
     Smoke(smoke::Arguments),
     /// Show which API key is configured here: fingerprint, label and source
     Fingerprint(FingerprintArguments),
-    /// Show what became of the calls, what changed when, and what changed in between
+    /// Show the results of calls, and what changed when
     History(history::Arguments),
-    /// Make a ticket and its evidence for the exchange's support, without a secret in it
+    /// Write a ticket with evidence for the exchange's support; it holds no secret
     SupportBundle(support_bundle::Arguments),
-    /// See it work: stand-in exchange and proxy on loopback, five calls over the real connection
+    /// Demonstration: a stand-in exchange and the proxy on loopback, and five calls
     Demo(demo::Arguments),
-    /// Run the 70 signing vectors through the signing code, without network
+    /// Test the signing code with the 70 signing test vectors, without network
     SelfTest,
-    /// Run a stand-in exchange to try things against
+    /// Run a stand-in exchange for tests
     Sandbox(sandbox::Arguments),
 }
 

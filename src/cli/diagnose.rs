@@ -59,7 +59,7 @@ pub(super) struct Arguments {
     /// Read the sources itself instead of asking the running daemon
     #[arg(long)]
     alone: bool,
-    /// Where the running daemon is, as http://127.0.0.1:9000 or unix:/run/…, where its settings do not tell
+    /// Address of the running daemon, such as http://127.0.0.1:9000 or unix:/run/…, if its settings do not name it
     #[arg(long, value_name = "URL", value_parser = endpoint::parse, conflicts_with = "alone")]
     url: Option<DaemonEndpoint>,
     /// Print JSON

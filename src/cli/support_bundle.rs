@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     /// The directory of history.db
     #[arg(long, value_name = "DIR", conflicts_with = "db")]
     state_dir: Option<PathBuf>,
-    /// Name the callers; without it only how many there are is told
+    /// Name the callers; otherwise only their number is given
     #[arg(long)]
     with_caller_names: bool,
 }

@@ -154,7 +154,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
     }
     let halves = halves(&variables.layers);
     for (variable, name, missing) in &halves {
-        let text = format!("half a pair: {name} stands there without {missing}");
+        let text = format!("incomplete pair: {name} is set without {missing}");
         let remedy = format!(
             "set {missing} in the same place; pairs are never mixed across names or sources"
         );
@@ -186,9 +186,9 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
 
 fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
     for (variable, name, missing) in halves(&variables.layers) {
-        let text = format!("half a pair: there is no {missing} beside it, and it is not used");
+        let text = format!("incomplete pair: {missing} is not set beside it, so it is not used");
         problems
-            .warning(name, &variable.origin, text, "complete it, or take it out")
+            .warning(name, &variable.origin, text, "complete it, or remove it")
             .flaw = Some(Flaw::SpareHalf);
     }
 }
@@ -250,12 +250,12 @@ impl FoundPair<'_> {
             .find(|prefix| text.starts_with(prefix))
         {
             let text = format!(
-                "begins with {prefix} as what this proxy issues to its callers does: it opens nothing at the exchange"
+                "begins with {prefix} as the credentials that this proxy issues to its callers do; the exchange does not know it"
             );
             return error(
                 Flaw::Malformed,
                 text,
-                "put the pair from the exchange's API management page here",
+                "put the key and secret from the exchange's API management page here",
             );
         }
         if length < TOO_SHORT {

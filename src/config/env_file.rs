@@ -93,19 +93,19 @@ impl FindingKind {
                 "convert the file: sed -i 's/\\r$//'",
             ),
             Self::NoAssignment => (
-                "no NAME=value on this line: systemd passes over it",
-                "write NAME=value, or take it out",
+                "there is no NAME=value on this line: systemd ignores it",
+                "write NAME=value, or remove the line",
             ),
             Self::ExportPrefix => (
                 "systemd ignores lines that begin with export",
-                "take the word export out",
+                "remove the word export",
             ),
             Self::InvalidName => (
-                "what stands before the = is no variable's name: systemd ignores it",
+                "the text before the = is not a variable's name: systemd ignores the line",
                 "write NAME=value",
             ),
             Self::Duplicate => (
-                "set again further down, and the last one counts",
+                "set again further down; the last one is used",
                 "keep one of them",
             ),
             Self::UnclosedQuote => (
@@ -114,11 +114,11 @@ impl FindingKind {
             ),
             Self::CommentContinued => (
                 "a comment that ends with a backslash: systemd before 254 takes the next line for a comment too",
-                "take the backslash out",
+                "remove the backslash",
             ),
             Self::LineContinued => (
                 "a line that ends with a backslash: the next line belongs to the value",
-                "take the backslash out",
+                "remove the backslash",
             ),
             Self::QuoteClosedLater => (
                 "a quote is closed on a further line: all lines up to there belong to the value",

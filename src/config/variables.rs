@@ -207,7 +207,7 @@ fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
             line: *line,
             name: None,
         };
-        let text = "a byte order mark stands before it: systemd passes over this line, and the daemon would start without it";
+        let text = "a byte order mark stands before it: systemd ignores this line, and the daemon would start without it";
         let remedy = format!(
             "take the mark out: sed -i '1s/^\\xEF\\xBB\\xBF//' {}",
             path.display()
@@ -282,7 +282,7 @@ fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
             name,
             &source,
             "its value is not UTF-8",
-            "set it anew, as text",
+            "set it again, as UTF-8 text",
         );
     }
     let variables = sources

@@ -521,7 +521,11 @@ async fn callers_are_named_in_no_file_of_it_unless_that_was_asked_for() {
     for (text, section, problem) in [
         (&good, "Callers\n  issued = 2", "Good"),
         (&expired, "Callers\n  issued = 2", "a caller: has expired"),
-        (&unusable, "Errors", "a caller: expires: is no time"),
+        (
+            &unusable,
+            "Errors",
+            "a caller: expires: is not a valid time",
+        ),
     ] {
         std::fs::write(&callers, text).unwrap();
         let files = bundle(&[]).await;
@@ -619,7 +623,7 @@ async fn a_broken_configuration_is_a_bundle_too_and_asks_nobody() {
         files["ticket.md"]
     );
     assert!(
-        files["configuration.txt"].contains("half a pair"),
+        files["configuration.txt"].contains("incomplete pair"),
         "{}",
         files["configuration.txt"]
     );

@@ -97,7 +97,7 @@ fn errors_say_where_and_what_to_do_and_the_exit_code_is_78() {
         folder.path().join("crypto.env").display()
     );
     for part in [
-        "Errors\n  CRYPTO_API_SECRET: half a pair",
+        "Errors\n  CRYPTO_API_SECRET: incomplete pair",
         &at,
         "do: set CRYPTO_API_SECRET",
         "Unusable: ",

@@ -91,7 +91,7 @@ const ROWS: [Row; 12] = [
         excluded: &[],
     },
     Row {
-        name: "29: some methods fail, and it is no split between reading and trading",
+        name: "29: some methods fail, and the difference is not that between reading and trading",
         exchange: |exchange, _| script(exchange, &READS[..2], 40101),
         top: &[Cause::SomeMethods],
         likelihood: Likely,

@@ -122,7 +122,7 @@ impl ChangeRow {
             ("method", _) => format!("first call of {after}"),
             ("lost", _) => format!("{after} calls are missing: the history could not be written"),
             (kind, None) => format!("{kind} {is}"),
-            (kind, Some(_)) => format!("{kind} {was} → {is}"),
+            (kind, Some(_)) => format!("{kind} changed from {was} to {is}"),
         }
     }
 
@@ -748,9 +748,17 @@ mod tests {
             (row("start", None, "0.1.0"), "start of version 0.1.0", true),
             (row("stop", None, "0.1.0"), "stop", true),
             (row("gap", Some("then"), "why"), "gap since then: why", true),
-            (row("secret", Some("1"), "2"), "secret no. 1 → no. 2", true),
-            (row("skew", Some("0"), "70"), "skew 0 ms → 70 ms", true),
-            (row("key", Some("a"), "b"), "key a → b", true),
+            (
+                row("secret", Some("1"), "2"),
+                "secret changed from no. 1 to no. 2",
+                true,
+            ),
+            (
+                row("skew", Some("0"), "70"),
+                "skew changed from 0 ms to 70 ms",
+                true,
+            ),
+            (row("key", Some("a"), "b"), "key changed from a to b", true),
             (row("key", None, "b"), "key b", false),
             (row("method", None, "m"), "first call of m", false),
         ] {

@@ -58,7 +58,7 @@ pub enum Problem {
     #[error("{0}")]
     Database(#[from] rusqlite::Error),
     /// Not a file of SQLite's.
-    #[error("the file is no database")]
+    #[error("the file is not a database")]
     Foreign,
     /// Of a later version of this program.
     #[error("its version is {0}, and this program knows {VERSION}")]

@@ -234,7 +234,7 @@ impl Finding {
                 )
             }
             Seen::SelfTest { right, wrong } => {
-                format!("{right}/{} signing vectors pass", right + wrong)
+                format!("{right} of {} signing test vectors pass", right + wrong)
             }
             Seen::Resolved(addresses) => join(addresses),
             Seen::NotResolved(None) => "not resolved in time".to_owned(),
@@ -242,7 +242,7 @@ impl Finding {
                 "the name service knows no address".to_owned()
             }
             Seen::NotResolved(Some(Unresolved::Refused(address))) => {
-                format!("resolved to {address}, which is no public address")
+                format!("resolved to {address}, which is not a public address")
             }
             Seen::Connected(address) => format!("connected to {address}"),
             Seen::NotConnected => "no connection".to_owned(),

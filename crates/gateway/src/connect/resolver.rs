@@ -42,7 +42,7 @@ pub enum Unresolved {
     #[error("the name was not resolved")]
     Nothing,
     /// It knows one that no public host can have.
-    #[error("{0} is no public address")]
+    #[error("{0} is not a public address")]
     Refused(IpAddr),
 }
 
