@@ -225,7 +225,7 @@ async fn row_26_html_from_the_edge() {
         .exchange(|exchange, _| exchange.script_always("*", html()));
     let outcome = everywhere.run().await;
     outcome
-        .says(&[Cause::EdgeBlocked], Likely, "another way out")
+        .says(&[Cause::EdgeBlocked], Likely, "another outbound address")
         .concludes(Conclusion::Trouble);
     assert!(!outcome.text.contains("challenge"), "{}", outcome.text);
     let private = Scenario::healthy().await.exchange(|exchange, _| {
@@ -236,5 +236,5 @@ async fn row_26_html_from_the_edge() {
     private
         .run()
         .await
-        .says(&[Cause::EdgeBlocked], Likely, "another way out");
+        .says(&[Cause::EdgeBlocked], Likely, "another outbound address");
 }
