@@ -25,7 +25,7 @@ use diagnosis::{
     history_summary::recollect,
     probes::{self, LiveUse, Ready, Scope, Target},
     reach,
-    runner::{DiagnosisRunner, Recall},
+    runner::{DiagnosisRunner, OnSeen, Recall},
 };
 use gateway::{
     Gateway, Parts,
@@ -128,7 +128,7 @@ impl Daemon {
         );
         let hint_reader = HintReader::new(hinting, reports);
         let alarms = RecordTask::new(Alarms::default());
-        let reach = reach::Watch::new(config.reach, probing.clone());
+        let reach = reach::Watch::new(config.reach, Arc::clone(&observed), probing.clone());
         let live = Arc::clone(&probing.live);
         let doubts = Doubts::new(doubts_of(&history, &config.clock), config.clock.clone());
         let own: [Arc<dyn RecordSink>; 4] = [
@@ -142,6 +142,7 @@ impl Daemon {
             .chain(reach.sink())
             .chain(history.sink())
             .collect();
+        let seen = after_a_run(Arc::clone(&observed), watch.trigger());
         let recorder = Arc::new(Recorder::new(
             signer.fingerprint(),
             Arc::clone(&observed),
@@ -150,7 +151,7 @@ impl Daemon {
         let rejections = Arc::<Rejections>::default();
         let refusals = (Arc::clone(&rejections), Arc::clone(&recorder));
         let recall = recall(&history, refusals, &config.clock);
-        let runner = DiagnosisRunner::new(probing, runner, recall, Arc::clone(&doubts));
+        let runner = DiagnosisRunner::new(probing, runner, recall, seen, Arc::clone(&doubts));
         let clock = config.clock.clone();
         let replay = ReplayGuard::open(
             config.state_dir.as_deref(),
@@ -401,6 +402,17 @@ fn doubts_of(history: &History, clock: &Clock) -> Vec<Doubt> {
     let questions = history.questions().ok().flatten();
     let open = questions.map(|questions| questions.doubts(clock.now_ms()));
     open.and_then(Result::ok).unwrap_or_default()
+}
+
+/// What the operator repaired is seen at once, and not by the next call or in some minutes: the exchange counts as
+/// reached, and the outbound address is measured anew.
+fn after_a_run(observed: Arc<Observed>, address: egress::Trigger) -> OnSeen {
+    Box::new(move |findings| {
+        if reach::Measurement::of(findings).fault.is_none() {
+            observed.note_reached();
+        }
+        address.remeasure();
+    })
 }
 
 /// What the history knows of the pair that this daemon runs with, for the ranking.

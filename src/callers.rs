@@ -73,7 +73,7 @@ pub enum CallersError {
     #[error("{0}: others can read this master key (mode {1:04o})")]
     MasterOpen(PathBuf, u32),
     /// A file that is no master key.
-    #[error("{0}: this is no master key (64 hexadecimal digits)")]
+    #[error("{0}: this is not a master key (64 hexadecimal digits)")]
     MasterMalformed(PathBuf),
     /// No master key, though there are callers that need it.
     #[error("there is no master key, and the virtual secrets of these callers need it")]

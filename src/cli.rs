@@ -10,6 +10,7 @@ use std::{
     process::ExitCode,
 };
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use clap::{Parser, Subcommand, error::ErrorKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,6 +21,7 @@ use tokio::{
 };
 
 use crate::config::{self, Sources};
+use diagnosis::report::Paint;
 
 mod caller;
 pub mod check;
@@ -50,25 +52,25 @@ struct Arguments {
 enum Command {
     /// Run the daemon
     Serve(serve::Arguments),
-    /// Say what the daemon would make of its configuration and credentials, without network
+    /// Check the configuration and credentials as the daemon would, without network
     Check(check::CheckArgs),
-    /// Say who may call: add, list, show, rotate, revoke
+    /// Manage callers: add, list, show, rotate, revoke
     Caller(caller::Arguments),
-    /// Find out why calls fail: probes that never trade, causes in order, one next step
+    /// Find out why calls fail: probes that never trade, causes by likelihood, one next step
     Diagnose(diagnose::Arguments),
-    /// The quick look: public, balance, open orders, order history, PASS or FAIL each
+    /// Quick test: public data, balance, open orders, order history; PASS or FAIL for each
     Smoke(smoke::Arguments),
     /// Show which API key is configured here: fingerprint, label and source
     Fingerprint(FingerprintArguments),
-    /// Show what became of the calls, what changed when, and what changed in between
+    /// Show the results of calls, and what changed when
     History(history::Arguments),
-    /// Make a ticket and its evidence for the exchange's support, without a secret in it
+    /// Write a ticket with evidence for the exchange's support; it holds no secret
     SupportBundle(support_bundle::Arguments),
-    /// See it work: stand-in exchange and proxy on loopback, five calls over the real connection
+    /// Demonstration: a stand-in exchange and the proxy on loopback, and five calls
     Demo(demo::Arguments),
-    /// Run the 70 signing vectors through the signing code, without network
+    /// Test the signing code with the 70 signing test vectors, without network
     SelfTest,
-    /// Run a stand-in exchange to try things against
+    /// Run a stand-in exchange for tests
     Sandbox(sandbox::Arguments),
 }
 
@@ -171,6 +173,15 @@ fn columns(without_terminal: usize) -> usize {
     match rustix::termios::tcgetwinsize(&stdout) {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 120),
         Ok(_) | Err(_) => without_terminal,
+    }
+}
+
+/// Whether stdout has colour: the stream's choice, which is a terminal, and neither NO_COLOR nor TERM=dumb.
+fn paint() -> Paint {
+    if AutoStream::choice(&io::stdout()) == ColorChoice::Never {
+        Paint::Plain
+    } else {
+        Paint::Colour
     }
 }
 

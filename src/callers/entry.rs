@@ -155,7 +155,7 @@ impl Validator<'_> {
         if id.is_none() {
             self.fault(
                 "id",
-                "is no id (24 hexadecimal digits)",
+                "is not an id (24 hexadecimal digits)",
                 "crypto-proxy caller add makes one",
             );
         }
@@ -192,7 +192,7 @@ impl Validator<'_> {
         if !fits {
             let remedy =
                 "write 1 to 32 lower-case letters, digits and _ . -, a letter or digit first";
-            self.fault("name", "is no name of a caller", remedy);
+            self.fault("name", "is not a valid name of a caller", remedy);
         } else if RESERVED.contains(&name.as_str()) {
             self.fault("name", "is taken by the proxy itself", "choose another");
         }
@@ -206,7 +206,7 @@ impl Validator<'_> {
         };
         match self.caller.preset.as_deref().map(Preset::from_name) {
             Some(Some(preset)) => policy.allow_classes.extend(preset.classes()),
-            Some(None) => self.fault("preset", "is no preset", "write read, trade or full"),
+            Some(None) => self.fault("preset", "is not a preset", "write read, trade or full"),
             None => {}
         }
         for (key, items) in [("allow", &self.caller.allow), ("deny", &self.caller.deny)] {
@@ -305,7 +305,7 @@ impl Validator<'_> {
                           account (user.something-new)";
             self.fault(
                 key,
-                "an item is no class, method, pattern or channel",
+                "an item is not a class, method, pattern or channel",
                 remedy,
             );
             return None;
@@ -341,7 +341,7 @@ impl Validator<'_> {
         if !names.iter().all(|name| Instruments::is_name(name)) {
             self.fault(
                 "instruments",
-                "an item is no name of an instrument",
+                "an item is not the name of an instrument",
                 "write them as the exchange does: BTC_USD",
             );
         }
@@ -357,7 +357,11 @@ impl Validator<'_> {
             .ok()
             .and_then(|at| u64::try_from(at.as_millisecond()).ok());
         if ms.is_none() {
-            self.fault(key, "is no time", "write it as 2026-01-31T22:10:00Z");
+            self.fault(
+                key,
+                "is not a valid time",
+                "write it as 2026-01-31T22:10:00Z",
+            );
         }
         ms
     }
@@ -425,7 +429,7 @@ impl Validator<'_> {
         let Some(network) = network else {
             self.fault(
                 "sources",
-                "an item is no address or network",
+                "an item is not an address or network",
                 "write 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32",
             );
             return None;

@@ -185,12 +185,7 @@ impl FileText {
         let file: Self = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             let text = error.message().replace('\n', ", ");
-            vec![Fault::new(
-                line,
-                "callers file",
-                &text,
-                "put this line right",
-            )]
+            vec![Fault::new(line, "callers file", &text, "correct this line")]
         })?;
         if file.version != VERSION {
             let text = format!("version {} is not known here", file.version);

@@ -108,7 +108,7 @@ impl Revocations {
         let revocations: BTreeMap<String, Revocation> =
             toml::from_str(text).map_err(|error| error.message().replace('\n', ", "))?;
         match revocations.keys().find(|id| CallerId::parse(id).is_none()) {
-            Some(id) => Err(format!("{id} is no id")),
+            Some(id) => Err(format!("{id} is not an id")),
             None => Ok(Self(revocations)),
         }
     }

@@ -253,32 +253,36 @@ fn every_fault_is_told_with_its_line() {
     );
     assert!(entry::parse(&format!("{good}{generation}")).is_ok());
     for (change, key, part) in [
-        ("name = \"one\"|name = \"One\"", "name", "is no name"),
+        (
+            "name = \"one\"|name = \"One\"",
+            "name",
+            "is not a valid name",
+        ),
         (
             "name = \"one\"|name = \"default\"",
             "name",
             "taken by the proxy",
         ),
-        ("090a0b\"|090a0B\"", "id", "is no id"),
+        ("090a0b\"|090a0B\"", "id", "is not an id"),
         (
             "preset = \"read\"|preset = \"all\"",
             "preset",
-            "is no preset",
+            "is not a preset",
         ),
         (
             "preset = \"read\"|allow = [\"public\"]",
             "allow",
-            "no class, method, pattern or channel",
+            "not a class, method, pattern or channel",
         ),
         (
             "preset = \"read\"|allow = [\"private/*x\"]",
             "allow",
-            "no class, method, pattern or channel",
+            "not a class, method, pattern or channel",
         ),
         (
             "preset = \"read\"|deny = [\"private/../x\"]",
             "deny",
-            "no class, method, pattern or channel",
+            "not a class, method, pattern or channel",
         ),
         (
             "preset = \"read\"|instruments = []",
@@ -288,7 +292,7 @@ fn every_fault_is_told_with_its_line() {
         (
             "preset = \"read\"|instruments = [\"BTC USD\"]",
             "instruments",
-            "no name of an instrument",
+            "not the name of an instrument",
         ),
         (
             "preset = \"read\"|sources = []",
@@ -303,13 +307,13 @@ fn every_fault_is_told_with_its_line() {
         (
             "preset = \"read\"|sources = [\"localhost\"]",
             "sources",
-            "no address or network",
+            "not an address or network",
         ),
         ("preset = \"read\"|uids = [65534]", "uids", "nobody"),
         (
             "preset = \"read\"|expires = \"soon\"",
             "expires",
-            "is no time",
+            "is not a valid time",
         ),
         (
             "preset = \"read\"|preset = \"read\"\ndiagnose = true",

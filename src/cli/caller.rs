@@ -60,7 +60,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Take a caller's access away for good
+    /// Revoke a caller's access permanently
     Revoke {
         /// Its name
         #[arg(required_unless_present = "all")]
@@ -238,7 +238,7 @@ struct AddArguments {
     /// A uid that it may call as over a unix socket
     #[arg(long, value_name = "UID")]
     uid: Vec<u32>,
-    /// When it ends: 2026-01-31T22:10:00Z, 2026-01-31, or so long from now: 12h, 90d
+    /// When it ends: 2026-01-31T22:10:00Z, 2026-01-31, or a time from now: 12h, 90d
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
     /// It may ask for diagnoses, and nothing else
@@ -284,14 +284,14 @@ fn given<T>(items: Vec<T>) -> Option<Vec<T>> {
 /// So long, in milliseconds.
 fn duration(text: &str) -> anyhow::Result<u64> {
     text::time::parse_length(text)
-        .with_context(|| format!("{text} is no time to wait: write 90s, 30m, 12h or 7d"))
+        .with_context(|| format!("{text} is not a valid time to wait: write 90s, 30m, 12h or 7d"))
 }
 
 /// A moment to come, as the callers file has it: RFC 3339, a day (its beginning in UTC), or so long from now.
 fn end(text: &str, now_ms: u64) -> anyhow::Result<String> {
     let forms = || {
         format!(
-            "{text} is no time: write 2026-01-31T22:10:00Z, 2026-01-31, or so long from now: 12h, 90d"
+            "{text} is not a valid time: write 2026-01-31T22:10:00Z, 2026-01-31, or a time from now: 12h, 90d"
         )
     };
     let at_ms = match duration(text) {
@@ -300,7 +300,7 @@ fn end(text: &str, now_ms: u64) -> anyhow::Result<String> {
     };
     let at_ms = at_ms.with_context(forms)?;
     if at_ms <= now_ms {
-        bail!("{text} is over already");
+        bail!("{text} is in the past");
     }
     Ok(text::time::rfc3339(at_ms))
 }

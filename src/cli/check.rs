@@ -5,7 +5,7 @@
 //! Exit code 0 when the daemon would start (warnings allowed), 78 when not. With `--compare-key` it only says whether a
 //! pasted key is the one of the sources. Whether the exchange accepts the credentials is a question for `diagnose`.
 //!
-//! Lines have at most 100 columns, as far as words allow: a path is never broken.
+//! Lines have the terminal's width, or 100 columns, as far as words allow: a path is never broken. A terminal has colour.
 
 use std::{
     error::Error as _,
@@ -16,7 +16,6 @@ use std::{
 
 use clap::Args;
 use serde_json::json;
-use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::{
     config::{self, FilePair, FileState, Inspection, Origin, Problem, Row, Severity, Sources},
@@ -25,6 +24,10 @@ use crate::{
 };
 
 mod compare_key;
+mod page;
+
+pub(super) use page::Page;
+use page::{BAD, GOOD, SECTION, WARNING};
 
 /// What to check.
 #[derive(Args, Clone, Debug, Default)]
@@ -61,7 +64,7 @@ pub fn run(args: CheckArgs) -> ExitCode {
     let checked = if args.json {
         print_json(&inspection)
     } else {
-        write_report(&inspection, &sources.env_files, &mut io::stdout().lock())
+        write_report(&inspection, &sources.env_files, &mut Page::of_stdout())
     };
     match checked {
         Ok(outcome) => outcome.exit_code(),
@@ -120,24 +123,24 @@ fn print_json(inspection: &Inspection) -> io::Result<Outcome> {
 pub(super) fn write_report(
     inspection: &Inspection,
     env_files: &[PathBuf],
-    out: &mut impl Write,
+    page: &mut Page<impl Write>,
 ) -> io::Result<Outcome> {
-    looked_at(out, &inspection.report.sources)?;
-    section(out, "Credentials", &inspection.report.credentials)?;
+    looked_at(page, &inspection.report.sources)?;
+    section(page, "Credentials", &inspection.report.credentials)?;
     if env_files.len() > 1 {
-        compare(env_files, &inspection.report.sources, out)?;
+        compare(env_files, &inspection.report.sources, page)?;
     }
     if !inspection.report.callers.is_empty() {
-        section(out, "Callers", &inspection.report.callers)?;
+        section(page, "Callers", &inspection.report.callers)?;
     }
-    section(out, "Settings", &inspection.report.settings)?;
-    problems(out, "Warnings", inspection, Severity::Warning)?;
-    problems(out, "Errors", inspection, Severity::Error)?;
-    conclude(out, inspection)
+    section(page, "Settings", &inspection.report.settings)?;
+    problems(page, "Warnings", inspection, Severity::Warning)?;
+    problems(page, "Errors", inspection, Severity::Error)?;
+    conclude(page, inspection)
 }
 
-fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    writeln!(out, "Looked at")?;
+fn looked_at(page: &mut Page<impl Write>, rows: &[Row]) -> io::Result<()> {
+    page.head(SECTION, "Looked at", "")?;
     for Row {
         key, shown, source, ..
     } in rows
@@ -147,25 +150,29 @@ fn looked_at(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
         } else {
             format!(" {source}")
         };
-        paragraph(out, &format!("{key}{place}: {shown}"), 2, 4)?;
+        page.paragraph(&format!("{key}{place}: {shown}"), 2, 4)?;
     }
-    writeln!(out)
+    page.gap()
 }
 
-fn section(out: &mut impl Write, title: &str, rows: &[Row]) -> io::Result<()> {
-    writeln!(out, "{title}")?;
+fn section(page: &mut Page<impl Write>, title: &str, rows: &[Row]) -> io::Result<()> {
+    page.head(SECTION, title, "")?;
     if rows.is_empty() {
-        writeln!(out, "  none")?;
+        page.paragraph("none", 2, 4)?;
     }
     for row in rows {
-        write_row(out, &row.key, &row.shown, &row.source.to_string())?;
+        page.row(&row.key, &row.shown, &row.source.to_string())?;
     }
-    writeln!(out)
+    page.gap()
 }
 
 /// Says of each further environment file whether it holds the pair of the first.
-fn compare(env_files: &[PathBuf], looked_at: &[Row], out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "Pairs in the environment files")?;
+fn compare(
+    env_files: &[PathBuf],
+    looked_at: &[Row],
+    page: &mut Page<impl Write>,
+) -> io::Result<()> {
+    page.head(SECTION, "Pairs in the environment files", "")?;
     let pairs: Vec<_> = env_files
         .iter()
         .map(|path| (path, config::pair_of_file(path)))
@@ -181,9 +188,9 @@ fn compare(env_files: &[PathBuf], looked_at: &[Row], out: &mut impl Write) -> io
             }
             (Some(pair), _) => describe(pair),
         };
-        paragraph(out, &format!("{}: {shown}", path.display()), 2, 4)?;
+        page.paragraph(&format!("{}: {shown}", path.display()), 2, 4)?;
     }
-    writeln!(out)
+    page.gap()
 }
 
 /// What keeps a file from being read: it may hold a pair all the same.
@@ -222,7 +229,7 @@ fn difference(pair: &FilePair, first: &FilePair) -> &'static str {
 }
 
 fn problems(
-    out: &mut impl Write,
+    page: &mut Page<impl Write>,
     title: &str,
     inspection: &Inspection,
     severity: Severity,
@@ -235,27 +242,27 @@ fn problems(
     if found.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{title}")?;
+    let style = if severity == Severity::Error {
+        BAD
+    } else {
+        WARNING
+    };
+    page.head(style, title, "")?;
     for problem in found {
         let shown = problem
             .shown
             .as_deref()
             .map_or_else(String::new, |shown| format!(" = {shown}"));
-        paragraph(
-            out,
-            &format!("{}{shown}: {}", problem.key, problem.text),
-            2,
-            4,
-        )?;
+        page.paragraph(&format!("{}{shown}: {}", problem.key, problem.text), 2, 4)?;
         if problem.source != Origin::Default {
-            paragraph(out, &format!("at: {}", problem.source), 4, 8)?;
+            page.paragraph(&format!("at: {}", problem.source), 4, 8)?;
         }
-        paragraph(out, &format!("do: {}", problem.remedy), 4, 8)?;
+        page.paragraph(&format!("do: {}", problem.remedy), 4, 8)?;
     }
-    writeln!(out)
+    page.gap()
 }
 
-fn conclude(out: &mut impl Write, inspection: &Inspection) -> io::Result<Outcome> {
+fn conclude(page: &mut Page<impl Write>, inspection: &Inspection) -> io::Result<Outcome> {
     let (errors, warnings) = (
         inspection.problems.errors().count(),
         inspection.problems.warnings().count(),
@@ -267,55 +274,17 @@ fn conclude(out: &mut impl Write, inspection: &Inspection) -> io::Result<Outcome
         } else {
             ""
         };
-        writeln!(
-            out,
-            "Good: the daemon would start{seen}. Warnings: {warnings}."
-        )?;
-        writeln!(out, "{NOT_TRIED}")?;
+        let rest = format!("the daemon would start{seen}. Warnings: {warnings}.");
+        page.head(GOOD, "Good:", &rest)?;
+        page.paragraph(NOT_TRIED, 0, 0)?;
         return Ok(Outcome::Good);
     }
-    writeln!(
-        out,
-        "Unusable: the daemon would not start. Errors: {errors}, warnings: {warnings}."
-    )?;
+    let rest = format!("the daemon would not start. Errors: {errors}, warnings: {warnings}.");
+    page.head(BAD, "Unusable:", &rest)?;
     Ok(Outcome::Unusable)
 }
 
 const NOT_TRIED: &str = "The key was not tried: `sudo crypto-proxy diagnose` asks the exchange.";
-
-const COLUMNS: usize = 100;
-/// The column in which a row's source begins, where there is room.
-const SOURCE_COLUMN: usize = 64;
-
-/// Writes `key = value`, and the source at its right, or below where there is no room.
-fn write_row(out: &mut impl Write, key: &str, shown: &str, source: &str) -> io::Result<()> {
-    let left = text::line(&format!("  {key} = {shown}"));
-    let source = text::line(source);
-    let width = left.chars().count();
-    if width < SOURCE_COLUMN && SOURCE_COLUMN + source.chars().count() <= COLUMNS {
-        return writeln!(out, "{left:SOURCE_COLUMN$}{source}");
-    }
-    paragraph(out, left.trim_start(), 2, 6)?;
-    paragraph(out, &format!("from {source}"), 6, 10)
-}
-
-/// Writes words in lines, the first indented by `first` columns, the others by `rest`.
-pub(super) fn paragraph(
-    out: &mut impl Write,
-    text: &str,
-    first: usize,
-    rest: usize,
-) -> io::Result<()> {
-    let words: Vec<String> = text.split_whitespace().map(::text::line).collect();
-    let (first, rest) = (" ".repeat(first), " ".repeat(rest));
-    let options = Options::new(COLUMNS)
-        .initial_indent(&first)
-        .subsequent_indent(&rest)
-        .break_words(false)
-        .word_separator(WordSeparator::AsciiSpace)
-        .word_splitter(WordSplitter::NoHyphenation);
-    writeln!(out, "{}", textwrap::fill(&words.join(" "), options))
-}
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,6 @@ use std::{
     sync::Arc,
 };
 
-use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
 use crate::config::{self, Inspection, Severity, Sources};
@@ -21,7 +20,7 @@ use diagnosis::{
     history::{Problem, Questions},
     history_summary::{recollect, recollect_beside},
     probes::{self, Finding, Findings, Plan, Probe, RUN_DEADLINE, Scope},
-    report::{Diagnosis, Paint, Report},
+    report::{Diagnosis, Report},
 };
 use gateway::{clock::Clock, connect::Resolver, observed::Expected};
 
@@ -60,7 +59,7 @@ pub(super) struct Arguments {
     /// Read the sources itself instead of asking the running daemon
     #[arg(long)]
     alone: bool,
-    /// Where the running daemon is, as http://127.0.0.1:9000 or unix:/run/…, where its settings do not tell
+    /// Address of the running daemon, such as http://127.0.0.1:9000 or unix:/run/…, if its settings do not name it
     #[arg(long, value_name = "URL", value_parser = endpoint::parse, conflicts_with = "alone")]
     url: Option<DaemonEndpoint>,
     /// Print JSON
@@ -142,12 +141,7 @@ fn show(report: &Report, json: &impl Serialize, as_json: bool) -> io::Result<()>
     if as_json {
         return super::print_json(json);
     }
-    // The stream's choice: a terminal, and neither NO_COLOR nor TERM=dumb.
-    let plain = AutoStream::choice(&io::stdout()) == ColorChoice::Never;
-    let text = report.text(
-        if plain { Paint::Plain } else { Paint::Colour },
-        super::columns(80),
-    );
+    let text = report.text(super::paint(), super::columns(80));
     io::stdout().lock().write_all(text.as_bytes())
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
-    /// Not before: 2026-01-31T22:10:00Z, 2026-01-31, or so long ago: 90s, 30m, 12h, 7d
+    /// Not before: 2026-01-31T22:10:00Z, 2026-01-31, or a time before now: 90s, 30m, 12h, 7d
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Not after, in the same forms
@@ -121,7 +121,7 @@ fn moment(text: &str, now_ms: u64) -> anyhow::Result<u64> {
 
 fn forms(text: &str) -> String {
     format!(
-        "{text} is no time: write 2026-01-31T22:10:00Z, 2026-01-31, or so long ago: 90s, 30m, 12h, 7d"
+        "{text} is not a valid time: write 2026-01-31T22:10:00Z, 2026-01-31, or a time before now: 90s, 30m, 12h, 7d"
     )
 }
 

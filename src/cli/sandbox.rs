@@ -23,7 +23,7 @@ While it runs, requests to its port change what it does:
   POST /sandbox/script   faults: {\"target\":\"private/create-order\",\"once\":[{\"do\":\"cut\",\"when\":\"after\"}]}
   POST /sandbox/state    clock, keys, address, limits: {\"clock_offset_ms\":90000}
   POST /sandbox/streams  every open socket: {\"do\":\"cut\"}
-  POST /sandbox/release  lets everything go on that hangs
+  POST /sandbox/release  continues everything that hangs
   GET  /sandbox/received how many calls came and were executed
 docs/sandbox.md has them all.";
 

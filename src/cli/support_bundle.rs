@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     /// The directory of history.db
     #[arg(long, value_name = "DIR", conflicts_with = "db")]
     state_dir: Option<PathBuf>,
-    /// Name the callers; without it only how many there are is told
+    /// Name the callers; otherwise only their number is given
     #[arg(long)]
     with_caller_names: bool,
 }
@@ -111,7 +111,7 @@ fn make(
     check::write_report(
         &local.examined,
         &arguments.sources.env_file,
-        &mut configuration,
+        &mut check::Page::plain(&mut configuration),
     )?;
     let input = BundleInput {
         issue: Uuid::new_v4(),

@@ -29,8 +29,8 @@ use token::TokenLoader;
 
 /// Shorter keys and secrets are refused.
 const TOO_SHORT: usize = 8;
-/// Shorter keys and secrets are suspicious.
-const SHORT: usize = 16;
+/// Shorter keys and secrets, without a prefix, are suspicious: a copy that was cut at 16 characters is one.
+const SHORT: usize = 17;
 const COPY_AGAIN: &str = "copy the key and its secret again, both from one creation";
 
 /// Where calls go, as far as credentials care.
@@ -156,11 +156,15 @@ fn report_missing(variables: &Variables, place: &str, problems: &mut Problems) {
     }
     let halves = halves(&variables.layers);
     for (variable, name, missing) in &halves {
-        let text = format!("half a pair: {name} stands there without {missing}");
+        let text = format!("incomplete pair: {name} is set without {missing}");
         let remedy = format!(
             "set {missing} in the same place; pairs are never mixed across names or sources"
         );
         problems.error(missing, &variable.origin, text, remedy).flaw = Some(Flaw::Half);
+        // What stands there may have swallowed the other one.
+        if let Some(text) = clean(name, variable, problems) {
+            warn_of_unusual(name, variable, &text, problems);
+        }
     }
     if halves.is_empty() {
         let (key, secret) = ("CRYPTO_API_KEY", "CRYPTO_API_SECRET");
@@ -183,9 +187,9 @@ fn report_missing(variables: &Variables, place: &str, problems: &mut Problems) {
 
 fn report_ignored_halves(variables: &Variables, problems: &mut Problems) {
     for (variable, name, missing) in halves(&variables.layers) {
-        let text = format!("half a pair: there is no {missing} beside it, and it is not used");
+        let text = format!("incomplete pair: {missing} is not set beside it, so it is not used");
         problems
-            .warning(name, &variable.origin, text, "complete it, or take it out")
+            .warning(name, &variable.origin, text, "complete it, or remove it")
             .flaw = Some(Flaw::SpareHalf);
     }
 }
@@ -230,6 +234,7 @@ impl FoundPair<'_> {
         };
         let length = text.chars().count();
         let is_published = rules.published.holds(used, text);
+        let is_placeholder = normalize::placeholder(text);
         let mut error = |flaw, text: String, remedy: &str| {
             problems.error(name, &variable.origin, text, remedy).flaw = Some(flaw);
             false
@@ -246,12 +251,12 @@ impl FoundPair<'_> {
             .find(|prefix| text.starts_with(prefix))
         {
             let text = format!(
-                "begins with {prefix} as what this proxy issues to its callers does: it opens nothing at the exchange"
+                "begins with {prefix} as the credentials that this proxy issues to its callers do; the exchange does not know it"
             );
             return error(
                 Flaw::Malformed,
                 text,
-                "put the pair from the exchange's API management page here",
+                "put the key and secret from the exchange's API management page here",
             );
         }
         if length < TOO_SHORT {
@@ -261,11 +266,26 @@ impl FoundPair<'_> {
                 COPY_AGAIN,
             );
         }
+        if is_placeholder && rules.exchange == Exchange::Real {
+            return error(Flaw::Malformed, PLACEHOLDER.to_owned(), COPY_AGAIN);
+        }
+        if is_placeholder {
+            problems
+                .warning(name, &variable.origin, PLACEHOLDER, COPY_AGAIN)
+                .flaw = Some(Flaw::Odd);
+        } else {
+            warn_of_unusual(name, variable, text, problems);
+        }
         if is_published {
             let text = "this value was published; it is accepted because the exchange is a stand-in on this machine";
             problems.warning(name, &variable.origin, text, REVOKE).flaw = Some(Flaw::Published);
         }
-        if length < SHORT {
+        let of_prefix = if text.starts_with(SECRET_PREFIX) {
+            SECRET_PREFIX.len()
+        } else {
+            0
+        };
+        if length - of_prefix < SHORT {
             let text = format!("suspiciously short: {length} characters");
             problems
                 .warning(name, &variable.origin, text, COPY_AGAIN)
@@ -349,6 +369,15 @@ impl FoundPair<'_> {
     }
 }
 
+fn warn_of_unusual(name: &str, variable: &Variable, text: &str, problems: &mut Problems) {
+    if let Some(what) = normalize::unusual_in_pair(text) {
+        let text = format!("holds {what}, which is unusual in a key or secret");
+        problems
+            .warning(name, &variable.origin, text, COPY_AGAIN)
+            .flaw = Some(Flaw::Odd);
+    }
+}
+
 fn credentials_of(key: &str, secret: &str) -> Credentials {
     Credentials {
         key: ApiKey::new(key.to_owned()),
@@ -356,6 +385,8 @@ fn credentials_of(key: &str, secret: &str) -> Credentials {
     }
 }
 
+/// Said of a value that stands for another.
+const PLACEHOLDER: &str = "is a sample text, not a value of your own";
 const REVOKE: &str = "create a new key, revoke this one, and purge old logs";
 
 fn facts(text: &str, is_published: bool, variable: &Variable) -> String {

@@ -33,7 +33,7 @@ pub(super) fn address(text: &str) -> Result<Address, Unusable> {
         let usable = path.starts_with('/') && !path.ends_with('/') && path.len() <= MAX_SOCKET_PATH;
         let problem = || {
             (
-                format!("is no absolute path of at most {MAX_SOCKET_PATH} bytes"),
+                format!("is not an absolute path of at most {MAX_SOCKET_PATH} bytes"),
                 "write unix:/run/crypto-proxy/example.sock".to_owned(),
             )
         };
@@ -48,7 +48,7 @@ pub(super) fn address(text: &str) -> Result<Address, Unusable> {
             Ok(ip) => format!("add a port: {}", SocketAddr::new(ip, 9000)),
             Err(_) => "write an address and a port as 127.0.0.1:9000, or unix:/run/…".to_owned(),
         };
-        ("is no address with a port".to_owned(), remedy)
+        ("is not an address with a port".to_owned(), remedy)
     })
 }
 
@@ -67,7 +67,7 @@ pub(super) fn host(text: &str) -> Result<String, Unusable> {
         return Ok(name);
     }
     Err((
-        "is no host name".to_owned(),
+        "is not a host name".to_owned(),
         "write the name alone: no scheme, no port, no wildcard".to_owned(),
     ))
 }
@@ -81,7 +81,7 @@ pub(super) fn origin(text: &str) -> Result<String, Unusable> {
         return Ok(text.to_owned());
     }
     Err((
-        "is no origin".to_owned(),
+        "is not an origin".to_owned(),
         "write it as the browser does, https://page.example or http://page.example:8080: lower case, no path, no \
          wildcard, not null"
             .to_owned(),
@@ -95,7 +95,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, Unusable> {
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map_err(|_| {
         (
-            "is no network".to_owned(),
+            "is not a network".to_owned(),
             "write it as 192.0.2.0/24 or 192.0.2.1".to_owned(),
         )
     })
@@ -122,7 +122,7 @@ pub(super) fn class(text: &str) -> Result<Class, Unusable> {
     class.ok_or_else(|| {
         let names = CLASSES.map(Class::name);
         let remedy = names::suggestion(text, names, &format!("write one of {}", names.join(", ")));
-        ("is no class of methods".to_owned(), remedy)
+        ("is not a class of methods".to_owned(), remedy)
     })
 }
 
@@ -130,7 +130,7 @@ pub(super) fn method(text: &str) -> Result<Method, Unusable> {
     let method = Method::parse(text.trim()).ok().filter(Method::is_private);
     method.ok_or_else(|| {
         (
-            "is no name of a private method".to_owned(),
+            "is not the name of a private method".to_owned(),
             "write it as private/create-order".to_owned(),
         )
     })
@@ -147,7 +147,7 @@ pub(super) fn doubt(method: &Method) -> Option<Unusable> {
         }
         Some(info) if info.verb.is_none() => {
             let text = format!("{name} exists on WebSockets only");
-            Some((text, "take it out".to_owned()))
+            Some((text, "remove it".to_owned()))
         }
         Some(_) => None,
     }

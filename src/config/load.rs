@@ -21,7 +21,7 @@ use super::{
 };
 
 const NO_SECRETS: &str =
-    "put it into /etc/crypto.env (mode 0600) or the unit's credentials, and take it out here";
+    "put it into /etc/crypto.env (mode 0600) or the unit's credentials, and remove it here";
 const SECRET_KEYS: [&str; 5] = ["api_key", "api_secret", "secret", "token", "proxy_token"];
 
 /// What was set, and where.
@@ -100,7 +100,7 @@ fn named<'v>(
         match found {
             None => found = Some(variable),
             Some(first) if first.value.trim() != value => {
-                let text = format!("says otherwise than {}, which counts", first.origin);
+                let text = format!("differs from {}, which is used", first.origin);
                 problems
                     .warning(name, &variable.origin, text, "set one of them")
                     .show(value);
@@ -143,7 +143,7 @@ impl ConfigFile {
             Err(error) => {
                 let source = file.place(error.span().map_or(0, |span| span.start));
                 let text = format!("is not TOML: {}", error.message().replace('\n', ", "));
-                problems.error(CONFIGURATION_FILE, &source, text, "put this line right");
+                problems.error(CONFIGURATION_FILE, &source, text, "correct this line");
                 file.text.clear();
             }
         }
@@ -230,7 +230,7 @@ fn fits(kind: Kind, value: &DeValue<'_>) -> bool {
 fn unknown_key(key: &str, name: &str, source: &Origin, problems: &mut Problems) {
     let lower = name.to_lowercase();
     if SECRET_KEYS.contains(&lower.as_str()) || names::is_secret(&name.to_uppercase()) {
-        let text = "secrets do not belong into this file";
+        let text = "secrets do not belong in this file";
         problems.error(key, source, text, NO_SECRETS);
         return;
     }
@@ -243,7 +243,7 @@ fn unknown_key(key: &str, name: &str, source: &Origin, problems: &mut Problems) 
         None => names::suggestion(
             key,
             keys.chain(table::sections()),
-            "take it out; deploy/config.toml shows every setting",
+            "remove it; deploy/config.toml shows every setting",
         ),
     };
     problems.error(key, source, "no setting of this name", remedy);
@@ -272,7 +272,7 @@ fn unknown_variable(name: &str, origin: &Origin, problems: &mut Problems) {
     known.extend(settings.iter().map(String::as_str));
     let near = names::nearest(name, known);
     let suggestion = near.map_or_else(
-        || "take it out".to_owned(),
+        || "remove it".to_owned(),
         |(near, _)| format!("did you mean {near}?"),
     );
     let slip = near.is_some_and(|(_, distance)| distance <= SLIP);

@@ -2,9 +2,10 @@
 //!
 //! Removed are outer white space, carriage returns, byte order marks, zero-width characters and one layer of matching
 //! quotes, each with a word for the warning. What is left must be printable ASCII, because every key, secret and token
-//! is. No part of the text is shown, and nothing is guessed.
+//! is. No part of the text is shown, and nothing is guessed. What is printable and looks wrong all the same, as a
+//! placeholder does, is named by [`placeholder`], [`unusual_in_pair`] and [`unusual_in_token`].
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use zeroize::Zeroizing;
 
@@ -56,8 +57,14 @@ fn trimmed<'a>(text: &'a str, removed: &mut Removed) -> &'a str {
     let trimmed = text.trim();
     let outside = text.len() - trimmed.len();
     if outside > 0 {
-        removed.push(if text.ends_with('\r') {
+        let outer = text.replace(trimmed, "");
+        let has = |kind: fn(char) -> bool| outer.contains(kind);
+        removed.push(if has(|char| char == '\r') {
             "a carriage return"
+        } else if has(is_no_break_space) {
+            "a no-break space"
+        } else if has(|char| char.is_control() && !"\t\n".contains(char)) {
+            "a control character"
         } else {
             "white space"
         });
@@ -71,25 +78,117 @@ fn unquoted(text: &str) -> Option<&str> {
         .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
+/// What no key, secret or token holds, the most telling first.
 fn check(text: &str) -> Result<(), &'static str> {
-    if text.chars().any(char::is_whitespace) {
-        return Err("holds white space inside");
-    }
-    if text.chars().any(char::is_control) {
-        return Err("holds control characters");
-    }
-    if text.is_ascii() {
-        Ok(())
+    let has = |kind: fn(char) -> bool| text.contains(kind);
+    let fault = if has(|char| char == '\u{1b}') {
+        "holds an escape sequence of a terminal"
+    } else if has(|char| char == '\n') {
+        "holds a line break inside"
+    } else if has(|char| char == '\r') {
+        "holds a carriage return inside"
+    } else if has(|char| char.is_control() && char != '\t') {
+        "holds a control character"
+    } else if has(is_no_break_space) {
+        "holds a no-break space inside"
+    } else if has(char::is_whitespace) && has(|char| char == '#') {
+        "holds white space and a # inside: a comment needs a line of its own"
+    } else if has(char::is_whitespace) {
+        "holds white space inside"
+    } else if has(is_typographic_quote) {
+        "holds typographic quotes"
+    } else if text.is_ascii() {
+        return Ok(());
     } else {
-        Err("holds characters outside ASCII")
+        "holds characters outside ASCII"
+    };
+    Err(fault)
+}
+
+/// Characters that a reader does not see, and that stand in no key, secret or token.
+fn is_invisible(char: char) -> bool {
+    let is_separator = matches!(char, '\u{2028}' | '\u{2029}');
+    let has_no_width = matches!(char, '\u{34f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}');
+    has_no_width || !char.is_control() && !is_separator && text::is_unsafe(char)
+}
+
+const fn is_no_break_space(char: char) -> bool {
+    matches!(char, '\u{a0}' | '\u{2007}' | '\u{202f}')
+}
+
+const fn is_typographic_quote(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ab}' | '\u{b4}' | '\u{bb}' | '\u{2018}'..='\u{201f}' | '\u{2032}'..='\u{2037}' | '\u{2039}' | '\u{203a}'
+            | '\u{ff02}' | '\u{ff07}' | '\u{ff40}'
+    )
+}
+
+/// Whether a value stands for one that nobody has put in: the words of samples and templates.
+pub(super) fn placeholder(text: &str) -> bool {
+    let first = text.chars().next();
+    if text.chars().count() > 1 && text.chars().all(|char| Some(char) == first) {
+        return true;
+    }
+    let is_bracketed = [('<', '>'), ('[', ']'), ('{', '}')]
+        .into_iter()
+        .any(|(open, close)| text.starts_with(open) && text.ends_with(close));
+    let words = text.to_ascii_lowercase().replace(['-', '_', '.', ' '], "");
+    let of_samples = [
+        "placeholder",
+        "changeme",
+        "replaceme",
+        "replacewith",
+        "putyour",
+        "pasteyour",
+        "enteryour",
+        "insertyour",
+        "youra",
+        "yourk",
+        "yours",
+        "yourt",
+        "yourexchange",
+        "keyhere",
+        "secrethere",
+        "tokenhere",
+        "undefined",
+    ];
+    is_bracketed || of_samples.iter().any(|word| words.contains(word))
+}
+
+/// What is unusual in a key or a secret of the exchange, of which all known ones are letters, digits, `-` and `_`.
+pub(super) fn unusual_in_pair(text: &str) -> Option<String> {
+    let odd = text
+        .chars()
+        .filter(|char| !char.is_ascii_alphanumeric() && !"-_".contains(*char));
+    let kinds: BTreeSet<_> = odd.map(name_of).collect();
+    let kinds: Vec<_> = kinds.into_iter().collect();
+    (!kinds.is_empty()).then(|| kinds.join(" and "))
+}
+
+/// What is unusual in a token, which may hold any character: what a copy leaves at its ends, or a shell's variable.
+pub(super) fn unusual_in_token(text: &str) -> Option<&'static str> {
+    let ends = [text.chars().next(), text.chars().next_back()];
+    let mut at_ends = ends
+        .into_iter()
+        .flatten()
+        .filter(|char| "\"'`;,".contains(*char));
+    let is_variable = text.starts_with("${") || text.starts_with("$(");
+    match at_ends.next() {
+        Some(char) => Some(name_of(char)),
+        None => is_variable.then(|| name_of('$')),
     }
 }
 
-const fn is_invisible(char: char) -> bool {
-    matches!(
-        char,
-        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{00ad}'
-    )
+/// A character's kind; the character itself would be a part of the value.
+const fn name_of(char: char) -> &'static str {
+    match char {
+        '"' | '\'' | '`' => "a quote",
+        '\\' => "a backslash",
+        '$' => "a $ (no variable is expanded)",
+        '#' => "a # (a comment needs a line of its own)",
+        _ => "punctuation",
+    }
 }
 
 /// A key that an operator pasted, to be compared with the one that the sources hold. It may be any text.

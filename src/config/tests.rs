@@ -135,6 +135,7 @@ fn each<Row: fmt::Debug>(rows: impl IntoIterator<Item = Row>, check: impl Fn(Row
 mod callers;
 mod canary;
 mod credentials;
+mod env_values;
 mod files;
 mod samples;
 mod settings;

@@ -136,14 +136,18 @@ pub(super) fn read_env_file(
     guard: GuardedBy,
     problems: &mut Problems,
 ) -> Option<Layer> {
-    let text = match guard {
-        GuardedBy::Systemd => read_text(path, Trusted::process(), problems)?,
+    let opened = match guard {
+        GuardedBy::Systemd => open_trusted(path, Trusted::process(), problems)?,
         // systemd takes it whoever can write it: the daemon would start.
-        GuardedBy::Mode => read_any_text(path, problems)?,
+        GuardedBy::Mode => fs::File::open(path),
     };
-    let file = env_file::parse(&text);
+    let bytes = bytes_of(path, opened, problems)?;
+    let file = env_file::read(&bytes);
     for finding in &file.findings {
         report(path, finding, problems);
+    }
+    if file.is_refused() {
+        return None;
     }
     if guard == GuardedBy::Mode {
         check_mark(path, &file, problems);
@@ -175,13 +179,17 @@ pub(super) fn read_env_file(
     });
     Some(Layer {
         variables: variables.collect(),
-        unused_secrets: unused_secrets(&text),
+        unused_secrets: unused_secrets(&bytes),
     })
 }
 
 /// The value of every line that could ever have set a secret, whatever stands before it.
-fn unused_secrets(text: &str) -> Vec<Zeroizing<String>> {
-    let assignments = text.lines().filter_map(|line| line.split_once('='));
+fn unused_secrets(bytes: &[u8]) -> Vec<Zeroizing<String>> {
+    // Lines that are not UTF-8 set nothing, or the file is refused.
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let text = lines.filter_map(|line| std::str::from_utf8(line).ok());
+    let text = text.map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let assignments = text.filter_map(|line| line.split_once('='));
     let of_secrets = assignments.filter(|(name, _)| {
         let name = name
             .trim()
@@ -206,7 +214,7 @@ fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
             line: *line,
             name: None,
         };
-        let text = "a byte order mark stands before it: systemd passes over this line, and the daemon would start without it";
+        let text = "a byte order mark stands before it: systemd ignores this line, and the daemon would start without it";
         let remedy = format!(
             "take the mark out: sed -i '1s/^\\xEF\\xBB\\xBF//' {}",
             path.display()
@@ -217,11 +225,7 @@ fn check_mark(path: &Path, file: &env_file::EnvFile, problems: &mut Problems) {
 
 fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {
     let name = finding.name.clone().filter(|name| table::is_ours(name));
-    let general = matches!(
-        finding.kind,
-        env_file::FindingKind::ExportPrefix | env_file::FindingKind::Duplicate
-    );
-    if general && name.is_none() {
+    if finding.kind.is_of_one_variable() && name.is_none() {
         return;
     }
     let (text, remedy) = finding.kind.explain();
@@ -233,7 +237,11 @@ fn report(path: &Path, finding: &env_file::Finding, problems: &mut Problems) {
         line: finding.line,
         name: None,
     };
-    problems.warning(&key, &source, text, remedy);
+    if finding.kind.refuses_file() {
+        problems.error(&key, &source, text, remedy).flaw = Some(Flaw::Unreadable);
+    } else {
+        problems.warning(&key, &source, text, remedy);
+    }
 }
 
 fn read_credentials(directory: &Path, variables: &mut Variables, problems: &mut Problems) {
@@ -281,7 +289,7 @@ fn process_layer(sources: &Sources, problems: &mut Problems) -> Layer {
             name,
             &source,
             "its value is not UTF-8",
-            "set it anew, as text",
+            "set it again, as UTF-8 text",
         );
     }
     let variables = sources
@@ -311,6 +319,16 @@ pub(super) fn read_text(
     trusted: Trusted,
     problems: &mut Problems,
 ) -> Option<Zeroizing<String>> {
+    let opened = open_trusted(path, trusted, problems)?;
+    text_of(path, opened, problems)
+}
+
+/// Opens a file that decides who may do what; `None` where it is not taken, which is reported.
+fn open_trusted(
+    path: &Path,
+    trusted: Trusted,
+    problems: &mut Problems,
+) -> Option<io::Result<fs::File>> {
     let opened = private_file::open_trusted(path, OFlags::empty(), trusted);
     let distrust = opened.as_ref().err().and_then(Distrust::of);
     // What is no file is named below, as what cannot be read.
@@ -322,12 +340,7 @@ pub(super) fn read_text(
             .flaw = Some(Flaw::Unreadable);
         return None;
     }
-    text_of(path, opened, problems)
-}
-
-/// Reads a text file, whoever can write it.
-fn read_any_text(path: &Path, problems: &mut Problems) -> Option<Zeroizing<String>> {
-    text_of(path, fs::File::open(path), problems)
+    Some(opened)
 }
 
 fn text_of(
@@ -335,36 +348,46 @@ fn text_of(
     opened: io::Result<fs::File>,
     problems: &mut Problems,
 ) -> Option<Zeroizing<String>> {
+    let mut bytes = bytes_of(path, opened, problems)?;
+    let error = match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => return Some(Zeroizing::new(text)),
+        Err(error) => error,
+    };
+    let line = 1 + error
+        .as_bytes()
+        .iter()
+        .take(error.utf8_error().valid_up_to())
+        .filter(|b| **b == b'\n')
+        .count();
+    drop(Zeroizing::new(error.into_bytes()));
     let source = Origin::File(path.to_owned());
+    let text = format!("line {line} is not UTF-8");
+    problems
+        .error("file", &source, text, "save the file as UTF-8")
+        .flaw = Some(Flaw::Unreadable);
+    None
+}
+
+fn bytes_of(
+    path: &Path,
+    opened: io::Result<fs::File>,
+    problems: &mut Problems,
+) -> Option<Zeroizing<Vec<u8>>> {
     let read = opened.and_then(|mut file| {
         // At once at its size: a buffer that grows leaves copies of secrets behind.
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
         file.read_to_end(&mut bytes).map(|_| bytes)
     });
-    let (text, remedy) = match read.map(String::from_utf8) {
-        Ok(Ok(text)) => return Some(Zeroizing::new(text)),
-        Ok(Err(error)) => {
-            let line = 1 + error
-                .as_bytes()
-                .iter()
-                .take(error.utf8_error().valid_up_to())
-                .filter(|b| **b == b'\n')
-                .count();
-            drop(Zeroizing::new(error.into_bytes()));
-            (
-                format!("line {line} is not UTF-8"),
-                "save the file as UTF-8",
-            )
-        }
+    match read {
+        Ok(bytes) => Some(Zeroizing::new(bytes)),
         Err(error) => {
             let (text, remedy) = explain(&error);
+            let source = Origin::File(path.to_owned());
             problems.error("file", &source, text, remedy).flaw = Some(flaw_of(&error));
-            return None;
+            None
         }
-    };
-    problems.error("file", &source, text, remedy).flaw = Some(Flaw::Unreadable);
-    None
+    }
 }
 
 /// What an unread file says about the pair, where no other place has one.

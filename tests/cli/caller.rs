@@ -166,7 +166,7 @@ async fn nothing_is_made_where_it_could_not_be_shown() {
     let (code, text) = desk.caller(&["add", "one"]).await;
     assert_eq!(code, Some(64));
     assert!(
-        text.contains("stdout is no terminal") && text.contains("--out FILE"),
+        text.contains("stdout is not a terminal") && text.contains("--out FILE"),
         "{text}"
     );
     fs::write(desk.path("taken"), "mine").unwrap();
@@ -303,14 +303,17 @@ async fn wrong_orders_are_usage_and_broken_files_are_configuration() {
             &["add", "one", "--out", out][..],
             "there is a caller one already",
         ),
-        (&["add", "Two", "--out", out], "is no name of a caller"),
+        (
+            &["add", "Two", "--out", out],
+            "is not a valid name of a caller",
+        ),
         (
             &["add", "two", "--source", "10.0.0.1/8", "--out", out],
             "beyond its prefix",
         ),
         (
             &["add", "two", "--expires", "2001-01-01", "--out", out],
-            "is over already",
+            "is in the past",
         ),
         (
             &["add", "two", "--diagnose", "--preset", "read", "--out", out],

@@ -376,3 +376,39 @@ async fn the_echo_comes_back_when_the_prompt_is_interrupted() {
         assert!(echoes(&slave), "{signal:?}");
     }
 }
+
+#[tokio::test]
+async fn a_report_has_the_width_and_the_colour_of_its_terminal() {
+    let canaries = Canaries::random();
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("crypto.env");
+    std::fs::write(&file, pair_of(&canaries)).unwrap();
+    let (mut seen, slave) = terminal();
+    let mut size = rustix::termios::tcgetwinsize(&slave).unwrap();
+    size.ws_col = 72;
+    rustix::termios::tcsetwinsize(&slave, size).unwrap();
+    let mut checking = command();
+    checking.current_dir(&directory).env("TERM", "xterm");
+    checking.args(["check", "--env-file", "crypto.env"]);
+    let mut child = checking.stdout(Stdio::from(slave)).spawn().unwrap();
+    drop(checking);
+    // It ends with an error when nobody holds the other side any more.
+    let shown = tokio::task::spawn_blocking(move || {
+        let mut shown = Vec::new();
+        let _ = seen.read_to_end(&mut shown);
+        String::from_utf8(shown).unwrap()
+    });
+    let shown = tokio::time::timeout(PATIENCE, shown)
+        .await
+        .unwrap()
+        .unwrap();
+    child.wait().await.unwrap();
+    let plain = anstream::adapter::strip_str(&shown).to_string();
+    let longest = plain.lines().map(|line| line.chars().count()).max();
+    assert!(
+        longest.is_some_and(|longest| (60..=72).contains(&longest)),
+        "{plain}"
+    );
+    assert!(shown.contains("\u{1b}[1mLooked at\u{1b}[0m"), "{shown}");
+    canaries.assert_absent(&shown, "what the terminal shows");
+}

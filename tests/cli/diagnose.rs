@@ -357,7 +357,7 @@ async fn a_clock_a_base_an_edge_a_budget_and_quotes_each_have_their_cause() {
             &place.environment(),
             &["CP-EDGE-BLOCKED"],
             "likely",
-            "another way out",
+            "another outbound address",
         )
         .await;
     exchange.clear_script("*");

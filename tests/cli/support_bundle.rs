@@ -305,8 +305,9 @@ async fn the_history_is_in_it_without_calls_callers_order_ids_and_invented_metho
     );
     assert_eq!(history["went_bad"][0]["first_bad"]["code"], 40101);
     let ticket = &files["ticket.md"];
+    assert_single_calls(&history["single_calls"], ticket);
     assert!(
-        ticket.contains("| private/create-order | never on record | 20"),
+        ticket.contains("| private/create-order | no record | 20"),
         "{ticket}"
     );
     let diagnosis = &files["diagnosis.txt"];
@@ -319,6 +320,23 @@ async fn the_history_is_in_it_without_calls_callers_order_ids_and_invented_metho
         named["history.json"].contains("\"name\": \"default\""),
         "{named:#?}"
     );
+}
+
+/// The order that was refused, the last good read, and what the catalogue does not know without its name.
+fn assert_single_calls(calls: &Value, ticket: &str) {
+    let calls = calls.as_array().unwrap();
+    let of = |method: &str| calls.iter().find(|call| call["method"] == method);
+    for (method, code) in [("private/create-order", 40101), ("private/user-balance", 0)] {
+        let call = of(method).unwrap();
+        assert_eq!(call["code"], code, "{call}");
+        let nonce = call["nonce"].as_u64().unwrap().to_string();
+        let rid = call["request_id"].as_str().unwrap();
+        assert_eq!((nonce.len(), rid.len()), (13, 32), "{call}");
+        let row = ticket.lines().find(|line| line.contains(&nonce)).unwrap();
+        assert!(row.contains(method) && row.contains(rid), "{row}");
+        assert!(call.get("caller").is_none() && call.get("client_oid").is_none());
+    }
+    assert_eq!(calls.len(), 2, "{calls:#?}");
 }
 
 #[tokio::test]
@@ -503,7 +521,11 @@ async fn callers_are_named_in_no_file_of_it_unless_that_was_asked_for() {
     for (text, section, problem) in [
         (&good, "Callers\n  issued = 2", "Good"),
         (&expired, "Callers\n  issued = 2", "a caller: has expired"),
-        (&unusable, "Errors", "a caller: expires: is no time"),
+        (
+            &unusable,
+            "Errors",
+            "a caller: expires: is not a valid time",
+        ),
     ] {
         std::fs::write(&callers, text).unwrap();
         let files = bundle(&[]).await;
@@ -537,7 +559,7 @@ async fn a_label_is_withheld_where_it_is_a_secret_and_loses_its_control_characte
     assert_eq!(place.run(&[]).await.code, 0);
     let ticket = &place.open()["ticket.md"];
     assert!(
-        ticket.contains("| label of the key | (withheld: would show a part of a credential) |"),
+        ticket.contains("| label of the API key | (withheld: would show a part of a credential) |"),
         "{ticket}"
     );
     std::fs::remove_file(&place.written()[0]).unwrap();
@@ -575,7 +597,7 @@ async fn a_network_that_swallows_everything_is_a_bundle_within_the_deadline() {
     );
     let ticket = &place.open()["ticket.md"];
     assert!(
-        ticket.starts_with("# The API cannot be reached from here\n"),
+        ticket.starts_with("# We cannot reach the API\n"),
         "{ticket}"
     );
     assert!(ticket.contains("Can 127.0.0.1 be reached"), "{ticket}");
@@ -596,12 +618,12 @@ async fn a_broken_configuration_is_a_bundle_too_and_asks_nobody() {
     );
     let files = place.open();
     assert!(
-        files["ticket.md"].contains("the configuration is not usable"),
+        files["ticket.md"].contains("our configuration is not usable"),
         "{}",
         files["ticket.md"]
     );
     assert!(
-        files["configuration.txt"].contains("half a pair"),
+        files["configuration.txt"].contains("incomplete pair"),
         "{}",
         files["configuration.txt"]
     );

@@ -57,10 +57,10 @@ fn told(proxy: &TestProxy) -> Vec<String> {
         .collect()
 }
 
-/// Lets the minute between two runs pass.
-async fn a_minute_later() {
+/// Lets the time in which runs are counted pass.
+async fn five_minutes_later() {
     tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::advance(Duration::from_secs(300)).await;
     tokio::time::resume();
 }
 

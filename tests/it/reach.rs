@@ -276,7 +276,7 @@ async fn a_closed_port_fails_the_connection() {
 async fn a_page_or_a_path_that_is_not_known_fails_the_first_byte_and_calls_go_on() {
     let cases = [
         (404, "CP-WRONG-BASE", "CRYPTO_REST_BASE="),
-        (200, "CP-EDGE-BLOCKED", "another way out"),
+        (200, "CP-EDGE-BLOCKED", "another outbound address"),
     ];
     for (status, cause, next) in cases {
         let proxy = watching().start().await;

@@ -41,16 +41,13 @@ pub(crate) fn normal_with_durations(text: &str) -> String {
         if length > 0 {
             out.push_str("<n>");
             rest = &rest[length..];
-            if rest.starts_with(" ms (±") {
-                rest = rest.split_once(')').map_or(rest, |(_, after)| after);
-                out.push_str(" ms (±<n>)");
-            }
         } else {
             out.push(next);
             rest = &rest[next.len_utf8()..];
         }
     }
-    out
+    // Either, by chance, where both clocks are one.
+    out.replace("clock is <n> ms ahead of the", "clock is <n> ms behind the")
 }
 
 /// Bytes of the number of a length of time that the text begins with.

@@ -1,7 +1,8 @@
 //! The support bundle: a ticket for the exchange's support, and the evidence beside it, in one tar.
 //!
-//! Guarantees: made of typed findings, of probes made for it and of counts and changes of the history, never of stored
-//! traffic or journal lines: no params, amounts, instruments, order ids or request ids; a method that the catalogue does
+//! Guarantees: made of typed findings, of probes made for it and of counts, changes and single calls of the history, never
+//! of stored traffic or journal lines: no params, amounts, instruments or order ids; of a single call there is what the
+//! exchange finds it by (nonce, `id`, time, method), and our request id; a method that the catalogue does
 //! not know is not named, because a caller may have made its name up; control characters from outside are stripped; every
 //! file and the finished archive are searched for every secret, and on a hit there is no archive. Does not: write
 //! anything to disk, or send it.
@@ -138,7 +139,7 @@ fn files(input: &BundleInput<'_>) -> Result<Vec<BundleFile>, io::Error> {
         ),
         file(
             "history.json",
-            "what changed and when, the last good and the first bad call of each method, calls per hour",
+            "what changed and when, the last good and the first bad call of each method, single calls, calls per hour",
             json(history.json(diagnosis.findings.at_ms, input.caller_names))?,
         ),
         file(
@@ -164,7 +165,7 @@ fn readme(input: &BundleInput<'_>, files: &[BundleFile]) -> String {
         "Support bundle of crypto-proxy {}, issue {}\n\n{list}\nticket.md can be read alone: where the settings of this \
          machine are nobody's business, send only that.\n\nMade of typed facts and of probes that never trade. No key, \
          secret or token is in it: every file was\nsearched for each of them, plain and encoded, before it was written. \
-         Nor are params, amounts, instruments,\norder ids or request ids. An API key is named by its fingerprint: the first \
+         Nor are params, amounts, instruments\nor order ids. Single calls are named by nonce, id, time and method, and by our request id. An API key is named by its fingerprint: the first \
          8 hexadecimal characters of its\nSHA-256. A secret is a number that means nothing elsewhere.\n{callers}\nTimes are \
          UTC.\n",
         env!("CARGO_PKG_VERSION"),

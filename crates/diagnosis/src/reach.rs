@@ -2,7 +2,8 @@
 //!
 //! Measured at start, at every interval, and soon after a call failed to get its answer. Guarantees: over connections of its own,
 //! on a thread of its own, one measurement at a time, each with a deadline; a change is said once, with its cause and
-//! next step; nothing is signed, no record is written, readiness hears nothing of it. Does not: stand in the path of a
+//! next step; nothing is signed, no record is written; a fault changes nothing in readiness, and a measurement that
+//! reached the exchange ends what failed calls left there. Does not: stand in the path of a
 //! call, or say why a call that reached the exchange was refused.
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use super::probes::{self, PROBE_DEADLINE, Scope};
-use gateway::record::{CALL_TAG, CallReport, RecordSink, TARGET};
+use gateway::{
+    observed::Observed,
+    record::{CALL_TAG, CallReport, RecordSink, TARGET},
+};
 
 mod measurement;
 #[cfg(test)]
@@ -94,6 +98,7 @@ impl RecordSink for Wanted {
 pub struct Watch {
     interval: Duration,
     plan: probes::Plan,
+    observed: Arc<Observed>,
     wanted: Arc<Notify>,
     watched: Arc<Watched>,
 }
@@ -101,7 +106,7 @@ pub struct Watch {
 impl Watch {
     /// Prepares to measure the connection of this plan; its scope and its deadline are the watch's own.
     #[must_use]
-    pub fn new(settings: Settings, mut plan: probes::Plan) -> Self {
+    pub fn new(settings: Settings, observed: Arc<Observed>, mut plan: probes::Plan) -> Self {
         let to_connect = plan
             .ready
             .as_ref()
@@ -116,6 +121,7 @@ impl Watch {
         Self {
             interval: settings.interval,
             plan,
+            observed,
             wanted: Arc::default(),
             watched: Arc::new(watched),
         }
@@ -150,7 +156,12 @@ impl Watch {
         loop {
             // Nothing where the thread died; the panic hook has said so, and the next turn comes.
             if let Some(findings) = probes::apart(self.plan.clone(), stop.clone()).await {
-                self.watched.take(Measurement::of(&findings));
+                let last = Measurement::of(&findings);
+                if last.fault.is_none() {
+                    // Without calls, nothing else would end it.
+                    self.observed.note_reached();
+                }
+                self.watched.take(last);
             }
             self.next_turn(&mut triggered).await;
         }

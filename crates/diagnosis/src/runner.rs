@@ -1,11 +1,12 @@
 //! The diagnosis that the running daemon makes, with the very credentials that it signs with.
 //!
-//! Guarantees: one run at a time, and one a minute at most. A request that comes while a run is under way gets the
+//! Guarantees: one run at a time, five in five minutes at most: after a repair one may look again at once. A request that comes while a run is under way gets the
 //! result of that run, ranked with its own input. Hanging up does not cancel a run; it ends within its deadline, and at
 //! once where the daemon stops. It has a thread, connections and a signer of its own: no live call waits for it, none of
 //! its probes leaves a record, and none tells readiness anything. Does not: trade, cancel, or start by itself.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -13,7 +14,10 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use text::time::rfc3339;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -32,21 +36,31 @@ use run::DiagnosisRun;
 pub struct Settings {
     /// A run ends within this.
     pub run_deadline: Duration,
-    /// Beginnings of runs are at least this far apart.
-    pub apart: Duration,
+    /// So many runs begin within `within` at most.
+    pub at_most: usize,
+    /// The time in which they are counted.
+    pub within: Duration,
 }
+
+/// Beginnings of runs are at least this far apart: the exchange allows one call of one of the methods a second. Who asks
+/// earlier waits so long.
+const APART: Duration = Duration::from_secs(1);
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             run_deadline: RUN_DEADLINE,
-            apart: Duration::from_secs(60),
+            at_most: 5,
+            within: Duration::from_secs(300),
         }
     }
 }
 
 /// What is known from before; may read the disk.
 pub type Recall = Box<dyn Fn() -> Past + Send + Sync>;
+
+/// Is told what a run saw.
+pub type OnSeen = Box<dyn Fn(&Findings) + Send + Sync>;
 
 /// Who asks for a run.
 #[derive(Clone, Debug)]
@@ -89,16 +103,18 @@ type Waiting = watch::Receiver<Option<Arc<DiagnosisRun>>>;
 
 #[derive(Default)]
 struct RunState {
-    began: Option<Instant>,
+    /// Of the last runs, the oldest first; no more than may begin within the time.
+    began: VecDeque<Instant>,
     running: Option<Waiting>,
 }
 
 /// Makes diagnoses, and keeps the last one.
 pub struct DiagnosisRunner {
     plan: probes::Plan,
-    apart: Duration,
+    settings: Settings,
     whose: String,
     recall: Arc<Recall>,
+    seen: OnSeen,
     doubts: Arc<Doubts>,
     state: Mutex<RunState>,
     last: ArcSwapOption<DiagnosisRun>,
@@ -121,6 +137,7 @@ impl DiagnosisRunner {
         mut plan: probes::Plan,
         settings: Settings,
         recall: Recall,
+        seen: OnSeen,
         doubts: Arc<Doubts>,
     ) -> Arc<Self> {
         plan.deadline = settings.run_deadline;
@@ -136,9 +153,10 @@ impl DiagnosisRunner {
         let stop = CancellationToken::new();
         Arc::new(Self {
             plan,
-            apart: settings.apart,
+            settings,
             whose,
             recall: Arc::new(recall),
+            seen,
             doubts,
             state,
             last,
@@ -236,20 +254,29 @@ impl DiagnosisRunner {
             return Ok(running.clone());
         }
         let now = Instant::now();
-        let wait = state
-            .began
-            .map(|began| (began + self.apart).saturating_duration_since(now));
-        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
-            return Err(Asked::TooSoon { wait });
+        let Settings {
+            at_most, within, ..
+        } = self.settings;
+        let counted = |began: &Instant| *began + within > now;
+        state.began.retain(counted);
+        if state.began.len() >= at_most {
+            let free = state.began.front().map_or(now, |first| *first + within);
+            return Err(Asked::TooSoon { wait: free - now });
         }
+        let begins = state
+            .began
+            .back()
+            .map_or(now, |last| now.max(*last + APART));
         let (sender, result) = watch::channel(None);
-        *state = RunState {
-            began: Some(now),
-            running: Some(result.clone()),
-        };
+        state.began.push_back(begins);
+        state.running = Some(result.clone());
         drop(state);
-        self.runs
-            .spawn(run::run(Arc::clone(self), asker, input.clone(), sender));
+        let stop = self.stop.clone();
+        let run = run::run(Arc::clone(self), asker, input.clone(), sender);
+        self.runs.spawn(async move {
+            stop.run_until_cancelled(time::sleep_until(begins)).await;
+            run.await;
+        });
         Ok(result)
     }
 

@@ -111,7 +111,7 @@ pub enum Failure {
     #[error("the name of the exchange could not be resolved")]
     Dns,
     /// The name resolved to an address that a public host cannot have.
-    #[error("the name of the exchange resolved to {0}, which is no address that it can have")]
+    #[error("the name of the exchange resolved to {0}, which cannot be an address of the exchange")]
     AddressRefused(IpAddr),
     /// No TCP connection.
     #[error("no connection to the exchange could be made")]

@@ -118,6 +118,11 @@ impl Observed {
         }
     }
 
+    /// Notes that the exchange was reached by something that was no call: earlier failures no longer count.
+    pub fn note_reached(&self) {
+        self.failed_attempts.store(0, Ordering::Relaxed);
+    }
+
     /// Whether the last attempts all failed to reach the exchange.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
@@ -151,8 +156,15 @@ impl ClockSkew {
     /// In words, for a report.
     #[must_use]
     pub fn describe(self) -> String {
-        let (offset, uncertainty) = (self.offset_ms, self.uncertainty_ms);
-        format!("clock offset {offset:+} ms (±{uncertainty}), the exchange's minus this host's")
+        let (off, uncertainty) = (self.offset_ms.unsigned_abs(), self.uncertainty_ms);
+        let side = if self.offset_ms < 0 {
+            "ahead of"
+        } else {
+            "behind"
+        };
+        format!(
+            "this host's clock is {off} ms {side} the exchange's (accurate to {uncertainty} ms)"
+        )
     }
 }
 
@@ -263,6 +275,10 @@ mod tests {
         (0..2).for_each(|_| observed.note_attempt(false));
         assert!(!observed.is_unreachable());
         observed.note_attempt(false);
+        assert!(observed.is_unreachable());
+        observed.note_reached();
+        assert!(!observed.is_unreachable());
+        (0..3).for_each(|_| observed.note_attempt(false));
         assert!(observed.is_unreachable());
         observed.note_attempt(true);
         assert!(!observed.is_unreachable());

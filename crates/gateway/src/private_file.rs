@@ -57,7 +57,7 @@ impl Trusted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// A directory, a fifo, a socket or a device.
-    #[error("it is no regular file, and it decides who may do what")]
+    #[error("it is not a regular file, and it decides who may do what")]
     NotRegular,
     /// Somebody else's.
     #[error("it belongs to uid {uid}, who could change it, and it decides who may do what")]

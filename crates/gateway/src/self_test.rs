@@ -78,7 +78,7 @@ impl fmt::Display for Summary {
         let all = right + self.wrong.len();
         write!(
             f,
-            "{right}/{all} signing vectors pass: {signed} signed, {refused} refused"
+            "{right} of {all} signing test vectors pass: {signed} signed, {refused} refused"
         )?;
         self.wrong
             .iter()

@@ -32,7 +32,7 @@ impl SecretOutput {
             if io::stdout().is_terminal() {
                 return Ok(Self::Terminal);
             }
-            let text = "stdout is no terminal: secrets are shown to a terminal, or written with --out FILE; nothing was done";
+            let text = "stdout is not a terminal: secrets are shown to a terminal, or written with --out FILE; nothing was done";
             return Err(Failure::new(USAGE, text));
         };
         let file = OpenOptions::new()

@@ -18,7 +18,7 @@ use rustix::{
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
-use super::paragraph;
+use super::Page;
 use crate::config::{self, FilePair, KeyMatch, PastedKey, Sources};
 
 const PROMPT: &str =
@@ -80,7 +80,7 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
     };
     let elsewhere = config::inspect(sources).leaks.occurs_in(text.as_bytes());
     let given = GivenKey { pasted, elsewhere };
-    match write_comparison(&given, &compared, &mut io::stdout().lock()) {
+    match write_comparison(&given, &compared, &mut Page::of_stdout()) {
         Ok(comparison) => ExitCode::from(comparison.code()),
         Err(problem) => super::super::fail(super::super::CONFIGURATION, &problem.into()),
     }
@@ -114,7 +114,7 @@ fn compared(sources: &Sources) -> Vec<ComparedSource<'_>> {
 fn write_comparison(
     given: &GivenKey,
     compared: &[ComparedSource<'_>],
-    out: &mut impl Write,
+    page: &mut Page<impl Write>,
 ) -> io::Result<Comparison> {
     let GivenKey { pasted, elsewhere } = given;
     let pairs = compared.iter().filter_map(|source| source.pair.as_ref());
@@ -126,7 +126,11 @@ fn write_comparison(
     // Only the place where they stand tells the token and other secrets from a key.
     let may_be_shown = !is_secret && (is_key || !elsewhere);
     if let Some(fingerprint) = pasted.fingerprint().filter(|_| may_be_shown) {
-        writeln!(out, "what was given: key fingerprint {fingerprint}")?;
+        page.paragraph(
+            &format!("what was given: key fingerprint {fingerprint}"),
+            0,
+            4,
+        )?;
     }
     for ComparedSource { file, pair } in compared {
         let source = file.map_or_else(
@@ -137,10 +141,10 @@ fn write_comparison(
             || "no complete pair".to_owned(),
             |pair| describe(pasted, pair),
         );
-        paragraph(out, &format!("{source}: {found}"), 0, 4)?;
+        page.paragraph(&format!("{source}: {found}"), 0, 4)?;
     }
     let comparison = conclude(&matches_found, compared.len());
-    paragraph(out, verdict(comparison, is_secret, given), 0, 4)?;
+    page.paragraph(verdict(comparison, is_secret, given), 0, 4)?;
     Ok(comparison)
 }
 

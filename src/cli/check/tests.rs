@@ -5,6 +5,7 @@ use std::{ffi::OsString, fs, path::Path};
 use tempfile::TempDir;
 
 use super::*;
+use diagnosis::report::Paint;
 
 const KEY: &str = "Kq7invented-key-1234";
 const SECRET: &str = "cxakp_Zr5invented-secret-of-some-length";
@@ -38,7 +39,8 @@ fn checked_with(folder: &Path, env_files: Vec<PathBuf>) -> (Outcome, String) {
     };
     let mut out = Vec::new();
     let inspection = config::inspect(&sources);
-    let outcome = write_report(&inspection, &sources.env_files, &mut out).unwrap();
+    let mut page = Page::plain(&mut out);
+    let outcome = write_report(&inspection, &sources.env_files, &mut page).unwrap();
     let text = String::from_utf8(out).unwrap();
     for secret in [KEY, SECRET, TOKEN] {
         let parts: Vec<_> = secret
@@ -97,7 +99,7 @@ fn errors_say_where_and_what_to_do_and_the_exit_code_is_78() {
         folder.path().join("crypto.env").display()
     );
     for part in [
-        "Errors\n  CRYPTO_API_SECRET: half a pair",
+        "Errors\n  CRYPTO_API_SECRET: incomplete pair",
         &at,
         "do: set CRYPTO_API_SECRET",
         "Unusable: ",
@@ -166,7 +168,7 @@ fn a_file_that_may_not_be_read_is_not_called_one_without_a_pair() {
             row.file = Some(FileState::Denied);
         });
     let mut out = Vec::new();
-    write_report(&inspection, &paths, &mut out).unwrap();
+    write_report(&inspection, &paths, &mut Page::plain(&mut out)).unwrap();
     let text = String::from_utf8(out).unwrap();
     let (_, pairs) = text.split_once("Pairs in the environment files").unwrap();
     let flat = pairs.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -211,40 +213,84 @@ fn a_panic_in_a_command_without_logging_shows_its_place_and_no_payload() {
     }
 }
 
-fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+fn written(
+    columns: usize,
+    paint: Paint,
+    write: impl FnOnce(&mut Page<&mut Vec<u8>>) -> io::Result<()>,
+) -> String {
     let mut out = Vec::new();
-    write(&mut out).unwrap();
+    let mut page = Page {
+        out: &mut out,
+        columns,
+        paint,
+    };
+    write(&mut page).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 #[test]
-fn lines_break_between_words_at_100_columns() {
-    let text = written(|out| paragraph(out, &"word ".repeat(60), 2, 4));
-    assert!(
-        text.lines().all(|line| line.chars().count() <= COLUMNS),
-        "{text}"
-    );
-    assert_eq!(text.lines().count(), 4);
-    assert_eq!(text.split_whitespace().count(), 60);
-    assert!(text.starts_with("  word") && text.contains("\n    word"));
+fn lines_break_between_words_at_the_width_of_the_page() {
+    for columns in [40, 80, 100, 120] {
+        let text = written(columns, Paint::Plain, |page| {
+            page.paragraph(&"word ".repeat(60), 2, 4)
+        });
+        let longest = text.lines().map(|line| line.chars().count()).max();
+        assert!(
+            longest.is_some_and(|longest| (columns - 5..=columns).contains(&longest)),
+            "{text}"
+        );
+        assert_eq!(text.split_whitespace().count(), 60);
+        assert!(text.starts_with("  word") && text.contains("\n    word"));
+    }
 }
 
 #[test]
 fn a_source_stands_at_the_right_or_below() {
-    assert_eq!(
-        written(|out| write_row(out, "a", "1", "default")),
-        format!("{:64}default\n", "  a = 1")
-    );
-    let below = written(|out| write_row(out, "a", "1", &"x".repeat(60)));
-    assert_eq!(below, format!("  a = 1\n      from {}\n", "x".repeat(60)));
+    let row =
+        |columns, source: &str| written(columns, Paint::Plain, |page| page.row("a", "1", source));
+    assert_eq!(row(100, "default"), format!("{:64}default\n", "  a = 1"));
+    assert_eq!(row(66, "default"), "  a = 1\n      from default\n");
+    let long = "x".repeat(60);
+    assert_eq!(row(100, &long), format!("  a = 1\n      from {long}\n"));
+    assert_eq!(row(124, &long), format!("{:64}{long}\n", "  a = 1"));
+}
+
+#[test]
+fn colour_is_on_heads_alone_and_changes_no_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("crypto.env");
+    fs::write(&path, pair(KEY, "cxakp_short")).unwrap();
+    let sources = Sources::new(None, Vec::<(OsString, OsString)>::new());
+    let sources = sources.with_env_files(vec![path]);
+    let report = |paint| {
+        written(100, paint, |page| {
+            write_report(&config::inspect(&sources), &sources.env_files, page).map(drop)
+        })
+    };
+    let (plain, painted) = (report(Paint::Plain), report(Paint::Colour));
+    assert!(!plain.contains('\u{1b}'));
+    for (style, head) in [
+        (SECTION, "Looked at"),
+        (SECTION, "Settings"),
+        (WARNING, "Warnings"),
+        (GOOD, "Good:"),
+    ] {
+        assert!(
+            painted.contains(&format!("{style}{head}{style:#}")),
+            "{painted}"
+        );
+    }
+    let unpainted = anstream::adapter::strip_str(&painted).to_string();
+    assert_eq!(unpainted, plain);
 }
 
 #[test]
 fn names_of_files_cannot_turn_the_reading_direction_of_a_terminal() {
     let hostile = "/etc/\u{202e}a\u{1b}[31m\u{200b}";
     let mut out = Vec::new();
-    paragraph(&mut out, hostile, 0, 0).unwrap();
-    write_row(&mut out, hostile, hostile, hostile).unwrap();
+    let mut page = Page::plain(&mut out);
+    page.paragraph(hostile, 0, 0).unwrap();
+    page.row(hostile, hostile, hostile).unwrap();
     let written = String::from_utf8(out).unwrap();
     assert!(
         !written.lines().any(|line| line.contains(::text::is_unsafe)),

@@ -273,13 +273,14 @@ fn read(answer: Answer) -> Result<(Value, Report), Failure> {
             let last = json
                 .get("last_at")
                 .and_then(Value::as_str)
-                .unwrap_or("just now");
+                .unwrap_or("a moment ago");
             let wait = json
                 .get("retry_after_s")
                 .and_then(Value::as_u64)
                 .unwrap_or(60);
             let why = format!(
-                "the daemon was diagnosed at {last}, and is once a minute at most: again in {wait} s"
+                "the daemon was diagnosed five times in five minutes, which is the limit; the last time was {last}. \
+                 Run it again in {wait} s"
             );
             Failure::new(1, format!("{why}, or {ALONE}"))
         }

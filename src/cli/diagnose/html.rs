@@ -77,13 +77,13 @@ fn read(history: &Path, now_ms: u64) -> Result<Option<RecentHistory>, Problem> {
 fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::symlink_metadata(target) {
         Ok(data) if !data.is_file() => {
-            return Err(io::Error::other("what is there is no regular file"));
+            return Err(io::Error::other("what is there is not a regular file"));
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     if target.file_name().is_none() {
-        return Err(io::Error::other("that is no name of a file"));
+        return Err(io::Error::other("that is not the name of a file"));
     }
     private_file::replace(target, bytes, 0o600, Owner::Process)
 }
@@ -113,7 +113,7 @@ mod tests {
             replace(&link, b"page")
                 .unwrap_err()
                 .to_string()
-                .contains("no regular file")
+                .contains("not a regular file")
         );
         assert!(replace(dir.path(), b"page").is_err());
         assert!(replace(&dir.path().join("no/such"), b"page").is_err());

@@ -46,7 +46,7 @@ fn what_changed_in_between_is_one_sentence() {
         text,
         "private/create-order: last good 1970-01-01T00:00:01.000Z with key 5f3a0000 from 203.0.113.7; first bad \
          1970-01-01T00:00:09.000Z (refused, code 40101, rid r9000) with key 5f3a0000 from 198.51.100.4; between: \
-         address 203.0.113.7 → 198.51.100.4 at 1970-01-01T00:00:05.000Z; still so\n"
+         address changed from 203.0.113.7 to 198.51.100.4 at 1970-01-01T00:00:05.000Z; still so\n"
     );
     let unknown = Break {
         good: None,
@@ -103,6 +103,8 @@ fn calls_and_changes_come_in_the_order_of_time() {
         key_fp: "5f3a0000".into(),
         address: None,
         client_oid: None,
+        nonce: None,
+        sent_id: None,
     };
     let changes = [
         change(1000, "secret", Some("1"), "2"),
@@ -119,7 +121,7 @@ fn calls_and_changes_come_in_the_order_of_time() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[0],
-        "1970-01-01T00:00:01.000Z  -- secret no. 1 → no. 2"
+        "1970-01-01T00:00:01.000Z  -- secret changed from no. 1 to no. 2"
     );
     assert!(
         lines[1].starts_with("1970-01-01T00:00:02.000Z  private/user-balance "),
@@ -191,6 +193,8 @@ fn rows_and_sentences_hold_no_unsafe_character_whatever_the_file_holds() {
         key_fp: hostile.into(),
         address: Some(hostile.into()),
         client_oid: None,
+        nonce: None,
+        sent_id: None,
     };
     let broken = Break {
         method: hostile.into(),

@@ -16,7 +16,7 @@ use super::{
         report::{Origin, Problems, Row},
         variables::{Variable, Variables},
     },
-    CredentialRules, CredentialUse, clean, facts, row,
+    CredentialRules, CredentialUse, PLACEHOLDER, clean, facts, normalize, row,
 };
 use gateway::{
     auth::{MAX_TOKEN_BYTES, MIN_TOKEN_BYTES},
@@ -42,13 +42,13 @@ struct TokenRole {
 
 const CALLER: TokenRole = TokenRole {
     name: names::TOKEN,
-    remedy: "make a new one, say with openssl rand -hex 32, and give it to the callers too",
+    remedy: "make a new one, for example with openssl rand -hex 32, and give it to the callers, too",
     published: "the proxy token was published; replace it",
 };
 
 const DIAGNOSIS: TokenRole = TokenRole {
     name: names::DIAG_TOKEN,
-    remedy: "make a new one for the operators alone, say with openssl rand -hex 32",
+    remedy: "make a new one for the operators only, for example with openssl rand -hex 32",
     published: "the diagnosis token was published; replace it",
 };
 
@@ -131,6 +131,16 @@ impl TokenLoader<'_> {
             self.refuse(role, variable, fault);
             return None;
         }
+        let doubt = if normalize::placeholder(&text) {
+            Some(PLACEHOLDER.to_owned())
+        } else {
+            normalize::unusual_in_token(&text)
+                .map(|what| format!("begins or ends with {what}: was it copied with it?"))
+        };
+        if let Some(doubt) = doubt {
+            self.problems
+                .warning(role.name, &variable.origin, doubt, role.remedy);
+        }
         if !is_published {
             return Some(text);
         }
@@ -162,7 +172,7 @@ impl TokenLoader<'_> {
         for prefix in [KEY_PREFIX, SECRET_PREFIX] {
             if text.starts_with(prefix) {
                 return Some(format!(
-                    "begins with {prefix} as what this proxy issues to sign with does, and is no token"
+                    "begins with {prefix} as the signing credentials that this proxy issues do; it cannot be a token"
                 ));
             }
         }
@@ -194,7 +204,7 @@ fn report_missing(variables: &Variables, problems: &mut Problems) {
     let empty = variables.iter().find(|(name, _)| *name == names::TOKEN);
     let (text, origin) = empty.map_or(
         (
-            "not configured: without it nobody could call",
+            "not configured: without it no caller could authenticate",
             Origin::Default,
         ),
         |(_, variable)| {

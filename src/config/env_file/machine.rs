@@ -111,6 +111,9 @@ impl Parser {
             '\\' => return State::ValueEscape,
             _ if is_blank(char) => return State::BeforeValue,
             _ => {
+                if self.quoted {
+                    self.find_of_variable(self.line, FindingKind::AfterQuote);
+                }
                 self.value.push(char);
                 return State::Value;
             }
@@ -133,7 +136,10 @@ impl Parser {
     }
 
     fn value_escape(&mut self, char: char) -> State {
-        if !is_line_end(char) {
+        if is_line_end(char) {
+            self.find_of_variable(self.line, FindingKind::LineContinued);
+        } else {
+            self.find_of_variable(self.line, FindingKind::BackslashRemoved);
             self.value.push(char);
         }
         State::Value
@@ -141,8 +147,7 @@ impl Parser {
 
     fn single_quoted(&mut self, char: char) -> State {
         if char == '\'' {
-            self.quoted = true;
-            return State::BeforeValue;
+            return self.close_quote();
         }
         self.value.push(char);
         State::SingleQuoted
@@ -150,10 +155,7 @@ impl Parser {
 
     fn double_quoted(&mut self, char: char) -> State {
         match char {
-            '"' => {
-                self.quoted = true;
-                State::BeforeValue
-            }
+            '"' => self.close_quote(),
             '\\' => State::DoubleQuotedEscape,
             _ => {
                 self.value.push(char);
@@ -165,13 +167,21 @@ impl Parser {
     fn double_quoted_escape(&mut self, char: char) -> State {
         match char {
             '"' | '\\' | '`' | '$' => self.value.push(char),
-            '\n' => {}
+            '\n' => self.find_of_variable(self.line, FindingKind::LineContinued),
             _ => {
                 self.value.push('\\');
                 self.value.push(char);
             }
         }
         State::DoubleQuoted
+    }
+
+    fn close_quote(&mut self) -> State {
+        self.quoted = true;
+        if self.value.contains('\n') {
+            self.find_of_variable(self.begun_on, FindingKind::QuoteClosedLater);
+        }
+        State::BeforeValue
     }
 
     const fn comment(char: char) -> State {
@@ -206,10 +216,14 @@ impl Parser {
     }
 
     fn find(&mut self, line: usize, kind: FindingKind) {
+        self.findings.push(Finding::of_file(line, kind));
+    }
+
+    fn find_of_variable(&mut self, line: usize, kind: FindingKind) {
+        let name = self.name.trim_end_matches(is_blank);
         self.findings.push(Finding {
-            line,
-            name: None,
-            kind,
+            name: super::is_name(name).then(|| name.to_owned()),
+            ..Finding::of_file(line, kind)
         });
     }
 }

@@ -94,8 +94,36 @@ fn what_systemd_passes_over_in_silence_is_found() {
         ("A=1\nB=\"2\nC=3", 2, FindingKind::UnclosedQuote),
         ("# x\\\nA=1", 1, FindingKind::CommentContinued),
         ("A=1\n\0B=2", 2, FindingKind::NulByte),
+        ("A=1\nB=2\\\nC=3", 2, FindingKind::LineContinued),
+        ("A=\"1\\\n2\"", 1, FindingKind::LineContinued),
+        ("A=1\nB=\"2\nC=\"", 2, FindingKind::QuoteClosedLater),
+        ("A='b' c", 1, FindingKind::AfterQuote),
+        ("A=\\b", 1, FindingKind::BackslashRemoved),
     ] {
         assert_eq!(findings(text), [(line, kind)], "{text:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_refuse_the_file_where_they_are_in_a_variable() {
+    for (bytes, line, kind, is_refused) in [
+        (&b"# f\xfcr\nA=b"[..], 1, FindingKind::NotUtf8Aside, false),
+        (b"A=b\nf\xfcr\n", 2, FindingKind::NotUtf8Aside, false),
+        (b"A=b\nB=\xfc\n", 2, FindingKind::NotUtf8, true),
+        (b"A=b\nB\xfc=c\n# \xfc", 2, FindingKind::NotUtf8, true),
+        (b"\xff\xfeA\0", 1, FindingKind::Utf16, true),
+        (b"A=b\n\0", 2, FindingKind::NulByte, true),
+    ] {
+        let file = read(bytes);
+        let found = file
+            .findings
+            .iter()
+            .any(|found| (found.line, found.kind) == (line, kind));
+        assert!(
+            found && file.is_refused() == is_refused,
+            "{bytes:?}: {:?}",
+            file.findings
+        );
     }
 }
 

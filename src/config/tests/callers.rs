@@ -162,7 +162,7 @@ fn where_it_cannot_be_told_what_was_revoked_or_issued_nobody_starts() {
         (
             "state/callers.master",
             Some("nonsense"),
-            ["callers", "no master key"],
+            ["callers", "not a master key"],
         ),
         (
             "state/callers.master",
@@ -218,7 +218,7 @@ fn what_we_issue_is_no_credential_of_the_exchange_and_no_default_token() {
             Case::good().env(name, &value).fails_with(&[
                 name,
                 &format!("begins with {prefix} "),
-                "opens nothing",
+                "does not know it",
             ]);
         }
     }
@@ -226,7 +226,7 @@ fn what_we_issue_is_no_credential_of_the_exchange_and_no_default_token() {
         let value = format!("{prefix}invented0123456789invented");
         Case::good()
             .env("CRYPTO_PROXY_TOKEN", &value)
-            .fails_with(&["CRYPTO_PROXY_TOKEN", "is no token"]);
+            .fails_with(&["CRYPTO_PROXY_TOKEN", "cannot be a token"]);
     }
     let case = Case::good().with_state();
     let token = case.issue(trader("one")).token.reveal().to_owned();

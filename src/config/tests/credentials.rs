@@ -52,7 +52,11 @@ fn the_first_complete_pair_wins_and_halves_are_never_mixed() {
         .env("CRYPTO_COM_API_KEY", KEY)
         .env("CRYPTO_COM_API_SECRET", SECRET);
     assert_eq!(fingerprint(&case.load()), fingerprint_of(KEY));
-    case.warns_of(&["CRYPTO_API_KEY", "half a pair", "no CRYPTO_API_SECRET"]);
+    case.warns_of(&[
+        "CRYPTO_API_KEY",
+        "incomplete pair",
+        "CRYPTO_API_SECRET is not set",
+    ]);
     let mixed = without_pair()
         .env("CRYPTO_API_KEY", KEY)
         .env("CRYPTO_COM_API_SECRET", SECRET);
@@ -66,11 +70,11 @@ fn halves_in_two_sources_are_no_pair() {
         .env_file("x.env", &format!("CRYPTO_API_SECRET={SECRET}\n"));
     let text = case.problems().to_string();
     assert!(
-        text.contains("CRYPTO_API_KEY stands there without CRYPTO_API_SECRET"),
+        text.contains("CRYPTO_API_KEY is set without CRYPTO_API_SECRET"),
         "{text}"
     );
     assert!(
-        text.contains("CRYPTO_API_SECRET stands there without CRYPTO_API_KEY"),
+        text.contains("CRYPTO_API_SECRET is set without CRYPTO_API_KEY"),
         "{text}"
     );
 }
@@ -138,7 +142,7 @@ fn missing_half_and_empty_credentials_are_told_apart() {
         .fails_with(&["variable CRYPTO_API_KEY", "the value is empty"]);
     without_pair().env("CRYPTO_API_KEY", KEY).fails_with(&[
         "CRYPTO_API_SECRET",
-        "half a pair",
+        "incomplete pair",
         "set CRYPTO_API_SECRET",
     ]);
     let without_token = Case::empty()

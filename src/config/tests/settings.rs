@@ -274,31 +274,31 @@ fn unusable_values_are_errors_with_place_and_remedy() {
         ),
         (
             "allowed_hosts = [\"http://x\"]",
-            ["is no host name", "no scheme"],
+            ["is not a host name", "no scheme"],
         ),
         (
             "[listener]\nallowed_origins = [\"*\"]",
-            ["is no origin", "no wildcard"],
+            ["is not an origin", "no wildcard"],
         ),
         (
             "[listener]\nallowed_origins = [\"null\"]",
-            ["is no origin", "not null"],
+            ["is not an origin", "not null"],
         ),
         (
             "[listener]\nallowed_origins = [\"https://*.page.example\"]",
-            ["is no origin", "no wildcard"],
+            ["is not an origin", "no wildcard"],
         ),
         (
             "[listener]\nallowed_origins = [\"https://page.example/\"]",
-            ["is no origin", "no path"],
+            ["is not an origin", "no path"],
         ),
         (
             "[listener]\nallowed_origins = [\"page.example\"]",
-            ["is no origin", "https://page.example"],
+            ["is not an origin", "https://page.example"],
         ),
         (
             "[policy]\nallow_classes = [\"trad\"]",
-            ["is no class", "did you mean trade?"],
+            ["is not a class", "did you mean trade?"],
         ),
         (
             "[policy]\nallow_methods = [\"public/auth\"]",

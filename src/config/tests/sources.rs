@@ -56,7 +56,7 @@ fn unknown_keys_are_errors_with_the_nearest_name() {
             ["config.toml:1:1", "did you mean calls.max_in_flight?"],
         ),
         ("calls = 5", ["calls", "no setting of this name"]),
-        ("[xyzzy]\na = 1", ["xyzzy", "take it out"]),
+        ("[xyzzy]\na = 1", ["xyzzy", "remove it"]),
     ];
     each(rows, |(toml, parts)| {
         Case::good().toml(toml).fails_with(&parts);
@@ -202,7 +202,7 @@ fn a_byte_order_mark_before_a_variable_of_ours_is_an_error_where_systemd_reads_t
     case.fails_with(&[
         "CRYPTO_PROXY_TOKEN",
         "crypto.env:1)",
-        "systemd passes over this line",
+        "systemd ignores this line",
         "sed -i",
     ]);
     // The daemon's own parser is not bothered.

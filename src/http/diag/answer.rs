@@ -44,7 +44,7 @@ pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
     let last = app.runner.last().map(|last| rfc3339(last.findings.at_ms));
     let text = format!(
-        "A run begins once a minute at most; the next one in {seconds} s. GET /diag/crypto-auth has the last"
+        "Five runs begin in five minutes at most; the next one in {seconds} s. GET /diag/crypto-auth has the last"
     );
     let body = json!({ "detail": text, "retry_after_s": seconds, "last_at": last });
     let mut response = reply::json_response(429, body.to_string().into_bytes());

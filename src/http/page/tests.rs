@@ -575,6 +575,8 @@ fn hostile_names_stay_text_and_lose_what_hides() {
         key_fp: hostile.into(),
         address: Some(hostile.into()),
         client_oid: None,
+        nonce: None,
+        sent_id: None,
     }];
     let mut case = Case::new(Some(recent)).diagnosed(NOW, 401, 40101);
     case.about = DaemonFacts {

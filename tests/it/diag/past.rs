@@ -30,7 +30,7 @@ async fn another_key_in_the_file_is_a_daemon_that_was_not_restarted() {
         credentials.contains(&own) && !credentials.contains("00000000"),
         "what was found is the daemon's: {credentials}"
     );
-    a_minute_later().await;
+    five_minutes_later().await;
     let same = ask(&proxy, &format!("/diag/run?file_key_fp={own}"))
         .await
         .json();

@@ -17,9 +17,12 @@ fn asked(proxy: &Arc<TestProxy>, path: &'static str) -> tokio::task::JoinHandle<
 }
 
 #[tokio::test]
-async fn a_second_run_within_a_minute_is_refused_with_the_time_and_one_after_it_is_made() {
+async fn five_runs_may_follow_each_other_and_the_sixth_is_refused_with_the_time() {
     let proxy = builder().start().await;
-    assert_eq!(ask(&proxy, RUN).await.json()["test_result"], "healthy");
+    for run in 1..=5 {
+        let answer = ask(&proxy, RUN).await.json();
+        assert_eq!(answer["test_result"], "healthy", "run {run}: {answer:#}");
+    }
     let answer = ask(&proxy, RUN).await;
     let (json, seconds) = (answer.json(), answer.header("retry-after").unwrap());
     assert_eq!(
@@ -27,19 +30,37 @@ async fn a_second_run_within_a_minute_is_refused_with_the_time_and_one_after_it_
         (429, seconds.clone())
     );
     assert!(
-        (50..=60).contains(&seconds.parse::<u64>().unwrap()),
+        (200..=300).contains(&seconds.parse::<u64>().unwrap()),
         "{seconds}"
     );
     assert_eq!(json["last_at"], ask(&proxy, KNOWN).await.json()["at"]);
     assert_eq!(
         (proxy.upstream_requests(), told(&proxy).len()),
-        (REQUESTS_OF_A_RUN, 1)
+        (5 * REQUESTS_OF_A_RUN, 5)
     );
-    a_minute_later().await;
+    five_minutes_later().await;
     assert_eq!(ask(&proxy, RUN).await.status, 200);
     assert_eq!(
         (proxy.upstream_requests(), told(&proxy).len()),
-        (2 * REQUESTS_OF_A_RUN, 2)
+        (6 * REQUESTS_OF_A_RUN, 6)
+    );
+}
+
+#[tokio::test]
+async fn after_a_repair_a_second_run_is_made_at_once_and_ends_what_failed_calls_left() {
+    let proxy = builder().start().await;
+    proxy.exchange().script(READ, Fault::code(40101));
+    assert_eq!(ask(&proxy, RUN).await.json()["test_result"], "trouble");
+    let observed = proxy.gateway.observed();
+    (0..3).for_each(|_| observed.note_attempt(false));
+    assert_eq!(
+        proxy.send(client().get(proxy.url("/ready"))).await.status,
+        503
+    );
+    assert_eq!(ask(&proxy, RUN).await.json()["test_result"], "healthy");
+    assert_eq!(
+        proxy.send(client().get(proxy.url("/ready"))).await.text(),
+        r#"{"ready":true}"#
     );
 }
 

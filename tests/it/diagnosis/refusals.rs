@@ -91,7 +91,7 @@ const ROWS: [Row; 12] = [
         excluded: &[],
     },
     Row {
-        name: "29: some methods fail, and it is no split between reading and trading",
+        name: "29: some methods fail, and the difference is not that between reading and trading",
         exchange: |exchange, _| script(exchange, &READS[..2], 40101),
         top: &[Cause::SomeMethods],
         likelihood: Likely,
@@ -225,7 +225,7 @@ async fn row_26_html_from_the_edge() {
         .exchange(|exchange, _| exchange.script_always("*", html()));
     let outcome = everywhere.run().await;
     outcome
-        .says(&[Cause::EdgeBlocked], Likely, "another way out")
+        .says(&[Cause::EdgeBlocked], Likely, "another outbound address")
         .concludes(Conclusion::Trouble);
     assert!(!outcome.text.contains("challenge"), "{}", outcome.text);
     let private = Scenario::healthy().await.exchange(|exchange, _| {
@@ -236,5 +236,5 @@ async fn row_26_html_from_the_edge() {
     private
         .run()
         .await
-        .says(&[Cause::EdgeBlocked], Likely, "another way out");
+        .says(&[Cause::EdgeBlocked], Likely, "another outbound address");
 }

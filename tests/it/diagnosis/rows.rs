@@ -66,7 +66,7 @@ async fn rows_14_15_18_24_25_and_28_from_the_record_and_from_what_is_told() {
             Cause::TriggerOrders,
             "private/advanced/create-order",
         ),
-        (coded(42901), Cause::RateLimit, "used the budget up"),
+        (coded(42901), Cause::RateLimit, "makes the most calls"),
     ] {
         Scenario::healthy()
             .await

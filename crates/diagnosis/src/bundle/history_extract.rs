@@ -1,7 +1,7 @@
 //! What the history says, as far as it may leave this machine.
 //!
-//! Guarantees: read only; changes, marks, pairs by fingerprint and number, and counts per hour, bounded; no call is named
-//! by its request id; methods that the catalogue does not know are counted, not named; callers are counted unless their
+//! Guarantees: read only; changes, marks, pairs by fingerprint and number, counts per hour and single calls, bounded; a
+//! single call has what the exchange finds it by, and neither caller nor orders; methods that the catalogue does not know are counted, not named; callers are counted unless their
 //! names were asked for. A history that cannot be read is a fact, not a failure. Does not: judge.
 
 use std::{collections::BTreeMap, path::Path};
@@ -12,7 +12,8 @@ use text::time::rfc3339_ms as time;
 use crate::{
     causes::Past,
     history::{
-        Break, ChangeRow, Filter, HourRow, Milestones, PairRow, Problem, Questions, RefusedRow,
+        Break, CallRow, ChangeRow, Filter, HourRow, Milestones, PairRow, Problem, Questions,
+        RefusedRow,
     },
 };
 use catalogue::methods;
@@ -23,6 +24,8 @@ pub(super) const COUNTED_MS: u64 = 48 * HOUR_MS;
 const MAX_CHANGES: u64 = 500;
 /// Changes that are taken of those between a good call and a bad one, the newest.
 const MAX_BETWEEN: usize = 50;
+/// Single calls that were not good, the newest.
+const MAX_CALLS: u64 = 50;
 const HOUR_MS: u64 = 3_600_000;
 /// What stands for a method that a caller may have made up.
 const UNKNOWN: &str = "(not in the catalogue)";
@@ -66,6 +69,9 @@ pub struct HistoryContents {
     pub callers: Vec<(String, u64)>,
     /// Calls that may have been executed, by time and method; orders are not named.
     pub in_doubt: Vec<(u64, String)>,
+    /// Single calls that the exchange saw or may have seen, oldest first: what was not good lately, and the calls that the
+    /// marks are of.
+    pub single_calls: Vec<CallRow>,
 }
 
 impl HistoryExtract {
@@ -111,7 +117,9 @@ impl HistoryContents {
             changes.drain(..changes.len().saturating_sub(MAX_BETWEEN));
             changes.iter_mut().for_each(hide_unknown);
         }
+        let single_calls = single_calls(questions, now_ms, &marks, &breaks)?;
         Ok(Self {
+            single_calls,
             begins_ms: questions.begins_ms()?,
             changes,
             marks,
@@ -141,6 +149,7 @@ impl HistoryContents {
             "methods": self.marks.iter().map(marks_json).collect::<Vec<_>>(),
             "went_bad": self.breaks.iter().map(break_json).collect::<Vec<_>>(),
             "calls_per_hour": self.hours,
+            "single_calls": self.single_calls.iter().map(call_json).collect::<Vec<_>>(),
             "pairs": self.pairs.iter().map(pair_json).collect::<Vec<_>>(),
             "refused_without_a_caller": self.refused.iter().map(refused_json).collect::<Vec<_>>(),
             "callers": self.callers.len(),
@@ -148,6 +157,33 @@ impl HistoryContents {
             "caller_names": if names == CallerNames::Shown { Value::Array(callers) } else { Value::Null },
         })
     }
+}
+
+/// What was not good lately; of each method the last good call beside it, and those that its breaks begin and end with.
+fn single_calls(
+    questions: &Questions,
+    now_ms: u64,
+    marks: &[(String, Milestones)],
+    breaks: &[Break],
+) -> Result<Vec<CallRow>, Problem> {
+    let mut calls = questions.not_good(now_ms.saturating_sub(COUNTED_MS), MAX_CALLS)?;
+    let good = marks.iter().filter_map(|(_, marks)| marks.good.as_ref());
+    let of_breaks = breaks.iter().flat_map(|broken| {
+        [
+            broken.good.as_ref(),
+            Some(&broken.bad),
+            broken.recovered.as_ref(),
+        ]
+    });
+    for mark in good.chain(of_breaks.flatten()) {
+        calls.extend(questions.call_of(mark)?);
+    }
+    calls.sort_by(|one, other| (one.ms, &one.rid).cmp(&(other.ms, &other.rid)));
+    calls.dedup_by(|one, other| one.rid == other.rid);
+    for call in &mut calls {
+        call.method = call.method.take().map(shown);
+    }
+    Ok(calls)
 }
 
 /// The past as the causes may know it for a bundle: methods that a caller may have made up are not named, nor are orders.
@@ -228,6 +264,15 @@ fn hourly(minutes: Vec<RefusedRow>) -> Vec<RefusedRow> {
             count,
         })
         .collect()
+}
+
+/// Neither who made it nor the names of its orders.
+fn call_json(call: &CallRow) -> Value {
+    json!({
+        "time": time(call.ms), "request_id": call.rid, "method": call.method, "nonce": call.nonce, "id": call.sent_id,
+        "http": call.status, "code": call.code, "outcome": call.outcome, "key_fp": call.key_fp, "address": call.address,
+        "exchange_ms": call.exchange_ms,
+    })
 }
 
 fn marks_json((method, marks): &(String, Milestones)) -> Value {

@@ -14,10 +14,8 @@ use crate::{
 /// The ticket's title.
 pub(super) fn title(diagnosis: &Diagnosis, history: &HistoryExtract) -> String {
     match diagnosis.ranking.conclusion {
-        Conclusion::Unreachable => "The API cannot be reached from here".to_owned(),
-        Conclusion::Unusable => {
-            "No calls can be made from here: the configuration is not usable".to_owned()
-        }
+        Conclusion::Unreachable => "We cannot reach the API".to_owned(),
+        Conclusion::Unusable => "We cannot make calls: our configuration is not usable".to_owned(),
         Conclusion::Trouble => match first_refusal(&diagnosis.findings) {
             Some((probe, answer)) => {
                 format!(
@@ -29,9 +27,9 @@ pub(super) fn title(diagnosis: &Diagnosis, history: &HistoryExtract) -> String {
             None => "API calls fail".to_owned(),
         },
         Conclusion::Healthy if still_bad(history).next().is_some() => {
-            "API calls were refused; the probes made now are answered".to_owned()
+            "API calls were refused; the test calls made now are accepted".to_owned()
         }
-        Conclusion::Healthy => "API calls: no failure is found now".to_owned(),
+        Conclusion::Healthy => "API calls: our tests find no failure now".to_owned(),
     }
 }
 
@@ -51,15 +49,19 @@ pub(super) fn questions(diagnosis: &Diagnosis, history: &HistoryExtract) -> Vec<
 const MAX_DOUBTS: usize = 10;
 
 fn in_doubt(history: &HistoryExtract) -> Vec<String> {
-    let doubts = history
-        .contents
-        .iter()
-        .flat_map(|contents| &contents.in_doubt);
-    let asked = doubts.take(MAX_DOUBTS).map(|(ms, method)| {
-        let time = text::time::plain(*ms);
+    let Ok(contents) = &history.contents else {
+        return Vec::new();
+    };
+    let nonce = |ms: u64| {
+        let mut calls = contents.single_calls.iter();
+        let nonce = calls.find(|call| call.ms == ms)?.nonce?;
+        Some(format!(" with the nonce {nonce}"))
+    };
+    let asked = contents.in_doubt.iter().take(MAX_DOUBTS).map(|(ms, method)| {
+        let (time, nonce) = (text::time::plain(*ms), nonce(*ms).unwrap_or_default());
         format!(
-            "Was the {method} executed that we sent until {time} UTC, and whose answer we lost? The sender adds the \
-             client_oid of its order."
+            "Did you execute this {method}? We sent it{nonce} before {time} UTC and received no answer. The sender adds \
+             the client_oid of the order."
         )
     });
     asked.collect()
@@ -75,8 +77,8 @@ fn unreachable(findings: &Findings) -> Vec<String> {
         .map(|address| format!(" from {address}"))
         .unwrap_or_default();
     vec![format!(
-        "Can {host} be reached{from}? Is that address, its network or its region blocked, or was there an outage at the \
-         time above?"
+        "Can {host} be reached{from}? Do you block that address, its network or its region, or was there an outage at \
+         the time of the tests?"
     )]
 }
 
@@ -96,9 +98,9 @@ fn refusals(findings: &Findings) -> Vec<String> {
     let accepted = named(&|answer| answer.is_acceptance());
     if !refused.is_empty() {
         asked.push(format!(
-            "For what reason did your side refuse {refused}? The code does not tell apart: a signature that does not \
-             belong to the key; a key that is disabled, expired or of the mode \"Third-Party connection\"; a missing \
-             permission; an address that is not on the whitelist."
+            "Why did you refuse {refused}? The code can mean: a signature that does not match the key; a key that is \
+             disabled, expired or in the mode \"Third-Party connection\"; a missing permission; an address that is not \
+             on the whitelist."
         ));
         asked.push(
             "Is the API key with the fingerprint above active, when does it expire, which permissions and which mode \
@@ -106,7 +108,7 @@ fn refusals(findings: &Findings) -> Vec<String> {
                 .to_owned(),
         );
         asked.push(
-            "From which address did you see these calls, and is exactly that address on the key's whitelist?"
+            "From which address did these calls arrive, and is exactly that address on the key's whitelist?"
                 .to_owned(),
         );
     }
@@ -120,21 +122,19 @@ fn refusals(findings: &Findings) -> Vec<String> {
         .any(|(_, answer)| answer.objection() == Some(Objection::Nonce))
     {
         asked.push(
-            "Which time did your side compare the nonce with? Our measurement of the difference is above.".into(),
+            "Which time did you compare the nonce with? The table above has our measurement of the clock difference.".into(),
         );
     }
     if answers(findings)
         .any(|(_, answer)| !answer.is_json || answer.objection() == Some(Objection::Edge))
     {
         asked.push(
-            "Which system of yours answered without a code of the API, and by which rule?"
+            "Which of your systems answered without an API code, and because of which rule?"
                 .to_owned(),
         );
     }
     if asked.is_empty() {
-        asked.push(
-            "What do you see on your side of the calls in the table, at the time above?".to_owned(),
-        );
+        asked.push("What do your logs show for the calls in the table?".to_owned());
     }
     asked
 }
@@ -143,7 +143,7 @@ fn past(history: &HistoryExtract) -> Vec<String> {
     let bad = still_bad(history).map(|broken| {
         let code = broken.bad.code.map_or_else(|| format!("HTTP {}", broken.bad.status), |code| format!("code {code}"));
         let (method, time) = (&broken.method, text::time::plain(broken.bad.ms));
-        format!("Why was {method} answered with {code} from {time} UTC on, when a call like it is accepted now?")
+        format!("Why did you answer {method} with {code} from {time} UTC on, although such calls are accepted now?")
     });
     bad.collect()
 }

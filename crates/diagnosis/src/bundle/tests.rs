@@ -206,19 +206,19 @@ fn the_ticket_says_who_from_where_what_since_when_and_what_is_asked() {
     let ticket = Case::new().file("ticket.md");
     for part in [
         "# Private API calls are refused: private/get-open-orders, HTTP 401, code 40101\n",
-        "| environment | production, https://api.crypto.com/exchange/v1 |",
+        "| API environment | production, https://api.crypto.com/exchange/v1 |",
         "| API key | fingerprint 5f3a09c1 ",
-        "| label of the key | desk |",
+        "| label of the API key | desk |",
         "| tested (UTC) | 1970-01-01 00:16:40 to 1970-01-01 00:16:42 |",
-        "| whitelist, as we know it | 203.0.113.7 |",
+        "| IP whitelist of the key, as we know it | 203.0.113.7 |",
         "| open orders | private/get-open-orders | BAD | 401 | 40101 | 87 |",
         "| private/get-open-orders | 1970-01-01 00:00:01, key 5f3a09c1 from 203.0.113.7 | 1970-01-01 00:00:09, key",
         "| HTTP 401, code 40101 | not yet |",
-        "| private/user-balance | 1970-01-01 00:00:01, key 5f3a09c1 from 203.0.113.7 | never on record |",
+        "| private/user-balance | 1970-01-01 00:00:01, key 5f3a09c1 from 203.0.113.7 | none |",
         "| 1970-01-01 00:00:05 | address | 203.0.113.7 | 198.51.100.4 |",
         "| 1970-01-01 00:00:06 | secret | no. 1 | no. 2 |",
-        "- not the signing code: all 70 signing vectors",
-        "1. For what reason did your side refuse private/get-open-orders?",
+        "- excluded: a fault in our signing code (reason: all 70 documented test signatures",
+        "1. Why did you refuse private/get-open-orders?",
         "Which permission does private/get-open-orders need that private/user-balance does not?",
     ] {
         assert!(ticket.contains(part), "{part}\n{ticket}");
@@ -237,12 +237,12 @@ fn what_is_asked_follows_from_what_was_found() {
         .retain(|finding| finding.probe != Probe::OpenOrders);
     let ticket = case.file("ticket.md");
     assert!(
-        ticket.starts_with("# API calls were refused; the probes made now are answered\n"),
+        ticket.starts_with("# API calls were refused; the test calls made now are accepted\n"),
         "{ticket}"
     );
     assert!(
         ticket.contains(
-            "1. Why was private/get-open-orders answered with code 40101 from 1970-01-01"
+            "1. Why did you answer private/get-open-orders with code 40101 from 1970-01-01"
         ),
         "{ticket}"
     );
@@ -250,7 +250,7 @@ fn what_is_asked_follows_from_what_was_found() {
     let ticket = case.file("ticket.md");
     assert!(
         ticket.contains("No history could be read (there is none).")
-            && ticket.contains("what was seen to fail")
+            && ticket.contains("what failed, and when")
     );
     case.findings.list.push(Finding {
         probe: Probe::Tcp,
@@ -259,7 +259,7 @@ fn what_is_asked_follows_from_what_was_found() {
     });
     let ticket = case.file("ticket.md");
     assert!(
-        ticket.starts_with("# The API cannot be reached from here\n"),
+        ticket.starts_with("# We cannot reach the API\n"),
         "{ticket}"
     );
     assert!(
@@ -269,19 +269,19 @@ fn what_is_asked_follows_from_what_was_found() {
     case.findings.target = None;
     assert!(
         case.file("ticket.md")
-            .contains("Nothing follows from what was found")
+            .contains("no question follows from the tests")
     );
 }
 
 #[test]
 fn a_call_that_may_have_been_executed_is_asked_for_by_time_and_method_alone() {
     let mut case = Case::new();
-    assert!(!case.file("ticket.md").contains("executed that we sent"));
+    assert!(!case.file("ticket.md").contains("Did you execute"));
     let contents = case.history.contents.as_mut().unwrap();
     contents.in_doubt = vec![(9000, "private/create-order".to_owned())];
     let ticket = case.file("ticket.md");
     for part in [
-        "1. Was the private/create-order executed that we sent until 1970-01-01 00:00:09 UTC",
+        "1. Did you execute this private/create-order? We sent it before 1970-01-01 00:00:09 UTC",
         "- the client\\_oid of each order that is asked for below",
     ] {
         assert!(
@@ -343,7 +343,7 @@ fn nothing_from_outside_moves_a_cursor_or_leaves_its_cell() {
     }
     assert!(
         case.file("ticket.md")
-            .contains("| label of the key | de\\[31msk\\|# \\<b\\> |")
+            .contains("| label of the API key | de\\[31msk\\|# \\<b\\> |")
     );
 }
 

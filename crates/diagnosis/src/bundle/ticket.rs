@@ -11,13 +11,15 @@ use text::time;
 use super::{BundleInput, history_extract::HistoryContents, markdown, questions};
 use crate::{
     causes::{Conclusion, Standing},
-    history::{ChangeRow, Milestone},
+    history::{CallRow, ChangeRow, Milestone},
     probes::{Environment, Finding, Probe, Seen, Target},
 };
 use gateway::observed::Expected;
 
 /// Changes that are shown, the newest; `history.json` has more.
 const MAX_CHANGES: usize = 40;
+/// Single calls that are shown, the newest; `history.json` has more.
+const MAX_CALLS: usize = 25;
 
 /// Writes it.
 pub(super) fn write(input: &BundleInput<'_>) -> String {
@@ -25,14 +27,14 @@ pub(super) fn write(input: &BundleInput<'_>) -> String {
         "# {}\n\n",
         markdown::escaped(&questions::title(input.diagnosis, input.history))
     );
-    markdown::table(&mut page, ["what", "value"], &facts(input));
+    markdown::table(&mut page, ["fact", "value"], &facts(input));
     to_be_added(&mut page, input);
     tested(&mut page, input);
     match &input.history.contents {
         Ok(contents) => past(&mut page, contents),
         Err(why) => section(
             &mut page,
-            "Before this",
+            "Earlier calls",
             &[format!(
                 "No history could be read ({}).",
                 markdown::escaped(why)
@@ -76,17 +78,20 @@ fn facts(input: &BundleInput<'_>) -> Vec<[String; 2]> {
             format!("{} to {}", time::plain(findings.at_ms), time::plain(end)),
         ),
         (
-            "environment",
+            "API environment",
             findings
                 .target
                 .as_ref()
                 .map_or_else(|| "not known".to_owned(), environment),
         ),
         ("API key", key),
-        ("label of the key", label),
-        ("our address, IPv4", says(Probe::Outbound)),
-        ("our address, IPv6", says(Probe::OutboundIpv6)),
-        ("whitelist, as we know it", whitelist(&findings.expected)),
+        ("label of the API key", label),
+        ("our public IPv4 address", says(Probe::Outbound)),
+        ("our public IPv6 address", says(Probe::OutboundIpv6)),
+        (
+            "IP whitelist of the key, as we know it",
+            whitelist(&findings.expected),
+        ),
         ("clock", says(Probe::Clock)),
         (
             "program",
@@ -106,16 +111,16 @@ fn environment(target: &Target) -> String {
     let name = match target.environment {
         Environment::Production => "production",
         Environment::Uat => "UAT sandbox",
-        Environment::FakeExchange => "a stand-in on the same machine, not the exchange",
-        Environment::Other => "a host that the documents do not name",
+        Environment::FakeExchange => "a test server on the same machine, not the exchange",
+        Environment::Other => "a host that your API documents do not name",
     };
     format!("{name}, {}", target.base)
 }
 
 fn whitelist(expected: &Expected) -> String {
     match expected {
-        Expected::Unstated => "not stated here".to_owned(),
-        Expected::Any => "open to any address".to_owned(),
+        Expected::Unstated => "not known on our side".to_owned(),
+        Expected::Any => "any address is allowed".to_owned(),
         Expected::Listed(list) => list
             .iter()
             .map(ToString::to_string)
@@ -142,18 +147,20 @@ fn to_be_added(page: &mut String, input: &BundleInput<'_>) {
         );
     }
     if input.diagnosis.ranking.conclusion == Conclusion::Healthy {
-        lines.push(
-            "- what was seen to fail, and when: the probes below found no failure".to_owned(),
-        );
+        lines.push("- what failed, and when: the tests below found no failure".to_owned());
     }
-    section(page, "To be added by the sender", &lines);
+    section(
+        page,
+        "To be added by the sender before this is sent",
+        &lines,
+    );
 }
 
 fn tested(page: &mut String, input: &BundleInput<'_>) {
     let findings = &input.diagnosis.findings;
     let _ = writeln!(
         page,
-        "## What was tested\n\nNothing here trades or moves funds; each private call was sent once.\n"
+        "## What was tested\n\nNo test trades or moves funds. Each private call was sent once.\n"
     );
     let rows: Vec<[String; 7]> = findings
         .list
@@ -162,9 +169,7 @@ fn tested(page: &mut String, input: &BundleInput<'_>) {
         .collect();
     markdown::table(
         page,
-        [
-            "probe", "method", "result", "HTTP", "code", "ms", "in words",
-        ],
+        ["test", "method", "result", "HTTP", "code", "ms", "in words"],
         &rows,
     );
 }
@@ -208,10 +213,14 @@ fn in_words(finding: &Finding, expected: &Expected) -> String {
 
 fn past(page: &mut String, contents: &HistoryContents) {
     let begins = contents.begins_ms.map_or_else(
-        || "No call is on record.".to_owned(),
-        |begins| format!("On record since {} UTC.", time::plain(begins)),
+        || "We have no record of a call.".to_owned(),
+        |begins| format!("Our records begin at {} UTC.", time::plain(begins)),
     );
-    section(page, "Last good, first bad", &[begins]);
+    section(
+        page,
+        "Last accepted call, first refused or failed call",
+        &[begins],
+    );
     let rows: Vec<[String; 5]> = contents
         .breaks
         .iter()
@@ -223,14 +232,15 @@ fn past(page: &mut String, contents: &HistoryContents) {
             page,
             [
                 "method",
-                "last good (UTC)",
-                "first bad (UTC)",
-                "answered",
-                "good again (UTC)",
+                "last accepted (UTC)",
+                "first refused or failed (UTC)",
+                "answer",
+                "accepted again (UTC)",
             ],
             &rows,
         );
     }
+    single_calls(page, contents);
     let _ = writeln!(page, "## What changed on our side, and when\n");
     let skipped = contents.changes.len().saturating_sub(MAX_CHANGES);
     let rows: Vec<[String; 4]> = contents
@@ -240,10 +250,55 @@ fn past(page: &mut String, contents: &HistoryContents) {
         .map(change_row)
         .collect();
     if rows.is_empty() {
-        let _ = writeln!(page, "Nothing on record.\n");
+        let _ = writeln!(page, "We have no record of a change.\n");
     } else {
         markdown::table(page, ["when (UTC)", "what", "before", "after"], &rows);
     }
+}
+
+/// What the exchange can look up, and what we have in our own log of it.
+fn single_calls(page: &mut String, contents: &HistoryContents) {
+    if contents.single_calls.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        page,
+        "## Single calls\n\nYou can find these calls in your logs by API key, method and nonce. \"id\" is the id in the \
+         request. Each call was sent once. The time is that of the answer, or of the end of our wait. Without a code, \
+         the HTTP status may be that of our own proxy. The request id is from our own log.\n"
+    );
+    let skipped = contents.single_calls.len().saturating_sub(MAX_CALLS);
+    let rows: Vec<[String; 8]> = contents
+        .single_calls
+        .iter()
+        .skip(skipped)
+        .map(call_row)
+        .collect();
+    let head = [
+        "time (UTC)",
+        "method",
+        "nonce",
+        "id",
+        "HTTP",
+        "code",
+        "from",
+        "our request id",
+    ];
+    markdown::table(page, head, &rows);
+}
+
+fn call_row(call: &CallRow) -> [String; 8] {
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    [
+        time::rfc3339_ms(call.ms),
+        call.method.clone().unwrap_or_default(),
+        number(call.nonce),
+        number(call.sent_id),
+        call.status.to_string(),
+        call.code.map(|code| code.to_string()).unwrap_or_default(),
+        call.address.clone().unwrap_or_default(),
+        call.rid.clone(),
+    ]
 }
 
 fn broken_row(broken: &crate::history::Break) -> [String; 5] {
@@ -264,7 +319,7 @@ fn broken_row(broken: &crate::history::Break) -> [String; 5] {
         broken
             .good
             .as_ref()
-            .map_or_else(|| "never on record".to_owned(), place),
+            .map_or_else(|| "no record".to_owned(), place),
         place(&broken.bad),
         seen(&broken.bad),
         broken
@@ -286,7 +341,7 @@ fn good_rows(contents: &HistoryContents) -> impl Iterator<Item = [String; 5]> {
             Some([
                 method.clone(),
                 place(good),
-                "never on record".to_owned(),
+                "none".to_owned(),
                 String::new(),
                 String::new(),
             ])
@@ -315,7 +370,7 @@ fn ruled_out(page: &mut String, input: &BundleInput<'_>) {
         if let Standing::RuledOut(by) = &ranked.standing {
             let (sentence, code) = (ranked.cause.sentence(), ranked.cause.code());
             lines.push(format!(
-                "- not that {}: {} ({code})",
+                "- excluded: {} (reason: {}) ({code})",
                 markdown::escaped(sentence),
                 markdown::escaped(by)
             ));
@@ -325,10 +380,10 @@ fn ruled_out(page: &mut String, input: &BundleInput<'_>) {
         &input.diagnosis.findings.seen(Probe::SelfTest)
     {
         lines.push(format!(
-            "- not the signing code: all {right} signing vectors pass"
+            "- excluded: a fault in our signing code (reason: all {right} documented test signatures are reproduced)"
         ));
     }
-    section(page, "What was ruled out, and by what", &lines);
+    section(page, "What is excluded, and why", &lines);
     let standing = ranking.causes.iter().map(|ranked| {
         let likelihood = ranked
             .likelihood()
@@ -342,11 +397,7 @@ fn ruled_out(page: &mut String, input: &BundleInput<'_>) {
     });
     let standing: Vec<String> = standing.collect();
     if !standing.is_empty() {
-        section(
-            page,
-            "What it may be, as far as can be seen from here",
-            &standing,
-        );
+        section(page, "Possible causes, as far as we can see", &standing);
     }
 }
 
@@ -357,7 +408,7 @@ fn asked(page: &mut String, input: &BundleInput<'_>) {
         .enumerate()
         .map(|(at, text)| format!("{}. {}", at + 1, markdown::escaped(text)));
     let lines: Vec<String> = numbered.collect();
-    let none = "Nothing follows from what was found: say what you would like to know.".to_owned();
+    let none = "(no question follows from the tests: the sender adds the question)".to_owned();
     section(
         page,
         "What we ask you",

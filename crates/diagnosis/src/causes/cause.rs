@@ -40,7 +40,7 @@ macro_rules! causes {
 
 causes! {
     InDoubt = "CP-IN-DOUBT",
-        "a call may have been executed: its answer was lost, and nobody has asked the exchange since",
+        "a call may have been executed: its answer was lost, and the exchange was not asked about it since",
         "{question}";
     KeyMismatch = "CP-KEY-MISMATCH",
         "the secret does not belong to the key",
@@ -79,7 +79,7 @@ causes! {
         "the exchange computes another params string for these params",
         "`journalctl -u crypto-proxy | grep method={method}`: compare params_len of good and bad calls";
     Intermittent = "CP-INTERMITTENT",
-        "refused and accepted in turns: an address that alternates, or another program with the same key",
+        "calls are refused and accepted alternately: the outbound address alternates, or another program uses the same key",
         "`journalctl -u crypto-proxy | grep method={method}`: compare address and caller of good and bad calls";
     ClockSkew = "CP-CLOCK-SKEW",
         "this host's clock is more than 60 s off the exchange's",
@@ -89,59 +89,59 @@ causes! {
         "`journalctl -k --since -10min`: look for a suspended or stalled host and for steps of the clock";
     RateLimit = "CP-RATE-LIMIT",
         "more calls than the exchange allows for this method and key",
-        "`journalctl -u crypto-proxy | grep method={method}`: find the caller that used the budget up";
+        "`journalctl -u crypto-proxy | grep method={method}`: find the caller that makes the most calls";
     EdgeBlocked = "CP-EDGE-BLOCKED",
-        "something before the exchange refused the call: region, or reputation of the address; not the key",
-        "`curl -4i https://{host}/exchange/v1/public/get-instruments` on this host: if that is blocked \
-         too, use another way out";
+        "a gateway in front of the exchange refused the call: region, or reputation of the address; not the key",
+        "`curl -4i https://{host}/exchange/v1/public/get-instruments` on this host: if that is refused \
+         too, use another outbound address";
     UserTier = "CP-USER-TIER",
         "the account's tier does not allow this call",
         "exchange dashboard > account verification: complete the level that {method} needs";
     Maintenance = "CP-MAINTENANCE",
         "the exchange is being maintained; whether the call was executed is not known",
-        "wait for the end on https://status.crypto.com, then look the order up before sending it again";
+        "wait until https://status.crypto.com reports the end, then look up the order before you send it again";
     Outage = "CP-OUTAGE",
         "the exchange answers with errors of its own: an outage; whether a call was executed is not known",
-        "look at https://status.crypto.com and wait; ask for every order in doubt before it is sent again";
+        "look at https://status.crypto.com and wait; ask for every order in doubt before you send it again";
     NotConfigured = "CP-NOT-CONFIGURED",
         "no API key and secret are configured where the daemon looks for them",
         "set CRYPTO_API_KEY and CRYPTO_API_SECRET in {source}, then `sudo systemctl restart crypto-proxy`";
     MalformedPair = "CP-MALFORMED-PAIR",
-        "the pair is not one: a half is missing, cut short, or key and secret stand in each other's place",
+        "the key or the secret is missing or incomplete, or the two are swapped",
         "exchange dashboard > API keys: copy key and secret again, both from one creation, into {source}, then \
          `sudo systemctl restart crypto-proxy`";
     DirtyCredentials = "CP-DIRTY-CREDENTIALS",
         "the credentials are written with quotes, white space or invisible characters around them",
-        "correct the value in {source} and look at it with `crypto-proxy check --env-file FILE`";
+        "correct the value in {source}, then check it with `crypto-proxy check --env-file FILE`";
     Published = "CP-PUBLISHED",
         "the pair in use was published: anybody may have it",
         "exchange dashboard > API keys: create a new key, delete this one, put the new pair into {source}, then purge \
          old logs";
     SigningCode = "CP-SIGNING-CODE",
-        "this build signs otherwise than the exchange documents",
+        "this build does not sign as the exchange documents",
         "`crypto-proxy self-test`, then install the released build again";
     NameNotResolved = "CP-DNS",
-        "the name of the exchange is not resolved to an address that can be used",
-        "`getent ahosts {host}` on this host: repair the name service first, the keys are no matter yet";
+        "the exchange's host name does not resolve to a usable address",
+        "`getent ahosts {host}` on this host: repair name resolution first; do not change the keys";
     NotReached = "CP-NETWORK",
-        "the exchange is not reached from this host: route, firewall, or an outage",
-        "`curl -4v https://{host}/` on this host: repair the network first, the keys are no matter yet";
+        "this host cannot reach the exchange: route, firewall, or an outage",
+        "`curl -4v https://{host}/` on this host: repair the network first; do not change the keys";
     NoTls = "CP-TLS",
-        "no verified TLS connection: something in between answers in the exchange's place, or the trust roots are old",
+        "no verified TLS connection: another host answers in place of the exchange, or the trust roots are outdated",
         "`openssl s_client -connect {host}:443 -servername {host}` on this host: look whose certificate it is";
     WrongBase = "CP-WRONG-BASE",
         "the base URL is not the exchange's, or the method is not known there",
         "set CRYPTO_REST_BASE=https://{documented}/exchange/v1, then `sudo systemctl restart crypto-proxy`";
     WrongEnvironment = "CP-WRONG-ENVIRONMENT",
         "the key belongs to the other environment: production and UAT do not know each other's keys",
-        "exchange dashboard > API keys, of the environment of {host}: is this key there? Else set CRYPTO_REST_BASE to \
+        "exchange dashboard > API keys, of the environment of {host}: is this key there? If not, set CRYPTO_REST_BASE to \
          the key's own";
     LeavesByIpv6 = "CP-IPV6",
         "calls leave by IPv6, and the key's whitelist holds the IPv4 address",
         "exchange dashboard > API keys > edit > IP whitelist: add exactly {address}, or let {host} resolve to IPv4 here";
     BooleanCase = "CP-BOOLEAN-CASE",
         "another program signs true and false in the wrong case: only its reduce_only and post_only orders fail",
-        "send these orders through the proxy: USE_CRYPTO_PROXY=true in the program, and its own keys out";
+        "send these orders through the proxy: set USE_CRYPTO_PROXY=true in the program, and remove its own keys";
     MarginPermission = "CP-MARGIN",
         "only margin orders fail: no margin permission, or their exec_inst list is signed otherwise",
         "exchange dashboard > API keys > edit: look for the margin permission, and send the order through the proxy";
@@ -166,10 +166,10 @@ causes! {
         "send them to private/advanced/create-order";
     SignsForItself = "CP-SIGNS-FOR-ITSELF",
         "the program signs for itself, perhaps with another pair; its calls do not come through here",
-        "set USE_CRYPTO_PROXY=true and CRYPTO_PROXY_URL in the program, take its keys out, and compare: \
+        "set USE_CRYPTO_PROXY=true and CRYPTO_PROXY_URL in the program, remove its keys, and compare: \
          `sudo crypto-proxy check --env-file .env.local --env-file /etc/crypto.env`";
     SomeMethods = "CP-SOME-METHODS",
-        "some private methods are refused and others answered, and it is no split between reading and trading",
+        "some private methods are refused and others answered, and the difference is not that between reading and trading",
         "`journalctl -u crypto-proxy | grep event=call`: did the answered ones reach the exchange, and from which address?";
 }
 

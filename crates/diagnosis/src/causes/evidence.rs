@@ -26,7 +26,7 @@ use gateway::{
 /// So many changes between refused and accepted are a pattern.
 const PATTERN: u32 = 2;
 /// What makes the loader doubt a pair that it could load.
-pub(super) const SUSPICIOUS: [Flaw; 2] = [Flaw::Swapped, Flaw::Short];
+pub(super) const SUSPICIOUS: [Flaw; 3] = [Flaw::Swapped, Flaw::Short, Flaw::Odd];
 /// The method that a next step names where none is known to fail.
 const FIRST_METHOD: &str = "private/user-balance";
 

@@ -63,7 +63,7 @@ pub struct Milestone {
     /// When it ended, in milliseconds since 1970.
     #[serde(rename = "time", serialize_with = "as_time")]
     pub ms: u64,
-    /// Its request id; not written, because a support bundle names no call by it.
+    /// Its request id; not written here: a support bundle has its single calls in a list of their own.
     #[serde(skip)]
     pub rid: String,
     /// The fingerprint of the key that signed it.

@@ -14,7 +14,7 @@ use super::{
     doubts,
     milestone::{self, Milestone, Milestones, Trouble},
     rotations,
-    schema::{Problem, VERSION, as_time, query_all, signed, unsigned},
+    schema::{self, Problem, VERSION, as_time, query_all, signed, unsigned},
     store,
 };
 use crate::{
@@ -24,6 +24,8 @@ use crate::{
 use gateway::secret::Credentials;
 
 const HOUR_MS: u64 = 3_600_000;
+/// Calls that end in the same millisecond, of which one is looked for.
+const AT_ONE_MOMENT: i64 = 100;
 /// Where calls are kept: those that were sent, and the others.
 const TABLES: [&str; 2] = ["call", "unsent_call"];
 /// A refused call makes us measure our address, within a minute and what a measurement takes. What that finds changed
@@ -85,6 +87,11 @@ pub struct CallRow {
     pub address: Option<String>,
     /// The names of its orders, where it may have been executed.
     pub client_oid: Option<String>,
+    /// The nonce that it was signed with.
+    pub nonce: Option<u64>,
+    /// The `id` that it was sent with.
+    #[serde(rename = "id")]
+    pub sent_id: Option<u64>,
 }
 
 /// A change.
@@ -115,7 +122,7 @@ impl ChangeRow {
             ("method", _) => format!("first call of {after}"),
             ("lost", _) => format!("{after} calls are missing: the history could not be written"),
             (kind, None) => format!("{kind} {is}"),
-            (kind, Some(_)) => format!("{kind} {was} → {is}"),
+            (kind, Some(_)) => format!("{kind} changed from {was} to {is}"),
         }
     }
 
@@ -335,6 +342,11 @@ impl Questions {
         let word = |number: Option<i64>| number.and_then(|number| words.get(&number)).cloned();
         let mut all = Vec::new();
         let are_named = doubts::are_kept(&self.0)?;
+        let found_by = if schema::names_calls(&self.0)? {
+            "nonce, sent_id"
+        } else {
+            "NULL, NULL"
+        };
         for table in TABLES {
             // What may have been executed was sent.
             let names = if are_named && table == "call" {
@@ -344,7 +356,7 @@ impl Questions {
             };
             let select = format!(
                 "SELECT ms, CASE typeof(rid) WHEN 'blob' THEN lower(hex(rid)) ELSE rid END, caller, method, code, status, \
-                 outcome, why, verdict, exchange_ms, total_ms, key_fp, address, {names} FROM {table} WHERE {condition} \
+                 outcome, why, verdict, exchange_ms, total_ms, key_fp, address, {names}, {found_by} FROM {table} WHERE {condition} \
                  ORDER BY ms DESC, id DESC LIMIT ?3"
             );
             all.extend(query_all(&self.0, &select, values(), |row| {
@@ -363,12 +375,39 @@ impl Questions {
                     key_fp: word(row.get(11)?).unwrap_or_default(),
                     address: word(row.get(12)?),
                     client_oid: row.get(13)?,
+                    nonce: row.get::<_, Option<i64>>(14)?.map(i64::cast_unsigned),
+                    sent_id: row.get::<_, Option<i64>>(15)?.map(i64::cast_unsigned),
                 })
             })?);
         }
         // Request ids are in the order of time, too.
         all.sort_by(|one, other| (other.ms, &other.rid).cmp(&(one.ms, &one.rid)));
         Ok(all)
+    }
+
+    /// The newest calls since a time that the exchange saw or may have seen, and that it did not answer with code 0;
+    /// oldest first.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn not_good(&self, since_ms: u64, limit: u64) -> Result<Vec<CallRow>, Problem> {
+        let condition = "ms >= ?1 AND ms <= ?2 AND code IS NOT 0 AND outcome NOT IN \
+                         (SELECT id FROM word WHERE word IN ('refused', 'not_sent'))";
+        let values = [signed(since_ms), i64::MAX, signed(limit)];
+        let mut newest = self.calls_newest_first(condition, || values)?;
+        newest.reverse();
+        Ok(newest)
+    }
+
+    /// The call that a mark is of, as long as it is kept.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub fn call_of(&self, mark: &Milestone) -> Result<Option<CallRow>, Problem> {
+        let at = signed(mark.ms);
+        let values = [at, at, AT_ONE_MOMENT];
+        let calls = self.calls_newest_first("ms >= ?1 AND ms <= ?2", || values)?;
+        Ok(calls.into_iter().find(|call| call.rid == mark.rid))
     }
 
     /// The refused calls without a row of their own, by minute; none where a method is asked for, or another outcome.
@@ -709,9 +748,17 @@ mod tests {
             (row("start", None, "0.1.0"), "start of version 0.1.0", true),
             (row("stop", None, "0.1.0"), "stop", true),
             (row("gap", Some("then"), "why"), "gap since then: why", true),
-            (row("secret", Some("1"), "2"), "secret no. 1 → no. 2", true),
-            (row("skew", Some("0"), "70"), "skew 0 ms → 70 ms", true),
-            (row("key", Some("a"), "b"), "key a → b", true),
+            (
+                row("secret", Some("1"), "2"),
+                "secret changed from no. 1 to no. 2",
+                true,
+            ),
+            (
+                row("skew", Some("0"), "70"),
+                "skew changed from 0 ms to 70 ms",
+                true,
+            ),
+            (row("key", Some("a"), "b"), "key changed from a to b", true),
             (row("key", None, "b"), "key b", false),
             (row("method", None, "m"), "first call of m", false),
         ] {

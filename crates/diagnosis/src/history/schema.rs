@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
 use serde::Serializer;
 
 /// The calls in doubt. `name` is that of the order, `own` whether the caller chose it. Made at every opening: files of an
@@ -28,6 +28,15 @@ const DOUBTS: &str = "CREATE TABLE IF NOT EXISTS doubt (
     ended_ms INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS doubt_rid ON doubt (rid);";
+
+/// What the exchange finds a call by: its nonce, and the `id` of its body. Added to files of an earlier build, whose programs
+/// pass it over.
+const NAMES_OF_CALLS: &str = "BEGIN IMMEDIATE;
+ALTER TABLE call ADD COLUMN nonce INTEGER;
+ALTER TABLE call ADD COLUMN sent_id INTEGER;
+ALTER TABLE unsent_call ADD COLUMN nonce INTEGER;
+ALTER TABLE unsent_call ADD COLUMN sent_id INTEGER;
+COMMIT;";
 
 /// The version that `PRAGMA user_version` holds.
 pub(super) const VERSION: i64 = 2;
@@ -49,7 +58,7 @@ pub enum Problem {
     #[error("{0}")]
     Database(#[from] rusqlite::Error),
     /// Not a file of SQLite's.
-    #[error("the file is no database")]
+    #[error("the file is not a database")]
     Foreign,
     /// Of a later version of this program.
     #[error("its version is {0}, and this program knows {VERSION}")]
@@ -120,7 +129,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
         ))?;
     }
     connection.execute_batch(DOUBTS)?;
+    if !names_calls(&connection)? {
+        connection.execute_batch(NAMES_OF_CALLS)?;
+    }
     Ok(connection)
+}
+
+/// Whether calls have what the exchange finds them by; those of an earlier build have not.
+pub(super) fn names_calls(file: &Connection) -> rusqlite::Result<bool> {
+    let select = "SELECT 1 FROM pragma_table_info('unsent_call') WHERE name = 'nonce'";
+    let found = file.query_row(select, [], |_| Ok(())).optional()?;
+    Ok(found.is_some())
 }
 
 /// SQLite takes a file that is shorter than its header for an empty one, and overwrites it.

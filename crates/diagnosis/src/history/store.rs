@@ -143,7 +143,8 @@ fn write_calls<'c>(
 ) -> rusqlite::Result<()> {
     let mut insert = file.prepare(&format!(
         "INSERT INTO {table} (ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange_ms, total_ms, \
-         key_fp, address) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         key_fp, address, nonce, sent_id) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     ))?;
     for (ms, report) in calls {
         let address = report
@@ -162,10 +163,12 @@ fn write_calls<'c>(
         let millis =
             |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let (exchange, total) = (millis(report.exchange), millis(report.total));
+        let nonce = report.nonce.map(signed);
+        let sent_id = nonce.map(|_| signed(report.id));
         let (ms, rid, code, status) = (signed(*ms), Rid(&report.rid), report.code, report.status);
         insert.execute(params![
             ms, rid, caller, method, class, code, status, outcome, why, verdict, exchange, total,
-            key, address
+            key, address, nonce, sent_id
         ])?;
     }
     Ok(())

@@ -171,6 +171,10 @@ async fn a_call_is_kept_with_what_the_line_says_and_nothing_more() {
         key_fp: "5f3a0000".into(),
         address: Some("203.0.113.7".into()),
         client_oid: None,
+        nonce: None,
+        sent_id: report(READ, 401, Some(40101))
+            .nonce
+            .map(|_| report(READ, 401, None).id),
     };
     assert_eq!((calls.len(), &calls[0]), (2, &expected));
     assert_eq!(

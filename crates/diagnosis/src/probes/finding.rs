@@ -176,6 +176,7 @@ impl Finding {
                     Flaw::SpareHalf,
                     Flaw::Short,
                     Flaw::Swapped,
+                    Flaw::Odd,
                     Flaw::Dirt,
                     Flaw::Quoted,
                     Flaw::SecondPair,
@@ -234,7 +235,7 @@ impl Finding {
                 )
             }
             Seen::SelfTest { right, wrong } => {
-                format!("{right}/{} signing vectors pass", right + wrong)
+                format!("{right} of {} signing test vectors pass", right + wrong)
             }
             Seen::Resolved(addresses) => join(addresses),
             Seen::NotResolved(None) => "not resolved in time".to_owned(),
@@ -243,7 +244,7 @@ impl Finding {
             }
             Seen::NotResolved(Some(Unresolved::Failed(said))) => format!("not resolved: {said}"),
             Seen::NotResolved(Some(Unresolved::Refused(address))) => {
-                format!("resolved to {address}, which is no public address")
+                format!("resolved to {address}, which is not a public address")
             }
             Seen::Connected(address) => format!("connected to {address}"),
             Seen::NotConnected(tried) => format!("no connection: {}", join(tried)),

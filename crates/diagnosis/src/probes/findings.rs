@@ -149,6 +149,8 @@ pub enum Flaw {
     Short,
     /// The secret seems to stand in the key's place.
     Swapped,
+    /// A half holds what is unusual in keys and secrets.
+    Odd,
     /// White space, a byte order mark or quotes were taken off.
     Dirt,
     /// Quotes that systemd takes off, and other readers of the file may not.
@@ -171,6 +173,7 @@ impl Flaw {
             Self::SpareHalf => "spare_half",
             Self::Short => "short",
             Self::Swapped => "swapped",
+            Self::Odd => "odd",
             Self::Dirt => "dirt",
             Self::Quoted => "quoted",
             Self::Published => "published",

@@ -107,7 +107,9 @@ const OF_THE_CONNECTION: [Cause; 6] = [
 
 impl Measurement {
     /// Reads it off the findings.
-    pub(super) fn of(findings: &Findings) -> Self {
+    /// What a run of the probes says of the connection.
+    #[must_use]
+    pub fn of(findings: &Findings) -> Self {
         let fault = fault(findings);
         let failed = fault.as_ref().map(|fault| fault.phase);
         let step = |phase: Phase| {

@@ -306,6 +306,7 @@ fn watch(enabled: bool, lookup: Lookup) -> Watch {
             enabled,
             interval: Duration::from_secs(300),
         },
+        Arc::default(),
         plan,
     )
 }

@@ -227,9 +227,9 @@ fn ruled_out(report: &Report) -> Vec<Line> {
 
 const fn result_words(conclusion: Conclusion) -> &'static str {
     match conclusion {
-        Conclusion::Healthy => "all probes passed",
+        Conclusion::Healthy => "all checks passed",
         Conclusion::Trouble => "something is wrong",
         Conclusion::Unreachable => "the exchange could not be reached, so the keys were not tried",
-        Conclusion::Unusable => "there is no usable configuration, so nothing was tried",
+        Conclusion::Unusable => "the configuration cannot be used, so nothing was tested",
     }
 }

@@ -53,6 +53,7 @@ pub(super) async fn run(
         drop(under_way);
         return write_ended(&asker);
     };
+    (runner.seen)(&findings);
     let diagnosis = Arc::new(runner.conclude(findings.clone(), past.clone(), &input));
     let run = Arc::new(DiagnosisRun {
         findings,

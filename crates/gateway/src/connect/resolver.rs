@@ -52,7 +52,7 @@ pub enum Unresolved {
     #[error("{0}")]
     Failed(String),
     /// It knows one that no public host can have.
-    #[error("{0} is no public address")]
+    #[error("{0} is not a public address")]
     Refused(IpAddr),
 }
 

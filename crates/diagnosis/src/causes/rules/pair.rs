@@ -96,7 +96,7 @@ pub(super) fn signing_code(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         return Vec::new();
     };
     if *wrong > 0 {
-        let because = format!("{wrong} of {} signing vectors fail", right + wrong);
+        let because = format!("{wrong} of {} signing test vectors fail", right + wrong);
         return vec![Hypothesis::new(Cause::SigningCode, Pair, VeryLikely).pro(because)];
     }
     if evidence.meeting(Objection::Refused).is_empty() {
@@ -105,7 +105,7 @@ pub(super) fn signing_code(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     vec![Hypothesis::ruled_out(
         Cause::SigningCode,
         Pair,
-        format!("all {right} signing vectors pass"),
+        format!("all {right} signing test vectors pass"),
     )]
 }
 

@@ -420,7 +420,7 @@ pub(super) fn some_of_them(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         hypotheses.push(hypothesis(Cause::MethodPermission, Likely).of_method(*method));
         if Some(*method) == Probe::OpenOrders.method() {
             let because = "it is the only probe with params";
-            let doubt = "the signing vectors pass";
+            let doubt = "the signing test vectors pass";
             hypotheses.push(
                 hypothesis(Cause::ParamsString, Likely)
                     .pro(because)

@@ -462,3 +462,34 @@ async fn what_may_have_been_executed_is_kept_by_name_until_its_question_is_answe
     history.close().await;
     assert_eq!(open(1_000_000), ["kept-3"]);
 }
+
+#[tokio::test]
+async fn a_file_of_an_earlier_build_gets_what_the_exchange_finds_a_call_by() {
+    let here = Installation::new();
+    let signed = CallReport {
+        nonce: Some(1_700_000_000_123),
+        ..report(READ, 401, Some(40101))
+    };
+    let (history, _) = here.start(Settings::default());
+    history.call(signed.clone());
+    history.close().await;
+    here.sql().execute_batch("DROP VIEW calls").unwrap();
+    for table in ["call", "unsent_call"] {
+        for column in ["nonce", "sent_id"] {
+            let drop = format!("ALTER TABLE {table} DROP COLUMN {column}");
+            here.sql().execute_batch(&drop).unwrap();
+        }
+    }
+    let found_by = || {
+        let calls = here.questions().not_good(0, 10).unwrap();
+        calls
+            .iter()
+            .map(|call| (call.nonce, call.sent_id))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found_by(), [(None, None)]);
+    let (history, _) = here.start(Settings::default());
+    history.call(signed.clone());
+    history.close().await;
+    assert_eq!(found_by(), [(None, None), (signed.nonce, Some(signed.id))]);
+}
