@@ -143,14 +143,14 @@ type Plant = fn(&mut Place);
 const FAULTS: &[(&str, Plant, Option<&str>)] = &[
     ("nothing", |_| {}, None),
     (
-        "half a pair",
+        "incomplete pair",
         |place| place.unset("CRYPTO_API_SECRET"),
-        Some("half a pair"),
+        Some("incomplete pair"),
     ),
     (
         "no token",
         |place| place.unset("CRYPTO_PROXY_TOKEN"),
-        Some("nobody could call"),
+        Some("no caller could authenticate"),
     ),
     (
         "a wrong setting",
@@ -179,7 +179,7 @@ const FAULTS: &[(&str, Plant, Option<&str>)] = &[
     (
         "a bundle that is a folder",
         |place| place.tls("state"),
-        Some("it is no regular file"),
+        Some("it is not a regular file"),
     ),
     (
         "a bundle without a certificate",

@@ -147,7 +147,7 @@ failure 'the base URL has another path' wrong_base 1 CP-WRONG-BASE 'CRYPTO_REST_
 failure 'the clock is two minutes behind' clock_behind 1 CP-CLOCK-SKEW 'timedatectl set-ntp true'
 failure 'the exchange is down: 502 with HTML' bad_gateway 1 CP-OUTAGE 'status.crypto.com'
 failure 'the exchange is down: code 50001' server_busy 1 CP-OUTAGE 'status.crypto.com'
-failure 'the edge answers 403 with HTML' edge_blocks 1 CP-EDGE-BLOCKED 'another way out'
+failure 'the edge answers 403 with HTML' edge_blocks 1 CP-EDGE-BLOCKED 'another outbound address'
 failure 'the name is not resolved' name_gone 69 CP-DNS 'getent ahosts api.crypto.com'
 failure 'the connection is refused' refused_connection 69 CP-NETWORK 'connection refused'
 failure 'the firewall drops packets' dropped_packets 69 CP-NETWORK 'no answer within'

@@ -290,7 +290,7 @@ async fn trust_roots_that_cannot_be_read_say_what_the_system_said() {
             folder.path().join("absent.pem"),
             "No such file or directory",
         ),
-        (folder.path().to_owned(), "it is no regular file"),
+        (folder.path().to_owned(), "it is not a regular file"),
     ] {
         let outcome = Scenario::healthy()
             .await

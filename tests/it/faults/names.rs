@@ -115,7 +115,7 @@ async fn fault_03_a_public_name_with_an_inward_address_is_refused_and_logged() {
             .unwrap_or_default()
             .to_owned();
         assert!(
-            error.contains(address) && error.contains("no address that it can have"),
+            error.contains(address) && error.contains("cannot be an address of the exchange"),
             "{error}"
         );
     })

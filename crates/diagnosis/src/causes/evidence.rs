@@ -254,8 +254,12 @@ impl<'a> Evidence<'a> {
     /// The last change of address since the last accepted call, or a last accepted call from elsewhere.
     pub(super) fn moved(&self) -> Option<String> {
         let good = self.past.last_good.as_ref()?;
+        // Of two families both may be ours at the same time.
         let moved = self.past.changes.iter().rev().find(|change| {
-            change.at_ms > good.at_ms && matches!(change.what, super::What::Address { .. })
+            let super::What::Address { from, to } = change.what else {
+                return false;
+            };
+            change.at_ms > good.at_ms && from.is_ipv4() == to.is_ipv4()
         });
         if let Some(change) = moved {
             return Some(format!(
@@ -264,13 +268,20 @@ impl<'a> Evidence<'a> {
             ));
         }
         let (before, now) = (good.address?, self.outbound()?);
-        // Of two families both may be ours at the same time.
         if before == now || before.is_ipv4() != now.is_ipv4() {
             return None;
         }
         Some(format!(
             "the last accepted call left from {before}, this one from {now}"
         ))
+    }
+
+    /// That calls go to the exchange over IPv6, and the last accepted one left by IPv4. That the host has addresses of both
+    /// families says nothing.
+    pub(super) fn family_changed(&self) -> Option<String> {
+        let before = self.past.last_good.as_ref()?.address?;
+        (before.is_ipv4() && self.leaves_by_ipv6())
+            .then(|| format!("the last accepted call left by IPv4, from {before}"))
     }
 
     /// Whether the last accepted call went to another base URL.
@@ -363,7 +374,10 @@ impl<'a> Evidence<'a> {
     /// Whether the address, the base URL or the clock speaks for itself.
     pub(super) fn points_elsewhere(&self) -> bool {
         let address = self.moved().is_some() || self.is_unlisted();
-        address || self.asked_elsewhere() || self.clock_is_out().is_some()
+        address
+            || self.family_changed().is_some()
+            || self.asked_elsewhere()
+            || self.clock_is_out().is_some()
     }
 
     /// Where calls leave from, in words; beside a call also how sure that is.

@@ -421,6 +421,53 @@ fn row_11_a_refusal_without_a_reason_over_ipv6_is_explained_by_the_family_too() 
 }
 
 #[test]
+fn row_11_where_the_last_accepted_call_left_by_ipv4_the_family_is_the_cause_and_nothing_moved() {
+    let ours: IpAddr = "2a00:1450::7".parse().unwrap();
+    let reads = [
+        Probe::Balance,
+        Probe::Summary,
+        Probe::OpenOrders,
+        Probe::OrderHistory,
+    ];
+    let ipv6: IpAddr = "2606:4700::1".parse().unwrap();
+    for (code, likelihood) in [(40101, Likely), (40103, VeryLikely)] {
+        let mut findings = healthy()
+            .with(&[Probe::Tcp], &Seen::Connected(ipv6))
+            .refused()
+            .with(&reads, &answered(401, code));
+        findings.expected = Expected::Unstated;
+        findings.list.push(Finding {
+            probe: Probe::OutboundIpv6,
+            seen: confirmed(ours),
+            took: Duration::ZERO,
+        });
+        let what = What::Address {
+            from: HOME.into(),
+            to: ours,
+        };
+        let changes = vec![Change {
+            at_ms: 600_000,
+            what,
+        }];
+        let (causes, found) = top(
+            &findings,
+            &Past {
+                changes,
+                ..good(HOME)
+            },
+        );
+        assert_eq!(
+            (causes, found),
+            (
+                vec![Cause::LeavesByIpv6, Cause::IpNotListed],
+                Some(likelihood)
+            ),
+            "{code}"
+        );
+    }
+}
+
+#[test]
 fn row_16_a_stalled_host_is_told_from_a_wrong_clock() {
     let reads = [Probe::Balance, Probe::OpenOrders, Probe::OrderHistory];
     let nonce = healthy().with(&reads, &answered(400, 40102));

@@ -242,9 +242,11 @@ pub(super) fn address_unsaid(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         );
     }
     hypotheses.extend(family_unsaid(evidence));
-    if evidence.is_unlisted() {
+    let family = evidence.family_changed();
+    if family.is_some() || evidence.is_unlisted() {
         hypotheses.push(
             Hypothesis::new(Cause::IpNotListed, Refusal, Likely)
+                .maybe_pro(family)
                 .pro(evidence.whereabouts())
                 .pro(refused),
         );
@@ -272,6 +274,9 @@ fn family_unsaid(evidence: &Evidence<'_>) -> Option<Hypothesis> {
     }
     if listed == Some(false) {
         return None;
+    }
+    if let Some(changed) = evidence.family_changed() {
+        return Some(found(Likely).pro(changed));
     }
     // Where nobody asks over IPv4, as beside a single call, the statement itself tells.
     let only_ipv4 = matches!(expected, Expected::Listed(all) if all.iter().all(IpAddr::is_ipv4));
