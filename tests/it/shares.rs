@@ -134,6 +134,27 @@ async fn slow_reads_of_one_caller_keep_neither_orders_nor_cancellations_of_anoth
 }
 
 #[tokio::test]
+async fn connections_of_one_caller_that_bring_no_body_turn_no_newcomer_away() {
+    let proxy = with_a_reader_and(|config| config.server.max_connections = 16).await;
+    let token = &*proxy.canaries.token;
+    let slow = proxy.head(1000, "").replace(token, READER);
+    let mut open = Vec::new();
+    // Six are its share of the callers' places, and four the strangers'.
+    for _ in 0..20 {
+        let mut connection = Downstream::connect_narrow(proxy.address()).await;
+        connection.write(&slow).await;
+        open.push(connection);
+        proxy.settle().await;
+    }
+    for (method, params) in [(BALANCE, json!({})), (CANCEL_ALL, json!({}))] {
+        let mut newcomer = proxy.connect().await;
+        newcomer.write(&proxy.request(method, &params)).await;
+        let answer = newcomer.answer().await;
+        assert_eq!(answer.outcome(), "answered", "{method}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn commands_of_streams_take_from_the_same_room() {
     let proxy = streaming(|config| config.gateway.max_in_flight = 4).await;
     proxy.exchange().script_always(BALANCE, Fault::hang_after());
