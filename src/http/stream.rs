@@ -142,7 +142,7 @@ async fn serve(mut socket: Socket, upgrade: OnUpgrade) {
         .await
     {
         Ok(known) => known,
-        Err(end) => return socket::leave(client, end).await,
+        Err(end) => return socket.turn_away(client, end).await,
     };
     socket.login = None;
     if let Some(caller) = &known.caller {

@@ -65,12 +65,10 @@ pub(super) struct Known {
 
 /// Closes a client that was not forwarded for.
 pub(super) async fn leave(client: Client, end: End) {
-    // Whose place is needed is not waited for: many may have to leave at once.
-    let patience = if end == End::crowded() {
-        Duration::ZERO
-    } else {
-        CLOSE_PATIENCE
-    };
+    leave_within(client, end, CLOSE_PATIENCE).await;
+}
+
+async fn leave_within(client: Client, end: End, patience: Duration) {
     client
         .close(
             end.code.map(|code| (code, end.reason.to_string())),
@@ -214,6 +212,22 @@ impl Socket {
             let _ = client.push(told);
         }
         Err(End::new(1008, "no valid login"))
+    }
+
+    /// Closes a client that gets no stream. It has a slot until it is gone: so it is waited for only while it has one of the
+    /// few places of those that log in, and nobody else needs that.
+    pub(super) async fn turn_away(&self, client: Client, end: End) {
+        let waits = self.login.is_some() && end != End::crowded();
+        let patience = if waits {
+            CLOSE_PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        tokio::select! {
+            biased;
+            () = leave_within(client, end, patience) => {}
+            () = self.has_to_leave() => {}
+        }
     }
 
     /// Waits until the place is needed for somebody else.

@@ -61,6 +61,37 @@ async fn sockets_that_never_log_in_keep_no_login_out() {
     proxy.wait_line(&["status=0 why=crowded"]).await;
 }
 
+#[tokio::test]
+async fn a_socket_that_is_turned_away_takes_no_slot_from_others() {
+    let proxy = streaming(|plan| {
+        plan.streams.max_per_caller = 1;
+        plan.streams.max_sockets = 2;
+    })
+    .await;
+    let token = [("x-proxy-token", proxy.canaries.token.clone())];
+    let _its_own = Socket::try_open(&proxy, "user", &token).await;
+    for _ in 0..4 {
+        let beyond = Socket::try_open(&proxy, "user", &token).await;
+        // It answers no close frame, and does not leave.
+        std::mem::forget(beyond.expect("a slot"));
+        proxy.settle().await;
+    }
+    let proxy = streaming(|plan| {
+        plan.streams.max_unauthenticated = 1;
+        plan.streams.max_sockets = 2;
+    })
+    .await;
+    for _ in 0..4 {
+        let mut stranger = Socket::open(&proxy, "user").await;
+        for _ in 0..8 {
+            stranger.send_text("{}").await;
+        }
+        std::mem::forget(stranger);
+        proxy.settle().await;
+    }
+    Socket::bot(&proxy).await;
+}
+
 /// A place is free a moment after its socket has ended.
 async fn open_when_there_is_room(proxy: &TestProxy, side: &str) -> Socket {
     loop {
