@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::http::{
     AppState, ExchangeApi, Front, Rejections, RequestIds, StatusPages, page::DaemonFacts,
 };
+use crate::places::Places;
 use diagnosis::{
     alarm::Alarms,
     causes::Past,
@@ -187,6 +188,9 @@ impl Daemon {
             settings: config.http,
             rejections,
             guesses: Arc::default(),
+            logins: Arc::new(Places::of_strangers(
+                gateway.streams().settings().max_unauthenticated,
+            )),
             status: StatusPages::new(about, history.clone(), clock.clone()),
             request_ids: RequestIds::new(clock),
             standing_warnings: config.standing_warnings,

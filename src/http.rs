@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::guesses::Guesses;
+use crate::{guesses::Guesses, places::Places};
 use diagnosis::{
     alarm::ActiveAlarms, doubt::Doubts, hint::HintReader, reach::Watched, runner::DiagnosisRunner,
 };
@@ -74,6 +74,8 @@ pub struct AppState {
     pub rejections: Arc<Rejections>,
     /// Who gives wrong credentials, and has to wait for the verdict.
     pub(crate) guesses: Arc<Guesses>,
+    /// Sockets whose login is still to come.
+    pub(crate) logins: Arc<Places>,
     /// Names requests.
     pub request_ids: RequestIds,
     /// What the operator should know, from the configuration: short texts without anything secret, for `/ready`.

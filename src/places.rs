@@ -5,8 +5,8 @@
 //! in its favour. So whoever sends a request at once always gets in, however many half requests lie there. A connection
 //! whose caller is known moves to the callers' places, of which each caller leaves as many free as it holds: one alone gets
 //! half, and nobody fills them. Where there is none left for its caller, it stays in a stranger's place until its answer is
-//! written. Its call may be under way, so it is never closed: where all strangers' places are such, a newcomer is turned
-//! away. Does not: know sockets, or what a request is.
+//! written. Its call may be under way, so it is never closed; of such places, too, each caller leaves as many free as it
+//! has. One beyond that is told to leave before anything is done for it. Does not: know sockets, or what a request is.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -42,13 +42,15 @@ struct Taken {
     by_source: PerPeer<usize>,
     by_caller: HashMap<Arc<str>, usize>,
     by_callers: usize,
+    /// Strangers' places whose caller is known.
+    guests: HashMap<Arc<str>, usize>,
 }
 
 #[derive(Debug)]
 struct Stranger {
     source: Peer,
-    /// Its caller is known, but has no place left among the callers', or is about to be.
-    is_known: bool,
+    /// Its caller, which is known, but has no place left among the callers', or is about to be.
+    guest_of: Option<Arc<str>>,
     leave: Arc<Notify>,
 }
 
@@ -80,6 +82,15 @@ impl Places {
         }
     }
 
+    /// So many places, all of them for strangers.
+    pub(crate) fn of_strangers(all: usize) -> Self {
+        Self {
+            for_strangers: all.min(MAX_SOURCES),
+            for_callers: 0,
+            taken: Mutex::default(),
+        }
+    }
+
     /// How many strangers may have.
     pub(crate) const fn for_strangers(&self) -> usize {
         self.for_strangers
@@ -99,7 +110,7 @@ impl Places {
         *taken.by_source.entry(source, || 0) += 1;
         let stranger = Stranger {
             source: source.clone(),
-            is_known: false,
+            guest_of: None,
             leave: Arc::clone(&leave),
         };
         taken.strangers.insert(number, stranger);
@@ -123,7 +134,7 @@ impl Taken {
     fn close_one(&mut self) -> Option<Peer> {
         let most = self.by_source.values().max().copied();
         let is_of_fullest = |stranger: &Stranger| {
-            !stranger.is_known && self.by_source.get(&stranger.source).copied() == most
+            stranger.guest_of.is_none() && self.by_source.get(&stranger.source).copied() == most
         };
         let (number, _) = self.strangers.iter().find(|(_, one)| is_of_fullest(one))?;
         let stranger = self.remove(*number)?;
@@ -133,8 +144,9 @@ impl Taken {
 
     fn remove(&mut self, number: u64) -> Option<Stranger> {
         let stranger = self.strangers.remove(&number)?;
-        if !stranger.is_known {
-            self.leave_source(&stranger.source);
+        match &stranger.guest_of {
+            None => self.leave_source(&stranger.source),
+            Some(caller) => leave(&mut self.guests, caller),
         }
         Some(stranger)
     }
@@ -147,54 +159,75 @@ impl Taken {
         }
     }
 
-    /// Moves a connection to its caller's places, of which there are `all`, or notes that there is none left.
-    fn make_known(&mut self, number: u64, caller: &Arc<str>, all: usize) -> Option<Arc<str>> {
+    /// Moves a connection to its caller's places, or lets it stay as a guest: whose place it has then, or none of the
+    /// callers'. Where neither is left, it is told to leave, if it was not before.
+    fn make_known(
+        &mut self,
+        number: u64,
+        caller: &Arc<str>,
+        places: &Places,
+    ) -> Option<Option<Arc<str>>> {
         let held = self.by_caller.get(caller).copied().unwrap_or(0);
-        if held < all - self.by_callers {
+        if held < places.for_callers - self.by_callers {
             self.remove(number);
             *self.by_caller.entry(Arc::clone(caller)).or_default() += 1;
             self.by_callers += 1;
-            return Some(Arc::clone(caller));
+            return Some(Some(Arc::clone(caller)));
         }
-        self.stay(number);
+        if self.stay(number, caller, places.for_strangers) {
+            return Some(None);
+        }
+        self.remove(number)?.leave.notify_one();
         None
     }
 
-    /// Lets a connection stay where it is, until it ends; whether it was still there.
-    fn stay(&mut self, number: u64) -> bool {
-        let Some(stranger) = self.remove(number) else {
+    /// Lets a connection stay where it is, until it ends; whether it was still there, and its caller has no more such
+    /// places than are left.
+    fn stay(&mut self, number: u64, caller: &Arc<str>, all: usize) -> bool {
+        let guests: usize = self.guests.values().sum();
+        let held = self.guests.get(caller).copied().unwrap_or(0);
+        let Some(stranger) = self.strangers.get_mut(&number) else {
             return false;
         };
-        let is_known = true;
-        self.strangers.insert(
-            number,
-            Stranger {
-                is_known,
-                ..stranger
-            },
-        );
+        if stranger.guest_of.is_some() {
+            return true;
+        }
+        if held >= all.saturating_sub(guests) {
+            return false;
+        }
+        stranger.guest_of = Some(Arc::clone(caller));
+        let source = stranger.source.clone();
+        *self.guests.entry(Arc::clone(caller)).or_default() += 1;
+        self.leave_source(&source);
         true
     }
 
     fn leave_caller(&mut self, caller: &str) {
         self.by_callers -= 1;
-        if let Some(held) = self.by_caller.get_mut(caller) {
-            *held -= 1;
-            if *held == 0 {
-                self.by_caller.remove(caller);
-            }
+        leave(&mut self.by_caller, caller);
+    }
+}
+
+/// One place of a caller's less.
+fn leave(by_caller: &mut HashMap<Arc<str>, usize>, caller: &str) {
+    if let Some(held) = by_caller.get_mut(caller) {
+        *held -= 1;
+        if *held == 0 {
+            by_caller.remove(caller);
         }
     }
 }
 
 impl Place {
-    /// Notes whose the connection is: the caller of its first request that was authenticated.
-    pub(crate) fn known(&self, caller: &Arc<str>) {
-        let places = &self.places;
-        self.caller.get_or_init(|| {
-            let mut taken = places.lock();
-            taken.make_known(self.number, caller, places.for_callers)
-        });
+    /// Notes whose the connection is: the caller of its first request that was authenticated. Where it is told to leave,
+    /// because its caller has too many, it is not known.
+    pub(crate) fn known(&self, caller: &Arc<str>) -> bool {
+        let mut taken = self.places.lock();
+        if self.is_known() {
+            return true;
+        }
+        let whose = taken.make_known(self.number, caller, &self.places);
+        whose.is_some_and(|whose| self.caller.set(whose).is_ok())
     }
 
     /// Keeps what keeps its caller known where it comes from.
@@ -203,9 +236,13 @@ impl Place {
     }
 
     /// Keeps the connection while a request is judged whose signature is good: it is not told to leave any more. Whether
-    /// it was not told before.
-    pub(crate) fn stay(&self) -> bool {
-        self.is_known() || self.places.lock().stay(self.number)
+    /// it was not told before, and its caller has not too many such places.
+    pub(crate) fn stay(&self, caller: &Arc<str>) -> bool {
+        let places = &self.places;
+        self.is_known()
+            || places
+                .lock()
+                .stay(self.number, caller, places.for_strangers)
     }
 
     /// Whether a request on this connection was authenticated.
@@ -261,6 +298,7 @@ mod tests {
         taken.strangers.is_empty()
             && taken.by_source.values().next().is_none()
             && taken.by_caller.is_empty()
+            && taken.guests.is_empty()
             && taken.by_callers == 0
     }
 
@@ -321,31 +359,26 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_beyond_its_share_is_never_closed_and_a_newcomer_may_be_turned_away() {
-        let places = Arc::new(Places::new(16));
+    fn a_caller_beyond_its_share_leaves_strangers_places_and_others_get_in() {
+        let places = Arc::new(Places::new(64));
         let mut kept = Vec::new();
-        for _ in 0..6 {
-            let place = enter(&places, "127.0.0.1");
-            place.known(&name("greedy"));
-            kept.push(place);
-        }
-        let beyond: Vec<_> = (0..4)
-            .map(|_| {
-                let place = enter(&places, "127.0.0.1");
-                place.known(&name("greedy"));
-                place
-            })
-            .collect();
-        assert!(
-            beyond
-                .iter()
-                .all(|place| place.is_known() && !place.is_callers())
-        );
-        assert!(places.enter(&ip("192.0.2.1")).is_none(), "nobody can leave");
-        assert!(!beyond.iter().chain(&kept).any(|place| has_to_leave(place)));
-        drop(beyond);
-        assert!(places.enter(&ip("192.0.2.1")).is_some());
-        drop(kept);
+        let mut take = |caller: &str| {
+            let all: Vec<_> = (0..40).map(|_| enter(&places, "127.0.0.1")).collect();
+            let known = all.into_iter().filter(|place| place.known(&name(caller)));
+            let known: Vec<_> = known.collect();
+            let guests = known.iter().filter(|place| !place.is_callers()).count();
+            kept.extend(known);
+            guests
+        };
+        assert_eq!(["greedy", "another"].map(&mut take), [8, 4]);
+        let beyond = enter(&places, "127.0.0.1");
+        assert!(!beyond.known(&name("greedy")) && has_to_leave(&beyond));
+        assert!(!beyond.stay(&name("greedy")) && !beyond.is_known());
+        let newcomer = enter(&places, "192.0.2.1");
+        assert!(newcomer.known(&name("honest")));
+        let mut guests = kept.iter().filter(|place| !place.is_callers());
+        assert!(!guests.any(|place| has_to_leave(place)));
+        drop((kept, beyond, newcomer));
         assert!(is_empty(&places));
     }
 
@@ -354,11 +387,12 @@ mod tests {
         let places = Arc::new(Places::new(8));
         let kept = enter(&places, "127.0.0.1");
         let late = enter(&places, "127.0.0.1");
-        assert!(kept.stay() && kept.stay());
+        let backend = name("backend");
+        assert!(kept.stay(&backend) && kept.stay(&backend));
         let newcomer = enter(&places, "127.0.0.1");
-        assert!(!has_to_leave(&kept) && has_to_leave(&late) && !late.stay());
+        assert!(!has_to_leave(&kept) && has_to_leave(&late) && !late.stay(&backend));
         kept.known(&name("backend"));
-        assert!(kept.is_callers() && kept.stay());
+        assert!(kept.is_callers() && kept.stay(&backend));
         assert_eq!(places.lock().strangers.len(), 1);
         drop((kept, late, newcomer));
         assert!(is_empty(&places));

@@ -97,7 +97,7 @@ pub(super) fn authenticate<'a>(
             settle(app, &source, place.as_ref(), name).await;
         }
         if let Some(caller) = &caller {
-            known(app, &source, place.as_ref(), caller);
+            known(app, &source, place.as_ref(), caller).await;
         }
         caller
     }

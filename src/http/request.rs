@@ -24,7 +24,7 @@ use http::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
-use super::AppState;
+use super::{AppState, rejections::Refused};
 use crate::places::Place;
 use gateway::{access::Peer, auth::Caller, clock::Clock, upstream::media_type};
 
@@ -88,10 +88,19 @@ pub(super) fn place_of(request: &Request<Body>) -> Option<Arc<Place>> {
     request.extensions().get::<Arc<Place>>().cloned()
 }
 
-/// Notes for its connection whose a request is, once that is settled.
-pub(super) fn known(app: &AppState, source: &Peer, place: Option<&Arc<Place>>, caller: &Caller) {
+/// Notes for its connection whose a request is, once that is settled. One that has to leave, because its caller has too
+/// many, is counted, and its request waits here for the end of its connection: nothing is done for it.
+pub(super) async fn known(
+    app: &AppState,
+    source: &Peer,
+    place: Option<&Arc<Place>>,
+    caller: &Caller,
+) {
     if let Some(place) = place {
-        place.known(&caller.name);
+        if !place.known(&caller.name) {
+            app.rejections.count(source, Refused::Crowded);
+            std::future::pending::<()>().await;
+        }
         place.keep(|| app.guesses.presence(source, &caller.name));
     }
 }

@@ -1,7 +1,8 @@
 //! The endpoints of the streams: `GET /exchange/v1/user` and `/exchange/v1/market` as WebSockets.
 //!
 //! Guarantees: nothing is opened for another host, or for a browser's page that is not listed. Sockets are counted in total and by caller.
-//! Sockets whose client is not known are also counted apart; on the market stream that may be to their end. A socket to
+//! Sockets whose client is not known are also counted apart: on the market stream that may be to their end; of those whose
+//! login is still to come, the oldest of the fullest source leaves for a newcomer. A socket to
 //! the exchange is opened for a known caller only. A client that leaves while that socket is being opened leaves nothing
 //! behind. Whatever ends one of the two sockets ends the other, with its code where it had one. One line tells the
 //! opening, one the end. Source: the wire contract, "Streams". Does not: decide what a frame may do; that is for the
@@ -87,13 +88,16 @@ async fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Re
             "too many streams (streams.max_sockets; without a token a quarter of it)",
         );
     };
-    let mut unauthenticated = None;
+    let mut login = None;
     if side == Side::User && caller.is_none() {
-        unauthenticated = slots.take_unauthenticated();
-        if unauthenticated.is_none() {
+        let Some((place, left)) = app.logins.enter(&source) else {
             app.rejections.count(&source, Refused::Connections);
             return later(503, "too many streams without a login");
+        };
+        if let Some(left) = left {
+            app.rejections.count(&left, Refused::Crowded);
         }
+        login = Some(place);
     }
     let Some(mut agreed) = agree(&request) else {
         return refused(400, "this path is a WebSocket's (RFC 6455, version 13)");
@@ -106,7 +110,7 @@ async fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Re
         source,
         caller,
         _slot: slot,
-        unauthenticated,
+        login,
     };
     drop(app.gateway.sockets().spawn(serve(socket, upgrade)));
     agreed.extensions_mut().insert(KnownCaller);
@@ -138,9 +142,12 @@ async fn serve(mut socket: Socket, upgrade: OnUpgrade) {
         .await
     {
         Ok(known) => known,
-        Err(end) => return socket::leave(client, end).await,
+        Err(end) => return socket.turn_away(client, end).await,
     };
-    socket.unauthenticated = None;
+    socket.login = None;
+    if let Some(caller) = &known.caller {
+        client.known(&caller.name);
+    }
     let name: &str = known.caller.as_ref().map_or("none", |caller| &caller.name);
     tracing::info!(
         "event=stream what=opened side={} stream={} caller={name} from={}",

@@ -33,7 +33,10 @@ async fn delay(
     wait: Duration,
 ) {
     match (caller, place) {
-        (Some(caller), Some(place)) => place.known(caller),
+        // Where it has to leave, its connection ends while it waits.
+        (Some(caller), Some(place)) => {
+            place.known(caller);
+        }
         (Some(_), None) => {}
         (None, _) => app.rejections.count(source, Refused::Slowed),
     }

@@ -99,7 +99,9 @@ impl Bound {
         match self {
             Self::All => "",
             Self::Reads => "reads may take three quarters of ",
-            Self::Caller => "one of several callers may take half of ",
+            Self::Caller => {
+                "one of several callers leaves as many free as it has, of these and of reads, in "
+            }
         }
     }
 }

@@ -3,7 +3,8 @@
 //! Guarantees: no two calls get the same nonce, whatever their concurrency and however many come in one millisecond. A number
 //! is taken when a connection takes the call, so a call that is not sent costs none. Every call needs a [`Turn`] before that:
 //! no turns are given out beyond the lead that its kind may have, so reads stop before orders, and orders before cancels.
-//! Of several callers each leaves as much of that lead free as it holds, so that none takes it away from the others.
+//! Of several callers each leaves so much of the reads' lead free that the others' calls of every kind go on, whatever its own
+//! do: twice what it holds for a read, as much for what changes something, and half for a cancel.
 //! The clock may stand still, or step back by up to 30 s. When it steps back further, the sequence restarts from it and says
 //! so, because the exchange refuses a nonce outside its ±60 s window. The last 65,536 nonces are remembered and skipped.
 //! Source: the wire contract. An order without `client_oid` takes the nonce as its name at the exchange (vendor documents),
@@ -145,10 +146,16 @@ impl NonceSource {
             Effect::Cancel => cancels,
         };
         sequence.forget_what_is_past(now_ms);
-        let free = (bound + sequence.stepped_back_ms).checked_sub(ahead_ms);
         let own = sequence.held.get(caller).copied().unwrap_or(0);
-        let is_fair = |free| !self.shared || own <= free;
-        if !free.is_some_and(is_fair) {
+        let free_for_reads = (reads + sequence.stepped_back_ms).saturating_sub(ahead_ms);
+        // All calls share one sequence: what is ahead for one kind is ahead for each.
+        let is_fair = match effect {
+            _ if !self.shared || own == 0 => true,
+            Effect::Read => 2 * own <= free_for_reads,
+            Effect::Change => own <= free_for_reads,
+            Effect::Cancel => own <= 2 * free_for_reads,
+        };
+        if !is_fair || ahead_ms > bound + sequence.stepped_back_ms {
             sequence.refuse(effect, now_ms, ahead_ms);
             return Err(Refusal::NonceAhead { ahead_ms });
         }

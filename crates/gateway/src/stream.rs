@@ -43,7 +43,7 @@ use open::{BUFFER, UpstreamSocket};
 pub use open::{Dialer, StreamOpener, Unopened, config};
 use pending::{Command, Commands};
 pub use pending::{UnansweredCommand, Why};
-pub use slots::{CallerSlot, Slot, Slots, UnauthenticatedSlot};
+pub use slots::{CallerSlot, Slot, Slots};
 pub use websocket::{
     Incoming, Limits, MAX_WAITING_OF_ALL, Overflow, Queued, WaitingOfAll, WebSocket, may_be_sent,
 };

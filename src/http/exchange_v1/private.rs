@@ -149,7 +149,9 @@ async fn relay_signed(
         None => identify(app, &body),
     };
     // From here on the signature counts, and may wait for the disk: its connection is not closed for a newcomer.
-    if identified.is_ok() && !place.as_ref().is_none_or(|place| place.stay()) {
+    if let (Ok(identified), Some(place)) = (&identified, &place)
+        && !place.stay(&identified.caller().name)
+    {
         return refuse(app, &source, &asked, &Refusal::Busy);
     }
     let admitted = match identified {
@@ -168,7 +170,7 @@ async fn relay_signed(
             return disbelieve(app, &source, place.as_ref(), &asked, &refusal).await;
         }
     };
-    request::known(app, &source, place.as_ref(), &caller);
+    request::known(app, &source, place.as_ref(), &caller).await;
     let record = app
         .gateway
         .recorder()

@@ -204,7 +204,7 @@ fn frame(
 const MAX_REASON: usize = 123;
 
 /// Why a socket ends, and what the client is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
     /// The close code; `None`: a close frame without one.
     pub(super) code: Option<u16>,
@@ -225,6 +225,13 @@ impl End {
 
     pub(super) const fn draining() -> Self {
         Self::new(1012, "the proxy is stopping; connect again shortly")
+    }
+
+    pub(super) const fn crowded() -> Self {
+        Self::new(
+            1008,
+            "too many streams without a login: this one was the oldest; log in at once",
+        )
     }
 
     pub(super) const fn outside() -> Self {

@@ -2,7 +2,11 @@
 //!
 //! Guarantees: nothing is said to the exchange for a client that is not known.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -13,6 +17,7 @@ use super::answer::{self, End};
 use crate::{
     guesses::Presence,
     http::{AppState, rejections::Refused, verdict::settle},
+    places::Place,
 };
 use gateway::{
     access::Peer,
@@ -20,7 +25,7 @@ use gateway::{
     failure::Refusal,
     policy,
     record::CallRecord,
-    stream::{CallerSlot, Incoming, Session, Side, Slot, UnauthenticatedSlot, Unopened, WebSocket},
+    stream::{CallerSlot, Incoming, Session, Side, Slot, Unopened, WebSocket},
 };
 use protocol::frame::{Frame, ReplyTo, Request};
 
@@ -45,8 +50,8 @@ pub(super) struct Socket {
     pub(super) source: Peer,
     pub(super) caller: Option<Arc<Caller>>,
     pub(super) _slot: Slot,
-    /// A slot of the clients that have not logged in; it is free again when the client has.
-    pub(super) unauthenticated: Option<UnauthenticatedSlot>,
+    /// A place of the clients that have not logged in; it is free again when the client has.
+    pub(super) login: Option<Arc<Place>>,
 }
 
 /// A client that is known, or needs not be.
@@ -60,10 +65,14 @@ pub(super) struct Known {
 
 /// Closes a client that was not forwarded for.
 pub(super) async fn leave(client: Client, end: End) {
+    leave_within(client, end, CLOSE_PATIENCE).await;
+}
+
+async fn leave_within(client: Client, end: End, patience: Duration) {
     client
         .close(
             end.code.map(|code| (code, end.reason.to_string())),
-            CLOSE_PATIENCE,
+            patience,
         )
         .await;
 }
@@ -151,7 +160,10 @@ impl Socket {
     ) -> Result<(Arc<Caller>, ReplyTo), End> {
         for _ in 0..MAX_FRAMES_BEFORE_LOGIN {
             let incoming = tokio::select! {
+                // Who logs in at once does, whoever comes.
+                biased;
                 incoming = poll_fn(|cx| client.poll(cx, true)) => incoming,
+                () = self.has_to_leave() => return Err(End::crowded()),
                 () = sleep_until(until) => {
                     self.count(Refused::Login);
                     return Err(End::new(1008, "no login in time (streams.login_deadline_ms)"));
@@ -167,7 +179,12 @@ impl Socket {
             let (reply_to, frame) = Frame::parse(&text);
             let told = match frame {
                 Ok(frame) if frame.request == Request::LogIn => {
-                    match self.verify(&frame).await {
+                    let verified = tokio::select! {
+                        biased;
+                        verified = self.verify(&frame) => verified,
+                        () = self.has_to_leave() => return Err(End::crowded()),
+                    };
+                    match verified {
                         Ok(caller) => return Ok((caller, reply_to)),
                         Err(why) => {
                             let told = answer::not_believed(&reply_to, why);
@@ -197,6 +214,30 @@ impl Socket {
         Err(End::new(1008, "no valid login"))
     }
 
+    /// Closes a client that gets no stream. It has a slot until it is gone: so it is waited for only while it has one of the
+    /// few places of those that log in, and nobody else needs that.
+    pub(super) async fn turn_away(&self, client: Client, end: End) {
+        let waits = self.login.is_some() && end != End::crowded();
+        let patience = if waits {
+            CLOSE_PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        tokio::select! {
+            biased;
+            () = leave_within(client, end, patience) => {}
+            () = self.has_to_leave() => {}
+        }
+    }
+
+    /// Waits until the place is needed for somebody else.
+    async fn has_to_leave(&self) {
+        match &self.login {
+            Some(place) => place.is_needed().await,
+            None => pending().await,
+        }
+    }
+
     /// Verifies a login; why it is not in order, which is counted, and waited for as long as somebody guesses.
     async fn verify(&self, frame: &Frame<'_>) -> Result<Arc<Caller>, SignatureRejected> {
         match self.identify_and_admit(frame).await {
@@ -216,6 +257,10 @@ impl Socket {
         let authenticator = self.app.gateway.authenticator();
         let identified = authenticator.identify(&frame.signature()?)?;
         let name = &identified.caller().name;
+        // From here on the signature counts: whose place is not kept has left before, or leaves now.
+        if self.login.as_ref().is_some_and(|place| !place.known(name)) {
+            pending::<()>().await;
+        }
         settle(&self.app, &self.source, None, Some(name)).await;
         authenticator.log_in(identified).await
     }

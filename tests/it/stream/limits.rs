@@ -30,13 +30,10 @@ async fn sockets_are_limited_in_total_by_caller_and_for_strangers() {
     drop(third);
     let mut other = open_when_there_is_room(&proxy, "user").await;
     other.log_in(OTHER).await;
+    let mut first = Socket::open(&proxy, "user").await;
     let stranger = Socket::open(&proxy, "user").await;
-    assert_eq!(
-        Socket::try_open(&proxy, "user", &[]).await.err(),
-        Some(503),
-        "a second stranger"
-    );
-    let _market = Socket::open(&proxy, "market").await;
+    assert_eq!(first.close_code().await, 1008, "it left for the second");
+    let _market = open_when_there_is_room(&proxy, "market").await;
     assert_eq!(
         Socket::try_open(&proxy, "market", &[]).await.err(),
         Some(503),
@@ -48,6 +45,51 @@ async fn sockets_are_limited_in_total_by_caller_and_for_strangers() {
         .wait_line(&["event=stream what=closed", "caller=other"])
         .await;
     open_when_there_is_room(&proxy, "market").await;
+}
+
+#[tokio::test]
+async fn sockets_that_never_log_in_keep_no_login_out() {
+    let proxy = streaming(|plan| plan.streams.max_unauthenticated = 4).await;
+    let mut silent = Vec::new();
+    for _ in 0..12 {
+        silent.push(Socket::open(&proxy, "user").await);
+    }
+    let mut bot = Socket::bot(&proxy).await;
+    assert_eq!(silent[0].close_code().await, 1008, "the first had to leave");
+    let read = json!({ "id": 1, "method": "private/user-balance", "params": {} });
+    assert_eq!(bot.ask(read).await["code"], 0);
+    proxy.wait_line(&["status=0 why=crowded"]).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_is_turned_away_takes_no_slot_from_others() {
+    let proxy = streaming(|plan| {
+        plan.streams.max_per_caller = 1;
+        plan.streams.max_sockets = 2;
+    })
+    .await;
+    let token = [("x-proxy-token", proxy.canaries.token.clone())];
+    let _its_own = Socket::try_open(&proxy, "user", &token).await;
+    for _ in 0..4 {
+        let beyond = Socket::try_open(&proxy, "user", &token).await;
+        // It answers no close frame, and does not leave.
+        std::mem::forget(beyond.expect("a slot"));
+        proxy.settle().await;
+    }
+    let proxy = streaming(|plan| {
+        plan.streams.max_unauthenticated = 1;
+        plan.streams.max_sockets = 2;
+    })
+    .await;
+    for _ in 0..4 {
+        let mut stranger = Socket::open(&proxy, "user").await;
+        for _ in 0..8 {
+            stranger.send_text("{}").await;
+        }
+        std::mem::forget(stranger);
+        proxy.settle().await;
+    }
+    Socket::bot(&proxy).await;
 }
 
 /// A place is free a moment after its socket has ended.

@@ -1,7 +1,7 @@
 //! The room for calls under way, and who may take how much of it.
 //!
-//! Guarantees: reads leave room for what changes something, one caller leaves room for the others, and each caller has some
-//! places for cancellations that nothing else can take, and nobody else. A place is given back however its call ends.
+//! Guarantees: reads leave room for what changes something; one caller leaves as many places free as it has, of all and of
+//! those for reads, so that others find some whatever several of them do; and each caller has some places for cancellations that nothing else can take, and nobody else. A place is given back however its call ends.
 //! Does not: queue; there is a place or there is none. Does not: know answers (`unread`).
 
 use std::{
@@ -22,7 +22,8 @@ pub(crate) const OWN_FOR_CANCELS: usize = 8;
 pub(super) struct Room {
     limit: usize,
     reads: usize,
-    of_one: usize,
+    /// Whether several callers share it.
+    shared: bool,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -37,6 +38,8 @@ struct Taken {
 struct OfCaller {
     /// Of the places that all share.
     shared: usize,
+    /// Of these for reads.
+    reads: usize,
     /// Of its own for cancellations.
     own: usize,
 }
@@ -67,12 +70,12 @@ pub(crate) struct Place {
 }
 
 impl Room {
-    /// Room for so many calls. A caller has half of it, or all of it where there are no `others`.
+    /// Room for so many calls. A caller has half of what the others leave, or all of it where there are no `others`.
     pub(super) fn new(limit: usize, others: bool) -> Self {
         Self {
             limit,
             reads: (limit - limit / 4).max(1),
-            of_one: if others { limit.div_ceil(2) } else { limit },
+            shared: others,
             taken: Arc::default(),
         }
     }
@@ -90,9 +93,11 @@ impl Room {
         if is_own {
             held.own += 1;
         } else {
+            let reads = usize::from(kind == Effect::Read);
             held.shared += 1;
+            held.reads += reads;
             taken.all += 1;
-            taken.reads += usize::from(kind == Effect::Read);
+            taken.reads += reads;
         }
         Ok(Place {
             kind,
@@ -105,18 +110,25 @@ impl Room {
 
     /// Whether one of the places that all share is free for this.
     fn is_free(&self, taken: &Taken, held: OfCaller, kind: Effect) -> Result<(), Refusal> {
-        let bounds = [
-            (Bound::All, taken.all, self.limit),
-            (Bound::Caller, held.shared, self.of_one),
-            (Bound::Reads, taken.reads, self.reads),
-        ];
-        let asked = if kind == Effect::Read { 3 } else { 2 };
-        for (bound, under_way, limit) in bounds.into_iter().take(asked) {
-            if under_way >= limit {
-                return Err(Refusal::AtCapacity { bound, limit });
-            }
-        }
-        Ok(())
+        let is_read = kind == Effect::Read;
+        let is_full = |own, all, limit| all >= limit || (self.shared && own >= limit - all);
+        let bound = if taken.all >= self.limit {
+            Bound::All
+        } else if is_read && taken.reads >= self.reads {
+            Bound::Reads
+        } else if is_full(held.shared, taken.all, self.limit)
+            || (is_read && is_full(held.reads, taken.reads, self.reads))
+        {
+            Bound::Caller
+        } else {
+            return Ok(());
+        };
+        let limit = match bound {
+            Bound::Reads => self.reads,
+            Bound::Caller => held.shared,
+            Bound::All => self.limit,
+        };
+        Err(Refusal::AtCapacity { bound, limit })
     }
 }
 
@@ -126,9 +138,13 @@ impl Drop for Place {
         if self.is_own {
             taken.change(&self.caller, |held| held.own -= 1);
         } else {
+            let reads = usize::from(self.kind == Effect::Read);
             taken.all -= 1;
-            taken.reads -= usize::from(self.kind == Effect::Read);
-            taken.change(&self.caller, |held| held.shared -= 1);
+            taken.reads -= reads;
+            taken.change(&self.caller, |held| {
+                held.shared -= 1;
+                held.reads -= reads;
+            });
         }
     }
 }
@@ -155,59 +171,41 @@ mod tests {
     #[test]
     fn reads_leave_room_for_orders_and_a_caller_for_the_others() {
         let room = Room::new(256, true);
-        let a = take(&room, "a", Effect::Read, 280);
-        assert_eq!(a.len(), 128);
+        let callers = ["a", "b", "c", "d"];
+        let reads = callers.map(|caller| take(&room, caller, Effect::Read, 280));
+        assert_eq!(reads.each_ref().map(Vec::len), [96, 48, 24, 12]);
+        let (bound, limit) = (Bound::Caller, 96);
         assert_eq!(
-            refused(&room, "a", Effect::Change),
-            Refusal::AtCapacity {
-                bound: Bound::Caller,
-                limit: 128
-            }
+            refused(&room, "a", Effect::Read),
+            Refusal::AtCapacity { bound, limit }
         );
-        let b = take(&room, "b", Effect::Read, 280);
-        assert_eq!(b.len(), 64);
-        assert_eq!(
-            refused(&room, "c", Effect::Read),
-            Refusal::AtCapacity {
-                bound: Bound::Reads,
-                limit: 192
-            }
-        );
-        let orders = take(&room, "c", Effect::Change, 280);
-        assert_eq!(orders.len(), 64);
-        assert_eq!(
-            refused(&room, "c", Effect::Change),
-            Refusal::AtCapacity {
-                bound: Bound::All,
-                limit: 256
-            }
-        );
-        drop((a, b, orders));
+        let changes = callers.map(|caller| take(&room, caller, Effect::Change, 280));
+        assert_eq!(changes.each_ref().map(Vec::len), [0, 14, 19, 16]);
+        assert_eq!(take(&room, "e", Effect::Read, 280).len(), 6);
+        drop((reads, changes));
+        let lone = take(&room, "e", Effect::Change, 280);
+        assert_eq!(lone.len(), 128);
+        drop(lone);
         assert_eq!(lock(&room.taken).all, 0);
         assert!(lock(&room.taken).by_caller.is_empty());
     }
 
     #[test]
     fn each_caller_has_places_for_cancellations_that_nobody_else_can_take() {
-        let room = Room::new(256, true);
-        let full = [
-            take(&room, "a", Effect::Change, 999),
-            take(&room, "b", Effect::Change, 999),
-        ];
-        assert_eq!(full.each_ref().map(Vec::len), [128, 128]);
+        let room = Room::new(4, true);
+        let full = ["a", "b", "c"].map(|caller| take(&room, caller, Effect::Change, 999));
+        assert_eq!(full.each_ref().map(Vec::len), [2, 1, 1]);
         let cancels = ["a", "b", "c", "d"].map(|caller| take(&room, caller, Effect::Cancel, 999));
         assert_eq!(cancels.each_ref().map(Vec::len), [8, 8, 8, 8]);
+        let (bound, limit) = (Bound::All, 4);
         assert_eq!(
-            refused(&room, "c", Effect::Cancel),
-            Refusal::AtCapacity {
-                bound: Bound::All,
-                limit: 256
-            }
+            refused(&room, "d", Effect::Cancel),
+            Refusal::AtCapacity { bound, limit }
         );
         drop(full);
-        assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 128);
+        assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 2);
         drop(cancels);
-        assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 136);
+        assert_eq!(take(&room, "a", Effect::Cancel, 999).len(), 10);
         assert_eq!(lock(&room.taken).all, 0);
         assert!(lock(&room.taken).by_caller.is_empty());
     }

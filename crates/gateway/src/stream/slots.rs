@@ -1,8 +1,7 @@
 //! How many sockets are open, and whose.
 //!
 //! Guarantees: a slot is given back however its socket ends. Sockets without a known caller have few slots, so that they
-//! cannot take those of callers: before a login for as long as the login takes, on the market stream for as long as they
-//! stay. Does not: queue; a slot is free or it is not.
+//! cannot take those of callers. Does not: queue; a slot is free or it is not. Does not: know who has still to log in.
 
 use std::{
     collections::HashMap,
@@ -17,7 +16,6 @@ use super::Settings;
 #[derive(Debug)]
 pub struct Slots {
     all: Arc<Semaphore>,
-    unauthenticated: Arc<Semaphore>,
     anonymous: Arc<Semaphore>,
     per_caller: usize,
     callers: Arc<Mutex<HashMap<Arc<str>, usize>>>,
@@ -28,12 +26,6 @@ pub struct Slots {
 pub struct Slot {
     _all: OwnedSemaphorePermit,
     _anonymous: Option<OwnedSemaphorePermit>,
-}
-
-/// A slot of a socket whose caller is not known yet.
-#[derive(Debug)]
-pub struct UnauthenticatedSlot {
-    _one: OwnedSemaphorePermit,
 }
 
 /// One of a caller's slots.
@@ -47,7 +39,6 @@ impl Slots {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             all: Arc::new(Semaphore::new(settings.max_sockets)),
-            unauthenticated: Arc::new(Semaphore::new(settings.max_unauthenticated)),
             anonymous: Arc::new(Semaphore::new(settings.max_anonymous())),
             per_caller: settings.max_per_caller,
             callers: Arc::default(),
@@ -70,14 +61,6 @@ impl Slots {
         Some(Slot {
             _anonymous: Some(anonymous),
             ..self.take()?
-        })
-    }
-
-    /// A slot for a socket whose login is still to come.
-    #[must_use]
-    pub fn take_unauthenticated(&self) -> Option<UnauthenticatedSlot> {
-        Some(UnauthenticatedSlot {
-            _one: Arc::clone(&self.unauthenticated).try_acquire_owned().ok()?,
         })
     }
 

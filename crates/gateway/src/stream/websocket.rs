@@ -5,10 +5,10 @@
 //! Does not: know what the texts mean.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -45,13 +45,46 @@ pub struct Limits {
 /// unit's `MemoryMax`.
 pub const MAX_WAITING_OF_ALL: usize = 48 << 20;
 
-/// The bytes that wait on all sockets together; clones are the same count.
+/// What one caller, or all strangers together, may always have of it, whatever the others hold.
+const ALWAYS: usize = 512 << 10;
+
+/// The bytes that wait on all sockets together, and those of one caller; clones are the same counts. One caller leaves as
+/// many free as it has, and so do all strangers together.
 #[derive(Clone, Debug, Default)]
-pub struct WaitingOfAll(Arc<AtomicUsize>);
+pub struct WaitingOfAll {
+    all: Arc<AtomicUsize>,
+    own: Arc<AtomicUsize>,
+    /// Callers are those that an operator listed, so that this is bounded.
+    callers: Arc<Mutex<HashMap<Arc<str>, Arc<AtomicUsize>>>>,
+}
 
 impl WaitingOfAll {
+    /// The same, for a socket of this caller.
+    #[must_use]
+    pub fn of(&self, caller: &Arc<str>) -> Self {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = Arc::clone(callers.entry(Arc::clone(caller)).or_default());
+        drop(callers);
+        Self {
+            own,
+            ..self.clone()
+        }
+    }
+
     fn has_room_for(&self, bytes: usize) -> bool {
-        self.0.load(Ordering::Relaxed).saturating_add(bytes) <= MAX_WAITING_OF_ALL
+        let free = MAX_WAITING_OF_ALL.saturating_sub(self.all.load(Ordering::Relaxed));
+        let own = self.own.load(Ordering::Relaxed).saturating_add(bytes);
+        own <= free.max(ALWAYS)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        self.own.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take_away(&self, bytes: usize) {
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
+        self.own.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -138,6 +171,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
         }
     }
 
+    /// Counts what waits here for this caller from now on.
+    pub fn known(&mut self, caller: &Arc<str>) {
+        let of_caller = self.of_all.of(caller);
+        of_caller.add(self.bytes);
+        std::mem::replace(&mut self.of_all, of_caller).take_away(self.bytes);
+    }
+
     /// Frames that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -181,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
     pub fn push_within_room(&mut self, item: W) {
         let size = item.size();
         self.bytes = self.bytes.saturating_add(size);
-        self.of_all.0.fetch_add(size, Ordering::Relaxed);
+        self.of_all.add(size);
         self.waiting.push_back(item);
     }
 
@@ -256,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
         }
         let item = self.waiting.pop_front()?;
         self.bytes = self.bytes.saturating_sub(item.size());
-        self.of_all.0.fetch_sub(item.size(), Ordering::Relaxed);
+        self.of_all.take_away(item.size());
         let text = item.into_text();
         self.skipped |= text.is_none();
         Some(text.map(Message::Text))
@@ -307,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Queued> WebSocket<S, W> {
 
 impl<S, W> Drop for WebSocket<S, W> {
     fn drop(&mut self) {
-        self.of_all.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of_all.take_away(self.bytes);
     }
 }
 
@@ -361,14 +401,45 @@ mod tests {
             slow.push(one);
         }
         let held: usize = slow.iter().map(|one| one.bytes).sum();
-        assert_eq!(held, of_all.0.load(Ordering::Relaxed));
+        assert_eq!(held, of_all.all.load(Ordering::Relaxed));
         // Each of them holds one frame at least, whatever the others hold.
-        let most = MAX_WAITING_OF_ALL + slow.len() * frame.as_str().len();
-        assert!((MAX_WAITING_OF_ALL..=most).contains(&held), "{held}");
+        let half = MAX_WAITING_OF_ALL / 2;
+        let most = half + slow.len() * frame.as_str().len();
+        assert!((half..=most).contains(&held), "{held}");
         let mut quick = socket(&of_all).await;
         assert!(quick.has_room() && quick.push(frame.clone()).is_ok());
         assert!(quick.next_message().is_some() && quick.has_room());
         drop((slow, quick));
-        assert_eq!(of_all.0.load(Ordering::Relaxed), 0);
+        assert_eq!(of_all.all.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn slow_readers_of_one_owner_leave_room_for_bursts_to_others() {
+        let (of_all, frame) = (
+            WaitingOfAll::default(),
+            Utf8Bytes::from("x".repeat(128 << 10)),
+        );
+        let mut slow = Vec::new();
+        for number in 0..512 {
+            let mut one = socket(&of_all).await;
+            assert!(one.push(frame.clone()).is_ok());
+            if number >= 128 {
+                one.known(&"greedy".into());
+            }
+            while one.push(frame.clone()).is_ok() {}
+            slow.push(one);
+        }
+        for name in ["one", "another"] {
+            let mut quick = socket(&of_all).await;
+            quick.known(&name.into());
+            for _ in 0..4 {
+                assert!(quick.push(frame.clone()).is_ok(), "{name}");
+            }
+            assert!(quick.push(frame.clone()).is_err());
+        }
+        drop(slow);
+        assert_eq!(of_all.all.load(Ordering::Relaxed), 0);
+        let greedy = of_all.of(&"greedy".into());
+        assert_eq!(greedy.own.load(Ordering::Relaxed), 0);
     }
 }
