@@ -1,9 +1,9 @@
 //! Puts a daemon together and runs it to its end.
 //!
 //! Guarantees: the listener is bound before anything is announced; the background tasks (address watch, watch of the
-//! connection to the exchange, hints, alarms, history, aggregates) end with it; on the signal to stop, what was sent is finished and counted.
-//! Does not: read settings, catch signals or talk to systemd; the subcommand does, so that tests and the demo run the
-//! same daemon.
+//! connection to the exchange, hints, alarms, history, aggregates) end with it; on the signal to stop, what was sent is
+//! finished and counted. Does not: read settings, catch signals or talk to systemd; the subcommand does, so that tests and
+//! the demo run the same daemon.
 
 use std::{sync::Arc, time::Duration};
 

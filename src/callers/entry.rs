@@ -116,7 +116,7 @@ pub(super) fn parse(text: &str) -> Result<(FileText, Vec<Entry>), Vec<Fault>> {
             if !seen.insert(unique) {
                 let (key, _) = unique;
                 let text = "another caller or generation has the same";
-                let remedy = "take one of them out; crypto-proxy caller add makes new ones";
+                let remedy = "remove one of them; crypto-proxy caller add makes new ones";
                 duplicates.push(Fault::new(line, key, text, remedy));
             }
         }
@@ -273,7 +273,8 @@ impl Validator<'_> {
         let caller = self.caller;
         let policy = caller.preset.is_some() || caller.orders_by_id || caller.instruments.is_some();
         if policy || !caller.allow.is_empty() || !caller.deny.is_empty() {
-            let remedy = "leave preset, allow, deny, instruments and orders_by_id away, or make it two callers";
+            let remedy =
+                "remove preset, allow, deny, instruments and orders_by_id, or make it two callers";
             self.fault("diagnose", "who may diagnose may do nothing else", remedy);
         }
         Rights::Diagnose(limits)
@@ -326,7 +327,7 @@ impl Validator<'_> {
                 self.warning(
                     "orders_by_id",
                     "without instruments every order may be named anyway",
-                    "take it out",
+                    "remove it",
                 );
             }
             return None;
@@ -335,7 +336,7 @@ impl Validator<'_> {
             self.fault(
                 "instruments",
                 "the list is empty",
-                "name instruments, or take it out to allow all",
+                "name instruments, or remove it to allow all",
             );
         }
         if !names.iter().all(|name| Instruments::is_name(name)) {
@@ -388,21 +389,21 @@ impl Validator<'_> {
             self.fault(
                 "sources",
                 "the list is empty",
-                "name addresses or networks, or take it out to allow all",
+                "name addresses or networks, or remove it to allow all",
             );
         }
         if uids.as_ref().is_some_and(Vec::is_empty) {
             self.fault(
                 "uids",
                 "the list is empty",
-                "name uids, or take it out to allow all",
+                "name uids, or remove it to allow all",
             );
         }
         if uids
             .as_ref()
             .is_some_and(|uids| uids.contains(&OVERFLOW_UID))
         {
-            let remedy = "take it out";
+            let remedy = "remove it";
             self.fault(
                 "uids",
                 "65534 is nobody, and everybody whom a user namespace does not show",

@@ -79,7 +79,8 @@ pub(super) struct Arguments {
     /// The history's file [default: history.db in $STATE_DIRECTORY or /var/lib/crypto-proxy]. With --alone only
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
-    /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint. With --alone only
+    /// Also cancel an order that cannot exist, to see whether the key may trade; what it says is only a hint. With --alone
+    /// only
     #[arg(long)]
     probe_trade: bool,
 }

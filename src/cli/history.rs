@@ -111,7 +111,8 @@ fn filter(arguments: &Arguments, now_ms: u64) -> anyhow::Result<Filter> {
     })
 }
 
-/// A time as an operator writes it: RFC 3339, a day (its beginning in UTC), or so long before now; in milliseconds since 1970.
+/// A time as an operator writes it: RFC 3339, a day (its beginning in UTC), or so long before now; in milliseconds since
+/// 1970.
 fn moment(text: &str, now_ms: u64) -> anyhow::Result<u64> {
     if let Some(ms) = text::time::parse_length(text) {
         return Ok(now_ms.saturating_sub(ms));

@@ -133,7 +133,7 @@ fn make(
 fn explain(error: PackError) -> anyhow::Error {
     let hint = match error {
         PackError::Leak(_) => {
-            "a path, a label, a name or a setting holds a key, a secret or a token, whole or in part: take it out there"
+            "a path, a label, a name or a setting holds a key, a secret or a token, whole or in part: remove it there"
         }
         PackError::Archive(_) => "this is a defect",
     };

@@ -1,10 +1,10 @@
 //! Environment files as systemd reads them (`EnvironmentFile=`).
 //!
-//! The values are those that systemd would hand over, with the line each came from and whether quotes were removed.
-//! The parser follows systemd's `parse_env_file_internal` state by state; it was compared with systemd 252 on 1,400
-//! random texts. Each text that systemd ignores silently is a finding, and so is what makes it refuse the whole file.
-//! Nothing is expanded. A byte order mark is tolerated here, unlike in systemd, and is a finding. Findings carry a line, never a text of the file, and a name only
-//! where it is a plain variable's.
+//! The values are those that systemd would hand over, with the line each came from and whether quotes were removed. The
+//! parser follows systemd's `parse_env_file_internal` state by state; it was compared with systemd 252 on 1,400 random
+//! texts. Each text that systemd ignores silently is a finding, and so is what makes it refuse the whole file. Nothing is
+//! expanded. A byte order mark is tolerated here, unlike in systemd, and is a finding. Findings carry a line, never a text
+//! of the file, and a name only where it is a plain variable's.
 
 use zeroize::Zeroizing;
 

@@ -4,8 +4,8 @@
 //! not matter how they got there: a secret pasted into the wrong setting, as a name, or as a host. The same holds for
 //! what looks like a secret of the exchange or a random text, loaded or not, because the variable that it was meant for
 //! may be empty. Public words (the names of our variables and of this program) are no part of a credential, also where
-//! a value holds them, as one does whose quote is not closed. This does not replace care: texts about credentials show only lengths to begin with. A name that looks
-//! random (a hash in a path) is withheld as well: that costs a word, not a key.
+//! a value holds them, as one does whose quote is not closed. This does not replace care: texts about credentials show only
+//! lengths to begin with. A name that looks random (a hash in a path) is withheld as well: that costs a word, not a key.
 
 use std::{fmt, iter, path::PathBuf};
 

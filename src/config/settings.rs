@@ -249,7 +249,7 @@ fn resolve_listen(reader: &mut Reader<'_>, settings: &mut Settings) {
         .errors()
         .any(|problem| problem.key == LISTEN);
     if server.listen.is_empty() && !reported {
-        let remedy = "write [\"127.0.0.1:9000\"], or take it out";
+        let remedy = "write [\"127.0.0.1:9000\"], or remove it";
         reader.about(LISTEN).error("names no address", remedy);
     }
     for address in server.listen.iter().filter(|address| !address.is_local()) {
@@ -466,7 +466,7 @@ fn resolve_policy(reader: &mut Reader<'_>, settings: &Settings) {
         let text = format!("{name} is allowed and denied: denial counts");
         reader
             .about("policy.allow_methods")
-            .warn(text, "take it out of one of the two");
+            .warn(text, "remove it from one of the two");
     }
 }
 

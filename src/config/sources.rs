@@ -145,8 +145,8 @@ impl Sources {
         .with_env_files(env_files)
     }
 
-    /// The sources to inspect on behalf of the daemon: with environment files named by the operator, or those of the unit where
-    /// there are none.
+    /// The sources to inspect on behalf of the daemon: with environment files named by the operator, or those of the unit
+    /// where there are none.
     #[must_use]
     pub fn with_env_files(self, env_files: Vec<PathBuf>) -> Self {
         let run_as = if geteuid().is_root() {
@@ -299,8 +299,7 @@ pub(super) fn check_roots(sources: &Sources, roots: &Roots<'_>, problems: &mut P
     if !roots.are_needed {
         return;
     }
-    let remedy =
-        "name a readable bundle of PEM certificates, or take it out: then the system's counts";
+    let remedy = "name a readable bundle of PEM certificates, or remove it: then the system's bundle is used";
     match connect::check_roots(roots.file) {
         Ok(()) => {}
         Err(RootsProblem::NotReadable(path, error))

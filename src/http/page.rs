@@ -1,9 +1,9 @@
 //! The status page: what works now, what changed, and the likeliest cause, as one page of HTML without a script.
 //!
-//! Guarantees: made of typed values that were gathered before; every text from outside loses its control characters and
-//! is escaped by the template; no params, no amounts, no order ids but those of calls in doubt, nothing secret; its style is its own and named by a
-//! digest in the [`policy`](Style::policy), and nothing else may load. Does not: read a file or ask anybody, except in
-//! [`RecentHistory::read`]; decide who may see it.
+//! Guarantees: made of typed values that were gathered before; every text from outside loses its control characters and is
+//! escaped by the template; no params, no amounts, no order ids but those of calls in doubt, nothing secret; its style is
+//! its own and named by a digest in the [`policy`](Style::policy), and nothing else may load. Does not: read a file or ask
+//! anybody, except in [`RecentHistory::read`]; decide who may see it.
 
 use std::{
     net::IpAddr,

@@ -1,12 +1,11 @@
 //! The endpoints of the streams: `GET /exchange/v1/user` and `/exchange/v1/market` as WebSockets.
 //!
-//! Guarantees: nothing is opened for another host, or for a browser's page that is not listed. Sockets are counted in total and by caller.
-//! Sockets whose client is not known are also counted apart: on the market stream that may be to their end; of those whose
-//! login is still to come, the oldest of the fullest source leaves for a newcomer. A socket to
-//! the exchange is opened for a known caller only. A client that leaves while that socket is being opened leaves nothing
-//! behind. Whatever ends one of the two sockets ends the other, with its code where it had one. One line tells the
-//! opening, one the end. Source: the wire contract, "Streams". Does not: decide what a frame may do; that is for the
-//! gateway.
+//! Guarantees: nothing is opened for another host, or for a browser's page that is not listed. Sockets are counted in total
+//! and by caller. Sockets whose client is not known are also counted apart: on the market stream that may be to their end;
+//! of those whose login is still to come, the oldest of the fullest source leaves for a newcomer. A socket to the exchange
+//! is opened for a known caller only. A client that leaves while that socket is being opened leaves nothing behind.
+//! Whatever ends one of the two sockets ends the other, with its code where it had one. One line tells the opening, one the
+//! end. Source: the wire contract, "Streams". Does not: decide what a frame may do; that is for the gateway.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! Bytes of answers that wait for somebody whom nobody knows to read them.
 //!
-//! Guarantees: answers to strangers hold a bounded number of bytes, from the moment in which they are read from the exchange
-//! until the connection took the last byte or ended; one source has half of them at most. Where there is no room, or are more
-//! sources than can be told apart, the call is refused, nothing is queued. The bytes themselves own their part of the budget, so that it ends with them.
+//! Guarantees: answers to strangers hold a bounded number of bytes, from the moment in which they are read from the
+//! exchange until the connection took the last byte or ended; one source has half of them at most. Where there is no
+//! room, or there are more sources than can be told apart, the call is refused, nothing is queued. The bytes themselves
+//! own their part of the budget, so that it ends with them.
 
 use std::sync::{Arc, Mutex};
 

@@ -160,7 +160,7 @@ impl BindProblem {
             Self::Unix(..) => {
                 "put it into a folder that is there and holds nothing else of that name"
             }
-            Self::Group(..) | Self::NoSuchGroup(_) => "name a group of /etc/group, or take it out",
+            Self::Group(..) | Self::NoSuchGroup(_) => "name a group of /etc/group, or remove it",
         }
     }
 

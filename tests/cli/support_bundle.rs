@@ -343,7 +343,8 @@ fn assert_single_calls(calls: &Value, ticket: &str) {
 async fn a_secret_in_a_path_is_refused_by_the_name_of_the_file_and_nothing_is_left() {
     let place = Place::new().await;
     let (second, third) = (Canaries::random(), Canaries::random());
-    // What was replaced and left there, a half that is not used, a pair that is not, and what another program keeps there are secrets as well.
+    // What was replaced and left there, a half that is not used, a pair that is not, and what another program keeps there
+    // are secrets as well.
     let more = format!(
         "CRYPTOCOM_API_KEY={}\nCRYPTOCOM_API_SECRET='{}'\nTELEGRAM_BOT_TOKEN={}\n",
         second.key, second.secret, second.token

@@ -1,5 +1,5 @@
-//! Every vector of `crates/catalogue/data/vectors.json` through the door: what can be signed reaches the exchange as it was sent and
-//! verifies there, by the stand-in's own code; what cannot is refused and reaches nobody.
+//! Every vector of `crates/catalogue/data/vectors.json` through the door: what can be signed reaches the exchange as it was
+//! sent and verifies there, by the stand-in's own code; what cannot is refused and reaches nobody.
 
 use catalogue::methods::{self, Class};
 use gateway::policy::Policy;

@@ -1,10 +1,10 @@
 //! Whether the exchange is reached, and in which phase not, watched in the background: name, TCP, TLS, first byte.
 //!
-//! Measured at start, at every interval, and soon after a call failed to get its answer. Guarantees: over connections of its own,
-//! on a thread of its own, one measurement at a time, each with a deadline; a change is said once, with its cause and
-//! next step; nothing is signed, no record is written; a fault changes nothing in readiness, and a measurement that
-//! reached the exchange ends what failed calls left there. Does not: stand in the path of a
-//! call, or say why a call that reached the exchange was refused.
+//! Measured at start, at every interval, and soon after a call failed to get its answer. Guarantees: over connections of
+//! its own, on a thread of its own, one measurement at a time, each with a deadline; a change is said once, with its cause
+//! and next step; nothing is signed, no record is written; a fault changes nothing in readiness, and a measurement that
+//! reached the exchange ends what failed calls left there. Does not: stand in the path of a call, or say why a call that
+//! reached the exchange was refused.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,9 +1,10 @@
 //! The diagnosis that the running daemon makes, with the very credentials that it signs with.
 //!
-//! Guarantees: one run at a time, five in five minutes at most: after a repair one may look again at once. A request that comes while a run is under way gets the
-//! result of that run, ranked with its own input. Hanging up does not cancel a run; it ends within its deadline, and at
-//! once where the daemon stops. It has a thread, connections and a signer of its own: no live call waits for it, none of
-//! its probes leaves a record, and none tells readiness anything. Does not: trade, cancel, or start by itself.
+//! Guarantees: one run at a time, five in five minutes at most: after a repair one may look again at once. A request that
+//! comes while a run is under way gets the result of that run, ranked with its own input. Hanging up does not cancel a run;
+//! it ends within its deadline, and at once where the daemon stops. It has a thread, connections and a signer of its own:
+//! no live call waits for it, none of its probes leaves a record, and none tells readiness anything. Does not: trade,
+//! cancel, or start by itself.
 
 use std::{
     collections::VecDeque,

@@ -160,7 +160,7 @@ pub enum Failure {
     #[error("the head of the answer is longer than is read, or has more than 100 headers")]
     HeadTooLarge,
     /// No answer of HTTP/1.
-    #[error("what came back is no HTTP that is understood")]
+    #[error("the answer is not valid HTTP")]
     NotHttp,
     /// A body whose chunks are broken.
     #[error("the chunks of the answer are broken")]

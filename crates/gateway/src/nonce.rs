@@ -1,14 +1,14 @@
 //! The nonce: milliseconds, strictly increasing per key, never far ahead of the clock.
 //!
-//! Guarantees: no two calls get the same nonce, whatever their concurrency and however many come in one millisecond. A number
-//! is taken when a connection takes the call, so a call that is not sent costs none. Every call needs a [`Turn`] before that:
-//! no turns are given out beyond the lead that its kind may have, so reads stop before orders, and orders before cancels.
-//! Of several callers each leaves so much of the reads' lead free that the others' calls of every kind go on, whatever its own
-//! do: twice what it holds for a read, as much for what changes something, and half for a cancel.
-//! The clock may stand still, or step back by up to 30 s. When it steps back further, the sequence restarts from it and says
-//! so, because the exchange refuses a nonce outside its ±60 s window. The last 65,536 nonces are remembered and skipped.
-//! Source: the wire contract. An order without `client_oid` takes the nonce as its name at the exchange (vendor documents),
-//! so a nonce is never repeated.
+//! Guarantees: no two calls get the same nonce, whatever their concurrency and however many come in one millisecond. A
+//! number is taken when a connection takes the call, so a call that is not sent costs none. Every call needs a [`Turn`]
+//! before that: no turns are given out beyond the lead that its kind may have, so reads stop before orders, and orders
+//! before cancels. Of several callers each leaves so much of the reads' lead free that the others' calls of every kind go
+//! on, whatever its own do: twice what it holds for a read, as much for what changes something, and half for a cancel.
+//! The clock may stand still, or step back by up to 30 s. When it steps back further, the sequence restarts from it and
+//! says so, because the exchange refuses a nonce outside its ±60 s window. The last 65,536 nonces are remembered and
+//! skipped. Source: the wire contract. An order without `client_oid` takes the nonce as its name at the exchange (vendor
+//! documents), so a nonce is never repeated.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -299,7 +299,7 @@ impl Sequence {
             "CRYPTO_EVENT" = "nonce",
             "CRYPTO_CALLER" = caller,
             "{} event=nonce ahead_ms={ahead_ms} refused={refused} caller={caller} calls={calls}: more than 1,000 calls a \
-             second, and a nonce is a millisecond; {refused} are refused until the clock is there; next: slow this caller, \
+             second, and a nonce is a millisecond; {refused} are refused until the clock has caught up; next: slow this caller, \
              which makes most calls",
             crate::record::CALL_TAG,
         );

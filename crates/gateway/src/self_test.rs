@@ -1,8 +1,8 @@
 //! Runs every signing vector through the signing code, without network.
 //!
-//! Guarantees: the code that signs is the code that is tested, with the vectors compiled into this binary; a vector
-//! fails if what should be signed is refused or signed otherwise, or if what should be refused is signed. When this
-//! passes and the exchange still says 40101, the signing code is not the reason. Source: `crates/catalogue/data/vectors.json`.
+//! Guarantees: the code that signs is the code that is tested, with the vectors compiled into this binary; a vector fails
+//! if what should be signed is refused or signed otherwise, or if what should be refused is signed. When this passes and
+//! the exchange still says 40101, the signing code is not the reason. Source: `crates/catalogue/data/vectors.json`.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! [`Permit`] → [`PreparedCall`] → `SignedCall`; the only module that signs with an API secret.
 //!
 //! Guarantees: `sig = lower-case hex of HMAC-SHA256(secret, method + id + api_key + params string + nonce)` (vendor
-//! documents; every vector of `crates/catalogue/data/vectors.json` is a test). The MAC is fed piece by piece from a state prepared once:
-//! no string to sign is ever built. What was permitted is what is signed, and the signed bytes are what is sent. A call is
-//! signed when a connection takes it, not before: one that finds none costs no nonce.
+//! documents; every vector of `crates/catalogue/data/vectors.json` is a test). The MAC is fed piece by piece from a state
+//! prepared once: no string to sign is ever built. What was permitted is what is signed, and the signed bytes are what is
+//! sent. A call is signed when a connection takes it, not before: one that finds none costs no nonce.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -51,7 +51,8 @@ pub(super) struct SignedCall {
     pub(super) signed: Signed,
 }
 
-/// A login of a stream, ready to be sent once. It gives access to everything that the key may do, so it is made for streams only.
+/// A login of a stream, ready to be sent once. It gives access to everything that the key may do, so it is made for streams
+/// only.
 pub(super) struct LogIn {
     /// The nonce.
     pub(super) nonce: u64,

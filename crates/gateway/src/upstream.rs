@@ -1,9 +1,9 @@
 //! [`PreparedCall`] → [`Reply`]; the only module that talks HTTP to the exchange.
 //!
-//! Guarantees: one transmission per call: HTTP/1.1, no retries, no redirects, no proxy variables, and a body that can
-//! be read once only. A call is signed, and the phase turns to `Sent`, when the body is handed to a connection: before that
-//! moment a failed call was certainly not sent, and took no nonce. Answers are capped, checked and scrubbed before anybody sees them.
-//! Does not: know deadlines other than that for connecting; the total one is the gateway's.
+//! Guarantees: one transmission per call: HTTP/1.1, no retries, no redirects, no proxy variables, and a body that can be
+//! read once only. A call is signed, and the phase turns to `Sent`, when the body is handed to a connection: before that
+//! moment a failed call was certainly not sent, and took no nonce. Answers are capped, checked and scrubbed before anybody
+//! sees them. Does not: know deadlines other than that for connecting; the total one is the gateway's.
 
 use std::{
     collections::HashMap,

@@ -1,7 +1,8 @@
 //! One private API call, parsed and checked once.
 //!
-//! Guarantees: a [`Call`] exists only if its method is of the closed grammar and its params can be signed safely; the
-//! exact text of the params is kept beside the canonical form. What was parsed is what is signed and sent, byte for byte. Does not: judge whether anybody may make the call.
+//! Guarantees: a [`Call`] exists only if its method is of the closed grammar and its params can be signed safely; the exact
+//! text of the params is kept beside the canonical form. What was parsed is what is signed and sent, byte for byte. Does
+//! not: judge whether anybody may make the call.
 
 use std::{borrow::Cow, sync::LazyLock};
 

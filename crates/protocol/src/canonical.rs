@@ -1,8 +1,8 @@
 //! Params text → params string, the part of the string to sign that depends on the params.
 //!
 //! Guarantees: pure. A result is returned only where every known implementation of the exchange's documents computes the
-//! same string. So what we sign is what the exchange verifies. Everything else is refused with the place, the
-//! reason and what to send instead. Source: the vendor's documented samples, and `crates/catalogue/data/vectors.json`, where seven
+//! same string. So what we sign is what the exchange verifies. Everything else is refused with the place, the reason and
+//! what to send instead. Source: the vendor's documented samples, and `crates/catalogue/data/vectors.json`, where seven
 //! implementations were compared. Does not: sign, or ever try a second dialect after a refusal by the exchange.
 
 use serde_json::value::RawValue;

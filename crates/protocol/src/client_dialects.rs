@@ -2,8 +2,8 @@
 //!
 //! For verifying a *client's* signature only, where all that is at stake is whether the client knows the secret that we
 //! issued; what goes to the exchange is signed by `canonical`, which refuses whatever implementations disagree about.
-//! Guarantees: pure; at most three dialects; bounded depth, and a bounded number of values. Source: the vendor's samples, and the code of
-//! cryptocom-exchange 2.8.0 and ccxt 4.5.90, whose own signatures are the tests. Does not: judge params.
+//! Guarantees: pure; at most three dialects; bounded depth, and a bounded number of values. Source: the vendor's samples,
+//! and the code of cryptocom-exchange 2.8.0 and ccxt 4.5.90, whose own signatures are the tests. Does not: judge params.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
 //! What goes over a stream's wire: a client's frame, parsed strictly; a frame of the exchange, read for its heading.
 //!
-//! Guarantees: a [`Frame`] is one JSON object whose known members stand in it once; what is sent on is built from the
-//! texts that were parsed, and from no other member; one that is `null` is none. What was judged is what the exchange gets. Source: the
-//! vendor's WebSocket pages. Does not: judge params, but for those of a subscription; the others are for
+//! Guarantees: a [`Frame`] is one JSON object whose known members stand in it once; what is sent on is built from the texts
+//! that were parsed, and from no other member; one that is `null` is none. What was judged is what the exchange gets.
+//! Source: the vendor's WebSocket pages. Does not: judge params, but for those of a subscription; the others are for
 //! [`super::call::Call::parse_unsigned`].
 
 use std::borrow::Cow;

@@ -1,9 +1,8 @@
 //! Answers in the exchange's shape.
 //!
-//! Guarantees: `{"id","method","code","result"}` or `{"id","method","code","message"}` in the documented order, the
-//! HTTP status of `crates/catalogue/data/errors.json`, the `Date` of the stand-in's clock. 40101 and maintenance come bare, without id
-//! and method, as they are reported from the field.
-//! Does not: decide what to answer.
+//! Guarantees: `{"id","method","code","result"}` or `{"id","method","code","message"}` in the documented order, the HTTP
+//! status of `crates/catalogue/data/errors.json`, the `Date` of the stand-in's clock. 40101 and maintenance come bare,
+//! without id and method, as they are reported from the field. Does not: decide what to answer.
 
 use bytes::Bytes;
 use http::{

@@ -1,4 +1,5 @@
-//! What is printed: calls, changes and counts of refused calls in one table, in the order of time; what changed in between, in sentences.
+//! What is printed: calls, changes and counts of refused calls in one table, in the order of time; what changed in between,
+//! in sentences.
 
 use std::io::{self, Write};
 

@@ -1,8 +1,8 @@
 //! The token of the default caller, and the diagnosis token.
 //!
-//! A short token is refused. A published one is refused where anybody beyond this machine could try it; elsewhere it is
-//! a warning. No token may equal the other one or a part of the pair. Of the caller's token only the digest leaves. The text of the
-//! diagnosis token leaves for the one command that shows it to the daemon, in a type that is never printed.
+//! A short token is refused. A published one is refused where anybody beyond this machine could try it; elsewhere it is a
+//! warning. No token may equal the other one or a part of the pair. Of the caller's token only the digest leaves. The text
+//! of the diagnosis token leaves for the one command that shows it to the daemon, in a type that is never printed.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! `GET|POST /exchange/v1/public/…`: relayed unsigned, for those who may.
 //!
-//! Guarantees: methods of the catalogue only, each with its own verb; the query goes on as it came, within bounds; a
-//! rate limit for each source, and a bound on what waits to be read (`http/waiting.rs`); no header of the client's, and of a posted body only `id`, `method` and `params`. Nothing
-//! authenticates these calls: beyond this machine they are relayed for listed networks alone. No record: there is no
-//! caller; they are counted.
+//! Guarantees: methods of the catalogue only, each with its own verb; the query goes on as it came, within bounds; a rate
+//! limit for each source, and a bound on what waits to be read (`http/waiting.rs`); no header of the client's, and of a
+//! posted body only `id`, `method` and `params`. Nothing authenticates these calls: beyond this machine they are relayed
+//! for listed networks alone. No record: there is no caller; they are counted.
 
 use std::sync::Arc;
 

@@ -261,7 +261,7 @@ impl<'a> Assessment<'a> {
             }
             Health::Trouble if bad == 0 && self.fault().is_some() => {
                 let phase = self.fault().map_or("", |fault| fault.phase.shown());
-                format!("The way to the exchange does not stand: {phase} fails.")
+                format!("The exchange cannot be reached: {phase} fails.")
             }
             Health::Trouble if bad == 0 && self.known.outside.unreachable => {
                 "The last attempts to reach the exchange all failed.".to_owned()

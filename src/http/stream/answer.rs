@@ -1,8 +1,9 @@
 //! Frames of ours, in the exchange's shape.
 //!
-//! Guarantees: `{"id","method","code","message"}` as the exchange writes it, and beside it `outcome`, the one word for what
-//! became of a command; where that is unknown also the order's name and how to find out. A code that says "not executed"
-//! is never used for a command that may have been. Source: the wire contract, "Streams"; `crates/catalogue/data/errors.json`.
+//! Guarantees: `{"id","method","code","message"}` as the exchange writes it, and beside it `outcome`, the one word for
+//! what became of a command; where that is unknown also the order's name and how to find out. A code that says "not
+//! executed" is never used for a command that may have been. Source: the wire contract, "Streams";
+//! `crates/catalogue/data/errors.json`.
 //!
 //! Also why a socket ends, and what the client is told of that. A code that may not be sent is not, and a reason fits its
 //! frame; who ended it is one of three words.
@@ -92,7 +93,7 @@ pub(super) fn not_offered(reply_to: &ReplyTo) -> Utf8Bytes {
 pub(super) fn not_of_the_market(reply_to: &ReplyTo, channel: &str) -> Utf8Bytes {
     let text = if is_plain(channel) {
         format!(
-            "Proxy refused: {channel} is no channel of the market; those of the account are on /exchange/v1/user; nothing \
+            "Proxy refused: {channel} is not a channel of the market; those of the account are on /exchange/v1/user; nothing \
              of this subscription was sent"
         )
     } else {

@@ -1,8 +1,9 @@
 //! What the history says, as far as it may leave this machine.
 //!
 //! Guarantees: read only; changes, marks, pairs by fingerprint and number, counts per hour and single calls, bounded; a
-//! single call has what the exchange finds it by, and neither caller nor orders; methods that the catalogue does not know are counted, not named; callers are counted unless their
-//! names were asked for. A history that cannot be read is a fact, not a failure. Does not: judge.
+//! single call has what the exchange finds it by, and neither caller nor orders; methods that the catalogue does not know
+//! are counted, not named; callers are counted unless their names were asked for. A history that cannot be read is a fact,
+//! not a failure. Does not: judge.
 
 use std::{collections::BTreeMap, path::Path};
 

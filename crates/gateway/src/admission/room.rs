@@ -1,8 +1,9 @@
 //! The room for calls under way, and who may take how much of it.
 //!
-//! Guarantees: reads leave room for what changes something; one caller leaves as many places free as it has, of all and of
-//! those for reads, so that others find some whatever several of them do; and each caller has some places for cancellations that nothing else can take, and nobody else. A place is given back however its call ends.
-//! Does not: queue; there is a place or there is none. Does not: know answers (`unread`).
+//! Guarantees: reads leave room for what changes something; one caller leaves as many places free as it has, of all and
+//! of those for reads, so that others find some whatever several of them do; and each caller has some places for
+//! cancellations that nothing else can take, and nobody else. A place is given back however its call ends. Does not:
+//! queue; there is a place or there is none. Does not: know answers (`unread`).
 
 use std::{
     collections::HashMap,
@@ -13,8 +14,8 @@ use std::{
 use crate::failure::{Bound, Refusal};
 use protocol::call::Effect;
 
-/// Places of each caller beyond the limit, for cancellations: getting out must be possible when nothing else is. Callers are
-/// those that an operator listed, so that their sum is bounded.
+/// Places of each caller beyond the limit, for cancellations: getting out must be possible when nothing else is. Callers
+/// are those that an operator listed, so that their sum is bounded.
 pub(crate) const OWN_FOR_CANCELS: usize = 8;
 
 /// The places.

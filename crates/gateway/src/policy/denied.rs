@@ -85,13 +85,13 @@ impl fmt::Display for Denied {
         match self.rule {
             Rule::MethodDenied => write!(
                 f,
-                "it is listed in {}; take it out there to allow it",
+                "it is listed in {}; remove it there to allow it",
                 methods.denied
             ),
             Rule::ClassDenied(class) => {
                 write!(
                     f,
-                    "class {class} is listed in {}; take it out there to allow it",
+                    "class {class} is listed in {}; remove it there to allow it",
                     classes.denied
                 )
             }
@@ -113,7 +113,7 @@ impl fmt::Display for Denied {
             Rule::WebSocketOnly => write!(f, "the exchange offers it on WebSockets only"),
             Rule::UnreadableBatch => write!(
                 f,
-                "its orders cannot be told; a batch holds instrument_name, cancels and creates, both lists of objects, \
+                "its orders cannot be identified; a batch holds instrument_name, cancels and creates, both lists of objects, \
                  and nothing else"
             ),
             Rule::UnknownChannel => write!(
@@ -124,7 +124,7 @@ impl fmt::Display for Denied {
             ),
             Rule::NotOfTheAccount => write!(
                 f,
-                "it is no channel of the account (user.…); those of the market are on /exchange/v1/market; nothing of \
+                "it is not a channel of the account (user.…); those of the market are on /exchange/v1/market; nothing of \
                  this subscription was sent"
             ),
             Rule::Instrument(unlisted) => f.write_str(words(unlisted)),

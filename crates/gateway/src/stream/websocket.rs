@@ -1,8 +1,8 @@
 //! One WebSocket with what waits to be written to it.
 //!
-//! Guarantees: what waits is bounded in number and bytes, of one socket and of all together; a peer that takes nothing for the stall limit is given up; reading
-//! and writing happen in one poll, so that neither starves the other and nothing is lost when a caller stops polling.
-//! Does not: know what the texts mean.
+//! Guarantees: what waits is bounded in number and bytes, of one socket and of all together; a peer that takes nothing for
+//! the stall limit is given up; reading and writing happen in one poll, so that neither starves the other and nothing is
+//! lost when a caller stops polling. Does not: know what the texts mean.
 
 use std::{
     collections::{HashMap, VecDeque},
