@@ -294,8 +294,8 @@ fn is_same_frame(asked: &Members<'_>, goes_on: &Members<'_>) -> bool {
     let is_same = |name: &&str| asked.count(name) < 2 && asked.last(name) == goes_on.last(name);
     let method = asked.text("method").unwrap_or_default();
     let params = Members::read(asked.last("params").unwrap_or("{}").as_bytes());
-    let is_fair = params.is_some_and(|params| {
-        let is_subscription = method.ends_with("subscribe");
+    let is_subscription = method.ends_with("subscribe");
+    let is_fair = params.as_ref().is_some_and(|params| {
         params.names().all(|name| {
             params.count(name) == 1 && (!is_subscription || OF_SUBSCRIPTIONS.contains(&name))
         })
@@ -303,11 +303,31 @@ fn is_same_frame(asked: &Members<'_>, goes_on: &Members<'_>) -> bool {
     goes_on.text("method") == Some(method)
         && is_fair
         && goes_on.names().all(|name| OF_FRAMES.contains(&name))
-        && OF_FRAMES
-            .iter()
-            .filter(|name| **name != "method")
-            .all(is_same)
+        && ["id", "nonce"].iter().all(is_same)
+        && (is_same(&"params")
+            || (is_subscription && params.is_some_and(|params| is_part_of(goes_on, &params))))
         && asked.count("method") == 1
+}
+
+/// Whether a subscription goes on with a part of its channels, in their order, and is the same else.
+fn is_part_of(goes_on: &Members<'_>, asked: &Members<'_>) -> bool {
+    let channels = |of: &Members<'_>| -> Option<Vec<String>> {
+        serde_json::from_str(of.last("channels")?).ok()
+    };
+    let Some(params) = Members::read(goes_on.last("params").unwrap_or("{}").as_bytes()) else {
+        return false;
+    };
+    let (Some(part), Some(all)) = (channels(&params), channels(asked)) else {
+        return false;
+    };
+    let mut all = all.iter();
+    !part.is_empty()
+        && part.iter().all(|one| all.any(|other| other == one))
+        && OF_SUBSCRIPTIONS
+            .iter()
+            .filter(|name| **name != "channels")
+            .all(|name| params.last(name) == asked.last(name))
+        && params.names().all(|name| OF_SUBSCRIPTIONS.contains(&name))
 }
 
 /// The pure readers behind the doors, without a daemon: many more inputs in the same time. The input is the body of a

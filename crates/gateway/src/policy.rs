@@ -172,29 +172,57 @@ pub fn authorize_streamed(
 
 /// The proof that a caller may see these channels; made here only, spent by the stream.
 #[derive(Debug)]
-pub struct ChannelPermit(());
+pub struct ChannelPermit<'a> {
+    channels: Vec<&'a str>,
+    is_whole: bool,
+}
 
-impl ChannelPermit {
-    /// It is used up.
-    pub(crate) fn spend(self) {
-        let Self(()) = self;
+impl<'a> ChannelPermit<'a> {
+    /// The channels, where they are not all that the subscription names. It is used up.
+    pub(crate) fn spend(self) -> Option<Vec<&'a str>> {
+        (!self.is_whole).then_some(self.channels)
     }
 }
 
-/// Decides whether a caller may see channels of the account, from there and now: each is judged as the method that shows
+/// What was decided about the channels of one subscription.
+#[derive(Debug)]
+pub struct JudgedChannels<'a, E> {
+    /// For those that go on, if there are any.
+    pub permit: Option<ChannelPermit<'a>>,
+    /// Why the first of the others does not, and how many there are.
+    pub refused: Option<(E, usize)>,
+}
+
+fn judge_each<'a, E>(
+    channels: impl IntoIterator<Item = &'a str>,
+    mut judge: impl FnMut(&'a str) -> Result<(), E>,
+) -> JudgedChannels<'a, E> {
+    let (mut allowed, mut refused) = (Vec::new(), None);
+    for channel in channels {
+        match judge(channel) {
+            Ok(()) => allowed.push(channel),
+            Err(why) => refused.get_or_insert((why, 0)).1 += 1,
+        }
+    }
+    let permit = if allowed.is_empty() {
+        None
+    } else {
+        Some(ChannelPermit {
+            channels: allowed,
+            is_whole: refused.is_none(),
+        })
+    };
+    JudgedChannels { permit, refused }
+}
+
+/// Decides which channels of the account a caller may see, from there and now: each is judged as the method that shows
 /// the same. One of which that is not known has to be allowed by its own name.
-///
-/// # Errors
-/// [`Denied`] of the first that it may not see.
 pub fn authorize_channels<'a>(
     caller: &Caller,
     arrival: Arrival<'_>,
     channels: impl IntoIterator<Item = &'a str>,
-) -> Result<ChannelPermit, Denied> {
-    for channel in channels {
-        judge_channel(caller, arrival, channel)?;
-    }
-    Ok(ChannelPermit(()))
+) -> JudgedChannels<'a, Denied> {
+    judge_each(channels, |channel| judge_channel(caller, arrival, channel))
 }
 
 fn judge_channel(caller: &Caller, arrival: Arrival<'_>, channel: &str) -> Result<(), Denied> {
@@ -228,20 +256,17 @@ fn judge_channel(caller: &Caller, arrival: Arrival<'_>, channel: &str) -> Result
     Ok(())
 }
 
-/// Market channels need no right: nothing of an account is in them.
-///
-/// # Errors
-/// The first channel that is none of the market's.
+/// Market channels need no right: nothing of an account is in them. The others are refused by name.
 pub fn of_the_market<'a>(
     channels: impl IntoIterator<Item = &'a str>,
-) -> Result<ChannelPermit, &'a str> {
-    match channels
-        .into_iter()
-        .find(|channel| !channels::is_of_the_market(channel))
-    {
-        None => Ok(ChannelPermit(())),
-        Some(foreign) => Err(foreign),
-    }
+) -> JudgedChannels<'a, &'a str> {
+    judge_each(channels, |channel| {
+        if channels::is_of_the_market(channel) {
+            Ok(())
+        } else {
+            Err(channel)
+        }
+    })
 }
 
 /// The read that amounts to a channel.

@@ -293,9 +293,12 @@ impl Session {
     }
 
     /// Subscribes to channels of the account, or leaves them.
-    pub fn subscribe(&mut self, permit: ChannelPermit, frame: &Frame<'_>) {
-        permit.spend();
-        self.pass(frame);
+    pub fn subscribe(&mut self, permit: ChannelPermit<'_>, frame: &Frame<'_>) {
+        let text = match permit.spend() {
+            None => frame.to_be_sent(),
+            Some(channels) => frame.to_be_sent_of(&channels),
+        };
+        self.pass(text);
     }
 
     /// Passes the client's heartbeat answer on, once for each heartbeat of the exchange; whether there was one to answer.
@@ -304,13 +307,13 @@ impl Session {
             return false;
         }
         self.heartbeats -= 1;
-        self.pass(frame);
+        self.pass(frame.to_be_sent());
         true
     }
 
-    fn pass(&mut self, frame: &Frame<'_>) {
+    fn pass(&mut self, text: String) {
         self.socket.push_within_room(Outgoing {
-            text: frame.to_be_sent().into(),
+            text: text.into(),
             progress: None,
         });
     }

@@ -138,7 +138,27 @@ impl<'a> Frame<'a> {
     /// The frame as it goes on to the exchange: id, method, params and nonce, nothing else.
     #[must_use]
     pub fn to_be_sent(&self) -> String {
-        let length = self.params.map_or(0, |params| params.get().len());
+        self.with_params(self.params.map(RawValue::get))
+    }
+
+    /// The same for a subscription of which these channels alone go on.
+    #[must_use]
+    pub fn to_be_sent_of(&self, channels: &[&str]) -> String {
+        let params = self.params.map_or("{}", RawValue::get);
+        // These params were read before (`channels`); of any others nothing but the channels would go on.
+        let members = serde_json::from_str(params)
+            .unwrap_or(Members(Vec::new()))
+            .0;
+        let mut out = format!("{{\"channels\":{}", serde_json::json!(channels));
+        for (name, raw) in members.iter().filter(|(name, _)| name != "channels") {
+            out.push_str(&format!(",{}:{raw}", serde_json::json!(name)));
+        }
+        out.push('}');
+        self.with_params(Some(&out))
+    }
+
+    fn with_params(&self, params: Option<&str>) -> String {
+        let length = params.map_or(0, str::len);
         let mut out = String::with_capacity(length + self.name.len() + 96);
         let mut member = |name: &str, text: &str| {
             out.push_str(if out.is_empty() { "{\"" } else { ",\"" });
@@ -151,8 +171,8 @@ impl<'a> Frame<'a> {
         }
         // The grammar has no character that JSON escapes.
         member("method", &format!("\"{}\"", self.name));
-        if let Some(params) = self.params {
-            member("params", params.get());
+        if let Some(params) = params {
+            member("params", params);
         }
         if let Some(nonce) = self.nonce_text {
             member("nonce", nonce.get());

@@ -89,17 +89,39 @@ pub(super) fn not_offered(reply_to: &ReplyTo) -> Utf8Bytes {
     )
 }
 
-/// A channel that is none of the market's.
-pub(super) fn not_of_the_market(reply_to: &ReplyTo, channel: &str) -> Utf8Bytes {
-    let text = if is_plain(channel) {
+/// Why a channel is none of the market's.
+pub(super) fn not_of_the_market(channel: &str) -> String {
+    if is_plain(channel) {
         format!(
-            "Proxy refused: {channel} is not a channel of the market; those of the account are on /exchange/v1/user; nothing \
-             of this subscription was sent"
+            "{channel} is not a channel of the market; those of the account are on /exchange/v1/user"
         )
     } else {
-        "Proxy refused: a channel has characters that no channel has; nothing of this subscription was sent".to_owned()
+        "a channel has characters that no channel has".to_owned()
+    }
+}
+
+/// So many channels of a subscription that do not go on: why the first does not, and whether others do.
+pub(super) fn refused_channels(
+    reply_to: &ReplyTo,
+    why: &str,
+    count: usize,
+    others_go_on: bool,
+) -> Utf8Bytes {
+    let more = match count - 1 {
+        0 => String::new(),
+        1 => "; one more channel is refused".to_owned(),
+        more => format!("; {more} more channels are refused"),
     };
-    refused(reply_to, NOT_AVAILABLE, &text)
+    let rest = if others_go_on {
+        "the other channels were sent"
+    } else {
+        "nothing of this subscription was sent"
+    };
+    refused(
+        reply_to,
+        NOT_AVAILABLE,
+        &format!("Proxy refused: {why}{more}; {rest}"),
+    )
 }
 
 /// A login that is not believed.

@@ -376,25 +376,46 @@ impl<'s> Forwarder<'s> {
             .channels()
             .map_err(|invalid| Refused::invalid(reply_to, invalid))?;
         let named = channels.iter().map(AsRef::as_ref);
-        let permit = match (self.socket.side, caller) {
+        let (permit, refused) = match (self.socket.side, caller) {
             (Side::User, Some(caller)) => {
                 let arrival = self.socket.app.gateway.arrival(&self.socket.source);
-                policy::authorize_channels(caller, arrival, named).map_err(|denied| {
+                let judged = policy::authorize_channels(caller, arrival, named);
+                let refused = judged.refused.map(|(denied, count)| {
                     let refusal = Refusal::Denied(denied);
+                    let others = judged.permit.is_some();
                     Refused {
                         status: refusal.status(),
                         why: refusal.code(),
-                        told: answer::said_no(reply_to, &refusal),
+                        told: answer::refused_channels(
+                            reply_to,
+                            &refusal.to_string(),
+                            count,
+                            others,
+                        ),
                     }
-                })?
+                });
+                (judged.permit, refused)
             }
-            _ => policy::of_the_market(named).map_err(|foreign| Refused {
-                told: answer::not_of_the_market(reply_to, foreign),
-                ..Refused::not_offered(reply_to)
-            })?,
+            _ => {
+                let judged = policy::of_the_market(named);
+                let refused = judged.refused.map(|(foreign, count)| {
+                    let why = answer::not_of_the_market(foreign);
+                    let others = judged.permit.is_some();
+                    Refused {
+                        told: answer::refused_channels(reply_to, &why, count, others),
+                        ..Refused::not_offered(reply_to)
+                    }
+                });
+                (judged.permit, refused)
+            }
         };
-        self.session.subscribe(permit, frame);
-        Ok(())
+        if let Some(permit) = permit {
+            self.session.subscribe(permit, frame);
+        }
+        match refused {
+            None => Ok(()),
+            Some(refused) => Err(refused),
+        }
     }
 
     fn command(

@@ -199,16 +199,23 @@ async fn channels_are_judged_as_the_methods_that_show_the_same() {
     let mut socket = Socket::bot(&proxy).await;
     for channels in [
         &["user.balance"][..],
-        &["user.order", "user.balance"],
         &["ticker.BTC_USD"],
         &["user.unheard"],
-        &["user.order", "user.allowed", "user.unheard"],
+        &["user.unheard", "user.balance", "ticker.BTC_USD"],
     ] {
         let answer = socket.ask(subscribe(channels)).await;
         assert_eq!(answer["code"], 40002, "{channels:?}");
-        let named = channels.last().unwrap();
+        let named = channels[0];
         let message = answer["message"].as_str().unwrap();
         assert!(message.contains(named), "{named}: {message}");
+        assert!(
+            message.ends_with("nothing of this subscription was sent"),
+            "{message}"
+        );
+        assert_eq!(
+            message.contains("2 more channels are refused"),
+            channels.len() == 3
+        );
     }
     for odd in [
         json!({}),
@@ -225,6 +232,11 @@ async fn channels_are_judged_as_the_methods_that_show_the_same() {
     assert!(unheard.get("outcome").is_none(), "not ours: {unheard}");
     assert_eq!(at_exchange(&proxy, "subscribe"), 2);
     let mut market = Socket::open(&proxy, "market").await;
+    let settlement = market.ask(subscribe(&["settlement"])).await;
+    assert!(
+        settlement.get("outcome").is_none(),
+        "it went on: {settlement}"
+    );
     let refused = market
         .ask(subscribe(&["ticker.BTC_USD", "user.order"]))
         .await;
@@ -234,12 +246,45 @@ async fn channels_are_judged_as_the_methods_that_show_the_same() {
         message.contains("user.order") && message.contains("/exchange/v1/user"),
         "{message}"
     );
-    let settlement = market.ask(subscribe(&["settlement"])).await;
-    assert!(
-        settlement.get("outcome").is_none(),
-        "it went on: {settlement}"
-    );
-    assert_eq!(at_exchange(&proxy, "subscribe"), 3);
+    assert_eq!(market.next().await["code"], 0, "its neighbour goes on");
+    assert_eq!(at_exchange(&proxy, "subscribe"), 4);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_refused_does_not_refuse_its_neighbours() {
+    let deny_methods = ["private/user-balance".into()].into();
+    let policy = Policy {
+        deny_methods,
+        ..Policy::default()
+    };
+    let proxy = TestProxy::builder().streams(policy).start().await;
+    let mut socket = Socket::bot(&proxy).await;
+    for channels in [
+        &["user.order", "user.balance"][..],
+        &["ticker.BTC_USD", "user.order", "user.unheard"],
+    ] {
+        let refusal = socket.ask(subscribe(channels)).await;
+        assert_eq!(
+            (&refusal["code"], &refusal["outcome"]),
+            (&json!(40002), &json!("refused")),
+            "{refusal}"
+        );
+        let message = refusal["message"].as_str().unwrap();
+        assert!(
+            message.ends_with("the other channels were sent"),
+            "{message}"
+        );
+        let answer = socket.next().await;
+        assert_eq!(
+            (&answer["id"], &answer["code"]),
+            (&json!(2), &json!(0)),
+            "{answer}"
+        );
+        let received = proxy.exchange().received_from(0);
+        let sent = received.iter().rfind(|one| one.method == "subscribe");
+        let sent = sent.unwrap().json().unwrap();
+        assert_eq!(sent["params"], json!({ "channels": ["user.order"] }));
+    }
 }
 
 #[tokio::test]

@@ -118,14 +118,12 @@ impl fmt::Display for Denied {
             ),
             Rule::UnknownChannel => write!(
                 f,
-                "the channel is not known here, nor what it tells; {} = [\"{method}\"] would allow it; nothing of this \
-                 subscription was sent",
+                "the channel is not known here, nor what it tells; {} = [\"{method}\"] would allow it",
                 methods.allowed
             ),
             Rule::NotOfTheAccount => write!(
                 f,
-                "it is not a channel of the account (user.…); those of the market are on /exchange/v1/market; nothing of \
-                 this subscription was sent"
+                "it is not a channel of the account (user.…); those of the market are on /exchange/v1/market"
             ),
             Rule::Instrument(unlisted) => f.write_str(words(unlisted)),
             Rule::Access(outside) => write_outside(f, outside),

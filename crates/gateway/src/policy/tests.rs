@@ -215,9 +215,8 @@ fn a_channel_is_judged_as_what_it_shows_or_by_its_own_name() {
             name: "two".into(),
             policy: policy.clone(),
         };
-        authorize_channels(&caller, HERE, [channel])
-            .err()
-            .map(|denied| (denied.rule, denied.to_string()))
+        let refused = authorize_channels(&caller, HERE, [channel]).refused;
+        refused.map(|(denied, _)| (denied.rule, denied.to_string()))
     };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let new = "user.not-invented.yet";
