@@ -89,7 +89,10 @@ limit_memory() {
         check 'the unit limits memory' is "$limit" "$(inside cat "$(unit_cgroup)/memory.max")"
         return
     fi
-    [[ -e $base/memory.limit_in_bytes ]] || abort 'this machine has no memory controller'
+    if [[ ! -e $base/memory.limit_in_bytes ]]; then
+        printf '%s\n' "SKIPPED: this machine has no memory controller, so the unit's MemoryMax= was not in force"
+        return
+    fi
     ceiling=$base/crypto-proxy-test-$$
     mkdir "$ceiling" && cgroups+=("$ceiling")
     echo "$limit" >"$ceiling/memory.limit_in_bytes"
@@ -227,6 +230,10 @@ trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
 make_bed
 boot
+if ! inside chrt -r "$REAL_TIME" true; then
+    printf '%s\n' '########' 'SKIPPED: containers get no real-time class here, so NOTHING was tested' '########'
+    exit 0
+fi
 start
 header
 beside quiet 10
