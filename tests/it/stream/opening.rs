@@ -360,7 +360,7 @@ async fn the_market_is_there_without_a_login_and_offers_nothing_of_the_account()
     for frame in [
         create(5, "mine"),
         subscribe(&["user.order"]),
-        subscribe(&["ticker.BTC_USD", "USER.balance"]),
+        subscribe(&["USER.balance"]),
         login(KEY, 5, now_ms()),
         json!({ "id": 5, "method": "public/get-tickers" }),
     ] {

@@ -118,7 +118,7 @@ pub(super) fn why(error: &io::Error) -> String {
             untrusted.to_string()
         }
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-            "what answers there does not speak TLS".to_owned()
+            "the peer does not speak TLS".to_owned()
         }
         Some(other) => other.to_string(),
     }
