@@ -112,22 +112,17 @@ impl Room {
     /// Whether one of the places that all share is free for this.
     fn is_free(&self, taken: &Taken, held: OfCaller, kind: Effect) -> Result<(), Refusal> {
         let is_read = kind == Effect::Read;
-        let is_full = |own, all, limit| all >= limit || (self.shared && own >= limit - all);
-        let bound = if taken.all >= self.limit {
-            Bound::All
+        let leaves_too_little = |own, all, limit| self.shared && own >= limit - all;
+        let (bound, limit) = if taken.all >= self.limit {
+            (Bound::All, self.limit)
         } else if is_read && taken.reads >= self.reads {
-            Bound::Reads
-        } else if is_full(held.shared, taken.all, self.limit)
-            || (is_read && is_full(held.reads, taken.reads, self.reads))
+            (Bound::Reads, self.reads)
+        } else if leaves_too_little(held.shared, taken.all, self.limit)
+            || (is_read && leaves_too_little(held.reads, taken.reads, self.reads))
         {
-            Bound::Caller
+            (Bound::Caller, held.shared)
         } else {
             return Ok(());
-        };
-        let limit = match bound {
-            Bound::Reads => self.reads,
-            Bound::Caller => held.shared,
-            Bound::All => self.limit,
         };
         Err(Refusal::AtCapacity { bound, limit })
     }
