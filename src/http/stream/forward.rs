@@ -382,40 +382,32 @@ impl<'s> Forwarder<'s> {
                 let judged = policy::authorize_channels(caller, arrival, named);
                 let refused = judged.refused.map(|(denied, count)| {
                     let refusal = Refusal::Denied(denied);
-                    let others = judged.permit.is_some();
-                    Refused {
-                        status: refusal.status(),
-                        why: refusal.code(),
-                        told: answer::refused_channels(
-                            reply_to,
-                            &refusal.to_string(),
-                            count,
-                            others,
-                        ),
-                    }
+                    let (status, why) = (refusal.status(), refusal.code());
+                    (status, why, refusal.to_string(), count)
                 });
                 (judged.permit, refused)
             }
             _ => {
                 let judged = policy::of_the_market(named);
                 let refused = judged.refused.map(|(foreign, count)| {
-                    let why = answer::not_of_the_market(foreign);
-                    let others = judged.permit.is_some();
-                    Refused {
-                        told: answer::refused_channels(reply_to, &why, count, others),
-                        ..Refused::not_offered(reply_to)
-                    }
+                    let Refused { status, why, .. } = Refused::not_offered(reply_to);
+                    (status, why, answer::not_of_the_market(foreign), count)
                 });
                 (judged.permit, refused)
             }
         };
+        let others_go_on = permit.is_some();
         if let Some(permit) = permit {
             self.session.subscribe(permit, frame);
         }
-        match refused {
-            None => Ok(()),
-            Some(refused) => Err(refused),
-        }
+        let Some((status, why, text, count)) = refused else {
+            return Ok(());
+        };
+        Err(Refused {
+            status,
+            why,
+            told: answer::refused_channels(reply_to, &text, count, others_go_on),
+        })
     }
 
     fn command(
