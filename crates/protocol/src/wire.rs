@@ -261,7 +261,7 @@ pub enum MalformedAnswer {
 /// [`MalformedAnswer`] where they are not.
 pub fn read_answer(bytes: &[u8]) -> Result<AnswerHead, MalformedAnswer> {
     let text = std::str::from_utf8(bytes).map_err(|_| MalformedAnswer::NotUtf8)?;
-    if depth(bytes) > MAX_ANSWER_DEPTH {
+    if is_too_deep(bytes) {
         return Err(MalformedAnswer::TooDeep);
     }
     if text.trim_start().starts_with('{') {
@@ -270,6 +270,13 @@ pub fn read_answer(bytes: &[u8]) -> Result<AnswerHead, MalformedAnswer> {
     }
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| MalformedAnswer::NotJson)?;
     Ok(AnswerHead { code: None })
+}
+
+/// Whether it is nested too deeply. Brackets that are few are not counted: the search for them costs a tenth of that.
+fn is_too_deep(bytes: &[u8]) -> bool {
+    let opened = memchr::memchr2_iter(b'{', b'[', bytes);
+    opened.take(MAX_ANSWER_DEPTH as usize + 1).count() > MAX_ANSWER_DEPTH as usize
+        && depth(bytes) > MAX_ANSWER_DEPTH
 }
 
 /// The deepest nesting of brackets outside strings. Exact for valid JSON, and bounded work for anything else.
@@ -475,5 +482,11 @@ mod tests {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(malformed(deep.as_bytes()), MalformedAnswer::TooDeep);
         assert!(read_answer(br#"{"a":"[[[[\"[[[[","code":0}"#).is_ok());
+        for (levels, is_deep) in [(127, false), (128, true)] {
+            let text = format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+            assert_eq!(is_too_deep(text.as_bytes()), is_deep, "{levels}");
+            let flat = format!("{{\"a\":[{}[]]}}", "[],".repeat(levels));
+            assert!(!is_too_deep(flat.as_bytes()));
+        }
     }
 }
