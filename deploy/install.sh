@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Installs crypto-proxy, or upgrades it, or puts it in the place of the old proxy that ran under a unit of the same name.
+# Installs or upgrades crypto-proxy, or replaces the old proxy whose unit has the same name.
 #
 #   sudo deploy/install.sh [--dry-run] [--keep-token] [--root DIR] [--published FILE] [BINARY]
 #
-#   BINARY            the program to install; without it, a file crypto-proxy next to this script or one folder up
-#   --dry-run         say what would be done, write nothing
-#   --keep-token      on a takeover, keep a token that was published (the daemon then warns at every start)
-#   --root DIR        work on the system below DIR, and leave systemd alone
+#   BINARY            the program to install; by default the file crypto-proxy beside this script or one directory up
+#   --dry-run         print what would be done, and change nothing
+#   --keep-token      when replacing the old proxy, keep a published token (the daemon then warns at every start)
+#   --root DIR        install into the system below DIR, and do not touch the running systemd
 #   --published FILE  SHA-256 digests (hex) of published tokens, instead of the built-in list
 #
-# Guarantees: the credentials are tried with `crypto-proxy check` before anything is changed; what fails or is cut off
-# later is put back, with the service as it ran; what is replaced is kept below /var/backups/crypto-proxy; of
-# /etc/crypto.env only the lines that must change are touched; a takeover never changes the key pair, an upgrade never
-# the token; a second run changes nothing; no secret is printed or stands on a command line. It does not touch
-# /etc/crypto-proxy/config.toml.
+# Guarantees: the credentials are tested with `crypto-proxy check` before anything is changed. If a later step fails or is
+# interrupted, files and service are restored. Replaced files are kept below /var/backups/crypto-proxy. In
+# /etc/crypto.env only the lines that must change are changed. A takeover never changes the key pair, and an upgrade never
+# changes the token. A second run changes nothing. No secret is printed or put on a command line. The installer does not
+# change /etc/crypto-proxy/config.toml.
 # Exit codes: 0 good, 1 failed, 64 usage, 78 the configuration was refused and nothing was changed.
 set +x # a trace would print secrets
 set -euo pipefail
@@ -109,7 +109,7 @@ main() {
     finish
 }
 
-# However it ends: no credentials stay behind, and what was begun is put back.
+# Runs at every exit: removes temporary credentials, and undoes what was begun.
 leave() {
     local status=$?
     trap '' HUP INT PIPE TERM
@@ -162,7 +162,7 @@ parse_arguments() {
 
 digests_of() { grep -oE '\b[0-9a-f]{64}\b' -- "$1"; }
 
-# First of the arguments that exists.
+# Prints the first argument that is an existing file.
 first_file() {
     local file
     for file in "$@"; do
@@ -185,9 +185,9 @@ locate_binary() {
     readonly binary new_unit example
 }
 
-# ---- trying it --------------------------------------------------------------------------------------------------
+# ---- testing it --------------------------------------------------------------------------------------------------
 
-# The new binary judges what it is about to get; its answer is redacted by the binary.
+# The new binary checks its future environment. Its output holds no secret.
 check_candidate() {
     local file=$scratch/crypto.env status=0 settings=() named=/etc/crypto.env
     if [[ -n $leave_env && ${#credentials[@]} != 0 ]]; then
@@ -196,7 +196,7 @@ check_candidate() {
     fi
     text_to_check >"$file"
     [[ -z $root || ! -e $root/etc/crypto-proxy/config.toml ]] || settings=(--config "$root/etc/crypto-proxy/config.toml")
-    # What listens now is stopped before the new one starts.
+    # The old process is stopped before the new one starts, so its address may be in use now.
     env -i PATH="$PATH" timeout 60 "$binary" check --may-be-taken "${settings[@]}" --env-file "$file" >"$scratch/check" 2>&1 || status=$?
     say 'crypto-proxy check says:'
     sed -e "s#$file#$named#g" -e 's/^/    /' "$scratch/check"
@@ -204,7 +204,7 @@ check_candidate() {
     ((status == 0)) || die 78 "the check failed (status $status): nothing was changed, the old unit stays in place"
 }
 
-# /etc/crypto.env as it will be; where our own unit has other sources beside it, the sum of them, and `named` says so.
+# /etc/crypto.env as it will be. If our own unit also has other sources, all of them together; `named` then says so.
 text_to_check() {
     local name beside='' sum=''
     for name in "${!old_env[@]}"; do
@@ -220,7 +220,7 @@ text_to_check() {
 config_must_be_readable() {
     local file text='/etc/crypto-proxy/config.toml is not readable for all: the service has a user of its own, cannot read it and would not start. It holds no secret: chmod 0644, its folder 0755'
     ! config_is_readable || return 0
-    # Only the operator knows what user and groups a drop-in of theirs gives the service.
+    # A drop-in of the operator may give the service another user or group.
     if [[ -n $ours ]]; then
         while IFS= read -r file; do
             grep -qE '^[[:space:]]*(User|Group|SupplementaryGroups|DynamicUser)[[:space:]]*=' -- "$file" || continue
@@ -239,7 +239,7 @@ config_is_readable() {
 
 # ---- installing ----------------------------------------------------------------------------------------------------
 
-# A fresh machine: everything but the pair.
+# On a fresh machine: installs everything except the key pair.
 install_unfinished() {
     switch
     ! live || act systemctl daemon-reload
@@ -270,13 +270,13 @@ start() {
     act systemctl enable --quiet "$SERVICE"
     [[ -n $dry_run ]] || systemctl reset-failed "$SERVICE" 2>/dev/null || true
     printf -v starts '%(%s)T' -1
-    # It ends when the daemon has told systemd that it listens (Type=notify), or did not.
+    # This returns when the daemon has told systemd that it listens (Type=notify), or has failed.
     act systemctl restart "$SERVICE" || start_failed
     [[ -n $dry_run ]] || systemctl is-active --quiet "$SERVICE" || start_failed
     [[ -n $dry_run ]] || stage=ended
 }
 
-# A run that was killed may have switched the files and started nothing.
+# An earlier run that was killed may have replaced the files and not started the service.
 runs_what_is_installed() {
     [[ $(systemctl show --property=NeedDaemonReload --value "$SERVICE") == no ]] || return 1
     [[ /proc/$(systemctl show --property=MainPID --value "$SERVICE")/exe -ef $BIN ]]
@@ -287,7 +287,7 @@ start_failed() {
     die 1 "$SERVICE does not run; see: journalctl -u $SERVICE -n 30"
 }
 
-# After its files: systemd is to know them, and what ran before runs again.
+# After the files are restored: systemd reads them again, and what ran before is started again.
 put_service_back() {
     live || return 0
     systemctl daemon-reload

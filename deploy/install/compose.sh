@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154 # variables of install.sh
-# /etc/crypto.env as it will be: which pair, which token, which settings, which listener. Part of install.sh.
-# Works on text alone and writes no file. What the old process had in its environment counts: its callers know that.
-# An upgrade of our own unit changes nothing here but a byte order mark: its drop-ins stay in force beside the file.
+# Composes the new /etc/crypto.env: key pair, tokens, settings and listener. Part of install.sh.
+# Works on text only and writes no file. The old process's environment counts, because its callers rely on it.
+# An upgrade of our own unit removes only a byte order mark here: the unit's drop-ins stay in force.
 
 compose_env_file() {
     env_path=$ENV_FILE
@@ -37,7 +37,7 @@ warn_of_readers() {
     (((8#$mode & 8#077) == 0)) || warn "/etc/crypto.env belonged to $owner with mode $mode: others than root could use it, and may have read the pair and the token. It is for root alone (root:root 0600) from now on; whoever else has to read it no longer can."
 }
 
-# systemd takes the mark for a part of the first line's name, and ignores that line.
+# systemd reads the byte order mark as a part of the first line's name, and ignores that line.
 take_off_mark() {
     local before='' after=''
     [[ $env_text == $'\xef\xbb\xbf'* ]] || return 0
@@ -60,7 +60,7 @@ warn_of_carriage_returns() {
 
 # ---- the pair ----------------------------------------------------------------------------------------------------
 
-# The names of the first complete pair, as the daemon chooses it; nothing where there is none.
+# Prints the names of the first complete pair, as the daemon chooses it, or nothing.
 pair_names() { # ENV or old_env
     local -n variables=$1
     local prefix
@@ -78,7 +78,7 @@ pair_value() { # ENV or old_env
     [[ -z $key ]] || printf '%s\n%s' "$(cleaned "${from[$key]}")" "$(cleaned "${from[$secret]}")"
 }
 
-# The new daemon signs with the pair of the old process, or nothing is switched.
+# The new daemon must use the key pair of the old process; otherwise nothing is changed.
 settle_pair() {
     local key secret
     read -r key secret < <(pair_names old_env; echo) || true
@@ -95,7 +95,7 @@ settle_pair() {
     fi
 }
 
-# Where a pair is missing, the old proxy keeps it in a place that cannot be seen from here: it must not be switched off.
+# Without a pair here, the old proxy keeps its pair in an unknown place, and must not be stopped.
 require_pair() {
     [[ -n $old_unit && -z $(pair_names ENV) && -z $(pair_names old_env) ]] || return 0
     [[ -z $ours || ( ${#credentials[@]} == 0 && "${!old_env[*]} " != *_API_SECRET_FILE' '* ) ]] || return 0
@@ -134,8 +134,8 @@ settle_token() {
     fi
 }
 
-# Opens `crypto-proxy diagnose` and the status page, and no order. One that the daemon would refuse is replaced: only
-# operators have it.
+# The diagnosis token. One that the daemon would refuse is replaced: only operators use
+# it.
 settle_diagnosis_token() {
     local own=${ENV[CRYPTO_PROXY_DIAG_TOKEN]-} fresh
     if [[ -z $(cleaned "$own") ]]; then
@@ -149,7 +149,7 @@ settle_diagnosis_token() {
     set_variable CRYPTO_PROXY_DIAG_TOKEN "$fresh"
 }
 
-# Why a token cannot stay: anybody may know it, or the daemon would refuse it.
+# Says why a token must be replaced: anybody may know it, or the daemon would refuse it.
 token_fault() { # token source
     local judged
     judged=$(cleaned "$1")
@@ -162,7 +162,7 @@ token_fault() { # token source
     fi
 }
 
-# An upgrade must not lock the callers out: it replaces no token, and is refused where the new daemon would refuse it.
+# An upgrade must not lock callers out: it replaces no token, and stops if the new daemon would refuse the token.
 judge_own_token() {
     local token=${old_env[CRYPTO_PROXY_TOKEN]-${ENV[CRYPTO_PROXY_TOKEN]-}} judged
     judged=$(cleaned "$token")
@@ -174,7 +174,7 @@ judge_own_token() {
     fi
 }
 
-# What the daemon takes off a value: white space around it, invisible characters, one layer of quotes.
+# Removes what the daemon removes from a value: white space around it, invisible characters, one layer of quotes.
 cleaned() {
     local text=$1 mark
     for mark in $'\xef\xbb\xbf' $'\xe2\x80\x8b' $'\xe2\x80\x8c' $'\xe2\x80\x8d' $'\xe2\x81\xa0'; do text=${text//$mark/}; done
@@ -210,7 +210,7 @@ carry_settings() {
     ((${#carried[@]} == 0)) || note "These stood only in the old unit: carried into /etc/crypto.env: ${carried[*]}"
 }
 
-# The daemon listens on one fixed address unless told; whoever called the old proxy must find the new one there.
+# Callers of the old proxy must reach the new daemon at the same address.
 settle_listener() {
     listen=$DEFAULT_LISTEN
     if [[ -n ${ENV[CRYPTO_PROXY_LISTEN]-} ]]; then

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Environment files by systemd's rules: read into ENV, changed one variable at a time. Part of install.sh.
-# Works on text alone and writes no file. One rule changed: before systemd 254 a comment that ends in a backslash goes on
-# in the next line, and so it does here; whatever is set below such a line is set in a new last line, which both read.
+# Reads environment files by systemd's rules into ENV, and changes one variable at a time. Part of install.sh.
+# Works on text only and writes no file. Before systemd 254, a comment that ends in a backslash continues in the next
+# line, and so it does here. A variable below such a line is set in a new last line, which every version reads.
 
 slurp() { # leaves the whole file, last newlines too, in SLURPED
     IFS= read -r -d '' SLURPED <"$1" || [[ $? == 1 ]]
@@ -84,7 +84,7 @@ parse_env() {
     esac
 }
 
-# White space at the end goes, unless it was quoted or escaped: the first `keep` bytes stay.
+# Removes white space at the end, unless it was quoted or escaped: the first `keep` bytes stay.
 keep_assignment() { # key value keep from to
     local key=${1%%+([[:space:]])} tail=${2:$3}
     [[ $key == [A-Za-z_]*([A-Za-z0-9_]) ]] || return 0
@@ -93,7 +93,7 @@ keep_assignment() { # key value keep from to
     ENV_TO[$key]=$5
 }
 
-# Sets one variable in env_text, in its line or in a new last line, and proves that no other value moved.
+# Sets one variable in env_text, in its line or in a new last line, and checks that no other value changed.
 set_variable() { # name value
     local name=$1 line=$1=$2 other
     local -A wanted=()

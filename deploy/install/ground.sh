@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154 # variables of install.sh
-# What stands where this installer reads and writes. Part of install.sh. Reads no file: a fifo would keep us waiting for
-# ever, a device never end. What stays in force must be root's alone; of what is only read once, others' hands are told.
+# Checks the paths that the installer reads and writes, before it reads them: a fifo or a device would block it for ever.
+# Part of install.sh. Files that stay in force must be writable by root only; for files that are read once, it warns.
 
-# The lock goes with this process, however it ends. No file is needed for it.
+# The kernel releases the lock when this process ends. It needs no lock file.
 be_alone() {
     command -v flock >/dev/null || return 0
     exec {lock}<"${root:-/}"
@@ -24,7 +24,7 @@ look_at_ground() {
     done
 }
 
-# Links are followed: what counts is what they lead to.
+# Follows symbolic links: their target counts.
 must_be() { # kind path...
     local want=$1 path kind
     for path in "${@:2}"; do
@@ -35,7 +35,7 @@ must_be() { # kind path...
     done
 }
 
-# A file without a word is a mask, too.
+# An empty unit file also masks the unit.
 must_not_be_masked() {
     [[ $1 -ef /dev/null || (-f $1 && ! -s $1) ]] || return 0
     die 78 "$SERVICE is masked ($1 is empty): somebody switched it off for good. If it is to run: sudo systemctl unmask $SERVICE, and run this command again; nothing was changed"
@@ -49,7 +49,7 @@ must_be_roots_alone() { # path...
     done
 }
 
-# Our own unit goes on reading it; an old one's is read once.
+# Our own unit keeps reading its environment file; that of an old unit is read once.
 judge_source() { # path
     must_be 'regular file' "$1"
     if [[ -n $ours ]]; then must_be_roots_alone "$1"; else warn_of_writers "$1"; fi

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # variables of install.sh
-# Where the program of the unit that is replaced listens. Part of install.sh. Reads only.
+# Finds out where the old program listens. Part of install.sh. Changes nothing.
 
 old_listener() {
     local host port seen
@@ -25,7 +25,7 @@ old_listener() {
     join_address "${host:-127.0.0.1}" "${port:-9000}"
 }
 
-# Of a running old proxy the kernel knows best.
+# If the old proxy runs, the kernel knows its address.
 listening_now() {
     local pid seen
     pid=$(systemctl show --property=MainPID --value "$SERVICE" 2>/dev/null) && [[ $pid == [1-9]* ]] || return 1

@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2004,SC2154 # variables of install.sh; old_env is associative
-# What the unit that is replaced says: its environment, as systemd makes it, and its command. Part of install.sh.
-# Reads only. Unit files are read as systemd reads them: sections, drop-ins by name, quotes, escapes, empty resets.
-# `systemctl show` cannot take the place of this: a system below --root has no systemd to ask, a running one answers for
-# the units as it last loaded them, and neither tells what an environment file holds.
+# Reads the old unit: its environment, as systemd would set it, and its command. Part of install.sh. Changes nothing.
+# It reads unit files as systemd does: sections, drop-ins by name, quotes, escapes, empty resets.
+# `systemctl show` is not enough: a system below --root has no systemd, a running systemd answers for the units as it
+# last loaded them, and neither shows the contents of an environment file.
 
 look_at_old_unit() {
     local folder file
@@ -17,14 +17,14 @@ look_at_old_unit() {
         warn_of_writers "$old_unit" # ours is replaced
         read_unit "$old_unit"
     fi
-    # A run that was killed took them away, and did not come to switch the unit.
+    # An earlier run that was killed moved them away, and did not replace the unit.
     if [[ -z $ours$dry_run && -e $UNIT.d.install-old && ! -e $UNIT.d ]]; then mv -T -- "$UNIT.d.install-old" "$UNIT.d"; fi
-    # Drop-ins can stand without a unit: systemd keeps the folder when the unit is deleted.
+    # Drop-ins can exist without a unit: systemd keeps their directory when the unit is deleted.
     while IFS= read -r file; do
         judge_source "$file"
         read_unit "$file"
     done < <(drop_ins)
-    # Whatever their order in the unit, files win over Environment=, and a later file over an earlier one.
+    # Files override Environment=, whatever their order in the unit, and a later file overrides an earlier one.
     for file in "${read_files[@]}"; do read_env_into_old "$file"; done
 }
 
@@ -36,8 +36,8 @@ reads_env_file() {
     done
 }
 
-# Our drop-ins in systemd's order: by name, whatever the folder. Of one name the first folder's counts, and one that is
-# linked to /dev/null says nothing.
+# Our drop-ins in systemd's order: by name, whatever the directory. Among equal names, the first directory's counts. A
+# link to /dev/null is ignored.
 drop_ins() {
     local file
     for file in "$root"/{etc,run,usr/local/lib,usr/lib}/systemd/system/"$SERVICE".d/*.conf; do
@@ -47,7 +47,7 @@ drop_ins() {
     done
 }
 
-# Collects Environment=, EnvironmentFile=, credentials and ExecStart= of [Service]; a line that ends in a backslash goes on.
+# Collects Environment=, EnvironmentFile=, credentials and ExecStart= of [Service]; a backslash at a line's end continues it.
 read_unit() {
     local line logical='' section='' more=''
     while IFS= read -r line || [[ -n $line ]]; do

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154 # variables of install.sh
-# Putting files in place, with the way back. Part of install.sh. First all of it is made ready beside its place and the way
-# back is written; then renames alone switch it. What fails or is cut off on the way is put back, by renames alone, too.
-# Beside a file, `.install-new` is what comes and `.install-old` what was there. Both are gone when a run has ended.
+# Replaces files, and can restore them. Part of install.sh. First every new file is written beside its target, and
+# rollback.sh is written; then only renames follow. If a step fails or is interrupted, renames restore the old files.
+# Beside a file, `.install-new` is the new one and `.install-old` the old one. Both are gone when a run has ended.
 
 switch() {
     prepare_env_file
@@ -28,7 +28,7 @@ prepare_unit() {
     prepare "$new_unit" "$UNIT" 0644 "$SERVICE"
 }
 
-# Drop-ins of the old unit would bend the new one. Those of a crypto-proxy unit are the operator's, and stay.
+# Drop-ins of the old unit would change the new one. Those of a crypto-proxy unit are the operator's, and stay.
 prepare_retirement() {
     local file
     while IFS= read -r file; do
@@ -52,7 +52,7 @@ act() {
     fi
 }
 
-# Makes a copy ready beside its place; without a source, the place is to be empty.
+# Prepares a copy beside its target; without a source, the target will be deleted.
 prepare() { # source target mode name-in-backup
     [[ -n $dry_run ]] || stage=preparing
     keep_old "$2" "$4"
@@ -69,7 +69,7 @@ prepare() { # source target mode name-in-backup
     chmod "$3" -- "$2.install-new"
     [[ $EUID != 0 ]] || chown 0:0 -- "$2.install-new"
     sync -- "$2.install-new"
-    # A second name of the same file: no room is needed for it. It also fails where the rename would.
+    # A hard link to the same file needs no disk space. It also fails if the rename would.
     if [[ -e $2 || -L $2 ]]; then ln -PT -- "$2" "$2.install-old"; else was_absent[$2]=yes; fi
 }
 
@@ -90,7 +90,7 @@ commit() {
     done
 }
 
-# Everything as it was before this run, also where it was cut off in the middle.
+# Restores everything as it was before this run, even after an interruption.
 put_back() {
     local i target bad=''
     for ((i = ${#targets[@]} - 1; i >= 0; i--)); do
@@ -115,14 +115,14 @@ put_back() {
     return 0
 }
 
-# Takes away what stands beside the files; of a drop-in folder, also what it held: that is in the backup.
+# Removes the files beside the targets. For a drop-in directory, also its contents: they are in the backup.
 sweep() {
     local target left=()
     for target in "$env_path" "$BIN" "$UNIT" "$UNIT.d"; do left+=("$target.install-new" "$target.install-old"); done
     rm -rf -- "${left[@]}"
 }
 
-# A run that was killed left its files behind; all of them are there again, or were not touched.
+# Removes what an earlier, killed run left behind; every target is complete by now.
 sweep_after_a_killed_run() {
     local left=("$env_path".install-* "$BIN".install-* "$UNIT".install-* "$UNIT.d".install-*) last
     ((${#left[@]} > 0)) || return 0
@@ -131,12 +131,12 @@ sweep_after_a_killed_run() {
     changed=yes
 }
 
-# Copies what is about to be replaced, and notes how to get it back.
+# Copies a file that will be replaced, and adds the command that restores it.
 keep_old() { # path name-in-backup
     local path half
     path=$(quoted "$1") half=$(quoted "$1.rolling-back")
     if [[ ! -e $1 && ! -L $1 ]]; then
-        # Credentials are never removed: what was filled in since then would be gone.
+        # Credentials are never deleted: what the operator has filled in since then would be lost.
         if [[ $1 == "$env_path" ]]; then
             rollback+=("[ ! -e $path ] || mv -- $path $path.rolled-back-\$stamp")
         else
@@ -155,7 +155,7 @@ keep_old() { # path name-in-backup
         return
     fi
     cp -a -- "$1" "$backup/$2"
-    # A link is restored as a link, but what it led to may change later.
+    # A link is restored as a link, but its target may change later.
     [[ ! -L $1 || ! -f $1 ]] || cp -L -- "$1" "$backup/$2.content"
 }
 
@@ -175,7 +175,7 @@ make_backup_folder() {
 
 quoted() { printf '%q' "$1"; }
 
-# Nothing was replaced, and no unit stands behind ours: there is no state to go back to.
+# Nothing was replaced, and there is no other unit: there is no old state to restore.
 way_back_exists() { [[ -n $replaced || ( -n $old_unit && -z $ours ) ]]; }
 
 write_way_back() {
