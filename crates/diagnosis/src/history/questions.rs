@@ -266,7 +266,9 @@ impl Questions {
     /// # Errors
     /// [`Problem`] where there is none, it cannot be read, or it is not a history.
     pub fn open(path: &Path) -> Result<Self, Problem> {
-        std::fs::File::open(path)?;
+        // Asked, not opened: to close a descriptor of the file takes the locks of every connection of this process, and then
+        // another program that opens and closes it takes the log away from under the writer.
+        rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(std::io::Error::from)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(path, flags).and_then(checked);
         // A copy in a place where SQLite may put nothing beside it.

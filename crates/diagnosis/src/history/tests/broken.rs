@@ -1,5 +1,7 @@
 //! Disks and files that do not do what they should.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
 
 #[tokio::test]
@@ -49,6 +51,25 @@ async fn a_damaged_file_is_set_aside_with_a_warning() {
         );
         fs::remove_file(here.file()).unwrap();
     }
+}
+
+#[tokio::test]
+async fn whoever_asks_leaves_the_writer_its_lock() {
+    let here = Installation::new();
+    let (history, _) = here.start(Settings::default());
+    let inode = fs::metadata(here.file()).unwrap().ino();
+    let (pid, inode) = (std::process::id().to_string(), format!(":{inode}"));
+    let is_locked = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            words.any(|word| word == pid) && words.any(|word| word.ends_with(&inode))
+        })
+    };
+    assert!(is_locked(), "the writer has none");
+    drop(here.questions());
+    assert!(is_locked());
+    history.close().await;
 }
 
 #[tokio::test]
