@@ -21,6 +21,7 @@ use sandbox::{FakeExchange, Settings};
 const CONTROLS: &str = "\
 While it runs, requests to its port change what it does:
   POST /sandbox/script   faults: {\"target\":\"private/create-order\",\"once\":[{\"do\":\"cut\",\"when\":\"after\"}]}
+                         when: before, after, within or late; once, always, or sometimes by a seed
   POST /sandbox/state    clock, keys, address, limits: {\"clock_offset_ms\":90000}
   POST /sandbox/streams  every open socket: {\"do\":\"cut\"}
   POST /sandbox/release  continues everything that hangs
@@ -37,6 +38,9 @@ pub(super) struct Arguments {
     /// Write CRYPTO_API_KEY, CRYPTO_API_SECRET and CRYPTO_REST_BASE for this stand-in to a file (mode 0600)
     #[arg(long, value_name = "FILE")]
     env_file_out: Option<PathBuf>,
+    /// Append a line of JSON for every order, amendment, withdrawal and transfer that is executed; names in it stay taken
+    #[arg(long, value_name = "FILE")]
+    executed: Option<PathBuf>,
 }
 
 /// Runs it until Ctrl-C or SIGTERM.
@@ -50,6 +54,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let key = format!("sandbox-key-{}", uuid::Uuid::new_v4().simple());
     let secret = format!("sandbox-secret-{}", uuid::Uuid::new_v4().simple());
+    let stand_in = FakeExchange::new(Settings::with_key(&key, &secret));
+    if let Some(path) = &arguments.executed {
+        stand_in
+            .record_executed(path)
+            .with_context(|| path.display().to_string())?;
+    }
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| arguments.listen.to_string())?;
@@ -69,7 +79,6 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
             "stand-in exchange on http://{address}; its invented pair:\n\n{environment}"
         );
     }
-    let stand_in = FakeExchange::new(Settings::with_key(&key, &secret));
     sandbox::run(&stand_in, listener, signal.received()).await?;
     Ok(())
 }

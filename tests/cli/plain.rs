@@ -135,6 +135,45 @@ async fn the_sandbox_writes_a_private_file_that_the_daemon_can_be_started_with()
     assert_eq!(status.code(), Some(0), "{lines:#?}");
 }
 
+#[tokio::test]
+async fn the_sandbox_records_what_it_executes_before_it_answers_and_goes_on_in_the_file() {
+    let directory = TempDir::new().unwrap();
+    let (environment, record) = (
+        directory.path().join("sandbox.env"),
+        directory.path().join("executed.jsonl"),
+    );
+    let order = serde_json::json!({
+        "instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "price": "1", "quantity": "1", "client_oid": "a",
+    });
+    for code in [0, 204] {
+        let sandbox = Process::start(
+            command()
+                .args(["sandbox", "--listen", "127.0.0.1:0", "--env-file-out"])
+                .arg(&environment)
+                .arg("--executed")
+                .arg(&record),
+        );
+        sandbox
+            .written
+            .wait(&["stand-in exchange on http://127.0.0.1:"])
+            .await;
+        let served = serve_with(&std::fs::read_to_string(&environment).unwrap()).await;
+        let (_, answer) = served
+            .call("private/create-order", order.clone())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(answer["body"]["code"], code, "{answer}");
+        let lines = std::fs::read_to_string(&record).unwrap();
+        let line: serde_json::Value = serde_json::from_str(lines.trim_end()).unwrap();
+        assert_eq!(line["client_oid"], "a", "one line: {lines}");
+        served.process.signal(Signal::TERM);
+        assert_eq!(served.ended().await.0.code(), Some(0));
+        sandbox.signal(Signal::TERM);
+        assert_eq!(sandbox.ended().await.0.code(), Some(0));
+    }
+}
+
 /// The document's examples are commands that work, and stand for every kind of fault and field.
 #[tokio::test]
 async fn every_example_of_the_sandbox_document_is_carried_out() {

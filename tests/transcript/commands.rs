@@ -213,6 +213,7 @@ fn codes(sheet: &mut Sheet, house: &House) {
             good,
         ),
         (&["sandbox", "--listen", "192.0.2.1:0"], &[]),
+        (&["sandbox", "--executed", "no-such/executed.jsonl"], &[]),
     ] {
         let arguments = [command, further].concat();
         said(sheet, &arguments, &house.run(&arguments));

@@ -1,24 +1,33 @@
 //! The one account of a stand-in: what it holds, its orders, its trades.
 //!
 //! Guarantees: limit and trigger orders rest until cancelled; market orders, and limit orders that may not rest, fill
-//! at once at their price and move balances or positions; nothing costs a fee. A `client_oid` is taken once for good.
+//! at once at their price and move balances or positions; nothing costs a fee. A `client_oid` or `client_wid` is taken
+//! once for good: across families and lists, by an amendment too, and longer than its order is remembered.
 //! Every order that was placed, changed or cancelled is told once as a [`Change`], as it stood then; trades likewise.
 //! Does not: match, trigger, expire or reserve anything; several keys share the account.
 
 mod list;
 mod order;
 mod query;
+mod transfer;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde_json::{Value, json};
 
 pub(super) use self::order::Family;
-use self::order::{Order, Side, Status, required};
-use super::{amount::Amount, authentication::ParsedCall, json::Json, market, settings::Refusal};
+use self::order::{Order, Side, Status, client_oid, required};
+use super::{
+    amount::Amount,
+    authentication::ParsedCall,
+    executed::{Deed, Executed},
+    json::Json,
+    market,
+    settings::Refusal,
+};
 
-/// Beyond this many, the oldest order or trade is forgotten.
-const MAX_KEPT: usize = 100_000;
+/// Beyond this many, the oldest order or trade is forgotten. Its name stays taken.
+const MAX_KEPT: usize = if cfg!(test) { 1_000 } else { 100_000 };
 const FIRST_ORDER_ID: u64 = 6_142_909_898_000_000_000;
 const ACCOUNT_ID: &str = "52e7c00f-1324-4a6a-8f01-de445bde21a5";
 
@@ -27,13 +36,18 @@ pub(super) struct Account {
     balances: BTreeMap<String, Amount>,
     positions: BTreeMap<&'static str, Amount>,
     orders: BTreeMap<u64, Order>,
+    /// Every name that was ever taken, and the order that took it.
     by_client_oid: HashMap<String, u64>,
+    /// Every `client_wid` that was ever taken.
+    client_wids: HashSet<String>,
     trades: VecDeque<Value>,
     withdrawals: VecDeque<Value>,
     next_id: u64,
     placed: u64,
     /// What happened since it was last asked for: the streams tell it on.
     changes: Vec<Change>,
+    /// What was executed since it was last asked for: for the record.
+    deeds: Vec<Deed>,
 }
 
 /// One thing that happened.
@@ -98,11 +112,27 @@ impl Account {
             positions: BTreeMap::new(),
             orders: BTreeMap::new(),
             by_client_oid: HashMap::new(),
+            client_wids: HashSet::new(),
             trades: VecDeque::new(),
             withdrawals: VecDeque::new(),
             next_id: FIRST_ORDER_ID,
             placed: 0,
             changes: Vec::new(),
+            deeds: Vec::new(),
+        }
+    }
+
+    /// Takes the names of what an earlier stand-in executed, and goes on after its ids. The orders are not known here.
+    pub(super) fn go_on_after(&mut self, executed: &[Executed]) {
+        for entry in executed {
+            let id = entry.order_id.as_ref().and_then(|id| id.parse().ok());
+            let nonce = || entry.nonce.map(|nonce| nonce.to_string());
+            if entry.method.ends_with("withdrawal") || entry.method.ends_with("withdraw") {
+                self.client_wids.extend(entry.client_oid.clone());
+            } else if let (Some(id), Some(name)) = (id, entry.client_oid.clone().or_else(nonce)) {
+                self.by_client_oid.insert(name, id);
+            }
+            self.next_id = self.next_id.max(id.unwrap_or_default());
         }
     }
 
@@ -148,9 +178,12 @@ impl Account {
             "private/cancel-all-orders" | "private/advanced/cancel-all-orders" => {
                 self.cancel_all(params, family, now_ms)
             }
-            "private/create-withdrawal" => self.withdraw(params, now_ms),
+            "private/create-withdrawal" => transfer::withdraw(self, params, now_ms),
             method if method.starts_with("public/") => market::answer(method, params, now_ms),
-            _ => query::answer(self, asked, family, now_ms),
+            _ => {
+                transfer::note(self, asked)?;
+                query::answer(self, asked, family, now_ms)
+            }
         }
     }
 
@@ -160,10 +193,19 @@ impl Account {
         family: Family,
         now_ms: i64,
     ) -> Result<Value, Refusal> {
-        let order = Order::read(&asked.params, family, asked.nonce.to_string(), now_ms)?;
+        let default_oid = self.default_oid(asked);
+        let order = Order::read(&asked.params, family, default_oid, now_ms)?;
         let client_oid = order.client_oid.clone();
         let id = self.place(order)?;
         Ok(json!({ "order_id": id.to_string(), "client_oid": client_oid }))
+    }
+
+    /// What a nameless order is called: the nonce [documents]. A frame may have none; then it is something new.
+    fn default_oid(&mut self, asked: &ParsedCall) -> String {
+        match asked.nonce {
+            0 => self.fresh_id().to_string(),
+            nonce => nonce.to_string(),
+        }
     }
 
     /// Checks that an order could be placed now.
@@ -192,6 +234,7 @@ impl Account {
         }
         self.by_client_oid.insert(order.client_oid.clone(), id);
         self.changes.push(Change::placed(&order));
+        self.deeds.push(order.deed());
         self.orders.insert(id, order);
         self.placed += 1;
         self.forget_oldest();
@@ -199,10 +242,8 @@ impl Account {
     }
 
     fn forget_oldest(&mut self) {
-        if self.orders.len() > MAX_KEPT
-            && let Some((_, order)) = self.orders.pop_first()
-        {
-            self.by_client_oid.remove(&order.client_oid);
+        if self.orders.len() > MAX_KEPT {
+            self.orders.pop_first();
         }
         self.trades.truncate(MAX_KEPT);
     }
@@ -275,46 +316,15 @@ impl Account {
             (None, Some(client_oid)) => self.by_client_oid.get(client_oid).copied(),
             (None, None) => return Err(Refusal::code(40004)),
         };
-        Ok(id.filter(|id| {
-            self.orders
-                .get(id)
-                .is_some_and(|order| order.family == family)
-        }))
+        Ok(self.of_family(id, family))
     }
 
-    fn withdraw(&mut self, params: &Json, now_ms: i64) -> Result<Value, Refusal> {
-        let (currency, address) = (required(params, "currency")?, required(params, "address")?);
-        let amount = Amount::positive(required(params, "amount")?).ok_or(Refusal::code(40004))?;
-        if self.balance(currency) < amount {
-            return Err(Refusal::code(30024));
-        }
-        self.add(currency, Amount::ZERO.minus(amount));
-        self.changes.push(Change::Balance);
-        let (id, client_wid, amount) = (
-            self.fresh_id(),
-            params.text("client_wid").unwrap_or_default(),
-            amount.to_string(),
-        );
-        self.withdrawals.push_front(withdrawal(
-            id, client_wid, currency, &amount, address, now_ms,
-        ));
-        self.withdrawals.truncate(MAX_KEPT);
-        Ok(json!({
-            "id": id,
-            "client_wid": client_wid,
-            "symbol": currency,
-            "amount": amount,
-            "fee": "0",
-            "address": address,
-            "create_time": now_ms,
-            "network_id": currency,
-        }))
-    }
-
-    /// Price and quantity change together or not at all. The order keeps its id, though the exchange cancels and creates
-    /// behind the scenes [documents].
+    /// Price, quantity and name change together or not at all. The order keeps its id, though the exchange cancels and
+    /// creates behind the scenes [documents]; it is found by its old name too, which stays taken.
     fn amend(&mut self, params: &Json, family: Family, now_ms: i64) -> Result<Value, Refusal> {
-        let id = self.named_by(params, family)?.ok_or(Refusal::code(212))?;
+        let id = self
+            .to_be_amended(params, family)?
+            .ok_or(Refusal::code(212))?;
         let price = Amount::positive(required(params, "new_price")?).ok_or(Refusal::code(308))?;
         let quantity =
             Amount::positive(required(params, "new_quantity")?).ok_or(Refusal::code(213))?;
@@ -323,17 +333,48 @@ impl Account {
             .get_mut(&id)
             .filter(|order| order.status == Status::Active);
         let order = order.ok_or(Refusal::code(316))?;
+        let new_name = match family {
+            Family::Plain => client_oid(params)?,
+            Family::Advanced => None,
+        };
+        if let Some(name) = &new_name {
+            if self.by_client_oid.contains_key(name) {
+                return Err(Refusal::code(204));
+            }
+            self.by_client_oid.insert(name.clone(), id);
+            (order.client_oid, order.is_named) = (name.clone(), true);
+        }
         (order.price, order.quantity, order.updated_ms) = (price, quantity, now_ms);
         self.changes.push(Change::changed(order));
+        self.deeds.push(Deed {
+            client_oid: new_name,
+            ..order.deed()
+        });
         Ok(json!({ "order_id": id.to_string(), "client_oid": order.client_oid }))
     }
 
-    /// As for a cancellation; here `client_oid` may be the new name and `orig_client_oid` the one that is meant.
-    fn named_by(&self, params: &Json, family: Family) -> Result<Option<u64>, Refusal> {
-        match params.text("orig_client_oid") {
-            Some(name) => Ok(self.by_client_oid.get(name).copied()),
-            None => self.named(params, family),
-        }
+    /// The order that an amendment means: `order_id` before `orig_client_oid`. Of a plain one `client_oid` is the new
+    /// name, of an advanced one the order that is meant [documents].
+    fn to_be_amended(&self, params: &Json, family: Family) -> Result<Option<u64>, Refusal> {
+        let id = match (params.text("order_id"), params.text("orig_client_oid")) {
+            (None, Some(name)) => self.by_client_oid.get(name).copied(),
+            (None, None) if family == Family::Plain => return Err(Refusal::code(40004)),
+            _ => return self.named(params, family),
+        };
+        Ok(self.of_family(id, family))
+    }
+
+    fn of_family(&self, id: Option<u64>, family: Family) -> Option<u64> {
+        id.filter(|id| {
+            self.orders
+                .get(id)
+                .is_some_and(|order| order.family == family)
+        })
+    }
+
+    /// What was executed since the last time.
+    pub(crate) fn take_deeds(&mut self) -> Vec<Deed> {
+        std::mem::take(&mut self.deeds)
     }
 
     /// What happened since the last time.
@@ -403,30 +444,6 @@ fn trade(order: &Order, trade_id: u64) -> Value {
         "fee_credits": "0",
         "match_count": "1",
         "match_index": "0",
-    })
-}
-
-/// A withdrawal as the history shows it: completed at once.
-fn withdrawal(
-    id: u64,
-    client_wid: &str,
-    currency: &str,
-    amount: &str,
-    address: &str,
-    now_ms: i64,
-) -> Value {
-    json!({
-        "id": id.to_string(),
-        "client_wid": client_wid,
-        "currency": currency,
-        "network_id": currency,
-        "amount": amount,
-        "fee": "0",
-        "address": address,
-        "status": "5",
-        "txid": "",
-        "create_time": now_ms,
-        "update_time": now_ms,
     })
 }
 

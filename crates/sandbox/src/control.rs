@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 use super::{
     ApiKey, Canned, Dialect, FakeExchange, Fault, KeyState, Permission, RateLimits, Refusal,
     Settings, Side, WireStep,
-    fault::When,
     reply::{self, Reply},
 };
 
@@ -88,13 +87,16 @@ fn received(exchange: &FakeExchange) -> Value {
 /// ```json
 /// {"target": "private/create-order", "clear": true,
 ///  "once": [{"do": "cut", "when": "after"}, {"do": "pass", "delay_ms": 50}],
+///  "seed": 7, "sometimes": [{"probability": 0.02, "do": "cut", "when": "late", "late_ms": 5000}],
 ///  "always": {"do": "reply", "status": 502, "content_type": "text/html", "headers": {"x": "y"}, "body": "<html>"}}
 /// ```
 ///
-/// `target`: a method, an echo path, or `*`. `clear` comes first, then `once` is queued, then `always` set.
+/// `target`: a method, an echo path, or `*`. `clear` comes first, then `once` is queued, then `sometimes` and `always`
+/// are set.
 /// `do`: `pass`, `hang`, `cut`, `reset`, `code` (with `code`), `reply` (with `status`, `content_type`, `headers`, `body`
 /// or `body_hex`), `wire` (with `steps`: `{"write": "…"}`, `{"write_hex": "…"}`, `{"pause_ms": 10}`, `"hang"`,
-/// `"reset"`). `when`: `before` (the default) or `after` execution.
+/// `"reset"`). `when`: `before` (the default) or `after` execution; `within` the answer (`cut`, `reset`); `late`: at once,
+/// and executed `late_ms` after it came.
 ///
 /// Guarantees: the same faults as the library's, nothing more. Does not: check that a target exists.
 #[derive(Deserialize)]
@@ -105,6 +107,10 @@ struct ScriptCommand {
     clear: bool,
     #[serde(default)]
     once: Vec<FaultText>,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default)]
+    sometimes: Vec<FaultText>,
     always: Option<FaultText>,
 }
 
@@ -115,12 +121,28 @@ impl ScriptCommand {
             .into_iter()
             .map(FaultText::fault)
             .collect::<Result<_, _>>()?;
+        let sometimes: Vec<_> = self
+            .sometimes
+            .into_iter()
+            .map(FaultText::drawn)
+            .collect::<Result<_, _>>()?;
+        if sometimes
+            .iter()
+            .map(|(probability, _)| probability)
+            .sum::<f64>()
+            > 1.0
+        {
+            return Err("the probabilities are more than 1 together".to_owned());
+        }
         let always = self.always.map(FaultText::fault).transpose()?;
         if self.clear {
             exchange.clear_script(&self.target);
         }
         for fault in once {
             exchange.script(&self.target, fault);
+        }
+        if !sometimes.is_empty() {
+            exchange.script_sometimes(&self.target, self.seed, sometimes);
         }
         if let Some(fault) = always {
             exchange.script_always(&self.target, fault);
@@ -134,7 +156,9 @@ impl ScriptCommand {
 struct FaultText {
     r#do: FaultStep,
     #[serde(default)]
-    when: When,
+    when: WhenText,
+    late_ms: Option<u64>,
+    probability: Option<f64>,
     #[serde(default)]
     delay_ms: u64,
     code: Option<i64>,
@@ -146,6 +170,16 @@ struct FaultText {
     body_hex: Option<String>,
     #[serde(default)]
     steps: Vec<WireStepText>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WhenText {
+    #[default]
+    Before,
+    After,
+    Within,
+    Late,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -171,9 +205,48 @@ enum WireStepText {
 }
 
 impl FaultText {
+    /// One that is drawn.
+    fn drawn(mut self) -> Result<(f64, Fault), String> {
+        let probability = self.probability.take().ok_or("probability is missing")?;
+        if !(0.0..=1.0).contains(&probability) {
+            return Err("a probability is from 0 to 1".to_owned());
+        }
+        Ok((probability, self.fault()?))
+    }
+
     fn fault(self) -> Result<Fault, String> {
-        let (when, delay) = (self.when, Duration::from_millis(self.delay_ms));
-        let fault = match self.r#do {
+        if self.probability.is_some() {
+            return Err("probability belongs to sometimes".to_owned());
+        }
+        let (when, late_ms) = (self.when, self.late_ms);
+        let (is_pass, delay) = (
+            matches!(self.r#do, FaultStep::Pass),
+            Duration::from_millis(self.delay_ms),
+        );
+        let fault = match (self.r#do, when) {
+            (FaultStep::Cut, WhenText::Within) => Fault::cut_within(),
+            (FaultStep::Reset, WhenText::Within) => Fault::reset_within(),
+            (_, WhenText::Within) => {
+                return Err("only cut and reset are within an answer".to_owned());
+            }
+            (step, _) => self.whole(step)?,
+        };
+        let fault = match (when, late_ms) {
+            (WhenText::Late, _) if is_pass => {
+                return Err("a pass is not late: say delay_ms".to_owned());
+            }
+            (WhenText::Late, Some(ms)) => fault.executed_late(Duration::from_millis(ms)),
+            (WhenText::Late, None) => return Err("late_ms is missing".to_owned()),
+            (_, Some(_)) => return Err("late_ms belongs to when late".to_owned()),
+            (WhenText::After, None) => fault.after(),
+            (WhenText::Before | WhenText::Within, None) => fault,
+        };
+        Ok(fault.delayed(delay))
+    }
+
+    /// A fault that is not within an answer.
+    fn whole(self, step: FaultStep) -> Result<Fault, String> {
+        Ok(match step {
             FaultStep::Pass => Fault::none(),
             FaultStep::Hang => Fault::hang_before(),
             FaultStep::Cut => Fault::cut_before(),
@@ -186,11 +259,6 @@ impl FaultText {
                     .map(WireStepText::read)
                     .collect::<Result<Vec<_>, _>>()?,
             ),
-        };
-        Ok(Fault {
-            when,
-            delay,
-            ..fault
         })
     }
 

@@ -1,10 +1,11 @@
 //! Faults: how the stand-in is told to misbehave, and the book they are kept in.
 //!
 //! On a stream a fault meets the frame in the place of the request: a hang leaves it unanswered, a reply is sent as a
-//! text frame, bare steps end the connection (by a reset where they say so). The socket waits out a delay.
+//! text frame, bare steps and a cut within the answer end the connection (by a reset where they say so). The socket
+//! waits out a delay.
 //!
 //! Guarantees: a queued fault is used once, by the next request for its method; a standing one until it is cleared;
-//! queued before standing, a method's own before those for `*`.
+//! queued before drawn before standing, a method's own before those for `*`. Draws are as their seed says.
 //! Does not: act; `handling.rs` and `server.rs` carry faults out.
 
 use std::{
@@ -13,7 +14,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::Deserialize;
 
 /// Scripted for every method of the exchange (not for the address echoes).
 pub const EVERY_METHOD: &str = "*";
@@ -27,12 +27,12 @@ pub struct Fault {
 }
 
 /// Whether a fault strikes before the call is executed (it then never is, unless the fault lets it pass) or after.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
-    #[default]
     Before,
     After,
+    /// At once; and the call is executed this long after it came, whatever became of its connection.
+    Late(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +42,10 @@ pub(super) enum Action {
     Code(i64),
     Reply(Canned),
     Wire(Vec<WireStep>),
+    /// The answer to its middle, then the end of the connection.
+    Half {
+        reset: bool,
+    },
 }
 
 impl Fault {
@@ -101,6 +105,18 @@ impl Fault {
         Self::new(When::After, Action::Wire(vec![WireStep::Reset]))
     }
 
+    /// Executes the call, sends its answer up to the middle of the body, then closes the connection.
+    #[must_use]
+    pub fn cut_within() -> Self {
+        Self::new(When::After, Action::Half { reset: false })
+    }
+
+    /// As `cut_within`, by a TCP reset.
+    #[must_use]
+    pub fn reset_within() -> Self {
+        Self::new(When::After, Action::Half { reset: true })
+    }
+
     /// Answers with this code in the documented shape and status; executes nothing unless `.after()` is said.
     #[must_use]
     pub fn code(code: i64) -> Self {
@@ -124,6 +140,21 @@ impl Fault {
     #[must_use]
     pub fn after(mut self) -> Self {
         self.when = When::After;
+        self
+    }
+
+    /// The same fault at once, and the call is executed this long after it came, though its caller is gone. A call that
+    /// passes or whose answer is cut within is delayed by it.
+    #[must_use]
+    pub fn executed_late(mut self, time: Duration) -> Self {
+        match self.action {
+            Action::Pass | Action::Half { .. } => {
+                (self.when, self.delay) = (When::Before, self.delay + time);
+            }
+            Action::Hang | Action::Code(_) | Action::Reply(_) | Action::Wire(_) => {
+                self.when = When::Late(time);
+            }
+        }
         self
     }
 
@@ -208,12 +239,46 @@ pub(super) struct Script {
 #[derive(Debug, Default)]
 struct Plan {
     queue: VecDeque<Fault>,
+    sometimes: Option<Sometimes>,
     standing: Option<Fault>,
+}
+
+/// Faults that are drawn.
+#[derive(Debug)]
+struct Sometimes {
+    state: u64,
+    faults: Vec<(f64, Fault)>,
+}
+
+impl Sometimes {
+    fn draw(&mut self) -> Option<Fault> {
+        let mut left = self.number();
+        for (probability, fault) in &self.faults {
+            if left < *probability {
+                return Some(fault.clone());
+            }
+            left -= probability;
+        }
+        None
+    }
+
+    /// The next number of SplitMix64, from 0 up to but not 1.
+    fn number(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let upper = u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or_default();
+        f64::from(upper) / 4_294_967_296.0
+    }
 }
 
 impl Plan {
     fn next(&mut self) -> Option<Fault> {
-        self.queue.pop_front().or_else(|| self.standing.clone())
+        let drawn = |sometimes: &mut Option<Sometimes>| sometimes.as_mut()?.draw();
+        self.queue
+            .pop_front()
+            .or_else(|| drawn(&mut self.sometimes))
+            .or_else(|| self.standing.clone())
     }
 }
 
@@ -230,6 +295,13 @@ impl Script {
         self.plans.entry(target.to_owned()).or_default().standing = Some(fault);
     }
 
+    pub(super) fn sometimes(&mut self, target: &str, seed: u64, faults: Vec<(f64, Fault)>) {
+        self.plans.entry(target.to_owned()).or_default().sometimes = Some(Sometimes {
+            state: seed,
+            faults,
+        });
+    }
+
     pub(super) fn clear(&mut self, target: &str) {
         self.plans.remove(target);
     }
@@ -244,5 +316,56 @@ impl Script {
                 .filter(|_| !is_echo)
                 .and_then(Plan::next)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: &str = "private/create-order";
+
+    /// Which of the faults of `script` the next thousand requests meet.
+    fn met(script: &mut Script) -> Vec<Option<Duration>> {
+        (0..1_000)
+            .map(|_| script.take(TARGET).map(|fault| fault.delay))
+            .collect()
+    }
+
+    fn drawn(seed: u64) -> Vec<Option<Duration>> {
+        let mut script = Script::default();
+        let faults = [(0.1, 1), (0.3, 2)]
+            .map(|(probability, ms)| (probability, Fault::delay(Duration::from_millis(ms))));
+        script.sometimes(TARGET, seed, faults.into());
+        met(&mut script)
+    }
+
+    #[test]
+    fn a_seed_draws_the_same_faults_again_and_each_about_as_often_as_told() {
+        let met = drawn(7);
+        assert_eq!(met, drawn(7));
+        assert_ne!(met, drawn(8));
+        let count = |ms| {
+            let fault = Some(Duration::from_millis(ms));
+            met.iter().filter(|met| **met == fault).count()
+        };
+        assert!((60..150).contains(&count(1)), "{}", count(1));
+        assert!((240..360).contains(&count(2)), "{}", count(2));
+        assert_eq!(met.iter().flatten().count(), count(1) + count(2));
+    }
+
+    #[test]
+    fn what_is_queued_comes_before_what_is_drawn_and_what_stands_after() {
+        let ms = |ms| Fault::delay(Duration::from_millis(ms));
+        let mut script = Script::default();
+        script.sometimes(TARGET, 1, vec![(0.5, ms(2))]);
+        script.queue(TARGET, ms(1));
+        script.stand(TARGET, ms(3));
+        let met = met(&mut script);
+        assert_eq!(met[0], Some(Duration::from_millis(1)));
+        let later: std::collections::BTreeSet<_> = met[1..].iter().copied().flatten().collect();
+        assert_eq!(later, [2, 3].map(Duration::from_millis).into());
+        script.clear(TARGET);
+        assert!(script.take(TARGET).is_none());
     }
 }

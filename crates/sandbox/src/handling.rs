@@ -7,7 +7,8 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use super::{
     FakeExchange,
     authentication::{self, Judged, ParsedCall, Request},
     control,
+    executed::Arrival,
     fault::{Action, Fault, When, WireStep},
     journal::Received,
     lock,
@@ -75,15 +77,21 @@ pub(super) async fn handle(
 
 /// One request that is no control request.
 struct Visit {
+    call: Arc<Call>,
+    peer: SocketAddr,
+    head: Parts,
+    fault: Fault,
+    released: watch::Receiver<()>,
+}
+
+/// What is executed of it: now, or late.
+struct Call {
     exchange: FakeExchange,
     target: String,
     address: IpAddr,
-    peer: SocketAddr,
-    head: Parts,
+    arrival: Arrival,
     judged: Judged,
     sequence: u64,
-    fault: Fault,
-    released: watch::Receiver<()>,
 }
 
 impl Visit {
@@ -92,6 +100,10 @@ impl Visit {
     fn new(exchange: FakeExchange, head: Parts, body: Bytes, peer: SocketAddr) -> Self {
         let path = head.uri.path();
         let target = path.strip_prefix(BASE_PATH).unwrap_or(path).to_owned();
+        let arrival = Arrival {
+            at_ms: exchange.now_ms(),
+            is_frame: false,
+        };
         let (judged, address) = judge(&exchange, &head, &target, &body, peer);
         let released = exchange.state.released.subscribe();
         let fault = lock(&exchange.state.script)
@@ -109,35 +121,50 @@ impl Visit {
             executed: false,
         });
         Self {
-            exchange,
-            target,
-            address,
+            call: Arc::new(Call {
+                exchange,
+                target,
+                address,
+                arrival,
+                judged,
+                sequence,
+            }),
             peer,
             head,
-            judged,
-            sequence,
             fault,
             released,
         }
     }
 
     async fn answer(mut self) -> Answer {
-        if self.fault.when == When::Before
+        if let When::Late(time) = self.fault.when {
+            self.call.clone().execute_after(time);
+        }
+        if self.fault.when != When::After
             && let Some(answer) = self.misbehave().await
         {
             return answer;
         }
-        if let Some(side) = Side::of(&self.target) {
-            return match Opening::agree(&self.exchange, side, &self.head, self.peer, self.address) {
+        let Call {
+            exchange,
+            target,
+            address,
+            ..
+        } = self.call.as_ref();
+        if let Some(side) = Side::of(target) {
+            return match Opening::agree(exchange, side, &self.head, self.peer, *address) {
                 (Some(opening), reply) => Answer::Stream(reply, opening),
                 (None, reply) => Answer::Http(reply),
             };
         }
-        let reply = self.execute();
+        let reply = self.call.execute();
         if self.fault.when == When::After
             && let Some(answer) = self.misbehave().await
         {
             return answer;
+        }
+        if let Action::Half { reset } = self.fault.action {
+            return Answer::Wire(half(reply, reset).await, self.released);
         }
         Answer::Http(reply)
     }
@@ -147,22 +174,57 @@ impl Visit {
         if !self.fault.delay.is_zero() {
             tokio::time::sleep(self.fault.delay).await;
         }
-        let now_ms = self.exchange.now_ms();
+        let now_ms = self.call.exchange.now_ms();
         match &self.fault.action {
-            Action::Pass => None,
+            Action::Pass | Action::Half { .. } => None,
             Action::Hang => {
                 let _ = self.released.changed().await;
-                (self.fault.when == When::Before)
+                (self.fault.when != When::After)
                     .then(|| Answer::Wire(Vec::new(), self.released.clone()))
             }
             Action::Code(code) => Some(Answer::Http(reply::refused(
-                &self.judged.asked,
+                &self.call.judged.asked,
                 Refusal::code(*code),
                 now_ms,
             ))),
             Action::Reply(canned) => Some(Answer::Http(reply::canned(canned, now_ms))),
             Action::Wire(steps) => Some(Answer::Wire(steps.clone(), self.released.clone())),
         }
+    }
+}
+
+/// An answer up to the middle of its body, as it goes over the wire.
+async fn half(reply: Reply, reset: bool) -> Vec<WireStep> {
+    let (head, body) = reply.into_parts();
+    let body = body.collect().await.unwrap_or_default().to_bytes();
+    let mut bytes = format!(
+        "HTTP/1.1 {}\r\ncontent-length: {}\r\n",
+        head.status,
+        body.len()
+    )
+    .into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body.slice(..body.len() / 2));
+    let mut steps = vec![WireStep::Write(bytes.into())];
+    if reset {
+        steps.push(WireStep::Reset);
+    }
+    steps
+}
+
+impl Call {
+    /// Executes it when this time has passed, while the process lives.
+    fn execute_after(self: Arc<Self>, time: Duration) {
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            drop(self.execute());
+        });
     }
 
     fn execute(&self) -> Reply {
@@ -177,7 +239,7 @@ impl Visit {
             };
             return reply::refused(&self.judged.asked, refusal, now_ms);
         }
-        let outcome = self.perform(now_ms);
+        let outcome = self.perform();
         if outcome.is_ok() {
             self.exchange
                 .state
@@ -187,7 +249,7 @@ impl Visit {
         reply::outcome(&self.judged.asked, &outcome, now_ms)
     }
 
-    fn perform(&self, now_ms: i64) -> Result<Value, Refusal> {
+    fn perform(&self) -> Result<Value, Refusal> {
         let info = self.judged.verdict?;
         let ParsedCall { api_key, .. } = &self.judged.asked;
         let enforced = lock(&self.exchange.state.settings).rate_limits == RateLimits::On;
@@ -196,7 +258,7 @@ impl Visit {
             return Err(Refusal::code(42901));
         }
         drop(limits);
-        self.exchange.execute(&self.judged.asked, now_ms).0
+        self.exchange.execute(&self.judged.asked, self.arrival).0
     }
 }
 

@@ -1,9 +1,9 @@
 //! A stand-in exchange, to try everything against: for tests, and as the body of `crypto-proxy sandbox`.
 //!
 //! Guarantees: it verifies signatures by code of its own, keeps accounts and orders in the exchange's shapes, records
-//! all it receives, and misbehaves exactly as scripted. Nothing that is sent to it makes it panic, and everything it
-//! keeps is bounded. Of this crate it uses the tables of `catalogue` and nothing else: a stand-in that
-//! verifies with the code under test proves nothing.
+//! all it receives and all it executes, and misbehaves exactly as scripted. Nothing that is sent to it makes it panic,
+//! and everything it keeps is bounded, except the names that were taken. Of this crate it uses the tables of `catalogue`
+//! and nothing else: a stand-in that verifies with the code under test proves nothing.
 //! Does not: talk to anyone, hold a real key, or match orders.
 //!
 //! ```no_run
@@ -25,6 +25,7 @@ mod amount;
 mod authentication;
 mod clock;
 mod control;
+mod executed;
 mod fault;
 mod handling;
 mod journal;
@@ -43,6 +44,7 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     net::IpAddr,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -52,12 +54,14 @@ use tokio::{net::TcpListener, sync::watch};
 use self::{
     account::{Account, Change},
     authentication::ParsedCall,
+    executed::{Arrival, Book},
     fault::Script,
     journal::Journal,
     limits::Limits,
     stream::{Instruction, OpenSocket, Streams},
 };
 pub use self::{
+    executed::Executed,
     fault::{Canned, EVERY_METHOD, Fault, WireStep},
     journal::{Counts, Received},
     server::Running,
@@ -77,6 +81,7 @@ struct State {
     script: Mutex<Script>,
     limits: Mutex<Limits>,
     journal: Journal,
+    executed: Book,
     streams: Streams,
     /// Changes whenever hanging requests are released.
     released: watch::Sender<()>,
@@ -92,12 +97,32 @@ impl FakeExchange {
             script: Mutex::default(),
             limits: Mutex::default(),
             journal: Journal::new(),
+            executed: Book::new(),
             streams: Streams::new(),
             released: watch::Sender::new(()),
         };
         Self {
             state: Arc::new(state),
         }
+    }
+
+    /// Writes every order, amendment, withdrawal and other call that moves money to this file too, as a line of JSON
+    /// each, before it is answered. What stands in the file already counts: its names stay taken. The orders of an
+    /// earlier stand-in are unknown to the queries all the same.
+    ///
+    /// # Errors
+    /// Those of opening and reading, and a line that is no [`Executed`].
+    pub fn record_executed(&self, path: &Path) -> io::Result<()> {
+        let mut account = lock(&self.state.account);
+        account.go_on_after(&self.state.executed.open(path)?);
+        Ok(())
+    }
+
+    /// Every order, amendment, withdrawal and other call that moves money, as it was executed, oldest first; the newest
+    /// 100,000. The same as in the file of [`FakeExchange::record_executed`].
+    #[must_use]
+    pub fn executed_calls(&self) -> Vec<Executed> {
+        self.state.executed.entries()
     }
 
     /// Serves on a free port of `127.0.0.1`.
@@ -135,6 +160,17 @@ impl FakeExchange {
     /// Sets the fault that every request for `target` meets once its queue is empty.
     pub fn script_always(&self, target: &str, fault: Fault) {
         lock(&self.state.script).stand(target, fault);
+    }
+
+    /// Lets each request for `target` meet one of these faults with the probability that stands with it, once the queue
+    /// is empty; else the standing one. The same seed draws the same faults for the same order of arrival.
+    pub fn script_sometimes(
+        &self,
+        target: &str,
+        seed: u64,
+        faults: impl IntoIterator<Item = (f64, Fault)>,
+    ) {
+        lock(&self.state.script).sometimes(target, seed, faults.into_iter().collect());
     }
 
     /// Forgets what is scripted for `target`.
@@ -272,12 +308,24 @@ impl FakeExchange {
         self.state.streams.tell_all(None, || Instruction::Stall);
     }
 
-    /// Executes a call, tells the streams, and says which orders it placed.
-    fn execute(&self, asked: &ParsedCall, now_ms: i64) -> (Result<Value, Refusal>, Vec<u64>) {
+    /// Executes a call, records it, tells the streams, and says which orders it placed. Once a line could not be written
+    /// the record would lie, so nothing is executed any more.
+    fn execute(&self, asked: &ParsedCall, arrival: Arrival) -> (Result<Value, Refusal>, Vec<u64>) {
+        let now_ms = self.now_ms();
         let mut account = lock(&self.state.account);
+        if self.state.executed.has_failed() {
+            return (Err(Refusal::code(50001)), Vec::new());
+        }
         let outcome = account.execute(asked, now_ms);
+        let deeds = account.take_deeds().into_iter();
+        let lines = deeds.map(|deed| deed.by(asked, arrival, now_ms)).collect();
+        let is_recorded = self.state.executed.enter(lines);
         let placed = self.tell_changes(&mut account, now_ms);
-        (outcome, placed)
+        if is_recorded {
+            (outcome, placed)
+        } else {
+            (Err(Refusal::code(50001)), placed)
+        }
     }
 
     /// Under the account's lock, so that updates come in the order of what they tell.
@@ -322,16 +370,19 @@ impl fmt::Debug for FakeExchange {
 /// Serves on `listener` until `shutdown` resolves: the body of `crypto-proxy sandbox`.
 ///
 /// # Errors
-/// If the listener does not know its own address.
+/// If the listener does not know its own address, or if the record of what was executed could not be written.
 pub async fn run(
     exchange: &FakeExchange,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let running = exchange.serve(listener)?;
-    shutdown.await;
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        failure = exchange.state.executed.failed() => Err(failure),
+    };
     running.shutdown().await;
-    Ok(())
+    ended
 }
 
 /// A poisoned lock still holds good data: every change under it is complete or harmless.

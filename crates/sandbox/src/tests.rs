@@ -5,7 +5,9 @@
 mod authentication;
 mod client;
 mod control;
+mod executed;
 mod faults;
+mod names;
 mod orders;
 mod shapes;
 mod streams;

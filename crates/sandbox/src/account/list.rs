@@ -22,7 +22,7 @@ pub(super) fn create(
     asked: &ParsedCall,
     now_ms: i64,
 ) -> Result<Value, Refusal> {
-    let legs = read_legs(asked, now_ms)?;
+    let legs = read_legs(account, asked, now_ms)?;
     let results = legs
         .into_iter()
         .enumerate()
@@ -75,7 +75,8 @@ pub(super) fn batch(
         return Err(Refusal::code(40004));
     }
     let cancelled = cancel(account, cancels, Family::Plain, now_ms);
-    let legs = read_each(creates, Family::Plain, asked, now_ms);
+    let default_oid = account.default_oid(asked);
+    let legs = read_each(creates, Family::Plain, &default_oid, now_ms);
     let created: Value = legs
         .into_iter()
         .enumerate()
@@ -91,7 +92,7 @@ pub(super) fn create_group(
     size: usize,
     now_ms: i64,
 ) -> Result<Value, Refusal> {
-    let legs: Vec<_> = read_legs(asked, now_ms)?
+    let legs: Vec<_> = read_legs(account, asked, now_ms)?
         .into_iter()
         .collect::<Result<_, _>>()?;
     let names: BTreeSet<_> = legs.iter().map(|leg| leg.client_oid.as_str()).collect();
@@ -155,18 +156,23 @@ pub(super) fn of_lists<'a>(
     })
 }
 
-fn read_legs(asked: &ParsedCall, now_ms: i64) -> Result<Vec<Result<Order, Refusal>>, Refusal> {
+fn read_legs(
+    account: &mut Account,
+    asked: &ParsedCall,
+    now_ms: i64,
+) -> Result<Vec<Result<Order, Refusal>>, Refusal> {
     let legs = legs(&asked.params)?;
-    Ok(read_each(legs, Family::of(&asked.method), asked, now_ms))
+    let (family, default_oid) = (Family::of(&asked.method), account.default_oid(asked));
+    Ok(read_each(legs, family, &default_oid, now_ms))
 }
 
 fn read_each(
     legs: &[Json],
     family: Family,
-    asked: &ParsedCall,
+    default_oid: &str,
     now_ms: i64,
 ) -> Vec<Result<Order, Refusal>> {
-    let read = |(index, leg)| Order::read(leg, family, format!("{}_{index}", asked.nonce), now_ms);
+    let read = |(index, leg)| Order::read(leg, family, format!("{default_oid}_{index}"), now_ms);
     legs.iter().enumerate().map(read).collect()
 }
 

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use super::super::{
     amount::Amount,
+    executed::Deed,
     json::Json,
     market::{self, Instrument},
     settings::Refusal,
 };
 
-/// Longest `client_oid` [documents].
+/// Longest `client_oid`, in characters [documents].
 const MAX_CLIENT_OID: usize = 36;
 
 /// Which family of methods an order belongs to: each sees its own only.
@@ -43,6 +44,15 @@ pub(super) enum Side {
     Sell,
 }
 
+impl Side {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Buy => "BUY",
+            Self::Sell => "SELL",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum Status {
@@ -66,6 +76,8 @@ pub(super) struct Order {
     /// Given by the account.
     pub(super) id: u64,
     pub(super) client_oid: String,
+    /// Whether the caller gave that name.
+    pub(super) is_named: bool,
     pub(super) family: Family,
     pub(super) leg: Option<Leg>,
     pub(super) instrument: &'static Instrument,
@@ -103,9 +115,11 @@ impl Order {
         if exec_inst.iter().any(|inst| inst == "POST_ONLY") && time_in_force != "GOOD_TILL_CANCEL" {
             return Err(Refusal::code(43005));
         }
+        let client_oid = client_oid(params)?;
         Ok(Self {
             id: 0,
-            client_oid: client_oid(params, default_oid)?,
+            is_named: client_oid.is_some(),
+            client_oid: client_oid.unwrap_or(default_oid),
             family,
             leg: None,
             instrument,
@@ -135,6 +149,17 @@ impl Order {
     /// Price times quantity; `None` beyond any amount.
     pub(super) fn value(&self) -> Option<Amount> {
         self.price.times(self.quantity)
+    }
+
+    /// The order as the record of what was executed has it.
+    pub(super) fn deed(&self) -> Deed {
+        Deed {
+            client_oid: self.is_named.then(|| self.client_oid.clone()),
+            order_id: Some(self.id.to_string()),
+            instrument: Some(self.instrument.name.to_owned()),
+            side: Some(self.side.name().to_owned()),
+            quantity: Some(self.quantity.to_string()),
+        }
     }
 
     /// As the order queries show it. One without a trigger has `0` and `NULL_VAL` for it, as libraries have seen.
@@ -235,13 +260,21 @@ fn ref_price(params: &Json, kind: &str) -> Result<Option<Amount>, Refusal> {
         .ok_or(Refusal::code(229))
 }
 
-fn client_oid(params: &Json, default: String) -> Result<String, Refusal> {
-    match params.member("client_oid") {
-        None | Some(Json::Null) => Ok(default),
-        Some(Json::Text(text)) if !text.is_empty() && text.len() <= MAX_CLIENT_OID => {
-            Ok(text.clone())
+/// The name that a caller gives to an order.
+pub(super) fn client_oid(params: &Json) -> Result<Option<String>, Refusal> {
+    name(params, "client_oid", MAX_CLIENT_OID)
+}
+
+/// A name that a caller gives. One of a wrong type is a bad request; one that is blank or too long an invalid argument.
+/// The documents name no character that is not allowed.
+pub(super) fn name(params: &Json, field: &str, longest: usize) -> Result<Option<String>, Refusal> {
+    match params.member(field) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Text(text)) if text.trim().is_empty() || text.chars().count() > longest => {
+            Err(Refusal::code(40004))
         }
-        Some(_) => Err(Refusal::code(40004)),
+        Some(Json::Text(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(Refusal::code(40001)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What an account tells about itself.
 //!
-//! Guarantees: the shapes of the documented replies; newest first; `instrument_name` and `limit` are honoured.
-//! Does not: page by time or page number. A method without behaviour gives an empty list.
+//! Guarantees: the shapes of the documented replies; newest first; `instrument_name`, `limit`, the times of the order
+//! history and all params of the withdrawal history are honoured. Open orders come all at once.
+//! Does not: page anything else. A method without behaviour gives an empty list.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,11 @@ use super::{
 
 /// Entries in an answer when no `limit` is given [documents].
 const DEFAULT_LIMIT: usize = 100;
+/// Withdrawals on a page when no `page_size` is given, and at most [documents].
+const DEFAULT_PAGE: usize = 20;
+const MAX_PAGE: usize = 200;
+/// A time from here on is in nanoseconds, before it in milliseconds: the year 33658 or January 1970.
+const FIRST_NANOSECONDS: i64 = 1_000_000_000_000_000;
 
 /// The result of a method that only looks.
 pub(super) fn answer(
@@ -30,7 +36,7 @@ pub(super) fn answer(
         }
         "private/get-trigger-orders" => trigger_orders(account, params),
         "private/get-order-history" | "private/advanced/get-order-history" => {
-            history(account, params, family)
+            history(account, params, family)?
         }
         "private/get-order-detail" | "private/advanced/get-order-detail" => {
             detail(account, params, family)?
@@ -46,33 +52,86 @@ pub(super) fn answer(
         ),
         "private/user-balance" => user_balance(account),
         "private/get-account-summary" => summary(account),
-        "private/get-positions" => position_list(account, now_ms),
+        "private/get-positions" => of_one(position_list(account, now_ms), params),
         "private/get-accounts" => accounts(now_ms),
         "private/get-currency-networks" => networks(account, now_ms),
         "private/get-fee-rate" => fee_rate(),
         "private/get-instrument-fee-rate" => instrument_fee_rate(params)?,
         "private/get-deposit-history" => json!({ "deposit_list": [] }),
-        "private/get-withdrawal-history" => json!({ "withdrawal_list": account.withdrawals }),
+        "private/get-withdrawal-history" => withdrawal_history(account, params)?,
         _ => json!({ "data": [] }),
     })
 }
 
 fn open_orders(account: &Account, params: &Json, family: Family) -> Value {
-    list(account, params, |order| {
+    let shown = list(account, params, |order| {
         order.family == family && order.status == Status::Active
-    })
+    });
+    json!({ "data": shown.collect::<Vec<_>>() })
 }
 
 fn trigger_orders(account: &Account, params: &Json) -> Value {
-    list(account, params, |order| {
+    let shown = list(account, params, |order| {
         order.status == Status::Active && !matches!(order.kind.as_str(), "LIMIT" | "MARKET")
-    })
+    });
+    data(shown, params)
 }
 
-fn history(account: &Account, params: &Json, family: Family) -> Value {
-    list(account, params, |order| {
-        order.family == family && order.status != Status::Active
-    })
+/// Both ends of the time count: the documents are silent about them.
+fn history(account: &Account, params: &Json, family: Family) -> Result<Value, Refusal> {
+    let (start, end) = times(params, "start_time", "end_time")?;
+    let shown = list(account, params, move |order| {
+        order.family == family
+            && order.status != Status::Active
+            && (start..=end).contains(&order.created_ms.saturating_mul(1_000_000))
+    });
+    Ok(data(shown, params))
+}
+
+/// Newest first, as they were entered.
+fn withdrawal_history(account: &Account, params: &Json) -> Result<Value, Refusal> {
+    let (start, end) = times(params, "start_ts", "end_ts")?;
+    let created = |withdrawal: &Value| {
+        let created_ms = withdrawal.get("create_time").and_then(Value::as_i64);
+        created_ms.unwrap_or_default().saturating_mul(1_000_000)
+    };
+    let is_like = |withdrawal: &Value, field: &str| {
+        params
+            .text(field)
+            .is_none_or(|wanted| withdrawal.get(field).is_some_and(|it| it == wanted))
+    };
+    let meant = account.withdrawals.iter().filter(|withdrawal| {
+        is_like(withdrawal, "currency")
+            && is_like(withdrawal, "status")
+            && (start..=end).contains(&created(withdrawal))
+    });
+    let size = number(params, "page_size")
+        .unwrap_or(DEFAULT_PAGE)
+        .min(MAX_PAGE);
+    let before = number(params, "page")
+        .unwrap_or_default()
+        .saturating_mul(size);
+    let page: Vec<_> = meant.skip(before).take(size).collect();
+    Ok(json!({ "withdrawal_list": page }))
+}
+
+/// From when to when, in nanoseconds; what is not said is open.
+fn times(params: &Json, start: &str, end: &str) -> Result<(i64, i64), Refusal> {
+    let time = |field: &str, default: i64| match params.text(field).map(str::parse::<i64>) {
+        None => Ok(default),
+        Some(Ok(time)) if time < FIRST_NANOSECONDS => Ok(time.saturating_mul(1_000_000)),
+        Some(Ok(time)) => Ok(time),
+        Some(Err(_)) => Err(Refusal::code(40005)),
+    };
+    let (start, end) = (time(start, 0)?, time(end, i64::MAX)?);
+    if start > end {
+        return Err(Refusal::code(40005));
+    }
+    Ok((start, end))
+}
+
+fn number(params: &Json, field: &str) -> Option<usize> {
+    params.text(field)?.parse().ok()
 }
 
 fn of_lists(account: &Account, params: &Json) -> Value {
@@ -82,16 +141,19 @@ fn of_lists(account: &Account, params: &Json) -> Value {
     json!({ "data": legs.map(|(_, order)| order.describe(ACCOUNT_ID)).collect::<Vec<_>>() })
 }
 
-fn list(account: &Account, params: &Json, is_meant: impl Fn(&Order) -> bool) -> Value {
+fn list(
+    account: &Account,
+    params: &Json,
+    is_meant: impl Fn(&Order) -> bool,
+) -> impl Iterator<Item = Value> {
     let orders = account
         .orders
         .values()
         .rev()
-        .filter(|order| is_meant(order));
-    let shown = orders
+        .filter(move |order| is_meant(order));
+    orders
         .map(|order| order.describe(ACCOUNT_ID))
-        .filter(|order| of_instrument(order, params));
-    data(shown, params)
+        .filter(|order| of_instrument(order, params))
 }
 
 fn detail(account: &Account, params: &Json, family: Family) -> Result<Value, Refusal> {
@@ -278,10 +340,15 @@ fn of_instrument(entry: &Value, params: &Json) -> bool {
         .is_none_or(|name| entry.get("instrument_name").is_some_and(|it| it == name))
 }
 
+/// The entries of the instrument that is named, if one is.
+fn of_one(mut answer: Value, params: &Json) -> Value {
+    if let Some(entries) = answer.get_mut("data").and_then(Value::as_array_mut) {
+        entries.retain(|entry| of_instrument(entry, params));
+    }
+    answer
+}
+
 fn data(entries: impl Iterator<Item = Value>, params: &Json) -> Value {
-    let limit = params
-        .text("limit")
-        .and_then(|limit| limit.parse().ok())
-        .unwrap_or(DEFAULT_LIMIT);
+    let limit = number(params, "limit").unwrap_or(DEFAULT_LIMIT);
     json!({ "data": entries.take(limit).collect::<Vec<_>>() })
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -24,6 +24,7 @@ use super::{
     super::{
         FakeExchange,
         authentication::{self, ParsedCall},
+        executed::Arrival,
         fault::{Action, Fault, When, WireStep},
         journal::Received,
         json::Json,
@@ -189,12 +190,22 @@ impl Socket {
             .take(&asked.method)
             .unwrap_or_else(Fault::none);
         let sequence = self.enter(&asked, &text, verdict.is_ok());
-        if fault.when == When::Before
+        let arrival = Arrival {
+            at_ms: self.exchange().now_ms(),
+            is_frame: true,
+        };
+        if let When::Late(time) = fault.when
+            && verdict.is_ok()
+            && asked.method.starts_with("private/")
+        {
+            self.execute_after(time, asked.clone(), arrival, sequence);
+        }
+        if fault.when != When::After
             && let Some(next) = self.misbehave(&fault, &asked).await
         {
             return next;
         }
-        let outcome = verdict.and_then(|()| self.perform(&asked));
+        let outcome = verdict.and_then(|()| self.perform(&asked, arrival));
         if outcome.is_ok() {
             self.exchange()
                 .state
@@ -292,7 +303,7 @@ impl Socket {
     /// Carries out a fault; `None` if it lets the frame go its usual way.
     async fn misbehave(&mut self, fault: &Fault, asked: &ParsedCall) -> Option<Next> {
         if !fault.delay.is_zero() {
-            tokio::time::sleep(fault.delay).await;
+            sleep(fault.delay).await;
         }
         match &fault.action {
             Action::Pass => None,
@@ -309,10 +320,27 @@ impl Socket {
                 let reset = steps.iter().any(|step| matches!(step, WireStep::Reset));
                 Some(Next::Cut { reset })
             }
+            Action::Half { reset } => {
+                (fault.when == When::After).then_some(Next::Cut { reset: *reset })
+            }
         }
     }
 
-    fn perform(&mut self, asked: &ParsedCall) -> Result<Value, Refusal> {
+    /// Executes a call when this time has passed, whatever became of the socket.
+    fn execute_after(&self, time: Duration, asked: ParsedCall, arrival: Arrival, sequence: u64) {
+        let exchange = self.exchange().clone();
+        tokio::spawn(async move {
+            sleep(time).await;
+            if exchange.execute(&asked, arrival).0.is_ok() {
+                exchange
+                    .state
+                    .journal
+                    .mark_executed(sequence, &asked.method);
+            }
+        });
+    }
+
+    fn perform(&mut self, asked: &ParsedCall, arrival: Arrival) -> Result<Value, Refusal> {
         match asked.method.as_str() {
             "public/auth" => {
                 self.api_key = Some(asked.api_key.clone());
@@ -338,7 +366,7 @@ impl Socket {
                 .filter(|is_set| *is_set)
                 .map_or_else(|| json!({}), |_| json!({ "scope": "CONNECTION" }))),
             _ => {
-                let (outcome, placed) = self.exchange().execute(asked, self.exchange().now_ms());
+                let (outcome, placed) = self.exchange().execute(asked, arrival);
                 self.registration.with(|entry| entry.orders.extend(placed));
                 outcome
             }

@@ -31,6 +31,11 @@ impl Reply {
         serde_json::from_str(&self.body).unwrap()
     }
 
+    /// The `code` of a body that has one.
+    pub(super) fn json_code(&self) -> Option<i64> {
+        serde_json::from_str::<Value>(&self.body).ok()?["code"].as_i64()
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(": ")?;

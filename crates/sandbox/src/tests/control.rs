@@ -62,6 +62,47 @@ async fn faults_are_scripted_over_http() {
 }
 
 #[tokio::test]
+async fn late_halved_and_drawn_faults_are_scripted_over_http() {
+    let (exchange, running) = started().await;
+    let client = Client::new(&running);
+    let script = json!({
+        "target": "private/create-order",
+        "once": [{"do": "cut", "when": "late", "late_ms": 10}, {"do": "reset", "when": "within"}],
+        "seed": 7,
+        "sometimes": [
+            {"probability": 0.5, "do": "reply", "when": "after", "status": 502, "content_type": "text/html", "body": "<html>"},
+            {"probability": 0.5, "do": "hang", "when": "late", "late_ms": 0},
+        ],
+    });
+    assert_eq!(command(&client, "script", script).await, 200);
+    for (name, executed) in [("late", 1), ("half", 2)] {
+        let reply = client
+            .try_call("private/create-order", limit_order(name))
+            .await;
+        assert!(reply.is_none(), "{name}");
+        exchange
+            .wait_executed("private/create-order", executed)
+            .await;
+    }
+    let mut answers = std::collections::BTreeSet::new();
+    for number in 0..20 {
+        let client = Client::new(&running);
+        let call = tokio::spawn(async move {
+            client
+                .try_call("private/create-order", limit_order(&number.to_string()))
+                .await
+                .map(|reply| reply.status)
+        });
+        exchange
+            .wait_executed("private/create-order", 3 + number)
+            .await;
+        exchange.release();
+        answers.insert(call.await.unwrap());
+    }
+    assert_eq!(answers, [None, Some(502)].into());
+}
+
+#[tokio::test]
 async fn settings_change_over_http_all_or_none() {
     let (exchange, running) = started().await;
     let client = Client::new(&running);
@@ -112,6 +153,38 @@ async fn what_is_not_understood_is_answered_with_the_reason() {
             json!({"target": "x", "once": [{"do": "cut", "wen": "after"}]}),
         ),
         ("script", json!({"target": "x", "once": [{"do": "code"}]})),
+        (
+            "script",
+            json!({"target": "x", "once": [{"do": "hang", "when": "within"}]}),
+        ),
+        (
+            "script",
+            json!({"target": "x", "once": [{"do": "cut", "when": "late"}]}),
+        ),
+        (
+            "script",
+            json!({"target": "x", "once": [{"do": "cut", "late_ms": 5}]}),
+        ),
+        (
+            "script",
+            json!({"target": "x", "once": [{"do": "pass", "when": "late", "late_ms": 5}]}),
+        ),
+        (
+            "script",
+            json!({"target": "x", "always": {"do": "cut", "probability": 0.5}}),
+        ),
+        (
+            "script",
+            json!({"target": "x", "sometimes": [{"do": "cut"}]}),
+        ),
+        (
+            "script",
+            json!({"target": "x", "sometimes": [{"do": "cut", "probability": 1.5}]}),
+        ),
+        (
+            "script",
+            json!({"target": "x", "sometimes": [{"do": "cut", "probability": 0.6}, {"do": "reset", "probability": 0.6}]}),
+        ),
         (
             "script",
             json!({"target": "x", "once": [{"do": "reply", "body_hex": "0"}]}),

@@ -2,18 +2,18 @@
 
 use super::*;
 
-async fn result(client: &Client, method: &str, params: Value) -> Value {
+pub(super) async fn result(client: &Client, method: &str, params: Value) -> Value {
     let reply = client.call(method, params).await.json();
     assert_eq!(reply["code"], 0, "{method}: {reply}");
     reply["result"].clone()
 }
 
-async fn code(client: &Client, method: &str, params: Value) -> (u16, i64) {
+pub(super) async fn code(client: &Client, method: &str, params: Value) -> (u16, i64) {
     let reply = client.call(method, params).await;
     (reply.status, reply.json()["code"].as_i64().unwrap())
 }
 
-fn names(result: &Value) -> Vec<&str> {
+pub(super) fn names(result: &Value) -> Vec<&str> {
     result["data"]
         .as_array()
         .unwrap()

@@ -154,7 +154,7 @@ fn documented() -> Vec<(&'static str, Value, &'static str, Vec<&'static str>)> {
         ),
         (
             "private/amend-order",
-            json!({ "client_oid": "resting", "new_price": "1", "new_quantity": "1" }),
+            json!({ "orig_client_oid": "resting", "new_price": "1", "new_quantity": "1" }),
             "",
             vec![PLACED],
         ),

@@ -14,7 +14,7 @@ use super::{client::sign, *};
 /// Longer than anything here takes; reached only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-struct Socket(WebSocketStream<TcpStream>);
+pub(super) struct Socket(WebSocketStream<TcpStream>);
 
 impl Socket {
     async fn open(running: &Running, path: &str) -> Self {
@@ -30,7 +30,7 @@ impl Socket {
         )
     }
 
-    async fn user(running: &Running) -> Self {
+    pub(super) async fn user(running: &Running) -> Self {
         let mut socket = Self::open(running, "user").await;
         let login = socket.ask(login(SECRET)).await;
         assert_eq!(
@@ -40,7 +40,7 @@ impl Socket {
         socket
     }
 
-    async fn send(&mut self, frame: Value) {
+    pub(super) async fn send(&mut self, frame: Value) {
         self.0.send(Message::text(frame.to_string())).await.unwrap();
     }
 
@@ -57,13 +57,13 @@ impl Socket {
         }
     }
 
-    async fn ask(&mut self, frame: Value) -> Value {
+    pub(super) async fn ask(&mut self, frame: Value) -> Value {
         self.send(frame).await;
         self.next().await
     }
 
     /// The close code, or `None` where the connection ended without one.
-    async fn end(&mut self) -> Option<u16> {
+    pub(super) async fn end(&mut self) -> Option<u16> {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next())
                 .await
@@ -282,7 +282,7 @@ async fn a_batch_cancels_and_creates_and_an_amendment_changes() {
     let (exchange, running) = started().await;
     let mut socket = Socket::user(&running).await;
     socket.ask(create(5, "a")).await;
-    let amend = json!({ "client_oid": "a", "new_price": "2", "new_quantity": "3" });
+    let amend = json!({ "orig_client_oid": "a", "new_price": "2", "new_quantity": "3" });
     assert_eq!(
         socket
             .ask(json!({ "id": 6, "method": "private/amend-order", "params": amend }))
