@@ -15,9 +15,11 @@ use crate::{
 };
 use catalogue::methods::{self, Class, ClientId, MethodInfo};
 
+mod creation;
 mod find_out;
 mod unsigned;
 
+pub use creation::Creation;
 pub use find_out::{OrderIds, find_out};
 pub use unsigned::Ambiguous;
 pub(super) use unsigned::check_subscription;
