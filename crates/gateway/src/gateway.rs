@@ -1,4 +1,4 @@
-//! [`Gateway::relay`]: the story of a call: authenticate, permit, take a turn, sign and send, record.
+//! [`Gateway::relay`]: the story of a call: authenticate, permit, take a turn, write down, sign and send, record.
 //!
 //! Guarantees: the stages come in that order and nowhere else. The relay runs in a task of its own, so that a caller who
 //! hangs up does not cancel an order half way. A panic in it ends in an outcome by phase. The total deadline lives here,
@@ -15,17 +15,25 @@ use crate::{
     auth::{Authenticator, Caller, Callers},
     clock::Clock,
     failure::{Ended, Failure, Refusal},
+    journal::{Entry, Journal, Told},
+    ledger::{Account, Cleared, Intent, Known, Ledger, Stored, Ticket},
+    nonce::Turn,
     observed::Observed,
     outcome::{Outcome, Progress},
+    policy::{Permit, Permitted as _},
     public_calls::PublicCalls,
     record::{CallRecord, Recorder, SigningLine},
     replay::ReplayGuard,
-    signer::{PreparedCall, Signer},
+    signer::Signer,
     stall::StallWatch,
     stream::{Dialer, StreamOpener},
     upstream::{Reply, ReplyBody, Upstream},
 };
-use protocol::{call::Call, canonical::Dialect};
+use protocol::{
+    call::{Call, RequestId},
+    canonical::Dialect,
+    wire,
+};
 
 /// How calls are carried out.
 #[derive(Clone, Debug)]
@@ -84,6 +92,10 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     /// Remembers which signed requests were seen.
     pub replay: ReplayGuard,
+    /// Where what changes something is written down.
+    pub ledger: Arc<dyn Ledger>,
+    /// Whose.
+    pub account: Arc<Account>,
     /// The time.
     pub clock: Clock,
 }
@@ -100,6 +112,7 @@ pub struct Gateway {
     public_calls: PublicCalls,
     streams: StreamOpener,
     observed: Arc<Observed>,
+    journal: Arc<Journal>,
     clock: Clock,
 }
 
@@ -116,18 +129,30 @@ pub struct Relayed {
     pub find_out: Option<&'static str>,
     /// What a long answer takes of its caller's budget; to be kept until the answer was read.
     pub unread: Option<UnreadAnswer>,
+    /// Whether the answer is that of an earlier call of the same name, and nothing was sent now.
+    pub is_replayed: bool,
 }
 
 impl Relayed {
     /// A defect of ours ended the call in the phase that this outcome tells.
     #[must_use]
     pub fn defect(outcome: Outcome) -> Self {
+        Self::ended(outcome, Failure::Defect)
+    }
+
+    /// There is no answer, for this reason.
+    fn ended(outcome: Outcome, why: impl Into<Ended>) -> Self {
+        Self::of(outcome, Err(why.into()))
+    }
+
+    const fn of(outcome: Outcome, result: Result<Reply, Ended>) -> Self {
         Self {
             outcome,
-            result: Err(Failure::Defect.into()),
+            result,
             client_oid: None,
             find_out: None,
             unread: None,
+            is_replayed: false,
         }
     }
 
@@ -153,6 +178,8 @@ impl Gateway {
             observed,
             recorder,
             replay,
+            ledger,
+            account,
             clock,
         } = parts;
         let are_several = callers.are_several();
@@ -160,6 +187,8 @@ impl Gateway {
         let admission = Arc::new(admission);
         let signer = if are_several { signer.shared() } else { signer };
         let (signer, upstream) = (Arc::new(signer), Arc::new(upstream));
+        let journal = Journal::new(ledger, account, clock.clone(), Arc::clone(&observed));
+        let journal = Arc::new(journal);
         Arc::new(Self {
             authenticator: Authenticator::new(callers, replay, clock.clone()),
             public_calls: PublicCalls::new(Arc::clone(&admission), Arc::clone(&upstream)),
@@ -168,8 +197,10 @@ impl Gateway {
                 Arc::clone(&signer),
                 Arc::clone(&admission),
                 Arc::clone(&observed),
+                Arc::clone(&journal),
                 settings.deadline,
             ),
+            journal,
             settings,
             admission,
             signer,
@@ -180,7 +211,7 @@ impl Gateway {
         })
     }
 
-    /// Carries out a call of an authenticated caller that came from there: decides, signs, sends, records.
+    /// Carries out a call of an authenticated caller that came from there: decides, writes down, signs, sends, records.
     pub async fn relay(
         self: &Arc<Self>,
         mut record: CallRecord,
@@ -189,33 +220,35 @@ impl Gateway {
         call: Call,
     ) -> Relayed {
         record.describe(&call);
-        let (orders, find_out) = (call.order_ids(), call.find_out());
-        record.report.client_oid = orders.describe_named();
+        let (names, find_out) = (call.order_ids().describe(), call.find_out());
+        record.report.client_oid.clone_from(&names);
         let progress = record.progress();
         // Counted before we look whether the gateway drains, so that whoever awaits the drain cannot miss this call.
         let counted = self.admission.count_call();
         let limit = record.limit(self.settings.deadline);
+        let named = Named {
+            intent: self.journal.intent(&call, &record.report, limit),
+            id: call.id,
+            find_out,
+            until: Instant::from_std(record.opened()) + limit,
+        };
         let admitted = self.admission.admit(caller, source, call, limit, &progress);
         let (permit, room) = match admitted {
             Ok(admitted) => admitted,
-            Err(refusal) => return refuse(record, refusal),
+            Err(refusal) => return self.refuse(record, refusal, named).await,
         };
         if let Some(length) = room.waited {
             record.waited_through(length);
         }
         let turn = match self.signer.turn(&self.clock, permit.call(), &caller.name) {
             Ok(turn) => turn,
-            Err(refusal) => return refuse(record, refusal),
+            Err(refusal) => return self.refuse(record, refusal, named).await,
         };
         record.admit();
-        let mut prepared = self.signer.prepare(permit, turn, orders);
-        if self.settings.signing_lines {
-            prepared = prepared.with_line(SigningLine::of(&record.report));
-        }
         let gateway = Arc::clone(self);
         // Boxed, because the future is large and spawning moves it.
         let task = self.admission.calls().spawn(Box::pin(async move {
-            let relayed = gateway.carry_out(record, prepared, find_out, &room).await;
+            let relayed = gateway.carry_out(record, permit, turn, named, &room).await;
             drop(room);
             relayed
         }));
@@ -226,18 +259,16 @@ impl Gateway {
         drop(gone);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
         ended.unwrap_or_else(|_| {
-            let named = progress
-                .signed()
-                .and_then(|signed| signed.client_oid.clone());
-            Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out)
+            Relayed::defect(progress.outcome_without_answer()).in_doubt(names, find_out)
         })
     }
 
     async fn carry_out(
         &self,
         mut record: CallRecord,
-        prepared: PreparedCall,
-        find_out: Option<&'static str>,
+        permit: Permit,
+        turn: Turn,
+        named: Named,
         place: &Place,
     ) -> Relayed {
         let progress = record.progress();
@@ -245,13 +276,38 @@ impl Gateway {
             record.ended(499, "caller_gone");
             return Relayed::defect(Outcome::Refused);
         }
+        let Named {
+            intent, find_out, ..
+        } = named;
+        let written = match intent {
+            None => None,
+            Some(intent) => match self.journal.begin(intent.clone(), &progress).await {
+                Ok(Ok(written)) => Some(written),
+                Ok(Err(known)) => {
+                    let named = Named {
+                        intent: Some(intent),
+                        ..named
+                    };
+                    return self.tell(record, known, named).await;
+                }
+                Err(away) => return refuse(record, Refusal::Journal(away)),
+            },
+        };
+        let (ticket, entry) = written.unzip();
+        let Some(cleared) = clear(permit, ticket) else {
+            record.ended(500, "defect");
+            return Relayed::defect(Outcome::Refused);
+        };
+        let mut prepared = self.signer.prepare(cleared, turn);
+        if self.settings.signing_lines {
+            prepared = prepared.with_line(SigningLine::of(&record.report));
+        }
         let limit = record.limit(self.settings.deadline);
-        let deadline = Instant::from_std(record.opened()) + limit;
         let (sent, sent_ms) = (Instant::now(), self.clock.now_ms());
         record.report.waited = record.opened().elapsed();
         let mut answer = self.admission.coming_to(place);
         let sending = self.upstream.send(prepared, &progress, &mut answer);
-        let result = tokio::time::timeout_at(deadline, sending).await;
+        let result = tokio::time::timeout_at(named.until, sending).await;
         let result = result.unwrap_or_else(|_| {
             Err(if answer.waits() {
                 Failure::OthersUnread
@@ -261,11 +317,47 @@ impl Gateway {
         });
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
-        let mut relayed = conclude(record, result, find_out);
+        let mut relayed = conclude(record, result, find_out, entry);
         if let Ok(reply) = &relayed.result {
             relayed.unread = answer.came(reply.raw.len());
         }
         relayed
+    }
+
+    /// Refuses a call. Where its names were used before, its caller learns what is known of them instead: an order that was
+    /// executed is never called refused.
+    async fn refuse(&self, record: CallRecord, refusal: Refusal, named: Named) -> Relayed {
+        let known = match &named.intent {
+            Some(intent) => self.journal.look(intent.clone()).await,
+            None => None,
+        };
+        match known {
+            Some(known) if known.is_of_the_same_call() => self.tell(record, known, named).await,
+            _ => refuse(record, refusal),
+        }
+    }
+
+    /// Tells what is known of the names of a call, which is not sent.
+    async fn tell(&self, mut record: CallRecord, known: Known, named: Named) -> Relayed {
+        let known = match &named.intent {
+            Some(intent) => self.journal.await_end(known, intent, named.until).await,
+            None => known,
+        };
+        match known.told() {
+            Ok(Told::Again(stored)) => {
+                let reply = replay(stored, named.id);
+                record.known(reply.status, reply.code(), Outcome::Answered, "replayed");
+                let mut relayed = Relayed::of(Outcome::Answered, Ok(reply));
+                relayed.is_replayed = true;
+                relayed
+            }
+            Ok(Told::InDoubt(failure)) => {
+                record.known(failure.status(), None, Outcome::Unknown, failure.code());
+                let names = record.report.client_oid.clone();
+                Relayed::ended(Outcome::Unknown, failure).in_doubt(names, named.find_out)
+            }
+            Err(refusal) => refuse(record, refusal),
+        }
     }
 
     fn observe(&self, result: &Result<Reply, Failure>, sent_ms: u64) {
@@ -308,6 +400,12 @@ impl Gateway {
     #[must_use]
     pub const fn streams(&self) -> &StreamOpener {
         &self.streams
+    }
+
+    /// Where what changes something is written down.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        self.journal.ledger()
     }
 
     /// What is known from outside.
@@ -383,21 +481,47 @@ impl Drop for EndsWhenDropped<'_> {
     }
 }
 
+/// A call by its names, and what an answer to it needs.
+struct Named {
+    /// What is to be written down of it; `None` for reads.
+    intent: Option<Intent>,
+    id: RequestId,
+    find_out: Option<&'static str>,
+    until: Instant,
+}
+
+/// What is permitted, and in the journal where that is asked for.
+fn clear(permit: Permit, ticket: Option<Ticket>) -> Option<Cleared<Permit>> {
+    match ticket {
+        Some(ticket) => Some(Cleared::written(permit, ticket)),
+        None => Cleared::unwritten(permit),
+    }
+}
+
+/// An answer that is given again, with the id of the call that asks for it now.
+fn replay(stored: Stored, id: RequestId) -> Reply {
+    let bytes: bytes::Bytes = wire::with_id(&stored.body, id.value()).into();
+    let code = wire::read_answer(&bytes).ok().and_then(|head| head.code);
+    Reply {
+        status: stored.status,
+        content_type: Some(http::HeaderValue::from_static("application/json")),
+        raw: bytes.clone(),
+        body: ReplyBody::Json { bytes, code },
+        date_ms: None,
+        scrubbed: false,
+    }
+}
+
 fn refuse(mut record: CallRecord, refusal: Refusal) -> Relayed {
     record.ended(refusal.status(), refusal.code());
-    Relayed {
-        outcome: Outcome::Refused,
-        result: Err(refusal.into()),
-        client_oid: None,
-        find_out: None,
-        unread: None,
-    }
+    Relayed::ended(Outcome::Refused, refusal)
 }
 
 fn conclude(
     mut record: CallRecord,
     result: Result<Reply, Failure>,
     find_out: Option<&'static str>,
+    entry: Option<Entry>,
 ) -> Relayed {
     match &result {
         Ok(reply) => {
@@ -406,18 +530,18 @@ fn conclude(
                 record.report.media_type.clone_from(media_type);
             }
             let code = reply.code();
-            record.answered(reply.status, code, Outcome::of_code(code));
+            let outcome = match entry {
+                Some(entry) => entry.answered(reply),
+                None => Outcome::of_code(code),
+            };
+            record.answered(reply.status, code, outcome);
         }
-        Err(failure) => record.ended(failure.status(), failure.code()),
+        Err(failure) => {
+            record.ended(failure.status(), failure.code());
+            drop(entry);
+        }
     }
     let outcome = record.report.outcome;
     let client_oid = record.report.client_oid.clone();
-    let relayed = Relayed {
-        outcome,
-        result: result.map_err(Ended::from),
-        client_oid: None,
-        find_out: None,
-        unread: None,
-    };
-    relayed.in_doubt(client_oid, find_out)
+    Relayed::of(outcome, result.map_err(Ended::from)).in_doubt(client_oid, find_out)
 }

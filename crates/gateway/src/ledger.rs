@@ -13,7 +13,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::clock::uptime_ms;
+use crate::{clock::uptime_ms, policy::Permitted};
+use catalogue::methods::{self, MethodInfo};
+use protocol::call::{Call, Effect};
 
 /// A future in a box: the journal is behind a trait object.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -133,6 +135,20 @@ pub struct Intent {
     pub alive: Duration,
 }
 
+impl Intent {
+    /// Whether all that it does is to take orders back: it must not wait for the disk, and may be sent again.
+    #[must_use]
+    pub fn takes_back(&self) -> bool {
+        methods::find(&self.method).is_some_and(MethodInfo::cancels_orders)
+    }
+
+    /// Whether one of its legs has a name.
+    #[must_use]
+    pub fn has_names(&self) -> bool {
+        self.legs.iter().any(|leg| leg.name.is_some())
+    }
+}
+
 /// What `begin` answers.
 #[derive(Debug)]
 pub enum Begun {
@@ -157,6 +173,17 @@ pub enum Known {
     Differs,
     /// Another caller uses one of the names.
     Taken,
+}
+
+impl Known {
+    /// Whether the same call was made before, and may be answered instead of being refused.
+    #[must_use]
+    pub const fn is_of_the_same_call(&self) -> bool {
+        matches!(
+            self,
+            Self::Answered(_) | Self::Running(_) | Self::Unknown(_) | Self::Used(_)
+        )
+    }
 }
 
 /// An answer of the exchange, as it was passed on.
@@ -253,15 +280,21 @@ pub struct Ticket {
     attempt: Attempt,
     /// When it must not be sent any more, in milliseconds of the machine's uptime.
     ends_ms: u64,
+    is_again: bool,
+    /// Told when the ticket is used up.
+    beginning: Option<watch::Sender<()>>,
 }
 
 impl Ticket {
-    /// For whoever implements [`Ledger`]: only after the attempt is in the journal.
-    pub fn written(attempt: Attempt, to_be_sent: Duration) -> Self {
+    /// For whoever implements [`Ledger`]: only after the attempt is in the journal. Whether one of its names was used by an
+    /// earlier attempt, which was not executed as far as anybody knows.
+    pub fn written(attempt: Attempt, to_be_sent: Duration, is_again: bool) -> Self {
         let to_be_sent = u64::try_from(to_be_sent.as_millis()).unwrap_or(u64::MAX);
         Self {
             attempt,
             ends_ms: uptime_ms().saturating_add(to_be_sent),
+            is_again,
+            beginning: None,
         }
     }
 
@@ -271,9 +304,63 @@ impl Ticket {
         self.attempt
     }
 
+    /// Whether one of its names was used before: where the exchange calls that name a duplicate, the earlier attempt may
+    /// have been executed after all.
+    #[must_use]
+    pub(crate) const fn is_again(&self) -> bool {
+        self.is_again
+    }
+
+    /// Those who wait for what is beginning learn of it when the ticket is used up.
+    pub(crate) fn ends_beginning(mut self, beginning: watch::Sender<()>) -> Self {
+        self.beginning = Some(beginning);
+        self
+    }
+
     /// When it must not be sent any more, in milliseconds of the machine's uptime.
     pub(crate) const fn ends_ms(&self) -> u64 {
         self.ends_ms
+    }
+}
+
+/// What may be sent: it was permitted and, where it may change something, it is in the journal. The signer and the streams
+/// take nothing else.
+#[derive(Debug)]
+pub struct Cleared<P> {
+    permit: P,
+    ticket: Option<Ticket>,
+}
+
+impl<P: Permitted> Cleared<P> {
+    /// What needs no entry: reads, and cancellations, which go whether they can be written down or not. `None` for
+    /// everything else.
+    #[must_use]
+    pub fn unwritten(permit: P) -> Option<Self> {
+        let needs_entry = permit.call().effect() == Effect::Change;
+        (!needs_entry).then_some(Self {
+            permit,
+            ticket: None,
+        })
+    }
+
+    /// What is in the journal.
+    #[must_use]
+    pub const fn written(permit: P, ticket: Ticket) -> Self {
+        Self {
+            permit,
+            ticket: Some(ticket),
+        }
+    }
+
+    /// What was permitted.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        self.permit.call()
+    }
+
+    /// The ticket, to be kept until the call is sent.
+    pub(crate) fn into_ticket(self) -> Option<Ticket> {
+        self.ticket
     }
 }
 

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod connect;
 pub mod failure;
 mod gateway;
+mod journal;
 pub mod ledger;
 mod nonce;
 pub mod observed;

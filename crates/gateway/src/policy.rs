@@ -106,10 +106,14 @@ pub struct Permit {
     call: Call,
 }
 
-impl Permit {
+/// A proof of this module that names what was allowed.
+pub trait Permitted {
     /// What was allowed.
-    #[must_use]
-    pub const fn call(&self) -> &Call {
+    fn call(&self) -> &Call;
+}
+
+impl Permitted for Permit {
+    fn call(&self) -> &Call {
         &self.call
     }
 }
@@ -137,11 +141,9 @@ pub struct StreamPermit {
     call: Call,
 }
 
-impl StreamPermit {
-    /// What was allowed.
-    #[must_use]
-    pub(crate) fn into_call(self) -> Call {
-        self.call
+impl Permitted for StreamPermit {
+    fn call(&self) -> &Call {
+        &self.call
     }
 }
 

@@ -230,6 +230,8 @@ pub struct Call {
     pub params: Params,
     /// How the request is written.
     pub layout: Layout,
+    /// The caller's own name for it, which does not go to the exchange.
+    key: Option<Box<str>>,
 }
 
 impl Call {
@@ -249,7 +251,23 @@ impl Call {
             method,
             params,
             layout: Layout::default(),
+            key: None,
         })
+    }
+
+    /// The same call, under this idempotency key of its caller's.
+    #[must_use]
+    pub fn under_key(self, key: Option<&str>) -> Self {
+        Self {
+            key: key.map(Box::from),
+            ..self
+        }
+    }
+
+    /// Its caller's idempotency key.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// The same call, written as the client wrote its own.
@@ -310,6 +328,7 @@ impl Call {
                 canonical: String::new(),
             },
             layout: Layout::default(),
+            key: None,
         })
     }
 
