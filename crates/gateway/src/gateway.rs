@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -16,7 +17,7 @@ use crate::{
     clock::Clock,
     failure::{Ended, Failure, Refusal},
     journal::{Entry, Journal, Told},
-    ledger::{Account, Cleared, Intent, Known, Ledger, Stored, Ticket},
+    ledger::{Account, Attempt, Cleared, Intent, Known, Ledger, Stored, Ticket},
     nonce::Turn,
     observed::Observed,
     outcome::{Outcome, Progress},
@@ -46,6 +47,8 @@ pub struct Settings {
     pub signing_lines: bool,
     /// How `order_list[].exec_inst` lists are signed.
     pub dialect: Dialect,
+    /// Whether each order without a name is given one.
+    pub add_client_oid: bool,
 }
 
 impl Settings {
@@ -69,6 +72,7 @@ impl Default for Settings {
             max_in_flight: 256,
             signing_lines: false,
             dialect: Dialect::Documented,
+            add_client_oid: false,
         }
     }
 }
@@ -219,6 +223,7 @@ impl Gateway {
         source: &Peer,
         call: Call,
     ) -> Relayed {
+        let call = self.named(call, &caller.name);
         record.describe(&call);
         let (names, find_out) = (call.order_ids().describe(), call.find_out());
         record.report.client_oid.clone_from(&names);
@@ -261,6 +266,18 @@ impl Gateway {
         ended.unwrap_or_else(|_| {
             Relayed::defect(progress.outcome_without_answer()).in_doubt(names, find_out)
         })
+    }
+
+    /// The call with a name for its order, where its caller gave none and asked for one by an idempotency key, or all
+    /// orders are to have one.
+    fn named(&self, call: Call, caller: &str) -> Call {
+        let name = match call.key() {
+            Some(key) => name_of_key(caller, key),
+            None if self.settings.add_client_oid => format!("cp-{}", Attempt::new().0.simple()),
+            None => return call,
+        };
+        let named = call.named(&name, self.settings.dialect);
+        named.ok().flatten().unwrap_or(call)
     }
 
     async fn carry_out(
@@ -488,6 +505,21 @@ struct Named {
     id: RequestId,
     find_out: Option<&'static str>,
     until: Instant,
+}
+
+/// The name of the order that a caller places under this key: the same every time, and 35 characters of the 36 that the
+/// exchange takes.
+fn name_of_key(caller: &str, key: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [caller, key] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    format!(
+        "cp-{}",
+        hex::encode(digest.first_chunk::<16>().unwrap_or(&[0; 16]))
+    )
 }
 
 /// What is permitted, and in the journal where that is asked for.
