@@ -23,6 +23,7 @@ use crate::{
     outcome::{Outcome, Progress},
     policy::{Permit, Permitted as _},
     public_calls::PublicCalls,
+    reconcile::Reconciler,
     record::{CallRecord, Recorder, SigningLine},
     replay::ReplayGuard,
     signer::Signer,
@@ -423,6 +424,17 @@ impl Gateway {
     #[must_use]
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
         self.journal.ledger()
+    }
+
+    /// Looks after what is open in the journal.
+    #[must_use]
+    pub fn reconciler(&self) -> Reconciler {
+        Reconciler::new(
+            Arc::clone(self.journal.ledger()),
+            Arc::clone(&self.signer),
+            Arc::clone(&self.upstream),
+            self.clock.clone(),
+        )
     }
 
     /// What is known from outside.

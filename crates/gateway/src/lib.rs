@@ -20,6 +20,7 @@ pub mod outcome;
 pub mod policy;
 pub mod private_file;
 pub mod public_calls;
+pub mod reconcile;
 pub mod record;
 pub mod redact;
 pub mod replay;
