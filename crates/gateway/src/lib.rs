@@ -12,6 +12,7 @@ pub mod clock;
 pub mod connect;
 pub mod failure;
 mod gateway;
+pub mod ledger;
 mod nonce;
 pub mod observed;
 pub mod outcome;
