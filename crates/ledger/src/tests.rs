@@ -1,5 +1,6 @@
 //! What the tests share: a journal whose clock, boot and file they hold.
 
+mod model;
 mod names;
 
 use std::{
