@@ -1,5 +1,9 @@
 //! What the tests share: a journal whose clock, boot and file they hold.
 
+mod disk;
+mod kept;
+mod killed;
+mod life;
 mod model;
 mod names;
 
