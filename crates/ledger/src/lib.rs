@@ -1,0 +1,23 @@
+//! The order journal on embedded SQLite: what changes money is written down before it is sent, and each name is used once.
+//!
+//! [`Journal`] is the gateway's [`Ledger`](gateway::ledger::Ledger). `rules` says what becomes of names and attempts, `store`
+//! and `schema` keep them in a file, and `writer` is the one thread that has the file. A call waits for one commit before it
+//! is sent, which it shares with those that wait at the same time; what became of it is written behind.
+
+mod check;
+mod journal;
+mod rules;
+mod schema;
+mod store;
+mod times;
+mod writer;
+
+pub use self::{
+    check::{Checked, check},
+    journal::{Journal, Settings},
+    schema::{Problem, remedy},
+    times::Times,
+};
+
+#[cfg(test)]
+mod tests;
