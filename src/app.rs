@@ -5,7 +5,7 @@
 //! finished and counted. Does not: read settings, catch signals or talk to systemd; the subcommand does, so that tests and
 //! the demo run the same daemon.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,7 @@ use diagnosis::{
 use gateway::{
     Gateway, Parts,
     clock::Clock,
+    ledger::{Account, Ledger, Listing},
     observed::Observed,
     record::{CallReport, RecordSink, Recorder},
     replay::ReplayGuard,
@@ -43,6 +44,8 @@ use gateway::{
 const REJECTIONS_EVERY: Duration = Duration::from_secs(10);
 /// What the last mark of signed requests may take at the end.
 const LAST_MARK: Duration = Duration::from_secs(1);
+/// The account of the one key pair: it has no name of its own.
+const DEFAULT_ACCOUNT: &str = "default";
 /// What the history's last batch may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(2);
 
@@ -55,6 +58,9 @@ pub enum StartProblem {
     /// An address to listen on.
     #[error(transparent)]
     Bind(#[from] BindProblem),
+    /// The order journal is another's.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Problem),
 }
 
 /// A daemon that is bound and not yet serving.
@@ -106,6 +112,11 @@ impl Daemon {
             .map_err(ClientProblem::from)?;
         let upstream = Upstream::new(&config.upstream, config.resolver, &signer)?;
         let bound = Bound::bind(&config.server).await?;
+        let ledger = open_ledger(config.state_dir.as_deref(), config.orders, &config.clock)?;
+        let account = Account {
+            environment: config.upstream.base.host().into(),
+            name: DEFAULT_ACCOUNT.into(),
+        };
         // Last: a start that cannot succeed is none, and leaves nothing in the history.
         let base_url = config.upstream.base.to_string();
         let start = history::Start {
@@ -168,6 +179,8 @@ impl Daemon {
             observed: Arc::clone(&observed),
             recorder,
             replay,
+            ledger,
+            account: Arc::new(account),
             clock: config.clock,
         };
         let about = DaemonFacts {
@@ -265,6 +278,7 @@ impl Daemon {
         // Its last word would come too late for anybody: it ends with the signal to stop.
         tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(Arc::clone(&app.hints).run());
+        tasks.spawn(gateway.reconciler().run(background.clone()));
         tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(log_rejections(
             Arc::clone(&app),
@@ -299,6 +313,15 @@ impl Daemon {
                 "the last mark of signed requests is not written: the next start refuses them for seconds"
             );
         }
+        // Whoever asks is answered after what was said before is written.
+        if tokio::time::timeout(LAST_BATCH, gateway.ledger().list(Listing::default()))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the order journal's last entries are not written: the next start finds out about those orders"
+            );
+        }
         // These tasks end when they have read what there is; a record that is written later has no copy.
         drop((hints, alarms.to));
         tasks.spawn(async move { runner.ended().await });
@@ -316,6 +339,23 @@ impl Daemon {
         }
         drained
     }
+}
+
+/// The order journal in the state directory; without one, in memory.
+fn open_ledger(
+    state_dir: Option<&Path>,
+    settings: ledger::Settings,
+    clock: &Clock,
+) -> Result<Arc<dyn Ledger>, ledger::Problem> {
+    let times = ledger::Times::by(clock.clone());
+    let Some(state_dir) = state_dir else {
+        tracing::warn!(
+            "there is no state directory (STATE_DIRECTORY): names of orders are known until this process ends, and no longer"
+        );
+        return Ok(Arc::new(ledger::Journal::in_memory(settings, times)?));
+    };
+    let path = state_dir.join(ledger::FILE_NAME);
+    Ok(Arc::new(ledger::Journal::open(&path, settings, times)?))
 }
 
 async fn log_rejections(app: Arc<AppState>, history: History, stop: CancellationToken) {

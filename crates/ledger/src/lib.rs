@@ -19,5 +19,8 @@ pub use self::{
     times::Times,
 };
 
+/// The journal's file in the state directory.
+pub const FILE_NAME: &str = "ledger.db";
+
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,16 @@ impl Times {
         Self::of(Clock::system(), boot.unwrap_or_else(Uuid::new_v4))
     }
 
-    /// Those of a clock, in this boot of the machine.
+    /// This machine's, by this clock.
+    #[must_use]
+    pub fn by(clock: Clock) -> Self {
+        Self {
+            clock,
+            ..Self::system()
+        }
+    }
+
+    /// Those of a clock, in this boot of a machine.
     #[must_use]
     pub const fn of(clock: Clock, boot: Uuid) -> Self {
         Self { clock, boot }
