@@ -78,9 +78,11 @@ class Storm:
         return dict(line.split("=", 1) for line in lines)
 
     def disturb(self):
-        """Kills the daemon, or freezes it for a while, as long as orders are placed."""
+        """Kills the daemon, or freezes it for a while, as long as most orders are not certain."""
         dice = random.Random(self.options.seed)
         while not self.done.wait(self.options.kill_every * dice.uniform(0.5, 1.5)):
+            if len(self.last) > 0.9 * self.options.orders:
+                continue
             if dice.random() < 0.3:
                 self.daemon.send_signal(signal.SIGSTOP)
                 self.done.wait(dice.uniform(0.2, 4))
@@ -109,33 +111,38 @@ class Storm:
                 answer.headers.get("X-Proxy-Replayed") == "true")
 
     def place(self, dice, name):
-        """Repeats an order until it is certain what became of it; the last word."""
+        """Asks for an order once; the last word, or None where it is not certain yet."""
         params = {"instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "price": "1000", "quantity": "0.0001",
                   "client_oid": name}
-        for _ in range(400):
-            outcome, code, again = self.ask("private/create-order", params)
-            word = f"{outcome}{'' if code is None else f' {code}'}{' again' if again else ''}"
-            with self.lock:
-                self.words[word] += 1
-            if outcome == "answered" and code == 0:
-                return "executed"
-            if outcome == "refused" and code == 204:
-                return "executed"
-            if outcome in ("refused", "not_sent") and dice.random() < GIVEN_UP:
-                return "given up"
-            if outcome in ("lost", "refused", "not_sent"):
-                time.sleep(0.05)
-            elif outcome == "unknown":
-                time.sleep(0.5)
-        return "uncertain"
+        outcome, code, again = self.ask("private/create-order", params)
+        word = f"{outcome}{'' if code is None else f' {code}'}{' again' if again else ''}"
+        with self.lock:
+            self.words[word] += 1
+        if (outcome, code) in (("answered", 0), ("refused", 204)):
+            return "executed"
+        if outcome in ("refused", "not_sent") and dice.random() < GIVEN_UP:
+            return "given up"
+        return None
 
     def work(self, number):
+        """Places this caller's orders, and asks again for those that are doubtful until all are certain."""
         dice = random.Random(self.options.seed * 1000 + number)
-        for count in range(self.options.orders // self.options.callers):
-            name = f"s{self.options.seed}-{number}-{count}"
-            word = self.place(dice, name)
-            with self.lock:
-                self.last[name] = word
+        names = [f"s{self.options.seed}-{number}-{count}" for count in range(self.options.orders // self.options.callers)]
+        ends = None
+        while names and (ends is None or time.monotonic() < ends):
+            doubtful = []
+            for name in names:
+                word = self.place(dice, name)
+                if word is None:
+                    doubtful.append(name)
+                else:
+                    with self.lock:
+                        self.last[name] = word
+            # Nothing of an order can arrive any more after some two minutes; then it is settled within one.
+            names, ends = doubtful, ends or time.monotonic() + 300
+            self.done.wait(0.5)
+        with self.lock:
+            self.last.update((name, "uncertain") for name in names)
 
     def run(self):
         self.start()
