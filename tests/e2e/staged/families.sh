@@ -39,14 +39,14 @@ goes_by() { # family, what the host is like, function that makes it so
     began=$EPOCHREALTIME
     start
     within 5 address_is_known
-    call private/user-balance >"$bed/said"
+    { call private/user-balance; echo; } >"$bed/said"
     check 'a call is answered' said_has '"code":0'
     stream market ticker.BTC_USD
     check 'the market stream is' said_has '"code": 0'
     stream user user.balance
     check 'the user stream is' said_has '"code": 0'
     check 'all of them are connected to this family' is "$(sed 1d "$bed/said" | sort -u)" "$peer"
-    check 'and they are several' test "$(sed 1d "$bed/said" | wc -l)" -ge 2
+    check 'and they are several' test "$(grep -cxF "$peer" "$bed/said")" -ge 2
     inside journalctl --sync
     inside journalctl -u "$SERVICE" --since "@$began" -o cat --no-pager >"$bed/said"
     check 'the watch names the address of this family' said_has "event=address CRYPTO_COM_OUTBOUND_IP: $address before=none"
