@@ -9,7 +9,7 @@
 # At the end, hosts with other address families: what goes well there is checked, too (families.sh).
 #
 # With names (functions of failures.sh and families.sh) only those are staged. Needs root, systemd-nspawn, iproute2, curl, jq,
-# openssl and python3. No network. Less than two minutes.
+# openssl and python3. No network. About two minutes.
 set -uo pipefail
 export LC_ALL=C
 
