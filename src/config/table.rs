@@ -30,7 +30,7 @@ use protocol::canonical::Dialect;
 const LEAST_HEAD_BYTES: usize = 8192;
 /// Services that answer with the caller's address as text.
 const SERVICES: [&str; 3] = [
-    "https://api.ipify.org",
+    "https://api64.ipify.org",
     "https://checkip.amazonaws.com",
     "https://ifconfig.me/ip",
 ];

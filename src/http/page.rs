@@ -19,7 +19,7 @@ use diagnosis::{
     doubt::Doubt,
     hint::Given,
     history::End,
-    probes::{Environment, Grade, Probe, Target},
+    probes::{Environment, Grade, Target},
     reach::Reachability,
     report::Diagnosis,
 };
@@ -101,7 +101,7 @@ impl Observations {
         let findings = &diagnosis.findings;
         Self {
             address: findings
-                .outbound(Probe::Outbound)
+                .our_address()
                 .map(|address| (address, findings.at_ms)),
             expected: findings.expected.clone(),
             skew: findings.skew(),

@@ -230,9 +230,18 @@ impl Calls {
     }
 }
 
+/// The services that may be reached over IPv4.
+pub(crate) fn over_ipv4(services: &[Url]) -> Vec<Url> {
+    but_for(services, |host| matches!(host, Host::Ipv6(_)))
+}
+
 /// The services that may be reached over IPv6.
 pub(crate) fn over_ipv6(services: &[Url]) -> Vec<Url> {
-    let may = |service: &&Url| matches!(service.host(), Some(Host::Domain(_) | Host::Ipv6(_)));
+    but_for(services, |host| matches!(host, Host::Ipv4(_)))
+}
+
+fn but_for(services: &[Url], is_other: impl Fn(Host<&str>) -> bool) -> Vec<Url> {
+    let may = |service: &&Url| !service.host().is_some_and(&is_other);
     services.iter().filter(may).cloned().collect()
 }
 

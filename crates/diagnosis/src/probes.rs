@@ -11,7 +11,6 @@ use std::{
 
 use tokio::{runtime::Builder, task};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::egress::{self, Reading};
 use gateway::{
@@ -194,16 +193,20 @@ async fn measure_outbound(run: Run<'_>, ready: &Ready) -> Vec<Finding> {
     if !run.is_wanted(Probe::Outbound) {
         return Vec::new();
     }
-    let services = &ready.egress.services;
-    let over_ipv6 = egress::over_ipv6(services);
     let (ipv4, ipv6) = tokio::join!(
-        ask_services(run, ready, Probe::Outbound, services),
-        ask_services(run, ready, Probe::OutboundIpv6, &over_ipv6)
+        ask_services(run, ready, Probe::Outbound),
+        ask_services(run, ready, Probe::OutboundIpv6)
     );
     vec![ipv4, ipv6]
 }
 
-async fn ask_services(run: Run<'_>, ready: &Ready, probe: Probe, services: &[Url]) -> Finding {
+async fn ask_services(run: Run<'_>, ready: &Ready, probe: Probe) -> Finding {
+    let (services, resolver) = (&ready.egress.services, &run.plan.resolver);
+    let (services, resolver) = if probe == Probe::OutboundIpv6 {
+        (egress::over_ipv6(services), resolver.over_ipv6())
+    } else {
+        (egress::over_ipv4(services), resolver.over_ipv4())
+    };
     if services.is_empty() {
         return run.found(
             probe,
@@ -211,16 +214,10 @@ async fn ask_services(run: Run<'_>, ready: &Ready, probe: Probe, services: &[Url
             Duration::ZERO,
         );
     }
-    let resolver = &run.plan.resolver;
-    let resolver = if probe == Probe::OutboundIpv6 {
-        resolver.over_ipv6()
-    } else {
-        resolver.clone()
-    };
     let (began, patience) = (Instant::now(), run.patience());
     let deadline = ready.egress.deadline.min(patience);
     let measured = egress::measure_once(
-        services,
+        &services,
         deadline,
         resolver,
         ready.upstream.ca_file.as_deref(),

@@ -31,7 +31,7 @@ mod resolver;
 mod roots;
 mod untrusted;
 
-pub use resolver::{Lookup, Resolver, Routes, Unresolved, is_public};
+pub use resolver::{Lookup, Resolver, Routes, Unresolved, is_over_ipv6, is_public};
 use roots::tls_config_of_a_probe;
 pub use roots::{RootsProblem, check_roots};
 pub(crate) use roots::{tls_config, tls_config_without_roots};
@@ -114,20 +114,21 @@ impl Connector {
         self.deadline
     }
 
-    /// Opens a connection; its caller keeps the deadline.
-    pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
+    /// Opens a connection, to the address that is returned; its caller keeps the deadline.
+    pub(crate) async fn connect(&self) -> Result<(Connection, IpAddr), Failure> {
         let end = Instant::now() + self.deadline;
         let addresses = self.resolver.addresses(&self.host).await?;
         let dialled = self.dial(&addresses, end).await;
-        let (stream, _) = dialled.map_err(|_| Failure::Connect)?;
+        let (stream, peer) = dialled.map_err(|_| Failure::Connect)?;
         prepare(&stream);
-        match &self.tls {
+        let connection: Connection = match &self.tls {
             Some(tls) => {
                 let shaken = self.shake_hands(tls, stream).await;
-                Ok(Box::new(shaken.map_err(|_| Failure::Tls)?))
+                Box::new(shaken.map_err(|_| Failure::Tls)?)
             }
-            None => Ok(Box::new(stream)),
-        }
+            None => Box::new(stream),
+        };
+        Ok((connection, peer))
     }
 
     /// The first address that takes a connection; else why each of them did not.

@@ -570,6 +570,7 @@ fn conclude(
     match &result {
         Ok(reply) => {
             record.report.scrubbed = reply.scrubbed;
+            record.report.peer = reply.peer;
             if let ReplyBody::Text { media_type, .. } = &reply.body {
                 record.report.media_type.clone_from(media_type);
             }

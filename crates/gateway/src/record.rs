@@ -9,11 +9,13 @@
 use std::{
     borrow::Cow,
     fmt,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
+    connect::is_over_ipv6,
     observed::{ClockSkew, Observed, Outbound},
     outcome::{Outcome, Progress},
 };
@@ -52,7 +54,9 @@ pub struct CallReport {
     pub string_to_sign_len: Option<usize>,
     /// The API key's fingerprint.
     pub key_fingerprint: Arc<str>,
-    /// Our address as last confirmed.
+    /// The address that its connection led to; `None` where no answer came.
+    pub peer: Option<IpAddr>,
+    /// Our address as last confirmed, where it is of the family of that connection.
     pub outbound: Option<Outbound>,
     /// The clock's skew as far as known.
     pub skew: Option<ClockSkew>,
@@ -83,6 +87,21 @@ impl CallReport {
     #[must_use]
     pub fn is_failure(&self) -> bool {
         self.outcome != Outcome::Answered || self.code != Some(0)
+    }
+
+    /// Whether the exchange saw the call come from an IPv6 address: by its own connection, and where that leads to this
+    /// machine or is not known, by our address.
+    #[must_use]
+    pub fn left_by_ipv6(&self) -> Option<bool> {
+        let ours = self.outbound.as_ref().map(|seen| seen.address.is_ipv6());
+        self.family_of_peer().or(ours)
+    }
+
+    /// A stand-in on this machine tells nothing.
+    fn family_of_peer(&self) -> Option<bool> {
+        self.peer
+            .filter(|peer| !peer.is_loopback())
+            .map(is_over_ipv6)
     }
 }
 
@@ -156,6 +175,7 @@ impl Recorder {
             params_string_len: 0,
             string_to_sign_len: None,
             key_fingerprint: Arc::clone(&self.key_fingerprint),
+            peer: None,
             outbound: None,
             skew: None,
             status: 0,
@@ -311,7 +331,12 @@ impl Drop for CallRecord {
             return;
         }
         self.report.total = self.opened.elapsed();
-        self.report.outbound = self.recorder.observed.outbound();
+        let by_ipv6 = self.report.family_of_peer();
+        self.report.outbound = self
+            .recorder
+            .observed
+            .outbound()
+            .filter(|seen| by_ipv6.is_none_or(|by_ipv6| seen.address.is_ipv6() == by_ipv6));
         self.report.skew = self.recorder.observed.skew().estimate();
         line::write(&self.report);
         if !self.recorder.sinks.is_empty() {
@@ -319,6 +344,51 @@ impl Drop for CallRecord {
             for sink in &self.recorder.sinks {
                 sink.record(&copy);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Arc<CallReport>>>);
+
+    impl RecordSink for Kept {
+        fn record(&self, report: &Arc<CallReport>) {
+            self.0.lock().unwrap().push(Arc::clone(report));
+        }
+    }
+
+    #[test]
+    fn a_line_shows_our_address_only_where_it_is_of_the_family_of_the_calls_own_connection() {
+        let (v4, v6) = ("8.8.4.4", "2a00:1450::7");
+        let rows = [
+            (Some("104.18.0.7"), v4, true, Some(false)),
+            (Some("104.18.0.7"), v6, false, Some(false)),
+            (Some("2606:4700::7"), v6, true, Some(true)),
+            (Some("2606:4700::7"), v4, false, Some(true)),
+            // A gateway makes IPv4 of it.
+            (Some("64:ff9b::6812:7"), v4, true, Some(false)),
+            // A stand-in on this machine, and no answer.
+            (Some("::1"), v4, true, Some(false)),
+            (None, v6, true, Some(true)),
+        ];
+        for (peer, ours, shown, by_ipv6) in rows {
+            let (kept, observed) = (Arc::<Kept>::default(), Arc::<Observed>::default());
+            observed.note_outbound(ours.parse().unwrap());
+            let sinks = vec![Arc::clone(&kept) as Arc<dyn RecordSink>];
+            let recorder = Arc::new(Recorder::new("5f3a09c1", observed, sinks));
+            let mut record = recorder.open("rid-1".into(), "backend".into());
+            record.report.peer = peer.map(|peer| peer.parse().unwrap());
+            record.answered(401, Some(40101), Outcome::Answered);
+            drop(record);
+            let report = kept.0.lock().unwrap().pop().unwrap();
+            assert_eq!(report.outbound.is_some(), shown, "{peer:?} {ours}");
+            assert_eq!(report.left_by_ipv6(), by_ipv6, "{peer:?} {ours}");
         }
     }
 }

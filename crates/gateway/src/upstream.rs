@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -48,6 +49,8 @@ pub struct Reply {
     pub date_ms: Option<u64>,
     /// Whether a secret of ours was overwritten in it.
     pub scrubbed: bool,
+    /// The address that its connection led to.
+    pub peer: Option<IpAddr>,
 }
 
 /// The body of an answer.
@@ -190,7 +193,7 @@ impl Upstream {
         let signature = progress
             .signed()
             .map_or(NO_SIGNATURE, |signed| signed.signature.as_str());
-        self.finish(response.status(), response.headers(), bytes, signature)
+        self.finish(&response, bytes, signature)
     }
 
     /// The method that [`Upstream::ask_public`] asks.
@@ -258,7 +261,7 @@ impl Upstream {
         check_head(response.status(), response.headers())?;
         let limit = self.max_reply_bytes.max(MAX_ANSWER_BYTES);
         let bytes = read_capped(&mut response, limit, room).await?;
-        self.finish(response.status(), response.headers(), bytes, NO_SIGNATURE)
+        self.finish(&response, bytes, NO_SIGNATURE)
     }
 
     fn url_of(&self, method: &str) -> Url {
@@ -270,11 +273,11 @@ impl Upstream {
 
     fn finish(
         &self,
-        status: StatusCode,
-        headers: &HeaderMap,
+        response: &reqwest::Response,
         bytes: Bytes,
         signature: &str,
     ) -> Result<Reply, Failure> {
+        let headers = response.headers();
         let (raw, in_body) = self.scrubber.scrub(bytes, signature);
         let media_type = media_type(headers);
         let (content_type, in_type) = self.content_type(headers, &media_type, signature);
@@ -293,12 +296,13 @@ impl Upstream {
             }
         };
         Ok(Reply {
-            status: status.as_u16(),
+            status: response.status().as_u16(),
             content_type,
             raw,
             body,
             date_ms: date_ms(headers),
             scrubbed: in_body || in_type,
+            peer: response.remote_addr().map(|peer| peer.ip()),
         })
     }
 

@@ -9,7 +9,7 @@ use diagnosis::{
     causes::{self, Cause, Past},
     hint::Hint,
     history::{CallRow, ChangeRow, Count, End, Milestone, Milestones, Span, Streak, Timeline},
-    probes::{Answer, CredentialFacts, Finding, Findings, Seen},
+    probes::{Answer, CredentialFacts, Finding, Findings, Probe, Seen},
     reach::{Fault, Measurement, Phase},
 };
 

@@ -1,4 +1,4 @@
-"""Two objects of ccxt on one key, which sign in the same millisecond: what docs/clients.md says of it."""
+"""Objects of ccxt on one key that sign in the same millisecond, two of them or one: what docs/clients.md says of it."""
 
 import asyncio
 
@@ -36,6 +36,19 @@ class Steps:
         """Both are answered."""
         for one in sum(await self.at_once(lambda it: it.fetch_balance()), []):
             check(isinstance(one, dict) and one["USD"]["total"] > 0, repr(one))
+
+    async def reads_of_one(self):
+        """All are answered: the same read twice, and another one."""
+        it = self.both[0]
+        await it.load_markets()
+        for _ in range(PAIRS):
+            now = it.milliseconds()
+            it.nonce = lambda: now
+            reads = it.fetch_balance(), it.fetch_balance(), it.fetch_open_orders(SYMBOL)
+            one, other, orders = await asyncio.gather(*reads, return_exceptions=True)
+            for balance in one, other:
+                check(isinstance(balance, dict) and balance["USD"]["total"] > 0, repr(balance))
+            check(isinstance(orders, list), repr(orders))
 
     async def orders(self):
         """One is sent. The other is refused, and not as a failure of authentication."""

@@ -32,6 +32,17 @@ await run(
       const pairs = await atOnce((it) => it.fetchBalance());
       for (const one of pairs.flat()) check(!refused(one) && one.USD.total > 0, String(one));
     },
+    async reads_of_one() {
+      const [it] = both;
+      await it.loadMarkets();
+      for (let time = 0; time < PAIRS; time += 1) {
+        const now = it.milliseconds();
+        it.nonce = () => now;
+        const [one, other, orders] = await Promise.all([it.fetchBalance(), it.fetchBalance(), it.fetchOpenOrders(SYMBOL)]);
+        for (const balance of [one, other]) check(balance.USD.total > 0, JSON.stringify(balance));
+        check(Array.isArray(orders), String(orders));
+      }
+    },
     async orders() {
       for (const it of both) await it.loadMarkets();
       const before = await exchange.orders();

@@ -9,7 +9,7 @@ readonly EXCHANGE=(104.18.0.7 2606:4700::7) SERVICES=(104.18.0.8 2606:4700::8)
 # Where our calls come from, as the exchange and the services see it.
 readonly OURS_4=8.8.4.4 OURS_6=2001:4860:4860::8844 MOVED_4=9.9.9.9
 readonly STATE=/var/lib/private/crypto-proxy PRODUCTION=/opt/production
-readonly NAMES=(api.crypto.com stream.crypto.com uat-api.3ona.co api.ipify.org checkip.amazonaws.com ifconfig.me)
+readonly NAMES=(api.crypto.com stream.crypto.com uat-api.3ona.co api64.ipify.org ifconfig.me checkip.amazonaws.com)
 
 # ---- built once --------------------------------------------------------------------------------------------------
 
@@ -25,7 +25,7 @@ authority() { # name: a root, and a certificate of it for every name
 
 build_production() {
     mkdir "$bed/merged$PRODUCTION" "$bed/merged$PRODUCTION/address"
-    cp -- "$here/production.py" "$bed/merged$PRODUCTION/"
+    cp -- "$here/production.py" "$here/stream.py" "$bed/merged$PRODUCTION/"
     authority trusted
     authority intercepting
     cat "$bed/trusted.pem" >>"$bed/merged/etc/ssl/certs/ca-certificates.crt"
@@ -39,9 +39,7 @@ install_daemon() {
     # Whatever is sent there is lost: nobody has the hardware address of the other end.
     inside ip link add hole type veth peer name bottom
     inside ip addr add 104.18.0.1/24 dev hole
-    inside ip link set hole up
     inside ip link set bottom up
-    inside ip neigh replace "${EXCHANGE[0]}" lladdr 02:00:00:00:00:99 dev hole nud permanent
     inside systemctl daemon-reload
     printf 'X-Proxy-Token: %s\nContent-Type: application/json\n' "$TOKEN" | write_inside /run/program
 }
@@ -53,7 +51,9 @@ names() { # addresses: what the names lead to
     {
         printf '127.0.0.1 localhost\n'
         for address in "$@"; do printf '%s %s\n' "$address" "${NAMES[*]:0:3}"; done
-        for address in "${SERVICES[@]}"; do printf '%s %s\n' "$address" "${NAMES[*]:3}"; done
+        for address in "${SERVICES[@]}"; do printf '%s %s\n' "$address" "${NAMES[*]:3:2}"; done
+        # Amazon's has no IPv6.
+        printf '%s %s\n' "${SERVICES[0]}" "${NAMES[5]}"
     } | write_inside /etc/hosts
 }
 leaves_from() { # address, for the exchange; and its family's services
@@ -75,17 +75,16 @@ exchange_does() { # method or *, fault
     ask_stand_in script "{\"target\":\"$1\",\"always\":$2}"
 }
 environment() { # lines...
-    printf '%s\n' "$@" "CRYPTO_PROXY_TOKEN=$TOKEN" "CRYPTO_PROXY_DIAG_TOKEN=$DIAG_TOKEN" "CRYPTO_EXPECTED_IP=$OURS_4" |
+    printf '%s\n' "$@" "CRYPTO_PROXY_TOKEN=$TOKEN" "CRYPTO_PROXY_DIAG_TOKEN=$DIAG_TOKEN" "CRYPTO_EXPECTED_IP=${expected:-$OURS_4}" |
         inside sh -c 'umask 077; cat >/etc/crypto.env'
 }
 pair() { environment "CRYPTO_API_KEY=$1" "CRYPTO_API_SECRET=$2"; }
 
 all_is_well() { # nothing has happened yet
-    local address
     inside systemctl stop "$SERVICE" 'production@*' stand-in.service squatter.service elsewhere.service 2>/dev/null
     inside systemctl reset-failed
     inside sh -c 'umount "$1" 2>/dev/null; rm -rf "$1" /etc/crypto-proxy' sh "$STATE"
-    for address in "${EXCHANGE[@]}" "${SERVICES[@]}"; do inside ip addr replace "$address" dev lo; done
+    ways_there
     names "${EXCHANGE[@]}"
     pair "$KEY" "$SECRET"
     inside systemctl start stand-in.service production@trusted.service
@@ -94,6 +93,14 @@ all_is_well() { # nothing has happened yet
     leaves_from "$OURS_4"
     exchange_key "$KEY" "$SECRET"
     within 10 production_answers || abort 'the production does not answer'
+}
+ways_there() { # to the exchange and to the services, by both families
+    local address kind
+    for kind in unreachable prohibit blackhole; do inside ip route del "$kind" default 2>/dev/null; done
+    inside ip link del bridge 2>/dev/null
+    inside ip link set hole up
+    inside ip neigh replace "${EXCHANGE[0]}" lladdr 02:00:00:00:00:99 dev hole nud permanent
+    for address in "${EXCHANGE[@]}" "${SERVICES[@]}"; do inside ip addr replace "$address" dev lo; done
 }
 stand_in_answers() { inside curl -fsS --max-time 2 -o /dev/null "http://$STAND_IN/sandbox/received" 2>/dev/null; }
 production_answers() {

@@ -6,8 +6,10 @@
 #
 #   sudo tests/e2e/staged/run.sh PATH-OF-THE-BINARY [FAILURE…]
 #
-# With names of failures (functions of failures.sh) only those are staged. Needs root, systemd-nspawn, iproute2, curl, jq,
-# openssl and python3. No network. Less than two minutes.
+# At the end, hosts with other address families: what goes well there is checked, too (families.sh).
+#
+# With names (functions of failures.sh and families.sh) only those are staged. Needs root, systemd-nspawn, iproute2, curl, jq,
+# openssl and python3. No network. About two minutes.
 set -uo pipefail
 export LC_ALL=C
 
@@ -32,6 +34,8 @@ fi
 . "$here/ground.sh"
 # shellcheck source=tests/e2e/staged/failures.sh
 . "$here/failures.sh"
+# shellcheck source=tests/e2e/staged/families.sh
+. "$here/families.sh"
 
 readonly WITHIN_S=15
 wanted=("$@")
@@ -158,4 +162,17 @@ failure 'a program shows a wrong token' wrong_token 0 CP-REFUSED-HERE 'why=.* na
 failure 'another program uses the limit up' limit_used_up 1 CP-RATE-LIMIT 'method=private/get-order-history'
 failure 'the disk is full' disk_full 1 CP-NOT-RECORDED 'disk is full'
 failure 'another program has the port' port_in_use 1 - 'another program answers there'
-show_table
+failure 'a host without IPv4, and the whitelist has IPv4' listed_by_ipv4 1 'CP-IPV6 CP-IP-NOT-LISTED' "add exactly $OURS_6"
+failure 'the same, and the exchange says 40101' listed_by_ipv4_unsaid 1 'CP-IPV6 CP-IP-NOT-LISTED' "add exactly $OURS_6"
+failure 'the same, and nobody tells the address' address_unknown 1 'CP-IPV6 CP-IP-NOT-LISTED' 'curl -6 https://ifconfig.me'
+failure 'the same, and the exchange says 40101' address_unknown_unsaid 1 CP-IPV6 'curl -6 https://ifconfig.me'
+failure 'the host has no network at all' no_network 69 CP-NETWORK "${EXCHANGE[0]}: network is unreachable"
+
+goes_by 4 'a host of both families' both
+goes_by 4 'a host without IPv6' without_ipv6
+goes_by 6 'a host without IPv4' without_ipv4
+goes_by 6 'a host whose only IPv4 is a bridge' beside_a_bridge
+goes_by 6 'a host whose IPv4 is unreachable' unreachable
+goes_by 6 'a host whose IPv4 is prohibited' prohibited
+goes_by 6 'a host whose IPv4 is a black hole' black_hole
+[[ ${#table[@]} == 0 ]] || show_table

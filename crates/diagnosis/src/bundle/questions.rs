@@ -73,7 +73,7 @@ fn unreachable(findings: &Findings) -> Vec<String> {
         .as_ref()
         .map_or("the API", |target| target.host.as_str());
     let from = findings
-        .outbound(Probe::Outbound)
+        .our_address()
         .map(|address| format!(" from {address}"))
         .unwrap_or_default();
     vec![format!(

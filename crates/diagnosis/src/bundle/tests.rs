@@ -266,6 +266,36 @@ fn what_is_asked_follows_from_what_was_found() {
         ticket.contains("1. Can api.crypto.com be reached?"),
         "{ticket}"
     );
+    for (family, address) in [
+        (Probe::Outbound, "8.8.4.4"),
+        (Probe::OutboundIpv6, "2a00:1450::7"),
+    ] {
+        let seen = Seen::Outbound(Reading::Confirmed {
+            address: address.parse().unwrap(),
+            voices: 2,
+            others: Vec::new(),
+        });
+        case.findings.list.retain(|finding| finding.probe != family);
+        case.findings.list.push(Finding {
+            probe: family,
+            seen,
+            took: Duration::ZERO,
+        });
+    }
+    // Of two addresses of ours it is that of the family in which the exchange was looked for.
+    for (theirs, ours) in [("104.18.0.7", "8.8.4.4"), ("2606:4700::7", "2a00:1450::7")] {
+        case.findings
+            .list
+            .retain(|finding| finding.probe != Probe::Name);
+        case.findings.list.push(Finding {
+            probe: Probe::Name,
+            seen: Seen::Resolved(vec![theirs.parse().unwrap()]),
+            took: Duration::ZERO,
+        });
+        let ticket = case.file("ticket.md");
+        let asked = format!("1. Can api.crypto.com be reached from {ours}?");
+        assert!(ticket.contains(&asked), "{ticket}");
+    }
     case.findings.target = None;
     assert!(
         case.file("ticket.md")

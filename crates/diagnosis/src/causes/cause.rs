@@ -138,7 +138,8 @@ causes! {
          the key's own";
     LeavesByIpv6 = "CP-IPV6",
         "calls leave by IPv6, and the key's whitelist holds the IPv4 address",
-        "exchange dashboard > API keys > edit > IP whitelist: add exactly {address}, or let {host} resolve to IPv4 here";
+        "exchange dashboard > API keys > edit > IP whitelist: add exactly {address}, or make {host} \
+         reachable by IPv4 from this host";
     BooleanCase = "CP-BOOLEAN-CASE",
         "another program signs true and false in the wrong case: only its reduce_only and post_only orders fail",
         "send these orders through the proxy: set USE_CRYPTO_PROXY=true in the program, and remove its own keys";

@@ -75,12 +75,7 @@ impl<'a> FailedCall<'a> {
                 voices: 0,
                 others: Vec::new(),
             };
-            // The watch measures the family by which calls leave.
-            let family = if seen.address.is_ipv6() {
-                Probe::OutboundIpv6
-            } else {
-                Probe::Outbound
-            };
+            let family = Probe::outbound_of(seen.address.is_ipv6());
             list.push(finding(family, Seen::Outbound(confirmed)));
         }
         let findings = Findings {
@@ -210,28 +205,16 @@ impl<'a> Evidence<'a> {
 
     /// The outbound address that calls use.
     pub(super) fn outbound(&self) -> Option<IpAddr> {
-        let family = if self.leaves_by_ipv6() {
-            Probe::OutboundIpv6
-        } else {
-            Probe::Outbound
-        };
-        self.findings.outbound(family)
+        self.findings
+            .outbound(Probe::outbound_of(self.leaves_by_ipv6()))
     }
 
-    /// Whether calls to the exchange leave by IPv6: to where a run connected or would have, or from where this call left.
+    /// Whether calls to the exchange leave by IPv6: those of a run, or this one.
     pub(super) fn leaves_by_ipv6(&self) -> bool {
-        let resolved = match self.findings.seen(Probe::Name) {
-            Some(Seen::Resolved(addresses)) => addresses.first().copied(),
-            _ => None,
-        };
-        let from = self
-            .call
-            .and_then(|call| Some(call.report.outbound.as_ref()?.address));
-        self.findings
-            .peer()
-            .or(resolved)
-            .or(from)
-            .is_some_and(|way| way.is_ipv6() && !way.is_loopback())
+        self.call.map_or_else(
+            || self.findings.leaves_by_ipv6(),
+            |call| call.report.left_by_ipv6() == Some(true),
+        )
     }
 
     /// Whether the operator names our address; `None` where either is not known.

@@ -27,7 +27,7 @@ const GROUPS: usize = 8;
 /// The hints that wait for a measurement.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// One for each address that hints assumed, and for each objection of the exchange.
+    /// One for each address that hints assumed, each family, and each objection of the exchange.
     groups: Vec<Group>,
 }
 
@@ -35,6 +35,8 @@ pub(super) struct Waiting {
 struct Group {
     objection: Objection,
     assumed: Option<IpAddr>,
+    /// Whether the calls left by IPv6, where that is known.
+    by_ipv6: Option<bool>,
     /// The calls, and when each was given its hint; the oldest first.
     calls: VecDeque<(Arc<str>, Instant)>,
 }
@@ -43,8 +45,12 @@ impl Waiting {
     /// Notes a hint that was given now, if another address than it assumed would explain the failure.
     pub(super) fn add(&mut self, report: &CallReport, objection: Objection, now: Instant) {
         let assumed = report.outbound.as_ref().map(|seen| seen.address);
+        let by_ipv6 = report.left_by_ipv6();
         let call = (Arc::clone(&report.rid), now);
-        let same = |group: &&mut Group| group.assumed == assumed && group.objection == objection;
+        let same = |group: &&mut Group| {
+            let of = (group.assumed, group.by_ipv6, group.objection);
+            of == (assumed, by_ipv6, objection)
+        };
         if let Some(group) = self.groups.iter_mut().find(same) {
             group.calls.push_back(call);
             if group.calls.len() > KEPT {
@@ -54,6 +60,7 @@ impl Waiting {
             self.groups.push(Group {
                 objection,
                 assumed,
+                by_ipv6,
                 calls: VecDeque::from([call]),
             });
         }
@@ -65,7 +72,9 @@ impl Waiting {
             return;
         };
         self.groups.retain_mut(|group| {
-            if group.assumed != Some(now) {
+            // An address of the other family says nothing of where these calls left from.
+            let same_family = group.by_ipv6.is_none_or(|by_ipv6| now.is_ipv6() == by_ipv6);
+            if same_family && group.assumed != Some(now) {
                 group.correct(now, observed.expected());
                 return false;
             }

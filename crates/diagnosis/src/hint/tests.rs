@@ -54,12 +54,18 @@ impl Desk {
 
     /// A call that fails while our address is taken for `address`.
     fn fails(&mut self, rid: &str, code: i64, address: Option<&str>) {
+        self.fails_at(rid, code, address, None);
+    }
+
+    /// The same, over a connection to `peer`.
+    fn fails_at(&mut self, rid: &str, code: i64, address: Option<&str>, peer: Option<&str>) {
         let outbound = address.map(|address| Outbound {
             address: ip(address),
             seen: Instant::now(),
         });
         self.hints.read(&CallReport {
             rid: rid.into(),
+            peer: peer.map(ip),
             outbound,
             ..answer(READ, 401, Some(code))
         });
@@ -208,6 +214,31 @@ async fn an_address_that_became_known_says_something_only_where_the_address_is_i
     desk.fails("c", 40103, None);
     desk.measured("198.51.100.4");
     assert!(desk.corrections()[0].contains("corrects=c cause=CP-IP-NOT-LISTED"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_of_the_other_family_corrects_no_hint() {
+    let (ipv4, ipv6) = (("8.8.4.4", "104.18.0.7"), ("2a00:1450::7", "2606:4700::7"));
+    for ((ours, peer), (others, _)) in [(ipv4, ipv6), (ipv6, ipv4)] {
+        let mut desk = Desk::new(Expected::Listed(vec![ip("192.0.2.1")]));
+        // Over a connection that was kept, while new ones lead by the other family.
+        desk.fails_at("a", 40101, Some(ours), Some(peer));
+        desk.fails_at("b", 40101, None, Some(peer));
+        time::advance(Duration::from_secs(1)).await;
+        desk.measured(others);
+        assert_eq!(desk.corrections(), Vec::<String>::new(), "{peer}");
+        // Nor do they wait for good.
+        desk.measured("198.51.100.4");
+        desk.measured("2a00:1450::8");
+        assert_eq!(desk.corrections(), Vec::<String>::new(), "{peer}");
+        desk.fails_at("c", 40101, Some(ours), Some(peer));
+        desk.measured(if ours == ipv4.0 {
+            "198.51.100.4"
+        } else {
+            "2a00:1450::8"
+        });
+        assert!(desk.corrections()[0].contains("corrects=c "), "{peer}");
+    }
 }
 
 #[tokio::test]

@@ -111,6 +111,7 @@ fn report(method: &'static str, status: u16, code: Option<i64>) -> CallReport {
         params_string_len: 0,
         string_to_sign_len: None,
         key_fingerprint: "5f3a0000".into(),
+        peer: None,
         outbound: None,
         skew: None,
         status,

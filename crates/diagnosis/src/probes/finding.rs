@@ -63,6 +63,15 @@ probes! {
 impl Probe {
     /// The private probes that count: the documented reads.
     pub const READS: [Self; 3] = [Self::Balance, Self::OpenOrders, Self::OrderHistory];
+
+    /// The probe of our address in this family.
+    pub(crate) const fn outbound_of(by_ipv6: bool) -> Self {
+        if by_ipv6 {
+            Self::OutboundIpv6
+        } else {
+            Self::Outbound
+        }
+    }
 }
 
 /// An answer, as far as it tells anything.

@@ -8,6 +8,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{Answer, Finding, Probe, Seen};
 use crate::egress::Reading;
 use gateway::{
+    connect::is_over_ipv6,
     observed::{ClockSkew, Expected},
     upstream::BaseUrl,
 };
@@ -112,7 +113,23 @@ impl Findings {
         }
     }
 
-    /// The outbound address, where at least two services agree: IPv4, or what there is.
+    /// Our address in the family by which calls leave, where it is confirmed.
+    #[must_use]
+    pub fn our_address(&self) -> Option<IpAddr> {
+        self.outbound(Probe::outbound_of(self.leaves_by_ipv6()))
+    }
+
+    /// Whether calls to the exchange leave by IPv6: to where the run connected, or would have.
+    #[must_use]
+    pub fn leaves_by_ipv6(&self) -> bool {
+        let resolved = match self.seen(Probe::Name) {
+            Some(Seen::Resolved(addresses)) => addresses.first().copied(),
+            _ => None,
+        };
+        self.peer().or(resolved).is_some_and(is_over_ipv6)
+    }
+
+    /// The outbound address of the probe's family, where at least two services agree.
     #[must_use]
     pub fn outbound(&self, probe: Probe) -> Option<IpAddr> {
         match self.seen(probe) {

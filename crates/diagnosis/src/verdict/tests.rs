@@ -27,6 +27,7 @@ pub(crate) fn answer(method: &str, status: u16, code: Option<i64>) -> CallReport
         params_string_len: 0,
         string_to_sign_len: Some(1),
         key_fingerprint: "3c469e9d".into(),
+        peer: None,
         outbound: None,
         skew: None,
         status,

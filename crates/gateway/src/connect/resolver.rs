@@ -2,7 +2,7 @@
 //!
 //! Guarantees: addresses of one family only. Keys are usually bound to an IPv4 address, so these are returned where the name
 //! has any; a preference is not enough, because the HTTP client falls back to the other family by itself. Where this host
-//! has no way to any of them, and the name has IPv6 addresses, it is these. An address that no public
+//! has no way to any of them, and one to an IPv6 address of the name, it is the IPv6 addresses. An address that no public
 //! host can have refuses the whole answer, so that a poisoned name cannot send signed calls to a host inside. `localhost`
 //! must be loopback, because plain HTTP is spoken with it. Does not: cache.
 
@@ -14,6 +14,7 @@ use std::{
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustix::io::Errno;
 
 use super::untrusted::words;
 
@@ -36,9 +37,11 @@ pub struct Resolver {
 /// Which addresses of a name are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
-    /// IPv4 where there is any, and a way to it.
+    /// IPv4 where there is any, unless IPv6 alone leads there.
     Ipv4First,
-    /// IPv6, to see how the other way out looks; never for calls.
+    /// IPv4, to see how that way out looks; never for calls.
+    Ipv4Only,
+    /// IPv6, likewise.
     Ipv6Only,
 }
 
@@ -86,13 +89,23 @@ impl Resolver {
         Self { routes, ..self }
     }
 
+    /// The same, for services that are to be asked over IPv4.
+    #[must_use]
+    pub fn over_ipv4(&self) -> Self {
+        self.of(Family::Ipv4Only)
+    }
+
     /// The same, for services that are to be asked over IPv6.
     #[must_use]
     pub fn over_ipv6(&self) -> Self {
+        self.of(Family::Ipv6Only)
+    }
+
+    fn of(&self, family: Family) -> Self {
         Self {
             lookup: Arc::clone(&self.lookup),
             routes: self.routes,
-            family: Family::Ipv6Only,
+            family,
         }
     }
 
@@ -111,9 +124,7 @@ impl Resolver {
     /// Whether calls to a host leave by IPv6, as far as its name tells now.
     pub async fn leaves_by_ipv6(&self, host: &str) -> bool {
         let found = self.addresses(host).await.unwrap_or_default();
-        found
-            .first()
-            .is_some_and(|address| address.is_ipv6() && !address.is_loopback())
+        found.first().copied().is_some_and(is_over_ipv6)
     }
 }
 
@@ -166,9 +177,14 @@ fn choose(
         return Err(Unresolved::Refused(*misfit));
     }
     let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) = found.iter().copied().partition(IpAddr::is_ipv4);
-    let has_way = || ipv6.is_empty() || ipv4.iter().any(|address| routes(*address));
-    let wants_ipv4 = family == Family::Ipv4First && !ipv4.is_empty() && has_way();
-    let chosen = if wants_ipv4 { ipv4 } else { ipv6 };
+    let leads_there = |addresses: &[IpAddr]| addresses.iter().any(|address| routes(*address));
+    // Without any way, as while the network is down, it is the family that the key is usually bound to.
+    let ipv6_alone = || ipv4.is_empty() || !leads_there(&ipv4) && leads_there(&ipv6);
+    let chosen = match family {
+        Family::Ipv6Only => ipv6,
+        Family::Ipv4First if ipv6_alone() => ipv6,
+        Family::Ipv4First | Family::Ipv4Only => ipv4,
+    };
     if chosen.is_empty() {
         return Err(Unresolved::Nothing);
     }
@@ -184,13 +200,41 @@ fn has_route(address: IpAddr) -> bool {
         Ipv6Addr::UNSPECIFIED.into()
     };
     let chosen = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((address, 443)));
+    !chosen.is_err_and(|error| is_no_way(&error))
+}
+
+/// Whether the kernel says that nothing can be sent there: no route or a forbidden one (`unreachable`, `prohibit`,
+/// `blackhole`), no address of our own, or no such family here.
+fn is_no_way(error: &io::Error) -> bool {
     let no_way = [
-        io::ErrorKind::NetworkUnreachable,
-        io::ErrorKind::HostUnreachable,
-        io::ErrorKind::AddrNotAvailable,
-        io::ErrorKind::Unsupported,
+        Errno::NETUNREACH,
+        Errno::HOSTUNREACH,
+        Errno::ACCESS,
+        Errno::INVAL,
+        Errno::ADDRNOTAVAIL,
+        Errno::AFNOSUPPORT,
     ];
-    !chosen.is_err_and(|error| no_way.contains(&error.kind()))
+    Errno::from_io_error(error).is_some_and(|error| no_way.contains(&error))
+}
+
+/// Whether whoever has this address sees us come from an IPv6 address. Not on this machine, and not behind a NAT64 gateway.
+#[must_use]
+pub fn is_over_ipv6(peer: IpAddr) -> bool {
+    let IpAddr::V6(address) = peer else {
+        return false;
+    };
+    let is_ipv4 = address.to_ipv4_mapped().is_some() || behind_nat64(address).is_some();
+    !is_ipv4 && !address.is_loopback()
+}
+
+/// The IPv4 address that a NAT64 gateway connects to for this one (RFC 6052).
+fn behind_nat64(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => None,
+    }
 }
 
 /// Whether a public host can have this address.
@@ -217,9 +261,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    if let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() {
-        // IPv4 behind a NAT64 gateway.
-        return is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    if let Some(behind) = behind_nat64(address) {
+        return is_public_v4(behind);
     }
     let [first, second, ..] = address.segments();
     let documentation = first == 0x2001 && second == 0xdb8;
@@ -246,15 +289,17 @@ mod tests {
             ["2606:4700::1", "2606:4700::2"],
         );
         let nowhere: Routes = |_| false;
-        let rows: [(&[&str], Family, Routes, &[&str]); 8] = [
+        let rows: [(&[&str], Family, Routes, &[&str]); 10] = [
             (&both, Family::Ipv4First, EVERYWHERE, &ipv4),
             (&both, Family::Ipv4First, NO_IPV4, &ipv6),
-            (&both, Family::Ipv4First, nowhere, &ipv6),
+            (&both, Family::Ipv4First, nowhere, &ipv4),
             (&ipv4, Family::Ipv4First, NO_IPV4, &ipv4),
             (&ipv6, Family::Ipv4First, EVERYWHERE, &ipv6),
             (&both, Family::Ipv6Only, EVERYWHERE, &ipv6),
             (&ipv6, Family::Ipv6Only, NO_IPV4, &ipv6),
             (&ipv4, Family::Ipv6Only, EVERYWHERE, &[]),
+            (&both, Family::Ipv4Only, NO_IPV4, &ipv4),
+            (&ipv6, Family::Ipv4Only, NO_IPV4, &[]),
         ];
         for (number, (found, family, routes, chosen)) in rows.into_iter().enumerate() {
             let seen = choose(ips(found), false, family, routes);
@@ -267,6 +312,37 @@ mod tests {
         assert!(has_route([127, 0, 0, 1].into()));
         // Whatever ways this machine has: nothing is sent, and nothing hangs.
         let _ = has_route([192, 0, 2, 1].into());
+    }
+
+    #[test]
+    fn no_way_is_what_the_kernel_says_of_the_way_and_nothing_else() {
+        let rows = [
+            ("no route", Errno::NETUNREACH, true),
+            ("an unreachable route", Errno::HOSTUNREACH, true),
+            ("a prohibited route", Errno::ACCESS, true),
+            ("a black hole", Errno::INVAL, true),
+            ("no address of our own", Errno::ADDRNOTAVAIL, true),
+            ("the family is switched off", Errno::AFNOSUPPORT, true),
+            ("no file descriptor is left", Errno::MFILE, false),
+            ("no port is left", Errno::ADDRINUSE, false),
+            ("no memory is left", Errno::NOBUFS, false),
+        ];
+        for (what, error, no_way) in rows {
+            assert_eq!(is_no_way(&error.into()), no_way, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_family_is_that_in_which_the_other_side_sees_us() {
+        for (peer, over_ipv6) in [
+            ("2606:4700::7", true),
+            ("104.18.0.7", false),
+            ("::ffff:104.18.0.7", false),
+            ("64:ff9b::6812:7", false),
+            ("::1", false),
+        ] {
+            assert_eq!(is_over_ipv6(peer.parse().unwrap()), over_ipv6, "{peer}");
+        }
     }
 
     #[test]

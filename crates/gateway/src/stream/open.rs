@@ -5,7 +5,7 @@
 //! like any call that shows the key: if the exchange refuses us here for the address or the clock, it refuses calls too. The
 //! answer to the login goes no further. Does not: try twice.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{future::poll_fn, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, header};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -96,7 +96,7 @@ impl StreamOpener {
     /// # Errors
     /// [`Failure`].
     pub async fn open_market(&self) -> Result<Session, Failure> {
-        let socket = self.connect(Side::Market).await?;
+        let (socket, _) = self.connect(Side::Market).await?;
         Ok(self.session(socket, NO_SIGNATURE.to_owned()))
     }
 
@@ -125,12 +125,12 @@ impl StreamOpener {
     }
 
     /// Connects, and waits as the exchange asks.
-    async fn connect(&self, side: Side) -> Result<UpstreamSocket, Failure> {
+    async fn connect(&self, side: Side) -> Result<(UpstreamSocket, IpAddr), Failure> {
         let dialled = self.dialer.dial(side).await;
         self.observed.note_attempt(dialled.is_ok());
-        let socket = dialled?;
+        let connected = dialled?;
         sleep(self.settings().settle).await;
-        Ok(socket)
+        Ok(connected)
     }
 
     /// Connects, waits, logs in: the socket, and the signature that must not come back.
@@ -152,10 +152,11 @@ impl StreamOpener {
         record.admit();
         let progress = record.progress();
         progress.reach(Phase::Connecting);
-        let mut socket = match self.connect(Side::User).await {
-            Ok(socket) => socket,
+        let (mut socket, peer) = match self.connect(Side::User).await {
+            Ok(connected) => connected,
             Err(failure) => return Err(failed(record, failure)),
         };
+        record.report.peer = Some(peer);
         let login = self.signer.log_in(turn);
         record.report.nonce = Some(login.nonce);
         record.report.string_to_sign_len = Some(login.string_to_sign_len);
@@ -276,13 +277,13 @@ impl Dialer {
         &self.settings
     }
 
-    /// Opens a socket on which no frame was sent yet.
-    pub(super) async fn dial(&self, side: Side) -> Result<UpstreamSocket, Failure> {
+    /// Opens a socket on which no frame was sent yet, to the address that is returned.
+    pub(super) async fn dial(&self, side: Side) -> Result<(UpstreamSocket, IpAddr), Failure> {
         let (Some(base), Some(connector)) = (&self.settings.base, &self.connector) else {
             return Err(Failure::Connect);
         };
         let deadline = connector.deadline();
-        let stream = timeout(deadline, self.agree(connector, &base.url_of(side)))
+        let (stream, peer) = timeout(deadline, self.agree(connector, &base.url_of(side)))
             .await
             .map_err(|_| Failure::ConnectDeadline(deadline))??;
         let limits = Limits {
@@ -290,7 +291,8 @@ impl Dialer {
             bytes: usize::MAX,
             stall: self.settings.max_waiting.stall,
         };
-        Ok(WebSocket::new(stream, limits, self.waiting.clone()))
+        let socket = WebSocket::new(stream, limits, self.waiting.clone());
+        Ok((socket, peer))
     }
 
     /// Connects, and agrees with the exchange to speak WebSocket.
@@ -298,8 +300,8 @@ impl Dialer {
         &self,
         connector: &Connector,
         url: &str,
-    ) -> Result<WebSocketStream<Connection>, Failure> {
-        let connection = connector.connect().await?;
+    ) -> Result<(WebSocketStream<Connection>, IpAddr), Failure> {
+        let (connection, peer) = connector.connect().await?;
         let mut request = url.into_client_request().map_err(|_| Failure::Connect)?;
         let agent = HeaderValue::from_static(USER_AGENT);
         request.headers_mut().insert(header::USER_AGENT, agent);
@@ -309,7 +311,7 @@ impl Dialer {
         );
         let agreed = client_async_with_config(request, connection, Some(config)).await;
         agreed
-            .map(|(stream, _)| stream)
+            .map(|(stream, _)| (stream, peer))
             .map_err(|error| not_agreed(&error))
     }
 }

@@ -22,6 +22,7 @@ struct Story {
     now: Instant,
     expected: Expected,
     pair: PairFacts,
+    peer: Option<&'static str>,
     address: Option<&'static str>,
     confirmed_ago: Duration,
     skew: Option<ClockSkew>,
@@ -37,6 +38,7 @@ impl Story {
             now: Instant::now() + Duration::from_secs(7200),
             expected: Expected::Unstated,
             pair: PairFacts::no_memory(0),
+            peer: None,
             address: None,
             confirmed_ago: Duration::from_secs(9),
             skew: None,
@@ -56,6 +58,13 @@ impl Story {
     fn expects(self, address: &str) -> Self {
         Self {
             expected: Expected::Listed(vec![address.parse().unwrap()]),
+            ..self
+        }
+    }
+
+    fn to(self, peer: &'static str) -> Self {
+        Self {
+            peer: Some(peer),
             ..self
         }
     }
@@ -104,6 +113,7 @@ impl Story {
         self.now += Duration::from_secs(1);
         let address = self.address.map(|address| address.parse().unwrap());
         let report = CallReport {
+            peer: self.peer.map(|peer| peer.parse().unwrap()),
             outbound: address.map(|address| Outbound {
                 address,
                 seen: self.now - self.confirmed_ago,
@@ -645,7 +655,45 @@ fn the_next_step_of_a_hint_names_the_host_that_calls_go_to() {
     }
 }
 
-/// The address that was confirmed last tells the family by which this call left.
+/// Its own connection tells the family by which a call left, whatever is known of our address.
+#[test]
+fn row_11_the_family_of_a_call_is_that_of_its_own_connection() {
+    const V6: &str = "2606:4700::7";
+    let curl_6 = "`curl -6 https://ifconfig.me`";
+    let rows = [
+        (V6, None, 40103, Some(VeryLikely), curl_6),
+        (V6, Some("8.8.4.4"), 40101, Some(Likely), curl_6),
+        (V6, None, 40101, Some(Possible), ""),
+        ("104.18.0.7", None, 40103, None, "`curl -4 https://"),
+        ("64:ff9b::6812:7", None, 40103, None, "`curl -4 https://"),
+        // A stand-in on this machine.
+        ("::1", None, 40103, None, "`curl -4 https://"),
+    ];
+    for (peer, listed, code, likelihood, next) in rows {
+        let story = Story::new().to(peer);
+        let mut story = match listed {
+            Some(listed) => story.expects(listed),
+            None => story,
+        };
+        let hint = story.call(READ, 401, Some(code)).unwrap();
+        let what = format!("{peer} {listed:?} {code}: {hint:?}");
+        assert_eq!(by_ipv6(&hint), likelihood, "{what}");
+        assert!(hint.next.contains(next), "{what}");
+        let asks_ipv4 = hint.next.contains("curl -4");
+        assert!(likelihood.is_none() || !asks_ipv4, "{what}");
+    }
+}
+
+/// How likely it is said to be that the call left by IPv6, and another family is listed.
+fn by_ipv6(hint: &Hint) -> Option<Likelihood> {
+    if hint.cause == Cause::LeavesByIpv6 {
+        return Some(hint.likelihood);
+    }
+    let open = hint.alternatives.contains(&Cause::LeavesByIpv6);
+    open.then_some(Possible)
+}
+
+/// Where the connection is not known, the address that was confirmed last tells it.
 #[test]
 fn row_11_a_call_that_left_by_ipv6_is_explained_and_mended_in_that_family() {
     const OURS: &str = "2a00:1450::7";
@@ -710,14 +758,7 @@ fn row_11_a_call_that_left_by_ipv6_is_explained_and_mended_in_that_family() {
     ];
     for (what, mut story, status, code, likelihood, next) in rows {
         let hint = story.call(READ, status, code).expect(what);
-        let named = if hint.cause == Cause::LeavesByIpv6 {
-            Some(hint.likelihood)
-        } else if hint.alternatives.contains(&Cause::LeavesByIpv6) {
-            Some(Possible)
-        } else {
-            None
-        };
-        assert_eq!(named, likelihood, "{what}: {hint:?}");
+        assert_eq!(by_ipv6(&hint), likelihood, "{what}: {hint:?}");
         assert!(hint.next.contains(next), "{what}: {hint:?}");
         assert!(
             !hint.next.contains("curl -4") || likelihood.is_none(),
