@@ -132,10 +132,10 @@ impl Admission {
         self.unread.coming(place, progress)
     }
 
-    /// Ends a call whose caller is gone: it is not sent any more, and an answer that waits for room is left.
+    /// Ends a call that nobody waits for: it is not sent any more, and an answer that waits for room is left.
     pub(crate) fn leave(&self, progress: &Progress) {
         progress.end();
-        self.unread.is_left();
+        self.unread.look_who_is_left();
     }
 
     /// Watches for stalls of the process.

@@ -223,7 +223,7 @@ impl Gateway {
         // A caller that hangs up drops this future: what is not sent by then must not be sent any more.
         let gone = LeavesWhenDropped(&self.admission, &progress);
         let ended = task.await;
-        std::mem::forget(gone);
+        drop(gone);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
         ended.unwrap_or_else(|_| {
             let named = progress

@@ -152,9 +152,11 @@ impl Unread {
         }
     }
 
-    /// Looks again who waits: the caller of a call that was sent is gone.
-    pub(super) fn is_left(&self) {
-        self.freed.notify_waiters();
+    /// Whoever waits looks whether its caller is still there. Nobody does where nothing is held.
+    pub(super) fn look_who_is_left(&self) {
+        if self.bytes.load(Ordering::Relaxed) > 0 {
+            self.freed.notify_waiters();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -389,7 +391,7 @@ mod tests {
             let mut reach = pin!(left.reach(MIB, MIB));
             assert!(reach.as_mut().now_or_never().is_none());
             progress.end();
-            unread.is_left();
+            unread.look_who_is_left();
             assert!(!reach.await);
         }
         assert!(left.was_left() && left.came(MIB).is_none());
