@@ -197,6 +197,7 @@ impl Daemon {
             exchange_v1: ExchangeApi::new(
                 &config.http.exchange_v1,
                 config.server.listen.iter().all(Address::is_local),
+                gateway.streams().settings().max_anonymous(),
             ),
             settings: config.http,
             rejections,

@@ -17,7 +17,7 @@ use gateway::{public_calls, record::CallReport, replay};
 const PROCESS: usize = 32 << 20;
 /// Measured: the state of a connection, without its buffers.
 const CONNECTION: usize = 16 << 10;
-/// So many callers may cancel at the same moment with the longest bodies.
+/// So many callers may cancel at the same moment with the longest bodies, and leave the longest answers unread.
 const CALLERS: usize = 8;
 /// A call that is under way holds its body, the params, their string to sign, and the request.
 const COPIES: usize = 4;
@@ -67,7 +67,7 @@ pub(super) fn all(settings: &Settings) -> [Budget; 10] {
         ),
         budget(
             "answers of callers",
-            gateway::Settings::most_unread(connections) + settings.upstream.max_reply_bytes,
+            gateway::Settings::most_unread(connections, CALLERS, settings.upstream.max_reply_bytes),
             0,
         ),
         budget(

@@ -25,8 +25,8 @@ mod limits;
 mod private;
 mod public;
 
-pub(super) use self::answer::of_claim;
 pub(crate) use self::private::UNVERIFIED_BYTES;
+pub(super) use self::{answer::of_claim, limits::SourceSlot};
 use self::{
     answer::{Asked, Refusal},
     limits::{RateLimit, Slots, Usage},
@@ -57,6 +57,9 @@ const FRAMES_AT_ONCE: u32 = 200;
 const ALL_FRAMES_PER_S: u32 = 50;
 const ALL_FRAMES_AT_ONCE: u32 = 1000;
 
+/// Bodies of unknown senders that are read at once, and those that wait for their turn to be judged.
+const BODIES: usize = 64;
+
 /// How this API behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -83,13 +86,15 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct ExchangeApi {
     deadline: Duration,
-    slots: Slots,
+    slots: Arc<Slots>,
     /// Long bodies that wait for the lane.
-    queue: Slots,
+    queue: Arc<Slots>,
     /// Signatures of long bodies are judged one at a time, off the thread that serves calls.
     lane: Arc<Semaphore>,
     frames: RateLimit,
     all_frames: RateLimit,
+    /// Market streams without a token.
+    market: Arc<Slots>,
     audience: Audience,
     rate_limit: RateLimit,
     usage: Usage,
@@ -98,16 +103,17 @@ pub struct ExchangeApi {
 }
 
 impl ExchangeApi {
-    /// The API; `local` says that we listen on this machine alone.
+    /// The API; `local` says that we listen on this machine alone, and so many market streams may have no token.
     #[must_use]
-    pub fn new(settings: &Settings, local: bool) -> Self {
+    pub fn new(settings: &Settings, local: bool, market_sockets: usize) -> Self {
         Self {
             deadline: settings.deadline,
-            slots: Slots::default(),
-            queue: Slots::default(),
+            slots: Slots::new(BODIES),
+            queue: Slots::new(BODIES),
             lane: Arc::new(Semaphore::new(1)),
             frames: RateLimit::with_burst(FRAMES_PER_S, FRAMES_AT_ONCE),
             all_frames: RateLimit::with_burst(ALL_FRAMES_PER_S, ALL_FRAMES_AT_ONCE),
+            market: Slots::new(market_sockets),
             audience: Audience::new(&settings.public_sources, local),
             rate_limit: RateLimit::new(settings.public_calls_per_s),
             usage: Usage::default(),
@@ -123,6 +129,11 @@ impl ExchangeApi {
     /// Takes one public call from this source's rate limit, if there is one left: for calls and for opening a stream.
     pub(super) fn take_public(&self, source: &Peer) -> bool {
         self.rate_limit.take(source, Instant::now())
+    }
+
+    /// A slot for a market stream without a token, if there is one for this source.
+    pub(super) fn take_market(&self, source: &Peer) -> Option<SourceSlot> {
+        self.market.take(source)
     }
 
     /// Takes one frame of a market stream without a token from this source's rate limit, and from the one of all sources.

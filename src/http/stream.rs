@@ -1,7 +1,7 @@
 //! The endpoints of the streams: `GET /exchange/v1/user` and `/exchange/v1/market` as WebSockets.
 //!
 //! Guarantees: nothing is opened for another host, or for a browser's page that is not listed. Sockets are counted in total
-//! and by caller. Sockets whose client is not known are also counted apart: on the market stream that may be to their end;
+//! and by caller. Sockets whose client is not known are also counted apart: on the market stream to their end, and by source;
 //! of those whose login is still to come, the oldest of the fullest source leaves for a newcomer. A socket to the exchange
 //! is opened for a known caller only. A client that leaves while that socket is being opened leaves nothing behind.
 //! Whatever ends one of the two sockets ends the other, with its code where it had one. One line tells the opening, one the
@@ -74,17 +74,18 @@ async fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Re
     if app.gateway.is_draining() {
         return later(503, "the proxy is stopping");
     }
-    let slots = app.gateway.streams().slots();
-    let slot = if is_anonymous {
-        slots.take_anonymous()
+    let of_source = if is_anonymous {
+        app.exchange_v1.take_market(&source)
     } else {
-        slots.take()
+        None
     };
-    let Some(slot) = slot else {
+    let is_full = is_anonymous && of_source.is_none();
+    let slot = app.gateway.streams().slots().take();
+    let Some(slot) = slot.filter(|_| !is_full) else {
         app.rejections.count(&source, Refused::Connections);
         return later(
             503,
-            "too many streams (streams.max_sockets; without a token a quarter of it)",
+            "too many streams (streams.max_sockets; without a token a quarter of it, one source half of that)",
         );
     };
     let mut login = None;
@@ -109,6 +110,7 @@ async fn open(app: &Arc<AppState>, side: Side, mut request: Request<Body>) -> Re
         source,
         caller,
         _slot: slot,
+        _of_source: of_source,
         login,
     };
     drop(app.gateway.sockets().spawn(serve(socket, upgrade)));

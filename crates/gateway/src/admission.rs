@@ -128,8 +128,14 @@ impl Admission {
     }
 
     /// Where the answer to the call that has this place goes while it comes.
-    pub(crate) fn coming_to(&self, place: &Place) -> Coming {
-        self.unread.coming(place)
+    pub(crate) fn coming_to<'a>(&self, place: &Place, progress: &'a Progress) -> Coming<'a> {
+        self.unread.coming(place, progress)
+    }
+
+    /// Ends a call that nobody waits for: it is not sent any more, and an answer that waits for room is left.
+    pub(crate) fn leave(&self, progress: &Progress) {
+        progress.end();
+        self.unread.look_who_is_left();
     }
 
     /// Watches for stalls of the process.

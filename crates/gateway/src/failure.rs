@@ -27,14 +27,11 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
-    /// As many bytes of earlier answers wait to be read as the budget allows.
+    /// As many bytes of earlier answers to this caller wait to be read as it may have.
     #[error(
-        "{mib} MiB of answers{} wait to be read already; nothing was sent, read them and try again",
-        if *.of_caller { " to this caller" } else { "" }
+        "{mib} MiB of answers to this caller wait to be read already; nothing was sent, read them and try again"
     )]
     Unread {
-        /// Whether the caller's own answers are meant, or those of all callers.
-        of_caller: bool,
         /// How much waits, in MiB.
         mib: usize,
     },
@@ -236,12 +233,7 @@ impl Refusal {
                 Bound::Reads => "no_room_reads",
                 Bound::Caller => "no_room_caller",
             },
-            Self::Unread {
-                of_caller: true, ..
-            } => "unread_caller",
-            Self::Unread {
-                of_caller: false, ..
-            } => "unread",
+            Self::Unread { .. } => "unread_caller",
             Self::Stalled { .. } => "not_running",
             Self::IdInUse(_) => "id_in_use",
             Self::SocketFull { .. } => "socket_full",

@@ -59,10 +59,10 @@ impl Settings {
         self.max_in_flight + callers * room::OWN_FOR_CANCELS
     }
 
-    /// Bytes of answers that may wait to be read by callers with so many connections.
+    /// Bytes of answers that may wait to be read by so many callers with so many connections; the longest has so many.
     #[must_use]
-    pub const fn most_unread(connections: usize) -> usize {
-        unread::MOST + connections * unread::SHORT
+    pub const fn most_unread(connections: usize, callers: usize, longest: usize) -> usize {
+        unread::MOST + callers * (unread::ALWAYS + longest) + connections * unread::SHORT
     }
 }
 
@@ -260,7 +260,7 @@ impl Gateway {
         }));
         drop(counted);
         // A caller that hangs up drops this future: what is not sent by then must not be sent any more.
-        let gone = EndsWhenDropped(&progress);
+        let gone = LeavesWhenDropped(&self.admission, &progress);
         let ended = task.await;
         drop(gone);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
@@ -323,7 +323,7 @@ impl Gateway {
         let limit = record.limit(self.settings.deadline);
         let (sent, sent_ms) = (Instant::now(), self.clock.now_ms());
         record.report.waited = record.opened().elapsed();
-        let mut answer = self.admission.coming_to(place);
+        let mut answer = self.admission.coming_to(place, &progress);
         let sending = self.upstream.send(prepared, &progress, &mut answer);
         let result = tokio::time::timeout_at(named.until, sending).await;
         let result = result.unwrap_or_else(|_| {
@@ -335,6 +335,10 @@ impl Gateway {
         });
         record.report.exchange = sent.elapsed();
         self.observe(&result, sent_ms);
+        if answer.was_left() {
+            record.ended(499, "caller_gone");
+            return Relayed::defect(progress.outcome_without_answer());
+        }
         let mut relayed = conclude(record, result, find_out, entry);
         if let Ok(reply) = &relayed.result {
             relayed.unread = answer.came(reply.raw.len());
@@ -501,12 +505,12 @@ impl Gateway {
     }
 }
 
-/// Ends a call that is not sent yet when the future that waits for it is dropped.
-struct EndsWhenDropped<'a>(&'a Progress);
+/// Ends a call when the future that waits for it is dropped.
+struct LeavesWhenDropped<'a>(&'a Admission, &'a Progress);
 
-impl Drop for EndsWhenDropped<'_> {
+impl Drop for LeavesWhenDropped<'_> {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.leave(self.1);
     }
 }
 
@@ -553,6 +557,7 @@ fn replay(stored: Stored, id: RequestId) -> Reply {
         body: ReplyBody::Json { bytes, code },
         date_ms: None,
         scrubbed: false,
+        peer: None,
     }
 }
 

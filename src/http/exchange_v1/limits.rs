@@ -1,14 +1,14 @@
 //! What one source may take of this API, and of the market stream, before anybody is known, and what it took.
 //!
 //! Guarantees: public calls at so many in a second, and one second's worth at once; when the table of sources is full of
-//! sources that are calling, the rest share one limit. Bodies of unknown senders are read in a bounded number of slots,
-//! and half of them at most are one source's, so that a flood of slow bodies holds bounded memory and leaves room for
-//! others; without a slot a request is refused at once, nothing is queued. Public calls that were relayed are counted,
-//! because they have no caller, and so no record: one line per source each time they are logged (every 10 s by the
-//! daemon). What a source is, and how many are told apart: [`crate::per_peer`].
+//! sources that are calling, the rest share one limit. Bodies of unknown senders are read in a bounded number of slots, and
+//! they have a bounded number of market streams; half of either at most is one source's, so that a flood holds bounded
+//! memory and leaves room for others. Without a slot a request is refused at once, nothing is queued. Public calls that were
+//! relayed are counted, because they have no caller, and so no record: one line per source each time they are logged (every
+//! 10 s by the daemon). What a source is, and how many are told apart: [`crate::per_peer`].
 
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -57,14 +57,12 @@ impl RateLimit {
     }
 }
 
-/// Bodies that are read at once, and those that wait for their turn to be judged.
-const SLOTS: usize = 64;
-/// Of these for one source.
-const FOR_ONE_SOURCE: usize = SLOTS / 2;
-
-/// Slots for reading or judging the bodies of requests whose sender is not known yet.
-#[derive(Debug, Default)]
-pub(super) struct Slots(Mutex<Taken>);
+/// Slots for what unknown senders may have so many times at once, and one source half of them.
+#[derive(Debug)]
+pub(super) struct Slots {
+    most: usize,
+    taken: Mutex<Taken>,
+}
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -72,49 +70,55 @@ struct Taken {
     by_source: PerPeer<usize>,
 }
 
-/// A slot, until it is dropped.
+/// One of them, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot<'a> {
-    slots: &'a Slots,
-    source: &'a Peer,
+pub(in crate::http) struct SourceSlot {
+    slots: Arc<Slots>,
+    source: Peer,
 }
 
 impl Slots {
+    /// So many slots.
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        let taken = Mutex::default();
+        Arc::new(Self { most, taken })
+    }
+
     /// A slot, if there is one for this source.
-    pub(super) fn take<'a>(&'a self, source: &'a Peer) -> Option<Slot<'a>> {
-        let mut taken = lock(&self.0);
-        if taken.is_full_for(source) {
+    pub(super) fn take(self: &Arc<Self>, source: &Peer) -> Option<SourceSlot> {
+        let mut taken = lock(&self.taken);
+        if taken.is_full_for(source, self.most) {
             return None;
         }
         taken.all += 1;
         *taken.by_source.entry(source, || 0) += 1;
-        Some(Slot {
-            slots: self,
-            source,
+        Some(SourceSlot {
+            slots: Arc::clone(self),
+            source: source.clone(),
         })
     }
 
     /// Whether there is none for this source at the moment.
     pub(super) fn are_full_for(&self, source: &Peer) -> bool {
-        lock(&self.0).is_full_for(source)
+        lock(&self.taken).is_full_for(source, self.most)
     }
 }
 
 impl Taken {
-    fn is_full_for(&self, source: &Peer) -> bool {
+    fn is_full_for(&self, source: &Peer, most: usize) -> bool {
         let of_source = self.by_source.get(source).copied().unwrap_or(0);
-        self.all >= SLOTS || of_source >= FOR_ONE_SOURCE
+        self.all >= most || of_source >= most.div_ceil(2)
     }
 }
 
-impl Drop for Slot<'_> {
+impl Drop for SourceSlot {
     fn drop(&mut self) {
-        let mut taken = lock(&self.slots.0);
+        let mut taken = lock(&self.slots.taken);
         taken.all -= 1;
-        let left = taken.by_source.entry(self.source, || 1);
+        let left = taken.by_source.entry(&self.source, || 1);
         *left -= 1;
         if *left == 0 {
-            taken.by_source.remove(self.source);
+            taken.by_source.remove(&self.source);
         }
     }
 }
@@ -197,33 +201,33 @@ mod tests {
 
     #[test]
     fn one_source_gets_half_and_all_together_no_more_than_there_are() {
-        let (slots, sources) = (Slots::default(), [source(1), source(2), source(3)]);
-        let mut held: Vec<_> = (0..FOR_ONE_SOURCE)
-            .map(|_| slots.take(&sources[0]).unwrap())
-            .collect();
+        let (slots, sources) = (Slots::new(64), [source(1), source(2), source(3)]);
+        let mut held: Vec<_> = (0..32).map(|_| slots.take(&sources[0]).unwrap()).collect();
         assert!(slots.take(&sources[0]).is_none());
         assert!(slots.are_full_for(&sources[0]) && !slots.are_full_for(&sources[1]));
-        held.extend((0..FOR_ONE_SOURCE).map(|_| slots.take(&sources[1]).unwrap()));
+        held.extend((0..32).map(|_| slots.take(&sources[1]).unwrap()));
         assert!(slots.take(&sources[2]).is_none());
         held.pop();
         assert!(slots.take(&sources[2]).is_some());
         drop(held);
-        assert_eq!(slots.0.lock().unwrap().by_source.values().count(), 0);
+        assert_eq!(lock(&slots.taken).by_source.values().count(), 0);
+        let (one, none) = (Slots::new(1), Slots::new(0));
+        assert!(one.take(&sources[0]).is_some() && none.take(&sources[0]).is_none());
     }
 
     #[test]
     fn the_addresses_of_one_ipv6_network_share_their_half() {
-        let slots = Slots::default();
-        let sources: Vec<_> = (1..=SLOTS)
+        let slots = Slots::new(64);
+        let sources: Vec<_> = (1..=64)
             .map(|last| ip(&format!("2001:db8::{last:x}")))
             .collect();
         let held: Vec<_> = sources
             .iter()
             .filter_map(|source| slots.take(source))
             .collect();
-        assert_eq!(held.len(), FOR_ONE_SOURCE);
+        assert_eq!(held.len(), 32);
         assert!(slots.take(&ip("2001:db8:0:1::1")).is_some());
         drop(held);
-        assert_eq!(slots.0.lock().unwrap().by_source.values().count(), 0);
+        assert_eq!(lock(&slots.taken).by_source.values().count(), 0);
     }
 }

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::answer::{self, End};
 use crate::{
     guesses::Presence,
-    http::{AppState, rejections::Refused, verdict::settle},
+    http::{AppState, exchange_v1::SourceSlot, rejections::Refused, verdict::settle},
     places::Place,
 };
 use gateway::{
@@ -50,6 +50,8 @@ pub(super) struct Socket {
     pub(super) source: Peer,
     pub(super) caller: Option<Arc<Caller>>,
     pub(super) _slot: Slot,
+    /// That of a market stream without a token.
+    pub(super) _of_source: Option<SourceSlot>,
     /// A place of the clients that have not logged in; it is free again when the client has.
     pub(super) login: Option<Arc<Place>>,
 }

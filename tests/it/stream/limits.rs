@@ -312,7 +312,7 @@ async fn a_client_that_is_not_heard_any_more_is_closed() {
 
 #[tokio::test]
 async fn market_streams_without_a_token_leave_places_for_callers() {
-    let proxy = streaming(|plan| plan.streams.max_sockets = 8).await;
+    let proxy = streaming(|plan| plan.streams.max_sockets = 16).await;
     let visitors = [
         Socket::open(&proxy, "market").await,
         Socket::open(&proxy, "market").await,
@@ -320,7 +320,7 @@ async fn market_streams_without_a_token_leave_places_for_callers() {
     assert_eq!(
         Socket::try_open(&proxy, "market", &[]).await.err(),
         Some(503),
-        "a quarter of the places, and no more"
+        "of a quarter of the places half, and no more"
     );
     assert_eq!(proxy.rejections.counted(Refused::Connections), 1);
     let token = [("x-proxy-token", proxy.canaries.token.clone())];

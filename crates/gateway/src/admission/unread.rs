@@ -1,10 +1,10 @@
 //! The bytes of answers that wait for callers to read them.
 //!
 //! Guarantees: answers to reads are read from the exchange only where there is room for them: others wait there until their
-//! time is over. One caller leaves as many bytes free as it holds, so that others find room whatever it does. What changes
-//! something and what cancels have budgets of their own, and never wait: an answer that came is not left behind; another
-//! call is refused instead, before it is sent. Does not: count answers of up to 16 KiB, of which there are as many as
-//! connections, so that most calls cost nothing here.
+//! time is over, or their caller is gone. One caller leaves as many bytes free as it holds, and a small part each may
+//! always have, so that nobody is kept out by what others hold. What changes something and what cancels have budgets of
+//! their own, and never wait: an answer that came is not left behind; another call is refused instead, before it is sent.
+//! Does not: count answers of up to 16 KiB, of which there are as many as connections, so that most calls cost nothing here.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,11 @@ use std::{
 use tokio::sync::Notify;
 
 use super::Place;
-use crate::{failure::Refusal, upstream::AnswerRoom};
+use crate::{failure::Refusal, outcome::Progress, upstream::AnswerRoom};
 use protocol::call::Effect;
 
-/// Bytes of each kind that may wait. Reads hold at most one answer more, and the others what was sent before.
+/// Bytes of each kind that may wait. Reads hold at most [`ALWAYS`] and one answer more of each caller, and the others what
+/// was sent before.
 const fn budget_of(kind: Effect) -> usize {
     match kind {
         Effect::Read => 48 << 20,
@@ -32,6 +33,9 @@ const fn budget_of(kind: Effect) -> usize {
 /// All of them together.
 pub(crate) const MOST: usize =
     budget_of(Effect::Read) + budget_of(Effect::Change) + budget_of(Effect::Cancel);
+
+/// A caller who holds less has room whatever the others hold.
+pub(crate) const ALWAYS: usize = 1 << 20;
 
 /// An answer up to this length is not counted.
 pub(crate) const SHORT: usize = 16 << 10;
@@ -91,12 +95,14 @@ pub struct UnreadAnswer {
 
 /// Where the answer to a call goes while it comes.
 #[derive(Debug)]
-pub(crate) struct Coming {
+pub(crate) struct Coming<'a> {
     unread: Arc<Unread>,
     kind: Effect,
     caller: Arc<str>,
+    progress: &'a Progress,
     held: Option<UnreadAnswer>,
     waits: bool,
+    was_left: bool,
 }
 
 impl Unread {
@@ -110,45 +116,46 @@ impl Unread {
         }
     }
 
-    /// Refuses a call whose caller leaves so much unread that its answer would find no room.
+    /// Refuses a call whose caller leaves so much unread that its answer might find no room.
     pub(super) fn judge(&self, caller: &Arc<str>, kind: Effect) -> Result<(), Refusal> {
         if self.bytes.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
         let held = self.lock();
-        let all = held.all.of(kind);
         let own = held.of(caller, kind);
-        if self.has_room(kind, own, all) {
+        if self.has_room(kind, own, held.all.of(kind)) {
             return Ok(());
         }
-        match kind {
-            _ if own > 0 => Err(Refusal::Unread {
-                of_caller: true,
-                mib: own >> 20,
-            }),
-            // It waits for room if its answer is long.
-            Effect::Read => Ok(()),
-            Effect::Change | Effect::Cancel => Err(Refusal::Unread {
-                of_caller: false,
-                mib: all >> 20,
-            }),
-        }
+        Err(Refusal::Unread { mib: own >> 20 })
     }
 
     /// Whether there is room for one more answer, however long, of a caller who holds its own of all bytes.
     const fn has_room(&self, kind: Effect, own: usize, all: usize) -> bool {
         let free = budget_of(kind).saturating_sub(all);
-        free > 0 && (!self.shared || own < free)
+        own < ALWAYS || if self.shared { own < free } else { free > 0 }
     }
 
-    /// For the answer to the call that has this place.
-    pub(crate) fn coming(self: &Arc<Self>, place: &Place) -> Coming {
+    /// For the answer to the call that has this place, and has come so far.
+    pub(crate) fn coming<'a>(
+        self: &Arc<Self>,
+        place: &Place,
+        progress: &'a Progress,
+    ) -> Coming<'a> {
         Coming {
             unread: Arc::clone(self),
             kind: place.kind,
             caller: Arc::clone(&place.caller),
+            progress,
             held: None,
             waits: false,
+            was_left: false,
+        }
+    }
+
+    /// Whoever waits looks whether its caller is still there. Nobody does where nothing is held.
+    pub(super) fn look_who_is_left(&self) {
+        if self.bytes.load(Ordering::Relaxed) > 0 {
+            self.freed.notify_waiters();
         }
     }
 
@@ -183,20 +190,21 @@ impl Held {
     }
 }
 
-impl AnswerRoom for Coming {
+impl AnswerRoom for Coming<'_> {
     async fn reach(&mut self, bytes: usize, longest: usize) -> bool {
         if bytes > SHORT && self.held.is_none() {
             self.waits = true;
-            self.held = Some(self.room_for(longest).await);
+            self.held = self.room_for(longest).await;
             self.waits = false;
+            self.was_left = self.held.is_none();
         }
-        true
+        !self.was_left
     }
 }
 
-impl Coming {
-    /// Holds so many bytes. Those of a read wait until there is room.
-    async fn room_for(&self, bytes: usize) -> UnreadAnswer {
+impl Coming<'_> {
+    /// Holds so many bytes. Those of a read wait until there is room; `None` where its caller is gone meanwhile.
+    async fn room_for(&self, bytes: usize) -> Option<UnreadAnswer> {
         let unread = &self.unread;
         loop {
             let mut freed = pin!(unread.freed.notified());
@@ -207,13 +215,16 @@ impl Coming {
                 if self.kind != Effect::Read || unread.has_room(self.kind, own, all) {
                     held.add(&self.caller, self.kind, bytes);
                     unread.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    return UnreadAnswer {
+                    return Some(UnreadAnswer {
                         unread: Arc::clone(unread),
                         kind: self.kind,
                         caller: Arc::clone(&self.caller),
                         bytes,
-                    };
+                    });
                 }
+            }
+            if self.progress.has_ended() {
+                return None;
             }
             freed.await;
         }
@@ -222,6 +233,11 @@ impl Coming {
     /// Whether it waits for room.
     pub(crate) const fn waits(&self) -> bool {
         self.waits
+    }
+
+    /// Whether its caller was gone before there was room, so that it was left at the exchange.
+    pub(crate) const fn was_left(&self) -> bool {
+        self.was_left
     }
 
     /// What an answer that came with so many bytes holds from now on.
@@ -259,19 +275,27 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn coming(unread: &Arc<Unread>, caller: &str, kind: Effect) -> Coming {
+    fn coming<'a>(
+        unread: &Arc<Unread>,
+        caller: &str,
+        kind: Effect,
+        progress: &'a Progress,
+    ) -> Coming<'a> {
         Coming {
             unread: Arc::clone(unread),
             kind,
             caller: caller.into(),
+            progress,
             held: None,
             waits: false,
+            was_left: false,
         }
     }
 
     /// An answer of one MiB, if there is room for it now.
     fn answer(unread: &Arc<Unread>, caller: &str, kind: Effect) -> Option<UnreadAnswer> {
-        let mut coming = coming(unread, caller, kind);
+        let progress = Progress::default();
+        let mut coming = coming(unread, caller, kind, &progress);
         coming.reach(MIB, MIB).now_or_never()?;
         coming.came(MIB)
     }
@@ -294,14 +318,9 @@ mod tests {
         let callers = ["a", "b", "c", "d"];
         let held = callers.map(|caller| fill(&unread, caller, Effect::Read));
         assert_eq!(held.each_ref().map(Vec::len), [24, 12, 6, 3]);
-        let of_caller = |mib| {
-            Some(Refusal::Unread {
-                of_caller: true,
-                mib,
-            })
-        };
-        assert_eq!(refused(&unread, "a", Effect::Read), of_caller(24));
-        assert_eq!(refused(&unread, "d", Effect::Read), of_caller(3));
+        let unread_mib = |mib| Some(Refusal::Unread { mib });
+        assert_eq!(refused(&unread, "a", Effect::Read), unread_mib(24));
+        assert_eq!(refused(&unread, "d", Effect::Read), unread_mib(3));
         assert_eq!(refused(&unread, "e", Effect::Read), None);
         drop(held);
         assert_eq!(fill(&unread, "e", Effect::Read).len(), 24);
@@ -321,21 +340,9 @@ mod tests {
             let more: Vec<_> = (0..20)
                 .map(|_| answer(&unread, "a", kind).unwrap())
                 .collect();
-            let mib = 28;
-            assert_eq!(
-                refused(&unread, "a", kind),
-                Some(Refusal::Unread {
-                    of_caller: true,
-                    mib
-                })
-            );
-            assert_eq!(
-                refused(&unread, "b", kind),
-                Some(Refusal::Unread {
-                    of_caller: false,
-                    mib
-                })
-            );
+            let its_own = Refusal::Unread { mib: 28 };
+            assert_eq!(refused(&unread, "a", kind), Some(its_own));
+            assert_eq!(fill(&unread, "b", kind).len(), 1, "nobody else is kept out");
             drop(more);
         }
     }
@@ -345,7 +352,8 @@ mod tests {
         let unread = Arc::new(Unread::new(false));
         assert_eq!(fill(&unread, "a", Effect::Read).len(), 48);
         let longest = 2 * budget_of(Effect::Read);
-        let mut one = coming(&unread, "a", Effect::Read);
+        let progress = Progress::default();
+        let mut one = coming(&unread, "a", Effect::Read, &progress);
         assert!(one.reach(longest, longest).now_or_never().is_some());
     }
 
@@ -353,7 +361,8 @@ mod tests {
     async fn a_long_answer_waits_until_others_were_read_and_a_short_one_does_not() {
         let unread = Arc::new(Unread::new(true));
         let mut held = fill(&unread, "a", Effect::Read);
-        let mut waiting = coming(&unread, "a", Effect::Read);
+        let progress = Progress::default();
+        let mut waiting = coming(&unread, "a", Effect::Read, &progress);
         assert!(waiting.reach(SHORT, MIB).now_or_never().is_some());
         {
             let mut reach = pin!(waiting.reach(SHORT + 1, MIB));
@@ -370,5 +379,35 @@ mod tests {
         );
         drop((held, kept));
         assert_eq!(unread.lock().all, Bytes::default());
+    }
+
+    #[tokio::test]
+    async fn an_answer_whose_caller_is_gone_waits_no_longer() {
+        let unread = Arc::new(Unread::new(true));
+        let held = fill(&unread, "a", Effect::Read);
+        let progress = Progress::default();
+        let mut left = coming(&unread, "a", Effect::Read, &progress);
+        {
+            let mut reach = pin!(left.reach(MIB, MIB));
+            assert!(reach.as_mut().now_or_never().is_none());
+            progress.end();
+            unread.look_who_is_left();
+            assert!(!reach.await);
+        }
+        assert!(left.was_left() && left.came(MIB).is_none());
+        drop(held);
+        assert_eq!(unread.lock().all, Bytes::default());
+    }
+
+    #[test]
+    fn however_many_callers_leave_answers_unread_another_has_room_for_its_own() {
+        let unread = Arc::new(Unread::new(true));
+        let names = (0..12).map(|number| number.to_string());
+        let held: Vec<_> = names
+            .map(|name| fill(&unread, &name, Effect::Read))
+            .collect();
+        assert!(held.iter().all(|held| !held.is_empty()));
+        let most = budget_of(Effect::Read) + 12 * (ALWAYS + MIB);
+        assert!(unread.lock().all.reads <= most);
     }
 }

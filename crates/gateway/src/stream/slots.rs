@@ -1,7 +1,7 @@
 //! How many sockets are open, and whose.
 //!
-//! Guarantees: a slot is given back however its socket ends. Sockets without a known caller have few slots, so that they
-//! cannot take those of callers. Does not: queue; a slot is free or it is not. Does not: know who has still to log in.
+//! Guarantees: a slot is given back however its socket ends. Does not: queue; a slot is free or it is not. Does not: know
+//! who has still to log in, or stays without a caller.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,6 @@ use super::Settings;
 #[derive(Debug)]
 pub struct Slots {
     all: Arc<Semaphore>,
-    anonymous: Arc<Semaphore>,
     per_caller: usize,
     callers: Arc<Mutex<HashMap<Arc<str>, usize>>>,
 }
@@ -25,7 +24,6 @@ pub struct Slots {
 #[derive(Debug)]
 pub struct Slot {
     _all: OwnedSemaphorePermit,
-    _anonymous: Option<OwnedSemaphorePermit>,
 }
 
 /// One of a caller's slots.
@@ -39,7 +37,6 @@ impl Slots {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             all: Arc::new(Semaphore::new(settings.max_sockets)),
-            anonymous: Arc::new(Semaphore::new(settings.max_anonymous())),
             per_caller: settings.max_per_caller,
             callers: Arc::default(),
         }
@@ -50,17 +47,6 @@ impl Slots {
     pub fn take(&self) -> Option<Slot> {
         Some(Slot {
             _all: Arc::clone(&self.all).try_acquire_owned().ok()?,
-            _anonymous: None,
-        })
-    }
-
-    /// A slot among all for a socket that stays without a caller; there are a few of them only.
-    #[must_use]
-    pub fn take_anonymous(&self) -> Option<Slot> {
-        let anonymous = Arc::clone(&self.anonymous).try_acquire_owned().ok()?;
-        Some(Slot {
-            _anonymous: Some(anonymous),
-            ..self.take()?
         })
     }
 
