@@ -306,6 +306,8 @@ impl Gateway {
                         intent: Some(intent),
                         ..named
                     };
+                    // Nothing is signed: what waits for an earlier call does not hold a nonce meanwhile.
+                    drop(turn);
                     return self.tell(record, known, named).await;
                 }
                 Err(away) => return refuse(record, Refusal::Journal(away)),

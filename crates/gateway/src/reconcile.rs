@@ -19,6 +19,7 @@ use crate::{
     signer::Signer,
     upstream::{OurOwn, Reply, ReplyBody, Upstream},
 };
+use catalogue::methods::{self, MethodInfo};
 use protocol::{
     call::{Call, RequestId},
     canonical::Dialect,
@@ -35,6 +36,8 @@ const AROUND: Duration = Duration::from_secs(120);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The exchange's codes for an order that it does not know.
 const NOT_FOUND: [i64; 2] = [40401, 212];
+/// States of an order that can still be filled (vendor documents).
+const OPEN: [&str; 3] = ["NEW", "PENDING", "ACTIVE"];
 /// The longest page of the order history (vendor documents).
 const PAGE: usize = 100;
 
@@ -137,7 +140,7 @@ impl Reconciler {
             }
             Some((Kind::Withdrawal, name)) => self.withdrawal(entry, name).await,
             Some((Kind::Otc | Kind::Key, _)) => Found::Unsaid,
-            None => return self.taken_back(entry).await,
+            None => return self.taken_back(entry, leg).await,
         };
         match found {
             Found::There(order_id) => Some(LegEnd::Executed { order_id }),
@@ -225,33 +228,63 @@ impl Reconciler {
         }
     }
 
-    /// What became of a cancellation: its targets tell. What has neither a name nor a target cannot be looked for.
-    async fn taken_back(&self, entry: &Entry) -> Option<LegEnd> {
-        let is_cancellation = catalogue::methods::find(&entry.method)
-            .is_some_and(catalogue::methods::MethodInfo::cancels_orders);
-        let (true, [target, ..]) = (is_cancellation, &entry.targets[..]) else {
+    /// What became of a cancellation: what it was about tells. Anything else without a name cannot be looked for.
+    async fn taken_back(&self, entry: &Entry, leg: &EntryLeg) -> Option<LegEnd> {
+        let is_cancellation = methods::find(&entry.method).is_some_and(MethodInfo::cancels_orders);
+        if !is_cancellation {
+            return None;
+        }
+        let names_orders = !entry.targets.is_empty() && !is_of_a_group(&entry.method);
+        let is_done = if names_orders {
+            self.are_closed(entry).await?
+        } else {
+            self.is_none_open(entry, leg).await?
+        };
+        match is_done {
+            true => Some(LegEnd::Executed { order_id: None }),
+            false if entry.is_dead => Some(LegEnd::Refused { code: 0 }),
+            false => None,
+        }
+    }
+
+    /// Whether none of the orders that it names is open any more.
+    async fn are_closed(&self, entry: &Entry) -> Option<bool> {
+        for target in &entry.targets {
+            // An id of the exchange's has 19 digits.
+            let is_id = target.len() > 15 && target.bytes().all(|byte| byte.is_ascii_digit());
+            let by = if is_id { "order_id" } else { "client_oid" };
+            let params = json!({ by: target });
+            let (code, order) = self.ask(entry, "get-order-detail", &params).await?;
+            let is_open = match code {
+                0 => OPEN.contains(&text(&order, "status")?.as_str()),
+                code if NOT_FOUND.contains(&code) => false,
+                _ => return None,
+            };
+            if is_open {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
+    /// Whether none of the orders is open that were there before it: of its instrument, or of the group that it names.
+    async fn is_none_open(&self, entry: &Entry, leg: &EntryLeg) -> Option<bool> {
+        let mut params = json!({});
+        if let (Some(instrument), Some(params)) = (&leg.leg.instrument, params.as_object_mut()) {
+            params.insert("instrument_name".to_owned(), json!(instrument));
+        }
+        let (0, result) = self.ask(entry, "get-open-orders", &params).await? else {
             return None;
         };
-        let of = if target.bytes().all(|byte| byte.is_ascii_digit()) && target.len() > 12 {
-            "order_id"
-        } else {
-            "client_oid"
+        let orders = result.get("data").and_then(Value::as_array)?;
+        let is_meant = |order: &&Value| match entry.targets.first() {
+            Some(group) => text(order, "list_id").as_ref() == Some(group),
+            None => order
+                .get("create_time")
+                .and_then(Value::as_u64)
+                .is_none_or(|created_ms| created_ms <= entry.begun_ms),
         };
-        let params = json!({ of: target });
-        let (code, result) = self.ask(entry, "get-order-detail", &params).await?;
-        let status = text(&result, "status");
-        match (code, status.as_deref()) {
-            (0, Some("ACTIVE" | "NEW" | "PENDING")) if entry.is_dead => {
-                Some(LegEnd::Refused { code: 0 })
-            }
-            (0, Some("ACTIVE" | "NEW" | "PENDING") | None) => None,
-            (0, Some(_)) => Some(LegEnd::Executed { order_id: None }),
-            // There is nothing that it could have taken back.
-            (code, _) if NOT_FOUND.contains(&code) && entry.is_dead => {
-                Some(LegEnd::Refused { code })
-            }
-            _ => None,
-        }
+        Some(!orders.iter().any(|order| is_meant(&order)))
     }
 
     /// Asks a read of the exchange, of the same family of orders: its code and result.
@@ -288,6 +321,13 @@ impl Reconciler {
         let answer: Value = serde_json::from_slice(bytes).ok()?;
         Some((code, answer.get("result").cloned().unwrap_or_default()))
     }
+}
+
+/// Whether a cancellation names a group by its `list_id`.
+fn is_of_a_group(method: &str) -> bool {
+    ["cancel-oco", "cancel-oto", "cancel-otoco"]
+        .iter()
+        .any(|group| method.ends_with(group))
 }
 
 /// The code and the bytes of an answer that says something.

@@ -62,17 +62,11 @@ impl Call {
                 .filter(|field| Some(*field) != self.new_name())
                 .filter_map(|field| member_text(&self.params.text, field))
                 .collect(),
-            Some(ClientId::Batch) => {
-                let of_one = |cancel: &RawValue| {
-                    ["client_oid", "order_id"]
-                        .into_iter()
-                        .filter_map(|field| member_text(cancel, field))
-                        .collect::<Vec<_>>()
-                };
-                items(&self.params.text, "cancels")
-                    .into_iter()
-                    .flat_map(of_one)
-                    .collect()
+            Some(ClientId::Batch) => named_in(&self.params.text, "cancels"),
+            Some(ClientId::None) => {
+                let group = member_text(&self.params.text, "list_id");
+                let orders = named_in(&self.params.text, "order_list");
+                group.into_iter().chain(orders).collect()
             }
             _ => Vec::new(),
         }
@@ -133,6 +127,13 @@ impl Call {
             ..self.clone()
         }))
     }
+}
+
+/// The existing orders that the items of a list name, by one name each.
+fn named_in(params: &RawValue, list: &str) -> Vec<String> {
+    let name =
+        |item: &RawValue| member_text(item, "order_id").or_else(|| member_text(item, "client_oid"));
+    items(params, list).into_iter().filter_map(name).collect()
 }
 
 fn listed(params: &RawValue, list: &str) -> Vec<Creation> {
@@ -307,6 +308,16 @@ mod tests {
             ("private/amend-order", r#"{"client_oid":"old"}"#, &["old"]),
             ("private/create-order", r#"{"client_oid":"a"}"#, &[]),
             ("private/cancel-all-orders", "{}", &[]),
+            (
+                "private/cancel-order-list",
+                r#"{"order_list":[{"order_id":"575"},{"client_oid":"a"}]}"#,
+                &["575", "a"],
+            ),
+            (
+                "private/advanced/cancel-oco",
+                r#"{"list_id":"64"}"#,
+                &["64"],
+            ),
         ] {
             assert_eq!(
                 call(method, params).targets(),
