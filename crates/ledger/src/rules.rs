@@ -303,9 +303,10 @@ impl Row {
     pub(crate) fn past(&self) -> Past {
         let ids = self.legs.iter().filter_map(|leg| order_id(&leg.end));
         Past {
-            state: match self.state {
-                State::Begun => State::Unknown,
-                state => state,
+            state: if self.state == State::Begun {
+                State::Unknown
+            } else {
+                self.state
             },
             begun_ms: self.begun_ms,
             rid: self.rid.clone(),

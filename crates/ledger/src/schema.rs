@@ -90,9 +90,11 @@ pub(crate) fn away(error: &rusqlite::Error) -> Away {
 }
 
 fn unwritable(error: &io::Error) -> Away {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Away::Full,
-        _ => Away::Unwritable(error.to_string()),
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    if full.contains(&error.kind()) {
+        Away::Full
+    } else {
+        Away::Unwritable(error.to_string())
     }
 }
 

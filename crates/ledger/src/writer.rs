@@ -25,7 +25,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     Settings,
     rules::{self, Row, Verdict},
-    schema::{self, remedy},
+    schema::{self, Problem, remedy},
     store::Store,
     times::{Now, Times},
 };
@@ -162,6 +162,8 @@ pub(crate) struct Writer {
     waiting: BTreeMap<Attempt, Waiting>,
     notes: usize,
     damaged: Option<Away>,
+    /// Whether a commit failed: what it wrote may be in the file all the same.
+    unsure: bool,
 }
 
 impl Writer {
@@ -184,6 +186,7 @@ impl Writer {
             waiting: BTreeMap::new(),
             notes: 0,
             damaged: None,
+            unsure: false,
         }
     }
 
@@ -262,7 +265,9 @@ impl Writer {
             Conclusion::Answered { .. } => {
                 self.doubtful.remove(&attempt);
             }
-            Conclusion::NotSent => {}
+            Conclusion::NotSent if was_live => {}
+            // Somebody said already that it may have been executed.
+            Conclusion::NotSent => return,
         }
         let waiting = self.waiting.entry(attempt).or_default();
         // Of several that say "perhaps", the last one counts.
@@ -289,9 +294,7 @@ impl Writer {
                 Err(away)
             }
         };
-        self.shared
-            .in_doubt
-            .store(self.doubtful.len(), Ordering::Relaxed);
+        self.tell_doubts();
         match written {
             Ok(said) => {
                 for (ask, said) in asks.into_iter().zip(said) {
@@ -313,18 +316,64 @@ impl Writer {
         if let Some(away) = &self.damaged {
             return Err(away.clone());
         }
-        let path = self.path.as_deref();
-        if let Some(store) = self.store.take() {
-            if store.is_at(path) {
-                return Ok(store);
-            }
-            self.store = Some(store);
-            let why = "its file was taken away while it was in use; put it back, or start the daemon again for a new one";
-            return Err(Away::Unwritable(why.to_owned()));
+        if self.store.is_none() {
+            self.begin(now)?;
         }
-        let mut store = Store::open(path, now)?;
-        match self.take_over(&mut store, now) {
-            Ok(()) => Ok(store),
+        if self.unsure {
+            self.take_over(now)?;
+        }
+        match self.store.take() {
+            Some(store) if store.is_at(self.path.as_deref()) => Ok(store),
+            store => {
+                self.store = store;
+                let why = "its file was taken away while it was in use; put it back, or start the daemon again for a \
+                           new one";
+                Err(Away::Unwritable(why.to_owned()))
+            }
+        }
+    }
+
+    /// Opens the file for the first time, before the thread begins: who starts the daemon sees what is wrong.
+    pub(crate) fn start(&mut self) -> Result<(), Problem> {
+        let now = self.times.now();
+        match self.begin(now).and_then(|()| Ok(self.take_over(now)?)) {
+            Err(Problem::Away(away)) => self.went_wrong(&away),
+            begun => begun?,
+        }
+        self.tell_doubts();
+        Ok(())
+    }
+
+    fn begin(&mut self, now: Now) -> Result<(), Problem> {
+        self.store = Some(Store::open(self.path.as_deref(), now)?);
+        self.unsure = true;
+        Ok(())
+    }
+
+    /// What is open and no task of this process works on is in doubt: what another process left, for one.
+    fn take_over(&mut self, now: Now) -> Result<(), Away> {
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        let mut take_over = || -> rusqlite::Result<_> {
+            store.begin()?;
+            let mut rows = store.open_rows()?;
+            rows.retain(|row| {
+                !self.live.contains_key(&row.attempt) && !self.waiting.contains_key(&row.attempt)
+            });
+            for row in &mut rows {
+                row.outlive(now);
+                store.save(row, None)?;
+            }
+            store.commit()?;
+            Ok(rows)
+        };
+        match take_over() {
+            Ok(rows) => {
+                self.doubtful.extend(rows.iter().map(|row| row.attempt));
+                self.unsure = false;
+                Ok(())
+            }
             Err(error) => {
                 store.roll_back();
                 Err(schema::away(&error))
@@ -332,39 +381,9 @@ impl Writer {
         }
     }
 
-    /// What another process left open, nobody works on any more.
-    fn take_over(&mut self, store: &mut Store, now: Now) -> rusqlite::Result<()> {
-        store.begin()?;
-        let mut doubtful = HashSet::new();
-        for mut row in store.open_rows()? {
-            row.outlive(now);
-            store.save(&row, None)?;
-            doubtful.insert(row.attempt);
-        }
-        store.commit()?;
-        self.doubtful.extend(doubtful);
-        Ok(())
-    }
-
-    /// Opens the file before the thread begins, so that who starts the daemon sees what is wrong.
-    pub(crate) fn start(&mut self) -> Result<(), schema::Problem> {
-        let now = self.times.now();
-        let store = Store::open(self.path.as_deref(), now);
-        match store {
-            Ok(mut store) => match self.take_over(&mut store, now) {
-                Ok(()) => self.store = Some(store),
-                Err(error) => {
-                    store.roll_back();
-                    self.went_wrong(&schema::away(&error));
-                }
-            },
-            Err(schema::Problem::Away(away)) => self.went_wrong(&away),
-            Err(problem) => return Err(problem),
-        }
-        self.shared
-            .in_doubt
-            .store(self.doubtful.len(), Ordering::Relaxed);
-        Ok(())
+    fn tell_doubts(&self) {
+        let doubts = self.doubtful.len();
+        self.shared.in_doubt.store(doubts, Ordering::Relaxed);
     }
 
     fn write(
@@ -403,7 +422,9 @@ impl Writer {
                 store.probe(now)?;
             }
             store.trim(&self.settings, now)?;
+            self.unsure = true;
             let wrote = store.commit()?;
+            self.unsure = false;
             Ok((judged, wrote))
         };
         let (judged, wrote) = match in_one() {
@@ -569,15 +590,14 @@ fn judge(
     let said = match question {
         Question::Begin(intent) => {
             let holders = store.holders(intent)?;
-            match verdict(live, intent, &holders, settings, now) {
-                Verdict::Fresh => {
-                    store.insert(&Row::begin(intent, false, now))?;
-                    live.insert(intent.attempt, watch::Sender::new(()));
-                    let is_again = store.were_released(intent)?;
-                    return Ok(Judged::Begun(intent.attempt, is_again));
-                }
-                verdict => Said::Known(known(live, verdict, |row| store.answer(row.id))?),
+            let verdict = verdict(live, intent, &holders, settings, now);
+            if matches!(verdict, Verdict::Fresh) {
+                store.insert(&Row::begin(intent, false, now))?;
+                live.insert(intent.attempt, watch::Sender::new(()));
+                let is_again = store.were_released(intent)?;
+                return Ok(Judged::Begun(intent.attempt, is_again));
             }
+            Said::Known(known(live, verdict, |row| store.answer(row.id))?)
         }
         Question::Look(intent) => {
             let holders = store.holders(intent)?;
