@@ -19,11 +19,16 @@ use tokio::sync::oneshot;
 use crate::{
     schema::Problem,
     times::Times,
-    writer::{Ask, Command, Question, Said, Shared, Writer},
+    writer::{Ask, Command, MOST_NOTES, Question, Said, Shared, Writer},
 };
 
 /// How long a list, a look after open attempts, or the end of the process waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Pages of the file that SQLite keeps in memory (`PRAGMA cache_size`).
+const PAGES: usize = 4 << 20;
+/// An entry that waits, with its names.
+const ENTRY: usize = 1 << 10;
 
 /// What the journal keeps, and how long it lets others wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,14 @@ impl Default for Settings {
             wait: Duration::from_millis(500),
             most_waiting: 1024,
         }
+    }
+}
+
+impl Settings {
+    /// Bytes that it holds at the worst: pages of the file, and what waits for the disk.
+    #[must_use]
+    pub const fn most_bytes(&self) -> usize {
+        PAGES + (self.most_waiting + MOST_NOTES) * ENTRY
     }
 }
 

@@ -175,7 +175,7 @@ pub(crate) fn in_memory() -> Result<Connection, Problem> {
 fn settle_in(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit returns once the disk has it.
     connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -8192; \
+        "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -4096; \
          PRAGMA temp_store = MEMORY;",
     )?;
     connection.set_prepared_statement_cache_capacity(PREPARED);

@@ -33,7 +33,7 @@ use crate::{
 /// Entries of one transaction.
 const MOST_TOGETHER: usize = 256;
 /// Cancellations that wait for a disk that takes nothing; further ones go without a trace here.
-const MOST_NOTES: usize = 4096;
+pub(crate) const MOST_NOTES: usize = 4096;
 /// While the disk takes nothing, it is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
 
