@@ -23,6 +23,7 @@ use catalogue::methods::{self, MethodInfo};
 use protocol::{
     call::{Call, RequestId},
     canonical::Dialect,
+    orders_in_answer::text,
 };
 
 /// How often the journal is asked what is due.
@@ -31,8 +32,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 16;
 /// From this age on an order that is not found may have been forgotten.
 const REMEMBERED: Duration = Duration::from_secs(3600);
-/// Where the clocks differ, an order may stand in the history a little beside its time.
-const AROUND: Duration = Duration::from_secs(120);
+/// Where the clocks differ, an order may stand in the history a little beside its time, in milliseconds.
+const AROUND_MS: u64 = 120_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The exchange's codes for an order that it does not know.
 const NOT_FOUND: [i64; 2] = [40401, 212];
@@ -131,7 +132,7 @@ impl Reconciler {
     async fn find(&self, entry: &Entry, leg: &EntryLeg) -> Option<LegEnd> {
         let found = match &leg.leg.name {
             Some((Kind::Order | Kind::Amendment, name)) => {
-                let found = self.order(entry, &json!({ "client_oid": name })).await;
+                let found = self.order(entry, leg, name).await;
                 if found == Found::NotThere {
                     self.nowhere(entry, leg, name).await
                 } else {
@@ -155,13 +156,15 @@ impl Reconciler {
         entry.is_dead && Duration::from_millis(age) < REMEMBERED
     }
 
-    /// An order by its name or id.
-    async fn order(&self, entry: &Entry, params: &Value) -> Found {
-        let Some((code, result)) = self.ask(entry, "get-order-detail", params).await else {
+    /// An order by its name.
+    async fn order(&self, entry: &Entry, leg: &EntryLeg, name: &str) -> Found {
+        let params = json!({ "client_oid": name });
+        let Some((code, result)) = self.ask(entry, "get-order-detail", &params).await else {
             return Found::Unsaid;
         };
         match code {
-            0 => Found::There(text(&result, "order_id")),
+            0 if is_of(entry, leg, &result) => Found::There(text(&result, "order_id")),
+            0 => Found::NotThere,
             code if NOT_FOUND.contains(&code) => Found::NotThere,
             _ => Found::Unsaid,
         }
@@ -174,10 +177,9 @@ impl Reconciler {
         }
         let instrument = leg.leg.instrument.as_deref();
         let mut open = json!({});
-        let around = u64::try_from(AROUND.as_millis()).unwrap_or(u64::MAX);
         let mut past = json!({
-            "start_time": entry.begun_ms.saturating_sub(around),
-            "end_time": entry.begun_ms + around,
+            "start_time": entry.begun_ms.saturating_sub(AROUND_MS),
+            "end_time": entry.begun_ms + AROUND_MS,
             "limit": PAGE,
         });
         for params in [&mut open, &mut past] {
@@ -195,7 +197,9 @@ impl Reconciler {
             let Some(orders) = result.get("data").and_then(Value::as_array) else {
                 return Found::Unsaid;
             };
-            let meant = |order: &&Value| text(order, "client_oid").as_deref() == Some(name);
+            let meant = |order: &&Value| {
+                text(order, "client_oid").as_deref() == Some(name) && is_of(entry, leg, order)
+            };
             if let Some(order) = orders.iter().find(meant) {
                 return Found::There(text(order, "order_id"));
             }
@@ -209,9 +213,8 @@ impl Reconciler {
 
     /// A withdrawal by its name.
     async fn withdrawal(&self, entry: &Entry, name: &str) -> Found {
-        let around = u64::try_from(AROUND.as_millis()).unwrap_or(u64::MAX);
         let params = json!({
-            "start_ts": entry.begun_ms.saturating_sub(around),
+            "start_ts": entry.begun_ms.saturating_sub(AROUND_MS),
             "page_size": PAGE,
         });
         let Some((0, result)) = self.ask(entry, "get-withdrawal-history", &params).await else {
@@ -323,6 +326,14 @@ impl Reconciler {
     }
 }
 
+/// Whether an order that bears the name of a leg can be of this attempt. One that was there long before is another: the
+/// exchange refused its name this time.
+fn is_of(entry: &Entry, leg: &EntryLeg, order: &Value) -> bool {
+    let is_new = matches!(leg.leg.name, Some((Kind::Order, _)));
+    let created_ms = order.get("create_time").and_then(Value::as_u64);
+    !is_new || created_ms.is_none_or(|created_ms| created_ms + AROUND_MS >= entry.begun_ms)
+}
+
 /// Whether a cancellation names a group by its `list_id`.
 fn is_of_a_group(method: &str) -> bool {
     ["cancel-oco", "cancel-oto", "cancel-otoco"]
@@ -338,14 +349,6 @@ fn conclusive(reply: &Reply) -> Option<(i64, &[u8])> {
         {
             Some((code, bytes))
         }
-        _ => None,
-    }
-}
-
-fn text(object: &Value, member: &str) -> Option<String> {
-    match object.get(member)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }

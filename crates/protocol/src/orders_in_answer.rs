@@ -68,18 +68,21 @@ impl LegInAnswer {
     }
 }
 
+/// The text of a member; the exchange writes some numbers as texts and some as numbers.
+#[must_use]
+pub fn text(object: &Value, member: &str) -> Option<String> {
+    let value = object.get(member)?;
+    let number = || value.as_number().map(ToString::to_string);
+    value.as_str().map(str::to_owned).or_else(number)
+}
+
 fn index(leg: &Value) -> Option<usize> {
     usize::try_from(leg.get("index")?.as_u64()?).ok()
 }
 
 /// An id is a number or a text; none is empty or 0.
 fn id(object: &Value, name: &str) -> Option<String> {
-    let id = match object.get(name)? {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    Some(id).filter(|id| !id.is_empty() && id != "0" && id.len() <= 64)
+    text(object, name).filter(|id| !id.is_empty() && id != "0" && id.len() <= 64)
 }
 
 #[cfg(test)]
