@@ -366,3 +366,100 @@ impl Beginning {
         let _ = tokio::time::timeout(PATIENCE, all_begun).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use protocol::{call::RequestId, canonical::Dialect};
+
+    fn executed(order_id: Option<&str>) -> LegEnd {
+        LegEnd::Executed {
+            order_id: order_id.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn each_leg_ends_by_its_own_code() {
+        let entries = r#"[{"index":0,"code":0,"order_id":"7"},{"index":1,"code":306}]"#;
+        let listed = format!(r#"{{"code":0,"result":{entries}}}"#);
+        let refused = |code| LegEnd::Refused { code };
+        for (answer, code, legs, expected) in [
+            (
+                r#"{"result":{"order_id":"7"}}"#,
+                0,
+                1,
+                vec![executed(Some("7"))],
+            ),
+            // An id was given out, so the order was taken, whatever became of it.
+            (
+                r#"{"result":{"order_id":"7"}}"#,
+                43004,
+                1,
+                vec![executed(Some("7"))],
+            ),
+            ("{}", 0, 1, vec![executed(None)]),
+            ("{}", 306, 1, vec![refused(306)]),
+            ("{}", 42901, 2, vec![refused(42901), refused(42901)]),
+            (&listed, 0, 2, vec![executed(Some("7")), refused(306)]),
+            (
+                r#"{"result":{"list_id":"9"}}"#,
+                0,
+                2,
+                vec![executed(None), executed(None)],
+            ),
+            // Nothing tells of the legs.
+            ("{}", 0, 2, vec![LegEnd::Open, LegEnd::Open]),
+        ] {
+            let orders = OrdersInAnswer::read(answer.as_bytes());
+            assert_eq!(ends(&orders, code, legs), expected, "{answer} {code}");
+        }
+    }
+
+    #[test]
+    fn names_of_different_kinds_are_told_apart() {
+        let legs_of = |method, params, key| {
+            let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
+            let call = Call::parse(RequestId::BACKEND, method, Some(&raw), Dialect::Documented);
+            let legs = legs(&call.unwrap().under_key(key));
+            legs.into_iter().map(|leg| leg.name).collect::<Vec<_>>()
+        };
+        let named = |kind, name: &str| Some((kind, name.to_owned()));
+        for (method, params, key, expected) in [
+            (
+                "private/create-order",
+                r#"{"client_oid":"a"}"#,
+                None,
+                vec![named(Kind::Order, "a")],
+            ),
+            (
+                "private/amend-order",
+                r#"{"order_id":"1","client_oid":"a"}"#,
+                None,
+                vec![named(Kind::Amendment, "a")],
+            ),
+            (
+                "private/create-withdrawal",
+                r#"{"client_wid":"a"}"#,
+                None,
+                vec![named(Kind::Withdrawal, "a")],
+            ),
+            (
+                "private/otc/request-deal",
+                r#"{"cl_deal_id":"a"}"#,
+                None,
+                vec![named(Kind::Otc, "cl_deal_id:a")],
+            ),
+            (
+                "private/create-subaccount-transfer",
+                "{}",
+                Some("k"),
+                vec![named(Kind::Key, "k")],
+            ),
+            ("private/create-subaccount-transfer", "{}", None, vec![None]),
+        ] {
+            assert_eq!(legs_of(method, params, key), expected, "{method}");
+        }
+    }
+}
