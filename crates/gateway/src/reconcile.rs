@@ -5,9 +5,16 @@
 //! that time; and only within an hour, because nobody knows how long the exchange remembers a name. What is not decided stays
 //! open. One question at a time, at the intervals of the journal. Does not: look for what has no name.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map},
+    sync::Arc,
+    time::Duration,
+};
 
-use serde_json::{Value, json, value::RawValue};
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+use serde_json::{Map, Value, json, value::to_raw_value};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,7 +36,9 @@ use protocol::{
 /// How often the journal is asked what is due.
 const EVERY: Duration = Duration::from_secs(1);
 /// Attempts that are looked after in one round.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
+/// Of these, so many at a time; the exchange answers 30 questions about orders in 100 ms.
+const SIDE_BY_SIDE: usize = 8;
 /// From this age on an order that is not found may have been forgotten.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// Where the clocks differ, an order may stand in the history a little beside its time, in milliseconds.
@@ -39,6 +48,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const NOT_FOUND: [i64; 2] = [40401, 212];
 /// States of an order that can still be filled (vendor documents).
 const OPEN: [&str; 3] = ["NEW", "PENDING", "ACTIVE"];
+/// The exchange answers one question about the order history in a second (vendor documents).
+const BETWEEN_PAGES: Duration = Duration::from_secs(1);
+/// Pages of the order history that are read in one round.
+const MOST_PAGES: usize = 50;
 /// The longest page of the order history (vendor documents).
 const PAGE: usize = 100;
 
@@ -50,6 +63,29 @@ pub struct Reconciler {
     upstream: Arc<Upstream>,
     clock: Clock,
     caller: Caller,
+}
+
+/// Whose orders, and of which instrument.
+type List = (bool, Option<String>);
+
+/// Orders that were read in one round, for all who look for theirs in it.
+struct Lists {
+    from_ms: u64,
+    until_ms: u64,
+    /// `None`: not all of them could be read.
+    read: Mutex<HashMap<List, Option<Vec<Value>>>>,
+}
+
+impl Lists {
+    /// For these attempts.
+    fn around(entries: &[Entry]) -> Self {
+        let begun = || entries.iter().map(|entry| entry.begun_ms);
+        Self {
+            from_ms: begun().min().unwrap_or_default().saturating_sub(AROUND_MS),
+            until_ms: begun().max().unwrap_or_default().saturating_add(AROUND_MS),
+            read: Mutex::default(),
+        }
+    }
 }
 
 /// What the exchange says of one thing.
@@ -95,19 +131,22 @@ impl Reconciler {
                 continue;
             }
             // Where the journal does not answer, the next round asks again.
-            for entry in self.ledger.due(AT_ONCE).await.unwrap_or_default() {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = self.look_after(&entry) => {}
-                }
+            let entries = self.ledger.due(AT_ONCE).await.unwrap_or_default();
+            let lists = Lists::around(&entries);
+            let all = stream::iter(&entries);
+            let looking =
+                all.for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, &lists));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = looking => {}
             }
         }
     }
 
-    async fn look_after(&self, entry: &Entry) {
+    async fn look_after(&self, entry: &Entry, lists: &Lists) {
         let open = |(_, leg): &(usize, &EntryLeg)| leg.end == LegEnd::Open;
         for (number, leg) in entry.legs.iter().enumerate().filter(open) {
-            let Some(end) = self.find(entry, leg).await else {
+            let Some(end) = self.find(entry, leg, lists).await else {
                 continue;
             };
             let word = match end {
@@ -129,12 +168,12 @@ impl Reconciler {
     }
 
     /// What became of one leg; `None` where it cannot be told now.
-    async fn find(&self, entry: &Entry, leg: &EntryLeg) -> Option<LegEnd> {
+    async fn find(&self, entry: &Entry, leg: &EntryLeg, lists: &Lists) -> Option<LegEnd> {
         let found = match &leg.leg.name {
             Some((Kind::Order | Kind::Amendment, name)) => {
                 let found = self.order(entry, leg, name).await;
                 if found == Found::NotThere {
-                    self.nowhere(entry, leg, name).await
+                    self.nowhere(entry, leg, name, lists).await
                 } else {
                     found
                 }
@@ -171,44 +210,84 @@ impl Reconciler {
     }
 
     /// Whether an order that is not found by its name stands in a list: the open orders, or the history of its time.
-    async fn nowhere(&self, entry: &Entry, leg: &EntryLeg, name: &str) -> Found {
+    async fn nowhere(&self, entry: &Entry, leg: &EntryLeg, name: &str, lists: &Lists) -> Found {
         if !self.is_surely_dead(entry) {
             return Found::NotThere;
         }
-        let instrument = leg.leg.instrument.as_deref();
-        let mut open = json!({});
-        let mut past = json!({
-            "start_time": entry.begun_ms.saturating_sub(AROUND_MS),
-            "end_time": entry.begun_ms + AROUND_MS,
-            "limit": PAGE,
-        });
-        for params in [&mut open, &mut past] {
-            if let (Some(instrument), Some(params)) = (instrument, params.as_object_mut()) {
-                params.insert("instrument_name".to_owned(), json!(instrument));
+        let instrument = &leg.leg.instrument;
+        let list = (is_advanced(&entry.method), instrument.clone());
+        let mut read = lists.read.lock().await;
+        let orders = match read.entry(list) {
+            hash_map::Entry::Occupied(read) => read.into_mut(),
+            hash_map::Entry::Vacant(unread) => {
+                let orders = self.all_orders(entry, instrument.as_deref(), lists).await;
+                unread.insert(orders)
+            }
+        };
+        let Some(orders) = orders else {
+            return Found::Unsaid;
+        };
+        let meant = |order: &&Value| {
+            text(order, "client_oid").as_deref() == Some(name) && is_of(entry, leg, order)
+        };
+        match orders.iter().find(meant) {
+            Some(order) => Found::There(text(order, "order_id")),
+            None => Found::NotThere,
+        }
+    }
+
+    /// The open orders and those of the history around the attempts of this round; `None` where that is not all of them.
+    async fn all_orders(
+        &self,
+        entry: &Entry,
+        instrument: Option<&str>,
+        lists: &Lists,
+    ) -> Option<Vec<Value>> {
+        let mut params = of_instrument(instrument);
+        let mut all = self.orders(entry, "get-open-orders", &params).await?;
+        params.insert("limit".to_owned(), PAGE.into());
+        params.insert("start_time".to_owned(), lists.from_ms.into());
+        let mut until_ms = lists.until_ms;
+        for page in 0..MOST_PAGES {
+            if page > 0 {
+                tokio::time::sleep(BETWEEN_PAGES).await;
+            }
+            params.insert("end_time".to_owned(), until_ms.into());
+            let orders = self.orders(entry, "get-order-history", &params).await?;
+            let created = orders
+                .iter()
+                .map(|order| order.get("create_time")?.as_u64());
+            let oldest_ms = created.collect::<Option<Vec<_>>>()?.into_iter().min();
+            let is_last = orders.len() < PAGE;
+            all.extend(orders);
+            // The newest come first. Others may have been made in the same millisecond as the oldest of this page.
+            match oldest_ms {
+                Some(oldest_ms) if !is_last && oldest_ms + 1 < until_ms => until_ms = oldest_ms + 1,
+                _ if is_last => return Some(all),
+                _ => return None,
             }
         }
-        for (method, params, is_whole) in [
-            ("get-open-orders", open, usize::MAX),
-            ("get-order-history", past, PAGE),
-        ] {
-            let Some((0, result)) = self.ask(entry, method, &params).await else {
-                return Found::Unsaid;
-            };
-            let Some(orders) = result.get("data").and_then(Value::as_array) else {
-                return Found::Unsaid;
-            };
-            let meant = |order: &&Value| {
-                text(order, "client_oid").as_deref() == Some(name) && is_of(entry, leg, order)
-            };
-            if let Some(order) = orders.iter().find(meant) {
-                return Found::There(text(order, "order_id"));
-            }
-            // A page that is full does not show all.
-            if orders.len() >= is_whole {
-                return Found::Unsaid;
-            }
+        None
+    }
+
+    /// One page of orders.
+    async fn orders(
+        &self,
+        entry: &Entry,
+        method: &str,
+        params: &impl Serialize,
+    ) -> Option<Vec<Value>> {
+        let (0, mut result) = self.ask(entry, method, params).await? else {
+            return None;
+        };
+        match result.get_mut("data")?.take() {
+            Value::Array(orders) => Some(orders),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => None,
         }
-        Found::NotThere
     }
 
     /// A withdrawal by its name.
@@ -272,14 +351,8 @@ impl Reconciler {
 
     /// Whether none of the orders is open that were there before it: of its instrument, or of the group that it names.
     async fn is_none_open(&self, entry: &Entry, leg: &EntryLeg) -> Option<bool> {
-        let mut params = json!({});
-        if let (Some(instrument), Some(params)) = (&leg.leg.instrument, params.as_object_mut()) {
-            params.insert("instrument_name".to_owned(), json!(instrument));
-        }
-        let (0, result) = self.ask(entry, "get-open-orders", &params).await? else {
-            return None;
-        };
-        let orders = result.get("data").and_then(Value::as_array)?;
+        let params = of_instrument(leg.leg.instrument.as_deref());
+        let orders = self.orders(entry, "get-open-orders", &params).await?;
         let is_meant = |order: &&Value| match entry.targets.first() {
             Some(group) => text(order, "list_id").as_ref() == Some(group),
             None => order
@@ -291,14 +364,18 @@ impl Reconciler {
     }
 
     /// Asks a read of the exchange, of the same family of orders: its code and result.
-    async fn ask(&self, entry: &Entry, method: &str, params: &Value) -> Option<(i64, Value)> {
-        let is_advanced = entry.method.starts_with("private/advanced/");
-        let family = if is_advanced && method != "get-withdrawal-history" {
+    async fn ask(
+        &self,
+        entry: &Entry,
+        method: &str,
+        params: &impl Serialize,
+    ) -> Option<(i64, Value)> {
+        let family = if is_advanced(&entry.method) && method != "get-withdrawal-history" {
             "private/advanced/"
         } else {
             "private/"
         };
-        let params = RawValue::from_string(params.to_string()).ok()?;
+        let params = to_raw_value(params).ok()?;
         let method = format!("{family}{method}");
         let call = Call::parse(
             RequestId::BACKEND,
@@ -332,6 +409,16 @@ fn is_of(entry: &Entry, leg: &EntryLeg, order: &Value) -> bool {
     let is_new = matches!(leg.leg.name, Some((Kind::Order, _)));
     let created_ms = order.get("create_time").and_then(Value::as_u64);
     !is_new || created_ms.is_none_or(|created_ms| created_ms + AROUND_MS >= entry.begun_ms)
+}
+
+/// Params that ask for the orders of one instrument, or of all.
+fn of_instrument(instrument: Option<&str>) -> Map<String, Value> {
+    let named = instrument.map(|name| ("instrument_name".to_owned(), name.into()));
+    named.into_iter().collect()
+}
+
+fn is_advanced(method: &str) -> bool {
+    method.starts_with("private/advanced/")
 }
 
 /// Whether a cancellation names a group by its `list_id`.

@@ -12,11 +12,13 @@ use std::{
 };
 
 use gateway::ledger::{
-    Attempt, Away, Begun, Boxed, Conclusion, Entry, Intent, Known, Ledger, Listing, Settled, Ticket,
+    Attempt, Away, Begun, Boxed, Conclusion, Entry, Intent, Known, Ledger, Listing, Past, Settled,
+    State, Ticket,
 };
 use tokio::sync::oneshot;
 
 use crate::{
+    recent,
     schema::Problem,
     times::Times,
     writer::{Ask, Command, MOST_NOTES, Question, Said, Shared, Writer},
@@ -68,7 +70,7 @@ impl Settings {
     /// Bytes that it holds at the worst: pages of the file, and what waits for the disk.
     #[must_use]
     pub const fn most_bytes(&self) -> usize {
-        PAGES + (self.most_waiting + MOST_NOTES) * ENTRY
+        PAGES + (self.most_waiting + MOST_NOTES) * ENTRY + recent::BYTES
     }
 }
 
@@ -175,6 +177,18 @@ impl Journal {
         }
     }
 
+    /// What is said of names while the disk does not answer: those that were begun of late may have been executed.
+    fn of_late(&self, names: &[u64]) -> Option<Known> {
+        self.shared.recent.knows(names).then(|| {
+            Known::Unknown(Past {
+                state: State::Unknown,
+                begun_ms: 0,
+                rid: String::new(),
+                order_ids: Vec::new(),
+            })
+        })
+    }
+
     fn patience(&self) -> Duration {
         self.wait.max(PATIENCE)
     }
@@ -188,33 +202,34 @@ fn gone() -> Away {
 impl Ledger for Journal {
     fn begin(&self, intent: Intent) -> Boxed<'_, Result<Begun, Away>> {
         let asked_up = self.times.now().up_ms;
+        let names = self.shared.recent.hashes(&intent);
         Box::pin(async move {
             let to_be_sent = intent.to_be_sent;
-            match self
-                .ask(Question::Begin(Box::new(intent)), self.wait)
-                .await?
-            {
-                Said::Go(given) => {
+            let asked = self.ask(Question::Begin(Box::new(intent)), self.wait).await;
+            let begun = match asked {
+                Ok(Said::Go(given)) => {
                     // Its time counts from when it was asked for, not from when the disk had it.
                     let up_ms = self.times.now().up_ms.saturating_sub(asked_up);
                     let left = to_be_sent.saturating_sub(Duration::from_millis(up_ms));
                     let (attempt, is_again) = given.take();
-                    Ok(Begun::Go(Ticket::written(attempt, left, is_again)))
+                    Begun::Go(Ticket::written(attempt, left, is_again))
                 }
-                Said::Known(Some(known)) => Ok(Begun::Known(known)),
-                Said::Known(None) | Said::Entries(_) | Said::WasOpen(_) => Err(gone()),
-            }
+                Ok(Said::Known(Some(known))) => Begun::Known(known),
+                Ok(Said::Known(None) | Said::Entries(_) | Said::WasOpen(_)) => return Err(gone()),
+                Err(away) => return self.of_late(&names).map(Begun::Known).ok_or(away),
+            };
+            self.shared.recent.note(names);
+            Ok(begun)
         })
     }
 
     fn look(&self, intent: Intent) -> Boxed<'_, Result<Option<Known>, Away>> {
+        let names = self.shared.recent.hashes(&intent);
         Box::pin(async move {
-            match self
-                .ask(Question::Look(Box::new(intent)), self.wait)
-                .await?
-            {
-                Said::Known(known) => Ok(known),
-                Said::Go(_) | Said::Entries(_) | Said::WasOpen(_) => Err(gone()),
+            match self.ask(Question::Look(Box::new(intent)), self.wait).await {
+                Ok(Said::Known(known)) => Ok(known),
+                Ok(Said::Go(_) | Said::Entries(_) | Said::WasOpen(_)) => Err(gone()),
+                Err(away) => self.of_late(&names).map(Some).ok_or(away),
             }
         })
     }

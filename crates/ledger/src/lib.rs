@@ -6,6 +6,7 @@
 
 mod check;
 mod journal;
+mod recent;
 mod rules;
 mod schema;
 mod store;

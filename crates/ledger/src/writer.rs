@@ -24,6 +24,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Settings,
+    recent::Recent,
     rules::{self, Row, Verdict},
     schema::{self, Problem, remedy},
     store::Store,
@@ -122,6 +123,8 @@ pub(crate) struct Shared {
     /// Transactions that wrote something.
     pub(crate) commits: AtomicU64,
     away: Mutex<Option<Away>>,
+    /// Names of attempts of late, for those who ask while the disk does not answer.
+    pub(crate) recent: Recent,
 }
 
 impl Shared {
@@ -364,6 +367,9 @@ impl Writer {
             for row in &mut rows {
                 row.outlive(now);
                 store.save(row, None)?;
+                let recent = &self.shared.recent;
+                let names = row.legs.iter().filter_map(|leg| leg.leg.name.as_ref());
+                recent.note(names.map(|name| recent.hash(&row.account, &row.caller, name)));
             }
             store.commit()?;
             Ok(rows)
