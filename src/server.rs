@@ -27,6 +27,7 @@ mod connection;
 mod listener;
 
 pub use listener::{BindProblem, Bound};
+pub(crate) use listener::remove_stale_socket;
 use listener::{Listener, Stream};
 
 use crate::places::Places;
