@@ -77,10 +77,9 @@ impl Control {
                 sleep(PAUSE).await;
                 continue;
             };
-            let (Some(uid), Ok(place)) = (
-                permitted(&stream),
-                Arc::clone(&places).try_acquire_owned(),
-            ) else {
+            let (Some(uid), Ok(place)) =
+                (permitted(&stream), Arc::clone(&places).try_acquire_owned())
+            else {
                 continue;
             };
             let ledger = Arc::clone(&ledger);
@@ -133,7 +132,11 @@ async fn answer_one(stream: UnixStream, uid: u32, ledger: Arc<dyn Ledger>) {
         .await;
 }
 
-async fn answer(request: Request<Incoming>, uid: u32, ledger: &dyn Ledger) -> Response<Full<Bytes>> {
+async fn answer(
+    request: Request<Incoming>,
+    uid: u32,
+    ledger: &dyn Ledger,
+) -> Response<Full<Bytes>> {
     let (status, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/orders") => listed(request.uri().query(), ledger).await,
         (&Method::POST, "/orders/resolve") => decided(request, uid, ledger).await,

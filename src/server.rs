@@ -26,8 +26,8 @@ mod caller_stream;
 mod connection;
 mod listener;
 
-pub use listener::{BindProblem, Bound};
 pub(crate) use listener::remove_stale_socket;
+pub use listener::{BindProblem, Bound};
 use listener::{Listener, Stream};
 
 use crate::places::Places;

@@ -49,7 +49,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
                     "; it can be looked over while no daemon runs: sudo systemctl stop crypto-proxy. What is in it can be \
                      asked for at any time: sudo crypto-proxy orders"
                 }
-                Problem::Away(_) => " (the daemon's file is for root: sudo crypto-proxy ledger check)",
+                Problem::Away(_) => {
+                    " (the daemon's file is for root: sudo crypto-proxy ledger check)"
+                }
                 Problem::Missing | Problem::Newer(_) | Problem::Foreign => "",
             };
             let why = format!("the order journal {}: {problem}{next}", path.display());
@@ -62,7 +64,11 @@ fn tell(checked: &Checked, path: &Path) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let oldest = checked.oldest_ms.map_or_else(|| "-".to_owned(), rfc3339_ms);
     writeln!(out, "file      {} ({} bytes)", path.display(), size(path))?;
-    writeln!(out, "attempts  {}, the oldest of {oldest}", checked.attempts)?;
+    writeln!(
+        out,
+        "attempts  {}, the oldest of {oldest}",
+        checked.attempts
+    )?;
     writeln!(out, "open      {}", checked.open)?;
     writeln!(out, "names     {} in use", checked.names)?;
     writeln!(out, "answers   {} kept to be given again", checked.answers)?;

@@ -49,7 +49,8 @@ pub(super) async fn of_name(State(app): State<Arc<AppState>>, request: Request<B
     response
 }
 
-const NOT_A_NAME: &str = "write the name percent-encoded, and nothing after it: `?` is %3F, `/` is %2F, and `%` is %25";
+const NOT_A_NAME: &str =
+    "write the name percent-encoded, and nothing after it: `?` is %3F, `/` is %2F, and `%` is %25";
 
 async fn told(app: &AppState, caller: &Caller, source: &Peer, name: &str) -> Response {
     let entries = match app.gateway.orders_of(caller, source, name, MOST).await {

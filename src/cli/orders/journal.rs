@@ -37,9 +37,9 @@ impl Journal {
         let connected = timeout(CONNECT, UnixStream::connect(&socket)).await;
         match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => Ok(Self::Daemon(stream)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Err(unreadable(format!("{}: {error} ({SUDO})", socket.display())))
-            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(unreadable(
+                format!("{}: {error} ({SUDO})", socket.display()),
+            )),
             // A dead daemon's socket, none, or a folder whose path is too long for one.
             Err(_) => Self::open(state_dir),
         }
@@ -60,7 +60,9 @@ impl Journal {
         }
         let times = ledger::Times::system();
         let journal = ledger::Journal::open(&path, ledger::Settings::default(), times);
-        journal.map(Self::File).map_err(|problem| unreadable(&problem))
+        journal
+            .map(Self::File)
+            .map_err(|problem| unreadable(&problem))
     }
 
     pub(super) async fn list(self, wanted: Wanted) -> Result<Vec<Order>, Failure> {
@@ -91,7 +93,8 @@ impl Journal {
                 decided.map_err(|undecided| failed(undecided.status(), &undecided.to_string()))
             }
             Self::Daemon(stream) => {
-                let body = serde_json::to_string(decision).map_err(|error| Failure::new(1, error))?;
+                let body =
+                    serde_json::to_string(decision).map_err(|error| Failure::new(1, error))?;
                 ask(stream, Method::POST, "/orders/resolve", "order", body).await
             }
         }

@@ -56,7 +56,11 @@ pub(super) fn decided(order: &Order) -> io::Result<()> {
 
 /// By what somebody may ask for it again.
 fn name(order: &Order) -> String {
-    let names: Vec<&str> = order.legs.iter().filter_map(|leg| leg.name.as_deref()).collect();
+    let names: Vec<&str> = order
+        .legs
+        .iter()
+        .filter_map(|leg| leg.name.as_deref())
+        .collect();
     if names.is_empty() {
         format!("rid {}", order.rid)
     } else {
@@ -121,7 +125,9 @@ fn details(order: &Order) -> Vec<String> {
         } else {
             "nothing of it can arrive any more".to_owned()
         };
-        details.push(format!("the daemon looked after it {times} times; {arrival}"));
+        details.push(format!(
+            "the daemon looked after it {times} times; {arrival}"
+        ));
     }
     if let Some(by) = &order.by_hand {
         details.push(format!("decided by hand: {by}"));
