@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Every subcommand.
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["serve"],
     &["check"],
@@ -22,6 +22,10 @@ const COMMANDS: [&[&str]; 18] = [
     &["smoke"],
     &["fingerprint"],
     &["history"],
+    &["orders"],
+    &["orders", "resolve"],
+    &["ledger"],
+    &["ledger", "check"],
     &["support-bundle"],
     &["demo"],
     &["self-test"],
