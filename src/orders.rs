@@ -103,9 +103,10 @@ impl Order {
 
 /// The word of a state. Whoever asks while a task works on it is told so.
 pub(crate) const fn word(state: State) -> &'static str {
-    match state {
-        State::Begun => "running",
-        state => state.word(),
+    if matches!(state, State::Begun) {
+        "running"
+    } else {
+        state.word()
     }
 }
 

@@ -34,7 +34,7 @@ const COMMANDS: [&[&str]; 22] = [
 ];
 
 /// Command lines that are not understood.
-const REFUSED: [&[&str]; 34] = [
+const REFUSED: [&[&str]; 38] = [
     &[],
     &["no-such-command"],
     &["--no-such-flag"],
@@ -93,6 +93,10 @@ const REFUSED: [&[&str]; 34] = [
     &["history", "--since", "yesterday"],
     &["history", "--outcome", "good"],
     &["history", "--changes", "--between"],
+    &["orders", "--most", "0"],
+    &["orders", "--open", "resolve", "x"],
+    &["orders", "resolve", "x", "--executed"],
+    &["orders", "resolve", "x", "--why", "y"],
     &["support-bundle", "--db", "x.db", "--state-dir", "x"],
     &["sandbox", "--listen", "nowhere"],
 ];
