@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
 use crate::config::Config;
+use crate::control::Control;
 use crate::http::{
     AppState, ExchangeApi, Front, Rejections, RequestIds, StatusPages, page::DaemonFacts,
 };
@@ -76,6 +77,7 @@ pub struct Daemon {
     alarms: RecordTask<Alarms>,
     history: History,
     observed: Arc<Observed>,
+    control: Option<Control>,
 }
 
 /// How a daemon ended.
@@ -113,6 +115,11 @@ impl Daemon {
         let upstream = Upstream::new(&config.upstream, config.resolver, &signer)?;
         let bound = Bound::bind(&config.server).await?;
         let ledger = open_ledger(config.state_dir.as_deref(), config.orders, &config.clock)?;
+        let control = match &config.state_dir {
+            // Behind the journal: whoever has that is the only daemon here.
+            Some(state_dir) => Control::bind(state_dir).await,
+            None => None,
+        };
         let account = Account {
             environment: config.upstream.base.host().into(),
             name: DEFAULT_ACCOUNT.into(),
@@ -225,6 +232,7 @@ impl Daemon {
             alarms,
             history,
             observed,
+            control,
         })
     }
 
@@ -265,6 +273,7 @@ impl Daemon {
             alarms,
             history,
             observed,
+            control,
         } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -280,6 +289,10 @@ impl Daemon {
         tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(Arc::clone(&app.hints).run());
         tasks.spawn(gateway.reconciler().run(background.clone()));
+        if let Some(control) = control {
+            let ledger = Arc::clone(gateway.ledger());
+            tasks.spawn(control.serve(ledger, background.clone()));
+        }
         tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(log_rejections(
             Arc::clone(&app),

@@ -128,10 +128,13 @@ fn forms(text: &str) -> String {
 
 /// Where the daemon keeps it.
 pub(super) fn default_file() -> PathBuf {
+    state_directory().join(history::FILE_NAME)
+}
+
+/// The state directory of this process, or else the unit's.
+pub(super) fn state_directory() -> PathBuf {
     let directory = std::env::var_os("STATE_DIRECTORY").filter(|directory| !directory.is_empty());
-    directory
-        .map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from)
-        .join(history::FILE_NAME)
+    directory.map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from)
 }
 
 /// Writes what was asked for; the exit code.

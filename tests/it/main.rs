@@ -21,6 +21,7 @@ mod load;
 mod log_lines;
 mod nonce;
 mod operations;
+mod orders_asked;
 mod outcomes;
 mod reach;
 mod redirects;

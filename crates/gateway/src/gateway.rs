@@ -4,7 +4,7 @@
 //! hangs up does not cancel an order half way. A panic in it ends in an outcome by phase. The total deadline lives here,
 //! because only here the phase is known. Does not: give an answer its HTTP shape.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     failure::{Ended, Failure, Refusal},
     journal::{Entry, Journal, Told},
-    ledger::{Account, Attempt, Cleared, Intent, Known, Ledger, Stored, Ticket},
+    ledger::{self, Account, Attempt, Cleared, Intent, Known, Ledger, Listing, Stored, Ticket},
     nonce::Turn,
     observed::Observed,
     outcome::{Outcome, Progress},
@@ -430,6 +430,37 @@ impl Gateway {
     #[must_use]
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
         self.journal.ledger()
+    }
+
+    /// A caller's own attempts of a name: a `client_oid` or `client_wid`, an idempotency key, the exchange's id of an order,
+    /// or the request id of an attempt that is open. The newest first, at most so many.
+    ///
+    /// # Errors
+    /// [`Refusal`]: its access rules exclude it, too many ask at once, or the journal does not answer.
+    pub async fn orders_of(
+        &self,
+        caller: &Caller,
+        source: &Peer,
+        name: &str,
+        most: usize,
+    ) -> Result<Vec<ledger::Entry>, Refusal> {
+        let _place = self.admission.admit_question(caller, source)?;
+        let mut found = Vec::new();
+        // An order under an idempotency key bears a name that is made of it.
+        for name in [name.to_owned(), name_of_key(&caller.name, name)] {
+            let listing = Listing {
+                caller: Some(caller.name.to_string()),
+                name: Some(name),
+                open: false,
+                most,
+            };
+            let listed = self.ledger().list(listing).await;
+            found.extend(listed.map_err(Refusal::Journal)?);
+        }
+        found.retain(|entry| entry.account == *self.journal.account());
+        found.sort_by_key(|entry| Reverse((entry.begun_ms, entry.attempt)));
+        found.truncate(most);
+        Ok(found)
     }
 
     /// Looks after what is open in the journal.

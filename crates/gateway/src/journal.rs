@@ -203,6 +203,11 @@ impl Journal {
         &self.ledger
     }
 
+    /// Whose it is.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
     /// How far the clock may be wrong.
     fn skew(&self) -> Duration {
         let estimate = self.observed.skew().estimate();

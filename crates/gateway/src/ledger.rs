@@ -471,6 +471,8 @@ pub struct Entry {
     pub ended_ms: Option<u64>,
     /// Whether nothing of it can be executed any more.
     pub is_dead: bool,
+    /// How long anything of it can still be executed, where it is open.
+    pub alive: Duration,
     /// How often somebody looked after it.
     pub looked: u32,
     /// The exchange's id of the list.
@@ -497,7 +499,8 @@ pub struct EntryLeg {
 pub struct Listing {
     /// Only those of this caller.
     pub caller: Option<String>,
-    /// Only those with a leg of this name (of whatever kind), or with this id of the exchange's.
+    /// Only those with a leg of this name (of whatever kind), or with this id of the exchange's; of those that are open, also
+    /// the ones of this request id.
     pub name: Option<String>,
     /// Only those of which nobody knows what became of them.
     pub open: bool,

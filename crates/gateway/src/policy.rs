@@ -159,6 +159,18 @@ pub fn admit_stream(caller: &Caller, arrival: Arrival<'_>) -> Result<(), Denied>
         .map_err(|outside| denied(caller, "public/auth", Rule::Access(outside)))
 }
 
+/// Decides whether a caller may ask about its own orders, from there and now; it may, whatever else it may do.
+///
+/// # Errors
+/// [`Denied`].
+pub fn admit_question(caller: &Caller, arrival: Arrival<'_>) -> Result<(), Denied> {
+    caller
+        .policy
+        .access
+        .admit(arrival)
+        .map_err(|outside| denied(caller, "orders", Rule::Access(outside)))
+}
+
 /// Decides whether a caller may send a command on a stream, from there and now.
 ///
 /// # Errors

@@ -16,6 +16,12 @@ pub struct Checked {
     pub attempts: u64,
     /// Those of which nobody knows what became of them.
     pub open: u64,
+    /// Names that are used, and stay so.
+    pub names: u64,
+    /// Answers that are kept, to be given again.
+    pub answers: u64,
+    /// When the oldest attempt in it began, in milliseconds since 1970.
+    pub oldest_ms: Option<u64>,
     /// What is wrong with it; empty: nothing.
     pub faults: Vec<String>,
 }
@@ -93,5 +99,10 @@ fn look_over(connection: &Connection, checked: &mut Checked) -> rusqlite::Result
     }
     checked.attempts = count("SELECT count(*) FROM attempt")?;
     checked.open = count("SELECT count(*) FROM attempt WHERE ended_ms IS NULL")?;
+    checked.names = count("SELECT count(*) FROM leg WHERE name IS NOT NULL AND state < 2")?;
+    checked.answers = count("SELECT count(*) FROM answer")?;
+    if checked.attempts > 0 {
+        checked.oldest_ms = Some(count("SELECT min(begun_ms) FROM attempt")?);
+    }
     Ok(())
 }

@@ -316,7 +316,13 @@ impl Row {
 
     /// What those are told who look after it or list it.
     pub(crate) fn entry(self, now: Now) -> Entry {
-        let is_dead = !self.state.is_open() || (self.boot == now.boot && now.up_ms >= self.dead_up);
+        let alive_ms = if !self.state.is_open() {
+            0
+        } else if self.boot == now.boot {
+            self.dead_up.saturating_sub(now.up_ms)
+        } else {
+            self.life_ms.max(1)
+        };
         Entry {
             attempt: self.attempt,
             account: self.account,
@@ -327,7 +333,8 @@ impl Row {
             code: self.code,
             begun_ms: self.begun_ms,
             ended_ms: self.ended.map(|ended| ended.wall_ms),
-            is_dead,
+            is_dead: alive_ms == 0,
+            alive: Duration::from_millis(alive_ms),
             looked: self.looked,
             list_id: self.list_id,
             by_hand: self.by_hand,

@@ -182,7 +182,8 @@ impl Store {
                 "SELECT id FROM attempt WHERE id IN (\
                    SELECT attempt FROM leg WHERE name = ?1 AND state < 2 \
                    UNION SELECT attempt FROM leg WHERE name = ?1 AND state = 2 \
-                   UNION SELECT attempt FROM leg WHERE order_id = ?1) \
+                   UNION SELECT attempt FROM leg WHERE order_id = ?1 \
+                   UNION SELECT id FROM attempt INDEXED BY attempt_open WHERE ended_ms IS NULL AND rid = ?1) \
                  AND (?2 IS NULL OR caller = ?2) AND (?3 = 0 OR ended_ms IS NULL) ORDER BY id DESC LIMIT ?4",
                 params![name, caller, open, most],
             );
