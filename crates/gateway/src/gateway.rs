@@ -457,7 +457,7 @@ impl Gateway {
             let listed = self.ledger().list(listing).await;
             found.extend(listed.map_err(Refusal::Journal)?);
         }
-        found.retain(|entry| entry.account == *self.journal.account());
+        found.retain(|entry| entry.account == **self.journal.account());
         found.sort_by_key(|entry| Reverse((entry.begun_ms, entry.attempt)));
         found.truncate(most);
         Ok(found)
@@ -468,6 +468,7 @@ impl Gateway {
     pub fn reconciler(&self) -> Reconciler {
         Reconciler::new(
             Arc::clone(self.journal.ledger()),
+            Arc::clone(self.journal.account()),
             Arc::clone(&self.signer),
             Arc::clone(&self.upstream),
             self.clock.clone(),

@@ -204,7 +204,7 @@ impl Journal {
     }
 
     /// Whose it is.
-    pub(crate) fn account(&self) -> &Account {
+    pub(crate) const fn account(&self) -> &Arc<Account> {
         &self.account
     }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::{Arrival, Peer},
     clock::Clock,
-    ledger::{Cleared, Entry, EntryLeg, Kind, Ledger, LegEnd, Settled},
+    ledger::{Account, Cleared, Entry, EntryLeg, Kind, Ledger, LegEnd, Settled},
     outcome::{Outcome, Progress},
     policy::{self, Caller, Permitted as _, Policy},
     signer::Signer,
@@ -59,6 +59,7 @@ const PAGE: usize = 100;
 #[derive(Debug)]
 pub struct Reconciler {
     ledger: Arc<dyn Ledger>,
+    account: Arc<Account>,
     signer: Arc<Signer>,
     upstream: Arc<Upstream>,
     clock: Clock,
@@ -102,12 +103,14 @@ enum Found {
 impl Reconciler {
     pub(crate) fn new(
         ledger: Arc<dyn Ledger>,
+        account: Arc<Account>,
         signer: Arc<Signer>,
         upstream: Arc<Upstream>,
         clock: Clock,
     ) -> Self {
         Self {
             ledger,
+            account,
             signer,
             upstream,
             clock,
@@ -131,7 +134,9 @@ impl Reconciler {
                 continue;
             }
             // Where the journal does not answer, the next round asks again.
-            let entries = self.ledger.due(AT_ONCE).await.unwrap_or_default();
+            let mut entries = self.ledger.due(AT_ONCE).await.unwrap_or_default();
+            // Another exchange, or another key's account, knows nothing of them.
+            entries.retain(|entry| entry.account == *self.account);
             let lists = Lists::around(&entries);
             let all = stream::iter(&entries);
             let looking =
