@@ -58,6 +58,7 @@ fn render(diagnosis: &Diagnosis, history: &Path) -> String {
             hints: &[],
             outside: &outside,
             in_doubt: &diagnosis.past.in_doubt,
+            journal_away: None,
             history: &read,
             now_ms,
         },
