@@ -131,6 +131,8 @@ pub struct PageInput<'a> {
     pub outside: &'a Observations,
     /// The calls that may have been executed, oldest first.
     pub in_doubt: &'a [Doubt],
+    /// Why there may be others, where the order journal could not be read.
+    pub in_doubt_unread: Option<&'a str>,
     /// That the order journal takes no entry.
     pub journal_away: Option<&'a JournalAway>,
     /// What the history says, `None` where none is kept; or why it cannot be read.

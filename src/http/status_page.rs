@@ -31,7 +31,7 @@ use crate::http::page::{
 };
 use crate::http::{health, proxy_api, rejections::Refused};
 use diagnosis::{
-    doubt::{Doubt, JournalAway},
+    doubt::{JournalAway, Listed},
     hint::Given,
     history::History,
     report::Diagnosis,
@@ -77,7 +77,7 @@ struct Shown {
 /// What concerns orders, and is shown at once.
 #[derive(Clone, PartialEq, Eq)]
 struct Orders {
-    in_doubt: Arc<[Doubt]>,
+    in_doubt: Listed,
     journal_away: Option<JournalAway>,
 }
 
@@ -181,7 +181,8 @@ fn render(
         diagnosis,
         hints,
         outside,
-        in_doubt: &orders.in_doubt,
+        in_doubt: &orders.in_doubt.doubts,
+        in_doubt_unread: orders.in_doubt.unread.as_deref(),
         journal_away: orders.journal_away.as_ref(),
         history: &read,
         now_ms,

@@ -158,12 +158,21 @@ pub struct Count {
     pub is_certain: bool,
 }
 
+/// The calls in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Oldest first; where the journal did not answer, those that were listed last.
+    pub doubts: Arc<[Doubt]>,
+    /// Why there may be others, where the journal did not answer.
+    pub unread: Option<String>,
+}
+
 /// The calls in doubt, as the order journal knows them.
 pub struct Doubts {
     ledger: Arc<dyn Ledger>,
     remedy: Remedy,
     counted: Mutex<Option<(Instant, Count)>>,
-    listed: Mutex<Option<(Instant, Arc<[Doubt]>)>>,
+    listed: Mutex<Option<(Instant, Listed)>>,
 }
 
 impl fmt::Debug for Doubts {
@@ -215,14 +224,14 @@ impl Doubts {
         count
     }
 
-    /// All of them now, oldest first; where the journal does not answer, those that were listed last.
-    pub async fn list(&self) -> Arc<[Doubt]> {
+    /// All of them now.
+    pub async fn list(&self) -> Listed {
         let asked = Instant::now();
         let mut listed = self.listed.lock().await;
-        if let Some((since, doubts)) = &*listed
+        if let Some((since, list)) = &*listed
             && *since >= asked
         {
-            return Arc::clone(doubts);
+            return list.clone();
         }
         let since = Instant::now();
         let open = Listing {
@@ -231,11 +240,27 @@ impl Doubts {
             ..Listing::default()
         };
         let answer = tokio::time::timeout(PATIENCE, self.ledger.list(open)).await;
-        let doubts = match answer {
-            Ok(Ok(entries)) => Doubt::of(&entries).into(),
-            _ => listed.take().map_or_else(Arc::default, |(_, last)| last),
+        let unread = match answer {
+            Ok(Ok(entries)) => {
+                let list = Listed {
+                    doubts: Doubt::of(&entries).into(),
+                    unread: None,
+                };
+                *listed = Some((since, list.clone()));
+                return list;
+            }
+            Ok(Err(away)) => away.to_string(),
+            Err(_) => format!(
+                "the order journal did not answer within {} s",
+                PATIENCE.as_secs()
+            ),
         };
-        *listed = Some((since, Arc::clone(&doubts)));
-        doubts
+        let last = listed.take();
+        let list = Listed {
+            doubts: last.map_or_else(Arc::default, |(_, last)| last.doubts),
+            unread: Some(unread),
+        };
+        *listed = Some((since, list.clone()));
+        list
     }
 }

@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     causes::{self, Past, Symptom},
-    doubt::{Doubt, Doubts},
+    doubt::{Doubts, Listed},
     probes::{self, CredentialFacts, Findings, RUN_DEADLINE},
     report::Diagnosis,
 };
@@ -171,13 +171,14 @@ impl DiagnosisRunner {
     #[must_use]
     pub async fn last(&self) -> Option<Arc<Diagnosis>> {
         let run = self.last.load_full()?;
-        let doubts = self.doubts.list().await;
+        let listed = self.doubts.list().await;
         let known = &run.diagnosis.past;
-        if known.in_doubt == *doubts && known.journal_away == self.doubts.away() {
+        let are_those = known.in_doubt == *listed.doubts && known.in_doubt_unread == listed.unread;
+        if are_those && known.journal_away == self.doubts.away() {
             return Some(Arc::clone(&run.diagnosis));
         }
         let (findings, past) = (run.findings.clone(), run.past.clone());
-        let diagnosis = Arc::new(self.conclude(findings, past, &run.input, &doubts));
+        let diagnosis = Arc::new(self.conclude(findings, past, &run.input, listed));
         self.last.store(Some(Arc::new(DiagnosisRun {
             findings: run.findings.clone(),
             past: run.past.clone(),
@@ -236,9 +237,9 @@ impl DiagnosisRunner {
         match look {
             Some(look) if look.input == input => Asked::Diagnosed(Arc::clone(&look.diagnosis)),
             Some(look) => {
-                let doubts = self.doubts.list().await;
+                let listed = self.doubts.list().await;
                 let (findings, past) = (look.findings.clone(), look.past.clone());
-                Asked::Diagnosed(Arc::new(self.conclude(findings, past, &input, &doubts)))
+                Asked::Diagnosed(Arc::new(self.conclude(findings, past, &input, listed)))
             }
             None if self.stop.is_cancelled() => Asked::Stopping,
             None => Asked::Defect,
@@ -290,9 +291,10 @@ impl DiagnosisRunner {
         findings: Findings,
         mut past: Past,
         input: &OperatorInput,
-        doubts: &[Doubt],
+        listed: Listed,
     ) -> Diagnosis {
-        past.in_doubt = doubts.to_vec();
+        past.in_doubt = listed.doubts.to_vec();
+        past.in_doubt_unread = listed.unread;
         past.journal_away = self.doubts.away();
         past.key_updated_ms = input.key_updated_ms;
         past.told.clone_from(&input.told);

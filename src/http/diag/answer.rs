@@ -12,7 +12,7 @@ use text::time::rfc3339;
 
 use crate::http::{AppState, reply};
 use diagnosis::{
-    doubt::Doubt,
+    doubt::{Doubt, Listed},
     hint::Given,
     reach::{Phase, Reachability, Step, Watched},
     report::{Diagnosis, DoubtLine, Report},
@@ -54,7 +54,7 @@ pub(super) async fn too_soon(app: &AppState, wait: Duration) -> Response {
 }
 
 async fn not_run(app: &AppState) -> Report {
-    let doubts = app.doubts.list().await;
+    let Listed { doubts, unread } = app.doubts.list().await;
     let away = app.doubts.away();
     let before_any_run = away.map_or_else(|| NEXT_BEFORE_ANY_RUN.to_owned(), |away| away.remedy);
     Report {
@@ -62,6 +62,7 @@ async fn not_run(app: &AppState) -> Report {
         credentials_of: app.runner.whose().to_owned(),
         conclusion: "not_run".to_owned(),
         in_doubt: doubts.iter().map(DoubtLine::of).collect(),
+        in_doubt_unread: unread,
         next_step: doubts.first().map_or(before_any_run, Doubt::question),
         ..Report::default()
     }

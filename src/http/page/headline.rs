@@ -466,6 +466,9 @@ impl<'a> Assessment<'a> {
         if let Err(why) = self.known.history {
             warnings.push(format!("the history cannot be read: {why}"));
         }
+        if let Some(why) = self.known.in_doubt_unread {
+            warnings.push(format!("whether calls are in doubt is not known: {why}"));
+        }
         warnings.extend(self.known.about.warnings.iter().cloned());
         warnings
     }

@@ -173,6 +173,7 @@ impl Case {
         let history = Ok(self.recent.clone());
         let known = PageInput {
             in_doubt: &[],
+            in_doubt_unread: None,
             journal_away: None,
             about: &self.about,
             diagnosis: diagnosis.as_ref(),

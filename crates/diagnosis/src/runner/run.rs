@@ -54,8 +54,8 @@ pub(super) async fn run(
         return write_ended(&asker);
     };
     (runner.seen)(&findings);
-    let doubts = runner.doubts.list().await;
-    let diagnosis = runner.conclude(findings.clone(), past.clone(), &input, &doubts);
+    let listed = runner.doubts.list().await;
+    let diagnosis = runner.conclude(findings.clone(), past.clone(), &input, listed);
     let diagnosis = Arc::new(diagnosis);
     let run = Arc::new(DiagnosisRun {
         findings,
