@@ -103,15 +103,14 @@ impl HistoryExtract {
     pub(super) fn json(&self, now_ms: u64, names: CallerNames) -> Value {
         let doubt = |doubt: &Doubt| json!({ "time": time(doubt.ms), "method": doubt.method });
         let in_doubt: Vec<_> = self.in_doubt.iter().map(doubt).collect();
-        let mut all = json!({
-            "file": self.file, "read": self.contents.is_ok(), "in_doubt": in_doubt,
+        let (contents, why) = match &self.contents {
+            Ok(contents) => (Some(contents.json(now_ms, names)), None),
+            Err(why) => (None, Some(why)),
+        };
+        json!({
+            "file": self.file, "read": contents.is_some(), "why": why, "history": contents, "in_doubt": in_doubt,
             "in_doubt_unread": self.in_doubt_unread,
-        });
-        match &self.contents {
-            Ok(contents) => all["history"] = contents.json(now_ms, names),
-            Err(why) => all["why"] = json!(why),
-        }
-        all
+        })
     }
 }
 
