@@ -20,7 +20,7 @@ use crate::places::Places;
 use diagnosis::{
     alarm::Alarms,
     causes::Past,
-    doubt::{Doubt, Doubts},
+    doubt::Doubts,
     egress,
     hint::{HintReader, Hints},
     history::{self, History},
@@ -149,13 +149,8 @@ impl Daemon {
         let alarms = RecordTask::new(Alarms::default());
         let reach = reach::Watch::new(config.reach, Arc::clone(&observed), probing.clone());
         let live = Arc::clone(&probing.live);
-        let doubts = Doubts::new(doubts_of(&history, &config.clock), config.clock.clone());
-        let own: [Arc<dyn RecordSink>; 4] = [
-            copies_to(&hints),
-            copies_to(&alarms.to),
-            live,
-            Arc::clone(&doubts) as Arc<dyn RecordSink>,
-        ];
+        let doubts = doubts_of(&ledger, config.state_dir.as_deref());
+        let own: [Arc<dyn RecordSink>; 3] = [copies_to(&hints), copies_to(&alarms.to), live];
         let sinks = own
             .into_iter()
             .chain(reach.sink())
@@ -455,11 +450,14 @@ fn probing(config: &Config) -> probes::Plan {
     }
 }
 
-/// The calls that were in doubt when the daemon stopped, as far as the history tells.
-fn doubts_of(history: &History, clock: &Clock) -> Vec<Doubt> {
-    let questions = history.questions().ok().flatten();
-    let open = questions.map(|questions| questions.doubts(clock.now_ms()));
-    open.and_then(Result::ok).unwrap_or_default()
+/// The calls in doubt as the journal knows them, and what to do where it is away.
+fn doubts_of(ledger: &Arc<dyn Ledger>, state_dir: Option<&Path>) -> Arc<Doubts> {
+    let path = match state_dir {
+        Some(directory) => directory.join(ledger::FILE_NAME),
+        None => "memory".into(),
+    };
+    let remedy = move |away: &_| ledger::remedy(away, &path);
+    Doubts::new(Arc::clone(ledger), Box::new(remedy))
 }
 
 /// What the operator repaired is seen at once, and not by the next call or in some minutes: the exchange counts as

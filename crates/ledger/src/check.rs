@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
+use gateway::ledger::Entry;
 use rusqlite::Connection;
 
-use crate::schema::{self, Problem};
+use crate::{
+    schema::{self, Problem},
+    store::Store,
+    times::Times,
+};
 
 /// Faults that are told; there may be more.
 const MOST_FAULTS: usize = 20;
@@ -76,6 +81,22 @@ pub fn check(path: &Path) -> Result<Checked, Problem> {
         checked.faults.push(error.to_string());
     }
     Ok(checked)
+}
+
+/// The attempts of which nobody knows what became of them, the newest first, of a journal that no process has open.
+/// Nothing of it is changed. Whoever had begun one is gone: it may have been executed.
+///
+/// # Errors
+/// There is none, or it cannot be opened: by a running daemon, for one.
+pub fn read_open(path: &Path) -> Result<Vec<Entry>, Problem> {
+    let now = Times::system().now();
+    let mut rows = Store::read(path, now)?.open_rows()?;
+    rows.sort_by_key(|row| std::cmp::Reverse(row.id));
+    let entry = |mut row: crate::rules::Row| {
+        row.outlive(now);
+        row.entry(now)
+    };
+    Ok(rows.into_iter().map(entry).collect())
 }
 
 fn look_over(connection: &Connection, checked: &mut Checked) -> rusqlite::Result<()> {

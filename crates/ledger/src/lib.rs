@@ -14,7 +14,7 @@ mod times;
 mod writer;
 
 pub use self::{
-    check::{Checked, check},
+    check::{Checked, check, read_open},
     journal::{Journal, Settings},
     schema::{Problem, remedy},
     times::Times,

@@ -73,6 +73,19 @@ impl Store {
         Ok(store)
     }
 
+    /// The file as it stands, only to be read.
+    pub(crate) fn read(path: &Path, now: Now) -> std::result::Result<Self, Problem> {
+        let connection = schema::open(path)?;
+        connection.execute_batch("PRAGMA query_only = ON")?;
+        Ok(Self {
+            connection,
+            identity: None,
+            opened: now,
+            tally: Tally::default(),
+            committed: Tally::default(),
+        })
+    }
+
     /// Whether the file that is open still stands at `path`; SQLite would go on writing to one that was deleted.
     pub(crate) fn is_at(&self, path: Option<&Path>) -> bool {
         path.is_none_or(|path| schema::identity(path).ok() == self.identity)

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use rusqlite::Connection;
 
 use super::*;
-use crate::{Problem, check, remedy};
+use crate::{Problem, check, read_open, remedy};
 
 /// Keeps the thread from doing anything, until it is dropped.
 fn hold(journal: &Journal) -> mpsc::Sender<()> {
@@ -333,4 +333,34 @@ async fn a_newer_file_and_a_strange_one_are_left_alone_with_a_plain_word() {
         check(&machine.directory.path().join("none")).unwrap_err(),
         Problem::Missing
     );
+}
+
+#[tokio::test]
+async fn what_is_open_can_be_read_where_no_process_has_the_journal_and_nothing_changes() {
+    let machine = Machine::new();
+    assert_eq!(read_open(&machine.file()).unwrap_err(), Problem::Missing);
+    let journal = machine.open();
+    // Begun when its process ends: it may have been executed.
+    for name in ["x", "y", "z"] {
+        assert_eq!(begin(&journal, &intent("a", 1, &[name])).await, "go");
+    }
+    let [.., first] = &all(&journal).await[..] else {
+        panic!("three entries");
+    };
+    journal.conclude(first.attempt, answered(vec![executed("1")]));
+    assert_eq!(read_open(&machine.file()).unwrap_err(), Problem::InUse);
+    drop(journal);
+    let before = fs::read(machine.file()).unwrap();
+    for _ in 0..2 {
+        let open = read_open(&machine.file()).unwrap();
+        let names = open.iter().flat_map(|entry| &entry.legs);
+        let names: Vec<_> = names
+            .filter_map(|leg| leg.leg.name.as_ref().map(|(_, name)| &**name))
+            .collect();
+        assert_eq!(names, ["z", "y"], "the newest first");
+        assert!(open.iter().all(|entry| entry.state == State::Unknown));
+    }
+    assert!(fs::read(machine.file()).unwrap() == before);
+    let files = fs::read_dir(machine.directory.path()).unwrap();
+    assert_eq!(files.count(), 1, "nothing is left beside it");
 }
