@@ -279,7 +279,9 @@ impl Daemon {
         // Its last word would come too late for anybody: it ends with the signal to stop.
         tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(Arc::clone(&app.hints).run());
-        tasks.spawn(gateway.reconciler().run(background.clone()));
+        if gateway.settings().find_out {
+            tasks.spawn(gateway.reconciler().run(background.clone()));
+        }
         tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(log_rejections(
             Arc::clone(&app),

@@ -12,6 +12,7 @@ use std::sync::{
 use catalogue::methods::{self, Class, ClientId};
 use gateway::{
     clock::Clock,
+    failure::Failure,
     outcome::Outcome,
     record::{CallReport, RecordSink},
 };
@@ -56,6 +57,13 @@ impl Doubt {
         };
         // A login is lost with its connection, and changes nothing.
         if method.starts_with("public/") || find_out(method).is_none() {
+            return Vec::new();
+        }
+        // The earlier call has one already, however often its caller asks.
+        if [Failure::Running, Failure::InDoubt]
+            .iter()
+            .any(|earlier| report.why == Some(earlier.code()))
+        {
             return Vec::new();
         }
         let nonce = report.nonce.map(|nonce| nonce.to_string());

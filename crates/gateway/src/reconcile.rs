@@ -306,6 +306,6 @@ fn text(object: &Value, member: &str) -> Option<String> {
     match object.get(member)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -77,7 +77,7 @@ fn id(object: &Value, name: &str) -> Option<String> {
     let id = match object.get(name)? {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
-        _ => return None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
     Some(id).filter(|id| !id.is_empty() && id != "0" && id.len() <= 64)
 }
