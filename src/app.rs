@@ -283,7 +283,9 @@ impl Daemon {
         // Its last word would come too late for anybody: it ends with the signal to stop.
         tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(Arc::clone(&app.hints).run());
-        tasks.spawn(gateway.reconciler().run(background.clone()));
+        if gateway.settings().find_out {
+            tasks.spawn(gateway.reconciler().run(background.clone()));
+        }
         if let Some(control) = control {
             let ledger = Arc::clone(gateway.ledger());
             tasks.spawn(control.serve(ledger, background.clone()));

@@ -19,6 +19,7 @@ mod hosts;
 mod house;
 mod load;
 mod log_lines;
+mod names;
 mod nonce;
 mod operations;
 mod orders_asked;

@@ -50,6 +50,9 @@ pub struct Settings {
     pub dialect: Dialect,
     /// Whether each order without a name is given one.
     pub add_client_oid: bool,
+    /// Whether we find out by ourselves what became of calls whose answers were lost; only tests that count what is sent
+    /// can do without.
+    pub find_out: bool,
 }
 
 impl Settings {
@@ -74,6 +77,7 @@ impl Default for Settings {
             signing_lines: false,
             dialect: Dialect::Documented,
             add_client_oid: false,
+            find_out: true,
         }
     }
 }
@@ -274,7 +278,9 @@ impl Gateway {
     fn named(&self, call: Call, caller: &str) -> Call {
         let name = match call.key() {
             Some(key) => name_of_key(caller, key),
-            None if self.settings.add_client_oid => format!("cp-{}", Attempt::new().0.simple()),
+            None if self.settings.add_client_oid && call.places_an_order() => {
+                format!("cp-{}", Attempt::new().0.simple())
+            }
             None => return call,
         };
         let named = call.named(&name, self.settings.dialect);
@@ -299,19 +305,17 @@ impl Gateway {
         } = named;
         let written = match intent {
             None => None,
-            Some(intent) => match self.journal.begin(intent.clone(), &progress).await {
-                Ok(Ok(written)) => Some(written),
-                Ok(Err(known)) => {
-                    let named = Named {
-                        intent: Some(intent),
-                        ..named
-                    };
-                    // Nothing is signed: what waits for an earlier call does not hold a nonce meanwhile.
-                    drop(turn);
-                    return self.tell(record, known, named).await;
+            Some(intent) => {
+                let journal = &self.journal;
+                match journal
+                    .begin_after_others(intent, &progress, named.until)
+                    .await
+                {
+                    Ok(Ok(written)) => Some(written),
+                    Ok(Err(known)) => return tell(record, known, named.id, find_out),
+                    Err(away) => return refuse(record, Refusal::Journal(away)),
                 }
-                Err(away) => return refuse(record, Refusal::Journal(away)),
-            },
+            }
         };
         let (ticket, entry) = written.unzip();
         let Some(cleared) = clear(permit, ticket) else {
@@ -352,35 +356,13 @@ impl Gateway {
     /// executed is never called refused.
     async fn refuse(&self, record: CallRecord, refusal: Refusal, named: Named) -> Relayed {
         let known = match &named.intent {
-            Some(intent) => self.journal.look(intent.clone()).await,
-            None => None,
+            Some(intent) => self.journal.look(intent, named.until).await,
+            None => Ok(None),
         };
         match known {
-            Some(known) if known.is_of_the_same_call() => self.tell(record, known, named).await,
-            _ => refuse(record, refusal),
-        }
-    }
-
-    /// Tells what is known of the names of a call, which is not sent.
-    async fn tell(&self, mut record: CallRecord, known: Known, named: Named) -> Relayed {
-        let known = match &named.intent {
-            Some(intent) => self.journal.await_end(known, intent, named.until).await,
-            None => known,
-        };
-        match known.told() {
-            Ok(Told::Again(stored)) => {
-                let reply = replay(stored, named.id);
-                record.known(reply.status, reply.code(), Outcome::Answered, "replayed");
-                let mut relayed = Relayed::of(Outcome::Answered, Ok(reply));
-                relayed.is_replayed = true;
-                relayed
-            }
-            Ok(Told::InDoubt(failure)) => {
-                record.known(failure.status(), None, Outcome::Unknown, failure.code());
-                let names = record.report.client_oid.clone();
-                Relayed::ended(Outcome::Unknown, failure).in_doubt(names, named.find_out)
-            }
-            Err(refusal) => refuse(record, refusal),
+            Ok(Some(known)) => tell(record, known, named.id, named.find_out),
+            Ok(None) => refuse(record, refusal),
+            Err(away) => refuse(record, Refusal::Journal(away)),
         }
     }
 
@@ -592,6 +574,30 @@ fn replay(stored: Stored, id: RequestId) -> Reply {
         date_ms: None,
         scrubbed: false,
         peer: None,
+    }
+}
+
+/// Tells what is known of the names of a call, which is not sent.
+fn tell(
+    mut record: CallRecord,
+    known: Known,
+    id: RequestId,
+    find_out: Option<&'static str>,
+) -> Relayed {
+    match known.told() {
+        Ok(Told::Again(stored)) => {
+            let reply = replay(stored, id);
+            record.known(reply.status, reply.code(), Outcome::Answered, "replayed");
+            let mut relayed = Relayed::of(Outcome::Answered, Ok(reply));
+            relayed.is_replayed = true;
+            relayed
+        }
+        Ok(Told::InDoubt(failure)) => {
+            record.known(failure.status(), None, Outcome::Unknown, failure.code());
+            let names = record.report.client_oid.clone();
+            Relayed::ended(Outcome::Unknown, failure).in_doubt(names, find_out)
+        }
+        Err(refusal) => refuse(record, refusal),
     }
 }
 

@@ -13,7 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
     clock::Clock,
@@ -45,8 +48,11 @@ const UNKNOWN_SKEW: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Longer answers are not kept to be given again; the exchange's answers to orders have some hundred bytes.
 const MAX_KEPT_BYTES: usize = 16 << 10;
-/// The exchange's code for a name that it took before.
-const DUPLICATE: i64 = 204;
+/// The exchange's codes for a name that it took before: of an order, and of a request.
+const DUPLICATES: [i64; 2] = [204, 40006];
+/// Questions about refused calls that one caller may have before the journal at once; its others wait for their turn, and
+/// so nobody else does.
+const LOOKS_OF_ONE: usize = 8;
 
 /// The journal, as the path of a call uses it.
 #[derive(Debug)]
@@ -56,6 +62,7 @@ pub(crate) struct Journal {
     clock: Clock,
     observed: Arc<Observed>,
     beginning: Beginning,
+    looks: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
 }
 
 /// What a caller is told of an earlier call of the same name.
@@ -110,6 +117,7 @@ impl Journal {
             clock,
             observed,
             beginning: Beginning::default(),
+            looks: Mutex::default(),
         }
     }
 
@@ -175,27 +183,59 @@ impl Journal {
         }
     }
 
-    /// What is known of an attempt's names, where it has some; for one that is not begun.
-    pub(crate) async fn look(&self, intent: Intent) -> Option<Known> {
-        if !intent.has_names() {
-            return None;
+    /// The same, once what is under way with these names has ended, and until then at most. What ended without using them up
+    /// leaves them to this attempt.
+    ///
+    /// # Errors
+    /// [`Away`]: it must not be sent.
+    pub(crate) async fn begin_after_others(
+        &self,
+        intent: Intent,
+        progress: &Arc<Progress>,
+        until: Instant,
+    ) -> Result<Result<(Ticket, Entry), Known>, Away> {
+        loop {
+            match self.begin(intent.clone().until(until), progress).await? {
+                Err(Known::Running(running)) if running.clone().ended_by(until).await => {}
+                begun => return Ok(begun),
+            }
         }
-        self.ledger.look(intent).await.ok().flatten()
     }
 
-    /// What is known of names that are in use, once what is under way has ended; at most until then.
-    pub(crate) async fn await_end(&self, known: Known, intent: &Intent, until: Instant) -> Known {
-        let Known::Running(running) = known else {
-            return known;
-        };
-        let ended = tokio::time::timeout_at(until, running.clone().ended()).await;
-        match ended {
-            Ok(()) => self
-                .look(intent.clone())
-                .await
-                .unwrap_or(Known::Running(running)),
-            Err(_) => Known::Running(running),
+    /// What is known of the names of a call that is refused, once what is under way with them has ended, and until then at
+    /// most. `None`: its caller made no such call, or nothing came of it.
+    ///
+    /// # Errors
+    /// [`Away`]: nobody knows.
+    pub(crate) async fn look(
+        &self,
+        intent: &Intent,
+        until: Instant,
+    ) -> Result<Option<Known>, Away> {
+        if !intent.has_names() {
+            return Ok(None);
         }
+        loop {
+            let known = {
+                let turn = self.turn_of(&intent.caller).acquire_owned();
+                let turn = timeout_at(until, turn).await;
+                let Ok(Ok(_turn)) = turn else {
+                    return Err(Away::Busy(LOOKS_OF_ONE));
+                };
+                self.ledger.look(intent.clone()).await?
+            };
+            match known {
+                Some(Known::Running(running)) if running.clone().ended_by(until).await => {}
+                known => return Ok(known.filter(Known::is_of_the_same_call)),
+            }
+        }
+    }
+
+    /// The callers are those of the configuration: they are few.
+    fn turn_of(&self, caller: &Arc<str>) -> Arc<Semaphore> {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Arc::new(Semaphore::new(LOOKS_OF_ONE));
+        Arc::clone(looks.entry(Arc::clone(caller)).or_insert_with(fresh))
     }
 
     /// The journal itself.
@@ -262,10 +302,13 @@ impl Entry {
             status,
             body: body.clone(),
         });
-        if !codes::is_conclusive(code) || code == DUPLICATE && self.is_again {
+        let orders = OrdersInAnswer::read(body);
+        // Where an earlier attempt is said to have come to nothing, a duplicate tells that it may have been executed.
+        let of_legs = orders.legs.values().filter_map(|leg| leg.code);
+        let is_duplicate = of_legs.chain([code]).any(|code| DUPLICATES.contains(&code));
+        if !codes::is_conclusive(code) || is_duplicate && self.is_again {
             return Outcome::Unknown;
         }
-        let orders = OrdersInAnswer::read(body);
         self.conclude(Conclusion::Answered {
             answer,
             code,
@@ -330,12 +373,12 @@ fn ends(orders: &OrdersInAnswer, code: i64, legs: usize) -> Vec<LegEnd> {
         .collect()
 }
 
-/// Who asks, and for which order.
-type Whose = (Arc<str>, String);
+/// Who asks, for which order, and who is told when it has begun.
+type Begins = (Arc<str>, String, watch::Receiver<()>);
 
-/// Orders that are being written down or wait for a connection.
+/// Orders that are being written down or wait for a connection. Two may have one name: the second learns of the first.
 #[derive(Debug, Default)]
-struct Beginning(Mutex<HashMap<Whose, watch::Receiver<()>>>);
+struct Beginning(Mutex<Vec<Begins>>);
 
 impl Beginning {
     /// Notes that the orders of an attempt begin, until the sender is dropped.
@@ -343,12 +386,11 @@ impl Beginning {
         let (sender, receiver) = watch::channel(());
         let names = intent.legs.iter().filter_map(|leg| leg.name.as_ref());
         let mut beginning = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, name) in names {
-            let whose = (Arc::clone(&intent.caller), name.clone());
-            beginning.insert(whose, receiver.clone());
-        }
-        // Those that have ended; they are few, because calls under way are.
-        beginning.retain(|_, receiver| receiver.has_changed().is_ok());
+        // Those that have begun; what is left is few, because calls under way are.
+        beginning.retain(|(_, _, receiver)| receiver.has_changed().is_ok());
+        beginning.extend(
+            names.map(|(_, name)| (Arc::clone(&intent.caller), name.clone(), receiver.clone())),
+        );
         sender
     }
 
@@ -356,115 +398,21 @@ impl Beginning {
     async fn wait_for(&self, intent: &Intent) {
         let waited_for: Vec<_> = {
             let beginning = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_meant = |((caller, name), _): &(&Whose, _)| {
+            let is_meant = |(caller, name, _): &&Begins| {
                 *caller == intent.caller
                     && (intent.targets.is_empty() || intent.targets.contains(name))
             };
             let meant = beginning.iter().filter(is_meant);
-            meant.map(|(_, receiver)| receiver.clone()).collect()
+            meant.map(|(_, _, receiver)| receiver.clone()).collect()
         };
         let all_begun = async {
             for mut receiver in waited_for {
                 while receiver.changed().await.is_ok() {}
             }
         };
-        let _ = tokio::time::timeout(PATIENCE, all_begun).await;
+        let _ = timeout(PATIENCE, all_begun).await;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::value::RawValue;
-
-    use super::*;
-    use protocol::{call::RequestId, canonical::Dialect};
-
-    fn executed(order_id: Option<&str>) -> LegEnd {
-        LegEnd::Executed {
-            order_id: order_id.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn each_leg_ends_by_its_own_code() {
-        let entries = r#"[{"index":0,"code":0,"order_id":"7"},{"index":1,"code":306}]"#;
-        let listed = format!(r#"{{"code":0,"result":{entries}}}"#);
-        let refused = |code| LegEnd::Refused { code };
-        for (answer, code, legs, expected) in [
-            (
-                r#"{"result":{"order_id":"7"}}"#,
-                0,
-                1,
-                vec![executed(Some("7"))],
-            ),
-            // An id was given out, so the order was taken, whatever became of it.
-            (
-                r#"{"result":{"order_id":"7"}}"#,
-                43004,
-                1,
-                vec![executed(Some("7"))],
-            ),
-            ("{}", 0, 1, vec![executed(None)]),
-            ("{}", 306, 1, vec![refused(306)]),
-            ("{}", 42901, 2, vec![refused(42901), refused(42901)]),
-            (&listed, 0, 2, vec![executed(Some("7")), refused(306)]),
-            (
-                r#"{"result":{"list_id":"9"}}"#,
-                0,
-                2,
-                vec![executed(None), executed(None)],
-            ),
-            // Nothing tells of the legs.
-            ("{}", 0, 2, vec![LegEnd::Open, LegEnd::Open]),
-        ] {
-            let orders = OrdersInAnswer::read(answer.as_bytes());
-            assert_eq!(ends(&orders, code, legs), expected, "{answer} {code}");
-        }
-    }
-
-    #[test]
-    fn names_of_different_kinds_are_told_apart() {
-        let legs_of = |method, params, key| {
-            let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
-            let call = Call::parse(RequestId::BACKEND, method, Some(&raw), Dialect::Documented);
-            let legs = legs(&call.unwrap().under_key(key));
-            legs.into_iter().map(|leg| leg.name).collect::<Vec<_>>()
-        };
-        let named = |kind, name: &str| Some((kind, name.to_owned()));
-        for (method, params, key, expected) in [
-            (
-                "private/create-order",
-                r#"{"client_oid":"a"}"#,
-                None,
-                vec![named(Kind::Order, "a")],
-            ),
-            (
-                "private/amend-order",
-                r#"{"order_id":"1","client_oid":"a"}"#,
-                None,
-                vec![named(Kind::Amendment, "a")],
-            ),
-            (
-                "private/create-withdrawal",
-                r#"{"client_wid":"a"}"#,
-                None,
-                vec![named(Kind::Withdrawal, "a")],
-            ),
-            (
-                "private/otc/request-deal",
-                r#"{"cl_deal_id":"a"}"#,
-                None,
-                vec![named(Kind::Otc, "cl_deal_id:a")],
-            ),
-            (
-                "private/create-subaccount-transfer",
-                "{}",
-                Some("k"),
-                vec![named(Kind::Key, "k")],
-            ),
-            ("private/create-subaccount-transfer", "{}", None, vec![None]),
-        ] {
-            assert_eq!(legs_of(method, params, key), expected, "{method}");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,10 @@
 use std::{borrow::Cow, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use uuid::Uuid;
 
 use crate::{clock::uptime_ms, policy::Permitted};
@@ -142,6 +145,14 @@ impl Intent {
         methods::find(&self.method).is_some_and(MethodInfo::cancels_orders)
     }
 
+    /// The same, to be sent until then: it may have waited.
+    #[must_use]
+    pub(crate) fn until(mut self, until: Instant) -> Self {
+        let left = until.saturating_duration_since(Instant::now());
+        self.to_be_sent = self.to_be_sent.min(left);
+        self
+    }
+
     /// Whether one of its legs has a name.
     #[must_use]
     pub fn has_names(&self) -> bool {
@@ -270,6 +281,11 @@ impl Running {
     /// Waits until it has ended; then the same question has another answer.
     pub async fn ended(mut self) {
         while self.0.changed().await.is_ok() {}
+    }
+
+    /// Whether it ends until then.
+    pub(crate) async fn ended_by(self, until: Instant) -> bool {
+        timeout_at(until, self.ended()).await.is_ok()
     }
 }
 

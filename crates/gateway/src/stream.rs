@@ -272,14 +272,20 @@ impl Session {
                 let text = frame.to_be_sent();
                 if let Some(intent) = intent {
                     let waiting = waiting(intent);
-                    self.beginning.write(&self.journal, waiting, permit, text);
+                    let permitted = beginning::Permitted {
+                        waiting,
+                        permit,
+                        text,
+                    };
+                    self.beginning.write(&self.journal, permitted);
                 } else if let Some(cleared) = Cleared::unwritten(permit) {
                     self.send(id, &progress, cleared, None, text);
                 }
                 Ok(())
             }
             (Err(refusal), Some(intent)) if intent.has_names() && !refusal.is_of_the_socket() => {
-                let command = Command::new(record, reply_to.clone(), find_out, None, counted);
+                let mut command = Command::new(record, reply_to.clone(), find_out, None, counted);
+                command.waits_for_another = true;
                 self.commands.enter(id, command);
                 self.beginning.look(&self.journal, waiting(intent), refusal);
                 Ok(())
@@ -339,6 +345,17 @@ impl Session {
         let known = match next {
             Next::Send(cleared, entry, text) => {
                 self.send(id, &progress, cleared, Some(entry), text);
+                return None;
+            }
+            Next::Wait(running, permitted) => {
+                self.commands.of(id, &progress)?.waits_for_another = true;
+                self.beginning.wait(running, permitted);
+                return None;
+            }
+            // Its time may be over by now: then it is not written down.
+            Next::Write(permitted) => {
+                self.commands.of(id, &progress)?.waits_for_another = false;
+                self.beginning.write(&self.journal, permitted);
                 return None;
             }
             Next::Refused(refusal) => Err(refusal),

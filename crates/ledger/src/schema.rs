@@ -187,7 +187,9 @@ fn make(path: &Path) -> Result<(), Problem> {
     let directory = directory_of(path);
     let new = tempfile::Builder::new()
         .prefix(".ledger-")
-        .tempfile_in(directory)?;
+        .tempfile_in(directory)
+        // Its text would have the name in it, and be another one each time.
+        .map_err(|error| io::Error::from(error.kind()))?;
     let connection = Connection::open(new.path())?;
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"

@@ -20,6 +20,7 @@ mod find_out;
 mod unsigned;
 
 pub use creation::Creation;
+use find_out::find_out_nameless;
 pub use find_out::{OrderIds, find_out};
 pub use unsigned::Ambiguous;
 pub(super) use unsigned::check_subscription;
@@ -296,7 +297,18 @@ impl Call {
     /// How to find out what became of this call, where that is in doubt; `None` for reads.
     #[must_use]
     pub fn find_out(&self) -> Option<&'static str> {
-        find_out(self.method.as_str())
+        let method = self.method.as_str();
+        let advice = find_out(method)?;
+        let places_orders = matches!(
+            self.method.info().map(|info| info.client_id),
+            Some(ClientId::NewOrder | ClientId::NewOrders | ClientId::Batch)
+        );
+        let has_name = || self.params.text().contains("\"client_oid\"");
+        Some(if places_orders && !has_name() {
+            find_out_nameless(method)
+        } else {
+            advice
+        })
     }
 
     /// The names by which the orders of this call can be found again.

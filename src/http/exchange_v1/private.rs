@@ -96,7 +96,7 @@ async fn relay_with_token(
             Err(error) => return end(&mut record, &asked, &Refusal::Unread(error)),
         };
         match CallerRequest::parse(&bytes) {
-            Ok(body) => go_on(app, path, asked, record, &caller, &source, &body, key).await,
+            Ok(body) => go_on(app, path, asked, record, &caller, &source, (&body, key)).await,
             Err(problem) => {
                 let asked = asked.with_id_in(&bytes);
                 end(&mut record, &asked, &Refusal::Body(problem))
@@ -189,7 +189,7 @@ async fn relay_signed(
         if late {
             end(&mut record, &asked, &Refusal::Late)
         } else {
-            go_on(app, path, asked, record, caller, source, body, key).await
+            go_on(app, path, asked, record, caller, source, (body, key)).await
         }
     })
     .await
@@ -284,8 +284,7 @@ async fn go_on(
     mut record: CallRecord,
     caller: &Caller,
     source: &Peer,
-    body: &CallerRequest<'_>,
-    key: Result<Option<String>, BadKey>,
+    (body, key): (&CallerRequest<'_>, Result<Option<String>, BadKey>),
 ) -> Response {
     let asked = asked.with_id(body.id);
     let call = read_call(app, path, body).and_then(|call| {

@@ -31,6 +31,7 @@ fn entry(method: &str, legs: Vec<(Option<(Kind, &str)>, LegEnd)>) -> Entry {
         code: None,
         begun_ms: 7,
         ended_ms: None,
+        alive: Duration::ZERO,
         is_dead: false,
         looked: 0,
         list_id: None,

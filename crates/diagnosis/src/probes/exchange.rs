@@ -241,11 +241,14 @@ impl Session<'_> {
 
     /// A probe's call, permitted and with its turn.
     fn prepare(&self, probe: Probe) -> Option<PreparedCall> {
-        let params = match probe {
-            Probe::OpenOrders => r#"{"page_size":"1"}"#,
-            Probe::CancelUnknown => r#"{"order_id":"1"}"#,
-            _ => "{}",
-        };
+        let with_params = [
+            (Probe::OpenOrders, r#"{"page_size":"1"}"#),
+            (Probe::CancelUnknown, r#"{"order_id":"1"}"#),
+        ];
+        let params = with_params
+            .iter()
+            .find(|(other, _)| *other == probe)
+            .map_or("{}", |(_, params)| params);
         let params: Box<RawValue> = serde_json::from_str(params).ok()?;
         let dialect = Dialect::Documented;
         let call = Call::parse(RequestId::BACKEND, probe.method()?, Some(&params), dialect);

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::{
     failure::Refusal,
     journal::{Entry, Journal},
-    ledger::{Boxed, Cleared, Intent, Known},
+    ledger::{Boxed, Cleared, Intent, Known, Running},
     outcome::Progress,
     policy::StreamPermit,
 };
@@ -35,10 +35,21 @@ pub(super) struct Begun {
 pub(super) enum Next {
     /// It is sent.
     Send(Cleared<StreamPermit>, Entry, String),
+    /// Its names are in use by a command or call that has not ended: it waits for that, and nobody waits for it.
+    Wait(Running, Permitted),
+    /// That has ended: it is written down.
+    Write(Permitted),
     /// Its names were used before: nothing is sent.
     Known(Known),
     /// It is refused.
     Refused(Refusal),
+}
+
+/// A command that was permitted, and is not written down yet.
+pub(super) struct Permitted {
+    pub(super) waiting: Waiting,
+    pub(super) permit: StreamPermit,
+    pub(super) text: String,
 }
 
 /// A command that is not sent yet.
@@ -67,27 +78,25 @@ impl fmt::Debug for Beginning {
 
 impl Beginning {
     /// Writes a command down that was permitted.
-    pub(super) fn write(
-        &mut self,
-        journal: &Arc<Journal>,
-        waiting: Waiting,
-        permit: StreamPermit,
-        text: String,
-    ) {
+    pub(super) fn write(&mut self, journal: &Arc<Journal>, permitted: Permitted) {
         let journal = Arc::clone(journal);
-        let Waiting {
-            id,
-            progress,
-            intent,
-            until,
-        } = waiting;
-        let takes_back = intent.takes_back();
+        let takes_back = permitted.waiting.intent.takes_back();
         let begun: Boxed<'static, Begun> = Box::pin(async move {
-            let next = match journal.begin(intent.clone(), &progress).await {
+            let Waiting {
+                id,
+                progress,
+                intent,
+                until,
+            } = &permitted.waiting;
+            let (id, progress) = (*id, Arc::clone(progress));
+            let intent = intent.clone().until(*until);
+            let next = match journal.begin(intent, &progress).await {
                 Ok(Ok((ticket, entry))) => {
-                    Next::Send(Cleared::written(permit, ticket), entry, text)
+                    let cleared = Cleared::written(permitted.permit, ticket);
+                    Next::Send(cleared, entry, permitted.text)
                 }
-                Ok(Err(known)) => Next::Known(journal.await_end(known, &intent, until).await),
+                Ok(Err(Known::Running(running))) => Next::Wait(running, permitted),
+                Ok(Err(known)) => Next::Known(known),
                 Err(away) => Next::Refused(Refusal::Journal(away)),
             };
             Begun { id, progress, next }
@@ -99,17 +108,28 @@ impl Beginning {
         }
     }
 
+    /// Waits for the end of what has a command's names.
+    pub(super) fn wait(&mut self, running: Running, permitted: Permitted) {
+        self.at_once.push(Box::pin(async move {
+            let (id, until) = (permitted.waiting.id, permitted.waiting.until);
+            let progress = Arc::clone(&permitted.waiting.progress);
+            let next = if running.clone().ended_by(until).await {
+                Next::Write(permitted)
+            } else {
+                Next::Known(Known::Running(running))
+            };
+            Begun { id, progress, next }
+        }));
+    }
+
     /// Finds out whether a command that is refused has names that were used before.
     pub(super) fn look(&mut self, journal: &Arc<Journal>, waiting: Waiting, refusal: Refusal) {
         let journal = Arc::clone(journal);
         self.at_once.push(Box::pin(async move {
-            let known = journal.look(waiting.intent.clone()).await;
-            let next = match known.filter(Known::is_of_the_same_call) {
-                Some(known) => {
-                    let ended = journal.await_end(known, &waiting.intent, waiting.until);
-                    Next::Known(ended.await)
-                }
-                None => Next::Refused(refusal),
+            let next = match journal.look(&waiting.intent, waiting.until).await {
+                Ok(Some(known)) => Next::Known(known),
+                Ok(None) => Next::Refused(refusal),
+                Err(away) => Next::Refused(Refusal::Journal(away)),
             };
             Begun {
                 id: waiting.id,

@@ -71,6 +71,8 @@ pub(super) struct Command {
     handed_over: Instant,
     deadline: Instant,
     entry: Option<Entry>,
+    /// It waits to learn what becomes of an earlier call of the same name.
+    pub(super) waits_for_another: bool,
     _room: Option<Place>,
     _counted: TaskTrackerToken,
 }
@@ -91,6 +93,7 @@ impl Command {
             handed_over: now,
             deadline: now,
             entry: None,
+            waits_for_another: false,
             _room: room,
             _counted: counted,
         }
@@ -140,6 +143,10 @@ impl Command {
 
     /// Concludes it without one; the phase gives the outcome, and from now on it is not sent any more.
     fn ended(mut self, status: u16, code: &'static str, why: Why) -> UnansweredCommand {
+        // That one may be executed: this is no refusal.
+        if self.waits_for_another {
+            return self.in_doubt(Failure::Running);
+        }
         self.record.report.exchange = self.handed_over.elapsed();
         self.record.ended(status, code);
         self.unanswered(why)
@@ -251,8 +258,9 @@ impl Commands {
         let Some(command) = self.take(id) else {
             return Poll::Pending;
         };
+        let waits_for_another = command.waits_for_another;
         let unanswered = command.ended(504, "deadline", why);
-        if unanswered.outcome == Outcome::Unknown {
+        if unanswered.outcome == Outcome::Unknown && !waits_for_another {
             self.overdue.insert(id, unanswered.reply_to.method.clone());
         }
         Poll::Ready(unanswered)

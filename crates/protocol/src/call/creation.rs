@@ -38,9 +38,13 @@ impl Call {
             .info()
             .map_or(ClientId::None, |info| info.client_id);
         let params = &self.params.text;
-        let whole = |name: Option<&str>| Creation {
-            name: name.and_then(|name| member_text(params, name)),
-            instrument: member_text(params, "instrument_name"),
+        let whole = |name: Option<&str>| {
+            // Read once: params may be long.
+            let members = serde_json::from_str(params.get()).unwrap_or(Members(Vec::new()));
+            Creation {
+                name: name.and_then(|name| text_among(&members, name)),
+                instrument: text_among(&members, "instrument_name"),
+            }
         };
         match client_id {
             ClientId::None => vec![whole(None)],
@@ -86,6 +90,13 @@ impl Call {
         let mut content = self.method.as_str().as_bytes().to_vec();
         push_plain(&mut content, &self.params.text);
         Sha256::digest(&content).into()
+    }
+
+    /// Whether it places one new order, by a method that has a place for its name.
+    #[must_use]
+    pub fn places_an_order(&self) -> bool {
+        let client_id = self.method.info().map(|info| info.client_id);
+        client_id == Some(ClientId::NewOrder)
     }
 
     /// The same call for a new order that bears this name; `None` where the method has no place for one, or it has one.
@@ -156,6 +167,10 @@ fn items<'a>(params: &'a RawValue, list: &str) -> Vec<&'a RawValue> {
 }
 
 fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    // Most that are asked for are not there, and long params are read once less.
+    if !object.get().contains(name) && !object.get().contains('\\') {
+        return None;
+    }
     let Members(members) = serde_json::from_str(object.get()).ok()?;
     let mut members = members.into_iter();
     members
@@ -164,9 +179,20 @@ fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
         .filter(|value| value.get() != "null")
 }
 
-/// The text of a member, a number as it is written; `None` for `null` and the empty text.
 fn member_text(object: &RawValue, name: &str) -> Option<String> {
-    let value = member(object, name)?;
+    text_of(member(object, name)?)
+}
+
+fn text_among(Members(members): &Members<'_>, name: &str) -> Option<String> {
+    let found = members.iter().find(|(key, _)| key == name)?;
+    text_of(found.1)
+}
+
+/// The text of a member, a number as it is written; `None` for `null` and the empty text.
+fn text_of(value: &RawValue) -> Option<String> {
+    if value.get() == "null" {
+        return None;
+    }
     let text = json::text(value).unwrap_or(Cow::Borrowed(value.get()));
     if text.is_empty() {
         return None;
@@ -208,6 +234,8 @@ fn push_plain(out: &mut Vec<u8>, value: &RawValue) {
             }
             out.push(b']');
         }
+        // Nothing is escaped: it is written like this.
+        Some(b'"') if !text.contains('\\') => out.extend_from_slice(text.as_bytes()),
         Some(b'"') => match json::text(value) {
             Some(decoded) => wire::push_json_string(out, &decoded),
             None => out.extend_from_slice(text.as_bytes()),

@@ -95,6 +95,12 @@ const NEW_ORDER: &str = "the order may have been executed: wait a few seconds, t
 const NEW_ADVANCED_ORDER: &str = "the order may have been executed: wait a few seconds, then ask \
                                   private/advanced/get-order-detail with its client_oid; never place it again under \
                                   another client_oid before that";
+const NAMELESS_ORDER: &str = "the order may have been executed, and has no client_oid by which it could be asked for: wait a \
+                              few seconds, then look for it in private/get-open-orders and private/get-order-history; never \
+                              place it again before that";
+const NAMELESS_ADVANCED_ORDER: &str = "the order may have been executed, and has no client_oid by which it could be asked \
+                                       for: wait a few seconds, then look for it in private/advanced/get-open-orders and \
+                                       private/advanced/get-order-history; never place it again before that";
 const EXISTING_ORDER: &str = "the order may have been changed or cancelled: ask private/get-order-detail for it before \
                               anything else is done with it";
 const EXISTING_ADVANCED_ORDER: &str = "the order may have been changed or cancelled: ask \
@@ -121,6 +127,16 @@ pub fn find_out(method: &str) -> Option<&'static str> {
             (ClientId::None | ClientId::Other(_), _) => ANYTHING_ELSE,
         },
     )
+}
+
+/// The same for new orders that have no names.
+#[must_use]
+pub(super) fn find_out_nameless(method: &str) -> &'static str {
+    if method.starts_with("private/advanced/") {
+        NAMELESS_ADVANCED_ORDER
+    } else {
+        NAMELESS_ORDER
+    }
 }
 
 #[cfg(test)]
