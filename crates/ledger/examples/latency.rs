@@ -17,10 +17,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use crypto_proxy_ledger::{Journal, Settings, Times};
 use gateway::ledger::{
     Account, Attempt, Begun, Conclusion, Digest, Intent, Kind, Ledger, Leg, LegEnd, Stored,
 };
-use ledger::{Journal, Settings, Times};
 use tokio::task::JoinSet;
 
 fn main() {

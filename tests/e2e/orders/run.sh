@@ -3,7 +3,7 @@
 #
 #   tests/e2e/orders/run.sh PATH-OF-THE-BINARY [OPTIONS OF storm.py]
 #
-# Without options: 1,600 orders. Needs python3. No network. Some four minutes, most of it waiting until nothing of a lost
+# Without options: 1,280 orders. Needs python3. No network. Some four minutes, most of it waiting until nothing of a lost
 # order can arrive any more.
 set -euo pipefail
 [[ $# -ge 1 && -x $1 ]] || {
@@ -13,5 +13,5 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 binary=$(realpath -- "$1")
 shift
-[[ $# -gt 0 ]] || set -- --orders 1600 --kill-every 2
+[[ $# -gt 0 ]] || set -- --orders 1280 --kill-every 2
 exec python3 "$here/storm.py" "$binary" "$@"
