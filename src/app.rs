@@ -5,13 +5,14 @@
 //! finished and counted. Does not: read settings, catch signals or talk to systemd; the subcommand does, so that tests and
 //! the demo run the same daemon.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, Address, BindProblem, Bound};
 use crate::config::Config;
+use crate::control::Control;
 use crate::http::{
     AppState, ExchangeApi, Front, Rejections, RequestIds, StatusPages, page::DaemonFacts,
 };
@@ -19,7 +20,7 @@ use crate::places::Places;
 use diagnosis::{
     alarm::Alarms,
     causes::Past,
-    doubt::{Doubt, Doubts},
+    doubt::Doubts,
     egress,
     hint::{HintReader, Hints},
     history::{self, History},
@@ -31,6 +32,7 @@ use diagnosis::{
 use gateway::{
     Gateway, Parts,
     clock::Clock,
+    ledger::{Account, Ledger, Listing},
     observed::Observed,
     record::{CallReport, RecordSink, Recorder},
     replay::ReplayGuard,
@@ -43,6 +45,8 @@ use gateway::{
 const REJECTIONS_EVERY: Duration = Duration::from_secs(10);
 /// What the last mark of signed requests may take at the end.
 const LAST_MARK: Duration = Duration::from_secs(1);
+/// The account of the one key pair: it has no name of its own.
+const DEFAULT_ACCOUNT: &str = "default";
 /// What the history's last batch may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(2);
 
@@ -55,6 +59,9 @@ pub enum StartProblem {
     /// An address to listen on.
     #[error(transparent)]
     Bind(#[from] BindProblem),
+    /// The order journal is another's.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Problem),
 }
 
 /// A daemon that is bound and not yet serving.
@@ -70,6 +77,7 @@ pub struct Daemon {
     alarms: RecordTask<Alarms>,
     history: History,
     observed: Arc<Observed>,
+    control: Option<Control>,
 }
 
 /// How a daemon ended.
@@ -106,6 +114,16 @@ impl Daemon {
             .map_err(ClientProblem::from)?;
         let upstream = Upstream::new(&config.upstream, config.resolver, &signer)?;
         let bound = Bound::bind(&config.server).await?;
+        let ledger = open_ledger(config.state_dir.as_deref(), config.orders, &config.clock)?;
+        let control = match &config.state_dir {
+            // Behind the journal: whoever has that is the only daemon here.
+            Some(state_dir) => Control::bind(state_dir).await,
+            None => None,
+        };
+        let account = Account {
+            environment: config.upstream.base.host().into(),
+            name: DEFAULT_ACCOUNT.into(),
+        };
         // Last: a start that cannot succeed is none, and leaves nothing in the history.
         let base_url = config.upstream.base.to_string();
         let start = history::Start {
@@ -131,13 +149,8 @@ impl Daemon {
         let alarms = RecordTask::new(Alarms::default());
         let reach = reach::Watch::new(config.reach, Arc::clone(&observed), probing.clone());
         let live = Arc::clone(&probing.live);
-        let doubts = Doubts::new(doubts_of(&history, &config.clock), config.clock.clone());
-        let own: [Arc<dyn RecordSink>; 4] = [
-            copies_to(&hints),
-            copies_to(&alarms.to),
-            live,
-            Arc::clone(&doubts) as Arc<dyn RecordSink>,
-        ];
+        let doubts = doubts_of(&ledger, config.state_dir.as_deref());
+        let own: [Arc<dyn RecordSink>; 3] = [copies_to(&hints), copies_to(&alarms.to), live];
         let sinks = own
             .into_iter()
             .chain(reach.sink())
@@ -168,6 +181,8 @@ impl Daemon {
             observed: Arc::clone(&observed),
             recorder,
             replay,
+            ledger,
+            account: Arc::new(account),
             clock: config.clock,
         };
         let about = DaemonFacts {
@@ -212,6 +227,7 @@ impl Daemon {
             alarms,
             history,
             observed,
+            control,
         })
     }
 
@@ -252,6 +268,7 @@ impl Daemon {
             alarms,
             history,
             observed,
+            control,
         } = self;
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -266,6 +283,13 @@ impl Daemon {
         // Its last word would come too late for anybody: it ends with the signal to stop.
         tasks.spawn(reach.run(stop.clone()));
         tasks.spawn(Arc::clone(&app.hints).run());
+        if gateway.settings().find_out {
+            tasks.spawn(gateway.reconciler().run(background.clone()));
+        }
+        if let Some(control) = control {
+            let ledger = Arc::clone(gateway.ledger());
+            tasks.spawn(control.serve(ledger, background.clone()));
+        }
         tasks.spawn(alarms.reader.run(alarms.reports));
         tasks.spawn(log_rejections(
             Arc::clone(&app),
@@ -300,6 +324,15 @@ impl Daemon {
                 "the last mark of signed requests is not written: the next start refuses them for seconds"
             );
         }
+        // Whoever asks is answered after what was said before is written.
+        if tokio::time::timeout(LAST_BATCH, gateway.ledger().list(Listing::default()))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the order journal's last entries are not written: the next start finds out about those orders"
+            );
+        }
         // These tasks end when they have read what there is; a record that is written later has no copy.
         drop((hints, alarms.to));
         tasks.spawn(async move { runner.ended().await });
@@ -317,6 +350,23 @@ impl Daemon {
         }
         drained
     }
+}
+
+/// The order journal in the state directory; without one, in memory.
+fn open_ledger(
+    state_dir: Option<&Path>,
+    settings: ledger::Settings,
+    clock: &Clock,
+) -> Result<Arc<dyn Ledger>, ledger::Problem> {
+    let times = ledger::Times::by(clock.clone());
+    let Some(state_dir) = state_dir else {
+        tracing::warn!(
+            "there is no state directory (STATE_DIRECTORY): names of orders are known until this process ends, and no longer"
+        );
+        return Ok(Arc::new(ledger::Journal::in_memory(settings, times)?));
+    };
+    let path = state_dir.join(ledger::FILE_NAME);
+    Ok(Arc::new(ledger::Journal::open(&path, settings, times)?))
 }
 
 async fn log_rejections(app: Arc<AppState>, history: History, stop: CancellationToken) {
@@ -402,11 +452,14 @@ fn probing(config: &Config) -> probes::Plan {
     }
 }
 
-/// The calls that were in doubt when the daemon stopped, as far as the history tells.
-fn doubts_of(history: &History, clock: &Clock) -> Vec<Doubt> {
-    let questions = history.questions().ok().flatten();
-    let open = questions.map(|questions| questions.doubts(clock.now_ms()));
-    open.and_then(Result::ok).unwrap_or_default()
+/// The calls in doubt as the journal knows them, and what to do where it is away.
+fn doubts_of(ledger: &Arc<dyn Ledger>, state_dir: Option<&Path>) -> Arc<Doubts> {
+    let path = match state_dir {
+        Some(directory) => directory.join(ledger::FILE_NAME),
+        None => "memory".into(),
+    };
+    let remedy = move |away: &_| ledger::remedy(away, &path);
+    Doubts::new(Arc::clone(ledger), Box::new(remedy))
 }
 
 /// What the operator repaired is seen at once, and not by the next call or in some minutes: the exchange counts as

@@ -28,6 +28,8 @@ pub mod check;
 mod demo;
 mod diagnose;
 mod history;
+mod ledger;
+mod orders;
 mod sandbox;
 mod serve;
 mod smoke;
@@ -64,6 +66,10 @@ enum Command {
     Fingerprint(FingerprintArguments),
     /// Show the results of calls, and what changed when
     History(history::Arguments),
+    /// Show what became of orders, by the order journal; decide by hand what nobody can find out
+    Orders(orders::Arguments),
+    /// Look the order journal's file over
+    Ledger(ledger::Arguments),
     /// Write a ticket with evidence for the exchange's support; it holds no secret
     SupportBundle(support_bundle::Arguments),
     /// Demonstration: a stand-in exchange and the proxy on loopback, and five calls
@@ -103,6 +109,8 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Smoke(arguments) => smoke::run(arguments),
         Command::Fingerprint(arguments) => fingerprint(arguments),
         Command::History(arguments) => history::run(&arguments),
+        Command::Orders(arguments) => orders::run(&arguments),
+        Command::Ledger(arguments) => ledger::run(&arguments),
         Command::SupportBundle(arguments) => support_bundle::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::SelfTest => self_test(),

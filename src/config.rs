@@ -111,6 +111,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How much history is kept.
     pub history: history::Settings,
+    /// What the order journal keeps.
+    pub orders: ledger::Settings,
     /// A digest of the effective settings, so that the history sees them change.
     pub configuration: String,
     /// Short warnings that stay in `GET /ready`. Anybody may read them: they hold no secret and no value.
@@ -162,6 +164,7 @@ impl Config {
             runner: runner::Settings::default(),
             state_dir: None,
             history: defaults.history,
+            orders: defaults.orders,
             configuration: String::new(),
             standing_warnings: Vec::new(),
             clock: Clock::system(),
@@ -360,6 +363,7 @@ fn inspect_with(published: &Published, sources: &Sources) -> Inspection {
                 expected,
                 state_dir: sources.state_directory.clone(),
                 history: settings.history,
+                orders: settings.orders,
                 configuration: report.digest(),
                 standing_warnings: problems.ready(),
                 log: settings.log,

@@ -15,6 +15,7 @@ pub use gateway::access::Peer;
 mod diag;
 mod exchange_v1;
 mod health;
+mod orders;
 pub mod page;
 mod proxy_api;
 mod rejections;

@@ -26,6 +26,7 @@ mod caller_stream;
 mod connection;
 mod listener;
 
+pub(crate) use listener::remove_stale_socket;
 pub use listener::{BindProblem, Bound};
 use listener::{Listener, Stream};
 

@@ -118,7 +118,13 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Err(problem) => return super::fail(1, &problem),
     };
     let db = arguments.db.unwrap_or_else(super::history::default_file);
+    let (in_doubt, in_doubt_unread) = match super::history::doubts_beside(&db) {
+        Ok(doubts) => (doubts, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
     let past = Past {
+        in_doubt,
+        in_doubt_unread,
         key_updated_ms: arguments.key_updated,
         told: arguments.symptom,
         ..local.past(&db)

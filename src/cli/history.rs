@@ -12,7 +12,10 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
-use diagnosis::history::{self, Filter, Questions};
+use diagnosis::{
+    doubt::Doubt,
+    history::{self, Filter, Questions},
+};
 use gateway::clock::Clock;
 
 mod output;
@@ -128,10 +131,27 @@ fn forms(text: &str) -> String {
 
 /// Where the daemon keeps it.
 pub(super) fn default_file() -> PathBuf {
+    state_directory().join(history::FILE_NAME)
+}
+
+/// The state directory of this process, or else the unit's.
+pub(super) fn state_directory() -> PathBuf {
     let directory = std::env::var_os("STATE_DIRECTORY").filter(|directory| !directory.is_empty());
-    directory
-        .map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from)
-        .join(history::FILE_NAME)
+    directory.map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from)
+}
+
+/// What the order journal beside the history has in doubt; why it cannot be read, where it cannot.
+pub(super) fn doubts_beside(history: &Path) -> Result<Vec<Doubt>, String> {
+    match ledger::read_open(&history.with_file_name(ledger::FILE_NAME)) {
+        Ok(entries) => Ok(Doubt::of(&entries)),
+        // Without a journal nothing was sent that it would have to tell of.
+        Err(ledger::Problem::Missing) => Ok(Vec::new()),
+        Err(ledger::Problem::InUse) => Err(
+            "the running daemon has the order journal: `sudo crypto-proxy orders --open` asks it"
+                .to_owned(),
+        ),
+        Err(problem) => Err(problem.to_string()),
+    }
 }
 
 /// Writes what was asked for; the exit code.
@@ -184,5 +204,11 @@ fn answer(
         questions.refused_calls(&of_changes)?
     };
     output::table(out, form, &calls, &changes, &refused)?;
+    if form == Form::Text && calls.iter().any(|call| call.outcome == "unknown") {
+        writeln!(
+            out,
+            "what became of calls that ended unknown, and the names of their orders: `sudo crypto-proxy orders`"
+        )?;
+    }
     Ok(0)
 }

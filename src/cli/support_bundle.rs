@@ -71,7 +71,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Ok(directory) => directory,
         Err(problem) => return super::fail(1, &problem.context("no bundle is written")),
     };
-    let extract = HistoryExtract::read(&arguments.history(), Clock::system().now_ms());
+    let file = arguments.history();
+    let in_doubt = history::doubts_beside(&file);
+    let extract = HistoryExtract::read(&file, Clock::system().now_ms(), in_doubt);
     let mut local = match LocalRun::at(arguments.sources.clone(), Scope::Full) {
         Ok(local) => local,
         Err(problem) => return super::fail(1, &problem),
@@ -144,6 +146,9 @@ fn explain(error: PackError) -> anyhow::Error {
 fn remarks(local: &LocalRun, extract: &HistoryExtract) {
     if let Err(why) = &extract.contents {
         anstream::eprintln!("crypto-proxy: without a history ({}: {why})", extract.file);
+    }
+    if let Some(why) = &extract.in_doubt_unread {
+        anstream::eprintln!("crypto-proxy: without the calls in doubt ({why})");
     }
     if local.examined.config.is_none() {
         anstream::eprintln!(

@@ -25,7 +25,7 @@ const COPIES: usize = 4;
 const TEXTS: usize = 512;
 /// An entry for a signature, in both of its tables.
 const SIGNATURE: usize = 160;
-/// Listeners, the journal, the history, name look-ups, connections that are rejected.
+/// Listeners, the journal, the history, the order journal, name look-ups, connections that are rejected.
 const OTHER_FILES: usize = 64;
 
 /// A budget, and what it comes to at the worst.
@@ -42,7 +42,7 @@ pub(super) struct Budget {
 }
 
 /// Every budget, with these settings.
-pub(super) fn all(settings: &Settings) -> [Budget; 10] {
+pub(super) fn all(settings: &Settings) -> [Budget; 11] {
     let (http, server, gateway) = (&settings.http, &settings.server, &settings.gateway);
     let connections = server.max_connections;
     let strangers = places::for_strangers(connections);
@@ -86,6 +86,7 @@ pub(super) fn all(settings: &Settings) -> [Budget; 10] {
             history::MAX_HELD * (size_of::<CallReport>() + TEXTS) + lines * 2 * TEXTS,
             0,
         ),
+        budget("the order journal", settings.orders.most_bytes(), 0),
         // Of one key; each further one that signs as often as it can has its own.
         budget(
             "signatures that were seen",

@@ -49,6 +49,7 @@ pub(super) struct Settings {
     pub(super) egress: egress::Settings,
     pub(super) reach: reach::Settings,
     pub(super) history: history::Settings,
+    pub(super) orders: ledger::Settings,
     pub(super) log: telemetry::Settings,
     /// Whether the services of `egress` are asked.
     pub(super) egress_enabled: bool,
@@ -91,6 +92,7 @@ impl Default for Settings {
                 ..reach::Settings::off()
             },
             history: history::Settings::default(),
+            orders: ledger::Settings::default(),
             log: telemetry::Settings {
                 sink: Sink::Auto,
                 level: Level::INFO,
@@ -697,6 +699,18 @@ pub(super) static SETTINGS: &[Setting] = &[
         seconds(|s| &mut s.reach.interval, 30..=86_400),
         "Seconds between measurements; another is made soon after a call failed on the way, \
          once a minute at most.",
+    ),
+    setting(
+        "orders.add_client_oid",
+        Field::Flag(|s| &mut s.gateway.add_client_oid),
+        "Gives each order without a client_oid one, so that the proxy can find out what became of it. \
+         The order at the exchange then bears that name.",
+    ),
+    setting(
+        "orders.replay_s",
+        seconds(|s| &mut s.orders.replay, 0..=86_400),
+        "Seconds for which an order that is sent again under its name gets the first answer again; \
+         afterwards the name is used up.",
     ),
     setting(
         "history.enabled",

@@ -43,7 +43,7 @@ enum Refusal {
 /// `GET /diag/crypto-auth`: what is known, without asking anybody.
 pub(super) async fn known(State(app): State<Arc<AppState>>, request: Request<Body>) -> Response {
     unstored(match authenticate(&app, &request).await {
-        Ok(_) => answer::known(&app),
+        Ok(_) => answer::known(&app).await,
         Err(refused) => refused,
     })
 }
@@ -63,7 +63,7 @@ pub(super) async fn run(State(app): State<Arc<AppState>>, request: Request<Body>
     let rid = request_id(&request);
     unstored(match app.runner.ask(Asker { rid, name }, input).await {
         Asked::Diagnosed(diagnosis) => answer::diagnosed(&app, &diagnosis),
-        Asked::TooSoon { wait } => answer::too_soon(&app, wait),
+        Asked::TooSoon { wait } => answer::too_soon(&app, wait).await,
         Asked::Stopping => {
             let mut response = detail(503, "The proxy is stopping; nothing was probed");
             reply::set_retry_after(&mut response, 1);

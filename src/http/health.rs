@@ -2,8 +2,8 @@
 //!
 //! Guarantees: nothing secret, no times, no amounts; `/health` depends on nothing but this process. `/ready` is 503 only
 //! when draining, when the last attempts to reach the exchange all failed, or when signed requests are refused because
-//! the disk takes no mark of them. Calls in doubt (how many, and no name), drift and skew are warnings under 200. What
-//! weakens a credential is for those who show a token: to a stranger it would say that guessing is worth while.
+//! the disk takes no mark of them. Calls in doubt (how many, and no name), an order journal that takes no entry (reads and
+//! cancellations go), drift and skew are warnings under 200. What weakens a credential is for those who show a token: to a stranger it would say that guessing is worth while.
 
 use std::sync::Arc;
 
@@ -52,12 +52,23 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, request: Request<Bod
         );
     }
     let mut warnings = Vec::new();
-    let doubts = app.doubts.list().len();
-    if doubts > 0 {
-        let (count, which) = (count_words(doubts), if doubts == 1 { "it" } else { "them" });
+    let doubts = app.doubts.count().await;
+    if doubts.calls > 0 {
+        let count = count_words(doubts.calls);
+        let which = if doubts.calls == 1 { "it" } else { "them" };
         warnings.push(format!(
             "{count}; `sudo crypto-proxy diagnose` names {which}"
         ));
+    }
+    if app.doubts.away().is_some() {
+        warnings.push(
+            "orders are refused and not sent, because the order journal takes no entry; cancellations and reads go; the \
+             log and `sudo crypto-proxy diagnose` say why"
+                .to_owned(),
+        );
+    }
+    if !doubts.is_certain {
+        warnings.push("the order journal does not answer: more calls may be in doubt".to_owned());
     }
     if is_known {
         warnings.extend(app.standing_warnings.iter().cloned());

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use diagnosis::{
     causes::{Conclusion, Likelihood, Standing},
-    doubt::Doubt,
+    doubt::{Doubt, JournalAway},
     hint::Given,
     history::End,
     probes::{Environment, Grade, Target},
@@ -131,6 +131,10 @@ pub struct PageInput<'a> {
     pub outside: &'a Observations,
     /// The calls that may have been executed, oldest first.
     pub in_doubt: &'a [Doubt],
+    /// Why there may be others, where the order journal could not be read.
+    pub in_doubt_unread: Option<&'a str>,
+    /// That the order journal takes no entry.
+    pub journal_away: Option<&'a JournalAway>,
     /// What the history says, `None` where none is kept; or why it cannot be read.
     pub history: &'a Result<Option<RecentHistory>, String>,
     /// The time, in milliseconds since 1970.

@@ -13,7 +13,10 @@ use http::{HeaderMap, HeaderValue, Request, header};
 use super::{
     AppState,
     reply::{self, Invalid, Refusal},
-    request::{KnownCaller, is_json, known, only, place_of, read_body, request_id, source_of},
+    request::{
+        KnownCaller, idempotency_key, is_json, known, only, place_of, read_body, request_id,
+        source_of,
+    },
     verdict::settle,
 };
 use crate::http::rejections::Refused;
@@ -110,6 +113,9 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 async fn read_call(app: &AppState, request: Request<Body>) -> Result<Call, Refusal> {
     let is_json = is_json(request.headers());
+    let key = idempotency_key(request.headers())
+        .map(|key| key.map(str::to_owned))
+        .map_err(|bad| Refusal::Invalid(Invalid::body("idempotency_key", &bad.to_string())));
     let bytes = read_body(
         request,
         app.settings.max_body_bytes,
@@ -123,6 +129,7 @@ async fn read_call(app: &AppState, request: Request<Body>) -> Result<Call, Refus
     }
     let request = body::parse(&bytes).map_err(Refusal::Invalid)?;
     let dialect = app.gateway.settings().dialect;
-    Call::parse(RequestId::BACKEND, &request.method, request.params, dialect)
-        .map_err(|invalid| Refusal::Invalid(invalid.into()))
+    let call = Call::parse(RequestId::BACKEND, &request.method, request.params, dialect)
+        .map_err(|invalid| Refusal::Invalid(invalid.into()))?;
+    Ok(call.under_key(key?.as_deref()))
 }

@@ -24,7 +24,10 @@ use protocol::{call::InvalidCall, wire};
 
 const OUTCOME: HeaderName = HeaderName::from_static("x-proxy-outcome");
 const CLIENT_OID: HeaderName = HeaderName::from_static("x-proxy-client-oid");
+const REPLAYED: HeaderName = HeaderName::from_static("x-proxy-replayed");
 const HINT: HeaderName = HeaderName::from_static("x-proxy-hint");
+/// What the exchange says of a `client_oid` that it took before.
+const DUPLICATE_NAME: i64 = 204;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What became of a call.
@@ -39,7 +42,7 @@ pub(super) fn relayed(relayed: &mut Relayed) -> Response {
         None => json_response(status, body),
     };
     set_outcome(&mut response, relayed.outcome);
-    set_client_oid(&mut response, relayed);
+    set_names(&mut response, relayed);
     if matches!(
         relayed.result,
         Err(Ended::Refused(
@@ -48,6 +51,7 @@ pub(super) fn relayed(relayed: &mut Relayed) -> Response {
                 | GatewayRefusal::NonceAhead { .. }
                 | GatewayRefusal::Stalled { .. }
                 | GatewayRefusal::Draining
+                | GatewayRefusal::Journal(_)
         ))
     ) {
         set_retry_after(&mut response, 1);
@@ -130,8 +134,13 @@ pub(super) fn say_foreign_scheme(response: &mut Response) {
     response.headers_mut().insert(HINT, words);
 }
 
-/// Names the orders that may have to be looked for.
-pub(super) fn set_client_oid(response: &mut Response, relayed: &Relayed) {
+/// Names the orders that may have to be looked for, and says whether the answer is that of an earlier call.
+pub(super) fn set_names(response: &mut Response, relayed: &Relayed) {
+    if relayed.is_replayed {
+        response
+            .headers_mut()
+            .insert(REPLAYED, HeaderValue::from_static("true"));
+    }
     if let Some(oid) = relayed
         .client_oid
         .as_deref()
@@ -161,6 +170,9 @@ fn passed_on(reply: &Reply) -> Vec<u8> {
 fn envelope(ended: &Ended, relayed: &Relayed) -> Vec<u8> {
     let mut body = json!({ "error": error_text(ended), "outcome": relayed.outcome.word() });
     if let Some(body) = body.as_object_mut() {
+        if let Ended::Refused(GatewayRefusal::NameUsed) = ended {
+            body.insert("code".to_owned(), json!(DUPLICATE_NAME));
+        }
         body.extend(
             relayed
                 .client_oid

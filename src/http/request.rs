@@ -118,6 +118,43 @@ pub(super) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&Head
     }
 }
 
+/// The caller's own name for a call, by which it may ask again (draft-ietf-httpapi-idempotency-key-header: a quoted text;
+/// bare ones are common, and taken).
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Longer keys are none.
+const MAX_KEY_BYTES: usize = 128;
+
+/// The request's idempotency key.
+///
+/// # Errors
+/// It is no key: empty, repeated, too long, or not plain text.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, BadKey> {
+    if !headers.contains_key(IDEMPOTENCY_KEY) {
+        return Ok(None);
+    }
+    let value = only(headers, IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
+    let key = value.map(|value| {
+        let bare = value
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        bare.unwrap_or(value)
+    });
+    match key {
+        Some(key)
+            if (1..=MAX_KEY_BYTES).contains(&key.len())
+                && key.bytes().all(|byte| matches!(byte, b'!'..=b'~')) =>
+        {
+            Ok(Some(key))
+        }
+        _ => Err(BadKey),
+    }
+}
+
+/// An `Idempotency-Key` that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Idempotency-Key must be one text of 1 to 128 visible ASCII characters; nothing was sent")]
+pub(super) struct BadKey;
+
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {

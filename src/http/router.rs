@@ -19,7 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
 use super::{
-    AppState, diag, exchange_v1, health, proxy_api,
+    AppState, diag, exchange_v1, health, orders, proxy_api,
     rejections::Refused,
     reply::{self, Refusal},
     request::{KnownCaller, Rid, is_plain_check, is_served, shows_foreign_scheme, source_of},
@@ -121,6 +121,7 @@ fn routes(app: &Arc<AppState>) -> Router {
         .route("/", get(status_page::root))
         .route("/diag/crypto-auth", get(diag::known))
         .route("/diag/run", post(diag::run))
+        .route("/orders/{name}", get(orders::of_name))
         .route("/user", any(exchange_v1::wrong_base))
         .route("/market", any(exchange_v1::wrong_base));
     for path in CALLS {

@@ -30,7 +30,12 @@ use crate::http::page::{
     DaemonFacts, Observations, PageForm, PageInput, RecentHistory, StatusPage, Style,
 };
 use crate::http::{health, proxy_api, rejections::Refused};
-use diagnosis::{doubt::Doubt, hint::Given, history::History, report::Diagnosis};
+use diagnosis::{
+    doubt::{JournalAway, Listed},
+    hint::Given,
+    history::History,
+    report::Diagnosis,
+};
 use gateway::{access::Arrival, auth::MAX_TOKEN_BYTES, clock::Clock};
 
 mod notice;
@@ -66,6 +71,14 @@ struct Shown {
     copy: Bytes,
     until: Instant,
     diagnosis: Option<Arc<Diagnosis>>,
+    orders: Orders,
+}
+
+/// What concerns orders, and is shown at once.
+#[derive(Clone, PartialEq, Eq)]
+struct Orders {
+    in_doubt: Listed,
+    journal_away: Option<JournalAway>,
 }
 
 impl StatusPages {
@@ -85,10 +98,14 @@ impl StatusPages {
         // The task keeps the place: who gives up waiting does not let a second rendering begin beside the first.
         let rendered = async {
             let mut shown = Arc::clone(&self.shown).lock_owned().await;
-            let diagnosis = app.runner.last();
+            let diagnosis = app.runner.last().await;
+            let orders = Orders {
+                in_doubt: app.doubts.list().await,
+                journal_away: app.doubts.away(),
+            };
             if let Some(shown) = shown
                 .as_ref()
-                .filter(|shown| shown.is_current(diagnosis.as_ref()))
+                .filter(|shown| shown.is_current(diagnosis.as_ref(), &orders))
             {
                 return Some(shown.at(place));
             }
@@ -97,7 +114,7 @@ impl StatusPages {
                 self.history.clone(),
                 self.clock.now_ms(),
             );
-            let (hints, in_doubt) = (app.hints.list(), app.doubts.list());
+            let hints = app.hints.list();
             let outside = Observations::of(app.gateway.observed(), app.reach.standing(), now_ms);
             let began = Instant::now();
             let rendering = tokio::task::spawn_blocking(move || {
@@ -105,7 +122,7 @@ impl StatusPages {
                     &about,
                     &history,
                     diagnosis.as_deref(),
-                    (&outside, &hints, &in_doubt),
+                    (&outside, &hints, &orders),
                     now_ms,
                 );
                 let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
@@ -115,6 +132,7 @@ impl StatusPages {
                         copy,
                         until,
                         diagnosis,
+                        orders,
                     })
                     .at(place)
             });
@@ -135,13 +153,13 @@ impl Shown {
         }
     }
 
-    fn is_current(&self, diagnosis: Option<&Arc<Diagnosis>>) -> bool {
+    fn is_current(&self, diagnosis: Option<&Arc<Diagnosis>>, orders: &Orders) -> bool {
         let same = match (&self.diagnosis, diagnosis) {
             (None, None) => true,
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             _ => false,
         };
-        same && Instant::now() < self.until
+        same && self.orders == *orders && Instant::now() < self.until
     }
 }
 
@@ -149,7 +167,7 @@ fn render(
     about: &DaemonFacts,
     history: &History,
     diagnosis: Option<&Diagnosis>,
-    (outside, hints, in_doubt): (&Observations, &[Given], &[Doubt]),
+    (outside, hints, orders): (&Observations, &[Given], &Orders),
     now_ms: u64,
 ) -> (Bytes, Bytes) {
     let read = history.questions().and_then(|questions| {
@@ -163,7 +181,9 @@ fn render(
         diagnosis,
         hints,
         outside,
-        in_doubt,
+        in_doubt: &orders.in_doubt.doubts,
+        in_doubt_unread: orders.in_doubt.unread.as_deref(),
+        journal_away: orders.journal_away.as_ref(),
         history: &read,
         now_ms,
     };

@@ -326,7 +326,7 @@ fn give(path: &Path, group: Option<(&str, u32)>) -> Result<(), BindProblem> {
 }
 
 /// Removes a socket that nobody listens on any more; everything else that is in the way stays there.
-async fn remove_stale_socket(path: &Path) -> io::Result<()> {
+pub(crate) async fn remove_stale_socket(path: &Path) -> io::Result<()> {
     let found = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,

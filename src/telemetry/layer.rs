@@ -94,11 +94,12 @@ impl<D: Destination, S: Subscriber> Layer<S> for Intake<D> {
 }
 
 /// The crates whose lines are ours, by the names that targets begin with.
-const OUR_CRATES: [&str; 7] = [
+const OUR_CRATES: [&str; 8] = [
     "crypto_proxy",
     "crypto_proxy_catalogue",
     "crypto_proxy_diagnosis",
     "crypto_proxy_gateway",
+    "crypto_proxy_ledger",
     "crypto_proxy_protocol",
     "crypto_proxy_sandbox",
     "crypto_proxy_text",

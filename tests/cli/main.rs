@@ -10,6 +10,7 @@ mod diagnose;
 mod history;
 mod hostile;
 mod incidents;
+mod orders;
 mod plain;
 mod replay;
 mod serve;

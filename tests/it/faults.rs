@@ -3,7 +3,10 @@
 //! A fault is tried on an order, because there it costs money. Whatever breaks, the answer's header, its envelope and
 //! the log line carry the same outcome, the upstream counts what it was really sent, and the next call goes well.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 use crypto_proxy::http::Refused;
 use serde_json::{Value, json};
@@ -74,9 +77,20 @@ async fn place(proxy: &TestProxy) -> Answer {
     proxy.call("private/create-order", order()).await
 }
 
+/// The same with a name that was not used, where another call of a test has the usual one.
+async fn place_anew(proxy: &TestProxy) -> Answer {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut order = order();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    order["client_oid"] = json!(format!("anew-{count}"));
+    proxy.call("private/create-order", order).await
+}
+
 /// A proxy in front of a scripted upstream.
 fn in_front_of(wire: &Wire) -> Builder {
-    TestProxy::builder().base(wire.base())
+    TestProxy::builder()
+        .base(wire.base())
+        .plan(|plan| plan.gateway.find_out = false)
 }
 
 /// The same, with a deadline that a test can wait for.

@@ -31,14 +31,18 @@ fn calls(dir: &Path) -> Vec<CallRow> {
 /// Every byte of every file, as text with one character for each byte.
 fn assert_no_secret(dir: &Path, canaries: &Canaries) {
     for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+        let entry = entry.unwrap();
+        // The order journal is beside it, and the socket for commands.
+        if !entry.file_type().unwrap().is_file() {
+            continue;
+        }
+        let path = entry.path();
         let bytes: String = fs::read(&path)
             .unwrap()
             .into_iter()
             .map(char::from)
             .collect();
-        assert!(path.to_string_lossy().contains(FILE_NAME));
-        canaries.assert_absent_in_all([bytes], "the history");
+        canaries.assert_absent_in_all([bytes], "a file of the state directory");
     }
 }
 

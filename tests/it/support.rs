@@ -3,7 +3,7 @@
 //! Every request that goes through [`TestProxy`] is a leak test: answers and log lines are searched for the key, the
 //! secret, the token and the call's signature, in every spelling, and every admitted call must leave exactly one record.
 
-use std::{fmt::Debug, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{fmt::Debug, fs, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
 use crypto_proxy::{
     app::{Daemon, Drained},
@@ -23,6 +23,7 @@ use gateway::{
 };
 use sandbox::{FakeExchange, Running, Settings};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, Level, dispatcher::DefaultGuard};
@@ -168,7 +169,11 @@ pub(crate) struct TestProxy {
 impl TestProxy {
     /// What a test may change before the proxy starts.
     pub(crate) fn builder() -> Builder {
-        let canaries = Canaries::random();
+        Self::builder_with(Canaries::random())
+    }
+
+    /// The same with the secrets of another one.
+    pub(crate) fn builder_with(canaries: Canaries) -> Builder {
         Builder {
             exchange: Settings::with_key(&canaries.key, &canaries.secret),
             base: None,
@@ -366,6 +371,20 @@ pub(crate) fn threaded(change: impl FnOnce(Builder) -> Builder) -> (Runtime, Tes
         .unwrap();
     let proxy = runtime.block_on(change(TestProxy::builder().capture(dispatch, lines)).start());
     (runtime, proxy)
+}
+
+/// What the next process finds after a crash of the one that writes to this directory: it goes on, and nobody learns of it.
+pub(crate) fn as_left_by_a_crash(directory: &Path) -> TempDir {
+    let copy = TempDir::new().expect("a directory");
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        // A socket is no state.
+        if !entry.file_type().expect("a type").is_file() {
+            continue;
+        }
+        fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a copy");
+    }
+    copy
 }
 
 /// Checks every row of a table. A wrong row does not hide the rest: the end names each of them.

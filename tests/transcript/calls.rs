@@ -90,6 +90,9 @@ fn answers(sheet: &mut Sheet) {
     }
     sheet.title("an order whose answer leaves open what became of it");
     house.once(ORDER, r#"{"do":"code","code":50001}"#);
+    let params = params.replace("invented-0", "invented-9");
+    tell_call(sheet, &daemon, &call(ORDER, &params));
+    sheet.title("the same again");
     tell_call(sheet, &daemon, &call(ORDER, &params));
 
     sheet.heading("what can be signed");

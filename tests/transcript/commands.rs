@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Every subcommand.
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["serve"],
     &["check"],
@@ -22,6 +22,10 @@ const COMMANDS: [&[&str]; 18] = [
     &["smoke"],
     &["fingerprint"],
     &["history"],
+    &["orders"],
+    &["orders", "resolve"],
+    &["ledger"],
+    &["ledger", "check"],
     &["support-bundle"],
     &["demo"],
     &["self-test"],
@@ -30,7 +34,7 @@ const COMMANDS: [&[&str]; 18] = [
 ];
 
 /// Command lines that are not understood.
-const REFUSED: [&[&str]; 34] = [
+const REFUSED: [&[&str]; 38] = [
     &[],
     &["no-such-command"],
     &["--no-such-flag"],
@@ -89,6 +93,10 @@ const REFUSED: [&[&str]; 34] = [
     &["history", "--since", "yesterday"],
     &["history", "--outcome", "good"],
     &["history", "--changes", "--between"],
+    &["orders", "--most", "0"],
+    &["orders", "--open", "resolve", "x"],
+    &["orders", "resolve", "x", "--executed"],
+    &["orders", "resolve", "x", "--why", "y"],
     &["support-bundle", "--db", "x.db", "--state-dir", "x"],
     &["sandbox", "--listen", "nowhere"],
 ];

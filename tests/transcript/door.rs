@@ -121,6 +121,8 @@ pub(crate) fn tell() -> String {
     answers(&mut sheet, &house, &daemon);
     paths(&mut sheet, &daemon);
     public(&mut sheet, &house, &daemon);
+    // One at a time has the state directory.
+    daemon.process.stop();
     elsewhere(&mut sheet, &house, &pair);
     sheet.0
 }
@@ -257,10 +259,14 @@ fn signed(sheet: &mut Sheet, daemon: &Daemon, pair: &Pair) {
 
 fn answers(sheet: &mut Sheet, house: &House, daemon: &Daemon) {
     sheet.heading("what the exchange answers");
-    let order = r#"{"id":11,"method":"private/create-order","params":{"instrument_name":"BTC_USD","client_oid":"invented-1"}}"#;
+    let order = |name: char| {
+        format!(
+            r#"{{"id":11,"method":"private/create-order","params":{{"instrument_name":"BTC_USD","client_oid":"invented-{name}"}}}}"#
+        )
+    };
     let read = r#"{"id":11,"method":"private/user-balance","params":{}}"#;
-    for (title, fault) in ANSWERS {
-        for (method, body) in [(READ, read), (ORDER, order)] {
+    for (name, (title, fault)) in ('a'..).zip(ANSWERS) {
+        for (method, body) in [(READ, read), (ORDER, &*order(name))] {
             sheet.title(&format!("{title}, to {method}"));
             house.once(method, fault);
             tell_known(sheet, daemon, &post(method, body).token(TOKEN));

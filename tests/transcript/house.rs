@@ -130,14 +130,20 @@ impl House {
     pub(crate) fn received(&self, method: &str, count: u64) {
         let until = std::time::Instant::now() + process::PATIENCE;
         loop {
-            let answer = self.exchange(&Request::get("/sandbox/received"));
-            let seen: Value = serde_json::from_str(&answer.body).unwrap();
-            if seen["methods"][method]["received"].as_u64() >= Some(count) {
+            let seen = self.count(method);
+            if seen >= count {
                 return;
             }
             assert!(std::time::Instant::now() < until, "{method}: {seen}");
             std::thread::yield_now();
         }
+    }
+
+    /// How many calls of a method the stand-in has received.
+    pub(crate) fn count(&self, method: &str) -> u64 {
+        let answer = self.exchange(&Request::get("/sandbox/received"));
+        let seen: Value = serde_json::from_str(&answer.body).unwrap();
+        seen["methods"][method]["received"].as_u64().unwrap_or(0)
     }
 
     /// What the daemon is given in these scenes.

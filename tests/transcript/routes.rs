@@ -71,6 +71,27 @@ fn plain(sheet: &mut Sheet) {
         sheet.title(title);
         sheet.answer(&http::ask(daemon.at, &request));
     }
+    for (title, path, token) in [
+        ("an order, without a token", "/orders/invented", None),
+        (
+            "an order that nobody placed",
+            "/orders/invented",
+            Some(TOKEN),
+        ),
+        (
+            "an order by a name with a broken escape",
+            "/orders/%zz",
+            Some(TOKEN),
+        ),
+    ] {
+        sheet.title(title);
+        let request = Request::get(path);
+        let request = match token {
+            Some(token) => request.token(token),
+            None => request,
+        };
+        sheet.answer(&http::ask(daemon.at, &request));
+    }
     sheet.title("the diagnosis where it is off");
     sheet.answer(&http::ask(
         daemon.at,

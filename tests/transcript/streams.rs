@@ -301,7 +301,7 @@ fn ends(sheet: &mut Sheet) {
             house.tell_streams(json!({ "do": "text", "side": "user", "text": "x".repeat(65_537) }));
         }),
     ];
-    for (title, end) in ends {
+    for (name, (title, end)) in ('a'..).zip(ends) {
         sheet.title(title);
         let mut socket = with_token(&daemon, USER, TOKEN);
         house.script(json!({ "target": "private/user-balance", "clear": true }));
@@ -311,7 +311,11 @@ fn ends(sheet: &mut Sheet) {
             Frame::Text(_)
         ));
         house.once("private/create-order", r#"{"do":"hang"}"#);
-        socket.text(r#"{"id":7,"method":"private/create-order","params":{"instrument_name":"BTC_USD","client_oid":"invented-1"},"nonce":17}"#);
+        let sent = house.count("private/create-order");
+        socket.text(&format!(
+            r#"{{"id":7,"method":"private/create-order","params":{{"instrument_name":"BTC_USD","client_oid":"invented-{name}"}},"nonce":17}}"#
+        ));
+        house.received("private/create-order", sent + 1);
         tell_frame(
             sheet,
             &socket.ask(r#"{"id":7,"method":"private/get-open-orders"}"#),
@@ -336,7 +340,7 @@ fn ends(sheet: &mut Sheet) {
     for (method, frame) in [
         (
             "private/create-order",
-            r#"{"id":7,"method":"private/create-order","params":{"instrument_name":"BTC_USD","client_oid":"invented-1"},"nonce":17}"#,
+            r#"{"id":7,"method":"private/create-order","params":{"instrument_name":"BTC_USD","client_oid":"invented-2"},"nonce":17}"#,
         ),
         (
             "private/create-order",

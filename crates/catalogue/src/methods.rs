@@ -122,7 +122,7 @@ pub struct RateLimit {
 pub enum ClientId {
     /// The method places nothing and names nothing.
     None,
-    /// `client_oid` of a new order; where it is absent the exchange takes the nonce (vendor documents).
+    /// `client_oid` of a new order; where it is absent, the vendor's documents contradict each other on its name.
     NewOrder,
     /// `order_list[].client_oid` of new orders.
     NewOrders,

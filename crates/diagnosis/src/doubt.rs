@@ -1,40 +1,33 @@
-//! Calls in doubt: they may have been executed, and their answer was lost.
+//! Calls in doubt: they may have been executed, and nobody knows yet.
 //!
-//! [`Doubts`] reads along with the records, and is full again after a start from what the history kept. Guarantees: a
-//! doubt ends only by an answer that settles it, or after [`KEPT_MS`]; bounded; while there is none, a good call costs
-//! one load. Does not: ask the exchange, or know of a call that was open when the process was killed.
+//! The order journal knows them, durably, and the daemon finds out about them by itself. [`Doubts`] is the view of them for
+//! those who are to be told. Guarantees: what ended `unknown` before somebody asks is in the answer; calls under way are no
+//! doubts; where the journal does not answer in time, that is told. However many ask, the journal has one question of
+//! theirs at a time. Does not: keep anything, or end a doubt.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use catalogue::methods::{self, Class, ClientId};
-use gateway::{
-    clock::Clock,
-    outcome::Outcome,
-    record::{CallReport, RecordSink},
-};
-use protocol::call::find_out;
+use tokio::sync::Mutex;
+
+use catalogue::methods::{self, Class, ClientId, MethodInfo};
+use gateway::ledger::{Away, Entry, Kind, Ledger, LegEnd, Listing, State};
 
 #[cfg(test)]
 mod tests;
 
-/// How long a doubt stands unanswered, in milliseconds: longer than a weekend, because nobody can end one by hand.
-pub const KEPT_MS: u64 = 72 * 3_600_000;
-/// Doubts that stand at once, the newest.
-pub(crate) const MAX: usize = 256;
-/// The exchange refuses a nonce that is more than 60 s old. From then on, and 5 s more, what is not there does not come.
-const DEAD_AFTER_MS: u64 = 65_000;
-/// The exchange's codes for an order that it does not know.
-const NOT_FOUND: [i64; 2] = [40401, 212];
-/// The exchange's code for a `client_oid` that it took before.
-const DUPLICATE: i64 = 204;
+/// Attempts that are listed at once, the newest.
+const MAX: usize = 256;
+/// How long somebody who asks waits for the journal's disk.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A call in doubt, one for each order that it names.
+/// A call in doubt, one for each of its orders of which nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// When it ended without a conclusive answer, in milliseconds since 1970.
+    /// When it began, in milliseconds since 1970.
     pub ms: u64,
     /// Its request id.
     pub rid: String,
@@ -42,123 +35,96 @@ pub struct Doubt {
     pub caller: String,
     /// The method.
     pub method: String,
-    /// The name of the order or withdrawal, where it has one.
+    /// The name of the order or withdrawal, where it has one; of a cancellation that of its order.
     pub name: Option<String>,
-    /// Whether the caller chose that name. The documents contradict each other on the name of an order without one.
-    pub is_own: bool,
+    /// Whether the daemon finds out by itself.
+    pub is_asked: bool,
 }
 
 impl Doubt {
-    /// The doubts that a call leaves.
-    pub(crate) fn left_by(report: &CallReport, ms: u64) -> Vec<Self> {
-        let (Some(method), Outcome::Unknown) = (report.method.as_deref(), report.outcome) else {
-            return Vec::new();
-        };
-        // A login is lost with its connection, and changes nothing.
-        if method.starts_with("public/") || find_out(method).is_none() {
-            return Vec::new();
-        }
-        let nonce = report.nonce.map(|nonce| nonce.to_string());
-        let doubt = |name: Option<&str>| Self {
-            ms,
-            rid: report.rid.to_string(),
-            caller: report.caller.to_string(),
-            method: method.to_owned(),
-            name: name.map(str::to_owned),
-            is_own: name.is_some() && name != nonce.as_deref(),
-        };
-        match &report.client_oid {
-            Some(names) => names.split(',').map(|name| doubt(Some(name))).collect(),
-            None => vec![doubt(None)],
-        }
-    }
-
-    /// The method that tells what became of it; `None` where no single one does.
+    /// What is in doubt of these entries of the journal, oldest first. What has only begun is under way.
     #[must_use]
-    pub fn ask(&self) -> Option<&'static str> {
-        let advanced = self.method.starts_with("private/advanced/");
-        let info = methods::find(&self.method)?;
-        match (info.class, &self.name) {
-            (Class::Transfer, Some(_)) => Some("private/get-withdrawal-history"),
-            (Class::Trade, _) if self.method == "private/close-position" => {
-                Some("private/get-positions")
+    pub fn of(entries: &[Entry]) -> Vec<Self> {
+        let mut doubts = Vec::new();
+        for entry in entries.iter().rev() {
+            if entry.state != State::Unknown {
+                continue;
             }
-            (Class::Trade, Some(_)) if advanced => Some("private/advanced/get-order-detail"),
-            (Class::Trade, Some(_)) => Some("private/get-order-detail"),
-            (Class::Trade, None) if advanced => Some("private/advanced/get-open-orders"),
-            (Class::Trade, None) => Some("private/get-open-orders"),
-            _ => None,
+            let cancels = methods::find(&entry.method).is_some_and(MethodInfo::cancels_orders);
+            for leg in entry.legs.iter().filter(|leg| leg.end == LegEnd::Open) {
+                let is_found =
+                    |kind| matches!(kind, Kind::Order | Kind::Amendment | Kind::Withdrawal);
+                let named = leg.leg.name.as_ref();
+                doubts.push(Self {
+                    ms: entry.begun_ms,
+                    rid: entry.rid.clone(),
+                    caller: entry.caller.clone(),
+                    method: entry.method.clone(),
+                    name: named
+                        .map(|(_, name)| name)
+                        .or_else(|| entry.targets.first())
+                        .cloned(),
+                    is_asked: cancels || named.is_some_and(|(kind, _)| is_found(*kind)),
+                });
+            }
+        }
+        doubts
+    }
+
+    /// What tells what became of it, for people.
+    fn look_at(&self) -> String {
+        let class = methods::find(&self.method).map(|info| info.class);
+        match (class, &self.name) {
+            (Some(Class::Transfer), Some(name)) => {
+                format!("private/get-withdrawal-history, for client_wid {name}")
+            }
+            (Some(Class::Trade), _) if self.method == "private/close-position" => {
+                "private/get-positions".to_owned()
+            }
+            (Some(Class::Trade), name) => {
+                let family = if self.method.starts_with("private/advanced/") {
+                    "private/advanced/"
+                } else {
+                    "private/"
+                };
+                match name {
+                    Some(name) if self.is_asked => {
+                        format!("{family}get-order-detail, for client_oid {name}")
+                    }
+                    _ => format!("{family}get-open-orders and {family}get-order-history"),
+                }
+            }
+            _ => format!("what {} would have changed", self.method),
         }
     }
 
-    /// What to ask the exchange, in words.
+    /// What is being done, and what is left for the operator, in words.
     #[must_use]
     pub fn question(&self) -> String {
-        let Some(ask) = self.ask() else {
-            return format!("look at what {} would have changed", self.method);
-        };
-        let Some(name) = &self.name else {
+        let look_at = self.look_at();
+        let resolve = "`sudo crypto-proxy orders resolve`";
+        if !self.is_asked {
             return format!(
-                "ask {ask} through the proxy: it tells what {} changed",
+                "the proxy cannot find out by itself what became of this {}: look at {look_at}, then end the doubt with \
+                 {resolve}",
                 self.method
             );
-        };
-        if !ask.ends_with("get-order-detail") {
-            return format!("ask {ask} through the proxy, and look for client_wid {name}");
         }
-        let not_found = if self.is_own {
-            "\"not found\" counts from 65 s after the call on"
-        } else {
-            "\"not found\" proves nothing, because the call gave no client_oid and the exchange's documents contradict \
-             each other on the name that it takes: look at private/get-order-history, too"
-        };
         let before = if self.is_new_order() {
             "; do not place it again under another client_oid before that"
         } else {
             ""
         };
         format!(
-            "ask {ask} through the proxy with client_oid {name}: it tells what became of the order ({not_found}){before}"
+            "wait some minutes: the proxy asks the exchange by itself ({look_at}){before}. What is in doubt an hour later \
+             stays so: find out, and end it with {resolve}"
         )
-    }
-
-    /// Whether the answer to another call settles it.
-    fn is_settled_by(&self, report: &CallReport, ms: u64) -> bool {
-        let (Some(method), Outcome::Answered) = (report.method.as_deref(), report.outcome) else {
-            return false;
-        };
-        let asked = self.ask() == Some(method);
-        let late = ms >= self.ms.saturating_add(DEAD_AFTER_MS);
-        let (good, code) = (report.code == Some(0), report.code.unwrap_or_default());
-        let by_name = self
-            .ask()
-            .is_some_and(|ask| ask.ends_with("get-order-detail"));
-        if !by_name {
-            // A list has everything from then on.
-            return asked && good && late;
-        }
-        if report.client_oid.is_none() || report.client_oid != self.name {
-            return false;
-        }
-        let not_there = self.is_own && late && NOT_FOUND.contains(&code);
-        // The same call again: done now, or the name was taken before.
-        let taken = self.is_new_order() && code == DUPLICATE;
-        let again = method == self.method && (good || taken);
-        asked && (good || not_there) || again
     }
 
     fn is_new_order(&self) -> bool {
         let new = [ClientId::NewOrder, ClientId::NewOrders, ClientId::Batch];
         methods::find(&self.method).is_some_and(|info| new.contains(&info.client_id))
     }
-}
-
-/// Takes out the doubts that the answer to a call settles, or that are too old.
-pub(crate) fn settle(open: &mut Vec<Doubt>, report: &CallReport, ms: u64) -> Vec<Doubt> {
-    open.extract_if(.., |doubt| {
-        doubt.is_settled_by(report, ms) || doubt.ms.saturating_add(KEPT_MS) < ms
-    })
-    .collect()
 }
 
 /// "1 call is in doubt", for whoever reads it: no name.
@@ -171,57 +137,130 @@ pub fn count_words(count: usize) -> String {
     }
 }
 
-/// The doubts that are open.
-pub struct Doubts {
-    clock: Clock,
-    /// How many, so that calls need no lock while there are none.
-    count: AtomicUsize,
-    open: Mutex<Vec<Doubt>>,
+/// That the order journal takes no entry: orders are refused, and not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalAway {
+    /// Why, in words.
+    pub why: String,
+    /// What to do.
+    pub remedy: String,
 }
 
-impl std::fmt::Debug for Doubts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// What to do where the journal is away, in words.
+pub type Remedy = Box<dyn Fn(&Away) -> String + Send + Sync>;
+
+/// How many calls are in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// So many, as far as is known.
+    pub calls: usize,
+    /// Whether the journal answered in time; else there may be more.
+    pub is_certain: bool,
+}
+
+/// The calls in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Oldest first; where the journal did not answer, those that were listed last.
+    pub doubts: Arc<[Doubt]>,
+    /// Why there may be others, where the journal did not answer.
+    pub unread: Option<String>,
+}
+
+/// The calls in doubt, as the order journal knows them.
+pub struct Doubts {
+    ledger: Arc<dyn Ledger>,
+    remedy: Remedy,
+    counted: Mutex<Option<(Instant, Count)>>,
+    listed: Mutex<Option<(Instant, Listed)>>,
+}
+
+impl fmt::Debug for Doubts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Doubts").finish_non_exhaustive()
     }
 }
 
 impl Doubts {
-    /// Begins with what is known from before.
+    /// Those of this journal.
     #[must_use]
-    pub fn new(open: Vec<Doubt>, clock: Clock) -> Arc<Self> {
+    pub fn new(ledger: Arc<dyn Ledger>, remedy: Remedy) -> Arc<Self> {
         Arc::new(Self {
-            clock,
-            count: AtomicUsize::new(open.len()),
-            open: Mutex::new(open),
+            ledger,
+            remedy,
+            counted: Mutex::default(),
+            listed: Mutex::default(),
         })
     }
 
-    /// All that are open, oldest first.
+    /// Why the journal takes no entry now, and what to do.
     #[must_use]
-    pub fn list(&self) -> Vec<Doubt> {
-        let now_ms = self.clock.now_ms();
-        let mut open = self.lock();
-        open.retain(|doubt| doubt.ms.saturating_add(KEPT_MS) >= now_ms);
-        self.count.store(open.len(), Ordering::Relaxed);
-        open.clone()
+    pub fn away(&self) -> Option<JournalAway> {
+        let away = self.ledger.away()?;
+        Some(JournalAway {
+            why: away.to_string(),
+            remedy: (self.remedy)(&away),
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Doubt>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RecordSink for Doubts {
-    fn record(&self, report: &Arc<CallReport>) {
-        if report.outcome != Outcome::Unknown && self.count.load(Ordering::Relaxed) == 0 {
-            return;
+    /// How many there are now.
+    pub async fn count(&self) -> Count {
+        let asked = Instant::now();
+        let mut counted = self.counted.lock().await;
+        // An answer to a question that was put after this one serves this one, too.
+        if let Some((since, count)) = *counted
+            && since >= asked
+        {
+            return count;
         }
-        let now_ms = self.clock.now_ms();
-        let mut open = self.lock();
-        settle(&mut open, report, now_ms);
-        open.extend(Doubt::left_by(report, now_ms));
-        let surplus = open.len().saturating_sub(MAX);
-        open.drain(..surplus);
-        self.count.store(open.len(), Ordering::Relaxed);
+        let since = Instant::now();
+        // The empty list is answered after what was said before is counted.
+        let answer = tokio::time::timeout(PATIENCE, self.ledger.list(Listing::default())).await;
+        let count = Count {
+            calls: self.ledger.in_doubt(),
+            is_certain: matches!(answer, Ok(Ok(_))),
+        };
+        *counted = Some((since, count));
+        count
+    }
+
+    /// All of them now.
+    pub async fn list(&self) -> Listed {
+        let asked = Instant::now();
+        let mut listed = self.listed.lock().await;
+        if let Some((since, list)) = &*listed
+            && *since >= asked
+        {
+            return list.clone();
+        }
+        let since = Instant::now();
+        let open = Listing {
+            open: true,
+            most: MAX,
+            ..Listing::default()
+        };
+        let answer = tokio::time::timeout(PATIENCE, self.ledger.list(open)).await;
+        let unread = match answer {
+            Ok(Ok(entries)) => {
+                let list = Listed {
+                    doubts: Doubt::of(&entries).into(),
+                    unread: None,
+                };
+                *listed = Some((since, list.clone()));
+                return list;
+            }
+            Ok(Err(away)) => away.to_string(),
+            Err(_) => format!(
+                "the order journal did not answer within {} s",
+                PATIENCE.as_secs()
+            ),
+        };
+        let last = listed.take();
+        let list = Listed {
+            doubts: last.map_or_else(Arc::default, |(_, last)| last.doubts),
+            unread: Some(unread),
+        };
+        *listed = Some((since, list.clone()));
+        list
     }
 }

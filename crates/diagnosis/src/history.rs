@@ -1,7 +1,7 @@
 //! The flight recorder: what became of every call, and what changed when, in one SQLite file of the state directory.
 //!
 //! One thread writes batches; calls hand their report over a bounded queue and go on. Guarantees: no params, no bodies,
-//! no order ids but the names of calls in doubt, no secret (a secret is a number and a digest under the salt of this
+//! no order ids, no secret (a secret is a number and a digest under the salt of this
 //! installation); files are 0600; a call never waits for the disk; what is lost is counted and said; calls that were
 //! sent are kept apart from others, and refused ones without a record of their own are counted; the end of the process
 //! at any moment costs the last second at most; changes, and per method the last good and the first bad call, outlive
@@ -29,7 +29,6 @@ use gateway::{
     record::{CallReport, FurtherRefusals, RecordSink},
 };
 
-mod doubts;
 mod milestone;
 mod questions;
 mod rotations;

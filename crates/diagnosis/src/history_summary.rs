@@ -85,7 +85,6 @@ pub fn recollect(
         daemon_fingerprint: running.map(|start: &LastStart| start.key_fp.clone()),
         daemon_has_another_secret: running.is_some() && unlike == PairChange::SecretChanged,
         changes: told(changes, good_ms),
-        in_doubt: history.doubts(now_ms)?,
         last_start,
         last_good,
         pair,
@@ -110,7 +109,6 @@ pub fn recollect_beside(
     let own = recollect(history, now_ms, None)?;
     Ok(Past {
         since_ms: own.since_ms,
-        in_doubt: own.in_doubt,
         daemons_own: Some(DaemonsOwn {
             key_fp: start.key_fp,
             last_good: own.last_good,

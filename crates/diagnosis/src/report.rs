@@ -90,6 +90,8 @@ pub struct Report {
     pub conclusion: String,
     /// The calls that may have been executed, oldest first.
     pub in_doubt: Vec<DoubtLine>,
+    /// Why it is not known whether calls are in doubt, where it is not.
+    pub in_doubt_unread: Option<String>,
     /// The causes that stand, likeliest first.
     pub causes: Vec<CauseLine>,
     /// The codes of those at the top that cannot be told apart, where there are several.
@@ -275,6 +277,7 @@ impl Report {
                 .collect(),
             conclusion: ranking.conclusion.word().to_owned(),
             in_doubt: past.in_doubt.iter().map(DoubtLine::of).collect(),
+            in_doubt_unread: past.in_doubt_unread.clone(),
             causes: ranking.causes.iter().map(cause_line).collect(),
             cannot_be_told_apart: if tied.len() > 1 { tied } else { Vec::new() },
             ruled_out: ranking.ruled_out.iter().map(cause_line).collect(),
@@ -379,6 +382,8 @@ fn history(past: &Past, now_ms: u64) -> String {
             .unwrap_or_default();
         format!("{word} {} {}{from}", rfc3339(event.at_ms), event.method)
     };
+    let unread = past.in_doubt_unread.as_ref();
+    parts.extend(unread.map(|why| format!("whether calls are in doubt is not known ({why})")));
     parts.extend(past.last_good.as_ref().map(|good| event("last good", good)));
     parts.extend(past.first_bad.as_ref().map(|bad| event("first bad", bad)));
     parts.extend(

@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     causes::{self, Past, Symptom},
-    doubt::Doubts,
+    doubt::{Doubts, Listed},
     probes::{self, CredentialFacts, Findings, RUN_DEADLINE},
     report::Diagnosis,
 };
@@ -169,12 +169,16 @@ impl DiagnosisRunner {
     /// What the last run came to; the input of the request that began it is part of it. The calls in doubt are those of
     /// now: what was lost since, or found out, changes the order of causes.
     #[must_use]
-    pub fn last(&self) -> Option<Arc<Diagnosis>> {
+    pub async fn last(&self) -> Option<Arc<Diagnosis>> {
         let run = self.last.load_full()?;
-        if run.diagnosis.past.in_doubt == self.doubts.list() {
+        let listed = self.doubts.list().await;
+        let known = &run.diagnosis.past;
+        let are_those = known.in_doubt == *listed.doubts && known.in_doubt_unread == listed.unread;
+        if are_those && known.journal_away == self.doubts.away() {
             return Some(Arc::clone(&run.diagnosis));
         }
-        let diagnosis = Arc::new(self.conclude(run.findings.clone(), run.past.clone(), &run.input));
+        let (findings, past) = (run.findings.clone(), run.past.clone());
+        let diagnosis = Arc::new(self.conclude(findings, past, &run.input, listed));
         self.last.store(Some(Arc::new(DiagnosisRun {
             findings: run.findings.clone(),
             past: run.past.clone(),
@@ -232,11 +236,11 @@ impl DiagnosisRunner {
             .and_then(|look| look.clone());
         match look {
             Some(look) if look.input == input => Asked::Diagnosed(Arc::clone(&look.diagnosis)),
-            Some(look) => Asked::Diagnosed(Arc::new(self.conclude(
-                look.findings.clone(),
-                look.past.clone(),
-                &input,
-            ))),
+            Some(look) => {
+                let listed = self.doubts.list().await;
+                let (findings, past) = (look.findings.clone(), look.past.clone());
+                Asked::Diagnosed(Arc::new(self.conclude(findings, past, &input, listed)))
+            }
             None if self.stop.is_cancelled() => Asked::Stopping,
             None => Asked::Defect,
         }
@@ -282,8 +286,16 @@ impl DiagnosisRunner {
     }
 
     /// The one place where findings become a diagnosis of this daemon.
-    fn conclude(&self, findings: Findings, mut past: Past, input: &OperatorInput) -> Diagnosis {
-        past.in_doubt = self.doubts.list();
+    fn conclude(
+        &self,
+        findings: Findings,
+        mut past: Past,
+        input: &OperatorInput,
+        listed: Listed,
+    ) -> Diagnosis {
+        past.in_doubt = listed.doubts.to_vec();
+        past.in_doubt_unread = listed.unread;
+        past.journal_away = self.doubts.away();
         past.key_updated_ms = input.key_updated_ms;
         past.told.clone_from(&input.told);
         past.daemon_fingerprint

@@ -29,11 +29,16 @@ use room::Room;
 pub use unread::UnreadAnswer;
 use unread::{Coming, Unread};
 
+/// Questions about earlier orders that may wait at once, with some places that stay free: each takes some hundred µs of
+/// the thread that writes orders down.
+const QUESTIONS: usize = 16;
+
 /// The stage that permits calls.
 #[derive(Debug)]
 pub(crate) struct Admission {
     clock: Clock,
     room: Room,
+    questions: Room,
     unread: Arc<Unread>,
     stalls: Arc<StallWatch>,
     calls: TaskTracker,
@@ -47,6 +52,7 @@ impl Admission {
         Self {
             clock,
             room: Room::new(max_in_flight, shared),
+            questions: Room::new(QUESTIONS, shared),
             unread: Arc::new(Unread::new(shared)),
             stalls: Arc::default(),
             calls: TaskTracker::new(),
@@ -83,6 +89,12 @@ impl Admission {
         let permit = policy::authorize_streamed(caller, self.arrival(source), call)
             .map_err(Refusal::Denied)?;
         Ok((permit, self.take_room(caller, kind, limit, progress)?))
+    }
+
+    /// Decides about a question of a caller about its own orders, and takes its room.
+    pub(crate) fn admit_question(&self, caller: &Caller, source: &Peer) -> Result<Place, Refusal> {
+        policy::admit_question(caller, self.arrival(source)).map_err(Refusal::Denied)?;
+        self.questions.take(&caller.name, Effect::Read)
     }
 
     /// Something that arrives now, from there.

@@ -56,7 +56,8 @@ impl Clock {
     }
 
     /// Milliseconds since some moment, which nobody who puts the clock right changes.
-    pub(crate) fn steady_ms(&self) -> u64 {
+    #[must_use]
+    pub fn steady_ms(&self) -> u64 {
         match &self.0 {
             Source::System => uptime_ms(),
             Source::Set { steady, .. } => steady.load(Ordering::Relaxed),

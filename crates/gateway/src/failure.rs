@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::policy::Denied;
+use super::{ledger::Away, policy::Denied};
 use protocol::wire::MalformedAnswer;
 
 /// Why we chose not to try.
@@ -70,6 +70,24 @@ pub enum Refusal {
     /// The daemon is stopping.
     #[error("the proxy is stopping; nothing was sent, try again shortly")]
     Draining,
+    /// What changes something must be written down before it is sent, and cannot be.
+    #[error(
+        "{0}, so nothing that changes something is sent; cancellations and reads go on; this call may be sent again"
+    )]
+    Journal(Away),
+    /// The caller's own order of this name was executed some time ago.
+    #[error(
+        "this name was used for an order that was executed some time ago; nothing was sent now: ask for that order, or use          a name that is new"
+    )]
+    NameUsed,
+    /// The caller used this name for something else.
+    #[error(
+        "this name was used for a call with another content; nothing was sent now: use a name that is new"
+    )]
+    NameDiffers,
+    /// Another caller uses this name.
+    #[error("another program uses this name; nothing was sent: use another name")]
+    NameTaken,
 }
 
 /// What of the room for calls is taken.
@@ -165,6 +183,16 @@ pub enum Failure {
     /// JSON by its type, and malformed.
     #[error("{0}")]
     Malformed(#[from] MalformedAnswer),
+    /// An earlier call under the same name has not ended.
+    #[error(
+        "an earlier call under this name is under way, and nobody knows yet what becomes of it; nothing was sent now"
+    )]
+    Running,
+    /// An earlier call under the same name ended without an answer.
+    #[error(
+        "an earlier call under this name may have been executed, and the proxy is finding out; nothing was sent now"
+    )]
+    InDoubt,
     /// A defect of ours.
     #[error("internal error; the log names the place")]
     Defect,
@@ -176,14 +204,23 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Denied(_) => 403,
-            Self::IdInUse(_) => 409,
-            Self::AtCapacity { .. }
+            Self::NameUsed => 400,
+            Self::IdInUse(_) | Self::NameTaken => 409,
+            Self::NameDiffers => 422,
+            Self::Journal(_)
+            | Self::AtCapacity { .. }
             | Self::Unread { .. }
             | Self::SocketFull { .. }
             | Self::NonceAhead { .. }
             | Self::Stalled { .. }
             | Self::Draining => 503,
         }
+    }
+
+    /// Whether it is about the socket that a command came by, and not about the command.
+    #[must_use]
+    pub(crate) const fn is_of_the_socket(&self) -> bool {
+        matches!(self, Self::IdInUse(_) | Self::SocketFull { .. })
     }
 
     /// A stable word for records.
@@ -202,6 +239,10 @@ impl Refusal {
             Self::SocketFull { .. } => "socket_full",
             Self::NonceAhead { .. } => "nonce_ahead",
             Self::Draining => "draining",
+            Self::Journal(_) => "ledger",
+            Self::NameUsed => "name_used",
+            Self::NameDiffers => "name_differs",
+            Self::NameTaken => "name_taken",
         }
     }
 }
@@ -221,6 +262,7 @@ impl Failure {
             Self::Encoded | Self::Malformed(_) => 502,
             Self::TooLate => 503,
             Self::ConnectDeadline(_) | Self::Deadline(_) | Self::OthersUnread => 504,
+            Self::Running | Self::InDoubt => 504,
             Self::Defect => 500,
         }
     }
@@ -244,6 +286,8 @@ impl Failure {
             | Self::Upgraded
             | Self::NotUpgraded(_)
             | Self::NotHttp
+            | Self::Running
+            | Self::InDoubt
             | Self::Defect => false,
         }
     }
@@ -270,6 +314,8 @@ impl Failure {
             Self::NotHttp => "not_http",
             Self::Framing => "framing",
             Self::Malformed(_) => "malformed",
+            Self::Running => "running",
+            Self::InDoubt => "in_doubt",
             Self::Defect => "defect",
         }
     }

@@ -1,11 +1,12 @@
-//! [`Gateway::relay`]: the story of a call: authenticate, permit, take a turn, sign and send, record.
+//! [`Gateway::relay`]: the story of a call: authenticate, permit, take a turn, write down, sign and send, record.
 //!
 //! Guarantees: the stages come in that order and nowhere else. The relay runs in a task of its own, so that a caller who
 //! hangs up does not cancel an order half way. A panic in it ends in an outcome by phase. The total deadline lives here,
 //! because only here the phase is known. Does not: give an answer its HTTP shape.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -15,17 +16,26 @@ use crate::{
     auth::{Authenticator, Caller, Callers},
     clock::Clock,
     failure::{Ended, Failure, Refusal},
+    journal::{Entry, Journal, Told},
+    ledger::{self, Account, Attempt, Cleared, Intent, Known, Ledger, Listing, Stored, Ticket},
+    nonce::Turn,
     observed::Observed,
     outcome::{Outcome, Progress},
+    policy::{Permit, Permitted as _},
     public_calls::PublicCalls,
+    reconcile::Reconciler,
     record::{CallRecord, Recorder, SigningLine},
     replay::ReplayGuard,
-    signer::{PreparedCall, Signer},
+    signer::Signer,
     stall::StallWatch,
     stream::{Dialer, StreamOpener},
     upstream::{Reply, ReplyBody, Upstream},
 };
-use protocol::{call::Call, canonical::Dialect};
+use protocol::{
+    call::{Call, RequestId},
+    canonical::Dialect,
+    wire,
+};
 
 /// How calls are carried out.
 #[derive(Clone, Debug)]
@@ -38,6 +48,11 @@ pub struct Settings {
     pub signing_lines: bool,
     /// How `order_list[].exec_inst` lists are signed.
     pub dialect: Dialect,
+    /// Whether each order without a name is given one.
+    pub add_client_oid: bool,
+    /// Whether we find out by ourselves what became of calls whose answers were lost; only tests that count what is sent
+    /// can do without.
+    pub find_out: bool,
 }
 
 impl Settings {
@@ -61,6 +76,8 @@ impl Default for Settings {
             max_in_flight: 256,
             signing_lines: false,
             dialect: Dialect::Documented,
+            add_client_oid: false,
+            find_out: true,
         }
     }
 }
@@ -84,6 +101,10 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     /// Remembers which signed requests were seen.
     pub replay: ReplayGuard,
+    /// Where what changes something is written down.
+    pub ledger: Arc<dyn Ledger>,
+    /// Whose.
+    pub account: Arc<Account>,
     /// The time.
     pub clock: Clock,
 }
@@ -100,6 +121,7 @@ pub struct Gateway {
     public_calls: PublicCalls,
     streams: StreamOpener,
     observed: Arc<Observed>,
+    journal: Arc<Journal>,
     clock: Clock,
 }
 
@@ -116,18 +138,30 @@ pub struct Relayed {
     pub find_out: Option<&'static str>,
     /// What a long answer takes of its caller's budget; to be kept until the answer was read.
     pub unread: Option<UnreadAnswer>,
+    /// Whether the answer is that of an earlier call of the same name, and nothing was sent now.
+    pub is_replayed: bool,
 }
 
 impl Relayed {
     /// A defect of ours ended the call in the phase that this outcome tells.
     #[must_use]
     pub fn defect(outcome: Outcome) -> Self {
+        Self::ended(outcome, Failure::Defect)
+    }
+
+    /// There is no answer, for this reason.
+    fn ended(outcome: Outcome, why: impl Into<Ended>) -> Self {
+        Self::of(outcome, Err(why.into()))
+    }
+
+    const fn of(outcome: Outcome, result: Result<Reply, Ended>) -> Self {
         Self {
             outcome,
-            result: Err(Failure::Defect.into()),
+            result,
             client_oid: None,
             find_out: None,
             unread: None,
+            is_replayed: false,
         }
     }
 
@@ -153,6 +187,8 @@ impl Gateway {
             observed,
             recorder,
             replay,
+            ledger,
+            account,
             clock,
         } = parts;
         let are_several = callers.are_several();
@@ -160,6 +196,8 @@ impl Gateway {
         let admission = Arc::new(admission);
         let signer = if are_several { signer.shared() } else { signer };
         let (signer, upstream) = (Arc::new(signer), Arc::new(upstream));
+        let journal = Journal::new(ledger, account, clock.clone(), Arc::clone(&observed));
+        let journal = Arc::new(journal);
         Arc::new(Self {
             authenticator: Authenticator::new(callers, replay, clock.clone()),
             public_calls: PublicCalls::new(Arc::clone(&admission), Arc::clone(&upstream)),
@@ -168,8 +206,10 @@ impl Gateway {
                 Arc::clone(&signer),
                 Arc::clone(&admission),
                 Arc::clone(&observed),
+                Arc::clone(&journal),
                 settings.deadline,
             ),
+            journal,
             settings,
             admission,
             signer,
@@ -180,7 +220,7 @@ impl Gateway {
         })
     }
 
-    /// Carries out a call of an authenticated caller that came from there: decides, signs, sends, records.
+    /// Carries out a call of an authenticated caller that came from there: decides, writes down, signs, sends, records.
     pub async fn relay(
         self: &Arc<Self>,
         mut record: CallRecord,
@@ -188,34 +228,37 @@ impl Gateway {
         source: &Peer,
         call: Call,
     ) -> Relayed {
+        let call = self.named(call, &caller.name);
         record.describe(&call);
-        let (orders, find_out) = (call.order_ids(), call.find_out());
-        record.report.client_oid = orders.describe_named();
+        let (names, find_out) = (call.order_ids().describe(), call.find_out());
+        record.report.client_oid.clone_from(&names);
         let progress = record.progress();
         // Counted before we look whether the gateway drains, so that whoever awaits the drain cannot miss this call.
         let counted = self.admission.count_call();
         let limit = record.limit(self.settings.deadline);
+        let named = Named {
+            intent: self.journal.intent(&call, &record.report, limit),
+            id: call.id,
+            find_out,
+            until: Instant::from_std(record.opened()) + limit,
+        };
         let admitted = self.admission.admit(caller, source, call, limit, &progress);
         let (permit, room) = match admitted {
             Ok(admitted) => admitted,
-            Err(refusal) => return refuse(record, refusal),
+            Err(refusal) => return self.refuse(record, refusal, named).await,
         };
         if let Some(length) = room.waited {
             record.waited_through(length);
         }
         let turn = match self.signer.turn(&self.clock, permit.call(), &caller.name) {
             Ok(turn) => turn,
-            Err(refusal) => return refuse(record, refusal),
+            Err(refusal) => return self.refuse(record, refusal, named).await,
         };
         record.admit();
-        let mut prepared = self.signer.prepare(permit, turn, orders);
-        if self.settings.signing_lines {
-            prepared = prepared.with_line(SigningLine::of(&record.report));
-        }
         let gateway = Arc::clone(self);
         // Boxed, because the future is large and spawning moves it.
         let task = self.admission.calls().spawn(Box::pin(async move {
-            let relayed = gateway.carry_out(record, prepared, find_out, &room).await;
+            let relayed = gateway.carry_out(record, permit, turn, named, &room).await;
             drop(room);
             relayed
         }));
@@ -226,18 +269,30 @@ impl Gateway {
         drop(gone);
         // A panic has unwound the record by now, which wrote the line; all that is left is to tell the caller.
         ended.unwrap_or_else(|_| {
-            let named = progress
-                .signed()
-                .and_then(|signed| signed.client_oid.clone());
-            Relayed::defect(progress.outcome_without_answer()).in_doubt(named, find_out)
+            Relayed::defect(progress.outcome_without_answer()).in_doubt(names, find_out)
         })
+    }
+
+    /// The call with a name for its order, where its caller gave none and asked for one by an idempotency key, or all
+    /// orders are to have one.
+    fn named(&self, call: Call, caller: &str) -> Call {
+        let name = match call.key() {
+            Some(key) => name_of_key(caller, key),
+            None if self.settings.add_client_oid && call.places_an_order() => {
+                format!("cp-{}", Attempt::new().0.simple())
+            }
+            None => return call,
+        };
+        let named = call.named(&name, self.settings.dialect);
+        named.ok().flatten().unwrap_or(call)
     }
 
     async fn carry_out(
         &self,
         mut record: CallRecord,
-        prepared: PreparedCall,
-        find_out: Option<&'static str>,
+        permit: Permit,
+        turn: Turn,
+        named: Named,
         place: &Place,
     ) -> Relayed {
         let progress = record.progress();
@@ -245,13 +300,38 @@ impl Gateway {
             record.ended(499, "caller_gone");
             return Relayed::defect(Outcome::Refused);
         }
+        let Named {
+            intent, find_out, ..
+        } = named;
+        let written = match intent {
+            None => None,
+            Some(intent) => {
+                let journal = &self.journal;
+                match journal
+                    .begin_after_others(intent, &progress, named.until)
+                    .await
+                {
+                    Ok(Ok(written)) => Some(written),
+                    Ok(Err(known)) => return tell(record, known, named.id, find_out),
+                    Err(away) => return refuse(record, Refusal::Journal(away)),
+                }
+            }
+        };
+        let (ticket, entry) = written.unzip();
+        let Some(cleared) = clear(permit, ticket) else {
+            record.ended(500, "defect");
+            return Relayed::defect(Outcome::Refused);
+        };
+        let mut prepared = self.signer.prepare(cleared, turn);
+        if self.settings.signing_lines {
+            prepared = prepared.with_line(SigningLine::of(&record.report));
+        }
         let limit = record.limit(self.settings.deadline);
-        let deadline = Instant::from_std(record.opened()) + limit;
         let (sent, sent_ms) = (Instant::now(), self.clock.now_ms());
         record.report.waited = record.opened().elapsed();
         let mut answer = self.admission.coming_to(place, &progress);
         let sending = self.upstream.send(prepared, &progress, &mut answer);
-        let result = tokio::time::timeout_at(deadline, sending).await;
+        let result = tokio::time::timeout_at(named.until, sending).await;
         let result = result.unwrap_or_else(|_| {
             Err(if answer.waits() {
                 Failure::OthersUnread
@@ -265,11 +345,25 @@ impl Gateway {
             record.ended(499, "caller_gone");
             return Relayed::defect(progress.outcome_without_answer());
         }
-        let mut relayed = conclude(record, result, find_out);
+        let mut relayed = conclude(record, result, find_out, entry);
         if let Ok(reply) = &relayed.result {
             relayed.unread = answer.came(reply.raw.len());
         }
         relayed
+    }
+
+    /// Refuses a call. Where its names were used before, its caller learns what is known of them instead: an order that was
+    /// executed is never called refused.
+    async fn refuse(&self, record: CallRecord, refusal: Refusal, named: Named) -> Relayed {
+        let known = match &named.intent {
+            Some(intent) => self.journal.look(intent, named.until).await,
+            None => Ok(None),
+        };
+        match known {
+            Ok(Some(known)) => tell(record, known, named.id, named.find_out),
+            Ok(None) => refuse(record, refusal),
+            Err(away) => refuse(record, Refusal::Journal(away)),
+        }
     }
 
     fn observe(&self, result: &Result<Reply, Failure>, sent_ms: u64) {
@@ -312,6 +406,55 @@ impl Gateway {
     #[must_use]
     pub const fn streams(&self) -> &StreamOpener {
         &self.streams
+    }
+
+    /// Where what changes something is written down.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        self.journal.ledger()
+    }
+
+    /// A caller's own attempts of a name: a `client_oid` or `client_wid`, an idempotency key, the exchange's id of an order,
+    /// or the request id of an attempt that is open. The newest first, at most so many.
+    ///
+    /// # Errors
+    /// [`Refusal`]: its access rules exclude it, too many ask at once, or the journal does not answer.
+    pub async fn orders_of(
+        &self,
+        caller: &Caller,
+        source: &Peer,
+        name: &str,
+        most: usize,
+    ) -> Result<Vec<ledger::Entry>, Refusal> {
+        let _place = self.admission.admit_question(caller, source)?;
+        let mut found = Vec::new();
+        // An order under an idempotency key bears a name that is made of it.
+        for name in [name.to_owned(), name_of_key(&caller.name, name)] {
+            let listing = Listing {
+                caller: Some(caller.name.to_string()),
+                name: Some(name),
+                open: false,
+                most,
+            };
+            let listed = self.ledger().list(listing).await;
+            found.extend(listed.map_err(Refusal::Journal)?);
+        }
+        found.retain(|entry| entry.account == **self.journal.account());
+        found.sort_by_key(|entry| Reverse((entry.begun_ms, entry.attempt)));
+        found.truncate(most);
+        Ok(found)
+    }
+
+    /// Looks after what is open in the journal.
+    #[must_use]
+    pub fn reconciler(&self) -> Reconciler {
+        Reconciler::new(
+            Arc::clone(self.journal.ledger()),
+            Arc::clone(self.journal.account()),
+            Arc::clone(&self.signer),
+            Arc::clone(&self.upstream),
+            self.clock.clone(),
+        )
     }
 
     /// What is known from outside.
@@ -387,21 +530,87 @@ impl Drop for LeavesWhenDropped<'_> {
     }
 }
 
+/// A call by its names, and what an answer to it needs.
+struct Named {
+    /// What is to be written down of it; `None` for reads.
+    intent: Option<Intent>,
+    id: RequestId,
+    find_out: Option<&'static str>,
+    until: Instant,
+}
+
+/// The name of the order that a caller places under this key: the same every time, and 35 characters of the 36 that the
+/// exchange takes.
+fn name_of_key(caller: &str, key: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [caller, key] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    format!(
+        "cp-{}",
+        hex::encode(digest.first_chunk::<16>().unwrap_or(&[0; 16]))
+    )
+}
+
+/// What is permitted, and in the journal where that is asked for.
+fn clear(permit: Permit, ticket: Option<Ticket>) -> Option<Cleared<Permit>> {
+    match ticket {
+        Some(ticket) => Some(Cleared::written(permit, ticket)),
+        None => Cleared::unwritten(permit),
+    }
+}
+
+/// An answer that is given again, with the id of the call that asks for it now.
+fn replay(stored: Stored, id: RequestId) -> Reply {
+    let bytes: bytes::Bytes = wire::with_id(&stored.body, id.value()).into();
+    let code = wire::read_answer(&bytes).ok().and_then(|head| head.code);
+    Reply {
+        status: stored.status,
+        content_type: Some(http::HeaderValue::from_static("application/json")),
+        raw: bytes.clone(),
+        body: ReplyBody::Json { bytes, code },
+        date_ms: None,
+        scrubbed: false,
+        peer: None,
+    }
+}
+
+/// Tells what is known of the names of a call, which is not sent.
+fn tell(
+    mut record: CallRecord,
+    known: Known,
+    id: RequestId,
+    find_out: Option<&'static str>,
+) -> Relayed {
+    match known.told() {
+        Ok(Told::Again(stored)) => {
+            let reply = replay(stored, id);
+            record.known(reply.status, reply.code(), Outcome::Answered, "replayed");
+            let mut relayed = Relayed::of(Outcome::Answered, Ok(reply));
+            relayed.is_replayed = true;
+            relayed
+        }
+        Ok(Told::InDoubt(failure)) => {
+            record.known(failure.status(), None, Outcome::Unknown, failure.code());
+            let names = record.report.client_oid.clone();
+            Relayed::ended(Outcome::Unknown, failure).in_doubt(names, find_out)
+        }
+        Err(refusal) => refuse(record, refusal),
+    }
+}
+
 fn refuse(mut record: CallRecord, refusal: Refusal) -> Relayed {
     record.ended(refusal.status(), refusal.code());
-    Relayed {
-        outcome: Outcome::Refused,
-        result: Err(refusal.into()),
-        client_oid: None,
-        find_out: None,
-        unread: None,
-    }
+    Relayed::ended(Outcome::Refused, refusal)
 }
 
 fn conclude(
     mut record: CallRecord,
     result: Result<Reply, Failure>,
     find_out: Option<&'static str>,
+    entry: Option<Entry>,
 ) -> Relayed {
     match &result {
         Ok(reply) => {
@@ -411,18 +620,18 @@ fn conclude(
                 record.report.media_type.clone_from(media_type);
             }
             let code = reply.code();
-            record.answered(reply.status, code, Outcome::of_code(code));
+            let outcome = match entry {
+                Some(entry) => entry.answered(reply),
+                None => Outcome::of_code(code),
+            };
+            record.answered(reply.status, code, outcome);
         }
-        Err(failure) => record.ended(failure.status(), failure.code()),
+        Err(failure) => {
+            record.ended(failure.status(), failure.code());
+            drop(entry);
+        }
     }
     let outcome = record.report.outcome;
     let client_oid = record.report.client_oid.clone();
-    let relayed = Relayed {
-        outcome,
-        result: result.map_err(Ended::from),
-        client_oid: None,
-        find_out: None,
-        unread: None,
-    };
-    relayed.in_doubt(client_oid, find_out)
+    Relayed::of(outcome, result.map_err(Ended::from)).in_doubt(client_oid, find_out)
 }

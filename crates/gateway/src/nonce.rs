@@ -7,8 +7,8 @@
 //! on, whatever its own do: twice what it holds for a read, as much for what changes something, and half for a cancel.
 //! The clock may stand still, or step back by up to 30 s. When it steps back further, the sequence restarts from it and
 //! says so, because the exchange refuses a nonce outside its ±60 s window. The last 65,536 nonces are remembered and
-//! skipped. Source: the wire contract. An order without `client_oid` takes the nonce as its name at the exchange (vendor
-//! documents), so a nonce is never repeated.
+//! skipped. Source: the wire contract. An order without `client_oid` may take the nonce as its name at the exchange
+//! (the vendor's documents contradict each other), so a nonce is never repeated.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -7,11 +7,11 @@ use std::{
     fmt,
     sync::{
         OnceLock,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
-use crate::{secret::Signature, stall::Fresh};
+use crate::{clock::uptime_ms, secret::Signature, stall::Fresh};
 use catalogue::codes;
 
 /// What became of a call.
@@ -77,8 +77,6 @@ pub(crate) struct Signed {
     pub(crate) signature: Signature,
     /// Length of the string that was signed, in bytes.
     pub(crate) string_to_sign_len: usize,
-    /// The names of its orders, the nonce included where the exchange takes it for one.
-    pub(crate) client_oid: Option<String>,
 }
 
 /// The phase of one call, shared by its relay, its record and its endpoint.
@@ -90,6 +88,8 @@ pub struct Progress {
     phase: AtomicU8,
     /// The process has run ever since this moment, or the call is not sent.
     fresh: OnceLock<Fresh>,
+    /// From this moment on it is not sent, in milliseconds of the machine's uptime; 0: there is none.
+    until_ms: AtomicU64,
     /// What was signed, once it was.
     signed: OnceLock<Signed>,
 }
@@ -122,6 +122,11 @@ impl Progress {
         let _ = self.fresh.set(fresh);
     }
 
+    /// Bounds the time in which it may be sent, to a moment of the machine's uptime in milliseconds.
+    pub(crate) fn only_until(&self, until_ms: u64) {
+        self.until_ms.store(until_ms, Ordering::Release);
+    }
+
     /// Whether it has ended: it is not sent any more.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -135,7 +140,9 @@ impl Progress {
     }
 
     fn end_if_stale(&self) {
-        if self.fresh.get().is_some_and(|fresh| !fresh.is_fresh()) {
+        let until_ms = self.until_ms.load(Ordering::Acquire);
+        let is_late = until_ms != 0 && uptime_ms() >= until_ms;
+        if is_late || self.fresh.get().is_some_and(|fresh| !fresh.is_fresh()) {
             self.end();
         }
     }
@@ -209,7 +216,6 @@ mod tests {
             nonce: 17,
             signature: Signature("invented".to_owned()),
             string_to_sign_len: 4,
-            client_oid: None,
         };
         for ended in [true, false] {
             let progress = Progress::default();
@@ -221,6 +227,19 @@ mod tests {
             let nonce = progress.signed().map(|signed| signed.nonce);
             assert_eq!(nonce, (!ended).then_some(17));
         }
+    }
+
+    #[test]
+    fn a_call_whose_time_has_passed_is_not_sent() {
+        let [passed, ahead] = [uptime_ms(), uptime_ms() + 60_000].map(|until_ms| {
+            let progress = Progress::default();
+            progress.only_until(until_ms);
+            assert!(progress.reach(Phase::Connecting));
+            progress
+        });
+        assert!(!passed.reach(Phase::Sent) && passed.has_ended());
+        assert_eq!(passed.outcome_without_answer(), Outcome::NotSent);
+        assert!(ahead.reach(Phase::Sent));
     }
 
     #[test]

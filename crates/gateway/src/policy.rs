@@ -106,10 +106,14 @@ pub struct Permit {
     call: Call,
 }
 
-impl Permit {
+/// A proof of this module that names what was allowed.
+pub trait Permitted {
     /// What was allowed.
-    #[must_use]
-    pub const fn call(&self) -> &Call {
+    fn call(&self) -> &Call;
+}
+
+impl Permitted for Permit {
+    fn call(&self) -> &Call {
         &self.call
     }
 }
@@ -137,11 +141,9 @@ pub struct StreamPermit {
     call: Call,
 }
 
-impl StreamPermit {
-    /// What was allowed.
-    #[must_use]
-    pub(crate) fn into_call(self) -> Call {
-        self.call
+impl Permitted for StreamPermit {
+    fn call(&self) -> &Call {
+        &self.call
     }
 }
 
@@ -155,6 +157,18 @@ pub fn admit_stream(caller: &Caller, arrival: Arrival<'_>) -> Result<(), Denied>
         .access
         .admit(arrival)
         .map_err(|outside| denied(caller, "public/auth", Rule::Access(outside)))
+}
+
+/// Decides whether a caller may ask about its own orders, from there and now; it may, whatever else it may do.
+///
+/// # Errors
+/// [`Denied`].
+pub fn admit_question(caller: &Caller, arrival: Arrival<'_>) -> Result<(), Denied> {
+    caller
+        .policy
+        .access
+        .admit(arrival)
+        .map_err(|outside| denied(caller, "orders", Rule::Access(outside)))
 }
 
 /// Decides whether a caller may send a command on a stream, from there and now.

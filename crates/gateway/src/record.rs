@@ -68,7 +68,7 @@ pub struct CallReport {
     pub outcome: Outcome,
     /// A stable word for why there is no conclusive answer.
     pub why: Option<&'static str>,
-    /// The names of its orders: the caller's ids, and the nonce where the exchange takes it.
+    /// The names that the caller gave its orders.
     pub client_oid: Option<String>,
     /// The media type of an answer that is no JSON.
     pub media_type: Option<String>,
@@ -281,6 +281,19 @@ impl CallRecord {
         self.conclude(status, outcome, why);
     }
 
+    /// Concludes with what is known of an earlier call of the same name; nothing is sent.
+    pub(crate) fn known(
+        &mut self,
+        status: u16,
+        code: Option<i64>,
+        outcome: Outcome,
+        why: &'static str,
+    ) {
+        self.progress.end();
+        self.report.code = code;
+        self.conclude((self.status_of)(status, outcome), outcome, Some(why));
+    }
+
     /// Concludes without one; the phase gives the outcome.
     pub fn ended(&mut self, status: u16, why: &'static str) {
         let outcome = self.progress.end();
@@ -291,7 +304,6 @@ impl CallRecord {
         if let Some(signed) = self.progress.signed() {
             self.report.nonce = Some(signed.nonce);
             self.report.string_to_sign_len = Some(signed.string_to_sign_len);
-            self.report.client_oid.clone_from(&signed.client_oid);
         }
         self.report.status = status;
         self.report.outcome = outcome;

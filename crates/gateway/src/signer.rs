@@ -1,4 +1,4 @@
-//! [`Permit`] → [`PreparedCall`] → `SignedCall`; the only module that signs with an API secret.
+//! [`Cleared`] → [`PreparedCall`] → `SignedCall`; the only module that signs with an API secret.
 //!
 //! Guarantees: `sig = lower-case hex of HMAC-SHA256(secret, method + id + api_key + params string + nonce)` (vendor
 //! documents; every vector of `crates/catalogue/data/vectors.json` is a test). The MAC is fed piece by piece from a state
@@ -14,6 +14,7 @@ use sha2::Sha256;
 use super::{
     clock::Clock,
     failure::Refusal,
+    ledger::Cleared,
     nonce::{NonceSource, Turn},
     outcome::Signed,
     policy::Permit,
@@ -21,7 +22,7 @@ use super::{
     secret::{Credentials, Signature},
 };
 use protocol::{
-    call::{Call, Effect, OrderIds},
+    call::{Call, Effect},
     canonical, wire,
 };
 
@@ -33,12 +34,11 @@ pub struct Signer {
     nonces: Arc<NonceSource>,
 }
 
-/// A call that was permitted and has its turn, ready to be signed and sent once.
+/// A call that was cleared and has its turn, ready to be signed and sent once.
 pub struct PreparedCall {
     signer: Arc<Signer>,
-    permit: Permit,
+    cleared: Cleared<Permit>,
     turn: Turn,
-    orders: OrderIds,
     draft: wire::Draft,
     line: Option<SigningLine>,
 }
@@ -81,7 +81,7 @@ impl PreparedCall {
     /// The method, which is also the path below the base URL.
     #[must_use]
     pub(super) fn method(&self) -> Cow<'static, str> {
-        self.permit.call().method.name()
+        self.cleared.call().method.name()
     }
 
     /// Length of the request's body in bytes.
@@ -93,7 +93,7 @@ impl PreparedCall {
     /// Takes the nonce and signs; `None` where the body would not have the length that was announced.
     #[must_use]
     pub(super) fn sign(self) -> Option<SignedCall> {
-        let (call, nonce) = (self.permit.call(), self.turn.take());
+        let (call, nonce) = (self.cleared.call(), self.turn.take());
         let (signature, string_to_sign_len) = self.signer.signature(
             call.method.as_str(),
             call.id.value(),
@@ -110,7 +110,6 @@ impl PreparedCall {
                 nonce,
                 signature,
                 string_to_sign_len,
-                client_oid: self.orders.describe(nonce),
             },
         })
     }
@@ -189,15 +188,17 @@ impl Signer {
         ]
     }
 
-    /// Prepares what was permitted, to be signed when it is sent.
+    /// Prepares what was cleared, to be signed when it is sent.
     #[must_use]
-    pub fn prepare(self: &Arc<Self>, permit: Permit, turn: Turn, orders: OrderIds) -> PreparedCall {
-        let draft = permit.call().request().draft(self.credentials.key.expose());
+    pub fn prepare(self: &Arc<Self>, cleared: Cleared<Permit>, turn: Turn) -> PreparedCall {
+        let draft = cleared
+            .call()
+            .request()
+            .draft(self.credentials.key.expose());
         PreparedCall {
             signer: Arc::clone(self),
-            permit,
+            cleared,
             turn,
-            orders,
             draft,
             line: None,
         }

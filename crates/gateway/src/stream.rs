@@ -13,10 +13,13 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     failure::Refusal,
+    journal::{Entry, Journal, Told},
+    ledger::{Cleared, Ticket},
     outcome::{Phase, Progress},
     policy::{ChannelPermit, StreamPermit},
     record::CallRecord,
@@ -30,15 +33,18 @@ use crate::{
 use protocol::{
     call::Call,
     frame::{Frame, Heading, ReplyTo},
+    wire,
 };
 
 mod base;
+mod beginning;
 mod open;
 mod pending;
 mod slots;
 mod websocket;
 
 pub use base::{StreamBase, StreamBaseProblem};
+use beginning::{Beginning, Begun, Next, Waiting};
 use open::{BUFFER, UpstreamSocket};
 pub use open::{Dialer, StreamOpener, Unopened, config};
 use pending::{Command, Commands};
@@ -141,6 +147,8 @@ impl Settings {
 struct Outgoing {
     text: Utf8Bytes,
     progress: Option<Arc<Progress>>,
+    /// Used up when it is sent.
+    ticket: Option<Ticket>,
 }
 
 impl Queued for Outgoing {
@@ -149,10 +157,12 @@ impl Queued for Outgoing {
     }
 
     fn into_text(self) -> Option<Utf8Bytes> {
-        match self.progress {
+        let sent = match self.progress {
             Some(progress) if !progress.reach(Phase::Sent) => None,
             _ => Some(self.text),
-        }
+        };
+        drop(self.ticket);
+        sent
     }
 }
 
@@ -168,6 +178,8 @@ pub enum Event {
     Answer(Utf8Bytes),
     /// A command that ended without an answer; the client must learn of it.
     Overdue(UnansweredCommand),
+    /// A command that was refused after all.
+    Refused(ReplyTo, Refusal),
     /// The exchange closed the socket, with this code and reason where it gave one.
     Closed(Option<(u16, String)>),
     /// The socket is lost; nobody knows what the exchange did about it.
@@ -178,6 +190,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Session {
     admission: Arc<Admission>,
+    journal: Arc<Journal>,
+    beginning: Beginning,
     socket: UpstreamSocket,
     commands: Commands,
     max_commands: usize,
@@ -222,7 +236,7 @@ impl Session {
         self.commands.are_beyond_memory()
     }
 
-    /// Carries out a private command: decides, sends, and keeps the record until its end.
+    /// Carries out a private command: decides, writes down, sends, and keeps the record until its end.
     ///
     /// # Errors
     /// [`Refusal`]; the record is concluded.
@@ -237,19 +251,46 @@ impl Session {
     ) -> Result<(), Refusal> {
         record.describe(&call);
         record.report.nonce = frame.nonce;
-        let (orders, find_out) = (call.order_ids(), call.find_out());
-        record.report.client_oid = frame
-            .nonce
-            .map_or_else(|| orders.describe_named(), |nonce| orders.describe(nonce));
-        match self.admit(caller, source, call, &record.progress()) {
-            Ok((permit, room)) => {
+        let (id, find_out) = (call.id.value(), call.find_out());
+        record.report.client_oid = call.order_ids().describe();
+        let (progress, time) = (record.progress(), self.commands.deadline());
+        let intent = self.journal.intent(&call, &record.report, time);
+        let until = Instant::from_std(record.opened()) + time;
+        let waiting = |intent| Waiting {
+            id,
+            progress: Arc::clone(&progress),
+            intent,
+            until,
+        };
+        let admitted = self.admit(caller, source, call, &progress);
+        let counted = self.admission.count_call();
+        match (admitted, intent) {
+            (Ok((permit, room)), intent) => {
                 record.admit();
-                let counted = self.admission.count_call();
-                let command = Command::new(record, reply_to.clone(), find_out, room, counted);
-                self.send(permit, frame.to_be_sent(), command);
+                let command = Command::new(record, reply_to.clone(), find_out, Some(room), counted);
+                self.commands.enter(id, command);
+                let text = frame.to_be_sent();
+                if let Some(intent) = intent {
+                    let waiting = waiting(intent);
+                    let permitted = beginning::Permitted {
+                        waiting,
+                        permit,
+                        text,
+                    };
+                    self.beginning.write(&self.journal, permitted);
+                } else if let Some(cleared) = Cleared::unwritten(permit) {
+                    self.send(id, &progress, cleared, None, text);
+                }
                 Ok(())
             }
-            Err(refusal) => {
+            (Err(refusal), Some(intent)) if intent.has_names() && !refusal.is_of_the_socket() => {
+                let mut command = Command::new(record, reply_to.clone(), find_out, None, counted);
+                command.waits_for_another = true;
+                self.commands.enter(id, command);
+                self.beginning.look(&self.journal, waiting(intent), refusal);
+                Ok(())
+            }
+            (Err(refusal), _) => {
                 record.ended(refusal.status(), refusal.code());
                 Err(refusal)
             }
@@ -264,13 +305,6 @@ impl Session {
         progress: &Progress,
     ) -> Result<(StreamPermit, Place), Refusal> {
         let id = call.id.value();
-        let admitted = self.admission.admit_streamed(
-            caller,
-            source,
-            call,
-            self.commands.deadline(),
-            progress,
-        )?;
         let limit = self.max_commands;
         if self.commands.holds(id) {
             return Err(Refusal::IdInUse(id));
@@ -278,18 +312,66 @@ impl Session {
         if self.commands.len() >= limit {
             return Err(Refusal::SocketFull { limit });
         }
-        Ok(admitted)
+        let time = self.commands.deadline();
+        self.admission
+            .admit_streamed(caller, source, call, time, progress)
     }
 
-    /// Spends the permit: what was allowed is what is sent.
-    fn send(&mut self, permit: StreamPermit, text: String, mut command: Command) {
-        let progress = command.begin();
+    /// Spends what was cleared: what was allowed is what is sent.
+    fn send(
+        &mut self,
+        id: u64,
+        progress: &Arc<Progress>,
+        cleared: Cleared<StreamPermit>,
+        entry: Option<Entry>,
+        text: String,
+    ) {
+        // Where its command has ended meanwhile, the entry ends here, and nothing is sent.
+        let Some(command) = self.commands.of(id, progress) else {
+            return;
+        };
+        let progress = command.begin(entry);
         progress.reach(Phase::Connecting);
-        self.commands.enter(permit.into_call().id.value(), command);
         self.socket.push_within_room(Outgoing {
             text: text.into(),
             progress: Some(progress),
+            ticket: cleared.into_ticket(),
         });
+    }
+
+    /// Goes on with a command that was written down, or not; what the client learns at once.
+    fn go_on(&mut self, begun: Begun) -> Option<Event> {
+        let Begun { id, progress, next } = begun;
+        let known = match next {
+            Next::Send(cleared, entry, text) => {
+                self.send(id, &progress, cleared, Some(entry), text);
+                return None;
+            }
+            Next::Wait(running, permitted) => {
+                self.commands.of(id, &progress)?.waits_for_another = true;
+                self.beginning.wait(running, permitted);
+                return None;
+            }
+            // Its time may be over by now: then it is not written down.
+            Next::Write(permitted) => {
+                self.commands.of(id, &progress)?.waits_for_another = false;
+                self.beginning.write(&self.journal, permitted);
+                return None;
+            }
+            Next::Refused(refusal) => Err(refusal),
+            Next::Known(known) => known.told(),
+        };
+        let command = self.commands.take_of(id, &progress)?;
+        Some(match known {
+            Ok(Told::Again(stored)) => {
+                let text = wire::with_id(&stored.body, id);
+                let code = wire::read_answer(&text).ok().and_then(|head| head.code);
+                command.replayed(stored.status, code);
+                Event::Answer(Utf8Bytes::try_from(text).unwrap_or_default())
+            }
+            Ok(Told::InDoubt(failure)) => Event::Overdue(command.in_doubt(failure)),
+            Err(refusal) => Event::Refused(command.refused(&refusal), refusal),
+        })
     }
 
     /// Subscribes to channels of the account, or leaves them.
@@ -315,6 +397,7 @@ impl Session {
         self.socket.push_within_room(Outgoing {
             text: text.into(),
             progress: None,
+            ticket: None,
         });
     }
 
@@ -322,6 +405,11 @@ impl Session {
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if let Poll::Ready(unanswered) = self.commands.poll_overdue(cx) {
             return Poll::Ready(Event::Overdue(unanswered));
+        }
+        while let Poll::Ready(begun) = self.beginning.poll(cx) {
+            if let Some(event) = self.go_on(begun) {
+                return Poll::Ready(event);
+            }
         }
         let polled = self.socket.poll(cx, true);
         self.has_stale |= self.socket.take_skipped();
@@ -349,7 +437,10 @@ impl Session {
         if is_heartbeat(&text) {
             self.heartbeats = self.heartbeats.saturating_add(1).min(MAX_HEARTBEATS);
         }
-        if self.commands.await_answers() && self.commands.answered(&Heading::read(&text), scrubbed)
+        if self.commands.await_answers()
+            && self
+                .commands
+                .answered(&Heading::read(&text), &text, scrubbed)
         {
             return Event::Answer(text);
         }

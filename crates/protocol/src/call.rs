@@ -15,9 +15,12 @@ use crate::{
 };
 use catalogue::methods::{self, Class, ClientId, MethodInfo};
 
+mod creation;
 mod find_out;
 mod unsigned;
 
+pub use creation::Creation;
+use find_out::find_out_nameless;
 pub use find_out::{OrderIds, find_out};
 pub use unsigned::Ambiguous;
 pub(super) use unsigned::check_subscription;
@@ -228,6 +231,8 @@ pub struct Call {
     pub params: Params,
     /// How the request is written.
     pub layout: Layout,
+    /// The caller's own name for it, which does not go to the exchange.
+    key: Option<Box<str>>,
 }
 
 impl Call {
@@ -247,7 +252,23 @@ impl Call {
             method,
             params,
             layout: Layout::default(),
+            key: None,
         })
+    }
+
+    /// The same call, under this idempotency key of its caller's.
+    #[must_use]
+    pub fn under_key(self, key: Option<&str>) -> Self {
+        Self {
+            key: key.map(Box::from),
+            ..self
+        }
+    }
+
+    /// Its caller's idempotency key.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// The same call, written as the client wrote its own.
@@ -276,7 +297,18 @@ impl Call {
     /// How to find out what became of this call, where that is in doubt; `None` for reads.
     #[must_use]
     pub fn find_out(&self) -> Option<&'static str> {
-        find_out(self.method.as_str())
+        let method = self.method.as_str();
+        let advice = find_out(method)?;
+        let places_orders = matches!(
+            self.method.info().map(|info| info.client_id),
+            Some(ClientId::NewOrder | ClientId::NewOrders | ClientId::Batch)
+        );
+        let has_name = || self.params.text().contains("\"client_oid\"");
+        Some(if places_orders && !has_name() {
+            find_out_nameless(method)
+        } else {
+            advice
+        })
     }
 
     /// The names by which the orders of this call can be found again.
@@ -308,6 +340,7 @@ impl Call {
                 canonical: String::new(),
             },
             layout: Layout::default(),
+            key: None,
         })
     }
 

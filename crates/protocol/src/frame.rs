@@ -41,7 +41,7 @@ pub struct Frame<'a> {
     pub id: Option<RequestId>,
     /// Its params, as they stand.
     pub params: Option<&'a RawValue>,
-    /// Its nonce, where it has one; an order without `client_oid` takes it as its name at the exchange.
+    /// Its nonce, where it has one; an order without `client_oid` may take it as its name at the exchange.
     pub nonce: Option<u64>,
     /// The key that a login shows.
     pub api_key: Option<Cow<'a, str>>,

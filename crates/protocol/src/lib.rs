@@ -10,6 +10,7 @@ pub mod caller_request;
 
 pub mod frame;
 pub mod json;
+pub mod orders_in_answer;
 pub mod wire;
 
 pub mod client_dialects;

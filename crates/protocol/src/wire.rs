@@ -14,6 +14,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::json::Fields;
+
 /// Answers nested deeper than this break common JSON parsers of callers, and are not passed on.
 const MAX_ANSWER_DEPTH: u32 = 128;
 
@@ -279,6 +281,25 @@ fn is_too_deep(bytes: &[u8]) -> bool {
         && depth(bytes) > MAX_ANSWER_DEPTH
 }
 
+/// The same answer with this `id` in the place of the one that it bears; as it is where it bears none.
+#[must_use]
+pub fn with_id(answer: &[u8], id: u64) -> Vec<u8> {
+    let text = String::from_utf8_lossy(answer);
+    let Ok(Fields {
+        values: [Some(old)],
+        ..
+    }) = Fields::read(&text, ["id"])
+    else {
+        return answer.to_vec();
+    };
+    let start = old.get().as_ptr() as usize - text.as_ptr() as usize;
+    let (before, rest) = text.split_at(start);
+    let after = rest.split_at(old.get().len()).1;
+    let is_quoted = old.get().starts_with('"');
+    let quote = if is_quoted { "\"" } else { "" };
+    format!("{before}{quote}{id}{quote}{after}").into_bytes()
+}
+
 /// The deepest nesting of brackets outside strings. Exact for valid JSON, and bounded work for anything else.
 fn depth(bytes: &[u8]) -> u32 {
     let (mut depth, mut deepest) = (0_u32, 0);
@@ -463,6 +484,19 @@ mod tests {
             assert_eq!(code(text), None, "{text}");
         }
         assert_eq!(code(r#"{"code":null,"code":0}"#), None);
+    }
+
+    #[test]
+    fn an_answer_that_is_given_again_bears_the_id_of_the_call_that_asks() {
+        let with_id = |text: &str| String::from_utf8(with_id(text.as_bytes(), 42)).unwrap();
+        assert_eq!(
+            with_id(r#"{ "id" : -7, "result":{"id":1},"code":0}"#),
+            r#"{ "id" : 42, "result":{"id":1},"code":0}"#
+        );
+        assert_eq!(with_id(r#"{"code":0,"id":"7"}"#), r#"{"code":0,"id":"42"}"#);
+        for without in [r#"{"code":0}"#, "[]", "no JSON"] {
+            assert_eq!(with_id(without), without);
+        }
     }
 
     #[test]

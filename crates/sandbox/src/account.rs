@@ -23,7 +23,7 @@ use super::{
     executed::{Deed, Executed},
     json::Json,
     market,
-    settings::Refusal,
+    settings::{Names, Refusal},
 };
 
 /// Beyond this many, the oldest order or trade is forgotten. Its name stays taken.
@@ -38,6 +38,8 @@ pub(super) struct Account {
     orders: BTreeMap<u64, Order>,
     /// Every name that was ever taken, and the order that took it.
     by_client_oid: HashMap<String, u64>,
+    /// Whether names are taken once.
+    pub(super) names: Names,
     /// Every `client_wid` that was ever taken.
     client_wids: HashSet<String>,
     trades: VecDeque<Value>,
@@ -112,6 +114,7 @@ impl Account {
             positions: BTreeMap::new(),
             orders: BTreeMap::new(),
             by_client_oid: HashMap::new(),
+            names: Names::Once,
             client_wids: HashSet::new(),
             trades: VecDeque::new(),
             withdrawals: VecDeque::new(),
@@ -210,7 +213,7 @@ impl Account {
 
     /// Checks that an order could be placed now.
     fn check(&self, order: &Order) -> Result<(), Refusal> {
-        if self.by_client_oid.contains_key(&order.client_oid) {
+        if self.names == Names::Once && self.by_client_oid.contains_key(&order.client_oid) {
             return Err(Refusal::code(204));
         }
         let value = order.value().ok_or(Refusal::code(314))?;

@@ -21,7 +21,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    ApiKey, Canned, Dialect, FakeExchange, Fault, KeyState, Permission, RateLimits, Refusal,
+    ApiKey, Canned, Dialect, FakeExchange, Fault, KeyState, Names, Permission, RateLimits, Refusal,
     Settings, Side, WireStep,
     reply::{self, Reply},
 };
@@ -300,8 +300,8 @@ fn unhex(digits: &str) -> Result<Bytes, String> {
 /// `POST /sandbox/state`: settings, as JSON. What is not named stays as it is.
 ///
 /// ```json
-/// {"apparent_address": "203.0.113.7", "clock_offset_ms": 90000, "rate_limits": "on", "dialect": "documented",
-///  "heartbeat_ms": 30000, "heartbeat_answer_ms": 5000,
+/// {"apparent_address": "203.0.113.7", "clock_offset_ms": 90000, "rate_limits": "on", "names": "once",
+///  "dialect": "documented", "heartbeat_ms": 30000, "heartbeat_answer_ms": 5000,
 ///  "unlisted": {"code": 40101}, "forbidden": {"code": 40101, "http_status": 403},
 ///  "keys": [{"api_key": "k", "api_secret": "s", "permissions": ["read", "trade", "withdraw"],
 ///            "whitelist": ["203.0.113.7"], "state": "active"}]}
@@ -317,6 +317,7 @@ struct StateCommand {
     apparent_address: Option<String>,
     clock_offset_ms: Option<i64>,
     rate_limits: Option<RateLimits>,
+    names: Option<Names>,
     dialect: Option<Dialect>,
     heartbeat_ms: Option<u64>,
     heartbeat_answer_ms: Option<u64>,
@@ -362,6 +363,7 @@ impl StateCommand {
         }
         settings.clock_offset_ms = self.clock_offset_ms.unwrap_or(settings.clock_offset_ms);
         settings.rate_limits = self.rate_limits.unwrap_or(settings.rate_limits);
+        settings.names = self.names.unwrap_or(settings.names);
         settings.dialect = self.dialect.unwrap_or(settings.dialect);
         settings.heartbeat_ms = self.heartbeat_ms.unwrap_or(settings.heartbeat_ms);
         settings.heartbeat_answer_ms = self

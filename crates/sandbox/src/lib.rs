@@ -65,7 +65,7 @@ pub use self::{
     fault::{Canned, EVERY_METHOD, Fault, WireStep},
     journal::{Counts, Received},
     server::Running,
-    settings::{ApiKey, Dialect, KeyState, Permission, RateLimits, Refusal, Settings},
+    settings::{ApiKey, Dialect, KeyState, Names, Permission, RateLimits, Refusal, Settings},
     stream::{OpenStream, Side},
 };
 
@@ -316,6 +316,7 @@ impl FakeExchange {
         if self.state.executed.has_failed() {
             return (Err(Refusal::code(50001)), Vec::new());
         }
+        account.names = lock(&self.state.settings).names;
         let outcome = account.execute(asked, now_ms);
         let deeds = account.take_deeds().into_iter();
         let lines = deeds.map(|deed| deed.by(asked, arrival, now_ms)).collect();

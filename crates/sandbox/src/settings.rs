@@ -17,6 +17,8 @@ pub struct Settings {
     pub clock_offset_ms: i64,
     /// Whether the documented budgets are enforced.
     pub rate_limits: RateLimits,
+    /// Whether a name is taken once.
+    pub names: Names,
     /// The address callers seem to come from; `None`: the one they connect from.
     pub apparent_address: Option<IpAddr>,
     /// What it says to a key used from an address off its whitelist.
@@ -47,6 +49,7 @@ impl Default for Settings {
             keys: Vec::new(),
             clock_offset_ms: 0,
             rate_limits: RateLimits::Off,
+            names: Names::Once,
             apparent_address: None,
             unlisted: Refusal::code(40103),
             forbidden: Refusal::code(40101),
@@ -183,6 +186,16 @@ pub enum RateLimits {
     On,
     /// Any number of calls.
     Off,
+}
+
+/// What becomes of an order whose `client_oid` was taken before.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Names {
+    /// It is refused.
+    Once,
+    /// It is executed, so that whoever sends an order twice is seen.
+    Again,
 }
 
 /// Which reading of the signature rule is verified.

@@ -58,6 +58,8 @@ fn render(diagnosis: &Diagnosis, history: &Path) -> String {
             hints: &[],
             outside: &outside,
             in_doubt: &diagnosis.past.in_doubt,
+            in_doubt_unread: diagnosis.past.in_doubt_unread.as_deref(),
+            journal_away: None,
             history: &read,
             now_ms,
         },

@@ -60,12 +60,8 @@ fn call_text(row: &CallRow) -> String {
         .as_deref()
         .map_or_else(String::new, |why| format!(" why={why}"));
     let address = row.address.as_deref().unwrap_or("-");
-    let named = row
-        .client_oid
-        .as_deref()
-        .map_or_else(String::new, |name| format!(" client_oid={name}"));
     format!(
-        "{}  {method:<32} {:<8} code={code} http={}{why}{named} ms={}/{} caller={} key={} from={address} rid={}",
+        "{}  {method:<32} {:<8} code={code} http={}{why} ms={}/{} caller={} key={} from={address} rid={}",
         time(row.ms),
         row.outcome,
         row.status,

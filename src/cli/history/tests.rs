@@ -102,7 +102,6 @@ fn calls_and_changes_come_in_the_order_of_time() {
         total_ms: 21,
         key_fp: "5f3a0000".into(),
         address: None,
-        client_oid: None,
         nonce: None,
         sent_id: None,
     };
@@ -192,7 +191,6 @@ fn rows_and_sentences_hold_no_unsafe_character_whatever_the_file_holds() {
         total_ms: 2,
         key_fp: hostile.into(),
         address: Some(hostile.into()),
-        client_oid: None,
         nonce: None,
         sent_id: None,
     };

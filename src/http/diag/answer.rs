@@ -12,7 +12,7 @@ use text::time::rfc3339;
 
 use crate::http::{AppState, reply};
 use diagnosis::{
-    doubt::Doubt,
+    doubt::{Doubt, Listed},
     hint::Given,
     reach::{Phase, Reachability, Step, Watched},
     report::{Diagnosis, DoubtLine, Report},
@@ -23,10 +23,10 @@ const NEXT_BEFORE_ANY_RUN: &str =
     "nothing was probed since the start: `sudo crypto-proxy diagnose`, or POST /diag/run";
 
 /// The last diagnosis, or what there is without one.
-pub(super) fn known(app: &AppState) -> Response {
-    match app.runner.last() {
+pub(super) async fn known(app: &AppState) -> Response {
+    match app.runner.last().await {
         Some(diagnosis) => diagnosed(app, &diagnosis),
-        None => ok(app, not_run(app), "not_run"),
+        None => ok(app, not_run(app).await, "not_run"),
     }
 }
 
@@ -38,11 +38,12 @@ pub(super) fn diagnosed(app: &AppState, diagnosis: &Diagnosis) -> Response {
 }
 
 /// The last run is too short a time ago.
-pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
+pub(super) async fn too_soon(app: &AppState, wait: Duration) -> Response {
     // Rounded up: who comes back after so many seconds is not sent away again.
     let seconds = wait.as_millis().div_ceil(1000);
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-    let last = app.runner.last().map(|last| rfc3339(last.findings.at_ms));
+    let last = app.runner.last().await;
+    let last = last.map(|last| rfc3339(last.findings.at_ms));
     let text = format!(
         "Five runs begin in five minutes at most; the next one in {seconds} s. GET /diag/crypto-auth has the last"
     );
@@ -52,16 +53,17 @@ pub(super) fn too_soon(app: &AppState, wait: Duration) -> Response {
     response
 }
 
-fn not_run(app: &AppState) -> Report {
-    let doubts = app.doubts.list();
+async fn not_run(app: &AppState) -> Report {
+    let Listed { doubts, unread } = app.doubts.list().await;
+    let away = app.doubts.away();
+    let before_any_run = away.map_or_else(|| NEXT_BEFORE_ANY_RUN.to_owned(), |away| away.remedy);
     Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         credentials_of: app.runner.whose().to_owned(),
         conclusion: "not_run".to_owned(),
         in_doubt: doubts.iter().map(DoubtLine::of).collect(),
-        next_step: doubts
-            .first()
-            .map_or_else(|| NEXT_BEFORE_ANY_RUN.to_owned(), Doubt::question),
+        in_doubt_unread: unread,
+        next_step: doubts.first().map_or(before_any_run, Doubt::question),
         ..Report::default()
     }
 }
@@ -157,6 +159,7 @@ fn alarms(app: &AppState) -> Value {
         "all_private_calls_refused": app.alarms.all_refused(),
         "exchange_down": app.alarms.exchange_down(),
         "refused_methods": app.alarms.refused_methods(),
+        "order_journal_away": app.doubts.away().map(|away| away.why),
         "address_drift": app.gateway.observed().drift().is_some(),
         "clock_off": app.gateway.observed().skew().estimate().is_some_and(ClockSkew::is_large),
     })

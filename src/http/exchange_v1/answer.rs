@@ -16,7 +16,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use crate::http::{
     rejections::Refused,
     reply,
-    request::BodyError,
+    request::{BadKey, BodyError},
     waiting::{self, Held},
 };
 use gateway::{
@@ -80,6 +80,8 @@ pub(super) const fn status(of_the_gateway: u16, outcome: Outcome) -> u16 {
         (Outcome::NotSent, _) => 503,
         // No room, or stopping: the status that goes with the code.
         (Outcome::Refused, 503) => 429,
+        // A name that is in use: the exchange's own status for it.
+        (Outcome::Refused, 409 | 422) => 400,
         (Outcome::Refused | Outcome::Answered, status) => status,
     }
 }
@@ -104,7 +106,7 @@ pub(super) fn relayed(asked: &Asked, relayed: &mut Relayed) -> Response {
         ),
     };
     reply::set_outcome(&mut response, relayed.outcome);
-    reply::set_client_oid(&mut response, relayed);
+    reply::set_names(&mut response, relayed);
     response
 }
 
@@ -141,6 +143,8 @@ pub(super) fn refused(asked: &Asked, refusal: &Refusal) -> Response {
 const RATE_LIMITED: i64 = 42901;
 const MAINTENANCE: i64 = 9_010_001;
 const DUPLICATE_REQUEST: i64 = 40006;
+/// What the exchange says of a `client_oid` that it took before.
+const DUPLICATE_NAME: i64 = 204;
 const USER_TIER_INVALID: i64 = 10005;
 const INTERNAL: i64 = 50001;
 const UNAUTHORIZED: i64 = 40101;
@@ -153,6 +157,13 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
         (Outcome::NotSent, _) => MAINTENANCE,
         (Outcome::Refused, Ended::Refused(GatewayRefusal::Denied(_))) => USER_TIER_INVALID,
         (Outcome::Refused, Ended::Refused(GatewayRefusal::IdInUse(_))) => DUPLICATE_REQUEST,
+        (
+            Outcome::Refused,
+            Ended::Refused(
+                GatewayRefusal::NameUsed | GatewayRefusal::NameDiffers | GatewayRefusal::NameTaken,
+            ),
+        ) => DUPLICATE_NAME,
+        (Outcome::Refused, Ended::Refused(GatewayRefusal::Journal(_))) => MAINTENANCE,
         (
             Outcome::Refused,
             Ended::Refused(
@@ -303,6 +314,9 @@ pub(super) enum Refusal {
     /// The body does not say that it is JSON.
     #[error("Content-Type must be application/json")]
     NotJson,
+    /// The idempotency key is none.
+    #[error("{0}")]
+    Key(BadKey),
     /// The body is no request.
     #[error("{0}")]
     Body(InvalidRequest),
@@ -380,6 +394,7 @@ impl Refusal {
             Self::Unread(error @ BodyError::TooLong) => told(413, 40003, error.word()),
             Self::Unread(error) => told(400, 40003, error.word()),
             Self::NotJson => told(400, 40003, "content_type"),
+            Self::Key(_) => told(400, 40003, "idempotency_key"),
             Self::Body(_) => told(400, 40003, "body"),
             Self::Disagree => told(400, 40003, "path_and_body"),
             Self::Invalid(InvalidCall::Method) => told(400, 40002, "method_grammar"),
@@ -408,6 +423,7 @@ impl Refusal {
             Self::NoSuchMethod
             | Self::WrongBase
             | Self::Verb(_)
+            | Self::Key(_)
             | Self::Disagree
             | Self::Invalid(_)
             | Self::Query => Refused::Body,

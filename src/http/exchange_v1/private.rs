@@ -19,7 +19,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::Request;
+use http::{HeaderMap, Request};
 
 use super::{
     UNVERIFIED_DEADLINE,
@@ -30,7 +30,10 @@ use crate::{
         AppState,
         proxy_api::{TOKEN, authenticate},
         reply,
-        request::{self, KnownCaller, is_json, place_of, read_body, request_id, source_of},
+        request::{
+            self, BadKey, KnownCaller, idempotency_key, is_json, place_of, read_body, request_id,
+            source_of,
+        },
         verdict::settle,
     },
     places::Place,
@@ -81,6 +84,7 @@ async fn relay_with_token(
     };
     let record = open(app, &request, &caller);
     known(&asked.clone(), record, |mut record| async move {
+        let key = key_of(request.headers());
         let is_json = is_json(request.headers());
         let settings = &app.settings;
         let read = read_body(request, settings.max_body_bytes, settings.body_deadline).await;
@@ -92,7 +96,7 @@ async fn relay_with_token(
             Err(error) => return end(&mut record, &asked, &Refusal::Unread(error)),
         };
         match CallerRequest::parse(&bytes) {
-            Ok(body) => go_on(app, path, asked, record, &caller, &source, &body).await,
+            Ok(body) => go_on(app, path, asked, record, &caller, &source, (&body, key)).await,
             Err(problem) => {
                 let asked = asked.with_id_in(&bytes);
                 end(&mut record, &asked, &Refusal::Body(problem))
@@ -114,6 +118,7 @@ async fn relay_signed(
     let rid = request_id(&request);
     let place = place_of(&request);
     let is_json = is_json(request.headers());
+    let key = key_of(request.headers());
     if is_long(&request) && app.exchange_v1.queue.are_full_for(&source) {
         return refuse(app, &source, &asked, &Refusal::Busy);
     }
@@ -184,7 +189,7 @@ async fn relay_signed(
         if late {
             end(&mut record, &asked, &Refusal::Late)
         } else {
-            go_on(app, path, asked, record, caller, source, body).await
+            go_on(app, path, asked, record, caller, source, (body, key)).await
         }
     })
     .await
@@ -279,10 +284,14 @@ async fn go_on(
     mut record: CallRecord,
     caller: &Caller,
     source: &Peer,
-    body: &CallerRequest<'_>,
+    (body, key): (&CallerRequest<'_>, Result<Option<String>, BadKey>),
 ) -> Response {
     let asked = asked.with_id(body.id);
-    match read_call(app, path, body) {
+    let call = read_call(app, path, body).and_then(|call| {
+        let key = key.map_err(Refusal::Key)?;
+        Ok(call.under_key(key.as_deref()))
+    });
+    match call {
         Ok(call) => {
             let rid = Arc::clone(&record.report.rid);
             let mut relayed = app.gateway.relay(record, caller, source, call).await;
@@ -292,6 +301,11 @@ async fn go_on(
         }
         Err(refusal) => end(&mut record, &asked, &refusal),
     }
+}
+
+/// Kept, because the body takes the request.
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, BadKey> {
+    idempotency_key(headers).map(|key| key.map(str::to_owned))
 }
 
 fn read_call(app: &AppState, path: &str, body: &CallerRequest<'_>) -> Result<Call, Refusal> {

@@ -12,7 +12,7 @@ use super::{
 use catalogue::methods::{self, Class};
 use diagnosis::{
     causes::{Cause, Conclusion, Likelihood, Place, Ranked, Untried},
-    doubt::{Doubt, count_words},
+    doubt::{Doubt, JournalAway, count_words},
     hint::Given,
     history::End,
     probes::Grade,
@@ -105,6 +105,13 @@ impl Headline {
         if let Some(untried) = assessment.untried(beside) {
             sentence = format!("{sentence} Not tried: {untried}.");
         }
+        let (beside, sentence) = match known.journal_away {
+            None => (beside, sentence),
+            Some(away) => (
+                Health::Trouble,
+                format!("Orders are refused and not sent: {}. {sentence}", away.why),
+            ),
+        };
         // A call that may have been executed comes before everything else.
         let (health, sentence) = match known.in_doubt.len() {
             0 => (beside, sentence),
@@ -162,12 +169,13 @@ impl<'a> Assessment<'a> {
         (!is_over).then_some(diagnosis)
     }
 
-    /// Beside calls in doubt, which the diagnosis has for its first cause.
+    /// Beside calls in doubt and the order journal, which the page tells of by itself.
     fn is_trouble(&self) -> bool {
         let diagnosed = self.diagnosis().is_some_and(|diagnosis| {
             let findings = &diagnosis.findings;
             let mut causes = diagnosis.ranking.causes.iter().map(|ranked| ranked.cause);
-            let only_doubt = causes.all(|cause| cause == Cause::InDoubt)
+            let only_doubt = causes
+                .all(|cause| matches!(cause, Cause::InDoubt | Cause::JournalAway))
                 && !findings
                     .list
                     .iter()
@@ -300,6 +308,9 @@ impl<'a> Assessment<'a> {
         if let Some(doubt) = self.known.in_doubt.first() {
             return Some(self.by_doubt(doubt));
         }
+        if let Some(away) = self.known.journal_away {
+            return Some(self.by_journal(away));
+        }
         if let Some(diagnosis) = self.diagnosis()
             && diagnosis.ranking.conclusion != Conclusion::Healthy
             && let Some(first) = diagnosis.ranking.causes.first()
@@ -333,6 +344,18 @@ impl<'a> Assessment<'a> {
                 ago(diagnosis.findings.at_ms, self.known.now_ms)
             ),
             next_step: diagnosis.ranking.next_step.clone(),
+        }
+    }
+
+    fn by_journal(&self, away: &JournalAway) -> LikeliestCause {
+        let diagnosis = self.known.diagnosis;
+        LikeliestCause {
+            cause: Cause::JournalAway,
+            is_diagnosed: diagnosis.is_some_and(|known| known.past.journal_away.is_some()),
+            likelihood: Likelihood::VeryLikely.to_string(),
+            tied: Vec::new(),
+            by: "orders are refused now".to_owned(),
+            next_step: away.remedy.clone(),
         }
     }
 
@@ -442,6 +465,9 @@ impl<'a> Assessment<'a> {
         warnings.extend(self.lately_bad());
         if let Err(why) = self.known.history {
             warnings.push(format!("the history cannot be read: {why}"));
+        }
+        if let Some(why) = self.known.in_doubt_unread {
+            warnings.push(format!("whether calls are in doubt is not known: {why}"));
         }
         warnings.extend(self.known.about.warnings.iter().cloned());
         warnings

@@ -173,6 +173,8 @@ impl Case {
         let history = Ok(self.recent.clone());
         let known = PageInput {
             in_doubt: &[],
+            in_doubt_unread: None,
+            journal_away: None,
             about: &self.about,
             diagnosis: diagnosis.as_ref(),
             hints: &self.hints,
@@ -574,7 +576,6 @@ fn hostile_names_stay_text_and_lose_what_hides() {
         total_ms: 1,
         key_fp: hostile.into(),
         address: Some(hostile.into()),
-        client_oid: None,
         nonce: None,
         sent_id: None,
     }];

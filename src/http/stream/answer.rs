@@ -34,6 +34,10 @@ const INVALID: i64 = 40003;
 const ARGUMENT: i64 = 40004;
 /// The id is in use.
 const DUPLICATE: i64 = 40006;
+/// The name of the order is in use: what the exchange says then.
+const NAME_IN_USE: i64 = 204;
+/// Not now, and nothing was sent.
+const MAINTENANCE: i64 = 9_010_001;
 /// Not logged in.
 pub(super) const UNAUTHORIZED: i64 = 40101;
 /// Too much at once, or not now: certain not to have been sent.
@@ -138,6 +142,8 @@ pub(super) fn said_no(reply_to: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
     let code = match refusal {
         Refusal::Denied(_) => NOT_AVAILABLE,
         Refusal::IdInUse(_) => DUPLICATE,
+        Refusal::NameUsed | Refusal::NameDiffers | Refusal::NameTaken => NAME_IN_USE,
+        Refusal::Journal(_) => MAINTENANCE,
         Refusal::AtCapacity { .. }
         | Refusal::Unread { .. }
         | Refusal::SocketFull { .. }
@@ -171,7 +177,7 @@ pub(super) fn unanswered(command: &UnansweredCommand) -> Utf8Bytes {
     } else {
         NOT_NOW
     };
-    let message = match command.why {
+    let message = match &command.why {
         Why::Deadline(time) => format!("Crypto.com API timeout: no answer within {time:?}"),
         Why::TooLate => {
             "the proxy was not running while this waited to be sent; nothing was sent, send it again if you still want it"
@@ -180,6 +186,7 @@ pub(super) fn unanswered(command: &UnansweredCommand) -> Utf8Bytes {
         Why::SocketEnded => {
             "Crypto.com API error: the connection ended before an answer".to_owned()
         }
+        Why::Earlier(failure) => failure.to_string(),
     };
     frame(
         &command.reply_to,

@@ -221,6 +221,10 @@ impl<'s> Forwarder<'s> {
                     Ok(())
                 }
             }
+            Event::Refused(reply_to, refusal) => {
+                self.counts.refused += 1;
+                self.push_last(answer::said_no(&reply_to, &refusal))
+            }
             Event::Closed(closed) => {
                 self.give_up(502, "closed");
                 Err(End::of_exchange(closed))

@@ -190,6 +190,8 @@ intercepted() { # by somebody whose root is not trusted here
 somebody_listens() { inside curl -kfsS --max-time 2 -o /dev/null https://ifconfig.me/ip 2>/dev/null; }
 one_order_lost() {
     it_worked
+    # The daemon asks by itself, and would find the order before anybody else asks.
+    ask_stand_in script '{"target":"private/get-order-detail","always":{"do":"code","code":50001}}'
     ask_stand_in script '{"target":"private/create-order","once":[{"do":"cut","when":"after"}]}'
     order lost >/dev/null
 }

@@ -156,7 +156,7 @@ failure 'the name is not resolved' name_gone 69 CP-DNS 'getent ahosts api.crypto
 failure 'the connection is refused' refused_connection 69 CP-NETWORK 'connection refused'
 failure 'the firewall drops packets' dropped_packets 69 CP-NETWORK 'no answer within'
 failure 'somebody intercepts TLS' intercepted 69 CP-TLS 'intercepting'
-failure 'the answer to an order is lost' one_order_lost 1 CP-IN-DOUBT 'get-order-detail through the proxy with client_oid lost'
+failure 'the answer to an order is lost' one_order_lost 1 CP-IN-DOUBT 'get-order-detail, for client_oid lost'
 failure 'a caller lacks the permission' caller_without_permission 0 CP-REFUSED-HERE 'why=.* names the rule'
 failure 'a program shows a wrong token' wrong_token 0 CP-REFUSED-HERE 'why=.* names the rule'
 failure 'another program uses the limit up' limit_used_up 1 CP-RATE-LIMIT 'method=private/get-order-history'

@@ -9,7 +9,7 @@ use gateway::{clock::Clock, policy::Preset};
 use tempfile::TempDir;
 
 use crate::support::{
-    TestProxy, client,
+    TestProxy, as_left_by_a_crash, client,
     contract::{ORDER, READ},
     signing::{Pair, Unsigned, told},
 };
@@ -197,7 +197,7 @@ async fn a_captured_request_is_refused_after_a_crash_and_after_an_orderly_end() 
     let first = at(&cell, Some(&directory)).await;
     assert_eq!(first.signed(&pair, &captured).await.status, 200);
     // As a crash: nothing is closed, nothing is written.
-    first.task.abort();
+    let directory = as_left_by_a_crash(directory.path());
     cell.store(NOW + 100, Ordering::Relaxed);
     let second = at(&cell, Some(&directory)).await;
     let answer = second.post_exchange(ORDER, captured.body(&pair)).await;

@@ -14,7 +14,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::{CONNECT_DEADLINE, DEADLINE, TIMED_OUT, assert_told, place, told};
+use super::{CONNECT_DEADLINE, DEADLINE, TIMED_OUT, assert_told, place, place_anew, told};
 use crate::support::{
     TestProxy, client,
     tls::Authority,
@@ -43,20 +43,21 @@ async fn fault_48_calls_while_the_link_is_down_end_by_phase_and_the_next_ones_go
             plan.upstream.ca_file = Some(file);
             plan.upstream.connect_deadline = CONNECT_DEADLINE;
             plan.gateway.deadline = DEADLINE;
+            plan.gateway.find_out = false;
         });
     let proxy = proxy.start().await;
-    assert_told(&proxy, &place(&proxy).await, told(200, "answered", ""));
+    assert_told(&proxy, &place_anew(&proxy).await, told(200, "answered", ""));
     assert_told(&proxy, &place(&proxy).await, TIMED_OUT);
     for _ in 0..2 {
         assert_told(
             &proxy,
-            &place(&proxy).await,
+            &place_anew(&proxy).await,
             told(504, "not_sent", "connect_deadline"),
         );
     }
     let ready = proxy.send(client().get(proxy.url("/ready"))).await;
     assert_eq!(ready.status, 503, "three attempts have failed");
-    assert_told(&proxy, &place(&proxy).await, told(200, "answered", ""));
+    assert_told(&proxy, &place_anew(&proxy).await, told(200, "answered", ""));
     let ready = proxy.send(client().get(proxy.url("/ready"))).await;
     assert_eq!(ready.status, 200);
     let nonces: Vec<u64> = wire.requests().iter().map(Request::nonce).collect();
@@ -83,7 +84,10 @@ async fn fault_49_over_a_network_that_delays_and_cuts_nothing_is_sent_twice_and_
     );
     let proxy = TestProxy::builder()
         .base(base)
-        .plan(|plan| plan.gateway.deadline = DEADLINE)
+        .plan(|plan| {
+            plan.gateway.deadline = DEADLINE;
+            plan.gateway.find_out = false;
+        })
         .start()
         .await;
     let exchange = proxy.exchange().clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{LOST, TIMED_OUT, assert_told, hurried, in_front_of, place, recovers};
+use super::{LOST, TIMED_OUT, assert_told, hurried, in_front_of, place, place_anew, recovers};
 use crate::support::{
     TestProxy,
     wire::{Script, Step, Wire, reply},
@@ -16,7 +16,7 @@ fn answered() -> [Step; 2] {
 
 /// A first call that goes well and leaves its connection in the pool.
 async fn warmed_up(proxy: &TestProxy, wire: &Wire) {
-    assert_eq!(&*place(proxy).await.outcome(), "answered");
+    assert_eq!(&*place_anew(proxy).await.outcome(), "answered");
     assert_eq!((wire.connections(), wire.begun()), (1, 1));
 }
 
@@ -102,7 +102,7 @@ async fn fault_45_a_second_reply_is_never_matched_to_another_call() {
     ];
     let wire = Wire::start(scripts).await;
     let proxy = in_front_of(&wire).start().await;
-    let first = place(&proxy).await;
+    let first = place_anew(&proxy).await;
     assert_eq!(first.inner()["result"]["order_id"], "1");
     let second = place(&proxy).await;
     assert_eq!(
@@ -125,7 +125,7 @@ async fn fault_45_a_second_reply_that_comes_late_is_never_matched_to_another_cal
         ];
         let wire = Wire::start([Script::plain(stray), numbered(2)]).await;
         let proxy = in_front_of(&wire).start().await;
-        assert_eq!(place(&proxy).await.inner()["result"]["order_id"], "1");
+        assert_eq!(place_anew(&proxy).await.inner()["result"]["order_id"], "1");
         let second = place(&proxy).await;
         assert_ne!(
             second.inner()["result"]["order_id"],

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 /// Headers that an answer may have.
-const EXPECTED_HEADERS: [&str; 11] = [
+const EXPECTED_HEADERS: [&str; 12] = [
     "allow",
     "cache-control",
     "connection",
@@ -15,6 +15,7 @@ const EXPECTED_HEADERS: [&str; 11] = [
     "x-proxy-client-oid",
     "x-proxy-hint",
     "x-proxy-outcome",
+    "x-proxy-replayed",
     "x-request-id",
 ];
 
@@ -87,6 +88,12 @@ impl Answer {
         );
         let json = self.json();
         match self.status {
+            // What became of a name is told in the envelope of a call.
+            400 | 409 | 422 if json.get("detail").is_none() => {
+                assert!(json["body"]["error"].is_string(), "{json}");
+                assert_eq!(json["status"], self.status, "{json}");
+                assert_eq!(json["body"]["outcome"], "refused", "{json}");
+            }
             200 if self.is_of_a_door() => {
                 assert!(
                     json["status"].is_u64() && json["rid"] == 1 && json.get("body").is_some(),
@@ -98,7 +105,8 @@ impl Answer {
                 assert!(json["detail"].is_string(), "{json}")
             }
             422 if !self.is_of_a_door() => {
-                assert_eq!(json["detail"][0]["loc"][0], "query", "{json}")
+                let place = &json["detail"][0]["loc"][0];
+                assert!(place == "query" || place == "path", "{json}");
             }
             422 => assert!(
                 json["detail"][0]["msg"].is_string() && json["detail"][0]["loc"][0] == "body",

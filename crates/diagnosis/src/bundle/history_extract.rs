@@ -12,6 +12,7 @@ use text::time::rfc3339_ms as time;
 
 use crate::{
     causes::Past,
+    doubt::Doubt,
     history::{
         Break, CallRow, ChangeRow, Filter, HourRow, Milestones, PairRow, Problem, Questions,
         RefusedRow,
@@ -47,6 +48,10 @@ pub struct HistoryExtract {
     pub file: String,
     /// What it holds, or why it could not be read.
     pub contents: Result<HistoryContents, String>,
+    /// Calls that may have been executed, as the order journal knows them; only their times and methods are told.
+    pub in_doubt: Vec<Doubt>,
+    /// Why the order journal could not be read, where it could not.
+    pub in_doubt_unread: Option<String>,
 }
 
 /// What a history holds.
@@ -68,33 +73,44 @@ pub struct HistoryContents {
     pub refused: Vec<RefusedRow>,
     /// Callers and how often they called.
     pub callers: Vec<(String, u64)>,
-    /// Calls that may have been executed, by time and method; orders are not named.
-    pub in_doubt: Vec<(u64, String)>,
     /// Single calls that the exchange saw or may have seen, oldest first: what was not good lately, and the calls that the
     /// marks are of.
     pub single_calls: Vec<CallRow>,
 }
 
 impl HistoryExtract {
-    /// Reads the history, as it is now.
+    /// Reads the history, as it is now, and takes what the order journal has in doubt, or why it could not be read.
     #[must_use]
-    pub fn read(file: &Path, now_ms: u64) -> Self {
+    pub fn read(file: &Path, now_ms: u64, in_doubt: Result<Vec<Doubt>, String>) -> Self {
+        let (mut in_doubt, in_doubt_unread) = match in_doubt {
+            Ok(doubts) => (doubts, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        for doubt in &mut in_doubt {
+            doubt.method = shown(std::mem::take(&mut doubt.method));
+        }
         let contents =
             Questions::open(file).and_then(|questions| HistoryContents::ask(&questions, now_ms));
         Self {
             file: file.display().to_string(),
             contents: contents.map_err(|problem| problem.to_string()),
+            in_doubt,
+            in_doubt_unread,
         }
     }
 
     /// All of it.
     pub(super) fn json(&self, now_ms: u64, names: CallerNames) -> Value {
-        match &self.contents {
-            Ok(contents) => {
-                json!({ "file": self.file, "read": true, "history": contents.json(now_ms, names) })
-            }
-            Err(why) => json!({ "file": self.file, "read": false, "why": why }),
-        }
+        let doubt = |doubt: &Doubt| json!({ "time": time(doubt.ms), "method": doubt.method });
+        let in_doubt: Vec<_> = self.in_doubt.iter().map(doubt).collect();
+        let (contents, why) = match &self.contents {
+            Ok(contents) => (Some(contents.json(now_ms, names)), None),
+            Err(why) => (None, Some(why)),
+        };
+        json!({
+            "file": self.file, "read": contents.is_some(), "why": why, "history": contents, "in_doubt": in_doubt,
+            "in_doubt_unread": self.in_doubt_unread,
+        })
     }
 }
 
@@ -129,11 +145,6 @@ impl HistoryContents {
             pairs: questions.pairs()?,
             refused: hourly(questions.refused(&lately)?),
             callers: questions.callers(&lately)?,
-            in_doubt: questions
-                .doubts(now_ms)?
-                .into_iter()
-                .map(|doubt| (doubt.ms, shown(doubt.method)))
-                .collect(),
         })
     }
 
@@ -154,7 +165,6 @@ impl HistoryContents {
             "pairs": self.pairs.iter().map(pair_json).collect::<Vec<_>>(),
             "refused_without_a_caller": self.refused.iter().map(refused_json).collect::<Vec<_>>(),
             "callers": self.callers.len(),
-            "in_doubt": self.in_doubt.iter().map(|(ms, method)| json!({ "time": time(*ms), "method": method })).collect::<Vec<_>>(),
             "caller_names": if names == CallerNames::Shown { Value::Array(callers) } else { Value::Null },
         })
     }

@@ -49,19 +49,17 @@ pub(super) fn questions(diagnosis: &Diagnosis, history: &HistoryExtract) -> Vec<
 const MAX_DOUBTS: usize = 10;
 
 fn in_doubt(history: &HistoryExtract) -> Vec<String> {
-    let Ok(contents) = &history.contents else {
-        return Vec::new();
-    };
-    let nonce = |ms: u64| {
-        let mut calls = contents.single_calls.iter();
-        let nonce = calls.find(|call| call.ms == ms)?.nonce?;
+    let nonce = |rid: &str| {
+        let mut calls = history.contents.as_ref().ok()?.single_calls.iter();
+        let nonce = calls.find(|call| call.rid == rid)?.nonce?;
         Some(format!(" with the nonce {nonce}"))
     };
-    let asked = contents.in_doubt.iter().take(MAX_DOUBTS).map(|(ms, method)| {
-        let (time, nonce) = (text::time::plain(*ms), nonce(*ms).unwrap_or_default());
+    let asked = history.in_doubt.iter().take(MAX_DOUBTS).map(|doubt| {
+        let (time, nonce) = (text::time::plain(doubt.ms), nonce(&doubt.rid).unwrap_or_default());
         format!(
-            "Did you execute this {method}? We sent it{nonce} before {time} UTC and received no answer. The sender adds \
-             the client_oid of the order."
+            "Did you execute this {}? We sent it{nonce} at {time} UTC or some seconds later, and received no answer. The \
+             sender adds the client_oid of the order.",
+            doubt.method
         )
     });
     asked.collect()

@@ -1,5 +1,6 @@
 //! What a bundle says, what it never holds, and that it is refused rather than written with a secret.
 
+use crate::doubt::Doubt;
 use std::{net::IpAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -151,6 +152,8 @@ impl Case {
             history: HistoryExtract {
                 file: "/var/lib/crypto-proxy/history.db".into(),
                 contents: Ok(contents()),
+                in_doubt: Vec::new(),
+                in_doubt_unread: None,
             },
             caller_names: CallerNames::Counted,
             system: System {
@@ -307,11 +310,17 @@ fn what_is_asked_follows_from_what_was_found() {
 fn a_call_that_may_have_been_executed_is_asked_for_by_time_and_method_alone() {
     let mut case = Case::new();
     assert!(!case.file("ticket.md").contains("Did you execute"));
-    let contents = case.history.contents.as_mut().unwrap();
-    contents.in_doubt = vec![(9000, "private/create-order".to_owned())];
+    case.history.in_doubt = vec![Doubt {
+        ms: 9000,
+        rid: "request-id-of-ours".into(),
+        caller: "the-invented-desk".into(),
+        method: "private/create-order".into(),
+        name: Some("an-invented-name".into()),
+        is_asked: true,
+    }];
     let ticket = case.file("ticket.md");
     for part in [
-        "1. Did you execute this private/create-order? We sent it before 1970-01-01 00:00:09 UTC",
+        "1. Did you execute this private/create-order? We sent it at 1970-01-01 00:00:09 UTC",
         "- the client\\_oid of each order that is asked for below",
     ] {
         assert!(

@@ -139,10 +139,9 @@ fn to_be_added(page: &mut String, input: &BundleInput<'_>) {
     {
         lines.push("- the label of the key, as the dashboard shows it".to_owned());
     }
-    let in_doubt = input.history.contents.as_ref();
-    if in_doubt.is_ok_and(|contents| !contents.in_doubt.is_empty()) {
+    if !input.history.in_doubt.is_empty() {
         lines.push(
-            "- the client_oid of each order that is asked for below: `crypto-proxy history --outcome unknown`"
+            "- the client_oid of each order that is asked for below: `sudo crypto-proxy orders --open`"
                 .to_owned(),
         );
     }

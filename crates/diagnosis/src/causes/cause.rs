@@ -42,6 +42,9 @@ causes! {
     InDoubt = "CP-IN-DOUBT",
         "a call may have been executed: its answer was lost, and the exchange was not asked about it since",
         "{question}";
+    JournalAway = "CP-JOURNAL-AWAY",
+        "the order journal takes no entry: orders are refused and not sent; cancellations and reads go",
+        "{journal}";
     KeyMismatch = "CP-KEY-MISMATCH",
         "the secret does not belong to the key",
         "exchange dashboard > API keys: if the key is active and of mode \"API Transaction\", create a new one, \
@@ -191,6 +194,8 @@ pub struct Place<'a> {
     pub source: &'a str,
     /// The call in doubt that is asked for first.
     pub doubt: Option<&'a Doubt>,
+    /// What to do about the order journal.
+    pub journal: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
@@ -205,6 +210,7 @@ impl<'a> Place<'a> {
             host: PRODUCTION,
             source: "/etc/crypto.env",
             doubt: None,
+            journal: None,
         }
     }
 }
@@ -262,6 +268,12 @@ impl Cause {
         step.replace("{host}", place.host)
             .replace("{source}", place.source)
             .replace("{question}", &question)
+            .replace(
+                "{journal}",
+                place
+                    .journal
+                    .unwrap_or("see what keeps the disk from taking entries"),
+            )
     }
 
     /// Where the operator's manual explains it.

@@ -452,6 +452,7 @@ impl<'a> Evidence<'a> {
             host: self.target().map_or(default.host, |target| &target.host),
             source: source.unwrap_or(default.source),
             doubt: self.past.in_doubt.first(),
+            journal: self.past.journal_away.as_ref().map(|away| &*away.remedy),
             ..default
         }
     }

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    doubt::Doubt,
+    doubt::{Doubt, JournalAway},
     history::LastStart,
     key_pairs::{Origin, PairStory},
     verdict::{Objection, Verdict},
@@ -232,8 +232,12 @@ pub struct Past {
     pub key_updated_ms: Option<u64>,
     /// What somebody says.
     pub told: Vec<Symptom>,
-    /// Calls that may have been executed, oldest first.
+    /// Calls that may have been executed, oldest first, as the order journal knows them.
     pub in_doubt: Vec<Doubt>,
+    /// That the order journal takes no entry.
+    pub journal_away: Option<JournalAway>,
+    /// Why the order journal could not be read, where it could not.
+    pub in_doubt_unread: Option<String>,
 }
 
 impl Past {

@@ -21,6 +21,7 @@ type Rule = fn(&Evidence<'_>) -> Vec<Hypothesis>;
 /// Every rule, in the order of causes that are equally likely.
 pub(super) const ALL: &[Rule] = &[
     recorded::in_doubt,
+    recorded::journal_away,
     pair::published,
     pair::not_there,
     pair::suspicious,

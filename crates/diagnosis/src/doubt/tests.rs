@@ -1,205 +1,264 @@
-//! What leaves a doubt, and which answer settles it.
+//! What of the order journal is in doubt, what is said of it, and what asking costs.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::verdict::tests::answer;
+use gateway::ledger::{
+    Account, Attempt, Begun, Boxed, Conclusion, EntryLeg, Intent, Known, Leg, Settled, Ticket,
+};
 
 const CREATE: &str = "private/create-order";
-const DETAIL: &str = "private/get-order-detail";
-const NONCE: u64 = 1_769_843_531_000;
+const CANCEL: &str = "private/cancel-order";
 
-fn naming(name: &str, report: CallReport) -> CallReport {
-    let client_oid = (!name.is_empty()).then(|| name.to_owned());
-    CallReport {
-        client_oid,
-        nonce: Some(NONCE),
-        ..report
+fn entry(method: &str, legs: Vec<(Option<(Kind, &str)>, LegEnd)>) -> Entry {
+    let leg = |(name, end): (Option<(Kind, &str)>, LegEnd)| EntryLeg {
+        leg: Leg {
+            name: name.map(|(kind, name)| (kind, name.to_owned())),
+            instrument: None,
+        },
+        end,
+    };
+    Entry {
+        attempt: Attempt::new(),
+        account: Account {
+            environment: "api.crypto.com".into(),
+            name: "default".into(),
+        },
+        caller: "bot".to_owned(),
+        method: method.to_owned(),
+        rid: "rid-1".to_owned(),
+        state: State::Unknown,
+        code: None,
+        begun_ms: 7,
+        ended_ms: None,
+        alive: Duration::ZERO,
+        is_dead: false,
+        looked: 0,
+        list_id: None,
+        by_hand: None,
+        legs: legs.into_iter().map(leg).collect(),
+        targets: Vec::new(),
     }
 }
 
-/// A call whose answer was lost at time 0.
-fn lost(method: &str, name: &str) -> CallReport {
-    naming(name, answer(method, 504, None))
+fn one(method: &str, name: Option<(Kind, &str)>) -> Entry {
+    entry(method, vec![(name, LegEnd::Open)])
 }
 
-fn answered(method: &str, name: &str, code: i64) -> CallReport {
-    naming(name, answer(method, 200, Some(code)))
+fn about(target: &str, entry: Entry) -> Entry {
+    Entry {
+        targets: vec![target.to_owned()],
+        ..entry
+    }
 }
 
 #[test]
-fn what_may_have_changed_something_is_in_doubt_by_the_name_of_each_order() {
-    let nonce = NONCE.to_string();
-    for (report, names) in [
-        (lost(CREATE, "mine-1"), vec![(Some("mine-1"), true)]),
-        (lost(CREATE, &nonce), vec![(Some(&*nonce), false)]),
+fn in_doubt_is_what_ended_without_an_answer_by_each_order_that_is_open() {
+    let order = |name| Some((Kind::Order, name));
+    let executed = LegEnd::Executed { order_id: None };
+    for (entry, expected) in [
+        (one(CREATE, order("mine")), vec![(Some("mine"), true)]),
+        (one(CREATE, None), vec![(None, false)]),
         (
-            lost("private/create-order-list", &format!("a,{nonce}")),
-            vec![(Some("a"), true), (Some(&nonce), false)],
+            one(CREATE, Some((Kind::Key, "k"))),
+            vec![(Some("k"), false)],
         ),
-        (lost("private/cancel-all-orders", ""), vec![(None, false)]),
         (
-            lost("private/create-withdrawal", "wid"),
-            vec![(Some("wid"), true)],
+            one("private/amend-order", Some((Kind::Amendment, "new"))),
+            vec![(Some("new"), true)],
         ),
-        (lost("private/not-invented-yet", ""), vec![(None, false)]),
-        // Reads can be repeated.
-        (lost(DETAIL, "mine-1"), vec![]),
-        (lost("public/get-tickers", ""), vec![]),
-        (lost("public/auth", ""), vec![]),
-        // The exchange, or nobody, was asked.
-        (answered(CREATE, "mine-1", 306), vec![]),
         (
-            CallReport {
-                outcome: Outcome::NotSent,
-                ..lost(CREATE, "mine-1")
+            one("private/create-withdrawal", Some((Kind::Withdrawal, "w"))),
+            vec![(Some("w"), true)],
+        ),
+        (about("mine", one(CANCEL, None)), vec![(Some("mine"), true)]),
+        (one("private/cancel-all-orders", None), vec![(None, true)]),
+        (
+            entry(
+                "private/create-order-list",
+                vec![
+                    (order("a"), executed),
+                    (order("b"), LegEnd::Open),
+                    (order("c"), LegEnd::Refused { code: 306 }),
+                ],
+            ),
+            vec![(Some("b"), true)],
+        ),
+        // A task of this process works on it.
+        (
+            Entry {
+                state: State::Begun,
+                ..one(CREATE, order("mine"))
             },
             vec![],
         ),
     ] {
-        let left = Doubt::left_by(&report, 0);
-        let left: Vec<_> = left
+        let doubts = Doubt::of(std::slice::from_ref(&entry));
+        let doubts: Vec<_> = doubts
             .iter()
-            .map(|doubt| (doubt.name.as_deref(), doubt.is_own))
+            .map(|doubt| (doubt.name.as_deref(), doubt.is_asked))
             .collect();
-        assert_eq!(left, names, "{report:?}");
+        assert_eq!(doubts, expected, "{entry:?}");
     }
+    let newest_first = [one(CREATE, order("second")), one(CREATE, order("first"))];
+    assert_eq!(
+        Doubt::of(&newest_first)[0].name.as_deref(),
+        Some("first"),
+        "the oldest first"
+    );
 }
 
 #[test]
-fn only_an_answer_that_settles_it_ends_a_doubt() {
-    let nonce = NONCE.to_string();
-    let late = DEAD_AFTER_MS;
-    let open_orders = "private/get-open-orders";
-    let cancel = "private/cancel-order";
-    for (lost, report, ms, ends) in [
-        // Found: at any time.
-        (lost(CREATE, "a"), answered(DETAIL, "a", 0), 1, true),
-        (lost(CREATE, &nonce), answered(DETAIL, &nonce, 0), 1, true),
-        (lost(cancel, "a"), answered(DETAIL, "a", 0), 1, true),
-        // Not found: once nothing can come any more, and by a name that is certain.
+fn what_is_said_of_a_doubt_names_who_finds_out_and_how() {
+    let resolve = "`sudo crypto-proxy orders resolve`";
+    let itself = "the proxy asks the exchange by itself";
+    let order = Some((Kind::Order, "a"));
+    for (entry, words) in [
         (
-            lost(CREATE, "a"),
-            answered(DETAIL, "a", 40401),
-            late - 1,
-            false,
-        ),
-        (lost(CREATE, "a"), answered(DETAIL, "a", 40401), late, true),
-        (lost(CREATE, "a"), answered(DETAIL, "a", 212), late, true),
-        (
-            lost(CREATE, &nonce),
-            answered(DETAIL, &nonce, 40401),
-            late,
-            false,
-        ),
-        // Another name, a refusal, a lost answer, another family.
-        (lost(CREATE, "a"), answered(DETAIL, "b", 0), late, false),
-        (lost(CREATE, "a"), answered(DETAIL, "", 0), late, false),
-        (lost(CREATE, "a"), answered(DETAIL, "a", 40101), late, false),
-        (lost(CREATE, "a"), lost(DETAIL, "a"), late, false),
-        (lost(CREATE, "a"), answered(open_orders, "", 0), late, false),
-        (
-            lost(CREATE, "a"),
-            answered("private/advanced/get-order-detail", "a", 0),
-            late,
-            false,
-        ),
-        // The same again: done now, or taken before. A cancellation that was taken says nothing of an order.
-        (lost(CREATE, "a"), answered(CREATE, "a", 0), 1, true),
-        (lost(CREATE, "a"), answered(CREATE, "a", 204), 1, true),
-        (lost(CREATE, "a"), answered(CREATE, "a", 306), late, false),
-        (lost(CREATE, "a"), answered(cancel, "a", 0), late, false),
-        (lost(cancel, "a"), answered(cancel, "a", 0), 1, true),
-        (lost(cancel, "a"), answered(CREATE, "a", 204), late, false),
-        // Without a name: the list that shows it, once nothing can come any more.
-        (
-            lost(cancel, ""),
-            answered(open_orders, "", 0),
-            late - 1,
-            false,
-        ),
-        (lost(cancel, ""), answered(open_orders, "", 0), late, true),
-        (
-            lost(cancel, ""),
-            answered(open_orders, "", 40101),
-            late,
-            false,
-        ),
-        // Age alone.
-        (
-            lost("private/staking/stake", ""),
-            answered(DETAIL, "", 0),
-            KEPT_MS,
-            false,
+            one(CREATE, order),
+            [itself, "private/get-order-detail, for client_oid a"],
         ),
         (
-            lost("private/staking/stake", ""),
-            answered(DETAIL, "", 0),
-            KEPT_MS + 1,
-            true,
+            one("private/advanced/create-order", order),
+            [
+                itself,
+                "private/advanced/get-order-detail, for client_oid a",
+            ],
+        ),
+        (
+            about("a", one(CANCEL, None)),
+            [itself, "private/get-order-detail, for client_oid a"],
+        ),
+        (
+            one("private/cancel-all-orders", None),
+            [itself, "private/get-open-orders"],
+        ),
+        (
+            one("private/create-withdrawal", Some((Kind::Withdrawal, "w"))),
+            [itself, "private/get-withdrawal-history, for client_wid w"],
+        ),
+        (
+            one(CREATE, None),
+            ["cannot find out by itself", "private/get-order-history"],
+        ),
+        (
+            one("private/close-position", None),
+            ["cannot find out by itself", "private/get-positions"],
+        ),
+        (
+            one("private/staking/stake", None),
+            [
+                "cannot find out by itself",
+                "what private/staking/stake would have changed",
+            ],
         ),
     ] {
-        let mut open = Doubt::left_by(&lost, 0);
-        let ended = settle(&mut open, &report, ms);
-        assert_eq!(
-            (open.len(), ended.len()),
-            if ends { (0, 1) } else { (1, 0) },
-            "{} {:?} then {} {:?} {:?} after {ms} ms",
-            lost.method.unwrap(),
-            lost.client_oid,
-            report.method.unwrap(),
-            report.client_oid,
-            report.code
-        );
-    }
-}
-
-#[test]
-fn every_doubt_has_a_question_that_names_what_is_known() {
-    for (method, name, words) in [
-        (
-            CREATE,
-            "a",
-            "ask private/get-order-detail through the proxy with client_oid a",
-        ),
-        (
-            "private/advanced/create-order",
-            "a",
-            "ask private/advanced/get-order-detail through the proxy with client_oid a",
-        ),
-        (
-            "private/cancel-all-orders",
-            "",
-            "ask private/get-open-orders through the proxy",
-        ),
-        (
-            "private/close-position",
-            "",
-            "ask private/get-positions through the proxy",
-        ),
-        (
-            "private/create-withdrawal",
-            "w",
-            "private/get-withdrawal-history through the proxy, and look for client_wid w",
-        ),
-        (
-            "private/staking/stake",
-            "",
-            "look at what private/staking/stake would have changed",
-        ),
-    ] {
-        let question = Doubt::left_by(&lost(method, name), 0)[0].question();
-        assert!(question.contains(words), "{method}: {question}");
+        let doubt = &Doubt::of(&[entry])[0];
+        let question = doubt.question();
+        for part in words.into_iter().chain([resolve]) {
+            assert!(question.contains(part), "{}: {question}", doubt.method);
+        }
         let again = question.contains("do not place it again");
-        assert_eq!(again, method.ends_with("create-order"), "{question}");
+        let is_new = doubt.is_asked && doubt.method.ends_with("create-order");
+        assert_eq!(again, is_new, "{question}");
     }
 }
 
-#[test]
-fn however_many_calls_are_lost_the_newest_are_kept_and_good_calls_leave_them_alone() {
-    let doubts = Doubts::new(Vec::new(), Clock::system());
-    for number in 0..MAX + 5 {
-        doubts.record(&Arc::new(lost(CREATE, &format!("n-{number}"))));
-        doubts.record(&Arc::new(answered("private/user-balance", "", 0)));
+/// A journal whose questions are counted, and that answers where it is told to.
+#[derive(Debug, Default)]
+struct Counting {
+    questions: AtomicUsize,
+    hangs: AtomicBool,
+}
+
+impl Ledger for Counting {
+    fn begin(&self, _: Intent) -> Boxed<'_, Result<Begun, Away>> {
+        Box::pin(async { Err(Away::Full) })
     }
-    let open = doubts.list();
-    assert_eq!((open.len(), open[0].name.as_deref()), (MAX, Some("n-5")));
+
+    fn look(&self, _: Intent) -> Boxed<'_, Result<Option<Known>, Away>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn note(&self, intent: Intent) -> Ticket {
+        Ticket::written(intent.attempt, intent.to_be_sent, false)
+    }
+
+    fn conclude(&self, _: Attempt, _: Conclusion) {}
+
+    fn due(&self, _: usize) -> Boxed<'_, Result<Vec<Entry>, Away>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn settle(&self, _: Attempt, _: Settled) -> Boxed<'_, Result<bool, Away>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn list(&self, listing: Listing) -> Boxed<'_, Result<Vec<Entry>, Away>> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            if self.hangs.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            let entries = vec![one(CREATE, None); listing.most.min(1)];
+            Ok(entries)
+        })
+    }
+
+    fn in_doubt(&self) -> usize {
+        1
+    }
+
+    fn away(&self) -> Option<Away> {
+        Some(Away::Full)
+    }
+}
+
+fn counting() -> (Arc<Counting>, Arc<Doubts>) {
+    let ledger = Arc::new(Counting::default());
+    let remedy = |away: &Away| format!("mend this: {away}");
+    let doubts = Doubts::new(Arc::clone(&ledger) as Arc<dyn Ledger>, Box::new(remedy));
+    (ledger, doubts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_ask_at_once_the_journal_is_asked_once_or_twice() {
+    let (ledger, doubts) = counting();
+    let asked: Vec<_> = (0..100)
+        .map(|_| {
+            let doubts = Arc::clone(&doubts);
+            tokio::spawn(async move { (doubts.count().await, doubts.list().await.doubts.len()) })
+        })
+        .collect();
+    let certain = Count {
+        calls: 1,
+        is_certain: true,
+    };
+    for asked in asked {
+        assert_eq!(asked.await.unwrap(), (certain, 1));
+    }
+    // Who asks later learns what is later: one question each time.
+    let questions = ledger.questions.load(Ordering::Relaxed);
+    assert!(questions < 100, "{questions}");
+    doubts.count().await;
+    assert_eq!(ledger.questions.load(Ordering::Relaxed), questions + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_does_not_answer_leaves_what_was_known_and_says_so() {
+    let (ledger, doubts) = counting();
+    assert_eq!(doubts.list().await.unread, None);
+    ledger.hangs.store(true, Ordering::Relaxed);
+    let count = Count {
+        calls: 1,
+        is_certain: false,
+    };
+    assert_eq!(doubts.count().await, count);
+    let last = doubts.list().await;
+    assert_eq!(last.doubts.len(), 1);
+    assert!(last.unread.unwrap().contains("within 1 s"));
+    let away = doubts.away().unwrap();
+    assert_eq!(away.why, Away::Full.to_string());
+    assert!(away.remedy.starts_with("mend this: the disk"));
 }

@@ -11,16 +11,12 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use serde::Serialize;
 
 use super::{
-    doubts,
     milestone::{self, Milestone, Milestones, Trouble},
     rotations,
     schema::{self, Problem, VERSION, as_time, query_all, signed, unsigned},
     store,
 };
-use crate::{
-    doubt::Doubt,
-    key_pairs::{PairChange, PairStory},
-};
+use crate::key_pairs::{PairChange, PairStory};
 use gateway::secret::Credentials;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -85,8 +81,6 @@ pub struct CallRow {
     pub key_fp: String,
     /// Our outbound address then.
     pub address: Option<String>,
-    /// The names of its orders, where it may have been executed.
-    pub client_oid: Option<String>,
     /// The nonce that it was signed with.
     pub nonce: Option<u64>,
     /// The `id` that it was sent with.
@@ -343,22 +337,15 @@ impl Questions {
         let words = self.words()?;
         let word = |number: Option<i64>| number.and_then(|number| words.get(&number)).cloned();
         let mut all = Vec::new();
-        let are_named = doubts::are_kept(&self.0)?;
         let found_by = if schema::names_calls(&self.0)? {
             "nonce, sent_id"
         } else {
             "NULL, NULL"
         };
         for table in TABLES {
-            // What may have been executed was sent.
-            let names = if are_named && table == "call" {
-                doubts::NAMES
-            } else {
-                "NULL"
-            };
             let select = format!(
                 "SELECT ms, CASE typeof(rid) WHEN 'blob' THEN lower(hex(rid)) ELSE rid END, caller, method, code, status, \
-                 outcome, why, verdict, exchange_ms, total_ms, key_fp, address, {names}, {found_by} FROM {table} WHERE {condition} \
+                 outcome, why, verdict, exchange_ms, total_ms, key_fp, address, {found_by} FROM {table} WHERE {condition} \
                  ORDER BY ms DESC, id DESC LIMIT ?3"
             );
             all.extend(query_all(&self.0, &select, values(), |row| {
@@ -376,9 +363,8 @@ impl Questions {
                     total_ms: unsigned(row, 10)?,
                     key_fp: word(row.get(11)?).unwrap_or_default(),
                     address: word(row.get(12)?),
-                    client_oid: row.get(13)?,
-                    nonce: row.get::<_, Option<i64>>(14)?.map(i64::cast_unsigned),
-                    sent_id: row.get::<_, Option<i64>>(15)?.map(i64::cast_unsigned),
+                    nonce: row.get::<_, Option<i64>>(13)?.map(i64::cast_unsigned),
+                    sent_id: row.get::<_, Option<i64>>(14)?.map(i64::cast_unsigned),
                 })
             })?);
         }
@@ -452,14 +438,6 @@ impl Questions {
                       + (SELECT coalesce(sum(count), 0) FROM refused_call WHERE minute_ms >= ?1)";
         let row = |row: &Row<'_>| unsigned(row, 0);
         Ok(self.0.query_row(select, [signed(since_ms)], row)?)
-    }
-
-    /// The calls in doubt at `now_ms`, in milliseconds since 1970, oldest first.
-    ///
-    /// # Errors
-    /// [`Problem`].
-    pub fn doubts(&self, now_ms: u64) -> Result<Vec<Doubt>, Problem> {
-        doubts::open(&self.0, now_ms)
     }
 
     /// The changes in the time asked for.

@@ -15,20 +15,6 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
 use serde::Serializer;
 
-/// The calls in doubt. `name` is that of the order, `own` whether the caller chose it. Made at every opening: files of an
-/// earlier build have none, and programs of an earlier build pass it over.
-const DOUBTS: &str = "CREATE TABLE IF NOT EXISTS doubt (
-    id INTEGER PRIMARY KEY,
-    ms INTEGER NOT NULL,
-    rid TEXT NOT NULL,
-    caller TEXT NOT NULL,
-    method TEXT NOT NULL,
-    name TEXT,
-    own INTEGER NOT NULL,
-    ended_ms INTEGER
-) STRICT;
-CREATE INDEX IF NOT EXISTS doubt_rid ON doubt (rid);";
-
 /// What the exchange finds a call by: its nonce, and the `id` of its body. Added to files of an earlier build, whose programs
 /// pass it over.
 const NAMES_OF_CALLS: &str = "BEGIN IMMEDIATE;
@@ -128,7 +114,6 @@ pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
             "BEGIN IMMEDIATE; {begun} {UNSENT} PRAGMA user_version = {VERSION}; COMMIT;"
         ))?;
     }
-    connection.execute_batch(DOUBTS)?;
     if !names_calls(&connection)? {
         connection.execute_batch(NAMES_OF_CALLS)?;
     }

@@ -15,11 +15,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::{
-    HistoryEvent, Settings, doubts,
+    HistoryEvent, Settings,
     milestone::{self, Milestone, Milestones},
     schema::{self, Identity, Problem, query_all, signed, unsigned},
 };
-use crate::{doubt::Doubt, verdict::Verdict};
+use crate::verdict::Verdict;
 use gateway::{observed::ClockSkew, outcome::Outcome, record::CallReport};
 
 /// Methods that marks are kept for; a caller can invent names.
@@ -55,8 +55,6 @@ pub(super) struct Store {
     words: Words,
     marks: HashMap<String, Milestones>,
     skew: Option<i64>,
-    /// Those that are open.
-    doubts: Vec<Doubt>,
 }
 
 impl Store {
@@ -79,8 +77,6 @@ impl Store {
         let identity = schema::identity(path)?;
         let marks = milestone::load(&connection)?;
         let words = Words::load(&connection)?;
-        // Of whatever age: those that are too old go with the next call.
-        let doubts = doubts::open(&connection, 0)?;
         let skew = state(&connection, "skew")?.and_then(|(value, _)| value.parse().ok());
         Ok(Self {
             connection,
@@ -89,7 +85,6 @@ impl Store {
             words,
             marks,
             skew,
-            doubts,
         })
     }
 
@@ -106,7 +101,6 @@ impl Store {
             words,
             marks,
             skew,
-            doubts,
             ..
         } = self;
         let transaction = connection.transaction()?;
@@ -118,7 +112,6 @@ impl Store {
         for (ms, report) in &batch.calls {
             note_method(&transaction, marks, &mut touched, *ms, report)?;
             note_skew(&transaction, skew, *ms, report.skew)?;
-            doubts::note(&transaction, doubts, *ms, report)?;
         }
         save_marks(&transaction, marks, &touched)?;
         for (ms, event) in &batch.events {
@@ -417,7 +410,6 @@ fn trim(
         [kept(MAX_UNSENT)],
     )?;
     file.execute("DELETE FROM refused WHERE minute_ms < ?1", [oldest_ms])?;
-    doubts::trim(file, oldest_ms)?;
     file.execute(
         "DELETE FROM change WHERE id <= (SELECT max(id) FROM change) - ?1",
         [MAX_CHANGES],

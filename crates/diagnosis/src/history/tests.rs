@@ -171,7 +171,6 @@ async fn a_call_is_kept_with_what_the_line_says_and_nothing_more() {
         total_ms: 21,
         key_fp: "5f3a0000".into(),
         address: Some("203.0.113.7".into()),
-        client_oid: None,
         nonce: None,
         sent_id: report(READ, 401, Some(40101))
             .nonce

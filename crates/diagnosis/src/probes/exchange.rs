@@ -16,15 +16,16 @@ use gateway::{
     access::{Arrival, Peer},
     auth::Caller,
     failure::Failure,
+    ledger::Cleared,
     observed::ClockSkewWindow,
     outcome::{Outcome, Progress},
-    policy::{self, Policy},
+    policy::{self, Permitted as _, Policy},
     record::{CallReport, INCONCLUSIVE, RecordSink},
-    signer::Signer,
+    signer::{PreparedCall, Signer},
     upstream::{self, OurOwn, Reply, ReplyBody, Upstream},
 };
 use protocol::{
-    call::{Call, OrderIds, RequestId},
+    call::{Call, RequestId},
     canonical::Dialect,
 };
 
@@ -226,6 +227,20 @@ impl Session<'_> {
     }
 
     async fn ask_private(&self, probe: Probe) -> Finding {
+        let Some(call) = self.prepare(probe) else {
+            return self
+                .run
+                .found(probe, Seen::Failed(Failure::Defect), Duration::ZERO);
+        };
+        let progress = Arc::new(Progress::default());
+        let (seen, took) = self
+            .timed(self.upstream.send(call, &progress, &mut OurOwn))
+            .await;
+        self.run.found(probe, seen, took)
+    }
+
+    /// A probe's call, permitted and with its turn.
+    fn prepare(&self, probe: Probe) -> Option<PreparedCall> {
         let with_params = [
             (Probe::OpenOrders, r#"{"page_size":"1"}"#),
             (Probe::CancelUnknown, r#"{"order_id":"1"}"#),
@@ -234,47 +249,22 @@ impl Session<'_> {
             .iter()
             .find(|(other, _)| *other == probe)
             .map_or("{}", |(_, params)| params);
+        let params: Box<RawValue> = serde_json::from_str(params).ok()?;
+        let dialect = Dialect::Documented;
+        let call = Call::parse(RequestId::BACKEND, probe.method()?, Some(&params), dialect);
+        // A caller of our own making, without limits.
         let caller = Caller {
             name: "diagnose".into(),
             policy: Policy::default(),
         };
-        let call = serde_json::from_str::<Box<RawValue>>(params)
-            .ok()
-            .zip(probe.method())
-            .and_then(|(params, method)| {
-                Call::parse(
-                    RequestId::BACKEND,
-                    method,
-                    Some(&params),
-                    Dialect::Documented,
-                )
-                .ok()
-            });
-        // A caller of our own making, without limits.
+        let clock = &self.run.plan.clock;
         let arrival = Arrival {
             source: &Peer::Unix { uid: None },
-            now_ms: self.run.plan.clock.now_ms(),
+            now_ms: clock.now_ms(),
         };
-        let Some(permit) = call.and_then(|call| policy::authorize(&caller, arrival, call).ok())
-        else {
-            return self
-                .run
-                .found(probe, Seen::Failed(Failure::Defect), Duration::ZERO);
-        };
-        let Ok(turn) = self
-            .signer
-            .turn(&self.run.plan.clock, permit.call(), &caller.name)
-        else {
-            return self
-                .run
-                .found(probe, Seen::Failed(Failure::Defect), Duration::ZERO);
-        };
-        let call = self.signer.prepare(permit, turn, OrderIds::default());
-        let progress = Arc::new(Progress::default());
-        let (seen, took) = self
-            .timed(self.upstream.send(call, &progress, &mut OurOwn))
-            .await;
-        self.run.found(probe, seen, took)
+        let permit = policy::authorize(&caller, arrival, call.ok()?).ok()?;
+        let turn = self.signer.turn(clock, permit.call(), &caller.name).ok()?;
+        Some(self.signer.prepare(Cleared::unwritten(permit)?, turn))
     }
 
     async fn timed(

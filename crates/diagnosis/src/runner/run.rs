@@ -54,7 +54,9 @@ pub(super) async fn run(
         return write_ended(&asker);
     };
     (runner.seen)(&findings);
-    let diagnosis = Arc::new(runner.conclude(findings.clone(), past.clone(), &input));
+    let listed = runner.doubts.list().await;
+    let diagnosis = runner.conclude(findings.clone(), past.clone(), &input, listed);
+    let diagnosis = Arc::new(diagnosis);
     let run = Arc::new(DiagnosisRun {
         findings,
         past,

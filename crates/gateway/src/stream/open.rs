@@ -15,13 +15,14 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Commands, Incoming, Limits, NO_SIGNATURE, Outgoing, Session, Settings, Side, Slots,
+    Beginning, Commands, Incoming, Limits, NO_SIGNATURE, Outgoing, Session, Settings, Side, Slots,
     WaitingOfAll, WebSocket,
 };
 use crate::{
     admission::Admission,
     connect::{Connection, Connector, Resolver, RootsProblem, USER_AGENT},
     failure::{Failure, Refusal},
+    journal::Journal,
     observed::Observed,
     outcome::{Outcome, Phase},
     record::CallRecord,
@@ -46,6 +47,7 @@ pub struct StreamOpener {
     scrubber: Arc<Scrubber>,
     admission: Arc<Admission>,
     observed: Arc<Observed>,
+    journal: Arc<Journal>,
     slots: Slots,
     deadline: Duration,
 }
@@ -56,6 +58,7 @@ impl StreamOpener {
         signer: Arc<Signer>,
         admission: Arc<Admission>,
         observed: Arc<Observed>,
+        journal: Arc<Journal>,
         deadline: Duration,
     ) -> Self {
         Self {
@@ -65,6 +68,7 @@ impl StreamOpener {
             signer,
             admission,
             observed,
+            journal,
             deadline,
         }
     }
@@ -108,6 +112,8 @@ impl StreamOpener {
     fn session(&self, socket: UpstreamSocket, login_signature: String) -> Session {
         Session {
             admission: Arc::clone(&self.admission),
+            journal: Arc::clone(&self.journal),
+            beginning: Beginning::default(),
             socket,
             commands: Commands::new(self.deadline, self.settings().max_commands),
             max_commands: self.settings().max_commands,
@@ -159,6 +165,7 @@ impl StreamOpener {
         socket.push_within_room(Outgoing {
             text: login.text.into(),
             progress: Some(progress),
+            ticket: None,
         });
         let answer = timeout_at(until, answer(&mut socket))
             .await
@@ -212,6 +219,7 @@ async fn answer(socket: &mut UpstreamSocket) -> Result<Option<i64>, Failure> {
                         socket.push_within_room(Outgoing {
                             text: text.into(),
                             progress: None,
+                            ticket: None,
                         });
                     }
                     (None | Some(LOGIN), Some(LOGIN_ID)) => return Ok(heading.code),

@@ -14,17 +14,20 @@ use std::{
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     admission::Place,
+    failure::{Failure, Refusal},
+    journal::Entry,
     outcome::{Outcome, Progress},
     record::CallRecord,
 };
 use protocol::frame::{Heading, ReplyTo};
 
 /// Why a command has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     /// Its deadline passed.
     Deadline(Duration),
@@ -32,6 +35,8 @@ pub enum Why {
     TooLate,
     /// The socket ended.
     SocketEnded,
+    /// An earlier call of the same name is not over.
+    Earlier(Failure),
 }
 
 /// A command that ended without an answer.
@@ -65,7 +70,10 @@ pub(super) struct Command {
     find_out: Option<&'static str>,
     handed_over: Instant,
     deadline: Instant,
-    _room: Place,
+    entry: Option<Entry>,
+    /// It waits to learn what becomes of an earlier call of the same name.
+    pub(super) waits_for_another: bool,
+    _room: Option<Place>,
     _counted: TaskTrackerToken,
 }
 
@@ -74,7 +82,7 @@ impl Command {
         record: CallRecord,
         reply_to: ReplyTo,
         find_out: Option<&'static str>,
-        room: Place,
+        room: Option<Place>,
         counted: TaskTrackerToken,
     ) -> Self {
         let now = Instant::now();
@@ -84,13 +92,16 @@ impl Command {
             find_out,
             handed_over: now,
             deadline: now,
+            entry: None,
+            waits_for_another: false,
             _room: room,
             _counted: counted,
         }
     }
 
-    /// It is about to be sent.
-    pub(super) fn begin(&mut self) -> Arc<Progress> {
+    /// It is about to be sent, and was written down where that is asked for.
+    pub(super) fn begin(&mut self, entry: Option<Entry>) -> Arc<Progress> {
+        self.entry = entry;
         self.handed_over = Instant::now();
         self.record.report.waited = self.record.opened().elapsed();
         self.record.progress()
@@ -101,16 +112,47 @@ impl Command {
     }
 
     /// Concludes it with an answer.
-    fn answered(mut self, code: Option<i64>, scrubbed: bool) {
+    fn answered(mut self, code: Option<i64>, text: &Utf8Bytes, scrubbed: bool) {
         self.record.report.exchange = self.handed_over.elapsed();
         self.record.report.scrubbed = scrubbed;
-        self.record.answered(200, code, Outcome::of_code(code));
+        let outcome = match (self.entry, code) {
+            (Some(entry), Some(code)) => entry.answered_on_stream(code, text.as_ref()),
+            _ => Outcome::of_code(code),
+        };
+        self.record.answered(200, code, outcome);
+    }
+
+    /// Concludes it with the answer to an earlier call of the same name.
+    pub(super) fn replayed(mut self, status: u16, code: Option<i64>) {
+        self.record
+            .known(status, code, Outcome::Answered, "replayed");
+    }
+
+    /// Concludes it with what is known of an earlier call of the same name.
+    pub(super) fn in_doubt(mut self, failure: Failure) -> UnansweredCommand {
+        let (status, why) = (failure.status(), failure.code());
+        self.record.known(status, None, Outcome::Unknown, why);
+        self.unanswered(Why::Earlier(failure))
+    }
+
+    /// Refuses it.
+    pub(super) fn refused(mut self, refusal: &Refusal) -> ReplyTo {
+        self.record.ended(refusal.status(), refusal.code());
+        self.reply_to
     }
 
     /// Concludes it without one; the phase gives the outcome, and from now on it is not sent any more.
     fn ended(mut self, status: u16, code: &'static str, why: Why) -> UnansweredCommand {
+        // That one may be executed: this is no refusal.
+        if self.waits_for_another {
+            return self.in_doubt(Failure::Running);
+        }
         self.record.report.exchange = self.handed_over.elapsed();
         self.record.ended(status, code);
+        self.unanswered(why)
+    }
+
+    fn unanswered(self, why: Why) -> UnansweredCommand {
         let outcome = self.record.report.outcome;
         let (client_oid, find_out) = if outcome == Outcome::Unknown {
             (self.record.report.client_oid.clone(), self.find_out)
@@ -178,7 +220,7 @@ impl Commands {
 
     /// Concludes the command that a frame answers, and says whether it answers one. A frame that names another method
     /// answers another one. A late answer concludes nothing: what became of its command is on the record.
-    pub(super) fn answered(&mut self, heading: &Heading, scrubbed: bool) -> bool {
+    pub(super) fn answered(&mut self, heading: &Heading, text: &Utf8Bytes, scrubbed: bool) -> bool {
         let Some(id) = heading.id else { return false };
         let fits = |method: &Cow<'static, str>| {
             heading.method.as_ref().is_none_or(|named| named == method)
@@ -196,7 +238,7 @@ impl Commands {
         let Some(command) = self.take(id) else {
             return false;
         };
-        command.answered(heading.code, scrubbed);
+        command.answered(heading.code, text, scrubbed);
         true
     }
 
@@ -216,8 +258,9 @@ impl Commands {
         let Some(command) = self.take(id) else {
             return Poll::Pending;
         };
+        let waits_for_another = command.waits_for_another;
         let unanswered = command.ended(504, "deadline", why);
-        if unanswered.outcome == Outcome::Unknown {
+        if unanswered.outcome == Outcome::Unknown && !waits_for_another {
             self.overdue.insert(id, unanswered.reply_to.method.clone());
         }
         Poll::Ready(unanswered)
@@ -230,6 +273,18 @@ impl Commands {
         let id = commands.find_map(|(id, command)| stale(command).then_some(*id))?;
         let ended = self.take(id)?.ended(503, "too_late", Why::TooLate);
         Some(ended)
+    }
+
+    /// The command of this id, if it is the one that has this progress.
+    pub(super) fn of(&mut self, id: u64, progress: &Arc<Progress>) -> Option<&mut Command> {
+        let command = self.by_id.get_mut(&id)?;
+        Arc::ptr_eq(&command.record.progress(), progress).then_some(command)
+    }
+
+    /// The same, taken out.
+    pub(super) fn take_of(&mut self, id: u64, progress: &Arc<Progress>) -> Option<Command> {
+        self.of(id, progress)?;
+        self.take(id)
     }
 
     /// The time that each has.

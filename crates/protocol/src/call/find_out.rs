@@ -3,10 +3,8 @@
 //! Guarantees: plain orders and advanced ones are looked for where the exchange keeps them; a call that names an existing
 //! order or moves funds is never described as a new order; reads need no advice, because they can be repeated. An id is not
 //! repeated if it could forge a log line or a header, or is longer than anything the exchange takes. Does not: invent an id.
-//! An order without a `client_oid` takes the nonce at the exchange (vendor documents), and only the stage that knows the
-//! nonce can say so.
-
-use std::fmt::Write as _;
+//! Whether an order without a `client_oid` takes the nonce or the id at the exchange is contradictory in its documents: it
+//! has no name here.
 
 use serde_json::value::RawValue;
 
@@ -23,8 +21,6 @@ const MAX_IDS: usize = 10;
 pub struct OrderIds {
     /// The caller's ids in the order of the call, each safe to log.
     pub client_oids: Vec<String>,
-    /// Whether some order is new and has no id of the caller's, so that the exchange takes the nonce for it.
-    pub takes_nonce: bool,
 }
 
 impl OrderIds {
@@ -47,22 +43,9 @@ impl OrderIds {
         ids
     }
 
-    /// One line that names every order: the caller's ids, and the nonce where the exchange takes it.
+    /// One line that names every order that has a name.
     #[must_use]
-    pub fn describe(&self, nonce: u64) -> Option<String> {
-        let mut line = self.client_oids.join(",");
-        if self.takes_nonce {
-            let _ = write!(line, "{}{nonce}", if line.is_empty() { "" } else { "," });
-        }
-        if line.is_empty() {
-            return None;
-        }
-        Some(line)
-    }
-
-    /// The caller's ids alone, before there is a nonce.
-    #[must_use]
-    pub fn describe_named(&self) -> Option<String> {
+    pub fn describe(&self) -> Option<String> {
         if self.client_oids.is_empty() {
             return None;
         }
@@ -70,10 +53,7 @@ impl OrderIds {
     }
 
     fn new_order(&mut self, order: &RawValue) {
-        match member(order, "client_oid") {
-            Some(id) if id.get() != "null" => self.push(id),
-            _ => self.takes_nonce = true,
-        }
+        self.named(order, "client_oid");
     }
 
     fn new_orders(&mut self, params: &RawValue, list: &str) {
@@ -115,6 +95,12 @@ const NEW_ORDER: &str = "the order may have been executed: wait a few seconds, t
 const NEW_ADVANCED_ORDER: &str = "the order may have been executed: wait a few seconds, then ask \
                                   private/advanced/get-order-detail with its client_oid; never place it again under \
                                   another client_oid before that";
+const NAMELESS_ORDER: &str = "the order may have been executed, and has no client_oid by which it could be asked for: wait a \
+                              few seconds, then look for it in private/get-open-orders and private/get-order-history; never \
+                              place it again before that";
+const NAMELESS_ADVANCED_ORDER: &str = "the order may have been executed, and has no client_oid by which it could be asked \
+                                       for: wait a few seconds, then look for it in private/advanced/get-open-orders and \
+                                       private/advanced/get-order-history; never place it again before that";
 const EXISTING_ORDER: &str = "the order may have been changed or cancelled: ask private/get-order-detail for it before \
                               anything else is done with it";
 const EXISTING_ADVANCED_ORDER: &str = "the order may have been changed or cancelled: ask \
@@ -143,6 +129,16 @@ pub fn find_out(method: &str) -> Option<&'static str> {
     )
 }
 
+/// The same for new orders that have no names.
+#[must_use]
+pub(super) fn find_out_nameless(method: &str) -> &'static str {
+    if method.starts_with("private/advanced/") {
+        NAMELESS_ADVANCED_ORDER
+    } else {
+        NAMELESS_ORDER
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,29 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_order_without_an_id_takes_the_nonce() {
-        assert_eq!(
-            read(ClientId::NewOrder, r#"{"side":"BUY"}"#)
-                .describe(17)
-                .as_deref(),
-            Some("17")
-        );
-        assert_eq!(
-            read(ClientId::NewOrder, r#"{"client_oid":"mine-1"}"#)
-                .describe(17)
-                .as_deref(),
-            Some("mine-1")
-        );
-    }
-
-    #[test]
-    fn null_is_no_id() {
-        assert_eq!(
-            read(ClientId::NewOrder, r#"{"client_oid":null}"#)
-                .describe(17)
-                .as_deref(),
-            Some("17")
-        );
+    fn a_new_order_is_named_by_its_caller_alone() {
+        let named = |params| read(ClientId::NewOrder, params).describe();
+        let mine = r#"{"client_oid":"mine-1"}"#;
+        assert_eq!(named(mine).as_deref(), Some("mine-1"));
+        for nameless in [r#"{"side":"BUY"}"#, r#"{"client_oid":null}"#] {
+            assert_eq!(named(nameless), None, "{nameless}");
+        }
     }
 
     #[test]
@@ -192,28 +172,28 @@ mod tests {
             ClientId::NewOrders,
             r#"{"order_list":[{"client_oid":"a"},{"side":"BUY"},{"client_oid":"b"}]}"#,
         );
-        assert_eq!(ids.describe(17).as_deref(), Some("a,b,17"));
+        assert_eq!(ids.describe().as_deref(), Some("a,b"));
     }
 
     #[test]
-    fn cancelling_names_the_order_and_never_the_nonce() {
+    fn cancelling_names_the_order() {
         let ids = read(
             ClientId::ExistingOrder,
             r#"{"client_oid":"new","orig_client_oid":"old","order_id":"575"}"#,
         );
-        assert_eq!(ids.describe(17).as_deref(), Some("new,old"));
+        assert_eq!(ids.describe().as_deref(), Some("new,old"));
         assert_eq!(
-            read(ClientId::ExistingOrder, r#"{"client_oid":null}"#).describe(17),
+            read(ClientId::ExistingOrder, r#"{"client_oid":null}"#).describe(),
             None
         );
-        assert_eq!(read(ClientId::ExistingOrder, "{}").describe(17), None);
+        assert_eq!(read(ClientId::ExistingOrder, "{}").describe(), None);
     }
 
     #[test]
     fn ids_that_could_forge_a_line_are_not_repeated() {
         for id in ["a\\r\\nb", "a b", "é", ""] {
             let ids = read(ClientId::NewOrder, &format!(r#"{{"client_oid":"{id}"}}"#));
-            assert!(ids.client_oids.is_empty() && !ids.takes_nonce, "{id}");
+            assert!(ids.client_oids.is_empty(), "{id}");
         }
         let long = format!(r#"{{"client_oid":"{}"}}"#, "x".repeat(65));
         assert!(read(ClientId::NewOrder, &long).client_oids.is_empty());

@@ -364,3 +364,22 @@ async fn positions_are_told_for_one_instrument_or_all() {
         assert_eq!(found["data"].as_array().unwrap().len(), expected, "{asked}");
     }
 }
+
+#[tokio::test]
+async fn a_stand_in_can_execute_a_name_again_to_show_who_sends_it_twice() {
+    let (exchange, running) = started().await;
+    let client = Client::new(&running);
+    exchange.change(|settings| settings.names = Names::Again);
+    for _ in 0..2 {
+        let placed = client
+            .call("private/create-order", limit_order("twice"))
+            .await;
+        assert_eq!(placed.json()["code"], 0);
+    }
+    let names: Vec<_> = exchange
+        .executed_calls()
+        .into_iter()
+        .map(|call| call.client_oid)
+        .collect();
+    assert_eq!(names, [Some("twice".to_owned()), Some("twice".to_owned())]);
+}

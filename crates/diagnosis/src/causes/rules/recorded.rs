@@ -39,7 +39,7 @@ pub(super) fn in_doubt(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         let name = doubt.name.as_deref().unwrap_or("an order without a name");
         let time = text::time::rfc3339(doubt.ms);
         found = found.pro(format!(
-            "{name}: {} of {} ended at {time} without a conclusive answer (rid {})",
+            "{name}: {} of {}, begun at {time}, had no conclusive answer (rid {})",
             doubt.method, doubt.caller, doubt.rid
         ));
     }
@@ -48,6 +48,14 @@ pub(super) fn in_doubt(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
         found = found.pro(format!("and {more} more"));
     }
     vec![found]
+}
+
+/// No order goes, whatever the exchange says of other calls.
+pub(super) fn journal_away(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let Some(away) = &evidence.past.journal_away else {
+        return Vec::new();
+    };
+    vec![Hypothesis::new(Cause::JournalAway, Here, VeryLikely).pro(away.why.clone())]
 }
 
 /// Row 23.

@@ -1,0 +1,418 @@
+//! What the path of a call does with the [`Ledger`]: each change is written down before it is sent, and concluded whatever
+//! happens to it.
+//!
+//! Guarantees: an [`Entry`] is concluded once, by its answer or, when it is dropped, by the phase that its call reached. A
+//! cancellation never waits for the disk, and waits, for a bounded time, for its own caller's orders of that name that are
+//! still beginning, so that it does not overtake them. Whoever uses a name again learns what is known of it, and nothing is
+//! sent. Does not: decide what may be sent.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    clock::Clock,
+    failure::{Failure, Refusal},
+    ledger::{
+        Account, Attempt, Away, Begun, Conclusion, Digest, Intent, Kind, Known, Ledger, Leg,
+        LegEnd, Stored, Ticket,
+    },
+    observed::Observed,
+    outcome::{Outcome, Progress},
+    record::CallReport,
+    upstream::{Reply, ReplyBody},
+};
+use catalogue::{codes, methods::ClientId};
+use protocol::{
+    call::{Call, Effect},
+    orders_in_answer::OrdersInAnswer,
+};
+
+/// The exchange takes a nonce for this long (vendor documents).
+const NONCE_LIVES: Duration = Duration::from_secs(60);
+/// How far a nonce can be ahead of the clock: what calls may lead by, and a step back of the clock.
+const MOST_AHEAD: Duration = Duration::from_secs(50);
+/// For packets that are still under way, and for what is not known better.
+const MARGIN: Duration = Duration::from_secs(5);
+/// As far as the clock is taken to be wrong where nobody knows: beyond it the exchange refuses every call.
+const UNKNOWN_SKEW: Duration = Duration::from_secs(60);
+/// How long a cancellation waits for an order that is beginning; the disk has less.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Longer answers are not kept to be given again; the exchange's answers to orders have some hundred bytes.
+const MAX_KEPT_BYTES: usize = 16 << 10;
+/// The exchange's codes for a name that it took before: of an order, and of a request.
+const DUPLICATES: [i64; 2] = [204, 40006];
+/// Questions about refused calls that one caller may have before the journal at once; its others wait for their turn, and
+/// so nobody else does.
+const LOOKS_OF_ONE: usize = 8;
+
+/// The journal, as the path of a call uses it.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    ledger: Arc<dyn Ledger>,
+    account: Arc<Account>,
+    clock: Clock,
+    observed: Arc<Observed>,
+    beginning: Beginning,
+    looks: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
+}
+
+/// What a caller is told of an earlier call of the same name.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Its answer, again.
+    Again(Stored),
+    /// That nobody knows yet.
+    InDoubt(Failure),
+}
+
+impl Known {
+    /// What its caller is told.
+    ///
+    /// # Errors
+    /// [`Refusal`] where the name cannot be used for this call.
+    pub(crate) fn told(self) -> Result<Told, Refusal> {
+        Ok(match self {
+            Self::Answered(stored) => Told::Again(stored),
+            Self::Running(_) => Told::InDoubt(Failure::Running),
+            Self::Unknown(_) => Told::InDoubt(Failure::InDoubt),
+            Self::Used(_) => return Err(Refusal::NameUsed),
+            Self::Differs => return Err(Refusal::NameDiffers),
+            Self::Taken => return Err(Refusal::NameTaken),
+        })
+    }
+}
+
+/// An attempt that is written down and has not ended.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    ledger: Arc<dyn Ledger>,
+    progress: Arc<Progress>,
+    attempt: Attempt,
+    legs: usize,
+    is_again: bool,
+    skew: Duration,
+    clock: Clock,
+    is_concluded: bool,
+}
+
+impl Journal {
+    pub(crate) fn new(
+        ledger: Arc<dyn Ledger>,
+        account: Arc<Account>,
+        clock: Clock,
+        observed: Arc<Observed>,
+    ) -> Self {
+        Self {
+            ledger,
+            account,
+            clock,
+            observed,
+            beginning: Beginning::default(),
+            looks: Mutex::default(),
+        }
+    }
+
+    /// What is to be written down of a call that has this time to be sent; `None` for reads.
+    pub(crate) fn intent(
+        &self,
+        call: &Call,
+        report: &CallReport,
+        to_be_sent: Duration,
+    ) -> Option<Intent> {
+        if call.effect() == Effect::Read {
+            return None;
+        }
+        Some(Intent {
+            account: Arc::clone(&self.account),
+            caller: Arc::clone(&report.caller),
+            method: call.method.name(),
+            digest: Digest(call.digest()),
+            attempt: Attempt::new(),
+            rid: Arc::clone(&report.rid),
+            legs: legs(call),
+            targets: call.targets(),
+            to_be_sent,
+            alive: to_be_sent + MOST_AHEAD + NONCE_LIVES + self.skew() + MARGIN,
+        })
+    }
+
+    /// Writes an attempt down; or says what is known of its names, where they were used before.
+    ///
+    /// # Errors
+    /// [`Away`]: it must not be sent.
+    pub(crate) async fn begin(
+        &self,
+        intent: Intent,
+        progress: &Arc<Progress>,
+    ) -> Result<Result<(Ticket, Entry), Known>, Away> {
+        let entry = |ticket: &Ticket, legs| Entry {
+            ledger: Arc::clone(&self.ledger),
+            progress: Arc::clone(progress),
+            attempt: ticket.attempt(),
+            legs,
+            is_again: ticket.is_again(),
+            skew: self.skew(),
+            clock: self.clock.clone(),
+            is_concluded: false,
+        };
+        let legs = intent.legs.len();
+        if intent.takes_back() {
+            self.beginning.wait_for(&intent).await;
+            let ticket = self.ledger.note(intent);
+            progress.only_until(ticket.ends_ms());
+            let entry = entry(&ticket, legs);
+            return Ok(Ok((ticket, entry)));
+        }
+        let beginning = self.beginning.enter(&intent);
+        match self.ledger.begin(intent).await? {
+            Begun::Go(ticket) => {
+                progress.only_until(ticket.ends_ms());
+                let entry = entry(&ticket, legs);
+                Ok(Ok((ticket.ends_beginning(beginning), entry)))
+            }
+            Begun::Known(known) => Ok(Err(known)),
+        }
+    }
+
+    /// The same, once what is under way with these names has ended, and until then at most. What ended without using them up
+    /// leaves them to this attempt.
+    ///
+    /// # Errors
+    /// [`Away`]: it must not be sent.
+    pub(crate) async fn begin_after_others(
+        &self,
+        intent: Intent,
+        progress: &Arc<Progress>,
+        until: Instant,
+    ) -> Result<Result<(Ticket, Entry), Known>, Away> {
+        loop {
+            match self.begin(intent.clone().until(until), progress).await? {
+                Err(Known::Running(running)) if running.clone().ended_by(until).await => {}
+                begun => return Ok(begun),
+            }
+        }
+    }
+
+    /// What is known of the names of a call that is refused, once what is under way with them has ended, and until then at
+    /// most. `None`: its caller made no such call, or nothing came of it.
+    ///
+    /// # Errors
+    /// [`Away`]: nobody knows.
+    pub(crate) async fn look(
+        &self,
+        intent: &Intent,
+        until: Instant,
+    ) -> Result<Option<Known>, Away> {
+        if !intent.has_names() {
+            return Ok(None);
+        }
+        loop {
+            let known = {
+                let turn = self.turn_of(&intent.caller).acquire_owned();
+                let turn = timeout_at(until, turn).await;
+                let Ok(Ok(_turn)) = turn else {
+                    return Err(Away::Busy(LOOKS_OF_ONE));
+                };
+                self.ledger.look(intent.clone()).await?
+            };
+            match known {
+                Some(Known::Running(running)) if running.clone().ended_by(until).await => {}
+                known => return Ok(known.filter(Known::is_of_the_same_call)),
+            }
+        }
+    }
+
+    /// The callers are those of the configuration: they are few.
+    fn turn_of(&self, caller: &Arc<str>) -> Arc<Semaphore> {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Arc::new(Semaphore::new(LOOKS_OF_ONE));
+        Arc::clone(looks.entry(Arc::clone(caller)).or_insert_with(fresh))
+    }
+
+    /// The journal itself.
+    pub(crate) const fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.ledger
+    }
+
+    /// Whose it is.
+    pub(crate) const fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// How far the clock may be wrong.
+    fn skew(&self) -> Duration {
+        let estimate = self.observed.skew().estimate();
+        estimate.map_or(UNKNOWN_SKEW, |skew| {
+            Duration::from_millis(skew.offset_ms.unsigned_abs() + skew.uncertainty_ms)
+        })
+    }
+}
+
+fn legs(call: &Call) -> Vec<Leg> {
+    let client_id = call.method.info().map(|info| info.client_id);
+    let named = |name: String| match client_id {
+        Some(ClientId::Other("client_wid")) => (Kind::Withdrawal, name),
+        // Requests for quotes and deals have names of their own.
+        Some(ClientId::Other(field)) => (Kind::Otc, format!("{field}:{name}")),
+        Some(ClientId::ExistingOrder) => (Kind::Amendment, name),
+        _ => (Kind::Order, name),
+    };
+    let mut legs: Vec<_> = call
+        .creations()
+        .into_iter()
+        .map(|creation| Leg {
+            name: creation.name.map(named),
+            instrument: creation.instrument,
+        })
+        .collect();
+    if let (Some(key), Some(first)) = (call.key(), legs.first_mut())
+        && first.name.is_none()
+    {
+        first.name = Some((Kind::Key, key.to_owned()));
+    }
+    legs
+}
+
+impl Entry {
+    /// Concludes it with an answer; what the caller is told of it.
+    pub(crate) fn answered(self, reply: &Reply) -> Outcome {
+        let (Some(code), ReplyBody::Json { bytes, .. }) = (reply.code(), &reply.body) else {
+            return Outcome::Unknown;
+        };
+        self.told(reply.status, code, bytes)
+    }
+
+    /// The same for the answer to a command of a stream, which has no status of its own.
+    pub(crate) fn answered_on_stream(self, code: i64, body: &Bytes) -> Outcome {
+        let status = codes::find(code).and_then(|info| info.http_status);
+        self.told(status.unwrap_or(200), code, body)
+    }
+
+    fn told(mut self, status: u16, code: i64, body: &Bytes) -> Outcome {
+        let answer = (body.len() <= MAX_KEPT_BYTES).then(|| Stored {
+            status,
+            body: body.clone(),
+        });
+        let orders = OrdersInAnswer::read(body);
+        // Where an earlier attempt is said to have come to nothing, a duplicate tells that it may have been executed.
+        let of_legs = orders.legs.values().filter_map(|leg| leg.code);
+        let is_duplicate = of_legs.chain([code]).any(|code| DUPLICATES.contains(&code));
+        if !codes::is_conclusive(code) || is_duplicate && self.is_again {
+            return Outcome::Unknown;
+        }
+        self.conclude(Conclusion::Answered {
+            answer,
+            code,
+            legs: ends(&orders, code, self.legs),
+            list_id: orders.list_id,
+        });
+        Outcome::Answered
+    }
+
+    fn conclude(&mut self, conclusion: Conclusion) {
+        self.is_concluded = true;
+        self.ledger.conclude(self.attempt, conclusion);
+    }
+
+    /// How long anything of it can still be executed.
+    fn alive(&self) -> Duration {
+        let ahead = self
+            .progress
+            .signed()
+            .map_or(0, |signed| signed.nonce.saturating_sub(self.clock.now_ms()));
+        Duration::from_millis(ahead) + NONCE_LIVES + self.skew + MARGIN
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.is_concluded {
+            return;
+        }
+        // Nothing of it is sent from here on, whatever still holds it.
+        let conclusion = if self.progress.end() == Outcome::Unknown {
+            Conclusion::Unknown {
+                alive: self.alive(),
+            }
+        } else {
+            Conclusion::NotSent
+        };
+        self.conclude(conclusion);
+    }
+}
+
+/// What an answer with a conclusive code says of each leg.
+fn ends(orders: &OrdersInAnswer, code: i64, legs: usize) -> Vec<LegEnd> {
+    let executed = |order_id: &Option<String>| LegEnd::Executed {
+        order_id: order_id.clone(),
+    };
+    (0..legs)
+        .map(|leg| match orders.legs.get(&leg) {
+            Some(told) if told.order_id.is_some() => executed(&told.order_id),
+            Some(told) => match told.code {
+                Some(0) => executed(&None),
+                Some(code) if codes::is_conclusive(code) => LegEnd::Refused { code },
+                _ => LegEnd::Open,
+            },
+            None if legs == 1 && orders.order_id.is_some() => executed(&orders.order_id),
+            // Of a group all or none is executed.
+            None if legs > 1 && orders.list_id.is_some() => executed(&None),
+            None if code != 0 => LegEnd::Refused { code },
+            None if legs == 1 => executed(&None),
+            None => LegEnd::Open,
+        })
+        .collect()
+}
+
+/// Who asks, for which order, and who is told when it has begun.
+type Begins = (Arc<str>, String, watch::Receiver<()>);
+
+/// Orders that are being written down or wait for a connection. Two may have one name: the second learns of the first.
+#[derive(Debug, Default)]
+struct Beginning(Mutex<Vec<Begins>>);
+
+impl Beginning {
+    /// Notes that the orders of an attempt begin, until the sender is dropped.
+    fn enter(&self, intent: &Intent) -> watch::Sender<()> {
+        let (sender, receiver) = watch::channel(());
+        let names = intent.legs.iter().filter_map(|leg| leg.name.as_ref());
+        let mut beginning = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have begun; what is left is few, because calls under way are.
+        beginning.retain(|(_, _, receiver)| receiver.has_changed().is_ok());
+        beginning.extend(
+            names.map(|(_, name)| (Arc::clone(&intent.caller), name.clone(), receiver.clone())),
+        );
+        sender
+    }
+
+    /// Waits until none of the orders that an attempt is about is beginning, or all of its caller's where it names none.
+    async fn wait_for(&self, intent: &Intent) {
+        let waited_for: Vec<_> = {
+            let beginning = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_meant = |(caller, name, _): &&Begins| {
+                *caller == intent.caller
+                    && (intent.targets.is_empty() || intent.targets.contains(name))
+            };
+            let meant = beginning.iter().filter(is_meant);
+            meant.map(|(_, _, receiver)| receiver.clone()).collect()
+        };
+        let all_begun = async {
+            for mut receiver in waited_for {
+                while receiver.changed().await.is_ok() {}
+            }
+        };
+        let _ = timeout(PATIENCE, all_begun).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

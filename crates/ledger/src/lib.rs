@@ -1,0 +1,27 @@
+//! The order journal on embedded SQLite: what changes money is written down before it is sent, and each name is used once.
+//!
+//! [`Journal`] is the gateway's [`Ledger`](gateway::ledger::Ledger). `rules` says what becomes of names and attempts, `store`
+//! and `schema` keep them in a file, and `writer` is the one thread that has the file. A call waits for one commit before it
+//! is sent, which it shares with those that wait at the same time; what became of it is written behind.
+
+mod check;
+mod journal;
+mod recent;
+mod rules;
+mod schema;
+mod store;
+mod times;
+mod writer;
+
+pub use self::{
+    check::{Checked, check, read_open},
+    journal::{Journal, Settings},
+    schema::{Problem, remedy},
+    times::Times,
+};
+
+/// The journal's file in the state directory.
+pub const FILE_NAME: &str = "ledger.db";
+
+#[cfg(test)]
+mod tests;
