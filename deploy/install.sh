@@ -117,11 +117,11 @@ leave() {
     [[ -z $scratch ]] || rm -rf -- "$scratch"
     case $stage in
         '') [[ $status == 0 || -n $told ]] || warn "stopped (status $status): nothing was changed." ;;
-        preparing) put_back && warn "stopped (status $status) before anything was changed: $SERVICE goes on as it was. Mend what is said above (room: df -h), and run this command again." ;;
+        preparing) put_back && warn "stopped (status $status) before anything was changed: $SERVICE goes on as it was. Correct the problem above (room: df -h), and run this command again." ;;
         switching | starting)
             if ((${#targets[@]} == 0)); then return; fi
             if live && [[ $stage == starting && -z $was_enabled ]]; then systemctl disable --quiet "$SERVICE"; fi
-            put_back && put_service_back && warn "stopped (status $status), and everything was put back as it was. Mend what is said above, and run this command again."
+            put_back && put_service_back && warn "stopped (status $status), and everything was put back as it was. Correct the problem above, and run this command again."
             ;;
         ended) sweep ;;
     esac

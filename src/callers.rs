@@ -64,7 +64,7 @@ pub enum CallersError {
     #[error("{0}: {1}")]
     Distrusted(PathBuf, Distrust),
     /// No revocations, though there are callers: they are written before the first one.
-    #[error("{0}: is gone, and with it what was revoked of the callers in the callers file")]
+    #[error("{0}: is missing, so it is not known which callers of the callers file were revoked")]
     RevocationsMissing(PathBuf),
     /// Revocations that are not understood.
     #[error("{0}: these marks are not understood: {1}")]
@@ -132,20 +132,20 @@ impl CallersError {
         match self {
             Self::Distrusted(path, distrust) => Some(distrust.remedy(path)),
             Self::RevocationsMissing(_) => Some(
-                "restore it from a backup, or crypto-proxy caller revoke --all and issue anew"
+                "restore it from a backup, or crypto-proxy caller revoke --all and issue them again"
                     .to_owned(),
             ),
             Self::Revocations(..) => {
-                Some("restore the file from a backup, or revoke all and issue anew".to_owned())
+                Some("restore the file from a backup, or revoke all and issue them again".to_owned())
             }
             Self::MasterOpen(..) => {
-                Some("revoke all and issue anew, or chmod 600 it if nobody did".to_owned())
+                Some("revoke all and issue them again, or chmod 600 it if nobody did".to_owned())
             }
             Self::MasterMissing(looked_at) => Some(format!(
-                "looked at {looked_at}; restore it, or revoke all and issue anew"
+                "looked at {looked_at}; restore it, or revoke all and issue them again"
             )),
             Self::MasterOther(_) => {
-                Some("restore the right one, or revoke all and issue anew".to_owned())
+                Some("restore the right one, or revoke all and issue them again".to_owned())
             }
             Self::MasterElsewhere(_) => Some(
                 "nobody has access any more, but replace the master key where the unit takes it from (LoadCredential=)"

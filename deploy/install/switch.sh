@@ -104,7 +104,7 @@ put_back() {
         fi
     done
     if [[ -n $bad ]]; then
-        warn "could not be put back:$bad. Look why, then: sudo sh $backup/rollback.sh"
+        warn "could not be put back:$bad. Find the cause, then: sudo sh $backup/rollback.sh"
         return 1
     fi
     sweep
@@ -127,7 +127,7 @@ sweep_after_a_killed_run() {
     local left=("$env_path".install-* "$BIN".install-* "$UNIT".install-* "$UNIT.d".install-*) last
     ((${#left[@]} > 0)) || return 0
     last=$(last_way_back)
-    note "An earlier run of this installer was cut off; this one finishes it.${last:+ The way back to before it: sudo sh $last}"
+    note "An earlier run of this installer was interrupted; this one finishes it.${last:+ To restore the state before it: sudo sh $last}"
     changed=yes
 }
 

@@ -189,7 +189,7 @@ fn revoke(files: &CallerFiles, now_ms: u64, name: Option<&str>) -> Result<(), Fa
         Some(name) => {
             Edit::begin(files, now_ms)?.revoke(name)?;
             anstream::println!(
-                "{name} is revoked; a running daemon knows it until it is restarted."
+                "{name} is revoked; a running daemon accepts it until it is restarted."
             );
         }
         None => {

@@ -140,7 +140,7 @@ pub(super) fn write_report(
 }
 
 fn looked_at(page: &mut Page<impl Write>, rows: &[Row]) -> io::Result<()> {
-    page.head(SECTION, "Looked at", "")?;
+    page.head(SECTION, "Read", "")?;
     for Row {
         key, shown, source, ..
     } in rows

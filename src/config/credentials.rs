@@ -417,7 +417,7 @@ fn clean(name: &str, variable: &Variable, problems: &mut Problems) -> Option<Zer
             if !removed.is_empty() {
                 let (before, after) = (variable.value.chars().count(), text.chars().count());
                 let what = format!(
-                    "{} taken off: {before} characters, {after} without",
+                    "{} removed: {before} characters, {after} without",
                     removed.join(" and ")
                 );
                 problems
@@ -510,8 +510,7 @@ pub(super) fn pair_facts(
     let mut flaws = flaws_of(problems, report, key.is_some());
     for (name, variable) in variables.iter() {
         if variable.quoted && is_half(name) {
-            let text =
-                "stands in quotes: systemd takes them off, docker --env-file and others do not";
+            let text = "is in quotes: systemd removes them, docker --env-file and others do not";
             flaws.push(FlawFound {
                 flaw: Flaw::Quoted,
                 name: name.to_owned(),

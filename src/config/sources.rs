@@ -239,7 +239,7 @@ impl Sources {
         let files = self.files_of_variables();
         rows.extend(files.map(|path| describe("environment file", path, absent)));
         let ours = self.env.keys().filter(|name| table::is_ours(name)).count();
-        let shown = format!("{ours} variables of ours");
+        let shown = format!("{ours} variables of crypto-proxy");
         rows.push(Row::new("process environment", shown, Origin::Default));
         rows
     }

@@ -405,8 +405,8 @@ pub(super) static SETTINGS: &[Setting] = &[
             },
         ),
         "Where callers reach the daemon: addresses with a port, or unix:/run/... for sockets. \
-         An address beyond loopback sends tokens and orders in clear text over that network, \
-         and is your explicit consent to it. Short: CRYPTO_PROXY_LISTEN",
+         An address beyond loopback sends tokens and orders in clear text over that network: \
+         set one only if you accept that. Short: CRYPTO_PROXY_LISTEN",
     ),
     setting(
         "allowed_hosts",
@@ -446,7 +446,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         "upstream.ca_file",
         Field::Text(|s| &mut s.ca_file),
         "The trust roots as PEM. Empty takes the system's own bundle; the environment \
-         (SSL_CERT_FILE) has no say.",
+         (SSL_CERT_FILE) is ignored.",
     ),
     setting(
         "upstream.idle_timeout_ms",
@@ -459,7 +459,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         "The exchange's streams, where /user and /market are appended. Empty takes the \
          documented place beside base_url (wss://stream.crypto.com/exchange/v1), or the same \
          host and port for a stand-in on loopback. Another host has to be named by \
-         allow_unknown_base, because whoever runs it gets logins of your key.",
+         allow_unknown_base, because whoever runs it gets logins with your key.",
     ),
     setting(
         "streams.max_sockets",
@@ -490,7 +490,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting(
         "streams.max_waiting_bytes",
         number(|s| &mut s.streams.max_waiting.bytes, 16 << 10..=1 << 30),
-        "What may wait for a client that reads slowly, in bytes (beside what the kernel \
+        "Bytes that may wait for a client that reads slowly (beside what the kernel \
          holds, and always one message); beyond it the client is closed (1008), and its \
          upstream socket with it.",
     ),
@@ -620,7 +620,7 @@ pub(super) static SETTINGS: &[Setting] = &[
                 .extend(notes.take(item, items::class(item)))
         }),
         "What callers may do. Classes: read, trade, products, transfer, account-admin. Read \
-         and trade are allowed to begin with. These are allowed as well:",
+         and trade are allowed by default. These are allowed as well:",
     ),
     setting(
         "policy.deny_classes",
@@ -629,7 +629,7 @@ pub(super) static SETTINGS: &[Setting] = &[
                 .deny_classes
                 .extend(notes.take(item, items::class(item)))
         }),
-        "These are denied, whatever else is allowed:",
+        "These are denied, even if allowed elsewhere:",
     ),
     setting(
         "policy.allow_methods",
@@ -651,12 +651,12 @@ pub(super) static SETTINGS: &[Setting] = &[
         Field::Text(|s| &mut s.callers_file),
         "Further callers, each with a token, a virtual key and a policy of its own: \
          crypto-proxy caller add (docs/callers.md). Empty takes callers.toml beside this \
-         file, which may be absent; a file that is named here has to be there.",
+         file, which may be absent; a file that is named here must exist.",
     ),
     setting(
         "egress.enabled",
         Field::Flag(|s| &mut s.egress_enabled),
-        "Watches the address that the exchange sees us from. Off beside a stand-in, unless \
+        "Watches the address that the exchange sees. Off with a stand-in, unless \
          services are named.",
     ),
     setting(
@@ -697,7 +697,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting(
         "reach.interval_s",
         seconds(|s| &mut s.reach.interval, 30..=86_400),
-        "Seconds between measurements; another is made soon after a call failed on the way, \
+        "Seconds between measurements; another is made soon after a call failed to connect, \
          once a minute at most.",
     ),
     setting(
@@ -715,14 +715,14 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting(
         "history.enabled",
         Field::Flag(|s| &mut s.history.enabled),
-        "Keeps what became of every call (no params, no answers) and what changed when, in \
+        "Keeps the result of every call (no params, no answers) and what changed when, in \
          the state directory, for crypto-proxy history and the diagnosis.",
     ),
     setting(
         "history.max_calls",
         number(|s| &mut s.history.max_calls, 1000..=100_000_000),
-        "Calls beyond this number or this age go; changes, and the last good and first bad \
-         call of each method, stay. 1,000,000 calls take about 70 MB.",
+        "Calls beyond this number or this age are deleted; changes, and the last good and \
+         first bad call of each method, are kept. 1,000,000 calls take about 70 MB.",
     ),
     setting(
         "history.max_age_days",
@@ -761,7 +761,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting(
         "log.queue_lines",
         number(|s| &mut s.log.queue_lines, 16..=1 << 20),
-        "Lines that may wait while the log is slow; further ones are counted and dropped, \
-         never waited for.",
+        "Lines that may wait while the log is slow; further ones are counted and dropped.",
     ),
 ];

@@ -182,7 +182,7 @@ fn operator_input(query: &str) -> Result<OperatorInput, Unreadable> {
 
 const KNOWN: &str = "only key_updated and file_key_fp are known, each once, and symptom";
 const TIME: &str = "write it as 2026-01-31T09:30:00Z";
-const SYMPTOM: &str = "each of only-flagged-orders, only-margin-orders, invented-headers and fails-elsewhere may be said once";
+const SYMPTOM: &str = "each of only-flagged-orders, only-margin-orders, invented-headers and fails-elsewhere may be given once";
 const PRINT: &str = "the first 8 hex digits of the SHA-256 of a key, in lower case";
 
 const fn invalid(name: &'static str, message: &'static str) -> Unreadable {

@@ -48,7 +48,7 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>, request: Request<Bod
     }
     if app.gateway.authenticator().replay().is_refusing() {
         because.push(
-            "signed requests are refused, because the disk takes no mark of them; the log says why",
+            "signed requests are refused, because their mark cannot be written to the disk; the log says why",
         );
     }
     let mut warnings = Vec::new();

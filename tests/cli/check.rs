@@ -409,6 +409,6 @@ async fn a_report_has_the_width_and_the_colour_of_its_terminal() {
         longest.is_some_and(|longest| (60..=72).contains(&longest)),
         "{plain}"
     );
-    assert!(shown.contains("\u{1b}[1mLooked at\u{1b}[0m"), "{shown}");
+    assert!(shown.contains("\u{1b}[1mRead\u{1b}[0m"), "{shown}");
     canaries.assert_absent(&shown, "what the terminal shows");
 }

@@ -71,7 +71,7 @@ pub struct Bundle {
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// A secret stands in a file.
-    #[error("a secret stands in its file {0}")]
+    #[error("its file {0} contains a secret")]
     Leak(&'static str),
     /// The archive could not be made.
     #[error("the archive cannot be made: {0}")]

@@ -37,7 +37,7 @@ pub enum Refusal {
     },
     /// A command of this id is under way on the same socket.
     #[error(
-        "a command with id {0} is under way on this socket and goes on; use another id, because answers are told apart by it"
+        "a command with id {0} still waits for its answer on this socket; use another id, because answers are told apart by it"
     )]
     IdInUse(u64),
     /// As many commands of one socket are under way as the limit allows.

@@ -270,7 +270,7 @@ fn colour_is_on_heads_alone_and_changes_no_word() {
     let (plain, painted) = (report(Paint::Plain), report(Paint::Colour));
     assert!(!plain.contains('\u{1b}'));
     for (style, head) in [
-        (SECTION, "Looked at"),
+        (SECTION, "Read"),
         (SECTION, "Settings"),
         (WARNING, "Warnings"),
         (GOOD, "Good:"),

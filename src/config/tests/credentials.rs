@@ -154,7 +154,7 @@ fn missing_half_and_empty_credentials_are_told_apart() {
 #[test]
 fn copied_dirt_is_taken_off_with_a_warning_that_shows_lengths_only() {
     let case = Case::good().env("CRYPTO_API_SECRET", &format!(" \u{feff}\"{SECRET}\"\r"));
-    case.warns_of(&["CRYPTO_API_SECRET", "taken off: 44 characters, 39 without"]);
+    case.warns_of(&["CRYPTO_API_SECRET", "removed: 44 characters, 39 without"]);
     assert!(
         case.load()
             .credentials

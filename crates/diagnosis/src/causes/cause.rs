@@ -150,7 +150,7 @@ causes! {
         "only margin orders fail: no margin permission, or their exec_inst list is signed otherwise",
         "exchange dashboard > API keys > edit: look for the margin permission, and send the order through the proxy";
     InventedScheme = "CP-INVENTED-SCHEME",
-        "the program shows the exchange headers of a scheme that does not exist there",
+        "the program sends headers of a scheme that the exchange does not have",
         "send plain calls to the proxy: USE_CRYPTO_PROXY=true and CRYPTO_PROXY_URL in the program";
     RefusedHere = "CP-REFUSED-HERE",
         "the proxy refused the call itself: token, policy or limit; the exchange was never asked",

@@ -181,7 +181,7 @@ fn causes(report: &Report) -> Vec<Line> {
         lines.extend(cause_lines(position + 1, cause));
         if !tied.is_empty() && position + 1 == tied.len() {
             let tied = tied.join(", ");
-            let text = format!("cannot be told apart from here: {tied}, in this order");
+            let text = format!("these look the same from here: {tied}, in this order");
             lines.extend([Line::gap(), Line::text(Role::Plain, text)]);
         }
     }

@@ -48,7 +48,7 @@ pub enum SignatureRejected {
     /// This very signature was seen before, of something that may have changed something.
     #[error(
         "this signed request was seen before, and what may change something counts once; this copy was not sent; find \
-         out what became of the first before you sign it anew"
+         out what happened to the first before you sign again"
     )]
     Repeated,
     /// The nonce is not above what the last run may have seen, or what had to be forgotten.

@@ -322,9 +322,9 @@ pub(super) fn foreign_scheme(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     if requests == 0 {
         return Vec::new();
     }
-    let because = format!(
-        "{requests} requests that were refused here within the last hour showed X-CAPI-… headers, which nobody reads"
-    );
+    let what = if requests == 1 { "request" } else { "requests" };
+    let because =
+        format!("{requests} {what} refused here within the last hour had X-CAPI-… headers");
     vec![Hypothesis::new(Cause::InventedScheme, Calls, Likely).pro(because)]
 }
 
