@@ -274,12 +274,29 @@ fn legs(call: &Call) -> Vec<Leg> {
             instrument: creation.instrument,
         })
         .collect();
-    if let (Some(key), Some(first)) = (call.key(), legs.first_mut())
-        && first.name.is_none()
+    if let ([only], Some(key)) = (&mut legs[..], call.key())
+        && only.name.is_none()
     {
-        first.name = Some((Kind::Key, key.to_owned()));
+        only.name = Some((Kind::Key, key.to_owned()));
+    } else if legs.len() > 1 {
+        name_the_rest(&mut legs, call.key());
     }
     legs
+}
+
+/// A list is one unit. Where one of its orders has no name, the list's own, which the key or the first named order gives it,
+/// stands in: or the list could be sent again once the named ones were refused. No key holds a blank.
+fn name_the_rest(legs: &mut [Leg], key: Option<&str>) {
+    let first = legs.iter().find_map(|leg| leg.name.as_ref());
+    let list = match (key, first) {
+        (Some(key), _) => format!("list {key}"),
+        (None, Some((_, name))) => format!("list of {name}"),
+        (None, None) => return,
+    };
+    for (number, leg) in legs.iter_mut().enumerate() {
+        leg.name
+            .get_or_insert_with(|| (Kind::Key, format!("{list} {number}")));
+    }
 }
 
 impl Entry {
@@ -309,10 +326,15 @@ impl Entry {
         if !codes::is_conclusive(code) || is_duplicate && self.is_again {
             return Outcome::Unknown;
         }
+        let legs = ends(&orders, code, self.legs);
+        // Of one nobody knows yet: it is looked after, and the names of all are kept meanwhile.
+        if legs.contains(&LegEnd::Open) {
+            return Outcome::Unknown;
+        }
         self.conclude(Conclusion::Answered {
             answer,
             code,
-            legs: ends(&orders, code, self.legs),
+            legs,
             list_id: orders.list_id,
         });
         Outcome::Answered
@@ -384,13 +406,16 @@ impl Beginning {
     /// Notes that the orders of an attempt begin, until the sender is dropped.
     fn enter(&self, intent: &Intent) -> watch::Sender<()> {
         let (sender, receiver) = watch::channel(());
-        let names = intent.legs.iter().filter_map(|leg| leg.name.as_ref());
+        // What has no name is waited for by those who mean everything.
+        let name = |leg: &Leg| match &leg.name {
+            Some((_, name)) => name.clone(),
+            None => intent.attempt.0.to_string(),
+        };
         let mut beginning = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that have begun; what is left is few, because calls under way are.
         beginning.retain(|(_, _, receiver)| receiver.has_changed().is_ok());
-        beginning.extend(
-            names.map(|(_, name)| (Arc::clone(&intent.caller), name.clone(), receiver.clone())),
-        );
+        let legs = intent.legs.iter();
+        beginning.extend(legs.map(|leg| (Arc::clone(&intent.caller), name(leg), receiver.clone())));
         sender
     }
 

@@ -78,12 +78,17 @@ struct Lists {
 }
 
 impl Lists {
-    /// For these attempts.
-    fn around(entries: &[Entry]) -> Self {
-        let begun = || entries.iter().map(|entry| entry.begun_ms);
+    /// For those of these attempts that have a name to be looked for.
+    fn around<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
+        let is_named = |entry: &&Entry| entry.legs.iter().any(|leg| leg.leg.name.is_some());
+        let begun: Vec<_> = entries
+            .filter(is_named)
+            .map(|entry| entry.begun_ms)
+            .collect();
+        let (first, last) = (begun.iter().min(), begun.iter().max());
         Self {
-            from_ms: begun().min().unwrap_or_default().saturating_sub(AROUND_MS),
-            until_ms: begun().max().unwrap_or_default().saturating_add(AROUND_MS),
+            from_ms: first.map_or(0, |first| first.saturating_sub(AROUND_MS)),
+            until_ms: last.map_or(0, |last| last.saturating_add(AROUND_MS)),
             read: Mutex::default(),
         }
     }
@@ -137,7 +142,7 @@ impl Reconciler {
             let mut entries = self.ledger.due(AT_ONCE).await.unwrap_or_default();
             // Another exchange, or another key's account, knows nothing of them.
             entries.retain(|entry| entry.account == *self.account);
-            let lists = Lists::around(&entries);
+            let lists = Lists::around(entries.iter().filter(|entry| self.is_surely_dead(entry)));
             let all = stream::iter(&entries);
             let looking =
                 all.for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, &lists));
@@ -175,6 +180,8 @@ impl Reconciler {
     /// What became of one leg; `None` where it cannot be told now.
     async fn find(&self, entry: &Entry, leg: &EntryLeg, lists: &Lists) -> Option<LegEnd> {
         let found = match &leg.leg.name {
+            // Kept as its digest, because nothing as long is a name there.
+            Some((_, name)) if name.starts_with("sha256:") => Found::Unsaid,
             Some((Kind::Order | Kind::Amendment, name)) => {
                 let found = self.order(entry, leg, name).await;
                 if found == Found::NotThere {
@@ -207,8 +214,8 @@ impl Reconciler {
             return Found::Unsaid;
         };
         match code {
-            0 if is_of(entry, leg, &result) => Found::There(text(&result, "order_id")),
-            0 => Found::NotThere,
+            // Whatever else the exchange has by this name is no proof either way.
+            0 if is_of(entry, leg, &result, name) => Found::There(text(&result, "order_id")),
             code if NOT_FOUND.contains(&code) => Found::NotThere,
             _ => Found::Unsaid,
         }
@@ -232,12 +239,14 @@ impl Reconciler {
         let Some(orders) = orders else {
             return Found::Unsaid;
         };
-        let meant = |order: &&Value| {
-            text(order, "client_oid").as_deref() == Some(name) && is_of(entry, leg, order)
-        };
-        match orders.iter().find(meant) {
+        let named = |order: &&Value| text(order, "client_oid").as_deref() == Some(name);
+        let mut named = orders.iter().filter(named).peekable();
+        if named.peek().is_none() {
+            return Found::NotThere;
+        }
+        match named.find(|order| is_of(entry, leg, order, name)) {
             Some(order) => Found::There(text(order, "order_id")),
-            None => Found::NotThere,
+            None => Found::Unsaid,
         }
     }
 
@@ -337,18 +346,18 @@ impl Reconciler {
     /// Whether none of the orders that it names is open any more.
     async fn are_closed(&self, entry: &Entry) -> Option<bool> {
         for target in &entry.targets {
-            // An id of the exchange's has 19 digits.
-            let is_id = target.len() > 15 && target.bytes().all(|byte| byte.is_ascii_digit());
-            let by = if is_id { "order_id" } else { "client_oid" };
-            let params = json!({ by: target });
-            let (code, order) = self.ask(entry, "get-order-detail", &params).await?;
-            let is_open = match code {
-                0 => OPEN.contains(&text(&order, "status")?.as_str()),
-                code if NOT_FOUND.contains(&code) => false,
-                _ => return None,
-            };
-            if is_open {
-                return Some(false);
+            // It may be the caller's name or the exchange's id: both look alike where the name is a number.
+            for by in ["client_oid", "order_id"] {
+                let params = json!({ by: target });
+                let (code, order) = self.ask(entry, "get-order-detail", &params).await?;
+                let is_open = match code {
+                    0 => OPEN.contains(&text(&order, "status")?.as_str()),
+                    code if NOT_FOUND.contains(&code) => false,
+                    _ => return None,
+                };
+                if is_open {
+                    return Some(false);
+                }
             }
         }
         Some(true)
@@ -408,12 +417,20 @@ impl Reconciler {
     }
 }
 
-/// Whether an order that bears the name of a leg can be of this attempt. One that was there long before is another: the
-/// exchange refused its name this time.
-fn is_of(entry: &Entry, leg: &EntryLeg, order: &Value) -> bool {
-    let is_new = matches!(leg.leg.name, Some((Kind::Order, _)));
-    let created_ms = order.get("create_time").and_then(Value::as_u64);
-    !is_new || created_ms.is_none_or(|created_ms| created_ms + AROUND_MS >= entry.begun_ms)
+/// Whether an order of the exchange's is that of a leg. One that was there long before may be another, of the same name, or
+/// the clocks differ.
+fn is_of(entry: &Entry, leg: &EntryLeg, order: &Value, name: &str) -> bool {
+    if text(order, "client_oid").as_deref() != Some(name) {
+        return false;
+    }
+    let time = |member| order.get(member).and_then(Value::as_u64);
+    match leg.leg.name {
+        // An order can have had its new name before it was changed.
+        Some((Kind::Amendment, _)) => {
+            time("update_time").is_some_and(|updated_ms| updated_ms >= entry.begun_ms)
+        }
+        _ => time("create_time").is_none_or(|created_ms| created_ms + AROUND_MS >= entry.begun_ms),
+    }
 }
 
 /// Params that ask for the orders of one instrument, or of all.

@@ -63,6 +63,8 @@ CREATE TABLE leg (
 -- A name has one holder: whatever this program does, the file does not take a second one.
 CREATE UNIQUE INDEX leg_held ON leg (name, kind, account) WHERE name IS NOT NULL AND state < 2;
 CREATE INDEX leg_released ON leg (name) WHERE name IS NOT NULL AND state = 2;
+-- Of these, those that were not sent or never arrived. A program may use one name for ever.
+CREATE INDEX leg_unsent ON leg (name, kind, account) WHERE name IS NOT NULL AND state = 2 AND code = 0;
 CREATE INDEX leg_order ON leg (order_id) WHERE order_id IS NOT NULL;
 
 -- Names of existing orders that an attempt is about.

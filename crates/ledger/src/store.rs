@@ -137,9 +137,8 @@ impl Store {
     pub(crate) fn were_released(&self, intent: &Intent) -> Result<bool> {
         for (kind, name) in intent.legs.iter().filter_map(|leg| leg.name.as_ref()) {
             let found = self.optional::<i64>(
-                "SELECT 1 FROM leg JOIN account ON account.id = leg.account \
-                 WHERE leg.name = ?1 AND leg.state = 2 AND leg.code = 0 AND leg.kind = ?2 \
-                 AND account.environment = ?3 AND account.name = ?4 LIMIT 1",
+                "SELECT 1 FROM leg INDEXED BY leg_unsent WHERE name = ?1 AND kind = ?2 AND state = 2 AND code = 0 \
+                 AND account = (SELECT id FROM account WHERE environment = ?3 AND name = ?4) LIMIT 1",
                 params![
                     name,
                     kind.word(),
@@ -161,6 +160,29 @@ impl Store {
             [attempt.0.as_bytes()],
         )?;
         id.map(|id| self.row(id)).transpose()
+    }
+
+    /// Whose names were used up since then, in milliseconds since 1970.
+    pub(crate) fn names_since(
+        &self,
+        since_ms: u64,
+    ) -> Result<Vec<(Account, String, Kind, String)>> {
+        let mut select = self.connection.prepare(
+            "SELECT account.environment, account.name, attempt.caller, leg.kind, leg.name \
+             FROM attempt INDEXED BY attempt_keep JOIN leg ON leg.attempt = attempt.id \
+             JOIN account ON account.id = leg.account \
+             WHERE attempt.keep = 2 AND attempt.keep > 0 AND attempt.ended_ms >= ?1 AND leg.name IS NOT NULL AND leg.state < 2",
+        )?;
+        let since = i64::try_from(since_ms).unwrap_or(i64::MAX);
+        let names = select.query_map([since], |row| {
+            let account = Account {
+                environment: row.get::<_, String>(0)?.into(),
+                name: row.get::<_, String>(1)?.into(),
+            };
+            let kind = Kind::from_word(&row.get::<_, String>(3)?).unwrap_or(Kind::Order);
+            Ok((account, row.get(2)?, kind, row.get(4)?))
+        })?;
+        names.collect()
     }
 
     /// Those that are open.
@@ -194,7 +216,8 @@ impl Store {
             return self.rows(
                 "SELECT id FROM attempt WHERE id IN (\
                    SELECT attempt FROM leg WHERE name = ?1 AND state < 2 \
-                   UNION SELECT attempt FROM leg WHERE name = ?1 AND state = 2 \
+                   UNION SELECT attempt FROM (SELECT attempt FROM leg INDEXED BY leg_released \
+                     WHERE name = ?1 AND state = 2 ORDER BY attempt DESC LIMIT 1000) \
                    UNION SELECT attempt FROM leg WHERE order_id = ?1 \
                    UNION SELECT id FROM attempt INDEXED BY attempt_open WHERE ended_ms IS NULL AND rid = ?1) \
                  AND (?2 IS NULL OR caller = ?2) AND (?3 = 0 OR ended_ms IS NULL) ORDER BY id DESC LIMIT ?4",

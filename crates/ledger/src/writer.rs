@@ -28,7 +28,7 @@ use crate::{
     rules::{self, Row, Verdict},
     schema::{self, Problem, remedy},
     store::Store,
-    times::{Now, Times},
+    times::{Now, Times, millis},
 };
 
 /// Entries of one transaction.
@@ -371,6 +371,12 @@ impl Writer {
                 let names = row.legs.iter().filter_map(|leg| leg.leg.name.as_ref());
                 recent.note(names.map(|name| recent.hash(&row.account, &row.caller, name)));
             }
+            let since_ms = now.wall_ms.saturating_sub(millis(self.settings.replay));
+            let used = store.names_since(since_ms)?.into_iter();
+            let recent = &self.shared.recent;
+            recent.note(used.map(|(account, caller, kind, name)| {
+                recent.hash(&account, &caller, &(kind, name))
+            }));
             store.commit()?;
             Ok(rows)
         };

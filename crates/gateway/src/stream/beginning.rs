@@ -141,10 +141,11 @@ impl Beginning {
 
     /// The next command that has come so far.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Begun> {
-        if let Poll::Ready(Some(begun)) = self.at_once.poll_next_unpin(cx) {
+        // First what is sent in order: a cancellation that came after its order must find it beginning.
+        if let Poll::Ready(Some(begun)) = self.in_order.poll_next_unpin(cx) {
             return Poll::Ready(begun);
         }
-        match self.in_order.poll_next_unpin(cx) {
+        match self.at_once.poll_next_unpin(cx) {
             Poll::Ready(Some(begun)) => Poll::Ready(begun),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }

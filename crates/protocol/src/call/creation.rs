@@ -80,8 +80,12 @@ impl Call {
     /// order that is meant (vendor documents).
     fn new_name(&self) -> Option<&'static str> {
         let amends = self.method.as_str().ends_with("/amend-order");
-        let has = |field| member_text(&self.params.text, field).is_some();
-        (amends && (has("orig_client_oid") || has("order_id"))).then_some("client_oid")
+        let text = |field| member_text(&self.params.text, field);
+        let is_new = match text("orig_client_oid") {
+            Some(old) => text("client_oid").is_some_and(|name| name != old),
+            None => text("order_id").is_some(),
+        };
+        (amends && is_new).then_some("client_oid")
     }
 
     /// SHA-256 of method and params as they were understood.
@@ -297,6 +301,11 @@ mod tests {
             (
                 "private/amend-order",
                 r#"{"client_oid":"old"}"#,
+                vec![creation(None, None)],
+            ),
+            (
+                "private/amend-order",
+                r#"{"client_oid":"old","orig_client_oid":"old"}"#,
                 vec![creation(None, None)],
             ),
             (
