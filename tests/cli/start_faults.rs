@@ -327,7 +327,7 @@ const FAULTS_OF_CALLERS: &[(&str, Plant, Option<&str>)] = &[
     (
         "no marks of what was revoked",
         |place| fs::remove_file(place.path("state/callers.marks")).unwrap(),
-        Some("callers.marks: is gone"),
+        Some("callers.marks: is missing"),
     ),
     (
         "marks of what was revoked that are none",

@@ -379,7 +379,7 @@ async fn a_secret_in_a_path_is_refused_by_the_name_of_the_file_and_nothing_is_le
         let Ended { code, said } = place.run(&["--state-dir", state.to_str().unwrap()]).await;
         assert!(
             code == 1
-                && said.contains("in its file diagnosis.json")
+                && said.contains("its file diagnosis.json")
                 && said.contains("no bundle is written"),
             "{code} {said}"
         );
@@ -408,7 +408,7 @@ async fn the_secrets_of_every_environment_file_are_looked_for() {
         .run(&[both[0], both[1], "--state-dir", state.to_str().unwrap()])
         .await;
     assert!(
-        ended.code == 1 && ended.said.contains("in its file diagnosis.json"),
+        ended.code == 1 && ended.said.contains("its file diagnosis.json"),
         "{}",
         ended.said
     );

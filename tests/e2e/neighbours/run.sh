@@ -157,8 +157,9 @@ beat_age_s() {
 field() { awk -v name="$2" -v at="$3" '$1 == name { print $at }' "$1"; }
 below() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }' && return; printf '     | got: %s, not below %s\n' "$1" "$2"; return 1; }
 
-# Threads that it starts later have the common class: those judge strangers' long bodies.
-prefer() { inside chrt -R -r -p "$REAL_TIME" "$1" || abort 'no real-time class'; }
+# With every thread that it has by then: the order journal has one. Those that it starts later have the common class: they
+# judge strangers' long bodies.
+prefer() { inside chrt -a -R -r -p "$REAL_TIME" "$1" || abort 'no real-time class'; }
 attack() { # seconds, attacks...
     inside systemd-run --quiet --collect --wait --pipe --unit=strangers -p LimitNOFILE=65536 -p TasksMax=infinity \
         /usr/local/bin/neighbours 127.0.0.1:9000 "$TOKENS" "$@"

@@ -13,5 +13,5 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 binary=$(realpath -- "$1")
 shift
-[[ $# -gt 0 ]] || set -- --orders 1280 --kill-every 2
+[[ $# -gt 0 ]] || set -- --orders 1280 --kill-every 0.5
 exec python3 "$here/storm.py" "$binary" "$@"

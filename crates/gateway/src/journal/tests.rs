@@ -164,6 +164,16 @@ async fn a_cancellation_waits_for_no_disk_but_a_second_for_its_own_order_that_be
 }
 
 #[tokio::test]
+async fn a_cancellation_of_everything_waits_for_orders_without_a_name_too() {
+    let disk = stalled();
+    let journal = on(&disk);
+    let nameless = intent("a", "private/create-order", None, &[]);
+    let _first = begin(&journal, nameless).await;
+    assert!(cancel(&journal, "a", &[]).await >= PATIENCE);
+    assert!(cancel(&journal, "a", &["another"]).await < PATIENCE);
+}
+
+#[tokio::test]
 async fn it_goes_on_once_its_order_is_sent_and_not_when_a_repeat_of_that_is_over() {
     let disk = stalled();
     let journal = on(&disk);
@@ -303,6 +313,25 @@ fn names_of_different_kinds_are_told_apart() {
             vec![named(Kind::Key, "k")],
         ),
         ("private/create-subaccount-transfer", "{}", None, vec![None]),
+        // A list is held together by names of its own where its orders have none.
+        (
+            "private/create-order-list",
+            r#"{"order_list":[{"side":"BUY"},{"client_oid":"a"}]}"#,
+            None,
+            vec![named(Kind::Key, "list of a 0"), named(Kind::Order, "a")],
+        ),
+        (
+            "private/create-order-list",
+            r#"{"order_list":[{"side":"BUY"},{"client_oid":"a"}]}"#,
+            Some("k"),
+            vec![named(Kind::Key, "list k 0"), named(Kind::Order, "a")],
+        ),
+        (
+            "private/create-order-list",
+            r#"{"order_list":[{},{}]}"#,
+            None,
+            vec![None, None],
+        ),
     ] {
         assert_eq!(legs_of(method, params, key), expected, "{method}");
     }
