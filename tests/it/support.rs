@@ -149,6 +149,8 @@ fn plan(canaries: &Canaries, base: &str, policy: Policy) -> Config {
     );
     plan.server.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
     plan.gateway.signing_lines = true;
+    // Hundreds of tests share the processors: the journal's thread may wait for one longer than a disk may.
+    plan.orders.wait = Duration::from_secs(10);
     plan
 }
 
