@@ -220,7 +220,7 @@ impl Outcome {
         );
         let excluded = |cause: &Cause| self.ranking.ruled_out.iter().any(|out| out.cause == *cause);
         assert!(!top.iter().any(excluded), "{}", self.text);
-        let tie = "cannot be told apart from here";
+        let tie = "these look the same from here";
         let flat = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(flat.contains(tie), top.len() > 1, "{}", self.text);
         assert!(

@@ -150,7 +150,7 @@ killed_installation() {
     check 'killed, the installer leaves the old proxy running' old_answers
     said=$(install_and)
     check 'the next run ends well' is "${said##*$'\n'}" 'status 0'
-    check 'it says that an earlier one was cut off' grep -q 'An earlier run of this installer was cut off' <<<"$said"
+    check 'it says that an earlier one was interrupted' grep -q 'An earlier run of this installer was interrupted' <<<"$said"
     check 'and the new daemon runs' within 5 alive
     back=$(sed -n 's/.*before it: sudo sh //p' <<<"$said")
     inside sh "$back"
