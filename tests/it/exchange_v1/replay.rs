@@ -61,7 +61,7 @@ async fn a_request_counts_once_in_whatever_case_its_signature_is_written() {
         let answer = proxy.post_exchange(ORDER, again).await;
         let (status, code, message) = told(&answer);
         assert_eq!((status, code), (400, 40006), "no authentication failure");
-        for says in ["seen before", "was not sent", "what became of the first"] {
+        for says in ["seen before", "was not sent", "what happened to the first"] {
             assert!(message.contains(says), "{message}");
         }
     }
