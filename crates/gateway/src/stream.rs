@@ -352,9 +352,9 @@ impl Session {
                 self.beginning.wait(running, permitted);
                 return None;
             }
-            // Its time may be over by now: then it is not written down.
+            // Its time may be over by now: then it is not written down. Until it is, the earlier call counts.
             Next::Write(permitted) => {
-                self.commands.of(id, &progress)?.waits_for_another = false;
+                self.commands.of(id, &progress)?;
                 self.beginning.write(&self.journal, permitted);
                 return None;
             }

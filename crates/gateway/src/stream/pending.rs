@@ -102,6 +102,7 @@ impl Command {
     /// It is about to be sent, and was written down where that is asked for.
     pub(super) fn begin(&mut self, entry: Option<Entry>) -> Arc<Progress> {
         self.entry = entry;
+        self.waits_for_another = false;
         self.handed_over = Instant::now();
         self.record.report.waited = self.record.opened().elapsed();
         self.record.progress()
