@@ -77,7 +77,7 @@ pub enum Refusal {
     Journal(Away),
     /// The caller's own order of this name was executed some time ago.
     #[error(
-        "this name was used for an order that was executed some time ago; nothing was sent now: ask for that order, or use          a name that is new"
+        "this name was used for an order that was executed some time ago; nothing was sent now: ask for that order, or use a name that is new"
     )]
     NameUsed,
     /// The caller used this name for something else.
