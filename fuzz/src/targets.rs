@@ -350,14 +350,19 @@ fn calls_at_most(world: &World, most: usize, bytes: &[u8], until: Until) -> Said
     // That a stream was opened.
     said.sent_on
         .retain(|sent| !["user", "market"].contains(&sent.method.as_str()));
-    let calls = said.sent_on.iter().filter(|sent| is_private(sent)).count();
-    assert!(calls <= most, "{calls} calls where {most} are allowed");
-    for sent in said.sent_on.iter().filter(|sent| is_private(sent)) {
-        assert!(
-            sent.authenticated,
-            "a signature that the exchange does not believe"
-        );
-    }
+    let calls: Vec<_> = said
+        .sent_on
+        .iter()
+        .filter(|sent| is_private(sent))
+        .collect();
+    assert!(
+        calls.len() <= most,
+        "where {most} calls are allowed: {calls:#?}"
+    );
+    assert!(
+        calls.iter().all(|sent| sent.authenticated),
+        "a signature that the exchange does not believe"
+    );
     said
 }
 
