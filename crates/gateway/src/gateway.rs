@@ -245,23 +245,19 @@ impl Gateway {
         let admitted = self.admission.admit(caller, source, call, limit, &progress);
         let (permit, room) = match admitted {
             Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse(record, refusal, named).await,
+            Err(refusal) => return Box::pin(self.refuse(record, refusal, named)).await,
         };
         if let Some(length) = room.waited {
             record.waited_through(length);
         }
         let turn = match self.signer.turn(&self.clock, permit.call(), &caller.name) {
             Ok(turn) => turn,
-            Err(refusal) => return self.refuse(record, refusal, named).await,
+            Err(refusal) => return Box::pin(self.refuse(record, refusal, named)).await,
         };
         record.admit();
-        let gateway = Arc::clone(self);
         // Boxed, because the future is large and spawning moves it.
-        let task = self.admission.calls().spawn(Box::pin(async move {
-            let relayed = gateway.carry_out(record, permit, turn, named, &room).await;
-            drop(room);
-            relayed
-        }));
+        let carried_out = Arc::clone(self).carry_out(record, permit, turn, named, room);
+        let task = self.admission.calls().spawn(Box::pin(carried_out));
         drop(counted);
         // A caller that hangs up drops this future: what is not sent by then must not be sent any more.
         let gone = LeavesWhenDropped(&self.admission, &progress);
@@ -288,12 +284,12 @@ impl Gateway {
     }
 
     async fn carry_out(
-        &self,
+        self: Arc<Self>,
         mut record: CallRecord,
         permit: Permit,
         turn: Turn,
         named: Named,
-        place: &Place,
+        place: Place,
     ) -> Relayed {
         let progress = record.progress();
         if progress.has_ended() {
@@ -329,7 +325,7 @@ impl Gateway {
         let limit = record.limit(self.settings.deadline);
         let (sent, sent_ms) = (Instant::now(), self.clock.now_ms());
         record.report.waited = record.opened().elapsed();
-        let mut answer = self.admission.coming_to(place, &progress);
+        let mut answer = self.admission.coming_to(&place, &progress);
         let sending = self.upstream.send(prepared, &progress, &mut answer);
         let result = tokio::time::timeout_at(named.until, sending).await;
         let result = result.unwrap_or_else(|_| {

@@ -197,7 +197,7 @@ impl Recorder {
             admitted: false,
             limit: None,
             status_of: |status, _| status,
-            report,
+            report: Box::new(report),
         }
     }
 }
@@ -215,8 +215,8 @@ pub struct CallRecord {
     admitted: bool,
     limit: Option<Duration>,
     status_of: StatusByOutcome,
-    /// What is known so far.
-    pub report: CallReport,
+    /// What is known so far. Boxed, because the record goes through the futures of its call, and each has room for it.
+    pub report: Box<CallReport>,
 }
 
 impl CallRecord {
@@ -340,7 +340,7 @@ impl Drop for CallRecord {
         self.report.skew = self.recorder.observed.skew().estimate();
         line::write(&self.report);
         if !self.recorder.sinks.is_empty() {
-            let copy = Arc::new(self.report.clone());
+            let copy = Arc::new(CallReport::clone(&self.report));
             for sink in &self.recorder.sinks {
                 sink.record(&copy);
             }
