@@ -19,6 +19,7 @@ mod keys;
 mod lists;
 mod lost;
 mod released;
+mod resent;
 
 const DETAIL: &str = "private/get-order-detail";
 

@@ -228,20 +228,11 @@ impl Gateway {
         source: &Peer,
         call: Call,
     ) -> Relayed {
-        let call = self.named(call, &caller.name);
-        record.describe(&call);
-        let (names, find_out) = (call.order_ids().describe(), call.find_out());
-        record.report.client_oid.clone_from(&names);
-        let progress = record.progress();
+        let (call, named) = self.described(&mut record, caller, call);
+        let (names, find_out) = (record.report.client_oid.clone(), named.find_out);
+        let (progress, limit) = (record.progress(), record.limit(self.settings.deadline));
         // Counted before we look whether the gateway drains, so that whoever awaits the drain cannot miss this call.
         let counted = self.admission.count_call();
-        let limit = record.limit(self.settings.deadline);
-        let named = Named {
-            intent: self.journal.intent(&call, &record.report, limit),
-            id: call.id,
-            find_out,
-            until: Instant::from_std(record.opened()) + limit,
-        };
         let admitted = self.admission.admit(caller, source, call, limit, &progress);
         let (permit, room) = match admitted {
             Ok(admitted) => admitted,
@@ -271,6 +262,29 @@ impl Gateway {
         ended.unwrap_or_else(|_| {
             Relayed::defect(progress.outcome_without_answer()).in_doubt(names, find_out)
         })
+    }
+
+    /// Answers a copy of a call that came before with what is known of it by its names, and refuses it where that is nothing:
+    /// nothing of it is sent.
+    pub async fn repeat(&self, mut record: CallRecord, caller: &Caller, call: Call) -> Relayed {
+        let (_, named) = self.described(&mut record, caller, call);
+        let _counted = self.admission.count_call();
+        self.refuse(record, Refusal::Repeated, named).await
+    }
+
+    /// The call as it would be sent, which its record describes from now on.
+    fn described(&self, record: &mut CallRecord, caller: &Caller, call: Call) -> (Call, Named) {
+        let call = self.named(call, &caller.name);
+        record.describe(&call);
+        record.report.client_oid = call.order_ids().describe();
+        let limit = record.limit(self.settings.deadline);
+        let named = Named {
+            intent: self.journal.intent(&call, &record.report, limit),
+            id: call.id,
+            find_out: call.find_out(),
+            until: Instant::from_std(record.opened()) + limit,
+        };
+        (call, named)
     }
 
     /// The call with a name for its order, where its caller gave none and asked for one by an idempotency key, or all

@@ -156,7 +156,10 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
         (Outcome::Unknown | Outcome::Answered, _) => DUPLICATE_REQUEST,
         (Outcome::NotSent, _) => MAINTENANCE,
         (Outcome::Refused, Ended::Refused(GatewayRefusal::Denied(_))) => USER_TIER_INVALID,
-        (Outcome::Refused, Ended::Refused(GatewayRefusal::IdInUse(_))) => DUPLICATE_REQUEST,
+        (
+            Outcome::Refused,
+            Ended::Refused(GatewayRefusal::IdInUse(_) | GatewayRefusal::Repeated),
+        ) => DUPLICATE_REQUEST,
         (
             Outcome::Refused,
             Ended::Refused(

@@ -141,7 +141,8 @@ pub(super) fn not_believed(reply_to: &ReplyTo, refused: SignatureRejected) -> Ut
 pub(super) fn said_no(reply_to: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
     let code = match refusal {
         Refusal::Denied(_) => NOT_AVAILABLE,
-        Refusal::IdInUse(_) => DUPLICATE,
+        // The second is of signed calls, and a command is none.
+        Refusal::IdInUse(_) | Refusal::Repeated => DUPLICATE,
         Refusal::NameUsed | Refusal::NameDiffers | Refusal::NameTaken => NAME_IN_USE,
         Refusal::Journal(_) => MAINTENANCE,
         Refusal::AtCapacity { .. }
