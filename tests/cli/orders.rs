@@ -74,7 +74,12 @@ async fn left_open(state: &Path, attempts: &[(Option<&str>, &str, Duration)]) {
             alive: *alive,
         };
         drop(journal.begin(intent).await.unwrap());
-        journal.conclude(attempt, Conclusion::Unknown { alive: *alive });
+        let unknown = Conclusion::Unknown {
+            alive: *alive,
+            code: None,
+            legs: Vec::new(),
+        };
+        journal.conclude(attempt, unknown);
     }
 }
 

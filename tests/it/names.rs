@@ -15,6 +15,7 @@ use crate::support::{
 
 mod again;
 mod disk;
+mod found_out;
 mod keys;
 mod lists;
 mod lost;

@@ -389,6 +389,10 @@ pub enum Conclusion {
     Unknown {
         /// How long anything of it can still be executed.
         alive: Duration,
+        /// The exchange's code, where it answered and left it open. One of a duplicate tells that something is there.
+        code: Option<i64>,
+        /// What the answer tells of legs all the same; open, or none, where it does not. At least one stays open.
+        legs: Vec<LegEnd>,
     },
     /// The exchange answered with a code that says what became of it.
     Answered {

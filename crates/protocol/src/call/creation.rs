@@ -77,9 +77,9 @@ impl Call {
     }
 
     /// The member that gives the order a new name, where an amendment has one: its `client_oid`, beside another name for the
-    /// order that is meant (vendor documents).
+    /// order that is meant (vendor documents). That of an advanced one is the order that is meant.
     fn new_name(&self) -> Option<&'static str> {
-        let amends = self.method.as_str().ends_with("/amend-order");
+        let amends = self.method.as_str() == "private/amend-order";
         let text = |field| member_text(&self.params.text, field);
         let is_new = match text("orig_client_oid") {
             Some(old) => text("client_oid").is_some_and(|name| name != old),
@@ -309,6 +309,11 @@ mod tests {
                 vec![creation(None, None)],
             ),
             (
+                "private/advanced/amend-order",
+                r#"{"client_oid":"old","order_id":"575"}"#,
+                vec![creation(None, None)],
+            ),
+            (
                 "private/cancel-order",
                 r#"{"client_oid":"old"}"#,
                 vec![creation(None, None)],
@@ -343,6 +348,11 @@ mod tests {
                 &["old"],
             ),
             ("private/amend-order", r#"{"client_oid":"old"}"#, &["old"]),
+            (
+                "private/advanced/amend-order",
+                r#"{"client_oid":"old","order_id":"575"}"#,
+                &["old", "575"],
+            ),
             ("private/create-order", r#"{"client_oid":"a"}"#, &[]),
             ("private/cancel-all-orders", "{}", &[]),
             (
