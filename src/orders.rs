@@ -8,7 +8,8 @@ use std::{fs, time::Duration};
 use serde::{Deserialize, Serialize};
 use text::time::rfc3339_ms;
 
-use gateway::ledger::{Away, Entry, EntryLeg, Ledger, LegEnd, Listing, Settled, State};
+use diagnosis::doubt::Doubt;
+use gateway::ledger::{Away, Entry, EntryLeg, Kind, Ledger, LegEnd, Listing, Settled, State};
 
 /// Attempts of one answer.
 pub(crate) const MOST: usize = 1000;
@@ -98,6 +99,26 @@ impl Order {
             by_hand: entry.by_hand.clone(),
             ..Self::for_its_caller(entry)
         }
+    }
+}
+
+impl Order {
+    /// What is done about it, and what is left for the operator, where nobody knows what became of it.
+    pub(crate) fn questions(&self) -> Vec<String> {
+        if self.state != State::Unknown.word() {
+            return Vec::new();
+        }
+        let legs = self.legs.iter().enumerate();
+        let question = |(number, leg): (usize, &OrderLeg)| {
+            let kind = leg.kind.as_deref().and_then(Kind::from_word);
+            let target = self.targets.get(number).or_else(|| self.targets.first());
+            let (own, target) = (kind.zip(leg.name.as_deref()), target.map(String::as_str));
+            Doubt::about(&self.method, &self.rid, own, target).question()
+        };
+        let open = legs.filter(|(_, leg)| leg.state == "open");
+        let mut questions: Vec<_> = open.map(question).collect();
+        questions.dedup();
+        questions
     }
 }
 

@@ -186,6 +186,15 @@ async fn what_is_open_is_decided_by_hand_once_and_only_when_nothing_of_it_can_ar
     assert_eq!((code, out.matches(" unknown ").count()), (0, 3), "{out}");
     assert!(out.contains(&format!("rid {NEWEST}")), "{out}");
     assert!(out.contains("it can still arrive for "), "{out}");
+    // What is to be done about each, by its kind.
+    let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for says in [
+        "the proxy asks the exchange by itself (private/get-order-detail, for client_oid alive-1)",
+        "look at private/get-open-orders and private/get-order-history, then end the doubt",
+        &format!("orders resolve {NEWEST} --executed --why TEXT"),
+    ] {
+        assert!(words.contains(says), "{says}: {out}");
+    }
 
     for (name, why, code, said) in [
         ("alive-1", "a reason", 1, "it can still arrive for "),
