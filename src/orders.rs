@@ -10,6 +10,7 @@ use text::time::rfc3339_ms;
 
 use diagnosis::doubt::Doubt;
 use gateway::ledger::{Away, Entry, EntryLeg, Kind, Ledger, LegEnd, Listing, Settled, State};
+use protocol::call::kept_name;
 
 /// Attempts of one answer.
 pub(crate) const MOST: usize = 1000;
@@ -170,7 +171,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn listed(ledger: &dyn Ledger, wanted: Wanted) -> Result<Vec<Order>, Away> {
     let listing = Listing {
         caller: wanted.caller,
-        name: wanted.name,
+        name: wanted.name.map(|name| kept_name(&name).into_owned()),
         open: wanted.open,
         most: wanted.most.min(MOST),
     };
@@ -236,7 +237,7 @@ pub(crate) async fn decide(
         return Err(Undecided::Why);
     }
     let named = |open| Listing {
-        name: Some(decision.name.clone()),
+        name: Some(kept_name(&decision.name).into_owned()),
         open,
         most: MOST,
         ..Listing::default()
@@ -268,7 +269,7 @@ pub(crate) async fn decide(
     let was_open = ledger.settle(entry.attempt, by_hand).await?;
     // What it is now; names that never arrived are found as well.
     let listing = Listing {
-        name: Some(decision.name.clone()),
+        name: Some(kept_name(&decision.name).into_owned()),
         most: MOST,
         ..Listing::default()
     };

@@ -32,7 +32,7 @@ use crate::{
     upstream::{Reply, ReplyBody, Upstream},
 };
 use protocol::{
-    call::{Call, RequestId},
+    call::{Call, RequestId, kept_name},
     canonical::Dialect,
     wire,
 };
@@ -443,7 +443,10 @@ impl Gateway {
         let _place = self.admission.admit_question(caller, source)?;
         let mut found = Vec::new();
         // An order under an idempotency key bears a name that is made of it.
-        for name in [name.to_owned(), name_of_key(&caller.name, name)] {
+        for name in [
+            kept_name(name).into_owned(),
+            name_of_key(&caller.name, name),
+        ] {
             let listing = Listing {
                 caller: Some(caller.name.to_string()),
                 name: Some(name),

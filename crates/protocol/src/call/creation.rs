@@ -201,10 +201,17 @@ fn text_of(value: &RawValue) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    if text.len() > MAX_NAME_BYTES {
-        return Some(format!("sha256:{}", hex::encode(Sha256::digest(&*text))));
+    Some(kept_name(&text).into_owned())
+}
+
+/// A name as it is kept: whole, or as its SHA-256 where it is longer than anything the exchange takes.
+#[must_use]
+pub fn kept_name(name: &str) -> Cow<'_, str> {
+    if name.len() > MAX_NAME_BYTES {
+        Cow::Owned(format!("sha256:{}", hex::encode(Sha256::digest(name))))
+    } else {
+        Cow::Borrowed(name)
     }
-    Some(text.into_owned())
 }
 
 /// Appends a value in the one form of everything that means the same: members in the order of their names, no spaces,
