@@ -6,7 +6,6 @@ use std::{
         net::UnixListener,
     },
     path::Path,
-    process::Output,
 };
 
 use gateway::{
@@ -19,20 +18,14 @@ use tempfile::TempDir;
 
 use std::{sync::Arc, time::Duration};
 
-use crate::support::{CREATE, Served, Starting, command, order};
+use crate::support::{CREATE, Served, Starting, command, order, said};
 
 const NEWEST: &str = "0192f0c0a1b27c3d8e4f5a6b7c8d9e0f";
 
 async fn run(state: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut asked = command();
     asked.args(arguments).arg("--state-dir").arg(state);
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = asked.output().await.expect("the binary starts");
-    let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
-    (status.code().expect("an exit code"), out, err)
+    said(asked).await
 }
 
 async fn serve(state: &TempDir) -> Served {

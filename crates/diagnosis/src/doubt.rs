@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use catalogue::methods::{self, Class, ClientId, MethodInfo};
+use catalogue::methods::{self, Class, ClientId};
 use gateway::{
     clock::Clock,
     ledger::{Away, Entry, Kind, Ledger, LegEnd, Listing, State},
@@ -125,8 +125,7 @@ impl Doubt {
 
     /// How the operator ends it, by what is there.
     fn resolve(&self) -> String {
-        let cancels = methods::find(&self.method).is_some_and(MethodInfo::cancels_orders);
-        let executed = if cancels {
+        let executed = if methods::cancels_orders(&self.method) {
             "nothing of it is open any more"
         } else if self.is_amendment() {
             "the order is as this call asked for"
@@ -176,10 +175,7 @@ fn is_asked(method: &str, kind: Option<Kind>, target: Option<&str>) -> bool {
         Some(Kind::Order | Kind::Amendment) => true,
         Some(Kind::Withdrawal) => method == "private/create-withdrawal",
         Some(Kind::Otc | Kind::Key) => false,
-        None => {
-            methods::find(method).is_some_and(MethodInfo::cancels_orders)
-                || is_amendment(method) && target.is_some()
-        }
+        None => methods::cancels_orders(method) || is_amendment(method) && target.is_some(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -34,7 +35,6 @@ use crate::{
 use protocol::{
     call::{Call, RequestId, kept_name},
     canonical::Dialect,
-    wire,
 };
 
 /// How calls are carried out.
@@ -580,9 +580,9 @@ fn clear(permit: Permit, ticket: Option<Ticket>) -> Option<Cleared<Permit>> {
 }
 
 /// An answer that is given again, with the id of the call that asks for it now.
-fn replay(stored: Stored, id: RequestId) -> Reply {
-    let bytes: bytes::Bytes = wire::with_id(&stored.body, id.value()).into();
-    let code = wire::read_answer(&bytes).ok().and_then(|head| head.code);
+fn replay(stored: &Stored, id: RequestId) -> Reply {
+    let (body, code) = stored.under(id.value());
+    let bytes = Bytes::from(body);
     Reply {
         status: stored.status,
         content_type: Some(http::HeaderValue::from_static("application/json")),
@@ -603,7 +603,7 @@ fn tell(
 ) -> Relayed {
     match known.told() {
         Ok(Told::Again(stored)) => {
-            let reply = replay(stored, id);
+            let reply = replay(&stored, id);
             record.known(reply.status, reply.code(), Outcome::Answered, "replayed");
             let mut relayed = Relayed::of(Outcome::Answered, Ok(reply));
             relayed.is_replayed = true;

@@ -128,15 +128,17 @@ impl Journal {
         report: &CallReport,
         to_be_sent: Duration,
     ) -> Option<Intent> {
-        if call.effect() == Effect::Read {
-            return None;
-        }
+        let digest = match call.effect() {
+            Effect::Read => return None,
+            Effect::Change => Digest(call.digest()),
+            Effect::Cancel => Digest([0; 32]),
+        };
         let targets = call.targets();
         Some(Intent {
             account: Arc::clone(&self.account),
             caller: Arc::clone(&report.caller),
             method: call.method.name(),
-            digest: Digest(call.digest()),
+            digest,
             attempt: Attempt::new(),
             rid: Arc::clone(&report.rid),
             legs: legs(call, &targets),

@@ -28,10 +28,7 @@ use crate::{
     signer::Signer,
     upstream::{OurOwn, Reply, ReplyBody, Upstream},
 };
-use catalogue::{
-    codes,
-    methods::{self, MethodInfo},
-};
+use catalogue::{codes, methods};
 use protocol::{
     call::{Call, RequestId},
     canonical::Dialect,
@@ -378,8 +375,7 @@ impl Reconciler {
 
     /// What became of a cancellation: what it was about tells. Anything else without a name cannot be looked for.
     async fn taken_back(&self, entry: &Entry, number: usize, leg: &EntryLeg) -> Option<LegEnd> {
-        let is_cancellation = methods::find(&entry.method).is_some_and(MethodInfo::cancels_orders);
-        if !is_cancellation {
+        if !methods::cancels_orders(&entry.method) {
             return None;
         }
         let names_orders = !entry.targets.is_empty() && !is_of_a_group(&entry.method);

@@ -19,6 +19,7 @@ use crate::http::{
     request::{BadKey, BodyError},
     waiting::{self, Held},
 };
+use catalogue::codes::{DUPLICATE_CLIENT_OID, DUPLICATE_REQUEST};
 use gateway::{
     Ended, Relayed, UnreadAnswer,
     auth::SignatureRejected,
@@ -142,9 +143,6 @@ pub(super) fn refused(asked: &Asked, refusal: &Refusal) -> Response {
 
 const RATE_LIMITED: i64 = 42901;
 const MAINTENANCE: i64 = 9_010_001;
-const DUPLICATE_REQUEST: i64 = 40006;
-/// What the exchange says of a `client_oid` that it took before.
-const DUPLICATE_NAME: i64 = 204;
 const USER_TIER_INVALID: i64 = 10005;
 const INTERNAL: i64 = 50001;
 const UNAUTHORIZED: i64 = 40101;
@@ -165,7 +163,7 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
             Ended::Refused(
                 GatewayRefusal::NameUsed | GatewayRefusal::NameDiffers | GatewayRefusal::NameTaken,
             ),
-        ) => DUPLICATE_NAME,
+        ) => DUPLICATE_CLIENT_OID,
         (Outcome::Refused, Ended::Refused(GatewayRefusal::Journal(_))) => MAINTENANCE,
         (
             Outcome::Refused,

@@ -249,7 +249,16 @@ async fn what_no_method_of_the_exchange_tells_for_certain_stays_open() {
     let transfer = json!({ "from": "a", "to": "b", "currency": "USD", "amount": "1" });
     setup.lost(FIAT, &fiat, Fault::cut_before()).await;
     setup.lost(TRANSFER, &transfer, Fault::cut_before()).await;
-    setup.pass();
-    setup.assert_stays_open(FIAT).await;
-    setup.assert_stays_open(TRANSFER).await;
+    // Two rounds later, in which others were found out.
+    for name in ["beside-1", "beside-2"] {
+        setup.pass();
+        setup.lost(ORDER, &order(name), Fault::cut_after()).await;
+        let ended = |entry: &Entry| !entry.state.is_open();
+        setup.until(ORDER, "found out", ended).await;
+    }
+    for method in [FIAT, TRANSFER] {
+        let entry = &setup.entries(method).await[0];
+        assert_eq!(entry.state, State::Unknown, "{entry:?}");
+        assert!(entry.is_dead, "{entry:?}");
+    }
 }
