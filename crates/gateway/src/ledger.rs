@@ -17,8 +17,11 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{clock::uptime_ms, policy::Permitted};
-use catalogue::methods::{self, MethodInfo};
-use protocol::call::{Call, Effect};
+use catalogue::methods;
+use protocol::{
+    call::{Call, Effect},
+    wire,
+};
 
 /// A future in a box: the journal is behind a trait object.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -122,7 +125,7 @@ pub struct Intent {
     pub caller: Arc<str>,
     /// The method.
     pub method: Cow<'static, str>,
-    /// What exactly.
+    /// What exactly; zeros for a cancellation, which nobody compares with another.
     pub digest: Digest,
     /// This attempt.
     pub attempt: Attempt,
@@ -142,7 +145,7 @@ impl Intent {
     /// Whether all that it does is to take orders back: it must not wait for the disk, and may be sent again.
     #[must_use]
     pub fn takes_back(&self) -> bool {
-        methods::find(&self.method).is_some_and(MethodInfo::cancels_orders)
+        methods::cancels_orders(&self.method)
     }
 
     /// The same, to be sent until then: it may have waited.
@@ -204,6 +207,15 @@ pub struct Stored {
     pub status: u16,
     /// Its body: JSON.
     pub body: Bytes,
+}
+
+impl Stored {
+    /// Its body for a call with another id, and the exchange's code in it.
+    pub(crate) fn under(&self, id: u64) -> (Vec<u8>, Option<i64>) {
+        let body = wire::with_id(&self.body, id);
+        let code = wire::read_answer(&body).ok().and_then(|head| head.code);
+        (body, code)
+    }
 }
 
 /// An attempt, told to its own caller.
@@ -389,6 +401,10 @@ pub enum Conclusion {
     Unknown {
         /// How long anything of it can still be executed.
         alive: Duration,
+        /// The exchange's code, where it answered and left it open. One of a duplicate tells that something is there.
+        code: Option<i64>,
+        /// What the answer tells of legs all the same; open, or none, where it does not. At least one stays open.
+        legs: Vec<LegEnd>,
     },
     /// The exchange answered with a code that says what became of it.
     Answered {

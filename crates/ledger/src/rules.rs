@@ -178,7 +178,11 @@ impl Row {
                 self.decide_rest(&LegEnd::Refused { code: 0 });
                 self.end(State::NotSent, now);
             }
-            Conclusion::Unknown { alive } => {
+            Conclusion::Unknown { alive, code, legs } => {
+                for (leg, end) in self.legs.iter_mut().zip(legs) {
+                    decide(leg, end);
+                }
+                self.code = *code;
                 self.state = State::Unknown;
                 self.boot = now.boot;
                 self.life_ms = millis(*alive);

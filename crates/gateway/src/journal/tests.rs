@@ -277,7 +277,8 @@ fn names_of_different_kinds_are_told_apart() {
     let legs_of = |method, params, key| {
         let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
         let call = Call::parse(RequestId::BACKEND, method, Some(&raw), Dialect::Documented);
-        let legs = legs(&call.unwrap().under_key(key));
+        let call = call.unwrap().under_key(key);
+        let legs = legs(&call, &call.targets());
         legs.into_iter().map(|leg| leg.name).collect::<Vec<_>>()
     };
     let named = |kind, name: &str| Some((kind, name.to_owned()));
