@@ -19,7 +19,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 binary=$(realpath -- "$1")
 shift
 scripts=("$@")
-((${#scripts[@]} > 0)) || scripts=(ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py backend.py added.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py
+((${#scripts[@]} > 0)) || scripts=(ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py backend.py added.py again.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py
     websocket_client.py crypto_com_client.py crypto_com_sdk.py bittrade.py one_key.py one_key_js.mjs)
 work=$(mktemp -d)
 # shellcheck source=tests/e2e/checks.sh
@@ -196,7 +196,7 @@ streams() { # whether the proxy has any
 # ---- the clients -------------------------------------------------------------------------------------------------------
 
 "$work/requirements/bin/python" "$here/recipes.py" "$here/../../../docs/clients.md" "$work/node" >"$work/recipes"
-check 'docs/clients.md has a recipe for each client' test "$(wc -l <"$work/recipes")" -eq 13
+check 'docs/clients.md has a recipe for each client' test "$(wc -l <"$work/recipes")" -eq 15
 for script in "${scripts[@]}"; do
     dir=$work/$script
     mkdir "$dir"
