@@ -4,7 +4,7 @@
 #
 #   tests/uat/run.sh PATH-OF-THE-BINARY
 #
-# Needs python3, curl and jq. No network. Half a minute.
+# Needs python3, curl and jq. No network. Under a minute.
 set -uo pipefail
 export LC_ALL=C
 
@@ -69,6 +69,7 @@ proxy fresh && fresh=$url
 for script in names seen lists taken; do
     check "$script.py: the stand-in does as the product assumes" runs "$script.py" --url "$first" --fresh "$fresh"
 done
+check 'history.py: the stand-in does as the product assumes' runs history.py --url "$first" --many 30
 for run in 1 2 3; do
     check "remembered.py, run $run" runs remembered.py --url "$first" --fresh "$fresh" --memory "$work/names.json"
 done
@@ -124,7 +125,7 @@ END
 python3 "$work/production.py" >"$work/production.port" 2>"$work/asked" &
 started+=("$!")
 within 10 test -s "$work/production.port" || abort 'a proxy before production'
-for script in names seen lists taken remembered nonce; do
+for script in names seen lists taken history remembered nonce; do
     check "$script.py does not run against production" refuses 'is not the test environment' \
         "$script.py" --url "http://127.0.0.1:$(<"$work/production.port")" --fresh "$fresh"
 done
