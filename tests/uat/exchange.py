@@ -45,9 +45,13 @@ class Told:
 
 
 class Exchange:
-    """The exchange behind a proxy; within it orders are placed, and at its end they are cancelled."""
+    """The exchange behind a proxy; within it orders are placed, and at its end they are cancelled.
 
-    def __init__(self, options):
+    An order is placed first, to see whether its size and price will do; not where `is_refused` says that all will be refused.
+    """
+
+    def __init__(self, options, is_refused=False):
+        self.is_refused = is_refused
         self.options, self.placed, self.doubtful, self.wrong, self.number = options, [], [], [], 0
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
         self.token = os.environ.get("CRYPTO_PROXY_TOKEN") or sys.exit(
@@ -63,6 +67,9 @@ class Exchange:
         self.price, self.far_above = self._at(bid * (1 - self.options.away)), self._at(bid * 2)
         self.crossing = self._at(bid * decimal.Decimal("0.99"))
         self.quantity = self.options.quantity or self.instrument["qty_tick_size"]
+        # What is refused for its size or price says nothing about what is asked.
+        if not self.is_refused and (first := self.place()).code != 0:
+            sys.exit(f"an order of {self.quantity} at {self.price} is refused: {first}: give another --quantity or --away")
         return self
 
     def __exit__(self, *_):

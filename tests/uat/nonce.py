@@ -10,7 +10,7 @@ import sys
 from exchange import Exchange, a_name, arguments
 
 if __name__ == "__main__":
-    with Exchange(arguments(__doc__).parse_args()) as exchange:
+    with Exchange(arguments(__doc__).parse_args(), is_refused=True) as exchange:
         clock = [one["says"] for one in exchange.diagnosis(exchange.options.url)["findings"] if one["probe"] == "clock"]
         slow = re.search(r"(\d+) ms behind", " ".join(clock))
         if not slow or int(slow[1]) < 61_000:

@@ -75,6 +75,8 @@ for run in 1 2 3; do
 done
 check 'remembered.py asked again for the names of earlier runs, and placed the oldest one again' \
     is "$(grep -c 'found by its name after\|taken after' "$work/said")" 2
+check 'where the smallest order is refused, that is said, and nothing is concluded' \
+    refuses 'is refused: code 306 .*--quantity' names.py --url "$first" --quantity 1000000000
 check 'taken.py needs a proxy that knows no name' refuses '--fresh is missing' taken.py --url "$first"
 check 'nothing that they placed is left' is \
     "$(curl -s "$first/proxy/private" -H "X-Proxy-Token: $CRYPTO_PROXY_TOKEN" -H 'Content-Type: application/json' \
