@@ -7,7 +7,7 @@
 # Two are so large that they run only when they are named: dot_com_sdk.py (450 MB) and freqtrade_live.py (600 MB).
 #
 # Needs python3 (3.11 or newer) with venv, node (18 or newer) with npm, jq, curl, and the registries of both (PyPI, npm).
-# Everything is installed into a temporary directory. About four minutes.
+# Everything is installed into a temporary directory. About six minutes.
 set -uo pipefail
 export LC_ALL=C
 
