@@ -5,7 +5,7 @@ import asyncio
 import ccxt.pro
 
 import steps
-from steps import CUT, KEY, REST, SECRET, STREAM, OneOrder, Raised, check, exchange
+from steps import CUT, KEY, REST, SECRET, STREAM, OneExecution, OneOrder, Raised, check, exchange, until_certain
 
 SYMBOL = "BTC/USD"
 
@@ -85,6 +85,22 @@ class Steps:
         with OneOrder(CUT), Raised(ccxt.RequestTimeout):
             await it.create_order_ws(SYMBOL, "limit", "buy", 0.01, 30000)
 
+    async def named_lost(self):
+        """Lost on a stream and placed again over REST, under its name and with its params, it is there once."""
+        it, params = self.client(), {"client_oid": "invented-lost"}
+        await it.watch_balance()
+
+        async def again():
+            with Raised(ccxt.BadRequest, ccxt.ExchangeError) as placed:
+                await self.it.create_order(SYMBOL, "limit", "buy", 0.01, 30000, params)
+            return None if "UNKNOWN OUTCOME" in str(placed.error) else placed.error
+
+        with OneExecution("invented-lost", CUT):
+            with Raised(ccxt.RequestTimeout):
+                await it.create_order_ws(SYMBOL, "limit", "buy", 0.01, 30000, params)
+            used = await until_certain(again)
+        check('"code":204' in str(used) and "was executed" in str(used), used)
+
 
 if __name__ == "__main__":
-    steps.run(Steps(), "stream_steps.txt")
+    steps.run(Steps(), "stream_steps.txt", "stream_names_steps.txt")

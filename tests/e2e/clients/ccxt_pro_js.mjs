@@ -2,7 +2,7 @@
 
 import ccxt from 'ccxt';
 import { CUT, KEY, REST, SECRET, STREAM } from './steps.mjs';
-import { check, exchange, oneOrder, raises, run } from './steps.mjs';
+import { check, exchange, oneExecution, oneOrder, raises, run, untilCertain } from './steps.mjs';
 
 const SYMBOL = 'BTC/USD';
 const opened = [];
@@ -71,9 +71,26 @@ await run(
       await own.watchBalance();
       await oneOrder(CUT, () => raises([ccxt.RequestTimeout], () => own.createOrderWs(SYMBOL, 'limit', 'buy', 0.01, 30000)));
     },
+    // Lost on a stream and placed again over REST, under its name and with its params, it is there once.
+    async named_lost() {
+      const [own, params] = [await client(), { client_oid: 'invented-lost' }];
+      await own.watchBalance();
+      const again = async () => {
+        const place = () => it.createOrder(SYMBOL, 'limit', 'buy', 0.01, 30000, params);
+        const error = await raises([ccxt.BadRequest, ccxt.ExchangeError], place);
+        return error.message.includes('UNKNOWN OUTCOME') ? undefined : error;
+      };
+      await oneExecution('invented-lost', CUT, async () => {
+        const order = () => own.createOrderWs(SYMBOL, 'limit', 'buy', 0.01, 30000, params);
+        await raises([ccxt.RequestTimeout], order);
+        const { message } = await untilCertain(again);
+        check(message.includes('"code":204') && message.includes('was executed'), message);
+      });
+    },
     async close() {
       await Promise.all(opened.map((one) => one.close()));
     },
   },
   'stream_steps.txt',
+  'stream_names_steps.txt',
 );

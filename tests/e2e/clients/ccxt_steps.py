@@ -5,16 +5,24 @@ import inspect
 import ccxt
 
 import steps
-from steps import CUT, INCONCLUSIVE, KEY, REST, SECRET, SILENT, OneOrder, Raised, check, exchange
+from steps import CUT, INCONCLUSIVE, KEY, LATE, LOST, ORDER, REST, SECRET, SILENT
+from steps import OneExecution, OneOrder, Raised, backend, check, exchange, until_certain
 
 SYMBOL = "BTC/USD"
 # What ccxt raises for an answer that says neither yes nor no: an error that its maxRetriesOnFailure does not repeat.
 UNKNOWN = ccxt.BadRequest
+# And for a name that was used (204): the class of all errors that it has no word for. It repeats none of these either.
+USED = ccxt.ExchangeError
 
 
 async def done(call):
     """The result of a call, whether or not it has to be awaited."""
     return await call if inspect.isawaitable(call) else call
+
+
+def is_replayed(it):
+    """Whether its last answer is that to an earlier call."""
+    return {name.lower(): value for name, value in it.last_response_headers.items()}.get("x-proxy-replayed") == "true"
 
 
 class Steps:
@@ -135,3 +143,83 @@ class Steps:
         with OneOrder(SILENT), Raised(ccxt.RequestTimeout):
             impatient = self.another(timeout=1000)
             await done(impatient.create_order(SYMBOL, "limit", "buy", 0.01, 30000))
+
+    async def named(self, name, it=None, **params):
+        """An order under a name; always of the same content."""
+        params = {"client_oid": name, **params}
+        return await done((it or self.it).create_order(SYMBOL, "limit", "buy", 0.01, 30000, params))
+
+    async def refused(self, name):
+        """What an order under a name that was used comes to: None as long as its outcome is unknown, else the error."""
+        with Raised(UNKNOWN, USED) as placed:
+            await self.named(name)
+        return None if "UNKNOWN OUTCOME" in str(placed.error) else placed.error
+
+    async def named_lost(self):
+        """Placed again under its name until that is certain, it is there once; then it can be asked for by its name."""
+        for number, fault in enumerate(LOST):
+            name = f"invented-lost-{number}"
+            with OneExecution(name, fault) as at_exchange:
+                with Raised(UNKNOWN) as first:
+                    await self.named(name)
+                check("UNKNOWN OUTCOME" in str(first.error) and name in str(first.error), first.error)
+                used = await until_certain(lambda: self.refused(name))
+                check('"code":204' in str(used) and "was executed" in str(used), used)
+                asked = await done(self.it.v1PrivatePostPrivateGetOrderDetail({"client_oid": name}))
+                found = self.it.parse_order(asked["result"])
+            check(found["id"] == at_exchange.lines[0]["order_id"], found)
+
+    async def named_impatient(self):
+        """ccxt gives up and repeats by itself: it gets the answer to the first one, which is still under way."""
+        impatient = self.another(timeout=1000)
+        await done(impatient.load_markets())
+        with OneExecution("invented-impatient", LATE) as at_exchange:
+            order = await self.named("invented-impatient", impatient, maxRetriesOnFailure=3)
+        check(order["id"] == at_exchange.lines[0]["order_id"], order)
+        check(is_replayed(impatient), impatient.last_response_headers)
+
+    async def named_again(self):
+        """The program gives up and asks again: the same."""
+        impatient = self.another(timeout=1000)
+        await done(impatient.load_markets())
+        with OneExecution("invented-again", LATE) as at_exchange:
+            with Raised(ccxt.RequestTimeout):
+                await self.named("invented-again", impatient)
+            order = await self.named("invented-again")
+        check(order["id"] == at_exchange.lines[0]["order_id"], order)
+        check(is_replayed(self.it), self.it.last_response_headers)
+        answer = self.it.parse_json(self.it.last_http_response)
+        check(str(answer["id"]) == self.it.parse_json(self.it.last_request_body)["id"], answer)
+
+    async def nameless(self):
+        """ccxt's own clientOrderId names nothing: ccxt does not send it. Nobody repeats such an order but the program."""
+        with OneExecution(None, CUT), Raised(UNKNOWN) as lost:
+            params = {"clientOrderId": "invented-dropped", "maxRetriesOnFailure": 3}
+            await done(self.it.create_order(SYMBOL, "limit", "buy", 0.01, 30000, params))
+        check("UNKNOWN OUTCOME" in str(lost.error) and "invented-dropped" not in str(lost.error), lost.error)
+
+    async def idempotency_key(self):
+        """A header names an order that has no name. It stays until it is changed: a key for each order."""
+        self.it.headers = {"Idempotency-Key": "invented-key-1"}
+        try:
+            with OneOrder():
+                first = await done(self.it.create_order(SYMBOL, "limit", "buy", 0.01, 30000))
+                again = await done(self.it.create_order(SYMBOL, "limit", "buy", 0.01, 30000))
+        finally:
+            self.it.headers = {}
+        check(first["clientOrderId"].startswith("cp-") and again["id"] == first["id"], (first, again))
+        check(exchange.executed()[-1]["client_oid"] == first["clientOrderId"], first)
+
+    async def same_name_elsewhere(self):
+        """Another program took the name by chance. Neither sees anything of the other's order."""
+        name = "invented-common"
+        with OneExecution(name) as theirs:
+            check(backend.ask("private/create-order", {**ORDER, "client_oid": name})[0] == 200, "theirs")
+            with Raised(USED) as mine:
+                await self.named(name)
+        check("another program uses this name" in str(mine.error), mine.error)
+        check(theirs.lines[0]["order_id"] not in str(mine.error), mine.error)
+        with OneExecution("invented-mine") as mine:
+            await self.named("invented-mine")
+            status, _, body = backend.ask("private/create-order", {**ORDER, "client_oid": "invented-mine"})
+        check(status == 409 and mine.lines[0]["order_id"] not in str(body), body)

@@ -4,10 +4,13 @@ import cryptocom.exchange as cro
 from cryptocom.exchange import exceptions
 
 import steps
-from steps import CUT, INCONCLUSIVE, KEY, REST, SECRET, SILENT, OneOrder, Raised, check, exchange
+from steps import CUT, INCONCLUSIVE, KEY, LATE, LOST, ORDER, REST, SECRET, SILENT
+from steps import OneExecution, OneOrder, Raised, backend, check, exchange, until_certain
 
 # What it raises for an answer that says neither yes nor no: an error that it does not repeat.
 UNKNOWN = exceptions.BadRequestError
+# And for a name that was used (204).
+USED = exceptions.DuplicateClientIdError
 
 
 def provider(secret=SECRET, **options):
@@ -129,6 +132,78 @@ class Steps:
         with OneOrder(SILENT), Raised(UNKNOWN):
             await impatient.buy_limit(self.pair, 0.01, 30000)
 
+    async def named(self, name, it=None):
+        """An order under a name; always of the same content."""
+        return await (it or self.it).buy_limit(self.pair, 0.01, 30000, client_id=name)
+
+    async def refused(self, name):
+        """What an order under a name that was used comes to: None as long as its outcome is unknown, else the error."""
+        with Raised(UNKNOWN, USED) as placed:
+            await self.named(name)
+        return None if "UNKNOWN OUTCOME" in str(placed.error) else placed.error
+
+    async def named_lost(self):
+        """Placed again under its name until that is certain, it is there once; then it can be asked for by its name."""
+        for number, fault in enumerate(LOST):
+            name = f"invented-lost-{number}"
+            with OneExecution(name, fault) as at_exchange:
+                with Raised(UNKNOWN) as first:
+                    await self.named(name)
+                check("UNKNOWN OUTCOME" in str(first.error) and name in str(first.error), first.error)
+                used = await until_certain(lambda: self.refused(name))
+                check(isinstance(used, USED) and "was executed" in str(used), used)
+                found = await self.it.get_order(client_order_id=name)
+            check(found.id == at_exchange.lines[0]["order_id"], found)
+
+    async def named_impatient(self):
+        """It gives up and repeats by itself: it gets the answer to the first one, which is still under way."""
+        impatient = cro.Account(api=provider(timeout=1), market=self.it.market)
+        with OneExecution("invented-impatient", LATE) as at_exchange:
+            order = await self.named("invented-impatient", impatient)
+        check(order.id == at_exchange.lines[0]["order_id"], order)
+
+    async def named_again(self):
+        """The program gives up and asks again: the same. It raises for an answer that has not its own id."""
+        hasty = cro.Account(api=provider(timeout=1, retries=0), market=self.it.market)
+        with OneExecution("invented-again", LATE) as at_exchange:
+            with Raised(exceptions.ApiError):
+                await self.named("invented-again", hasty)
+            order = await self.named("invented-again")
+        check(order.id == at_exchange.lines[0]["order_id"], order)
+
+    async def nameless(self):
+        """Only what is posted without its own create_order has no name."""
+        with OneExecution(None, CUT), Raised(UNKNOWN) as lost:
+            await self.place()
+        check("UNKNOWN OUTCOME" in str(lost.error) and "has no client_oid" in str(lost.error), lost.error)
+
+    async def idempotency_key(self):
+        """A header names an order that has no name. For headers it has no setting, but one place where it sends."""
+
+        class Keyed(cro.ApiProvider):
+            async def _http_request(self, *asked, headers, **more):
+                return await super()._http_request(*asked, headers={**headers, "Idempotency-Key": "invented-1"}, **more)
+
+        keyed = Keyed(api_key=KEY, api_secret=SECRET, root_url=f"{REST}/")
+        with OneOrder():
+            first, again = [await keyed.post("private/create-order", {"params": {**ORDER}}) for _ in range(2)]
+        check(first["client_oid"].startswith("cp-") and again == first, (first, again))
+        check(exchange.executed()[-1]["client_oid"] == first["client_oid"], first)
+
+    async def same_name_elsewhere(self):
+        """Another program took the name by chance. Neither sees anything of the other's order."""
+        name = "invented-common"
+        with OneExecution(name) as theirs:
+            check(backend.ask("private/create-order", {**ORDER, "client_oid": name})[0] == 200, "theirs")
+            with Raised(USED) as mine:
+                await self.named(name)
+        check("another program uses this name" in str(mine.error), mine.error)
+        check(theirs.lines[0]["order_id"] not in str(mine.error), mine.error)
+        with OneExecution("invented-mine") as mine:
+            await self.named("invented-mine")
+            status, _, body = backend.ask("private/create-order", {**ORDER, "client_oid": "invented-mine"})
+        check(status == 409 and mine.lines[0]["order_id"] not in str(body), body)
+
 
 if __name__ == "__main__":
-    steps.run(Steps())
+    steps.run(Steps(), "steps.txt", "names_steps.txt")

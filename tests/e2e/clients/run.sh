@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Exchange clients as their registries ship them, none of them modified, each with a stand-in exchange of its own: first
-# directly, then through the proxy. Their steps are those of steps.txt.
+# directly, then through the proxy. Their steps are those of the lists beside them: steps.txt, names_steps.txt …
 #
 #   tests/e2e/clients/run.sh PATH-OF-THE-BINARY [SCRIPT...]
 #
 # Two are so large that they run only when they are named: dot_com_sdk.py (450 MB) and freqtrade_live.py (600 MB).
 #
 # Needs python3 (3.11 or newer) with venv, node (18 or newer) with npm, jq, curl, and the registries of both (PyPI, npm).
-# Everything is installed into a temporary directory. About four minutes.
+# Everything is installed into a temporary directory. About six minutes.
 set -uo pipefail
 export LC_ALL=C
 
@@ -19,7 +19,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 binary=$(realpath -- "$1")
 shift
 scripts=("$@")
-((${#scripts[@]} > 0)) || scripts=(ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py
+((${#scripts[@]} > 0)) || scripts=(ccxt_sync.py ccxt_async.py ccxt_js.mjs cryptocom_rest.py backend.py added.py again.py ccxt_pro.py ccxt_pro_js.mjs cryptocom_ws.py
     websocket_client.py crypto_com_client.py crypto_com_sdk.py bittrade.py one_key.py one_key_js.mjs)
 work=$(mktemp -d)
 # shellcheck source=tests/e2e/checks.sh
@@ -83,7 +83,7 @@ printf 'ccxt (JavaScript) %s\n' "$(jq -r .version "$work/node/node_modules/ccxt/
 
 # Sets exchange_key, exchange_secret, exchange_base and stand_in.
 stand_in() { # directory
-    "$binary" sandbox --listen 127.0.0.1:0 --env-file-out "$1/exchange.env" >"$1/exchange.log" 2>&1 &
+    "$binary" sandbox --listen 127.0.0.1:0 --env-file-out "$1/exchange.env" --executed "$1/executed.jsonl" >"$1/exchange.log" 2>&1 &
     stand_in=$!
     started+=("$stand_in")
     within 10 test -s "$1/exchange.env" || abort "$1: the stand-in did not start"
@@ -112,6 +112,7 @@ proxy() { # directory
     mapfile -t environment < <(grep -v '^CRYPTO_REST_BASE=' "$1/exchange.env")
     environment+=("CRYPTO_REST_BASE=http://$address/exchange/v1" CRYPTO_PROXY_LISTEN=127.0.0.1:0 "CRYPTO_PROXY_TOKEN=$TOKEN"
         CRYPTO_PROXY__EGRESS__ENABLED=false "STATE_DIRECTORY=$1/state")
+    [[ $1 != */added.py ]] || environment+=(CRYPTO_PROXY__ORDERS__ADD_CLIENT_OID=true)
     env -i "${environment[@]}" "$binary" caller --config "$1/config.toml" add strategy --preset trade --out "$1/caller.env" \
         >"$1/caller.log" 2>&1 || abort "$1: the caller was not added: $(<"$1/caller.log")"
     env -i "${environment[@]}" "$binary" serve --config "$1/config.toml" >"$1/daemon.log" 2>&1 &
@@ -144,13 +145,14 @@ client() { # script, directly|proxy
     local line lines=0 command
     runs "$here" "$1"
     without_proxies CLIENTS_THROUGH="$2" CLIENTS_REST="$base/exchange/v1" CLIENTS_STREAM="ws${base#http}/exchange/v1" CLIENTS_KEY="$key" CLIENTS_SECRET="$secret" \
-        CLIENTS_CONTROL="${exchange_base%/exchange/v1}/sandbox" CLIENTS_RECIPES="$work/node" "${command[@]}" >"$work/said" 2>"$work/said.err"
+        CLIENTS_CONTROL="${exchange_base%/exchange/v1}/sandbox" CLIENTS_EXECUTED="$dir/executed.jsonl" CLIENTS_TOKEN="$TOKEN" CLIENTS_RECIPES="$work/node" \
+        "${command[@]}" >"$work/said" 2>"$work/said.err"
     while IFS= read -r line; do
         lines=$((lines + 1))
         check "$1, $2: ${line#* }" test "${line%% *}" = PASS
     done < <(grep -E '^(PASS|FAIL) ' "$work/said")
     check "$1, $2: these were all its steps" grep -qx "DONE $lines" "$work/said"
-    if grep -q '^FAIL ' "$work/said" || ((lines == 0)); then tail -n 40 "$work/said.err"; fi
+    if grep -q '^FAIL ' "$work/said" || ! grep -q '^DONE ' "$work/said"; then tail -n 40 "$work/said.err"; fi
 }
 # ---- secrets -----------------------------------------------------------------------------------------------------------
 
@@ -194,7 +196,7 @@ streams() { # whether the proxy has any
 # ---- the clients -------------------------------------------------------------------------------------------------------
 
 "$work/requirements/bin/python" "$here/recipes.py" "$here/../../../docs/clients.md" "$work/node" >"$work/recipes"
-check 'docs/clients.md has a recipe for each client' test "$(wc -l <"$work/recipes")" -eq 13
+check 'docs/clients.md has a recipe for each client' test "$(wc -l <"$work/recipes")" -eq 15
 for script in "${scripts[@]}"; do
     dir=$work/$script
     mkdir "$dir"

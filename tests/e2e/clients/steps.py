@@ -10,7 +10,9 @@ import json
 import os
 import pathlib
 import sys
+import time
 import traceback
+import urllib.error
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -19,6 +21,7 @@ STREAM = os.environ.get("CLIENTS_STREAM", "")
 KEY = os.environ["CLIENTS_KEY"]
 SECRET = os.environ["CLIENTS_SECRET"]
 CONTROL = os.environ["CLIENTS_CONTROL"]
+EXECUTED = pathlib.Path(os.environ["CLIENTS_EXECUTED"])
 THROUGH_PROXY = os.environ.get("CLIENTS_THROUGH") == "proxy"
 
 
@@ -45,6 +48,14 @@ class Exchange:
         """How many orders were ever accepted."""
         return self._counts()["orders_placed"]
 
+    def executed(self):
+        """Every order that it executed, from its own file: a line for each, with the name it came by."""
+        return [json.loads(line) for line in EXECUTED.read_text().splitlines()]
+
+    def takes_names_again(self):
+        """Executes an order whose name was taken, as the real one would not: only so a second one can be seen."""
+        self._post("state", {"names": "again"})
+
     def _counts(self):
         with self._open(f"{CONTROL}/received", timeout=5) as answer:
             return json.load(answer)
@@ -55,6 +66,28 @@ class Exchange:
 
 
 exchange = Exchange()
+
+
+class Backend:
+    """The door of the old proxy's callers: a token, and no client library. To the proxy it is another caller than KEY."""
+
+    def __init__(self):
+        self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+    def ask(self, method, params, timeout=10, **headers):
+        """Status, headers and body of the answer."""
+        body = json.dumps({"method": method, "params": params}).encode()
+        headers = {"Content-Type": "application/json", "X-Proxy-Token": os.environ["CLIENTS_TOKEN"], **headers}
+        request = urllib.request.Request(f"{REST.removesuffix('/exchange/v1')}/proxy/private", body, headers)
+        try:
+            with self._open(request, timeout=timeout) as answer:
+                return answer.status, answer.headers, json.load(answer)["body"]
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.status, error.headers, json.load(error)["body"]
+
+
+backend = Backend()
 
 
 def check(condition, what):
@@ -104,22 +137,57 @@ class OneOrder:
 CUT = {"do": "cut", "when": "after"}
 SILENT = {"do": "hang", "when": "after"}
 INCONCLUSIVE = {"do": "code", "code": 50001, "when": "after"}
+# The order is executed, and its answer does not arrive: cut off before it, in it, or long before the execution.
+LOST = [CUT, {"do": "cut", "when": "within"}, {"do": "cut", "when": "late", "late_ms": 1500}]
+# The answer comes after a client's own time of 1 s has passed.
+LATE = {"do": "pass", "delay_ms": 1500}
+ORDER = {"instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "quantity": "0.01", "price": "30000"}
+
+
+class OneExecution:
+    """Within it the exchange executes exactly one order, of this name, from exactly one request."""
+
+    def __init__(self, name, *faults):
+        self.name, self.orders = name, OneOrder(*faults)
+
+    def __enter__(self):
+        self.before = len(exchange.executed())
+        exchange.takes_names_again()
+        self.orders.__enter__()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.orders.__exit__(kind, error, trace)
+        if error is None:
+            self.lines = exchange.executed()[self.before :]
+            check([line["client_oid"] for line in self.lines] == [self.name], self.lines)
+        return False
+
+
+async def until_certain(ask, seconds=30):
+    """What an order comes to that is placed again and again, while `ask` says that its outcome is unknown: None."""
+    end = time.monotonic() + seconds
+    while (told := await ask()) is None:
+        check(time.monotonic() < end, f"still unknown after {seconds} s")
+        await asyncio.sleep(0.3)
+    return told
 
 
 def names(shared):
-    """The names of the shared list that apply here."""
+    """The names of a shared list that apply here."""
     parts = (HERE / shared).read_text().split("----\n")
     wanted = "".join(parts if THROUGH_PROXY else parts[:1]).split("\n")
     return [name for name in wanted if name and not name.startswith("#")]
 
 
-def run(steps, shared="steps.txt"):
-    """Runs the steps of the shared list in its order, and ends the process."""
-    sys.exit(1 if asyncio.run(_run(steps, shared)) else 0)
+def run(steps, *lists):
+    """Runs the steps of the shared lists in their order, and ends the process."""
+    wanted = [name for shared in lists or ["steps.txt"] for name in names(shared)]
+    sys.exit(1 if asyncio.run(_run(steps, wanted)) else 0)
 
 
-async def _run(steps, shared):
-    failed, wanted = 0, names(shared)
+async def _run(steps, wanted):
+    failed = 0
     for name in wanted:
         try:
             await asyncio.wait_for(_step(steps, name), 60)

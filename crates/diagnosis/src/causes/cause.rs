@@ -40,7 +40,7 @@ macro_rules! causes {
 
 causes! {
     InDoubt = "CP-IN-DOUBT",
-        "a call may have been executed: its answer was lost, and the exchange was not asked about it since",
+        "a call may have been executed: its answer was lost, and what became of it is not known yet",
         "{question}";
     JournalAway = "CP-JOURNAL-AWAY",
         "the order journal takes no entry: orders are refused and not sent; cancellations and reads go",
