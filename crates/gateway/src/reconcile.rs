@@ -3,7 +3,8 @@
 //! Guarantees: it only reads. "Never arrived" is said of an order only where its caller gave it a name, nothing of the attempt
 //! can arrive any more, and the exchange has it neither by its name, nor among the open orders, nor in the order history of
 //! that time; and only within an hour, because nobody knows how long the exchange remembers a name. What is not decided stays
-//! open. One question at a time, at the intervals of the journal. Does not: look for what has no name.
+//! open. One question at a time, at the intervals of the journal. Some times a day it tells the journal which orders are open,
+//! because no name is forgotten while its order may be. Does not: look for what has no name.
 
 use std::{
     collections::{HashMap, hash_map},
@@ -14,7 +15,7 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::to_raw_value};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -44,6 +45,9 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 /// Where the clocks differ, an order may stand in the history a little beside its time, in milliseconds.
 const AROUND_MS: u64 = 120_000;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What the methods of each family of orders begin with.
+const PLAIN: &str = "private/";
+const ADVANCED: &str = "private/advanced/";
 /// The exchange's codes for an order that it does not know.
 const NOT_FOUND: [i64; 2] = [40401, 212];
 /// States of an order that can still be filled (vendor documents).
@@ -52,6 +56,9 @@ const OPEN: [&str; 3] = ["NEW", "PENDING", "ACTIVE"];
 const BETWEEN_PAGES: Duration = Duration::from_secs(1);
 /// Pages of the order history that are read in one round.
 const MOST_PAGES: usize = 50;
+/// How long after a start, or a look that failed, the journal is told which orders are open, and how often from then on.
+const FIRST_TOLD_AFTER: Duration = Duration::from_secs(600);
+const TOLD_EVERY: Duration = Duration::from_secs(6 * 3600);
 /// The longest page of the order history (vendor documents).
 const PAGE: usize = 100;
 
@@ -130,18 +137,26 @@ impl Reconciler {
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tell_at = Instant::now() + FIRST_TOLD_AFTER;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            if Instant::now() >= tell_at {
+                let told = tokio::select! {
+                    () = stop.cancelled() => return,
+                    told = self.tell_open() => told,
+                };
+                tell_at = Instant::now() + told.map_or(FIRST_TOLD_AFTER, |()| TOLD_EVERY);
+            }
             if self.ledger.in_doubt() == 0 {
                 continue;
             }
             // Where the journal does not answer, the next round asks again.
-            let mut entries = self.ledger.due(AT_ONCE).await.unwrap_or_default();
-            // Another exchange, or another key's account, knows nothing of them.
-            entries.retain(|entry| entry.account == *self.account);
+            // Another exchange, or another key's account, knows nothing of those of others.
+            let due = self.ledger.due(Arc::clone(&self.account), AT_ONCE).await;
+            let entries = due.unwrap_or_default();
             let lists = Lists::around(entries.iter().filter(|entry| self.is_surely_dead(entry)));
             let all = stream::iter(&entries);
             let looking =
@@ -151,6 +166,20 @@ impl Reconciler {
                 () = looking => {}
             }
         }
+    }
+
+    /// Tells the journal which orders are open; `None` where the exchange or the journal did not say.
+    async fn tell_open(&self) -> Option<()> {
+        let mut open = Vec::new();
+        for family in [PLAIN, ADVANCED] {
+            let orders = self.orders(family, "get-open-orders", &Map::new()).await?;
+            for order in orders {
+                let ids = ["order_id", "client_oid"];
+                open.extend(ids.iter().filter_map(|id| text(&order, id)));
+            }
+        }
+        let account = Arc::clone(&self.account);
+        self.ledger.are_open(account, open).await.ok()
     }
 
     async fn look_after(&self, entry: &Entry, lists: &Lists) {
@@ -210,7 +239,8 @@ impl Reconciler {
     /// An order by its name.
     async fn order(&self, entry: &Entry, leg: &EntryLeg, name: &str) -> Found {
         let params = json!({ "client_oid": name });
-        let Some((code, result)) = self.ask(entry, "get-order-detail", &params).await else {
+        let Some((code, result)) = self.ask(family(entry), "get-order-detail", &params).await
+        else {
             return Found::Unsaid;
         };
         match code {
@@ -258,7 +288,9 @@ impl Reconciler {
         lists: &Lists,
     ) -> Option<Vec<Value>> {
         let mut params = of_instrument(instrument);
-        let mut all = self.orders(entry, "get-open-orders", &params).await?;
+        let mut all = self
+            .orders(family(entry), "get-open-orders", &params)
+            .await?;
         params.insert("limit".to_owned(), PAGE.into());
         params.insert("start_time".to_owned(), lists.from_ms.into());
         let mut until_ms = lists.until_ms;
@@ -267,7 +299,9 @@ impl Reconciler {
                 tokio::time::sleep(BETWEEN_PAGES).await;
             }
             params.insert("end_time".to_owned(), until_ms.into());
-            let orders = self.orders(entry, "get-order-history", &params).await?;
+            let orders = self
+                .orders(family(entry), "get-order-history", &params)
+                .await?;
             let created = orders
                 .iter()
                 .map(|order| order.get("create_time")?.as_u64());
@@ -287,11 +321,11 @@ impl Reconciler {
     /// One page of orders.
     async fn orders(
         &self,
-        entry: &Entry,
+        family: &str,
         method: &str,
         params: &impl Serialize,
     ) -> Option<Vec<Value>> {
-        let (0, mut result) = self.ask(entry, method, params).await? else {
+        let (0, mut result) = self.ask(family, method, params).await? else {
             return None;
         };
         match result.get_mut("data")?.take() {
@@ -310,7 +344,7 @@ impl Reconciler {
             "start_ts": entry.begun_ms.saturating_sub(AROUND_MS),
             "page_size": PAGE,
         });
-        let Some((0, result)) = self.ask(entry, "get-withdrawal-history", &params).await else {
+        let Some((0, result)) = self.ask(PLAIN, "get-withdrawal-history", &params).await else {
             return Found::Unsaid;
         };
         let Some(list) = result.get("withdrawal_list").and_then(Value::as_array) else {
@@ -349,7 +383,7 @@ impl Reconciler {
             // It may be the caller's name or the exchange's id: both look alike where the name is a number.
             for by in ["client_oid", "order_id"] {
                 let params = json!({ by: target });
-                let (code, order) = self.ask(entry, "get-order-detail", &params).await?;
+                let (code, order) = self.ask(family(entry), "get-order-detail", &params).await?;
                 let is_open = match code {
                     0 => OPEN.contains(&text(&order, "status")?.as_str()),
                     code if NOT_FOUND.contains(&code) => false,
@@ -366,7 +400,9 @@ impl Reconciler {
     /// Whether none of the orders is open that were there before it: of its instrument, or of the group that it names.
     async fn is_none_open(&self, entry: &Entry, leg: &EntryLeg) -> Option<bool> {
         let params = of_instrument(leg.leg.instrument.as_deref());
-        let orders = self.orders(entry, "get-open-orders", &params).await?;
+        let orders = self
+            .orders(family(entry), "get-open-orders", &params)
+            .await?;
         let is_meant = |order: &&Value| match entry.targets.first() {
             Some(group) => text(order, "list_id").as_ref() == Some(group),
             None => order
@@ -377,18 +413,13 @@ impl Reconciler {
         Some(!orders.iter().any(|order| is_meant(&order)))
     }
 
-    /// Asks a read of the exchange, of the same family of orders: its code and result.
+    /// Asks a read of the exchange, of this family of orders: its code and result.
     async fn ask(
         &self,
-        entry: &Entry,
+        family: &str,
         method: &str,
         params: &impl Serialize,
     ) -> Option<(i64, Value)> {
-        let family = if is_advanced(&entry.method) && method != "get-withdrawal-history" {
-            "private/advanced/"
-        } else {
-            "private/"
-        };
         let params = to_raw_value(params).ok()?;
         let method = format!("{family}{method}");
         let call = Call::parse(
@@ -440,7 +471,15 @@ fn of_instrument(instrument: Option<&str>) -> Map<String, Value> {
 }
 
 fn is_advanced(method: &str) -> bool {
-    method.starts_with("private/advanced/")
+    method.starts_with(ADVANCED)
+}
+
+fn family(entry: &Entry) -> &'static str {
+    if is_advanced(&entry.method) {
+        ADVANCED
+    } else {
+        PLAIN
+    }
 }
 
 /// Whether a cancellation names a group by its `list_id`.

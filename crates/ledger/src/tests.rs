@@ -1,5 +1,6 @@
 //! What the tests share: a journal whose clock, boot and file they hold.
 
+mod behind;
 mod disk;
 mod kept;
 mod killed;

@@ -13,30 +13,33 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gateway::ledger::{
-    Attempt, Away, Conclusion, Entry, Intent, Known, Listing, Running, Settled, State, Stored,
+    Account, Attempt, Away, Conclusion, Entry, Intent, Known, Listing, Running, Settled, State,
+    Stored,
 };
 use rusqlite::ErrorCode;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
     Settings,
+    notes::Notes,
     recent::Recent,
     rules::{self, Row, Verdict},
     schema::{self, Problem, remedy},
     store::Store,
-    times::{Now, Times, millis},
+    times::{Now, Times},
 };
 
 /// Entries of one transaction.
 const MOST_TOGETHER: usize = 256;
-/// Cancellations that wait for a disk that takes nothing; further ones go without a trace here.
-pub(crate) const MOST_NOTES: usize = 4096;
 /// While the disk takes nothing, it is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
+/// What nobody waits for is written together with the next order, or after this time: an order then costs one sync of the
+/// disk, and waits for nobody else's.
+const BEHIND: Duration = Duration::from_millis(20);
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -74,7 +77,8 @@ pub(crate) struct Ask {
 pub(crate) enum Question {
     Begin(Box<Intent>),
     Look(Box<Intent>),
-    Due(usize),
+    Due(Arc<Account>, usize),
+    AreOpen(Arc<Account>, Vec<String>),
     Settle(Attempt, Settled),
     List(Listing),
 }
@@ -87,6 +91,7 @@ pub(crate) enum Said {
     Known(Option<Known>),
     Entries(Vec<Entry>),
     WasOpen(bool),
+    Heard,
 }
 
 /// An attempt that is on the disk, on its way to whoever asked. Where nobody takes it, it is not sent.
@@ -120,6 +125,8 @@ pub(crate) struct Shared {
     pub(crate) waiting: AtomicUsize,
     /// Attempts that are open, and no task of this process works on them.
     pub(crate) in_doubt: AtomicUsize,
+    /// Cancellations that wait to be written.
+    pub(crate) notes: Notes,
     /// Transactions that wrote something.
     pub(crate) commits: AtomicU64,
     away: Mutex<Option<Away>>,
@@ -163,6 +170,8 @@ pub(crate) struct Writer {
     /// The others that are open.
     doubtful: HashSet<Attempt>,
     waiting: BTreeMap<Attempt, Waiting>,
+    /// When that is to be written, whoever asks for something or not.
+    write_by: Option<Instant>,
     notes: usize,
     damaged: Option<Away>,
     /// Whether a commit failed: what it wrote may be in the file all the same.
@@ -187,6 +196,7 @@ impl Writer {
             live: HashMap::new(),
             doubtful: HashSet::new(),
             waiting: BTreeMap::new(),
+            write_by: None,
             notes: 0,
             damaged: None,
             unsure: false,
@@ -196,10 +206,15 @@ impl Writer {
     /// Answers and writes until it is told to end.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            let first = if self.waiting.is_empty() && self.shared.lock().is_none() {
-                commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            let left = |by: Instant| by.saturating_duration_since(Instant::now());
+            let patience = if self.shared.lock().is_some() {
+                Some(RETRY)
             } else {
-                commands.recv_timeout(RETRY)
+                self.write_by.map(left)
+            };
+            let first = match patience {
+                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(patience) => commands.recv_timeout(patience),
             };
             let first = match first {
                 Ok(command) => Some(command),
@@ -220,6 +235,7 @@ impl Writer {
         let now = self.times.now();
         let mut asks = Vec::new();
         let mut is_last = false;
+        let mut can_wait = first.is_some() && self.shared.lock().is_none();
         let waiting = first.into_iter().chain(commands.try_iter());
         for command in waiting.take(MOST_TOGETHER) {
             match command {
@@ -232,7 +248,7 @@ impl Writer {
                 }
                 Command::Note(intent) => self.note(&intent, now),
                 Command::Conclude(attempt, conclusion) => self.conclude(attempt, conclusion, now),
-                Command::Probe => {}
+                Command::Probe => can_wait = false,
                 Command::Close => is_last = true,
                 #[cfg(test)]
                 Command::Test(TestCommand(run)) => {
@@ -242,14 +258,26 @@ impl Writer {
                 }
             }
         }
-        self.answer(asks, now);
+        if can_wait && asks.is_empty() && !is_last && self.waits_behind() {
+            self.tell_doubts();
+        } else {
+            self.write_by = None;
+            self.answer(asks, now);
+        }
         is_last
     }
 
-    fn note(&mut self, intent: &Intent, now: Now) {
-        if self.notes >= MOST_NOTES {
-            return;
+    /// Whether what waits can be written a little later.
+    fn waits_behind(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            return true;
         }
+        let now = Instant::now();
+        let by = *self.write_by.get_or_insert(now + BEHIND);
+        now < by && self.waiting.len() < MOST_TOGETHER
+    }
+
+    fn note(&mut self, intent: &Intent, now: Now) {
         self.notes += 1;
         self.live.insert(intent.attempt, watch::Sender::new(()));
         self.waiting.entry(intent.attempt).or_default().note = Some(Row::begin(intent, true, now));
@@ -371,8 +399,7 @@ impl Writer {
                 let names = row.legs.iter().filter_map(|leg| leg.leg.name.as_ref());
                 recent.note(names.map(|name| recent.hash(&row.account, &row.caller, name)));
             }
-            let since_ms = now.wall_ms.saturating_sub(millis(self.settings.replay));
-            let used = store.names_since(since_ms)?.into_iter();
+            let used = store.names_of_late(self.settings.replay, now)?.into_iter();
             let recent = &self.shared.recent;
             recent.note(used.map(|(account, caller, kind, name)| {
                 recent.hash(&account, &caller, &(kind, name))
@@ -449,14 +476,17 @@ impl Writer {
             }
         };
         self.waiting.clear();
-        self.notes = 0;
+        self.shared.notes.leave(std::mem::take(&mut self.notes));
         for attempt in ended {
             self.doubtful.remove(&attempt);
         }
         if wrote {
             self.shared.commits.fetch_add(1, Ordering::Relaxed);
             if self.shared.lock().take().is_some() {
-                tracing::info!("the order journal is written again: orders go on");
+                let let_go = self.shared.notes.take_let_go();
+                tracing::info!(
+                    "the order journal is written again: orders go on; cancellations that are not in it: {let_go}"
+                );
             }
         }
         let said = |judged| match judged {
@@ -502,7 +532,7 @@ impl Writer {
                 let entries = rows.into_iter().map(|row| row.entry(now));
                 Ok(Said::Entries(entries.collect()))
             }
-            Question::Due(_) | Question::Settle(..) => Err(away.clone()),
+            Question::Due(..) | Question::AreOpen(..) | Question::Settle(..) => Err(away.clone()),
         }
     }
 
@@ -616,13 +646,17 @@ fn judge(
             let verdict = verdict(live, intent, &holders, settings, now);
             Said::Known(known(live, verdict, |row| store.answer(row.id))?)
         }
-        Question::Due(most) => {
-            let mut rows = store.due(*most, now)?;
+        Question::Due(account, most) => {
+            let mut rows = store.due(account, *most, now)?;
             for row in &mut rows {
                 row.look(now);
                 store.save(row, None)?;
             }
             Said::Entries(rows.into_iter().map(|row| row.entry(now)).collect())
+        }
+        Question::AreOpen(account, orders) => {
+            store.are_open(account, orders, now)?;
+            Said::Heard
         }
         Question::Settle(attempt, settled) => {
             let mut row = match store.find(*attempt)? {

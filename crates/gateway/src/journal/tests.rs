@@ -53,8 +53,12 @@ impl Ledger for Disk {
 
     fn conclude(&self, _: Attempt, _: Conclusion) {}
 
-    fn due(&self, _: usize) -> Boxed<'_, Result<Vec<ledger::Entry>, Away>> {
+    fn due(&self, _: Arc<Account>, _: usize) -> Boxed<'_, Result<Vec<ledger::Entry>, Away>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn are_open(&self, _: Arc<Account>, _: Vec<String>) -> Boxed<'_, Result<(), Away>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn settle(&self, _: Attempt, _: Settled) -> Boxed<'_, Result<bool, Away>> {
