@@ -6,6 +6,7 @@
 
 mod check;
 mod journal;
+mod log;
 mod notes;
 mod recent;
 mod rules;

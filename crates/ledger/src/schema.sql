@@ -2,13 +2,14 @@
 -- suspended time included, and mean something only together with `boot`.
 
 -- When something was written last; also what is written to find out whether the disk takes anything. `ran_ms` is how long
--- daemons had this file open in all, as of then.
+-- daemons had this file open in all, as of then. `is_open`: a daemon has it, or was killed; the log (`-wal`) then belongs to it.
 CREATE TABLE journal (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     written_ms INTEGER NOT NULL,
-    ran_ms INTEGER NOT NULL
+    ran_ms INTEGER NOT NULL,
+    is_open INTEGER NOT NULL
 ) STRICT;
-INSERT INTO journal VALUES (1, 0, 0);
+INSERT INTO journal VALUES (1, 0, 0, 0);
 
 -- An account has a name that outlives its keys.
 CREATE TABLE account (

@@ -114,6 +114,16 @@ impl Store {
         path.is_none_or(|path| schema::identity(path).ok() == self.identity)
     }
 
+    /// From now on the file and its log belong together, until it is closed.
+    pub(crate) fn mark_open(&self) -> Result<()> {
+        schema::mark_open(&self.connection)
+    }
+
+    /// Closes it in order.
+    pub(crate) fn close(self) -> Result<()> {
+        schema::close(self.connection)
+    }
+
     pub(crate) fn begin(&mut self) -> Result<()> {
         self.tally.wrote = 0;
         self.connection

@@ -1,6 +1,7 @@
 //! What the tests share: a journal whose clock, boot and file they hold.
 
 mod behind;
+mod damage;
 mod disk;
 mod kept;
 mod killed;

@@ -225,6 +225,7 @@ impl Writer {
             if is_last {
                 // What was given to somebody who is gone came back.
                 self.turn(None, commands);
+                self.close();
                 return;
             }
         }
@@ -265,6 +266,18 @@ impl Writer {
             self.answer(asks, now);
         }
         is_last
+    }
+
+    fn close(mut self) {
+        let Some(store) = self.store.take() else {
+            return;
+        };
+        if store.is_at(self.path.as_deref())
+            && let Err(error) = store.close()
+        {
+            // It is as if this process had been killed.
+            tracing::warn!("the order journal is not closed in order ({error})");
+        }
     }
 
     /// Whether what waits can be written a little later.
@@ -387,6 +400,7 @@ impl Writer {
             return Ok(());
         };
         let mut take_over = || -> rusqlite::Result<_> {
+            store.mark_open()?;
             store.begin()?;
             let mut rows = store.open_rows()?;
             rows.retain(|row| {

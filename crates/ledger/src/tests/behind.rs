@@ -77,3 +77,20 @@ async fn cancellations_are_bounded_while_the_disk_hangs_and_no_end_of_an_order_i
     journal.conclude(cancel.attempt, answered(Vec::new()));
     assert_eq!(state(&journal, &cancel).await, State::Answered);
 }
+
+#[tokio::test]
+async fn a_statement_is_prepared_once_whatever_its_values_are() {
+    let machine = Machine::new();
+    let journal = machine.open();
+    let (tell, told) = mpsc::channel();
+    journal.test(move |store| {
+        let select = "SELECT id FROM attempt WHERE keep > 0 AND keep = ?1 ORDER BY ended_ran LIMIT 1";
+        let mut select = store.connection.prepare(select).unwrap();
+        for keep in [1, 2, 1, 2] {
+            let _ = select.query_map([keep], |_| Ok(())).unwrap().count();
+        }
+        let again = select.get_status(rusqlite::StatementStatus::RePrepare);
+        tell.send(again).unwrap();
+    });
+    assert_eq!(told.recv().unwrap(), 0);
+}
