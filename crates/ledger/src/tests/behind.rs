@@ -84,7 +84,8 @@ async fn a_statement_is_prepared_once_whatever_its_values_are() {
     let journal = machine.open();
     let (tell, told) = mpsc::channel();
     journal.test(move |store| {
-        let select = "SELECT id FROM attempt WHERE keep > 0 AND keep = ?1 ORDER BY ended_ran LIMIT 1";
+        let select =
+            "SELECT id FROM attempt WHERE keep > 0 AND keep = ?1 ORDER BY ended_ran LIMIT 1";
         let mut select = store.connection.prepare(select).unwrap();
         for keep in [1, 2, 1, 2] {
             let _ = select.query_map([keep], |_| Ok(())).unwrap().count();
