@@ -18,11 +18,13 @@ use gateway::ledger::{
 use tokio::sync::oneshot;
 
 use crate::{
+    command::{Ask, Command, Question, Said},
     notes::MOST_NOTES,
     recent,
     schema::Problem,
+    shared::Shared,
     times::Times,
-    writer::{Ask, Command, Question, Said, Shared, Writer},
+    writer::Writer,
 };
 
 /// How long a list, a look after open attempts, or the end of the process waits for the disk.

@@ -7,31 +7,27 @@
 use std::{collections::HashSet, path::Path, time::Duration};
 
 use bytes::Bytes;
-use gateway::ledger::{
-    Account, Attempt, Digest, EntryLeg, Intent, Kind, Leg, LegEnd, Listing, State, Stored,
-};
-use rusqlite::{Connection, OptionalExtension, Params, params, types::Type};
-use uuid::Uuid;
+use gateway::ledger::{Account, Attempt, Intent, Kind, LegEnd, Listing, Stored};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use crate::{
     Settings,
-    rules::{Ended, Keep, Row},
+    rules::{Keep, Row},
     schema::{self, Identity, Problem},
     times::{Now, millis},
 };
 
-/// Rows that go with one batch, beside twice as many as it writes.
-const TRIMMED_AT_ONCE: usize = 8;
 /// What an attempt is kept for, as the file says it.
 const NOTE: i64 = 1;
 const LONG: i64 = 2;
 const FREE: i64 = 3;
 /// So often it is written down that an order was seen open.
 const SEEN_EVERY_MS: i64 = 24 * 3_600_000;
-/// For so long it counts which orders were open.
-const TOLD_FOR_MS: i64 = 2 * SEEN_EVERY_MS;
 /// Entries of one list.
 const MOST_LISTED: usize = 1000;
+
+mod retention;
+mod rows;
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -171,7 +167,9 @@ impl Store {
                 params![name, kind.word(), intent.account.environment, intent.account.name],
             )?);
         }
-        ids.into_iter().map(|id| self.row(id)).collect()
+        ids.into_iter()
+            .map(|id| rows::row(&self.connection, id))
+            .collect()
     }
 
     /// Whether one of these names was used by an attempt that was not sent, or never arrived, as far as we know.
@@ -200,7 +198,7 @@ impl Store {
             "SELECT id FROM attempt WHERE attempt = ?",
             [attempt.0.as_bytes()],
         )?;
-        id.map(|id| self.row(id)).transpose()
+        id.map(|id| rows::row(&self.connection, id)).transpose()
     }
 
     /// Whose names were used up within this time.
@@ -299,95 +297,7 @@ impl Store {
     fn rows(&self, select: &str, values: impl Params) -> Result<Vec<Row>> {
         let mut select = self.connection.prepare_cached(select)?;
         let ids = select.query_map(values, |row| row.get::<_, i64>(0))?;
-        ids.map(|id| self.row(id?)).collect()
-    }
-
-    fn row(&self, id: i64) -> Result<Row> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT a.attempt, c.environment, c.name, a.caller, a.method, a.digest, a.rid, a.state, a.is_note, a.code, \
-             a.list_id, a.by_hand, a.begun_ms, a.boot, a.life_ms, a.dead_up, a.looked, a.look_up, a.ended_ms, a.ended_up, \
-             EXISTS (SELECT 1 FROM answer WHERE answer.attempt = a.id) \
-             FROM attempt a JOIN account c ON c.id = a.account WHERE a.id = ?",
-        )?;
-        let legs = self.legs(id)?;
-        let targets = self.targets(id)?;
-        select.query_row([id], |row| {
-            let text = |column| row.get::<_, String>(column);
-            let number = |column| row.get::<_, i64>(column).map(unsigned);
-            let (ended_ms, ended_up) = (
-                row.get::<_, Option<i64>>(18)?,
-                row.get::<_, Option<i64>>(19)?,
-            );
-            Ok(Row {
-                id,
-                attempt: Attempt(Uuid::from_bytes(row.get(0)?)),
-                account: Account {
-                    environment: text(1)?.into(),
-                    name: text(2)?.into(),
-                },
-                caller: text(3)?,
-                method: text(4)?,
-                digest: Digest(row.get(5)?),
-                rid: text(6)?,
-                state: State::from_word(&text(7)?).ok_or_else(|| unknown_word(7))?,
-                is_note: row.get(8)?,
-                code: row.get(9)?,
-                list_id: row.get(10)?,
-                by_hand: row.get(11)?,
-                begun_ms: number(12)?,
-                boot: Uuid::from_bytes(row.get(13)?),
-                life_ms: number(14)?,
-                dead_up: number(15)?,
-                looked: row.get(16)?,
-                look_up: row.get::<_, Option<i64>>(17)?.map(unsigned),
-                ended: ended_ms.zip(ended_up).map(|(wall_ms, up_ms)| Ended {
-                    wall_ms: unsigned(wall_ms),
-                    up_ms: unsigned(up_ms),
-                }),
-                legs,
-                targets,
-                is_kept: row.get(20)?,
-            })
-        })
-    }
-
-    fn legs(&self, id: i64) -> Result<Vec<EntryLeg>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT kind, name, instrument, state, code, order_id FROM leg WHERE attempt = ? ORDER BY number",
-        )?;
-        let legs = select.query_map([id], |row| {
-            let kind = row.get::<_, Option<String>>(0)?;
-            let name = row.get::<_, Option<String>>(1)?;
-            let kind = kind
-                .map(|kind| Kind::from_word(&kind).ok_or_else(|| unknown_word(0)))
-                .transpose()?;
-            let end = match row.get::<_, i64>(3)? {
-                0 => LegEnd::Open,
-                1 => LegEnd::Executed {
-                    order_id: row.get(5)?,
-                },
-                2 => LegEnd::Refused {
-                    code: row.get::<_, Option<i64>>(4)?.unwrap_or_default(),
-                },
-                _ => return Err(unknown_word(3)),
-            };
-            Ok(EntryLeg {
-                leg: Leg {
-                    name: kind.zip(name),
-                    instrument: row.get(2)?,
-                },
-                end,
-            })
-        })?;
-        legs.collect()
-    }
-
-    fn targets(&self, id: i64) -> Result<Vec<String>> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT name FROM target WHERE attempt = ? ORDER BY number")?;
-        let targets = select.query_map([id], |row| row.get(0))?;
-        targets.collect()
+        ids.map(|id| rows::row(&self.connection, id?)).collect()
     }
 
     /// Writes an attempt that begins. Where the file refuses it (its own name is there already), nothing of it is written.
@@ -508,98 +418,7 @@ impl Store {
 
     /// Lets go what has had its time: of what there is too much, the oldest.
     pub(crate) fn trim(&mut self, settings: &Settings, now: Now) -> Result<()> {
-        if self.tally.wrote == 0 {
-            return Ok(());
-        }
-        let most = TRIMMED_AT_ONCE + 2 * self.tally.wrote;
-        let ran = self.ran(now.up_ms);
-        let since = |kept| ran - signed(millis(kept));
-        self.trim_answers(settings, since(settings.replay), most)?;
-        for keep in [NOTE, FREE] {
-            let too_many = self.kept(keep).saturating_sub(settings.most_kept_shortly);
-            let too_many = usize::try_from(too_many).unwrap_or(usize::MAX).min(most);
-            for (before, most) in [(i64::MAX, too_many), (since(settings.kept_shortly), most)] {
-                for (id, _) in self.ended(keep, before, most)? {
-                    self.forget(id)?;
-                    *self.kept(keep) -= 1;
-                }
-            }
-        }
-        // An order may rest for longer than names are kept: what may still be open is not forgotten.
-        if let Some((told, at)) = self.tally.told
-            && ran - at <= TOLD_FOR_MS
-        {
-            for (id, account) in self.ended(LONG, since(settings.kept), most)? {
-                if account == told {
-                    self.forget(id)?;
-                } else {
-                    self.write("UPDATE attempt SET ended_ran = ?1 WHERE id = ?2", [ran, id])?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// How many are kept for this.
-    const fn kept(&mut self, keep: i64) -> &mut u64 {
-        if keep == NOTE {
-            &mut self.tally.notes
-        } else {
-            &mut self.tally.free
-        }
-    }
-
-    fn trim_answers(&mut self, settings: &Settings, since: i64, most: usize) -> Result<()> {
-        for _ in 0..most {
-            let oldest = self
-                .connection
-                .prepare_cached(
-                    "SELECT answer.id, length(body), ended_ran FROM answer \
-                     JOIN attempt ON attempt.id = answer.attempt ORDER BY answer.id LIMIT 1",
-                )?
-                .query_row([], |row| {
-                    let bytes = row.get::<_, i64>(1).map(unsigned)?;
-                    Ok((row.get::<_, i64>(0)?, bytes, row.get::<_, i64>(2)?))
-                })
-                .optional()?;
-            let Some((id, bytes, ended_ran)) = oldest else {
-                break;
-            };
-            if ended_ran >= since && self.tally.answers <= settings.answer_bytes {
-                break;
-            }
-            self.write("DELETE FROM answer WHERE id = ?", [id])?;
-            self.tally.answers = self.tally.answers.saturating_sub(bytes);
-        }
-        Ok(())
-    }
-
-    /// Those that are kept for this and ended before then, with their accounts; the oldest first.
-    fn ended(&self, keep: i64, before: i64, most: usize) -> Result<Vec<(i64, i64)>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT id, account FROM attempt INDEXED BY attempt_keep \
-             WHERE keep > 0 AND keep = ?1 AND ended_ran < ?2 ORDER BY ended_ran LIMIT ?3",
-        )?;
-        let ended = select.query_map([keep, before, signed_size(most)], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-        ended.collect()
-    }
-
-    fn forget(&mut self, id: i64) -> Result<()> {
-        let select = "SELECT length(body) FROM answer WHERE attempt = ?";
-        if let Some(bytes) = self.optional(select, [id])? {
-            self.write("DELETE FROM answer WHERE attempt = ?", [id])?;
-            self.tally.answers = self.tally.answers.saturating_sub(unsigned(bytes));
-        }
-        for delete in [
-            "DELETE FROM leg WHERE attempt = ?",
-            "DELETE FROM target WHERE attempt = ?",
-            "DELETE FROM attempt WHERE id = ?",
-        ] {
-            self.write(delete, [id])?;
-        }
-        Ok(())
+        retention::trim(self, settings, now)
     }
 
     fn write(&mut self, statement: &str, values: impl Params) -> Result<()> {
@@ -624,11 +443,6 @@ impl Store {
             .query_row(values, |row| row.get(0))
             .optional()
     }
-}
-
-fn unknown_word(column: usize) -> rusqlite::Error {
-    let why = "a word that this program does not know";
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into())
 }
 
 /// SQLite's integers have a sign.

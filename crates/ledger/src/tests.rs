@@ -32,8 +32,8 @@ use uuid::Uuid;
 
 use crate::{
     Journal, Settings, Times,
+    command::{Command, TestCommand},
     store::Store,
-    writer::{Command, TestCommand},
 };
 
 /// Some moment of 2026.

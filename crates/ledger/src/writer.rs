@@ -6,29 +6,28 @@
 //! the meantime is told. An entry that the file refuses fails alone. After a failure the next batch tries again.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     time::{Duration, Instant},
 };
 
-use gateway::ledger::{
-    Account, Attempt, Away, Conclusion, Entry, Intent, Known, Listing, Running, Settled, State,
-    Stored,
-};
-use rusqlite::ErrorCode;
-use tokio::sync::{oneshot, watch};
+use gateway::ledger::{Attempt, Away, Conclusion, Intent, State, Stored};
+use tokio::sync::watch;
 
+#[cfg(test)]
+use crate::command::TestCommand;
 use crate::{
     Settings,
-    notes::Notes,
-    recent::Recent,
-    rules::{self, Row, Verdict},
+    command::{Ask, Command, Given, Question, Said},
+    judge::{Judged, Live, Waiting, alone, judge, known, verdict, write_waiting},
+    rules::{self, Row},
     schema::{self, Problem, remedy},
+    shared::Shared,
     store::Store,
     times::{Now, Times},
 };
@@ -41,121 +40,6 @@ const RETRY: Duration = Duration::from_secs(1);
 /// disk, and waits for nobody else's.
 const BEHIND: Duration = Duration::from_millis(20);
 
-/// What the thread is told.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Ask(Ask),
-    Note(Box<Intent>),
-    Conclude(Attempt, Conclusion),
-    /// Somebody gave up waiting: see whether the disk is back.
-    Probe,
-    /// Write what waits, and end.
-    Close,
-    /// Do this to the open file, for a test.
-    #[cfg(test)]
-    Test(TestCommand),
-}
-
-#[cfg(test)]
-pub(crate) struct TestCommand(pub(crate) Box<dyn FnOnce(&Store) + Send>);
-
-#[cfg(test)]
-impl std::fmt::Debug for TestCommand {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TestCommand")
-    }
-}
-
-/// Something that somebody waits for.
-#[derive(Debug)]
-pub(crate) struct Ask {
-    pub(crate) question: Question,
-    pub(crate) reply: oneshot::Sender<Result<Said, Away>>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Question {
-    Begin(Box<Intent>),
-    Look(Box<Intent>),
-    Due(Arc<Account>, usize),
-    AreOpen(Arc<Account>, Vec<String>),
-    Settle(Attempt, Settled),
-    List(Listing),
-}
-
-/// What is answered, to each question its own.
-#[derive(Debug)]
-pub(crate) enum Said {
-    Go(Given),
-    /// `None`: the names are free.
-    Known(Option<Known>),
-    Entries(Vec<Entry>),
-    WasOpen(bool),
-    Heard,
-}
-
-/// An attempt that is on the disk, on its way to whoever asked. Where nobody takes it, it is not sent.
-#[derive(Debug)]
-pub(crate) struct Given {
-    attempt: Attempt,
-    is_again: bool,
-    commands: Option<Sender<Command>>,
-}
-
-impl Given {
-    /// The attempt, and whether one of its names was used before.
-    pub(crate) fn take(mut self) -> (Attempt, bool) {
-        self.commands = None;
-        (self.attempt, self.is_again)
-    }
-}
-
-impl Drop for Given {
-    fn drop(&mut self) {
-        if let Some(commands) = self.commands.take() {
-            let _ = commands.send(Command::Conclude(self.attempt, Conclusion::NotSent));
-        }
-    }
-}
-
-/// What others see of the thread.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    /// Questions that wait.
-    pub(crate) waiting: AtomicUsize,
-    /// Attempts that are open, and no task of this process works on them.
-    pub(crate) in_doubt: AtomicUsize,
-    /// Cancellations that wait to be written.
-    pub(crate) notes: Notes,
-    /// Transactions that wrote something.
-    pub(crate) commits: AtomicU64,
-    away: Mutex<Option<Away>>,
-    /// Names of attempts of late, for those who ask while the disk does not answer.
-    pub(crate) recent: Recent,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<Away>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn away(&self) -> Option<Away> {
-        self.lock().clone()
-    }
-
-    /// Remembers it, unless something else keeps it away already.
-    pub(crate) fn slow(&self, away: &Away) {
-        self.lock().get_or_insert_with(|| away.clone());
-    }
-}
-
-/// What is known of an attempt, and not written yet.
-#[derive(Debug, Default)]
-struct Waiting {
-    note: Option<Row>,
-    conclusions: Vec<(Conclusion, Now)>,
-}
-
 /// The thread's own.
 pub(crate) struct Writer {
     /// `None`: in memory.
@@ -165,8 +49,8 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: Sender<Command>,
     store: Option<Store>,
-    /// Attempts that tasks of this process work on; whoever waits for their end waits for the sender to go.
-    live: HashMap<Attempt, watch::Sender<()>>,
+    /// Attempts that tasks of this process work on.
+    live: Live,
     /// The others that are open.
     doubtful: HashSet<Attempt>,
     waiting: BTreeMap<Attempt, Waiting>,
@@ -193,7 +77,7 @@ impl Writer {
             shared,
             commands,
             store: None,
-            live: HashMap::new(),
+            live: Live::new(),
             doubtful: HashSet::new(),
             waiting: BTreeMap::new(),
             write_by: None,
@@ -504,11 +388,9 @@ impl Writer {
             }
         }
         let said = |judged| match judged {
-            Judged::Begun(attempt, is_again) => Said::Go(Given {
-                attempt,
-                is_again,
-                commands: Some(self.commands.clone()),
-            }),
+            Judged::Begun(attempt, is_again) => {
+                Said::Go(Given::new(attempt, is_again, self.commands.clone()))
+            }
             Judged::Settled(..) => Said::WasOpen(true),
             Judged::Said(said) => said,
         };
@@ -577,150 +459,4 @@ impl Writer {
             );
         }
     }
-}
-
-/// What a question came to, before it is committed.
-enum Judged {
-    Begun(Attempt, bool),
-    /// It was open, and is now in this state.
-    Settled(Attempt, State),
-    Said(Said),
-}
-
-/// An entry that the file refuses for what it is fails alone; whatever else goes wrong, goes wrong for the whole batch.
-fn alone<T>(done: rusqlite::Result<T>) -> rusqlite::Result<Result<T, Away>> {
-    match done {
-        Ok(done) => Ok(Ok(done)),
-        Err(error) if is_of_one(&error) => {
-            tracing::error!("the order journal does not take or give one entry ({error})");
-            Ok(Err(schema::away(&error)))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn is_of_one(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    let refused = matches!(
-        code,
-        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
-    );
-    // No code: the row that was read is not as this program writes it.
-    refused || code.is_none()
-}
-
-fn write_waiting(
-    store: &mut Store,
-    (attempt, waiting): (&Attempt, &Waiting),
-) -> rusqlite::Result<()> {
-    if let Some(note) = &waiting.note {
-        store.insert(note)?;
-    }
-    if waiting.conclusions.is_empty() {
-        return Ok(());
-    }
-    let Some(mut row) = store.find(*attempt)? else {
-        return Ok(());
-    };
-    let mut changed = false;
-    let mut answer = None;
-    for (conclusion, at) in &waiting.conclusions {
-        if row.conclude(conclusion, *at) {
-            changed = true;
-            answer = rules::answer(conclusion);
-        }
-    }
-    if changed {
-        store.save(&row, answer)?;
-    }
-    Ok(())
-}
-
-fn judge(
-    store: &mut Store,
-    live: &mut HashMap<Attempt, watch::Sender<()>>,
-    question: &Question,
-    settings: &Settings,
-    now: Now,
-) -> rusqlite::Result<Judged> {
-    let said = match question {
-        Question::Begin(intent) => {
-            let holders = store.holders(intent)?;
-            let verdict = verdict(live, intent, &holders, settings, now);
-            if matches!(verdict, Verdict::Fresh) {
-                store.insert(&Row::begin(intent, false, now))?;
-                live.insert(intent.attempt, watch::Sender::new(()));
-                let is_again = store.were_released(intent)?;
-                return Ok(Judged::Begun(intent.attempt, is_again));
-            }
-            Said::Known(known(live, verdict, |row| store.answer(row.id))?)
-        }
-        Question::Look(intent) => {
-            let holders = store.holders(intent)?;
-            let verdict = verdict(live, intent, &holders, settings, now);
-            Said::Known(known(live, verdict, |row| store.answer(row.id))?)
-        }
-        Question::Due(account, most) => {
-            let mut rows = store.due(account, *most, now)?;
-            for row in &mut rows {
-                row.look(now);
-                store.save(row, None)?;
-            }
-            Said::Entries(rows.into_iter().map(|row| row.entry(now)).collect())
-        }
-        Question::AreOpen(account, orders) => {
-            store.are_open(account, orders, now)?;
-            Said::Heard
-        }
-        Question::Settle(attempt, settled) => {
-            let mut row = match store.find(*attempt)? {
-                // What a task works on ends by that task alone.
-                Some(row) if !live.contains_key(attempt) => row,
-                _ => return Ok(Judged::Said(Said::WasOpen(false))),
-            };
-            if !row.settle(settled, now) {
-                return Ok(Judged::Said(Said::WasOpen(false)));
-            }
-            store.save(&row, None)?;
-            return Ok(Judged::Settled(row.attempt, row.state));
-        }
-        Question::List(listing) => {
-            let rows = store.list(listing)?;
-            Said::Entries(rows.into_iter().map(|row| row.entry(now)).collect())
-        }
-    };
-    Ok(Judged::Said(said))
-}
-
-fn verdict<'a>(
-    live: &HashMap<Attempt, watch::Sender<()>>,
-    intent: &Intent,
-    holders: &'a [Row],
-    settings: &Settings,
-    now: Now,
-) -> Verdict<'a> {
-    let is_live = holders.iter().all(|row| live.contains_key(&row.attempt));
-    rules::judge(intent, holders, is_live, now, settings.replay)
-}
-
-fn known(
-    live: &HashMap<Attempt, watch::Sender<()>>,
-    verdict: Verdict<'_>,
-    answer: impl FnOnce(&Row) -> rusqlite::Result<Option<Stored>>,
-) -> rusqlite::Result<Option<Known>> {
-    Ok(Some(match verdict {
-        Verdict::Fresh => return Ok(None),
-        Verdict::Answered(row) => match answer(row)? {
-            Some(answer) => Known::Answered(answer),
-            None => Known::Used(row.past()),
-        },
-        Verdict::Running(row) => match live.get(&row.attempt) {
-            Some(ends) => Known::Running(Running(ends.subscribe())),
-            None => Known::Unknown(row.past()),
-        },
-        Verdict::Unknown(row) => Known::Unknown(row.past()),
-        Verdict::Used(row) => Known::Used(row.past()),
-        Verdict::Differs => Known::Differs,
-        Verdict::Taken => Known::Taken,
-    }))
 }
