@@ -149,7 +149,7 @@ impl Daemon {
         let alarms = RecordTask::new(Alarms::default());
         let reach = reach::Watch::new(config.reach, Arc::clone(&observed), probing.clone());
         let live = Arc::clone(&probing.live);
-        let doubts = doubts_of(&ledger, config.state_dir.as_deref());
+        let doubts = doubts_of(&ledger, config.state_dir.as_deref(), &config.clock);
         let own: [Arc<dyn RecordSink>; 3] = [copies_to(&hints), copies_to(&alarms.to), live];
         let sinks = own
             .into_iter()
@@ -291,6 +291,7 @@ impl Daemon {
             tasks.spawn(control.serve(ledger, background.clone()));
         }
         tasks.spawn(alarms.reader.run(alarms.reports));
+        tasks.spawn(Arc::clone(&app.doubts).watch(background.clone()));
         tasks.spawn(log_rejections(
             Arc::clone(&app),
             history.clone(),
@@ -453,13 +454,13 @@ fn probing(config: &Config) -> probes::Plan {
 }
 
 /// The calls in doubt as the journal knows them, and what to do where it is away.
-fn doubts_of(ledger: &Arc<dyn Ledger>, state_dir: Option<&Path>) -> Arc<Doubts> {
+fn doubts_of(ledger: &Arc<dyn Ledger>, state_dir: Option<&Path>, clock: &Clock) -> Arc<Doubts> {
     let path = match state_dir {
         Some(directory) => directory.join(ledger::FILE_NAME),
         None => "memory".into(),
     };
     let remedy = move |away: &_| ledger::remedy(away, &path);
-    Doubts::new(Arc::clone(ledger), Box::new(remedy))
+    Doubts::new(Arc::clone(ledger), Box::new(remedy), clock.clone())
 }
 
 /// What the operator repaired is seen at once, and not by the next call or in some minutes: the exchange counts as

@@ -8,7 +8,9 @@ use std::{fs, time::Duration};
 use serde::{Deserialize, Serialize};
 use text::time::rfc3339_ms;
 
-use gateway::ledger::{Away, Entry, EntryLeg, Ledger, LegEnd, Listing, Settled, State};
+use diagnosis::doubt::Doubt;
+use gateway::ledger::{Away, Entry, EntryLeg, Kind, Ledger, LegEnd, Listing, Settled, State};
+use protocol::call::kept_name;
 
 /// Attempts of one answer.
 pub(crate) const MOST: usize = 1000;
@@ -101,6 +103,26 @@ impl Order {
     }
 }
 
+impl Order {
+    /// What is done about it, and what is left for the operator, where nobody knows what became of it.
+    pub(crate) fn questions(&self) -> Vec<String> {
+        if self.state != State::Unknown.word() {
+            return Vec::new();
+        }
+        let legs = self.legs.iter().enumerate();
+        let question = |(number, leg): (usize, &OrderLeg)| {
+            let kind = leg.kind.as_deref().and_then(Kind::from_word);
+            let target = self.targets.get(number).or_else(|| self.targets.first());
+            let (own, target) = (kind.zip(leg.name.as_deref()), target.map(String::as_str));
+            Doubt::about(&self.method, &self.rid, own, target).question()
+        };
+        let open = legs.filter(|(_, leg)| leg.state == "open");
+        let mut questions: Vec<_> = open.map(question).collect();
+        questions.dedup();
+        questions
+    }
+}
+
 /// The word of a state. Whoever asks while a task works on it is told so.
 pub(crate) const fn word(state: State) -> &'static str {
     if matches!(state, State::Begun) {
@@ -149,7 +171,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn listed(ledger: &dyn Ledger, wanted: Wanted) -> Result<Vec<Order>, Away> {
     let listing = Listing {
         caller: wanted.caller,
-        name: wanted.name,
+        name: wanted.name.map(|name| kept_name(&name).into_owned()),
         open: wanted.open,
         most: wanted.most.min(MOST),
     };
@@ -215,7 +237,7 @@ pub(crate) async fn decide(
         return Err(Undecided::Why);
     }
     let named = |open| Listing {
-        name: Some(decision.name.clone()),
+        name: Some(kept_name(&decision.name).into_owned()),
         open,
         most: MOST,
         ..Listing::default()
@@ -247,7 +269,7 @@ pub(crate) async fn decide(
     let was_open = ledger.settle(entry.attempt, by_hand).await?;
     // What it is now; names that never arrived are found as well.
     let listing = Listing {
-        name: Some(decision.name.clone()),
+        name: Some(kept_name(&decision.name).into_owned()),
         most: MOST,
         ..Listing::default()
     };

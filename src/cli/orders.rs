@@ -13,7 +13,7 @@ use crate::orders::{Decision, MOST, Wanted};
 mod journal;
 mod output;
 
-use self::journal::Journal;
+use self::journal::Way;
 
 /// What it is told.
 #[derive(Args, Debug)]
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn list(arguments: &ListArguments) -> Result<ExitCode, Failure> {
-    let journal = Journal::reach(&arguments.at.path()).await?;
+    let journal = Way::to(&arguments.at.path()).await?;
     let wanted = Wanted {
         open: arguments.open,
         name: arguments.name.clone(),
@@ -122,7 +122,7 @@ async fn list(arguments: &ListArguments) -> Result<ExitCode, Failure> {
 }
 
 async fn resolve(arguments: &ResolveArguments) -> Result<ExitCode, Failure> {
-    let journal = Journal::reach(&arguments.at.path()).await?;
+    let journal = Way::to(&arguments.at.path()).await?;
     let decision = Decision {
         name: arguments.name.clone(),
         executed: arguments.executed,

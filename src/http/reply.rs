@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::{request::BodyError, waiting};
+use catalogue::codes::DUPLICATE_CLIENT_OID;
 use diagnosis::hint::HintReader;
 use gateway::{
     Ended, Relayed,
@@ -26,8 +27,6 @@ const OUTCOME: HeaderName = HeaderName::from_static("x-proxy-outcome");
 const CLIENT_OID: HeaderName = HeaderName::from_static("x-proxy-client-oid");
 const REPLAYED: HeaderName = HeaderName::from_static("x-proxy-replayed");
 const HINT: HeaderName = HeaderName::from_static("x-proxy-hint");
-/// What the exchange says of a `client_oid` that it took before.
-const DUPLICATE_NAME: i64 = 204;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What became of a call.
@@ -171,7 +170,7 @@ fn envelope(ended: &Ended, relayed: &Relayed) -> Vec<u8> {
     let mut body = json!({ "error": error_text(ended), "outcome": relayed.outcome.word() });
     if let Some(body) = body.as_object_mut() {
         if let Ended::Refused(GatewayRefusal::NameUsed) = ended {
-            body.insert("code".to_owned(), json!(DUPLICATE_NAME));
+            body.insert("code".to_owned(), json!(DUPLICATE_CLIENT_OID));
         }
         body.extend(
             relayed

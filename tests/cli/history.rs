@@ -1,6 +1,6 @@
 //! `history` and `fingerprint`: read what a daemon left behind, and the key's name without the key.
 
-use std::{path::Path, process::Output};
+use std::path::Path;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{
     canary::Canaries,
-    support::{Starting, command, order},
+    support::{Starting, command, order, said},
 };
 
 const READ: &str = "private/user-balance";
@@ -16,14 +16,9 @@ const READ: &str = "private/user-balance";
 async fn ask(db: &Path, arguments: &[&str], canaries: &Canaries) -> (i32, String, String) {
     let mut asked = command();
     asked.arg("history").arg("--db").arg(db).args(arguments);
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = asked.output().await.expect("the binary starts");
-    let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+    let (code, out, err) = said(asked).await;
     canaries.assert_absent(&format!("{out}{err}"), "what history says");
-    (status.code().expect("an exit code"), out, err)
+    (code, out, err)
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use std::{
         net::UnixListener,
     },
     path::Path,
-    process::Output,
 };
 
 use gateway::{
@@ -19,20 +18,14 @@ use tempfile::TempDir;
 
 use std::{sync::Arc, time::Duration};
 
-use crate::support::{CREATE, Served, Starting, command, order};
+use crate::support::{CREATE, Served, Starting, command, order, said};
 
 const NEWEST: &str = "0192f0c0a1b27c3d8e4f5a6b7c8d9e0f";
 
 async fn run(state: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut asked = command();
     asked.args(arguments).arg("--state-dir").arg(state);
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = asked.output().await.expect("the binary starts");
-    let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
-    (status.code().expect("an exit code"), out, err)
+    said(asked).await
 }
 
 async fn serve(state: &TempDir) -> Served {
@@ -74,7 +67,12 @@ async fn left_open(state: &Path, attempts: &[(Option<&str>, &str, Duration)]) {
             alive: *alive,
         };
         drop(journal.begin(intent).await.unwrap());
-        journal.conclude(attempt, Conclusion::Unknown { alive: *alive });
+        let unknown = Conclusion::Unknown {
+            alive: *alive,
+            code: None,
+            legs: Vec::new(),
+        };
+        journal.conclude(attempt, unknown);
     }
 }
 
@@ -181,6 +179,15 @@ async fn what_is_open_is_decided_by_hand_once_and_only_when_nothing_of_it_can_ar
     assert_eq!((code, out.matches(" unknown ").count()), (0, 3), "{out}");
     assert!(out.contains(&format!("rid {NEWEST}")), "{out}");
     assert!(out.contains("it can still arrive for "), "{out}");
+    // What is to be done about each, by its kind.
+    let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for says in [
+        "the proxy asks the exchange by itself (private/get-order-detail, for client_oid alive-1)",
+        "look at private/get-open-orders and private/get-order-history, then end the doubt",
+        &format!("orders resolve {NEWEST} --executed --why TEXT"),
+    ] {
+        assert!(words.contains(says), "{says}: {out}");
+    }
 
     for (name, why, code, said) in [
         ("alive-1", "a reason", 1, "it can still arrive for "),

@@ -7,7 +7,7 @@ use std::{
     fs::File,
     net::SocketAddr,
     os::fd::OwnedFd,
-    process::{ExitStatus, Stdio},
+    process::{ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -35,6 +35,17 @@ pub(crate) mod house;
 pub(crate) const CREATE: &str = "private/create-order";
 /// Longer than anything a test waits for; reached only when a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The exit code of a command, and what it wrote: to standard output, and to standard error.
+pub(crate) async fn said(mut asked: Command) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = asked.output().await.expect("the binary starts");
+    let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+    (status.code().expect("an exit code"), out, err)
+}
 
 /// The binary under test, with an empty environment.
 pub(crate) fn command() -> Command {

@@ -15,10 +15,12 @@ use crate::support::{
 
 mod again;
 mod disk;
+mod found_out;
 mod keys;
 mod lists;
 mod lost;
 mod released;
+mod resent;
 
 const DETAIL: &str = "private/get-order-detail";
 

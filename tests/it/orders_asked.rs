@@ -191,6 +191,55 @@ async fn a_key_and_each_leg_of_a_list_are_names() {
     assert_eq!(first[0]["legs"].as_array().unwrap().len(), 2);
 }
 
+/// The text with each byte escaped.
+fn escaped(name: &str) -> String {
+    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn whatever_is_journaled_under_a_name_can_be_asked_by_it() {
+    let proxy = proxy().await;
+    for name in [
+        &"x".repeat(36),
+        &"x".repeat(128),
+        &"y".repeat(129),
+        &"ä".repeat(65),
+        &"z".repeat(3000),
+        "a/b",
+        "a b",
+        "..",
+        "%41",
+        "a+b",
+        "a?b#c",
+        r#"a"b'c\d"#,
+        "line\nfeed\0",
+        "\u{202e}\u{1f980}",
+    ] {
+        proxy.call(ORDER, order(Some(name))).await;
+        // A client's URL library would resolve dots by itself.
+        let found = if name == ".." {
+            let mut raw = proxy.connect().await;
+            let token = &proxy.canaries.token;
+            raw.write(&format!(
+                "GET /orders/.. HTTP/1.1\r\nHost: localhost\r\nX-Proxy-Token: {token}\r\n\r\n"
+            ))
+            .await;
+            let answer = raw.answer().await;
+            answer.json()["attempts"].as_array().unwrap().clone()
+        } else {
+            attempts(&proxy, &escaped(name)).await
+        };
+        assert_eq!(found.len(), 1, "{name:?}: {found:?}");
+        assert_eq!(found[0]["method"], json!(ORDER));
+        // Also by the form in which it is kept.
+        let kept = found[0]["legs"][0]["name"].as_str().unwrap();
+        assert_eq!(kept.starts_with("sha256:"), name.len() > 128, "{kept}");
+        if name != ".." {
+            assert_eq!(attempts(&proxy, &escaped(kept)).await, found, "{name:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_name_or_no_caller_is_refused() {
     let proxy = proxy().await;

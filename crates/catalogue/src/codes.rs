@@ -10,6 +10,15 @@ use serde::Deserialize;
 
 static TABLE: LazyLock<HashMap<i64, CodeInfo>> = LazyLock::new(load);
 
+/// An order's name was taken before.
+pub const DUPLICATE_CLIENT_OID: i64 = 204;
+/// A request was received before.
+pub const DUPLICATE_REQUEST: i64 = 40006;
+/// These tell that something of that name, or of that id, is there already.
+const DUPLICATES: [i64; 4] = [DUPLICATE_CLIENT_OID, 205, 20001, DUPLICATE_REQUEST];
+/// These tell that an order is not known.
+const NOT_FOUND: [i64; 2] = [40401, 212];
+
 /// What kind of answer a code is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
@@ -53,6 +62,18 @@ pub fn is_conclusive(code: i64) -> bool {
     find(code).is_some_and(|info| info.category != Category::Indeterminate)
 }
 
+/// Whether this code tells that what was asked for is there already.
+#[must_use]
+pub fn is_duplicate(code: i64) -> bool {
+    DUPLICATES.contains(&code)
+}
+
+/// Whether this code tells that the order that was asked for is not known.
+#[must_use]
+pub fn is_not_found(code: i64) -> bool {
+    NOT_FOUND.contains(&code)
+}
+
 #[derive(Deserialize)]
 struct CodesFile {
     errors: Vec<CodeInfo>,
@@ -74,6 +95,13 @@ fn load() -> HashMap<i64, CodeInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_that_we_name_are_in_the_table_and_conclusive() {
+        for code in DUPLICATES.into_iter().chain(NOT_FOUND) {
+            assert!(is_conclusive(code), "{code}");
+        }
+    }
 
     #[test]
     fn only_codes_that_tell_what_became_of_the_call_are_conclusive() {

@@ -165,6 +165,12 @@ pub fn find(name: &str) -> Option<&'static MethodInfo> {
     CATALOGUE.get(name)
 }
 
+/// Whether all that a method of this name does is to cancel orders.
+#[must_use]
+pub fn cancels_orders(name: &str) -> bool {
+    find(name).is_some_and(MethodInfo::cancels_orders)
+}
+
 /// Every method of the catalogue, in no particular order.
 pub fn all() -> impl Iterator<Item = &'static MethodInfo> {
     CATALOGUE.values()

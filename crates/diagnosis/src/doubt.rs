@@ -13,9 +13,13 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use catalogue::methods::{self, Class, ClientId, MethodInfo};
-use gateway::ledger::{Away, Entry, Kind, Ledger, LegEnd, Listing, State};
+use catalogue::methods::{self, Class, ClientId};
+use gateway::{
+    clock::Clock,
+    ledger::{Away, Entry, Kind, Ledger, LegEnd, Listing, State},
+};
 
+mod overdue;
 #[cfg(test)]
 mod tests;
 
@@ -50,63 +54,101 @@ impl Doubt {
             if entry.state != State::Unknown {
                 continue;
             }
-            let cancels = methods::find(&entry.method).is_some_and(MethodInfo::cancels_orders);
-            for leg in entry.legs.iter().filter(|leg| leg.end == LegEnd::Open) {
-                let is_found =
-                    |kind| matches!(kind, Kind::Order | Kind::Amendment | Kind::Withdrawal);
-                let named = leg.leg.name.as_ref();
+            let legs = entry.legs.iter().enumerate();
+            for (number, leg) in legs.filter(|(_, leg)| leg.end == LegEnd::Open) {
+                // Of a list of cancellations each leg has its order.
+                let target = entry.targets.get(number).or_else(|| entry.targets.first());
+                let own = leg.leg.name.as_ref();
+                let own = own.map(|(kind, name)| (*kind, name.as_str()));
                 doubts.push(Self {
                     ms: entry.begun_ms,
-                    rid: entry.rid.clone(),
                     caller: entry.caller.clone(),
-                    method: entry.method.clone(),
-                    name: named
-                        .map(|(_, name)| name)
-                        .or_else(|| entry.targets.first())
-                        .cloned(),
-                    is_asked: cancels || named.is_some_and(|(kind, _)| is_found(*kind)),
+                    ..Self::about(&entry.method, &entry.rid, own, target.map(String::as_str))
                 });
             }
         }
         doubts
     }
 
+    /// What is in doubt of a call: its own name, or the order that it is about. When it began, and who made it, is left open.
+    #[must_use]
+    pub fn about(method: &str, rid: &str, own: Option<(Kind, &str)>, target: Option<&str>) -> Self {
+        let kind = own.map(|(kind, _)| kind);
+        Self {
+            ms: 0,
+            rid: rid.to_owned(),
+            caller: String::new(),
+            method: method.to_owned(),
+            name: own.map(|(_, name)| name).or(target).map(str::to_owned),
+            is_asked: is_asked(method, kind, target),
+        }
+    }
+
     /// What tells what became of it, for people.
     fn look_at(&self) -> String {
-        let class = methods::find(&self.method).map(|info| info.class);
-        match (class, &self.name) {
-            (Some(Class::Transfer), Some(name)) => {
-                format!("private/get-withdrawal-history, for client_wid {name}")
+        let for_its_name = |what: &str, field: &str| match &self.name {
+            Some(name) => format!("{what}, for {field} {name}"),
+            None => format!("{what}, for one of its time and amount"),
+        };
+        match &*self.method {
+            "private/create-withdrawal" => {
+                return for_its_name("private/get-withdrawal-history", "client_wid");
             }
-            (Some(Class::Trade), _) if self.method == "private/close-position" => {
-                "private/get-positions".to_owned()
+            "private/fiat/fiat-create-withdraw" => {
+                return for_its_name("private/fiat/fiat-withdraw-history", "client_wid");
             }
-            (Some(Class::Trade), name) => {
-                let family = if self.method.starts_with("private/advanced/") {
-                    "private/advanced/"
-                } else {
-                    "private/"
-                };
-                match name {
-                    Some(name) if self.is_asked => {
-                        format!("{family}get-order-detail, for client_oid {name}")
-                    }
-                    _ => format!("{family}get-open-orders and {family}get-order-history"),
-                }
+            "private/create-subaccount-transfer" => {
+                return "private/get-transactions and the balances of both accounts".to_owned();
             }
-            _ => format!("what {} would have changed", self.method),
+            "private/close-position" | "private/create-isolated-margin-transfer" => {
+                return "private/get-positions".to_owned();
+            }
+            _ => {}
         }
+        let class = methods::find(&self.method).map(|info| info.class);
+        if class != Some(Class::Trade) {
+            return format!("what {} would have changed", self.method);
+        }
+        let family = if self.method.starts_with("private/advanced/") {
+            "private/advanced/"
+        } else {
+            "private/"
+        };
+        match &self.name {
+            Some(name) if self.is_amendment() => format!("{family}get-order-detail, for {name}"),
+            Some(name) if self.is_asked => {
+                format!("{family}get-order-detail, for client_oid {name}")
+            }
+            _ => format!("{family}get-open-orders and {family}get-order-history"),
+        }
+    }
+
+    /// How the operator ends it, by what is there.
+    fn resolve(&self) -> String {
+        let executed = if methods::cancels_orders(&self.method) {
+            "nothing of it is open any more"
+        } else if self.is_amendment() {
+            "the order is as this call asked for"
+        } else {
+            "it is there"
+        };
+        format!(
+            "`sudo crypto-proxy orders resolve {} --executed --why TEXT` if {executed}, and with `--never-arrived` if not",
+            self.rid
+        )
+    }
+
+    fn is_amendment(&self) -> bool {
+        is_amendment(&self.method)
     }
 
     /// What is being done, and what is left for the operator, in words.
     #[must_use]
     pub fn question(&self) -> String {
-        let look_at = self.look_at();
-        let resolve = "`sudo crypto-proxy orders resolve`";
+        let (look_at, resolve) = (self.look_at(), self.resolve());
         if !self.is_asked {
             return format!(
-                "the proxy cannot find out by itself what became of this {}: look at {look_at}, then end the doubt with \
-                 {resolve}",
+                "the proxy cannot find out by itself what became of this {}: look at {look_at}, then end the doubt: {resolve}",
                 self.method
             );
         }
@@ -117,7 +159,7 @@ impl Doubt {
         };
         format!(
             "wait some minutes: the proxy asks the exchange by itself ({look_at}){before}. What is in doubt an hour later \
-             stays so: find out, and end it with {resolve}"
+             stays so: look there, and end it: {resolve}"
         )
     }
 
@@ -125,6 +167,20 @@ impl Doubt {
         let new = [ClientId::NewOrder, ClientId::NewOrders, ClientId::Batch];
         methods::find(&self.method).is_some_and(|info| new.contains(&info.client_id))
     }
+}
+
+/// Whether the daemon can find out by itself.
+fn is_asked(method: &str, kind: Option<Kind>, target: Option<&str>) -> bool {
+    match kind {
+        Some(Kind::Order | Kind::Amendment) => true,
+        Some(Kind::Withdrawal) => method == "private/create-withdrawal",
+        Some(Kind::Otc | Kind::Key) => false,
+        None => methods::cancels_orders(method) || is_amendment(method) && target.is_some(),
+    }
+}
+
+fn is_amendment(method: &str) -> bool {
+    method.ends_with("/amend-order")
 }
 
 /// "1 call is in doubt", for whoever reads it: no name.
@@ -171,6 +227,7 @@ pub struct Listed {
 pub struct Doubts {
     ledger: Arc<dyn Ledger>,
     remedy: Remedy,
+    clock: Clock,
     counted: Mutex<Option<(Instant, Count)>>,
     listed: Mutex<Option<(Instant, Listed)>>,
 }
@@ -184,10 +241,11 @@ impl fmt::Debug for Doubts {
 impl Doubts {
     /// Those of this journal.
     #[must_use]
-    pub fn new(ledger: Arc<dyn Ledger>, remedy: Remedy) -> Arc<Self> {
+    pub fn new(ledger: Arc<dyn Ledger>, remedy: Remedy, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             ledger,
             remedy,
+            clock,
             counted: Mutex::default(),
             listed: Mutex::default(),
         })

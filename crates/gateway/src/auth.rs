@@ -5,7 +5,8 @@
 //! diagnosis.
 //!
 //! Guarantees, signatures: an unknown key and a wrong signature cost the same work and get the same answer; the clock's
-//! window is judged before any key is looked up; what may change something, and a login, counts once. Signatures are
+//! window is judged before any key is looked up; what may change something, and a login, counts once: who sends the former
+//! again from where it came can learn of the first copy, and have nothing sent. Signatures are
 //! compared in constant time, against every dialect that a documented client may have signed, for the client's
 //! signature only. Does not: judge what the request asks for, or bind it to its structure. The exchange's scheme signs
 //! `{"a":"1b2"}` and `{"a":"1","b":"2"}` alike. So what is allowed is decided on the parsed call, and remote clients
@@ -24,7 +25,7 @@ pub use crate::policy::Caller;
 use crate::{
     access::{AccessRules, Arrival, Peer},
     clock::Clock,
-    replay::{NotAdmitted, ReplayGuard, SameRead, WINDOW_MS},
+    replay::{Counted, NotAdmitted, ReplayGuard, Same, WINDOW_MS},
     secret::TokenDigest,
     virtual_key::{CallerId, ID_BYTES, MASTER_BYTES, MasterKey, Verifier, VirtualKey},
 };
@@ -219,6 +220,7 @@ impl Authenticator {
     pub async fn log_in(&self, identified: Identified) -> Result<Arc<Caller>, NotBelieved> {
         self.count(identified, None, SignatureRejected::Replayed)
             .await
+            .map(|(caller, _)| caller)
     }
 
     /// Whose signature this is; it does not count yet. All the work that a stranger can cause is here, and it grows with
@@ -249,7 +251,8 @@ impl Authenticator {
         })
     }
 
-    /// Lets the signature of a call that came from there count, once; that of a read as often as the same peer shows it.
+    /// Lets the signature of a call that came from there count, once; that of a read as often as the same peer shows it. What
+    /// may change something is a copy where the same peer shows it again.
     ///
     /// # Errors
     /// [`NotBelieved`] where it was seen before, or that cannot be known.
@@ -257,24 +260,25 @@ impl Authenticator {
         &self,
         identified: Identified,
         source: &Peer,
-    ) -> Result<Arc<Caller>, NotBelieved> {
-        let read = identified
-            .read
-            .map(|read| self.digests.hash_one((read, source)));
-        let seen = if read.is_some() {
+    ) -> Result<Believed, NotBelieved> {
+        let is_read = identified.read.is_some();
+        let same = self.digests.hash_one((identified.read, source));
+        let seen = if is_read {
             SignatureRejected::Replayed
         } else {
             SignatureRejected::Repeated
         };
-        self.count(identified, read, seen).await
+        let (caller, counted) = self.count(identified, Some(same), seen).await?;
+        let is_copy = counted == Counted::Again && !is_read;
+        Ok(Believed { caller, is_copy })
     }
 
     async fn count(
         &self,
         identified: Identified,
-        read: Option<SameRead>,
+        same: Option<Same>,
         seen: SignatureRejected,
-    ) -> Result<Arc<Caller>, NotBelieved> {
+    ) -> Result<(Arc<Caller>, Counted), NotBelieved> {
         let Identified {
             key,
             nonce,
@@ -282,8 +286,8 @@ impl Authenticator {
             caller,
             ..
         } = identified;
-        match self.replay.admit(&key, nonce, &signature, read).await {
-            Ok(()) => Ok(caller),
+        match self.replay.admit(&key, nonce, &signature, same).await {
+            Ok(counted) => Ok((caller, counted)),
             Err(reason) => Err(NotBelieved {
                 why: match reason {
                     NotAdmitted::Seen => seen,
@@ -305,6 +309,15 @@ impl Authenticator {
         let params = shown.params.map(RawValue::get);
         Some(self.digests.hash_one((shown.method, shown.id, params)))
     }
+}
+
+/// Who made a signed call.
+#[derive(Debug)]
+pub struct Believed {
+    /// Whose signature it is.
+    pub caller: Arc<Caller>,
+    /// Whether the same peer showed it before, and it may change something: nothing of it is sent.
+    pub is_copy: bool,
 }
 
 /// A signature that is a caller's, and may have been seen before.

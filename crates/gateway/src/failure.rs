@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{ledger::Away, policy::Denied};
+use super::{auth::SignatureRejected, ledger::Away, policy::Denied};
 use protocol::wire::MalformedAnswer;
 
 /// Why we chose not to try.
@@ -75,6 +75,9 @@ pub enum Refusal {
         "{0}, so nothing that changes something is sent; cancellations and reads go on; this call may be sent again; whether an earlier call of its name was executed is not known now"
     )]
     Journal(Away),
+    /// The very same signed call came before, and nothing is known of it by a name.
+    #[error("{}", SignatureRejected::Repeated)]
+    Repeated,
     /// The caller's own order of this name was executed some time ago.
     #[error(
         "this name was used for an order that was executed some time ago; nothing was sent now: ask for that order, or use a name that is new"
@@ -204,7 +207,7 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Denied(_) => 403,
-            Self::NameUsed => 400,
+            Self::NameUsed | Self::Repeated => 400,
             Self::IdInUse(_) | Self::NameTaken => 409,
             Self::NameDiffers => 422,
             Self::Journal(_)
@@ -240,6 +243,7 @@ impl Refusal {
             Self::NonceAhead { .. } => "nonce_ahead",
             Self::Draining => "draining",
             Self::Journal(_) => "ledger",
+            Self::Repeated => SignatureRejected::Repeated.code(),
             Self::NameUsed => "name_used",
             Self::NameDiffers => "name_differs",
             Self::NameTaken => "name_taken",

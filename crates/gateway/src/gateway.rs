@@ -6,6 +6,7 @@
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -32,9 +33,8 @@ use crate::{
     upstream::{Reply, ReplyBody, Upstream},
 };
 use protocol::{
-    call::{Call, RequestId},
+    call::{Call, RequestId, kept_name},
     canonical::Dialect,
-    wire,
 };
 
 /// How calls are carried out.
@@ -228,20 +228,11 @@ impl Gateway {
         source: &Peer,
         call: Call,
     ) -> Relayed {
-        let call = self.named(call, &caller.name);
-        record.describe(&call);
-        let (names, find_out) = (call.order_ids().describe(), call.find_out());
-        record.report.client_oid.clone_from(&names);
-        let progress = record.progress();
+        let (call, named) = self.described(&mut record, caller, call);
+        let (names, find_out) = (record.report.client_oid.clone(), named.find_out);
+        let (progress, limit) = (record.progress(), record.limit(self.settings.deadline));
         // Counted before we look whether the gateway drains, so that whoever awaits the drain cannot miss this call.
         let counted = self.admission.count_call();
-        let limit = record.limit(self.settings.deadline);
-        let named = Named {
-            intent: self.journal.intent(&call, &record.report, limit),
-            id: call.id,
-            find_out,
-            until: Instant::from_std(record.opened()) + limit,
-        };
         let admitted = self.admission.admit(caller, source, call, limit, &progress);
         let (permit, room) = match admitted {
             Ok(admitted) => admitted,
@@ -271,6 +262,29 @@ impl Gateway {
         ended.unwrap_or_else(|_| {
             Relayed::defect(progress.outcome_without_answer()).in_doubt(names, find_out)
         })
+    }
+
+    /// Answers a copy of a call that came before with what is known of it by its names, and refuses it where that is nothing:
+    /// nothing of it is sent.
+    pub async fn repeat(&self, mut record: CallRecord, caller: &Caller, call: Call) -> Relayed {
+        let (_, named) = self.described(&mut record, caller, call);
+        let _counted = self.admission.count_call();
+        self.refuse(record, Refusal::Repeated, named).await
+    }
+
+    /// The call as it would be sent, which its record describes from now on.
+    fn described(&self, record: &mut CallRecord, caller: &Caller, call: Call) -> (Call, Named) {
+        let call = self.named(call, &caller.name);
+        record.describe(&call);
+        record.report.client_oid = call.order_ids().describe();
+        let limit = record.limit(self.settings.deadline);
+        let named = Named {
+            intent: self.journal.intent(&call, &record.report, limit),
+            id: call.id,
+            find_out: call.find_out(),
+            until: Instant::from_std(record.opened()) + limit,
+        };
+        (call, named)
     }
 
     /// The call with a name for its order, where its caller gave none and asked for one by an idempotency key, or all
@@ -429,7 +443,10 @@ impl Gateway {
         let _place = self.admission.admit_question(caller, source)?;
         let mut found = Vec::new();
         // An order under an idempotency key bears a name that is made of it.
-        for name in [name.to_owned(), name_of_key(&caller.name, name)] {
+        for name in [
+            kept_name(name).into_owned(),
+            name_of_key(&caller.name, name),
+        ] {
             let listing = Listing {
                 caller: Some(caller.name.to_string()),
                 name: Some(name),
@@ -563,9 +580,9 @@ fn clear(permit: Permit, ticket: Option<Ticket>) -> Option<Cleared<Permit>> {
 }
 
 /// An answer that is given again, with the id of the call that asks for it now.
-fn replay(stored: Stored, id: RequestId) -> Reply {
-    let bytes: bytes::Bytes = wire::with_id(&stored.body, id.value()).into();
-    let code = wire::read_answer(&bytes).ok().and_then(|head| head.code);
+fn replay(stored: &Stored, id: RequestId) -> Reply {
+    let (body, code) = stored.under(id.value());
+    let bytes = Bytes::from(body);
     Reply {
         status: stored.status,
         content_type: Some(http::HeaderValue::from_static("application/json")),
@@ -586,7 +603,7 @@ fn tell(
 ) -> Relayed {
     match known.told() {
         Ok(Told::Again(stored)) => {
-            let reply = replay(stored, id);
+            let reply = replay(&stored, id);
             record.known(reply.status, reply.code(), Outcome::Answered, "replayed");
             let mut relayed = Relayed::of(Outcome::Answered, Ok(reply));
             relayed.is_replayed = true;

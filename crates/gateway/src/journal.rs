@@ -50,8 +50,6 @@ const MOST_ALIVE: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Longer answers are not kept to be given again; the exchange's answers to orders have some hundred bytes.
 const MAX_KEPT_BYTES: usize = 16 << 10;
-/// The exchange's codes for a name that it took before: of an order, and of a request.
-const DUPLICATES: [i64; 2] = [204, 40006];
 /// Questions about refused calls that one caller may have before the journal at once; its others wait for their turn, and
 /// so nobody else does.
 const LOOKS_OF_ONE: usize = 8;
@@ -100,6 +98,8 @@ pub(crate) struct Entry {
     progress: Arc<Progress>,
     attempt: Attempt,
     legs: usize,
+    /// Whether it is about no order that was there before.
+    creates: bool,
     is_again: bool,
     /// As it was known before it was signed.
     skew: Duration,
@@ -132,18 +132,21 @@ impl Journal {
         report: &CallReport,
         to_be_sent: Duration,
     ) -> Option<Intent> {
-        if call.effect() == Effect::Read {
-            return None;
-        }
+        let digest = match call.effect() {
+            Effect::Read => return None,
+            Effect::Change => Digest(call.digest()),
+            Effect::Cancel => Digest([0; 32]),
+        };
+        let targets = call.targets();
         Some(Intent {
             account: Arc::clone(&self.account),
             caller: Arc::clone(&report.caller),
             method: call.method.name(),
-            digest: Digest(call.digest()),
+            digest,
             attempt: Attempt::new(),
             rid: Arc::clone(&report.rid),
-            legs: legs(call),
-            targets: call.targets(),
+            legs: legs(call, &targets),
+            targets,
             to_be_sent,
             alive: (to_be_sent + MOST_AHEAD + NONCE_LIVES + self.skew() + MARGIN).min(MOST_ALIVE),
         })
@@ -158,11 +161,13 @@ impl Journal {
         intent: Intent,
         progress: &Arc<Progress>,
     ) -> Result<Result<(Ticket, Entry), Known>, Away> {
+        let creates = intent.targets.is_empty();
         let entry = |ticket: &Ticket, legs| Entry {
             ledger: Arc::clone(&self.ledger),
             progress: Arc::clone(progress),
             attempt: ticket.attempt(),
             legs,
+            creates,
             is_again: ticket.is_again(),
             skew: self.skew(),
             observed: Arc::clone(&self.observed),
@@ -265,7 +270,11 @@ fn skew(observed: &Observed, clock: &Clock) -> Duration {
     most_ms.map_or(UNKNOWN_SKEW, Duration::from_millis)
 }
 
-fn legs(call: &Call) -> Vec<Leg> {
+fn legs(call: &Call, targets: &[String]) -> Vec<Leg> {
+    if call.method.as_str().ends_with("/cancel-order-list") && !targets.is_empty() {
+        // Each of its orders is cancelled or not by itself.
+        return vec![Leg::default(); targets.len()];
+    }
     let client_id = call.method.info().map(|info| info.client_id);
     let named = |name: String| match client_id {
         Some(ClientId::Other("client_wid")) => (Kind::Withdrawal, name),
@@ -330,14 +339,19 @@ impl Entry {
         let orders = OrdersInAnswer::read(body);
         // Where an earlier attempt is said to have come to nothing, a duplicate tells that it may have been executed.
         let of_legs = orders.legs.values().filter_map(|leg| leg.code);
-        let is_duplicate = of_legs.chain([code]).any(|code| DUPLICATES.contains(&code));
-        if !codes::is_conclusive(code) || is_duplicate && self.is_again {
-            return Outcome::Unknown;
+        let duplicate = of_legs
+            .chain([code])
+            .find(|code| codes::is_duplicate(*code));
+        if let Some(duplicate) = duplicate.filter(|_| self.is_again) {
+            return self.unclear(duplicate, &orders);
+        }
+        if !codes::is_conclusive(code) {
+            return self.unclear(code, &orders);
         }
         let legs = ends(&orders, code, self.legs);
         // Of one nobody knows yet: it is looked after, and the names of all are kept meanwhile.
         if legs.contains(&LegEnd::Open) {
-            return Outcome::Unknown;
+            return self.unclear(code, &orders);
         }
         self.conclude(Conclusion::Answered {
             answer,
@@ -346,6 +360,28 @@ impl Entry {
             list_id: orders.list_id,
         });
         Outcome::Answered
+    }
+
+    /// Its caller is not told what became of it, and the journal keeps what the answer tells all the same: an order that got
+    /// an id is there.
+    fn unclear(mut self, code: i64, orders: &OrdersInAnswer) -> Outcome {
+        let legs = has_ids(orders, self.legs, self.creates);
+        let conclusion = if legs.contains(&LegEnd::Open) {
+            Conclusion::Unknown {
+                alive: self.alive(),
+                code: Some(code),
+                legs,
+            }
+        } else {
+            Conclusion::Answered {
+                answer: None,
+                code,
+                legs,
+                list_id: orders.list_id.clone(),
+            }
+        };
+        self.conclude(conclusion);
+        Outcome::Unknown
     }
 
     fn conclude(&mut self, conclusion: Conclusion) {
@@ -374,12 +410,29 @@ impl Drop for Entry {
         let conclusion = if self.progress.end() == Outcome::Unknown {
             Conclusion::Unknown {
                 alive: self.alive(),
+                code: None,
+                legs: Vec::new(),
             }
         } else {
             Conclusion::NotSent
         };
         self.conclude(conclusion);
     }
+}
+
+/// Which legs got an id, by whatever answer. That of an order that was there before is its own, and tells nothing.
+fn has_ids(orders: &OrdersInAnswer, legs: usize, creates: bool) -> Vec<LegEnd> {
+    let id_of = |leg| match orders.legs.get(&leg) {
+        Some(told) => told.order_id.as_ref(),
+        None => orders.order_id.as_ref().filter(|_| legs == 1),
+    };
+    let end = |leg| match id_of(leg).filter(|_| creates) {
+        Some(order_id) => LegEnd::Executed {
+            order_id: Some(order_id.clone()),
+        },
+        None => LegEnd::Open,
+    };
+    (0..legs).map(end).collect()
 }
 
 /// What an answer with a conclusive code says of each leg.

@@ -17,8 +17,11 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{clock::uptime_ms, policy::Permitted};
-use catalogue::methods::{self, MethodInfo};
-use protocol::call::{Call, Effect};
+use catalogue::methods;
+use protocol::{
+    call::{Call, Effect},
+    wire,
+};
 
 /// A future in a box: the journal is behind a trait object.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -114,14 +117,18 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// Whether the exchange can be asked for it. A name that is kept as its digest, because it is too long for one, is none
-    /// there; and the exchange keeps no list of deals by their ids.
+    /// Whether the exchange can be asked what became of it, by an attempt of this method. A name that is kept as its digest,
+    /// because it is too long for one, is none there. Of fiat and of deals the exchange tells no names. What has no name is
+    /// told by the orders that it is about.
     #[must_use]
-    pub fn can_be_found(&self) -> bool {
-        self.name.as_ref().is_some_and(|(kind, name)| match kind {
-            Kind::Order | Kind::Amendment | Kind::Withdrawal => !name.starts_with("sha256:"),
-            Kind::Otc | Kind::Key => false,
-        })
+    pub fn can_be_found(&self, method: &str) -> bool {
+        match &self.name {
+            Some((_, name)) if name.starts_with("sha256:") => false,
+            Some((Kind::Order | Kind::Amendment, _)) => true,
+            Some((Kind::Withdrawal, _)) => method == "private/create-withdrawal",
+            Some((Kind::Otc | Kind::Key, _)) => false,
+            None => methods::cancels_orders(method) || method.ends_with("/amend-order"),
+        }
     }
 }
 
@@ -134,7 +141,7 @@ pub struct Intent {
     pub caller: Arc<str>,
     /// The method.
     pub method: Cow<'static, str>,
-    /// What exactly.
+    /// What exactly; zeros for a cancellation, which nobody compares with another.
     pub digest: Digest,
     /// This attempt.
     pub attempt: Attempt,
@@ -154,7 +161,7 @@ impl Intent {
     /// Whether all that it does is to take orders back: it must not wait for the disk, and may be sent again.
     #[must_use]
     pub fn takes_back(&self) -> bool {
-        methods::find(&self.method).is_some_and(MethodInfo::cancels_orders)
+        methods::cancels_orders(&self.method)
     }
 
     /// The same, to be sent until then: it may have waited.
@@ -216,6 +223,15 @@ pub struct Stored {
     pub status: u16,
     /// Its body: JSON.
     pub body: Bytes,
+}
+
+impl Stored {
+    /// Its body for a call with another id, and the exchange's code in it.
+    pub(crate) fn under(&self, id: u64) -> (Vec<u8>, Option<i64>) {
+        let body = wire::with_id(&self.body, id);
+        let code = wire::read_answer(&body).ok().and_then(|head| head.code);
+        (body, code)
+    }
 }
 
 /// An attempt, told to its own caller.
@@ -401,6 +417,10 @@ pub enum Conclusion {
     Unknown {
         /// How long anything of it can still be executed.
         alive: Duration,
+        /// The exchange's code, where it answered and left it open. One of a duplicate tells that something is there.
+        code: Option<i64>,
+        /// What the answer tells of legs all the same; open, or none, where it does not. At least one stays open.
+        legs: Vec<LegEnd>,
     },
     /// The exchange answered with a code that says what became of it.
     Answered {

@@ -79,7 +79,8 @@ struct Sequence {
 pub struct Turn {
     nonces: Arc<NonceSource>,
     clock: Clock,
-    caller: Arc<str>,
+    /// Whose it is, where several share the nonces: nobody counts what the only one holds.
+    caller: Option<Arc<str>>,
     /// Whether it is among what its caller holds.
     is_held: bool,
 }
@@ -91,16 +92,17 @@ impl Turn {
         let mut sequence = self.nonces.lock();
         sequence.follow(now_ms);
         let nonce = sequence.take(now_ms);
-        if nonce > now_ms {
-            sequence.lead.push_back((nonce, Arc::clone(&self.caller)));
-            if !self.is_held {
-                sequence.hold(&self.caller);
+        if let Some(caller) = self.caller.take() {
+            if nonce > now_ms {
+                if !self.is_held {
+                    sequence.hold(&caller);
+                }
+                sequence.lead.push_back((nonce, caller));
+            } else if self.is_held {
+                sequence.let_go(&caller);
             }
-        } else if self.is_held {
-            sequence.let_go(&self.caller);
         }
         drop(sequence);
-        self.is_held = false;
         nonce
     }
 }
@@ -108,8 +110,10 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.nonces.waiting.fetch_sub(1, Ordering::AcqRel);
-        if self.is_held {
-            self.nonces.lock().let_go(&self.caller);
+        if let Some(caller) = self.caller.take()
+            && self.is_held
+        {
+            self.nonces.lock().let_go(&caller);
         }
     }
 }
@@ -160,7 +164,7 @@ impl NonceSource {
             return Err(Refusal::NonceAhead { ahead_ms });
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        let is_held = ahead_ms > 0;
+        let is_held = self.shared && ahead_ms > 0;
         if is_held {
             sequence.hold(caller);
         }
@@ -168,7 +172,7 @@ impl NonceSource {
         Ok(Turn {
             nonces: Arc::clone(self),
             clock: clock.clone(),
-            caller: Arc::clone(caller),
+            caller: self.shared.then(|| Arc::clone(caller)),
             is_held,
         })
     }

@@ -3,8 +3,10 @@
 //! Guarantees: it only reads. "Never arrived" is said of an order only where its caller gave it a name, nothing of the attempt
 //! can arrive any more, and the exchange has it neither by its name, nor among the open orders, nor in the order history of
 //! that time; and only within an hour, because nobody knows how long the exchange remembers a name. What is not decided stays
-//! open. One question at a time, at the intervals of the journal. Some times a day it tells the journal which orders are open,
-//! because no name is forgotten while its order may be. Does not: look for what has no name.
+//! open. Of an order that the exchange called a duplicate it is never said. One question at a time, at the intervals of the
+//! journal. Does not: guess. What has no name cannot be looked for, but for cancellations, which their orders tell of, and
+//! amendments of orders that did not change since. Some times a day it tells the journal which orders are open, because no
+//! name is forgotten while its order may be.
 
 use std::{
     collections::{HashMap, hash_map},
@@ -27,7 +29,7 @@ use crate::{
     signer::Signer,
     upstream::{OurOwn, Reply, ReplyBody, Upstream},
 };
-use catalogue::methods::{self, MethodInfo};
+use catalogue::{codes, methods};
 use protocol::{
     call::{Call, RequestId},
     canonical::Dialect,
@@ -48,8 +50,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the methods of each family of orders begin with.
 const PLAIN: &str = "private/";
 const ADVANCED: &str = "private/advanced/";
-/// The exchange's codes for an order that it does not know.
-const NOT_FOUND: [i64; 2] = [40401, 212];
 /// States of an order that can still be filled (vendor documents).
 const OPEN: [&str; 3] = ["NEW", "PENDING", "ACTIVE"];
 /// The exchange answers one question about the order history in a second (vendor documents).
@@ -185,7 +185,7 @@ impl Reconciler {
     async fn look_after(&self, entry: &Entry, lists: &Lists) {
         let open = |(_, leg): &(usize, &EntryLeg)| leg.end == LegEnd::Open;
         for (number, leg) in entry.legs.iter().enumerate().filter(open) {
-            let Some(end) = self.find(entry, leg, lists).await else {
+            let Some(end) = self.find(entry, number, leg, lists).await else {
                 continue;
             };
             let word = match end {
@@ -207,10 +207,15 @@ impl Reconciler {
     }
 
     /// What became of one leg; `None` where it cannot be told now.
-    async fn find(&self, entry: &Entry, leg: &EntryLeg, lists: &Lists) -> Option<LegEnd> {
+    async fn find(
+        &self,
+        entry: &Entry,
+        number: usize,
+        leg: &EntryLeg,
+        lists: &Lists,
+    ) -> Option<LegEnd> {
         let found = match &leg.leg.name {
-            // Kept as its digest, because nothing as long is a name there.
-            Some((_, name)) if name.starts_with("sha256:") => Found::Unsaid,
+            Some((_, name)) if is_digest(name) => Found::Unsaid,
             Some((Kind::Order | Kind::Amendment, name)) => {
                 let found = self.order(entry, leg, name).await;
                 if found == Found::NotThere {
@@ -219,12 +224,19 @@ impl Reconciler {
                     found
                 }
             }
-            Some((Kind::Withdrawal, name)) => self.withdrawal(entry, name).await,
+            // Fiat has a history of its own, of which nobody knows whether it tells the name.
+            Some((Kind::Withdrawal, name)) if entry.method == "private/create-withdrawal" => {
+                self.withdrawal(entry, name).await
+            }
+            Some((Kind::Withdrawal, _)) => Found::Unsaid,
             Some((Kind::Otc | Kind::Key, _)) => Found::Unsaid,
-            None => return self.taken_back(entry, leg).await,
+            None if is_amendment(&entry.method) => self.unchanged(entry).await,
+            None => return self.taken_back(entry, number, leg).await,
         };
         match found {
             Found::There(order_id) => Some(LegEnd::Executed { order_id }),
+            // Where the exchange called the name a duplicate, it knows it, wherever that is.
+            Found::NotThere if entry.code.is_some_and(codes::is_duplicate) => None,
             Found::NotThere if self.is_surely_dead(entry) => Some(LegEnd::Refused { code: 0 }),
             Found::NotThere | Found::Unsaid => None,
         }
@@ -246,7 +258,7 @@ impl Reconciler {
         match code {
             // Whatever else the exchange has by this name is no proof either way.
             0 if is_of(entry, leg, &result, name) => Found::There(text(&result, "order_id")),
-            code if NOT_FOUND.contains(&code) => Found::NotThere,
+            code if codes::is_not_found(code) => Found::NotThere,
             _ => Found::Unsaid,
         }
     }
@@ -358,15 +370,54 @@ impl Reconciler {
         }
     }
 
+    /// Whether the order that an amendment is about is as it was before: then it did not arrive. Whether a change of the order
+    /// is this one, nobody knows: another amendment changes it, and so does each trade.
+    async fn unchanged(&self, entry: &Entry) -> Found {
+        let mut is_there = false;
+        for target in &entry.targets {
+            for by in ["client_oid", "order_id"] {
+                let Some((code, order)) = self.detail(entry, by, target).await else {
+                    return Found::Unsaid;
+                };
+                if codes::is_not_found(code) {
+                    continue;
+                }
+                let updated_ms = order.get("update_time").and_then(Value::as_u64);
+                let is_before =
+                    updated_ms.is_some_and(|updated_ms| updated_ms + AROUND_MS < entry.begun_ms);
+                if code != 0 || text(&order, by).as_ref() != Some(target) || !is_before {
+                    return Found::Unsaid;
+                }
+                is_there = true;
+            }
+        }
+        if is_there {
+            Found::NotThere
+        } else {
+            Found::Unsaid
+        }
+    }
+
+    /// The code and what is said of an order by one of its names; `None` where nothing is said, or nobody can ask.
+    async fn detail(&self, entry: &Entry, by: &str, target: &str) -> Option<(i64, Value)> {
+        if is_digest(target) {
+            return None;
+        }
+        let params = json!({ by: target });
+        self.ask(family(entry), "get-order-detail", &params).await
+    }
+
     /// What became of a cancellation: what it was about tells. Anything else without a name cannot be looked for.
-    async fn taken_back(&self, entry: &Entry, leg: &EntryLeg) -> Option<LegEnd> {
-        let is_cancellation = methods::find(&entry.method).is_some_and(MethodInfo::cancels_orders);
-        if !is_cancellation {
+    async fn taken_back(&self, entry: &Entry, number: usize, leg: &EntryLeg) -> Option<LegEnd> {
+        if !methods::cancels_orders(&entry.method) {
             return None;
         }
         let names_orders = !entry.targets.is_empty() && !is_of_a_group(&entry.method);
         let is_done = if names_orders {
-            self.are_closed(entry).await?
+            // Of a list each leg has its order; else the names are those of one.
+            let own = entry.targets.get(number).filter(|_| entry.legs.len() > 1);
+            let meant = own.map_or(&entry.targets[..], std::slice::from_ref);
+            self.are_closed(entry, meant).await?
         } else {
             self.is_none_open(entry, leg).await?
         };
@@ -377,16 +428,15 @@ impl Reconciler {
         }
     }
 
-    /// Whether none of the orders that it names is open any more.
-    async fn are_closed(&self, entry: &Entry) -> Option<bool> {
-        for target in &entry.targets {
+    /// Whether none of the orders of these names is open any more.
+    async fn are_closed(&self, entry: &Entry, targets: &[String]) -> Option<bool> {
+        for target in targets {
             // It may be the caller's name or the exchange's id: both look alike where the name is a number.
             for by in ["client_oid", "order_id"] {
-                let params = json!({ by: target });
-                let (code, order) = self.ask(family(entry), "get-order-detail", &params).await?;
+                let (code, order) = self.detail(entry, by, target).await?;
                 let is_open = match code {
                     0 => OPEN.contains(&text(&order, "status")?.as_str()),
-                    code if NOT_FOUND.contains(&code) => false,
+                    code if codes::is_not_found(code) => false,
                     _ => return None,
                 };
                 if is_open {
@@ -468,6 +518,15 @@ fn is_of(entry: &Entry, leg: &EntryLeg, order: &Value, name: &str) -> bool {
 fn of_instrument(instrument: Option<&str>) -> Map<String, Value> {
     let named = instrument.map(|name| ("instrument_name".to_owned(), name.into()));
     named.into_iter().collect()
+}
+
+/// Whether a name is kept as its digest, because nothing as long is a name at the exchange.
+fn is_digest(name: &str) -> bool {
+    name.starts_with("sha256:")
+}
+
+fn is_amendment(method: &str) -> bool {
+    method.ends_with("/amend-order")
 }
 
 fn is_advanced(method: &str) -> bool {

@@ -1,8 +1,9 @@
 //! A signed request counts once: also after a crash.
 //!
 //! Guarantees: within a run, no signature of a virtual key is admitted twice while its nonce is within the window, in
-//! whatever order nonces come; what had to be forgotten is refused by its nonce. The one exception is the very same read
-//! from the very same peer: clients sign by the millisecond, and two of one key make the same one. After a restart
+//! whatever order nonces come; what had to be forgotten is refused by its nonce. The one exception is the very same
+//! request from the very same peer, which is told from others: clients sign by the millisecond, so two of one key make the
+//! same read; and a client that lost the answer to an order sends its bytes again, and may learn of the first. After a restart
 //! every nonce up to the mark on disk is refused, and none is admitted that the mark does not cover. The mark is
 //! written some seconds ahead, in a thread of its own. So a call waits for the disk only where its nonce runs ahead of
 //! our clock by more than that. If the disk does not answer, signed requests are refused, and nothing else is. Without
@@ -46,9 +47,19 @@ const INCREDIBLE_MS: u64 = WINDOW_MS + marks::AHEAD_MS;
 
 type SignatureBytes = [u8; SIGNATURE_BYTES];
 
-/// A keyed digest of a read and of where it came from: equal for the same read from the same peer. Signatures do not bind
-/// the structure of a request, so that equal ones do not show the same read.
-pub(crate) type SameRead = u64;
+/// A keyed digest of a request and of where it came from: equal for the same one from the same peer. Signatures do not bind
+/// the structure of a request, so that equal ones do not show the same read; of what may change something, the journal of
+/// orders knows the structure.
+pub(crate) type Same = u64;
+
+/// Whether an admitted request was seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It was not.
+    First,
+    /// The same one was, from the same peer.
+    Again,
+}
 
 /// Why a request with a good signature is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +109,8 @@ struct Memory {
 /// What was seen of one key.
 #[derive(Debug, Default)]
 struct Remembered {
-    /// With each signature what was read by it, and from where; nothing where it may have changed something.
-    seen: HashMap<SignatureBytes, Option<SameRead>>,
+    /// With each signature what it was for, and from where; nothing for a login.
+    seen: HashMap<SignatureBytes, Option<Same>>,
     by_nonce: BTreeSet<(u64, SignatureBytes)>,
     /// From where to where signatures were forgotten, which the window had passed. Apart from each other by more than a
     /// window: so a time that a wrong clock ran through is not the time before it.
@@ -144,8 +155,8 @@ impl ReplayGuard {
         }
     }
 
-    /// Admits a request whose signature was verified and whose nonce is within the window, once; the same `read` again
-    /// and again. `read` is nothing for what may change something.
+    /// Admits a request whose signature was verified and whose nonce is within the window, once; the `same` again and
+    /// again, and says so. `same` is nothing for a login.
     ///
     /// # Errors
     /// [`NotAdmitted`].
@@ -154,19 +165,19 @@ impl ReplayGuard {
         key: &VirtualKey,
         nonce: u64,
         signature: &SignatureBytes,
-        read: Option<SameRead>,
-    ) -> Result<(), NotAdmitted> {
+        same: Option<Same>,
+    ) -> Result<Counted, NotAdmitted> {
         if nonce <= self.mark_of_the_last_run(key) {
             return Err(NotAdmitted::BeforeStart);
         }
-        self.remember(key, nonce, signature, read)?;
+        let counted = self.remember(key, nonce, signature, same)?;
         let Some(writer) = &self.writer else {
-            return Ok(());
+            return Ok(counted);
         };
         let covered = writer.cover(key, nonce).await;
         self.refusing.store(!covered, Ordering::Relaxed);
         if covered {
-            Ok(())
+            Ok(counted)
         } else {
             Err(NotAdmitted::NoMark)
         }
@@ -247,8 +258,8 @@ impl ReplayGuard {
         key: &VirtualKey,
         nonce: u64,
         signature: &SignatureBytes,
-        read: Option<SameRead>,
-    ) -> Result<(), NotAdmitted> {
+        same: Option<Same>,
+    ) -> Result<Counted, NotAdmitted> {
         let now_ms = self.clock.now_ms();
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.closed {
@@ -259,7 +270,7 @@ impl ReplayGuard {
             .keys
             .entry(*key)
             .or_default()
-            .admit(nonce, signature, read, now_ms)
+            .admit(nonce, signature, same, now_ms)
     }
 }
 
@@ -285,13 +296,13 @@ impl Remembered {
         &mut self,
         nonce: u64,
         signature: &SignatureBytes,
-        read: Option<SameRead>,
+        same: Option<Same>,
         now_ms: u64,
-    ) -> Result<(), NotAdmitted> {
+    ) -> Result<Counted, NotAdmitted> {
         self.forget(now_ms);
         if let Some(first) = self.seen.get(signature) {
-            if read.is_some() && *first == read {
-                return Ok(());
+            if same.is_some() && *first == same {
+                return Ok(Counted::Again);
             }
             return Err(NotAdmitted::Seen);
         }
@@ -301,10 +312,10 @@ impl Remembered {
         if self.seen.len() >= REMEMBERED {
             return Err(NotAdmitted::TooMany);
         }
-        self.seen.insert(*signature, read);
+        self.seen.insert(*signature, same);
         self.by_nonce.insert((nonce, *signature));
         self.highest = self.highest.max(nonce);
-        Ok(())
+        Ok(Counted::First)
     }
 
     /// Forgets what the window has passed, as far as there is not room to keep it.

@@ -33,7 +33,6 @@ use crate::{
 use protocol::{
     call::Call,
     frame::{Frame, Heading, ReplyTo},
-    wire,
 };
 
 mod base;
@@ -364,8 +363,7 @@ impl Session {
         let command = self.commands.take_of(id, &progress)?;
         Some(match known {
             Ok(Told::Again(stored)) => {
-                let text = wire::with_id(&stored.body, id);
-                let code = wire::read_answer(&text).ok().and_then(|head| head.code);
+                let (text, code) = stored.under(id);
                 command.replayed(stored.status, code);
                 Event::Answer(Utf8Bytes::try_from(text).unwrap_or_default())
             }

@@ -183,7 +183,11 @@ impl Row {
                 self.decide_rest(&LegEnd::Refused { code: 0 });
                 self.end(State::NotSent, now);
             }
-            Conclusion::Unknown { alive } => {
+            Conclusion::Unknown { alive, code, legs } => {
+                for (leg, end) in self.legs.iter_mut().zip(legs) {
+                    decide(leg, end);
+                }
+                self.code = *code;
                 self.state = State::Unknown;
                 self.boot = now.boot;
                 self.life_ms = millis(*alive);
@@ -270,7 +274,7 @@ impl Row {
     /// Whether the exchange can be asked what became of it.
     fn can_be_found_out(&self) -> bool {
         let open = self.legs.iter().filter(|leg| leg.end == LegEnd::Open);
-        self.is_note || { open }.any(|leg| leg.leg.can_be_found())
+        { open }.any(|leg| leg.leg.can_be_found(&self.method))
     }
 
     fn decide_rest(&mut self, end: &LegEnd) {

@@ -153,7 +153,11 @@ fn executed(id: &str) -> LegEnd {
 }
 
 const REFUSED: LegEnd = LegEnd::Refused { code: 306 };
-const UNKNOWN: Conclusion = Conclusion::Unknown { alive: ALIVE };
+const UNKNOWN: Conclusion = Conclusion::Unknown {
+    alive: ALIVE,
+    code: None,
+    legs: Vec::new(),
+};
 
 fn stored() -> Stored {
     Stored {

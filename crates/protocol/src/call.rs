@@ -19,7 +19,7 @@ mod creation;
 mod find_out;
 mod unsigned;
 
-pub use creation::Creation;
+pub use creation::{Creation, kept_name};
 use find_out::find_out_nameless;
 pub use find_out::{OrderIds, find_out};
 pub use unsigned::Ambiguous;

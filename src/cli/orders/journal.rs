@@ -26,13 +26,13 @@ const MAX_ANSWER: usize = 16 << 20;
 const SUDO: &str = "the daemon's files are for root: run it with sudo";
 
 /// How it is reached.
-pub(super) enum Journal {
+pub(super) enum Way {
     Daemon(UnixStream),
     File(ledger::Journal),
 }
 
-impl Journal {
-    pub(super) async fn reach(state_dir: &Path) -> Result<Self, Failure> {
+impl Way {
+    pub(super) async fn to(state_dir: &Path) -> Result<Self, Failure> {
         let socket = state_dir.join(control::FILE_NAME);
         let connected = timeout(CONNECT, UnixStream::connect(&socket)).await;
         match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {

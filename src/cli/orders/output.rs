@@ -128,6 +128,7 @@ fn details(order: &Order) -> Vec<String> {
         details.push(format!(
             "the daemon looked after it {times} times; {arrival}"
         ));
+        details.extend(order.questions());
     }
     if let Some(by) = &order.by_hand {
         details.push(format!("decided by hand: {by}"));

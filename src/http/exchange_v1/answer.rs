@@ -19,6 +19,7 @@ use crate::http::{
     request::{BadKey, BodyError},
     waiting::{self, Held},
 };
+use catalogue::codes::{DUPLICATE_CLIENT_OID, DUPLICATE_REQUEST};
 use gateway::{
     Ended, Relayed, UnreadAnswer,
     auth::SignatureRejected,
@@ -142,9 +143,6 @@ pub(super) fn refused(asked: &Asked, refusal: &Refusal) -> Response {
 
 const RATE_LIMITED: i64 = 42901;
 const MAINTENANCE: i64 = 9_010_001;
-const DUPLICATE_REQUEST: i64 = 40006;
-/// What the exchange says of a `client_oid` that it took before.
-const DUPLICATE_NAME: i64 = 204;
 const USER_TIER_INVALID: i64 = 10005;
 const INTERNAL: i64 = 50001;
 const UNAUTHORIZED: i64 = 40101;
@@ -156,13 +154,16 @@ fn code(ended: &Ended, relayed: &Relayed) -> i64 {
         (Outcome::Unknown | Outcome::Answered, _) => DUPLICATE_REQUEST,
         (Outcome::NotSent, _) => MAINTENANCE,
         (Outcome::Refused, Ended::Refused(GatewayRefusal::Denied(_))) => USER_TIER_INVALID,
-        (Outcome::Refused, Ended::Refused(GatewayRefusal::IdInUse(_))) => DUPLICATE_REQUEST,
+        (
+            Outcome::Refused,
+            Ended::Refused(GatewayRefusal::IdInUse(_) | GatewayRefusal::Repeated),
+        ) => DUPLICATE_REQUEST,
         (
             Outcome::Refused,
             Ended::Refused(
                 GatewayRefusal::NameUsed | GatewayRefusal::NameDiffers | GatewayRefusal::NameTaken,
             ),
-        ) => DUPLICATE_NAME,
+        ) => DUPLICATE_CLIENT_OID,
         (Outcome::Refused, Ended::Refused(GatewayRefusal::Journal(_))) => MAINTENANCE,
         (
             Outcome::Refused,

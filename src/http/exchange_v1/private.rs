@@ -41,7 +41,7 @@ use crate::{
 use gateway::{
     Relayed,
     access::Peer,
-    auth::{Caller, Identified, SignatureRejected},
+    auth::{Believed, Caller, Identified, SignatureRejected},
     record::CallRecord,
 };
 use protocol::{
@@ -96,7 +96,14 @@ async fn relay_with_token(
             Err(error) => return end(&mut record, &asked, &Refusal::Unread(error)),
         };
         match CallerRequest::parse(&bytes) {
-            Ok(body) => go_on(app, path, asked, record, &caller, &source, (&body, key)).await,
+            Ok(body) => {
+                let asked_for = AskedFor {
+                    body: &body,
+                    key,
+                    is_copy: false,
+                };
+                go_on(app, path, asked, record, &caller, &source, asked_for).await
+            }
             Err(problem) => {
                 let asked = asked.with_id_in(&bytes);
                 end(&mut record, &asked, &Refusal::Body(problem))
@@ -167,8 +174,8 @@ async fn relay_signed(
         }
         Err(why) => Err(why.into()),
     };
-    let caller = match admitted {
-        Ok(caller) => caller,
+    let Believed { caller, is_copy } = match admitted {
+        Ok(believed) => believed,
         Err(refused) => {
             let refusal = Refusal::CallerSignature(refused.why);
             app.rejections.count_signed(&source, refused);
@@ -189,7 +196,8 @@ async fn relay_signed(
         if late {
             end(&mut record, &asked, &Refusal::Late)
         } else {
-            go_on(app, path, asked, record, caller, source, (body, key)).await
+            let asked_for = AskedFor { body, key, is_copy };
+            go_on(app, path, asked, record, caller, source, asked_for).await
         }
     })
     .await
@@ -276,6 +284,14 @@ async fn read_unverified(
     read.map_err(Refusal::Unread)
 }
 
+/// What a caller asks for.
+struct AskedFor<'a> {
+    body: &'a CallerRequest<'a>,
+    key: Result<Option<String>, BadKey>,
+    /// Whether the very same signed bytes came before.
+    is_copy: bool,
+}
+
 /// With a caller who is known: what is asked for, and what becomes of it.
 async fn go_on(
     app: &Arc<AppState>,
@@ -284,7 +300,7 @@ async fn go_on(
     mut record: CallRecord,
     caller: &Caller,
     source: &Peer,
-    (body, key): (&CallerRequest<'_>, Result<Option<String>, BadKey>),
+    AskedFor { body, key, is_copy }: AskedFor<'_>,
 ) -> Response {
     let asked = asked.with_id(body.id);
     let call = read_call(app, path, body).and_then(|call| {
@@ -294,7 +310,11 @@ async fn go_on(
     match call {
         Ok(call) => {
             let rid = Arc::clone(&record.report.rid);
-            let mut relayed = app.gateway.relay(record, caller, source, call).await;
+            let mut relayed = if is_copy {
+                app.gateway.repeat(record, caller, call).await
+            } else {
+                app.gateway.relay(record, caller, source, call).await
+            };
             let mut response = answer::relayed(&asked, &mut relayed);
             reply::set_hint(&mut response, &app.hints, &rid, &relayed);
             response

@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::http::exchange_v1;
-use catalogue::channels::is_plain;
+use catalogue::{
+    channels::is_plain,
+    codes::{DUPLICATE_CLIENT_OID, DUPLICATE_REQUEST},
+};
 use gateway::{
     auth::SignatureRejected,
     failure::Refusal,
@@ -32,10 +35,6 @@ const NOT_AVAILABLE: i64 = 40002;
 const INVALID: i64 = 40003;
 /// An argument is.
 const ARGUMENT: i64 = 40004;
-/// The id is in use.
-const DUPLICATE: i64 = 40006;
-/// The name of the order is in use: what the exchange says then.
-const NAME_IN_USE: i64 = 204;
 /// Not now, and nothing was sent.
 const MAINTENANCE: i64 = 9_010_001;
 /// Not logged in.
@@ -141,8 +140,9 @@ pub(super) fn not_believed(reply_to: &ReplyTo, refused: SignatureRejected) -> Ut
 pub(super) fn said_no(reply_to: &ReplyTo, refusal: &Refusal) -> Utf8Bytes {
     let code = match refusal {
         Refusal::Denied(_) => NOT_AVAILABLE,
-        Refusal::IdInUse(_) => DUPLICATE,
-        Refusal::NameUsed | Refusal::NameDiffers | Refusal::NameTaken => NAME_IN_USE,
+        // The second is of signed calls, and a command is none.
+        Refusal::IdInUse(_) | Refusal::Repeated => DUPLICATE_REQUEST,
+        Refusal::NameUsed | Refusal::NameDiffers | Refusal::NameTaken => DUPLICATE_CLIENT_OID,
         Refusal::Journal(_) => MAINTENANCE,
         Refusal::AtCapacity { .. }
         | Refusal::Unread { .. }

@@ -187,9 +187,63 @@ async fn an_order_without_a_name_stays_in_doubt_until_somebody_ends_it() {
     for part in [
         "cannot find out by itself",
         "get-open-orders",
-        "`sudo crypto-proxy orders resolve`",
+        "`sudo crypto-proxy orders resolve ",
+        "--executed --why TEXT` if it is there, and with `--never-arrived` if not",
     ] {
         assert!(step.contains(part), "{part}: {step}");
+    }
+}
+
+// What the daemon cannot find out about is for the operator at once, and what to do is told by its kind.
+#[tokio::test]
+async fn each_kind_of_call_in_doubt_comes_first_with_its_own_question() {
+    let order_id = "6142909898000000001";
+    for (method, params, question, is_alarmed) in [
+        (
+            ORDER,
+            nameless(),
+            "look at private/get-open-orders and private/get-order-history",
+            true,
+        ),
+        (
+            "private/create-subaccount-transfer",
+            json!({ "from": "a", "to": "b", "currency": "USD", "amount": "1" }),
+            "look at private/get-transactions and the balances of both accounts",
+            true,
+        ),
+        (
+            "private/amend-order",
+            json!({ "order_id": order_id, "new_price": "1", "new_quantity": "1" }),
+            "(private/get-order-detail, for 6142909898000000001)",
+            false,
+        ),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let proxy = remembering(dir.path())
+            .policy(|policy| {
+                policy.allow_methods = ["private/create-subaccount-transfer".into()].into();
+            })
+            .start()
+            .await;
+        proxy.exchange().script(method, Fault::cut_before());
+        let lost = proxy.call(method, params).await;
+        assert_eq!(lost.outcome(), "unknown", "{method}: {}", lost.text());
+        let rid = lost.header("x-request-id").unwrap();
+        let resolve = format!("orders resolve {rid} --executed --why TEXT");
+        let hero = page(&proxy).await;
+        let (code, step) = first(&ask(&proxy, RUN).await.json());
+        assert_eq!(code, "CP-IN-DOUBT", "{method}");
+        for part in [question, &resolve] {
+            assert!(step.contains(part), "{method}: {part}: {step}");
+            assert!(hero.contains(part), "{method}: {part}: {hero}");
+        }
+        if is_alarmed {
+            let raised = "event=alarm alarm=in_doubt state=raised count=1 oldest=none";
+            let line = proxy.wait_line(&[raised, &rid, question]).await;
+            assert_eq!(line.field("CRYPTO_ALARM"), Some("in_doubt"));
+            assert_eq!(line.field("CRYPTO_ALARM_STATE"), Some("raised"));
+        }
+        assert!(ready(&proxy).await.to_string().contains("in doubt"));
     }
 }
 

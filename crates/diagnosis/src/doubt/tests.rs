@@ -71,7 +71,19 @@ fn in_doubt_is_what_ended_without_an_answer_by_each_order_that_is_open() {
             one("private/create-withdrawal", Some((Kind::Withdrawal, "w"))),
             vec![(Some("w"), true)],
         ),
+        (
+            one(
+                "private/fiat/fiat-create-withdraw",
+                Some((Kind::Withdrawal, "w")),
+            ),
+            vec![(Some("w"), false)],
+        ),
         (about("mine", one(CANCEL, None)), vec![(Some("mine"), true)]),
+        (
+            about("mine", one("private/amend-order", None)),
+            vec![(Some("mine"), true)],
+        ),
+        (one("private/amend-order", None), vec![(None, false)]),
         (one("private/cancel-all-orders", None), vec![(None, true)]),
         (
             entry(
@@ -110,7 +122,7 @@ fn in_doubt_is_what_ended_without_an_answer_by_each_order_that_is_open() {
 
 #[test]
 fn what_is_said_of_a_doubt_names_who_finds_out_and_how() {
-    let resolve = "`sudo crypto-proxy orders resolve`";
+    let resolve = "`sudo crypto-proxy orders resolve rid-1 --executed --why TEXT` if ";
     let itself = "the proxy asks the exchange by itself";
     let order = Some((Kind::Order, "a"));
     for (entry, words) in [
@@ -140,6 +152,48 @@ fn what_is_said_of_a_doubt_names_who_finds_out_and_how() {
         (
             one(CREATE, None),
             ["cannot find out by itself", "private/get-order-history"],
+        ),
+        (
+            about("a", one("private/amend-order", None)),
+            [
+                "private/get-order-detail, for a)",
+                "if the order is as this call asked for",
+            ],
+        ),
+        (
+            about(
+                "a",
+                one("private/amend-order", Some((Kind::Amendment, "b"))),
+            ),
+            [itself, "private/get-order-detail, for b)"],
+        ),
+        (
+            one(
+                "private/fiat/fiat-create-withdraw",
+                Some((Kind::Withdrawal, "w")),
+            ),
+            [
+                "cannot find out by itself",
+                "private/fiat/fiat-withdraw-history, for client_wid w",
+            ],
+        ),
+        (
+            one("private/create-withdrawal", None),
+            [
+                "cannot find out by itself",
+                "private/get-withdrawal-history, for one of its time and amount",
+            ],
+        ),
+        (
+            one("private/create-subaccount-transfer", None),
+            [
+                "cannot find out by itself",
+                "private/get-transactions and the balances of both accounts",
+            ],
+        ),
+        (
+            one("private/create-isolated-margin-transfer", None),
+            ["cannot find out by itself", "private/get-positions"],
         ),
         (
             one("private/close-position", None),
@@ -222,7 +276,11 @@ impl Ledger for Counting {
 fn counting() -> (Arc<Counting>, Arc<Doubts>) {
     let ledger = Arc::new(Counting::default());
     let remedy = |away: &Away| format!("mend this: {away}");
-    let doubts = Doubts::new(Arc::clone(&ledger) as Arc<dyn Ledger>, Box::new(remedy));
+    let doubts = Doubts::new(
+        Arc::clone(&ledger) as Arc<dyn Ledger>,
+        Box::new(remedy),
+        Clock::system(),
+    );
     (ledger, doubts)
 }
 

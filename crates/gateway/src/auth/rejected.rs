@@ -54,7 +54,7 @@ pub enum SignatureRejected {
     /// The nonce is not above what the last run may have seen, or what had to be forgotten.
     #[error(
         "the nonce is not above those that may have been used before the proxy restarted, or its clock stepped back; \
-         sign anew in a moment"
+         sign anew in a moment, an order under the same name: if its first copy was sent, you are told what became of it"
     )]
     BeforeStart,
     /// More requests within the window than can be remembered.

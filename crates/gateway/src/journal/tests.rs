@@ -288,7 +288,8 @@ fn names_of_different_kinds_are_told_apart() {
     let legs_of = |method, params, key| {
         let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
         let call = Call::parse(RequestId::BACKEND, method, Some(&raw), Dialect::Documented);
-        let legs = legs(&call.unwrap().under_key(key));
+        let call = call.unwrap().under_key(key);
+        let legs = legs(&call, &call.targets());
         legs.into_iter().map(|leg| leg.name).collect::<Vec<_>>()
     };
     let named = |kind, name: &str| Some((kind, name.to_owned()));
@@ -386,7 +387,7 @@ async fn a_nonce_of_a_clock_that_jumped_is_alive_as_long_as_the_exchange_takes_i
         wall.fetch_sub(back_ms, Ordering::Relaxed);
         drop(entry);
         let concluded = disk.concluded.lock().unwrap();
-        let [Conclusion::Unknown { alive }] = &concluded[..] else {
+        let [Conclusion::Unknown { alive, .. }] = &concluded[..] else {
             panic!("{concluded:?}");
         };
         assert!(alive_s.contains(&alive.as_secs()), "{jump_ms}: {alive:?}");

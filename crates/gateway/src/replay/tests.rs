@@ -57,7 +57,7 @@ impl Setup {
     }
 }
 
-async fn admit(guard: &ReplayGuard, nonce: u64, signature: u8) -> Result<(), NotAdmitted> {
+async fn admit(guard: &ReplayGuard, nonce: u64, signature: u8) -> Result<Counted, NotAdmitted> {
     guard.admit(&key(1), nonce, &[signature; 32], None).await
 }
 
@@ -66,7 +66,7 @@ async fn a_signature_counts_once_whatever_its_nonce_says_and_nonces_may_come_in_
     let setup = Setup::new();
     let guard = setup.without_disk();
     for (nonce, signature) in [(NOW + 9, 1), (NOW + 2, 2), (NOW + 9, 3), (NOW + 5, 4)] {
-        assert_eq!(admit(&guard, nonce, signature).await, Ok(()));
+        assert_eq!(admit(&guard, nonce, signature).await, Ok(Counted::First));
     }
     // The signature is not injective: the same bytes may fit a request that is cut in other places.
     for (nonce, signature) in [(NOW + 9, 1), (NOW + 2, 2), (NOW + 7, 3)] {
@@ -77,7 +77,7 @@ async fn a_signature_counts_once_whatever_its_nonce_says_and_nonces_may_come_in_
     }
     assert_eq!(
         guard.admit(&key(2), NOW + 9, &[1; 32], None).await,
-        Ok(()),
+        Ok(Counted::First),
         "another key"
     );
 }
@@ -87,15 +87,15 @@ async fn the_same_read_counts_again_within_its_window_and_nothing_else_of_that_s
     let setup = Setup::new();
     let guard = setup.without_disk();
     let again = async |read| guard.admit(&key(1), NOW + 1, &[1; 32], read).await;
-    for _ in 0..3 {
-        assert_eq!(again(Some(7)).await, Ok(()));
+    for counted in [Counted::First, Counted::Again, Counted::Again] {
+        assert_eq!(again(Some(7)).await, Ok(counted));
     }
     assert_eq!(again(Some(8)).await, Err(NotAdmitted::Seen), "another read");
     assert_eq!(again(None).await, Err(NotAdmitted::Seen), "a change");
-    assert_eq!(again(Some(7)).await, Ok(()));
+    assert_eq!(again(Some(7)).await, Ok(Counted::Again));
     for read in [None, Some(7)] {
         let changed = guard.admit(&key(1), NOW + 1, &[2; 32], read).await;
-        let expected = read.map_or(Ok(()), |_| Err(NotAdmitted::Seen));
+        let expected = read.map_or(Ok(Counted::First), |_| Err(NotAdmitted::Seen));
         assert_eq!(changed, expected, "a read after a change");
     }
     guard.close().await;
@@ -114,13 +114,13 @@ async fn without_a_mark_nonces_from_before_the_start_are_refused() {
         admit(&guard, NOW - 1, 1).await,
         Err(NotAdmitted::BeforeStart)
     );
-    assert_eq!(admit(&guard, NOW, 1).await, Ok(()));
+    assert_eq!(admit(&guard, NOW, 1).await, Ok(Counted::First));
     let guard = setup.open();
     assert_eq!(
         admit(&guard, NOW - 1, 1).await,
         Err(NotAdmitted::BeforeStart)
     );
-    assert_eq!(admit(&guard, NOW, 1).await, Ok(()));
+    assert_eq!(admit(&guard, NOW, 1).await, Ok(Counted::First));
 }
 
 /// Admits this many of key 1, all with one nonce.
@@ -129,7 +129,10 @@ async fn fill(guard: &ReplayGuard, nonce: u64, count: usize) {
         let mut signature = [0; 32];
         signature[..8].copy_from_slice(&number.to_be_bytes());
         signature[8..16].copy_from_slice(&nonce.to_be_bytes());
-        assert_eq!(guard.admit(&key(1), nonce, &signature, None).await, Ok(()));
+        assert_eq!(
+            guard.admit(&key(1), nonce, &signature, None).await,
+            Ok(Counted::First)
+        );
     }
 }
 
@@ -137,11 +140,11 @@ async fn fill(guard: &ReplayGuard, nonce: u64, count: usize) {
 async fn a_clock_that_steps_back_refuses_what_was_seen_and_nobody_else() {
     let setup = Setup::new();
     let guard = setup.without_disk();
-    assert_eq!(admit(&guard, NOW + 600_000, 1).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 600_000, 1).await, Ok(Counted::First));
     setup.at(NOW + 5);
-    assert_eq!(admit(&guard, NOW + 1, 2).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 1, 2).await, Ok(Counted::First));
     setup.at(NOW + 900_000);
-    assert_eq!(admit(&guard, NOW + 900_000, 3).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 900_000, 3).await, Ok(Counted::First));
     setup.at(NOW + 600_000);
     assert_eq!(
         admit(&guard, NOW + 600_000, 1).await,
@@ -155,11 +158,11 @@ async fn what_the_window_has_passed_makes_room_and_stays_refused_by_its_nonce() 
     let guard = setup.without_disk();
     fill(&guard, NOW + 1, KEPT + 1).await;
     setup.at(NOW + 1 + WINDOW_MS);
-    assert_eq!(admit(&guard, NOW + WINDOW_MS, 1).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + WINDOW_MS, 1).await, Ok(Counted::First));
     let remembered = || guard.memory.lock().unwrap().keys[&key(1)].seen.len();
     assert_eq!(remembered(), KEPT + 2, "still within the window");
     setup.at(NOW + 2 + WINDOW_MS);
-    assert_eq!(admit(&guard, NOW + WINDOW_MS, 2).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + WINDOW_MS, 2).await, Ok(Counted::First));
     assert_eq!(remembered(), KEPT + 1);
     setup.at(NOW + 5);
     assert_eq!(
@@ -167,7 +170,7 @@ async fn what_the_window_has_passed_makes_room_and_stays_refused_by_its_nonce() 
         Err(NotAdmitted::BeforeStart),
         "its like may have been forgotten"
     );
-    assert_eq!(admit(&guard, NOW + 2, 4).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 2, 4).await, Ok(Counted::First));
 }
 
 #[tokio::test]
@@ -175,16 +178,19 @@ async fn a_full_memory_refuses_rather_than_forgets() {
     let setup = Setup::new();
     let guard = setup.without_disk();
     fill(&guard, NOW + 1, REMEMBERED - 1).await;
-    assert_eq!(admit(&guard, NOW + 1, 6).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 1, 6).await, Ok(Counted::First));
     assert_eq!(admit(&guard, NOW + 1, 7).await, Err(NotAdmitted::TooMany));
     assert_eq!(admit(&guard, NOW + 1, 6).await, Err(NotAdmitted::Seen));
     assert_eq!(
         guard.admit(&key(2), NOW + 1, &[7; 32], None).await,
-        Ok(()),
+        Ok(Counted::First),
         "another key has its own memory"
     );
     setup.at(NOW + 2 + WINDOW_MS);
-    assert_eq!(admit(&guard, NOW + 2 + WINDOW_MS, 7).await, Ok(()));
+    assert_eq!(
+        admit(&guard, NOW + 2 + WINDOW_MS, 7).await,
+        Ok(Counted::First)
+    );
 }
 
 #[tokio::test]
@@ -192,8 +198,11 @@ async fn after_a_crash_every_nonce_that_may_have_been_admitted_is_refused() {
     let setup = Setup::new();
     let guard = setup.open();
     // A client whose clock runs ahead, and one whose does not.
-    assert_eq!(admit(&guard, NOW + 50_000, 1).await, Ok(()));
-    assert_eq!(guard.admit(&key(2), NOW + 1, &[2; 32], None).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 50_000, 1).await, Ok(Counted::First));
+    assert_eq!(
+        guard.admit(&key(2), NOW + 1, &[2; 32], None).await,
+        Ok(Counted::First)
+    );
     std::mem::forget(guard);
     let guard = setup.at(NOW + 100).open();
     assert_eq!(
@@ -211,23 +220,23 @@ async fn after_a_crash_every_nonce_that_may_have_been_admitted_is_refused() {
     );
     assert_eq!(
         guard.admit(&key(2), NOW + 6_101, &[3; 32], None).await,
-        Ok(())
+        Ok(Counted::First)
     );
     assert_eq!(
         admit(&guard, NOW + 56_000, 3).await,
         Err(NotAdmitted::BeforeStart)
     );
-    assert_eq!(admit(&guard, NOW + 56_001, 3).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 56_001, 3).await, Ok(Counted::First));
 }
 
 #[tokio::test]
 async fn after_an_orderly_end_nobody_is_refused_for_what_was_written_ahead() {
     let setup = Setup::new();
     let guard = setup.open();
-    assert_eq!(admit(&guard, NOW + 1, 1).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 1, 1).await, Ok(Counted::First));
     assert_eq!(
         guard.admit(&key(2), NOW + 40_000, &[2; 32], None).await,
-        Ok(())
+        Ok(Counted::First)
     );
     setup.at(NOW + 1000);
     guard.close().await;
@@ -245,10 +254,10 @@ async fn after_an_orderly_end_nobody_is_refused_for_what_was_written_ahead() {
         guard.admit(&key(2), NOW + 40_000, &[2; 32], None).await,
         Err(NotAdmitted::BeforeStart)
     );
-    assert_eq!(admit(&guard, NOW + 1001, 3).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 1001, 3).await, Ok(Counted::First));
     assert_eq!(
         guard.admit(&key(2), NOW + 40_001, &[3; 32], None).await,
-        Ok(())
+        Ok(Counted::First)
     );
 }
 
@@ -259,7 +268,7 @@ async fn a_disk_that_takes_no_mark_closes_the_door_for_signed_requests() {
     let guard = setup.open();
     assert_eq!(admit(&guard, NOW + 1, 1).await, Err(NotAdmitted::NoMark));
     fs::create_dir(setup.directory.path()).unwrap();
-    assert_eq!(admit(&guard, NOW + 2, 2).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 2, 2).await, Ok(Counted::First));
     assert_eq!(
         admit(&guard, NOW + 1, 1).await,
         Err(NotAdmitted::Seen),
@@ -277,7 +286,10 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
         Err(NotAdmitted::BeforeStart)
     );
     setup.at(NOW + 1000);
-    assert_eq!(admit(&guard, NOW + WINDOW_MS + 1, 1).await, Ok(()));
+    assert_eq!(
+        admit(&guard, NOW + WINDOW_MS + 1, 1).await,
+        Ok(Counted::First)
+    );
     drop(guard);
     let setup = Setup::new();
     marks::write(setup.directory.path(), &HighWaterMarks::at(NOW * 2)).unwrap();
@@ -286,7 +298,10 @@ async fn a_mark_that_cannot_be_read_or_lies_far_ahead_refuses_for_a_minute_and_n
         admit(&guard, NOW + WINDOW_MS, 1).await,
         Err(NotAdmitted::BeforeStart)
     );
-    assert_eq!(admit(&guard, NOW + WINDOW_MS + 1, 1).await, Ok(()));
+    assert_eq!(
+        admit(&guard, NOW + WINDOW_MS + 1, 1).await,
+        Ok(Counted::First)
+    );
     guard.close().await;
     let kept = marks::read(setup.directory.path()).unwrap().unwrap();
     assert!(
@@ -322,11 +337,15 @@ async fn a_start_with_a_fast_clock_locks_nobody_out_once_the_clock_is_right() {
         };
         setup.at(NOW + FAST_MS + WHILE_FAST);
         let captured = NOW + FAST_MS + WHILE_FAST;
-        assert_eq!(admit(&guard, captured, 1).await, Ok(()), "{case}");
+        assert_eq!(
+            admit(&guard, captured, 1).await,
+            Ok(Counted::First),
+            "{case}"
+        );
         setup.step(NOW + WHILE_FAST, 0);
         assert_eq!(
             admit(&guard, NOW + WHILE_FAST, 2).await,
-            Ok(()),
+            Ok(Counted::First),
             "{case}: the clock is right"
         );
         assert_eq!(guard.refused_for_ms(), 0, "{case}");
@@ -365,9 +384,15 @@ async fn signatures_that_a_fast_clock_forgot_lock_their_own_time_and_not_all_bef
     let forgotten = NOW + FAST_MS + 1;
     fill(&guard, forgotten, KEPT + 1).await;
     setup.at(forgotten + 1 + WINDOW_MS);
-    assert_eq!(admit(&guard, forgotten + WINDOW_MS, 1).await, Ok(()));
+    assert_eq!(
+        admit(&guard, forgotten + WINDOW_MS, 1).await,
+        Ok(Counted::First)
+    );
     setup.step(NOW + 2 + WINDOW_MS, 0);
-    assert_eq!(admit(&guard, NOW + 2 + WINDOW_MS, 2).await, Ok(()));
+    assert_eq!(
+        admit(&guard, NOW + 2 + WINDOW_MS, 2).await,
+        Ok(Counted::First)
+    );
     setup.at(forgotten);
     assert_eq!(
         admit(&guard, forgotten, 3).await,
@@ -401,7 +426,7 @@ async fn a_mark_counts_once_the_clock_of_a_machine_that_began_in_the_past_is_rig
         Err(NotAdmitted::BeforeStart),
         "captured before the power went"
     );
-    assert_eq!(admit(&guard, NOW + 6001, 3).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 6001, 3).await, Ok(Counted::First));
 }
 
 #[tokio::test]
@@ -416,6 +441,6 @@ async fn without_virtual_keys_nothing_is_written() {
     guard.close().await;
     assert_eq!(fs::read_dir(setup.directory.path()).unwrap().count(), 0);
     let guard = ReplayGuard::open(Some(setup.directory.path()), false, &setup.clock);
-    assert_eq!(admit(&guard, NOW + 1, 1).await, Ok(()));
+    assert_eq!(admit(&guard, NOW + 1, 1).await, Ok(Counted::First));
     assert_eq!(fs::read_dir(setup.directory.path()).unwrap().count(), 1);
 }

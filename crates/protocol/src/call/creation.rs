@@ -77,9 +77,9 @@ impl Call {
     }
 
     /// The member that gives the order a new name, where an amendment has one: its `client_oid`, beside another name for the
-    /// order that is meant (vendor documents).
+    /// order that is meant (vendor documents). That of an advanced one is the order that is meant.
     fn new_name(&self) -> Option<&'static str> {
-        let amends = self.method.as_str().ends_with("/amend-order");
+        let amends = self.method.as_str() == "private/amend-order";
         let text = |field| member_text(&self.params.text, field);
         let is_new = match text("orig_client_oid") {
             Some(old) => text("client_oid").is_some_and(|name| name != old),
@@ -201,10 +201,17 @@ fn text_of(value: &RawValue) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    if text.len() > MAX_NAME_BYTES {
-        return Some(format!("sha256:{}", hex::encode(Sha256::digest(&*text))));
+    Some(kept_name(&text).into_owned())
+}
+
+/// A name as it is kept: whole, or as its SHA-256 where it is longer than anything the exchange takes.
+#[must_use]
+pub fn kept_name(name: &str) -> Cow<'_, str> {
+    if name.len() > MAX_NAME_BYTES {
+        Cow::Owned(format!("sha256:{}", hex::encode(Sha256::digest(name))))
+    } else {
+        Cow::Borrowed(name)
     }
-    Some(text.into_owned())
 }
 
 /// Appends a value in the one form of everything that means the same: members in the order of their names, no spaces,
@@ -309,6 +316,11 @@ mod tests {
                 vec![creation(None, None)],
             ),
             (
+                "private/advanced/amend-order",
+                r#"{"client_oid":"old","order_id":"575"}"#,
+                vec![creation(None, None)],
+            ),
+            (
                 "private/cancel-order",
                 r#"{"client_oid":"old"}"#,
                 vec![creation(None, None)],
@@ -343,6 +355,11 @@ mod tests {
                 &["old"],
             ),
             ("private/amend-order", r#"{"client_oid":"old"}"#, &["old"]),
+            (
+                "private/advanced/amend-order",
+                r#"{"client_oid":"old","order_id":"575"}"#,
+                &["old", "575"],
+            ),
             ("private/create-order", r#"{"client_oid":"a"}"#, &[]),
             ("private/cancel-all-orders", "{}", &[]),
             (
