@@ -148,7 +148,8 @@ impl Reconciler {
                     () = stop.cancelled() => return,
                     told = self.tell_open() => told,
                 };
-                tell_at = Instant::now() + told.map_or(FIRST_TOLD_AFTER, |()| TOLD_EVERY);
+                let next = if told { TOLD_EVERY } else { FIRST_TOLD_AFTER };
+                tell_at = Instant::now() + next;
             }
             if self.ledger.in_doubt() == 0 {
                 continue;
@@ -168,18 +169,22 @@ impl Reconciler {
         }
     }
 
-    /// Tells the journal which orders are open; `None` where the exchange or the journal did not say.
-    async fn tell_open(&self) -> Option<()> {
+    /// Tells the journal which orders are open, by their ids and names; `false` where the exchange or the journal did not
+    /// answer.
+    pub async fn tell_open(&self) -> bool {
         let mut open = Vec::new();
         for family in [PLAIN, ADVANCED] {
-            let orders = self.orders(family, "get-open-orders", &Map::new()).await?;
+            let orders = self.orders(family, "get-open-orders", &Map::new()).await;
+            let Some(orders) = orders else {
+                return false;
+            };
             for order in orders {
                 let ids = ["order_id", "client_oid"];
                 open.extend(ids.iter().filter_map(|id| text(&order, id)));
             }
         }
         let account = Arc::clone(&self.account);
-        self.ledger.are_open(account, open).await.ok()
+        self.ledger.are_open(account, open).await.is_ok()
     }
 
     async fn look_after(&self, entry: &Entry, lists: &Lists) {
