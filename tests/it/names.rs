@@ -16,6 +16,7 @@ use crate::support::{
 mod again;
 mod disk;
 mod found_out;
+mod kept;
 mod keys;
 mod lists;
 mod lost;

@@ -72,7 +72,7 @@ pub enum Refusal {
     Draining,
     /// What changes something must be written down before it is sent, and cannot be.
     #[error(
-        "{0}, so nothing that changes something is sent; cancellations and reads go on; this call may be sent again"
+        "{0}, so nothing that changes something is sent; cancellations and reads go on; this call may be sent again; whether an earlier call of its name was executed is not known now"
     )]
     Journal(Away),
     /// The very same signed call came before, and nothing is known of it by a name.

@@ -44,6 +44,8 @@ const MOST_AHEAD: Duration = Duration::from_secs(50);
 const MARGIN: Duration = Duration::from_secs(5);
 /// As far as the clock is taken to be wrong where nobody knows: beyond it the exchange refuses every call.
 const UNKNOWN_SKEW: Duration = Duration::from_secs(60);
+/// Whatever the clocks say: from then on nobody can tell any more whether it never arrived.
+const MOST_ALIVE: Duration = Duration::from_secs(3600);
 /// How long a cancellation waits for an order that is beginning; the disk has less.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Longer answers are not kept to be given again; the exchange's answers to orders have some hundred bytes.
@@ -99,7 +101,9 @@ pub(crate) struct Entry {
     /// Whether it is about no order that was there before.
     creates: bool,
     is_again: bool,
+    /// As it was known before it was signed.
     skew: Duration,
+    observed: Arc<Observed>,
     clock: Clock,
     is_concluded: bool,
 }
@@ -144,7 +148,7 @@ impl Journal {
             legs: legs(call, &targets),
             targets,
             to_be_sent,
-            alive: to_be_sent + MOST_AHEAD + NONCE_LIVES + self.skew() + MARGIN,
+            alive: (to_be_sent + MOST_AHEAD + NONCE_LIVES + self.skew() + MARGIN).min(MOST_ALIVE),
         })
     }
 
@@ -166,6 +170,7 @@ impl Journal {
             creates,
             is_again: ticket.is_again(),
             skew: self.skew(),
+            observed: Arc::clone(&self.observed),
             clock: self.clock.clone(),
             is_concluded: false,
         };
@@ -255,11 +260,14 @@ impl Journal {
 
     /// How far the clock may be wrong.
     fn skew(&self) -> Duration {
-        let estimate = self.observed.skew().estimate();
-        estimate.map_or(UNKNOWN_SKEW, |skew| {
-            Duration::from_millis(skew.offset_ms.unsigned_abs() + skew.uncertainty_ms)
-        })
+        skew(&self.observed, &self.clock)
     }
+}
+
+/// How far the clock may be wrong; what it jumped by since the exchange answered last is part of it.
+fn skew(observed: &Observed, clock: &Clock) -> Duration {
+    let most_ms = observed.skew().most_ms(clock.now_ms());
+    most_ms.map_or(UNKNOWN_SKEW, Duration::from_millis)
 }
 
 fn legs(call: &Call, targets: &[String]) -> Vec<Leg> {
@@ -381,13 +389,15 @@ impl Entry {
         self.ledger.conclude(self.attempt, conclusion);
     }
 
-    /// How long anything of it can still be executed.
+    /// How long anything of it can still be executed. The clock may have jumped before it was signed, and back since.
     fn alive(&self) -> Duration {
         let ahead = self
             .progress
             .signed()
             .map_or(0, |signed| signed.nonce.saturating_sub(self.clock.now_ms()));
-        Duration::from_millis(ahead) + NONCE_LIVES + self.skew + MARGIN
+        let skew = self.skew.max(skew(&self.observed, &self.clock));
+        let ahead = Duration::from_millis(ahead).min(MOST_ALIVE);
+        (ahead + NONCE_LIVES + skew + MARGIN).min(MOST_ALIVE)
     }
 }
 

@@ -116,6 +116,22 @@ pub struct Leg {
     pub instrument: Option<String>,
 }
 
+impl Leg {
+    /// Whether the exchange can be asked what became of it, by an attempt of this method. A name that is kept as its digest,
+    /// because it is too long for one, is none there. Of fiat and of deals the exchange tells no names. What has no name is
+    /// told by the orders that it is about.
+    #[must_use]
+    pub fn can_be_found(&self, method: &str) -> bool {
+        match &self.name {
+            Some((_, name)) if name.starts_with("sha256:") => false,
+            Some((Kind::Order | Kind::Amendment, _)) => true,
+            Some((Kind::Withdrawal, _)) => method == "private/create-withdrawal",
+            Some((Kind::Otc | Kind::Key, _)) => false,
+            None => methods::cancels_orders(method) || method.ends_with("/amend-order"),
+        }
+    }
+}
+
 /// What is about to be sent.
 #[derive(Clone, Debug)]
 pub struct Intent {
@@ -561,11 +577,19 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// Writes down what became of an attempt, without waiting. An attempt that has ended stays as it is.
     fn conclude(&self, attempt: Attempt, conclusion: Conclusion);
 
-    /// Attempts that are open and that it is time to look after, the longest waiting first, at most so many.
+    /// Attempts of this account that are open and that it is time to look after, the longest waiting first, at most so many.
+    /// What the exchange cannot be asked for is not among them.
     ///
     /// # Errors
     /// [`Away`].
-    fn due(&self, most: usize) -> Boxed<'_, Result<Vec<Entry>, Away>>;
+    fn due(&self, account: Arc<Account>, most: usize) -> Boxed<'_, Result<Vec<Entry>, Away>>;
+
+    /// Tells which orders of this account are open at the exchange, by their ids and names: all of them. As long as nobody
+    /// tells, no name of an order is forgotten, however old it is.
+    ///
+    /// # Errors
+    /// [`Away`].
+    fn are_open(&self, account: Arc<Account>, orders: Vec<String>) -> Boxed<'_, Result<(), Away>>;
 
     /// Writes down what looking after an attempt brought to light; whether the attempt was open.
     ///

@@ -15,6 +15,8 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
+use crate::clock::uptime_ms;
+
 /// Attempts in a row that must fail before the exchange counts as unreachable.
 const UNREACHABLE_AFTER: u32 = 3;
 
@@ -190,6 +192,9 @@ struct Bounds {
     answers: u32,
     since: Option<Instant>,
     latest: Option<Instant>,
+    /// Our clock less the machine's uptime, as of the latest answer, in milliseconds: it changes where somebody puts the
+    /// clock right or wrong.
+    base: i64,
 }
 
 impl ClockSkewWindow {
@@ -205,6 +210,7 @@ impl ClockSkewWindow {
         }
         let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
+        let base = base(answered_ms);
         let agrees = bounds.answers > 0 && low <= bounds.high && bounds.low <= high;
         *bounds = if agrees && is_recent(bounds.since, now) {
             let answers = bounds.answers.saturating_add(1);
@@ -214,6 +220,7 @@ impl ClockSkewWindow {
                 high,
                 answers,
                 latest: Some(now),
+                base,
                 ..*bounds
             }
         } else {
@@ -224,22 +231,48 @@ impl ClockSkewWindow {
                 answers: if agrees { 2 } else { 1 },
                 since: Some(now),
                 latest: Some(now),
+                base,
             }
         };
+    }
+
+    /// How far our clock, which says this, is from the exchange's at most, in milliseconds. What it jumped by since the latest
+    /// answer is part of it. `None` as for the estimate.
+    pub(crate) fn most_ms(&self, clock_ms: u64) -> Option<u64> {
+        let bounds = self.bounds();
+        let skew = bounds.estimate()?;
+        let jumped = base(clock_ms).saturating_sub(bounds.base);
+        let offset = skew.offset_ms.saturating_sub(jumped);
+        let most = skew.offset_ms.unsigned_abs().max(offset.unsigned_abs());
+        Some(most.saturating_add(skew.uncertainty_ms))
+    }
+
+    fn bounds(&self) -> Bounds {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The estimate, where at least two answers agree.
     #[must_use]
     pub fn estimate(&self) -> Option<ClockSkew> {
-        let bounds = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if bounds.answers < 2 || !is_recent(bounds.latest, Instant::now()) {
+        self.bounds().estimate()
+    }
+}
+
+impl Bounds {
+    fn estimate(&self) -> Option<ClockSkew> {
+        if self.answers < 2 || !is_recent(self.latest, Instant::now()) {
             return None;
         }
         Some(ClockSkew {
-            offset_ms: bounds.low.midpoint(bounds.high),
-            uncertainty_ms: bounds.low.abs_diff(bounds.high).div_ceil(2),
+            offset_ms: self.low.midpoint(self.high),
+            uncertainty_ms: self.low.abs_diff(self.high).div_ceil(2),
         })
     }
+}
+
+fn base(clock_ms: u64) -> i64 {
+    let signed = |value| i64::try_from(value).unwrap_or(i64::MAX);
+    signed(clock_ms).saturating_sub(signed(uptime_ms()))
 }
 
 fn is_recent(then: Option<Instant>, now: Instant) -> bool {

@@ -5,7 +5,8 @@
 //! that time; and only within an hour, because nobody knows how long the exchange remembers a name. What is not decided stays
 //! open. Of an order that the exchange called a duplicate it is never said. One question at a time, at the intervals of the
 //! journal. Does not: guess. What has no name cannot be looked for, but for cancellations, which their orders tell of, and
-//! amendments of orders that did not change since.
+//! amendments of orders that did not change since. Some times a day it tells the journal which orders are open, because no
+//! name is forgotten while its order may be.
 
 use std::{
     collections::{HashMap, hash_map},
@@ -16,7 +17,7 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::to_raw_value};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -46,12 +47,18 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 /// Where the clocks differ, an order may stand in the history a little beside its time, in milliseconds.
 const AROUND_MS: u64 = 120_000;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What the methods of each family of orders begin with.
+const PLAIN: &str = "private/";
+const ADVANCED: &str = "private/advanced/";
 /// States of an order that can still be filled (vendor documents).
 const OPEN: [&str; 3] = ["NEW", "PENDING", "ACTIVE"];
 /// The exchange answers one question about the order history in a second (vendor documents).
 const BETWEEN_PAGES: Duration = Duration::from_secs(1);
 /// Pages of the order history that are read in one round.
 const MOST_PAGES: usize = 50;
+/// How long after a start, or a look that failed, the journal is told which orders are open, and how often from then on.
+const FIRST_TOLD_AFTER: Duration = Duration::from_secs(600);
+const TOLD_EVERY: Duration = Duration::from_secs(6 * 3600);
 /// The longest page of the order history (vendor documents).
 const PAGE: usize = 100;
 
@@ -130,18 +137,27 @@ impl Reconciler {
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tell_at = Instant::now() + FIRST_TOLD_AFTER;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            if Instant::now() >= tell_at {
+                let told = tokio::select! {
+                    () = stop.cancelled() => return,
+                    told = self.tell_open() => told,
+                };
+                let next = if told { TOLD_EVERY } else { FIRST_TOLD_AFTER };
+                tell_at = Instant::now() + next;
+            }
             if self.ledger.in_doubt() == 0 {
                 continue;
             }
             // Where the journal does not answer, the next round asks again.
-            let mut entries = self.ledger.due(AT_ONCE).await.unwrap_or_default();
-            // Another exchange, or another key's account, knows nothing of them.
-            entries.retain(|entry| entry.account == *self.account);
+            // Another exchange, or another key's account, knows nothing of those of others.
+            let due = self.ledger.due(Arc::clone(&self.account), AT_ONCE).await;
+            let entries = due.unwrap_or_default();
             let lists = Lists::around(entries.iter().filter(|entry| self.is_surely_dead(entry)));
             let all = stream::iter(&entries);
             let looking =
@@ -151,6 +167,24 @@ impl Reconciler {
                 () = looking => {}
             }
         }
+    }
+
+    /// Tells the journal which orders are open, by their ids and names; `false` where the exchange or the journal did not
+    /// answer.
+    pub async fn tell_open(&self) -> bool {
+        let mut open = Vec::new();
+        for family in [PLAIN, ADVANCED] {
+            let orders = self.orders(family, "get-open-orders", &Map::new()).await;
+            let Some(orders) = orders else {
+                return false;
+            };
+            for order in orders {
+                let ids = ["order_id", "client_oid"];
+                open.extend(ids.iter().filter_map(|id| text(&order, id)));
+            }
+        }
+        let account = Arc::clone(&self.account);
+        self.ledger.are_open(account, open).await.is_ok()
     }
 
     async fn look_after(&self, entry: &Entry, lists: &Lists) {
@@ -222,7 +256,8 @@ impl Reconciler {
     /// An order by its name.
     async fn order(&self, entry: &Entry, leg: &EntryLeg, name: &str) -> Found {
         let params = json!({ "client_oid": name });
-        let Some((code, result)) = self.ask(entry, "get-order-detail", &params).await else {
+        let Some((code, result)) = self.ask(family(entry), "get-order-detail", &params).await
+        else {
             return Found::Unsaid;
         };
         match code {
@@ -270,7 +305,9 @@ impl Reconciler {
         lists: &Lists,
     ) -> Option<Vec<Value>> {
         let mut params = of_instrument(instrument);
-        let mut all = self.orders(entry, "get-open-orders", &params).await?;
+        let mut all = self
+            .orders(family(entry), "get-open-orders", &params)
+            .await?;
         params.insert("limit".to_owned(), PAGE.into());
         params.insert("start_time".to_owned(), lists.from_ms.into());
         let mut until_ms = lists.until_ms;
@@ -279,7 +316,9 @@ impl Reconciler {
                 tokio::time::sleep(BETWEEN_PAGES).await;
             }
             params.insert("end_time".to_owned(), until_ms.into());
-            let orders = self.orders(entry, "get-order-history", &params).await?;
+            let orders = self
+                .orders(family(entry), "get-order-history", &params)
+                .await?;
             let created = orders
                 .iter()
                 .map(|order| order.get("create_time")?.as_u64());
@@ -299,11 +338,11 @@ impl Reconciler {
     /// One page of orders.
     async fn orders(
         &self,
-        entry: &Entry,
+        family: &str,
         method: &str,
         params: &impl Serialize,
     ) -> Option<Vec<Value>> {
-        let (0, mut result) = self.ask(entry, method, params).await? else {
+        let (0, mut result) = self.ask(family, method, params).await? else {
             return None;
         };
         match result.get_mut("data")?.take() {
@@ -322,7 +361,7 @@ impl Reconciler {
             "start_ts": entry.begun_ms.saturating_sub(AROUND_MS),
             "page_size": PAGE,
         });
-        let Some((0, result)) = self.ask(entry, "get-withdrawal-history", &params).await else {
+        let Some((0, result)) = self.ask(PLAIN, "get-withdrawal-history", &params).await else {
             return Found::Unsaid;
         };
         let Some(list) = result.get("withdrawal_list").and_then(Value::as_array) else {
@@ -370,7 +409,7 @@ impl Reconciler {
             return None;
         }
         let params = json!({ by: target });
-        self.ask(entry, "get-order-detail", &params).await
+        self.ask(family(entry), "get-order-detail", &params).await
     }
 
     /// What became of a cancellation: what it was about tells. Anything else without a name cannot be looked for.
@@ -416,7 +455,9 @@ impl Reconciler {
     /// Whether none of the orders is open that were there before it: of its instrument, or of the group that it names.
     async fn is_none_open(&self, entry: &Entry, leg: &EntryLeg) -> Option<bool> {
         let params = of_instrument(leg.leg.instrument.as_deref());
-        let orders = self.orders(entry, "get-open-orders", &params).await?;
+        let orders = self
+            .orders(family(entry), "get-open-orders", &params)
+            .await?;
         let is_meant = |order: &&Value| match entry.targets.first() {
             Some(group) => text(order, "list_id").as_ref() == Some(group),
             None => order
@@ -427,18 +468,13 @@ impl Reconciler {
         Some(!orders.iter().any(|order| is_meant(&order)))
     }
 
-    /// Asks a read of the exchange, of the same family of orders: its code and result.
+    /// Asks a read of the exchange, of this family of orders: its code and result.
     async fn ask(
         &self,
-        entry: &Entry,
+        family: &str,
         method: &str,
         params: &impl Serialize,
     ) -> Option<(i64, Value)> {
-        let family = if is_advanced(&entry.method) && method != "get-withdrawal-history" {
-            "private/advanced/"
-        } else {
-            "private/"
-        };
         let params = to_raw_value(params).ok()?;
         let method = format!("{family}{method}");
         let call = Call::parse(
@@ -499,7 +535,15 @@ fn is_amendment(method: &str) -> bool {
 }
 
 fn is_advanced(method: &str) -> bool {
-    method.starts_with("private/advanced/")
+    method.starts_with(ADVANCED)
+}
+
+fn family(entry: &Entry) -> &'static str {
+    if is_advanced(&entry.method) {
+        ADVANCED
+    } else {
+        PLAIN
+    }
 }
 
 /// Whether a cancellation names a group by its `list_id`.

@@ -64,7 +64,7 @@ async fn measure(directory: &Path, rows: u64) {
     let listed = journal.list(listing).await.expect("a list");
     println!("{} open listed in {:?}", listed.len(), asking.elapsed());
     let asking = Instant::now();
-    let due = journal.due(100).await.expect("what is due");
+    let due = journal.due(account(), 100).await.expect("what is due");
     println!("{} due in {:?}", due.len(), asking.elapsed());
     drop(journal);
     let opening = Instant::now();
@@ -102,9 +102,9 @@ fn fill(path: &Path, rows: u64) {
         CREATE TEMP TABLE number AS WITH RECURSIVE number(n) AS
             (SELECT 1000000 UNION ALL SELECT n + 1 FROM number WHERE n < 1000000 + {rows}) SELECT n FROM number;
         INSERT INTO attempt (id, attempt, account, caller, method, digest, rid, state, is_note, code, begun_ms, boot, life_ms,
-            dead_up, ended_ms, ended_up, keep)
+            dead_up, ended_ms, ended_up, ended_ran, keep)
             SELECT n, randomblob(16), 1, 'bot', 'private/create-order', randomblob(32), hex(randomblob(16)), 'answered', 0, 0,
-                unixepoch() * 1000 - 3600000, randomblob(16), 77000, 0, unixepoch() * 1000 - 3600000, 0, 2 FROM number;
+                unixepoch() * 1000 - 3600000, randomblob(16), 77000, 0, unixepoch() * 1000 - 3600000, 0, 0, 2 FROM number;
         INSERT INTO leg (attempt, number, account, kind, name, instrument, state, order_id)
             SELECT n, 0, 1, 'order', hex(randomblob(16)), 'BTC_USD', 1, hex(randomblob(16)) FROM number;
         COMMIT;"
@@ -138,12 +138,16 @@ async fn orders(journal: &Arc<Journal>, callers: u64, each: u64) -> Vec<Duration
     times
 }
 
+fn account() -> Arc<Account> {
+    Arc::new(Account {
+        environment: "uat".into(),
+        name: "main".into(),
+    })
+}
+
 fn intent(attempt: Attempt, name: &str) -> Intent {
     Intent {
-        account: Arc::new(Account {
-            environment: "uat".into(),
-            name: "main".into(),
-        }),
+        account: account(),
         caller: "bot".into(),
         method: Cow::Borrowed("private/create-order"),
         digest: Digest([7; 32]),

@@ -12,16 +12,19 @@ use std::{
 };
 
 use gateway::ledger::{
-    Attempt, Away, Begun, Boxed, Conclusion, Entry, Intent, Known, Ledger, Listing, Past, Settled,
-    State, Ticket,
+    Account, Attempt, Away, Begun, Boxed, Conclusion, Entry, Intent, Known, Ledger, Listing, Past,
+    Settled, State, Ticket,
 };
 use tokio::sync::oneshot;
 
 use crate::{
+    command::{Ask, Command, Question, Said},
+    notes::MOST_NOTES,
     recent,
     schema::Problem,
+    shared::Shared,
     times::Times,
-    writer::{Ask, Command, MOST_NOTES, Question, Said, Shared, Writer},
+    writer::Writer,
 };
 
 /// How long a list, a look after open attempts, or the end of the process waits for the disk.
@@ -39,11 +42,12 @@ pub struct Settings {
     pub replay: Duration,
     /// Bytes of all answers that are kept; beyond it the oldest go.
     pub answer_bytes: u64,
-    /// How long names, ids of orders and their owners are kept after their attempt has ended.
+    /// How long names, ids of orders and their owners are kept after their attempt has ended, and after its order was seen
+    /// open. This time and the next one count while a daemon has the journal open.
     pub kept: Duration,
     /// How long attempts are kept that hold nothing: cancellations, and what was not executed.
     pub kept_shortly: Duration,
-    /// How many of these are kept.
+    /// How many of each of the two are kept.
     pub most_kept_shortly: u64,
     /// How long somebody who begins or looks waits for the disk. [`Duration::MAX`]: as long as it takes, without a timer.
     pub wait: Duration,
@@ -173,7 +177,7 @@ impl Journal {
     async fn entries(&self, question: Question) -> Result<Vec<Entry>, Away> {
         match self.ask(question, self.patience()).await? {
             Said::Entries(entries) => Ok(entries),
-            Said::Go(_) | Said::Known(_) | Said::WasOpen(_) => Err(gone()),
+            Said::Go(_) | Said::Known(_) | Said::WasOpen(_) | Said::Heard => Err(gone()),
         }
     }
 
@@ -215,7 +219,9 @@ impl Ledger for Journal {
                     Begun::Go(Ticket::written(attempt, left, is_again))
                 }
                 Ok(Said::Known(Some(known))) => Begun::Known(known),
-                Ok(Said::Known(None) | Said::Entries(_) | Said::WasOpen(_)) => return Err(gone()),
+                Ok(Said::Known(None) | Said::Entries(_) | Said::WasOpen(_) | Said::Heard) => {
+                    return Err(gone());
+                }
                 Err(away) => return self.of_late(&names).map(Begun::Known).ok_or(away),
             };
             self.shared.recent.note(names);
@@ -228,7 +234,7 @@ impl Ledger for Journal {
         Box::pin(async move {
             match self.ask(Question::Look(Box::new(intent)), self.wait).await {
                 Ok(Said::Known(known)) => Ok(known),
-                Ok(Said::Go(_) | Said::Entries(_) | Said::WasOpen(_)) => Err(gone()),
+                Ok(Said::Go(_) | Said::Entries(_) | Said::WasOpen(_) | Said::Heard) => Err(gone()),
                 Err(away) => self.of_late(&names).map(Some).ok_or(away),
             }
         })
@@ -236,16 +242,28 @@ impl Ledger for Journal {
 
     fn note(&self, intent: Intent) -> Ticket {
         let ticket = Ticket::written(intent.attempt, intent.to_be_sent, false);
-        let _ = self.commands.send(Command::Note(Box::new(intent)));
+        if self.shared.notes.enter(intent.attempt) {
+            let _ = self.commands.send(Command::Note(Box::new(intent)));
+        }
         ticket
     }
 
     fn conclude(&self, attempt: Attempt, conclusion: Conclusion) {
+        if self.shared.notes.was_let_go(attempt) {
+            return;
+        }
         let _ = self.commands.send(Command::Conclude(attempt, conclusion));
     }
 
-    fn due(&self, most: usize) -> Boxed<'_, Result<Vec<Entry>, Away>> {
-        Box::pin(self.entries(Question::Due(most)))
+    fn due(&self, account: Arc<Account>, most: usize) -> Boxed<'_, Result<Vec<Entry>, Away>> {
+        Box::pin(self.entries(Question::Due(account, most)))
+    }
+
+    fn are_open(&self, account: Arc<Account>, orders: Vec<String>) -> Boxed<'_, Result<(), Away>> {
+        Box::pin(async move {
+            let question = Question::AreOpen(account, orders);
+            self.ask(question, self.patience()).await.map(drop)
+        })
     }
 
     fn settle(&self, attempt: Attempt, settled: Settled) -> Boxed<'_, Result<bool, Away>> {
@@ -255,7 +273,7 @@ impl Ledger for Journal {
                 .await?
             {
                 Said::WasOpen(was_open) => Ok(was_open),
-                Said::Go(_) | Said::Known(_) | Said::Entries(_) => Err(gone()),
+                Said::Go(_) | Said::Known(_) | Said::Entries(_) | Said::Heard => Err(gone()),
             }
         })
     }

@@ -1,14 +1,19 @@
 //! The order journal on embedded SQLite: what changes money is written down before it is sent, and each name is used once.
 //!
 //! [`Journal`] is the gateway's [`Ledger`](gateway::ledger::Ledger). `rules` says what becomes of names and attempts, `store`
-//! and `schema` keep them in a file, and `writer` is the one thread that has the file. A call waits for one commit before it
+//! and `schema` keep them in a file, and `writer` is the one thread that has the file; `command` is what it is told. A call waits for one commit before it
 //! is sent, which it shares with those that wait at the same time; what became of it is written behind.
 
 mod check;
+mod command;
 mod journal;
+mod judge;
+mod log;
+mod notes;
 mod recent;
 mod rules;
 mod schema;
+mod shared;
 mod store;
 mod times;
 mod writer;

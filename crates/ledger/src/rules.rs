@@ -14,8 +14,11 @@ use uuid::Uuid;
 
 use crate::times::{Now, millis};
 
-/// The longest time between two looks after an attempt.
+/// The longest time between two looks after an attempt, for the looks of its first hour, and from then on: nobody knows how
+/// long the exchange remembers a name, so little is found out later.
 const MOST_BETWEEN_LOOKS_S: u64 = 60;
+const LOOKS_OF_AN_HOUR: u32 = 66;
+const BETWEEN_LATE_LOOKS_S: u64 = 3600;
 
 /// One attempt as the journal keeps it.
 #[derive(Clone, Debug)]
@@ -41,7 +44,7 @@ pub(crate) struct Row {
     pub(crate) life_ms: u64,
     pub(crate) dead_up: u64,
     pub(crate) looked: u32,
-    /// When to look after it; `None`: a task works on it, or it has ended.
+    /// When to look after it; `None`: a task works on it, it has ended, or there is nothing to be looked for.
     pub(crate) look_up: Option<u64>,
     pub(crate) ended: Option<Ended>,
     pub(crate) legs: Vec<EntryLeg>,
@@ -62,10 +65,12 @@ pub(crate) struct Ended {
 pub(crate) enum Keep {
     /// It is open: always.
     Open,
-    /// It holds nothing.
-    Shortly,
+    /// It took something back.
+    Note,
     /// It holds names, or ids of orders.
     Long,
+    /// It holds nothing; that one of its names was used before is known as long.
+    Free,
 }
 
 /// What is to be said to somebody who wants to begin.
@@ -187,7 +192,7 @@ impl Row {
                 self.boot = now.boot;
                 self.life_ms = millis(*alive);
                 self.dead_up = now.up_ms.saturating_add(self.life_ms);
-                self.look_up = Some(now.up_ms);
+                self.look_up = self.can_be_found_out().then_some(now.up_ms);
             }
             Conclusion::Answered {
                 code,
@@ -252,14 +257,24 @@ impl Row {
             self.dead_up = now.up_ms.saturating_add(self.life_ms);
         }
         self.state = State::Unknown;
-        self.look_up = Some(now.up_ms);
+        self.look_up = self.can_be_found_out().then_some(now.up_ms);
     }
 
     /// Somebody looks after it now: the next time is later each time.
     pub(crate) fn look(&mut self, now: Now) {
-        let seconds = MOST_BETWEEN_LOOKS_S.min(1 << self.looked.min(6));
+        let seconds = if self.looked < LOOKS_OF_AN_HOUR {
+            MOST_BETWEEN_LOOKS_S.min(1 << self.looked.min(6))
+        } else {
+            BETWEEN_LATE_LOOKS_S
+        };
         self.looked = self.looked.saturating_add(1);
         self.look_up = Some(now.up_ms.saturating_add(seconds * 1000));
+    }
+
+    /// Whether the exchange can be asked what became of it.
+    fn can_be_found_out(&self) -> bool {
+        let open = self.legs.iter().filter(|leg| leg.end == LegEnd::Open);
+        { open }.any(|leg| leg.leg.can_be_found(&self.method))
     }
 
     fn decide_rest(&mut self, end: &LegEnd) {
@@ -296,8 +311,10 @@ impl Row {
     pub(crate) fn keep(&self) -> Keep {
         if self.state.is_open() {
             Keep::Open
-        } else if self.is_note || self.legs.iter().all(is_refused) {
-            Keep::Shortly
+        } else if self.is_note {
+            Keep::Note
+        } else if self.legs.iter().all(is_refused) {
+            Keep::Free
         } else {
             Keep::Long
         }

@@ -13,7 +13,9 @@ use std::{
 };
 
 use gateway::{ledger::Away, private_file::directory_of};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+
+use crate::log;
 
 /// The version that `PRAGMA user_version` holds.
 const VERSION: i64 = 1;
@@ -23,6 +25,10 @@ const APPLICATION: i64 = 0x6370_6c6a;
 const BUSY: Duration = Duration::from_secs(1);
 /// What every file of SQLite's begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Whether the log stays as it is when the file is closed.
+const KEEP_LOG: DbConfig = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+/// What the name of the log of changes ends with.
+const LOG: &str = "-wal";
 const SCHEMA: &str = include_str!("schema.sql");
 /// Statements that are kept prepared: all of them.
 const PREPARED: usize = 64;
@@ -140,8 +146,10 @@ pub(crate) fn open_or_make(path: &Path) -> Result<Connection, Problem> {
 /// Opens the file for this process alone.
 pub(crate) fn open(path: &Path) -> Result<Connection, Problem> {
     check_magic(path)?;
-    for file in [path.to_owned(), beside(path, "-wal")] {
-        match fs::set_permissions(&file, Permissions::from_mode(0o600)) {
+    let log = beside(path, LOG);
+    let has_log = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    for file in [path, &*log] {
+        match fs::set_permissions(file, Permissions::from_mode(0o600)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
@@ -149,6 +157,8 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Problem> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
+    // Whoever closes it without the word that it is closed leaves the log as it is.
+    connection.set_db_config(KEEP_LOG, true)?;
     // Before anything is read: the journal of changes is then in no memory that another process could share.
     connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))?;
     let application: i64 = pragma(&connection, "application_id")?;
@@ -159,9 +169,36 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Problem> {
     if version > VERSION {
         return Err(Problem::Newer(version));
     }
+    let select = "SELECT is_open FROM journal";
+    if !has_log && connection.query_row(select, [], |row| row.get(0))? {
+        let why = "its log of changes (-wal) is not there, and holds what was written last";
+        return Err(Away::Damaged(why.to_owned()).into());
+    }
+    if let Some(why) = log::damage(&log)? {
+        return Err(Away::Damaged(why.to_owned()).into());
+    }
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     settle_in(&connection)?;
+    if !has_log {
+        connection.set_db_config(KEEP_LOG, false)?;
+    }
     Ok(connection)
+}
+
+/// From now on the file and its log belong together, until [`close`]. The file itself says so, not only its log.
+pub(crate) fn mark_open(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(KEEP_LOG, true)?;
+    if connection.execute("UPDATE journal SET is_open = 1 WHERE is_open = 0", [])? > 0 {
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Takes all of the log into the file, and the log away. Where that fails, both stay.
+pub(crate) fn close(connection: Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE journal SET is_open = 0", [])?;
+    connection.set_db_config(KEEP_LOG, false)?;
+    connection.close().map_err(|(_, error)| error)
 }
 
 /// A journal that ends with the process.
@@ -179,6 +216,8 @@ fn settle_in(connection: &Connection) -> rusqlite::Result<()> {
          PRAGMA temp_store = MEMORY;",
     )?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    // Without it each statement is prepared anew for each value, to be planned by statistics that nobody collects.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 
@@ -214,6 +253,10 @@ fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> R
 fn check_magic(path: &Path) -> Result<(), Problem> {
     let mut start = Vec::new();
     match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && beside(path, LOG).exists() => {
+            let why = "it is not there, and its log of changes (-wal) is".to_owned();
+            return Err(Away::Damaged(why).into());
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Problem::Missing),
         opened => opened?.take(MAGIC.len() as u64).read_to_end(&mut start)?,
     };

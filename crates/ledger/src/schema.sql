@@ -1,9 +1,15 @@
 -- The order journal of crypto-proxy. `_ms` are milliseconds since 1970 (UTC); `_up` are milliseconds of the machine's uptime,
 -- suspended time included, and mean something only together with `boot`.
 
--- When something was written last; also what is written to find out whether the disk takes anything.
-CREATE TABLE journal (only INTEGER PRIMARY KEY CHECK (only = 1), written_ms INTEGER NOT NULL) STRICT;
-INSERT INTO journal VALUES (1, 0);
+-- When something was written last; also what is written to find out whether the disk takes anything. `ran_ms` is how long
+-- daemons had this file open in all, as of then. `is_open`: a daemon has it, or was killed; the log (`-wal`) then belongs to it.
+CREATE TABLE journal (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    written_ms INTEGER NOT NULL,
+    ran_ms INTEGER NOT NULL,
+    is_open INTEGER NOT NULL
+) STRICT;
+INSERT INTO journal VALUES (1, 0, 0, 0);
 
 -- An account has a name that outlives its keys.
 CREATE TABLE account (
@@ -35,16 +41,20 @@ CREATE TABLE attempt (
     life_ms INTEGER NOT NULL,
     dead_up INTEGER NOT NULL,
     looked INTEGER NOT NULL DEFAULT 0,
-    -- When to look after it; NULL: a task works on it, or it has ended.
+    -- When to look after it; NULL: a task works on it, it has ended, or nobody can find out what became of it.
     look_up INTEGER,
     -- NULL: it is open.
     ended_ms INTEGER,
     ended_up INTEGER,
-    -- How long it is kept once it has ended: 1 shortly (it holds no name), 2 long; 0: it is open.
+    -- The same by `journal.ran_ms`, or when its order was seen open since. What is kept for days is counted by it: no clock
+    -- that is wrong, and no time in which nothing could happen, lets anything be forgotten.
+    ended_ran INTEGER,
+    -- What it is kept for once it has ended: 1 it took something back, 2 it holds names or ids, 3 it holds nothing; 0: it is
+    -- open.
     keep INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX attempt_open ON attempt (look_up) WHERE ended_ms IS NULL;
-CREATE INDEX attempt_keep ON attempt (keep, ended_ms) WHERE keep > 0;
+CREATE INDEX attempt_open ON attempt (account, look_up) WHERE ended_ms IS NULL;
+CREATE INDEX attempt_keep ON attempt (keep, ended_ran) WHERE keep > 0;
 CREATE INDEX attempt_caller ON attempt (caller);
 
 -- What an attempt creates or changes. `state`: 0 nobody knows, 1 executed, 2 refused. A name is held unless it was refused.

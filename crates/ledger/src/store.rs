@@ -4,26 +4,30 @@
 //! number of rows with each batch; what is open never goes. Does not: decide what becomes of an attempt; that is
 //! `rules`.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use bytes::Bytes;
-use gateway::ledger::{
-    Account, Attempt, Digest, EntryLeg, Intent, Kind, Leg, LegEnd, Listing, State, Stored,
-};
-use rusqlite::{Connection, OptionalExtension, Params, params, types::Type};
-use uuid::Uuid;
+use gateway::ledger::{Account, Attempt, Intent, Kind, LegEnd, Listing, Stored};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use crate::{
     Settings,
-    rules::{self, Ended, Keep, Row},
+    rules::{Keep, Row},
     schema::{self, Identity, Problem},
     times::{Now, millis},
 };
 
-/// Rows that go with one batch, beside twice as many as it writes.
-const TRIMMED_AT_ONCE: usize = 8;
+/// What an attempt is kept for, as the file says it.
+const NOTE: i64 = 1;
+const LONG: i64 = 2;
+const FREE: i64 = 3;
+/// So often it is written down that an order was seen open.
+const SEEN_EVERY_MS: i64 = 24 * 3_600_000;
 /// Entries of one list.
 const MOST_LISTED: usize = 1000;
+
+mod retention;
+mod rows;
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -32,8 +36,10 @@ type Result<T> = rusqlite::Result<T>;
 pub(crate) struct Store {
     pub(crate) connection: Connection,
     identity: Option<Identity>,
-    /// When it was opened.
-    opened: Now,
+    /// When it was opened, by the machine's uptime.
+    opened_up: u64,
+    /// How long daemons had had it open before.
+    ran_before: u64,
     tally: Tally,
     /// The same as of the last commit.
     committed: Tally,
@@ -44,8 +50,11 @@ pub(crate) struct Store {
 struct Tally {
     /// Bytes of all answers.
     answers: u64,
-    /// Attempts that are kept shortly.
-    shortly: u64,
+    /// Attempts that are kept shortly: that took something back, and that hold nothing.
+    notes: u64,
+    free: u64,
+    /// Whose open orders somebody told last, and when.
+    told: Option<(i64, i64)>,
     /// Rows that the batch wrote.
     wrote: usize,
 }
@@ -61,14 +70,23 @@ impl Store {
         let mut store = Self {
             connection,
             identity,
-            opened: now,
+            opened_up: now.up_ms,
+            ran_before: 0,
             tally: Tally::default(),
             committed: Tally::default(),
         };
-        store.tally.answers =
-            unsigned(store.one("SELECT coalesce(sum(length(body)), 0) FROM answer", [])?);
-        store.tally.shortly =
-            unsigned(store.one("SELECT count(*) FROM attempt WHERE keep = 1", [])?);
+        let answers = "SELECT coalesce(sum(length(body)), 0) FROM answer";
+        store.tally.answers = unsigned(store.one(answers, [])?);
+        let kept = "SELECT count(*) FROM attempt WHERE keep = ?1 AND keep > 0";
+        store.tally.notes = unsigned(store.one(kept, [NOTE])?);
+        store.tally.free = unsigned(store.one(kept, [FREE])?);
+        // What ended last tells how long the daemon had run by then.
+        let ended = "SELECT coalesce(max(ended_ran), 0) FROM attempt INDEXED BY attempt_keep WHERE keep > 0 AND keep = ?";
+        let mut ran = store.one("SELECT ran_ms FROM journal", [])?;
+        for keep in [NOTE, LONG, FREE] {
+            ran = ran.max(store.one(ended, [keep])?);
+        }
+        store.ran_before = unsigned(ran);
         store.committed = store.tally;
         Ok(store)
     }
@@ -80,7 +98,8 @@ impl Store {
         Ok(Self {
             connection,
             identity: None,
-            opened: now,
+            opened_up: now.up_ms,
+            ran_before: 0,
             tally: Tally::default(),
             committed: Tally::default(),
         })
@@ -89,6 +108,16 @@ impl Store {
     /// Whether the file that is open still stands at `path`; SQLite would go on writing to one that was deleted.
     pub(crate) fn is_at(&self, path: Option<&Path>) -> bool {
         path.is_none_or(|path| schema::identity(path).ok() == self.identity)
+    }
+
+    /// From now on the file and its log belong together, until it is closed.
+    pub(crate) fn mark_open(&self) -> Result<()> {
+        schema::mark_open(&self.connection)
+    }
+
+    /// Closes it in order.
+    pub(crate) fn close(self) -> Result<()> {
+        schema::close(self.connection)
     }
 
     pub(crate) fn begin(&mut self) -> Result<()> {
@@ -116,7 +145,15 @@ impl Store {
 
     /// Writes something, to find out whether that is possible.
     pub(crate) fn probe(&mut self, now: Now) -> Result<()> {
-        self.write("UPDATE journal SET written_ms = ?", [signed(now.wall_ms)])
+        self.write(
+            "UPDATE journal SET written_ms = ?1, ran_ms = ?2",
+            [signed(now.wall_ms), self.ran(now.up_ms)],
+        )
+    }
+
+    /// How long daemons had the file open in all, at this time of this one's.
+    fn ran(&self, up_ms: u64) -> i64 {
+        signed(self.ran_before + up_ms.saturating_sub(self.opened_up))
     }
 
     /// The attempts that hold one of the names of what somebody wants to begin.
@@ -130,7 +167,9 @@ impl Store {
                 params![name, kind.word(), intent.account.environment, intent.account.name],
             )?);
         }
-        ids.into_iter().map(|id| self.row(id)).collect()
+        ids.into_iter()
+            .map(|id| rows::row(&self.connection, id))
+            .collect()
     }
 
     /// Whether one of these names was used by an attempt that was not sent, or never arrived, as far as we know.
@@ -159,22 +198,22 @@ impl Store {
             "SELECT id FROM attempt WHERE attempt = ?",
             [attempt.0.as_bytes()],
         )?;
-        id.map(|id| self.row(id)).transpose()
+        id.map(|id| rows::row(&self.connection, id)).transpose()
     }
 
-    /// Whose names were used up since then, in milliseconds since 1970.
-    pub(crate) fn names_since(
+    /// Whose names were used up within this time.
+    pub(crate) fn names_of_late(
         &self,
-        since_ms: u64,
+        time: Duration,
+        now: Now,
     ) -> Result<Vec<(Account, String, Kind, String)>> {
         let mut select = self.connection.prepare(
             "SELECT account.environment, account.name, attempt.caller, leg.kind, leg.name \
              FROM attempt INDEXED BY attempt_keep JOIN leg ON leg.attempt = attempt.id \
              JOIN account ON account.id = leg.account \
-             WHERE attempt.keep = 2 AND attempt.keep > 0 AND attempt.ended_ms >= ?1 AND leg.name IS NOT NULL AND leg.state < 2",
+             WHERE attempt.keep = 2 AND attempt.keep > 0 AND attempt.ended_ran >= ?1 AND leg.name IS NOT NULL AND leg.state < 2",
         )?;
-        let since = i64::try_from(since_ms).unwrap_or(i64::MAX);
-        let names = select.query_map([since], |row| {
+        let names = select.query_map([self.ran(now.up_ms) - signed(millis(time))], |row| {
             let account = Account {
                 environment: row.get::<_, String>(0)?.into(),
                 name: row.get::<_, String>(1)?.into(),
@@ -193,13 +232,15 @@ impl Store {
         )
     }
 
-    /// Those that it is time to look after, the longest waiting first.
-    pub(crate) fn due(&self, most: usize, now: Now) -> Result<Vec<Row>> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
+    /// Those of an account that it is time to look after, the longest waiting first.
+    pub(crate) fn due(&self, account: &Account, most: usize, now: Now) -> Result<Vec<Row>> {
+        let Some(account) = self.account_id(account)? else {
+            return Ok(Vec::new());
+        };
         self.rows(
-            "SELECT id FROM attempt INDEXED BY attempt_open WHERE ended_ms IS NULL AND look_up <= ?1 \
-             ORDER BY look_up LIMIT ?2",
-            [signed(now.up_ms), most],
+            "SELECT id FROM attempt INDEXED BY attempt_open WHERE ended_ms IS NULL AND account = ?1 AND look_up <= ?2 \
+             ORDER BY look_up LIMIT ?3",
+            [account, signed(now.up_ms), signed_size(most)],
         )
     }
 
@@ -256,95 +297,7 @@ impl Store {
     fn rows(&self, select: &str, values: impl Params) -> Result<Vec<Row>> {
         let mut select = self.connection.prepare_cached(select)?;
         let ids = select.query_map(values, |row| row.get::<_, i64>(0))?;
-        ids.map(|id| self.row(id?)).collect()
-    }
-
-    fn row(&self, id: i64) -> Result<Row> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT a.attempt, c.environment, c.name, a.caller, a.method, a.digest, a.rid, a.state, a.is_note, a.code, \
-             a.list_id, a.by_hand, a.begun_ms, a.boot, a.life_ms, a.dead_up, a.looked, a.look_up, a.ended_ms, a.ended_up, \
-             EXISTS (SELECT 1 FROM answer WHERE answer.attempt = a.id) \
-             FROM attempt a JOIN account c ON c.id = a.account WHERE a.id = ?",
-        )?;
-        let legs = self.legs(id)?;
-        let targets = self.targets(id)?;
-        select.query_row([id], |row| {
-            let text = |column| row.get::<_, String>(column);
-            let number = |column| row.get::<_, i64>(column).map(unsigned);
-            let (ended_ms, ended_up) = (
-                row.get::<_, Option<i64>>(18)?,
-                row.get::<_, Option<i64>>(19)?,
-            );
-            Ok(Row {
-                id,
-                attempt: Attempt(Uuid::from_bytes(row.get(0)?)),
-                account: Account {
-                    environment: text(1)?.into(),
-                    name: text(2)?.into(),
-                },
-                caller: text(3)?,
-                method: text(4)?,
-                digest: Digest(row.get(5)?),
-                rid: text(6)?,
-                state: State::from_word(&text(7)?).ok_or_else(|| unknown_word(7))?,
-                is_note: row.get(8)?,
-                code: row.get(9)?,
-                list_id: row.get(10)?,
-                by_hand: row.get(11)?,
-                begun_ms: number(12)?,
-                boot: Uuid::from_bytes(row.get(13)?),
-                life_ms: number(14)?,
-                dead_up: number(15)?,
-                looked: row.get(16)?,
-                look_up: row.get::<_, Option<i64>>(17)?.map(unsigned),
-                ended: ended_ms.zip(ended_up).map(|(wall_ms, up_ms)| Ended {
-                    wall_ms: unsigned(wall_ms),
-                    up_ms: unsigned(up_ms),
-                }),
-                legs,
-                targets,
-                is_kept: row.get(20)?,
-            })
-        })
-    }
-
-    fn legs(&self, id: i64) -> Result<Vec<EntryLeg>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT kind, name, instrument, state, code, order_id FROM leg WHERE attempt = ? ORDER BY number",
-        )?;
-        let legs = select.query_map([id], |row| {
-            let kind = row.get::<_, Option<String>>(0)?;
-            let name = row.get::<_, Option<String>>(1)?;
-            let kind = kind
-                .map(|kind| Kind::from_word(&kind).ok_or_else(|| unknown_word(0)))
-                .transpose()?;
-            let end = match row.get::<_, i64>(3)? {
-                0 => LegEnd::Open,
-                1 => LegEnd::Executed {
-                    order_id: row.get(5)?,
-                },
-                2 => LegEnd::Refused {
-                    code: row.get::<_, Option<i64>>(4)?.unwrap_or_default(),
-                },
-                _ => return Err(unknown_word(3)),
-            };
-            Ok(EntryLeg {
-                leg: Leg {
-                    name: kind.zip(name),
-                    instrument: row.get(2)?,
-                },
-                end,
-            })
-        })?;
-        legs.collect()
-    }
-
-    fn targets(&self, id: i64) -> Result<Vec<String>> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT name FROM target WHERE attempt = ? ORDER BY number")?;
-        let targets = select.query_map([id], |row| row.get(0))?;
-        targets.collect()
+        ids.map(|id| rows::row(&self.connection, id?)).collect()
     }
 
     /// Writes an attempt that begins. Where the file refuses it (its own name is there already), nothing of it is written.
@@ -382,16 +335,18 @@ impl Store {
     pub(crate) fn save(&mut self, row: &Row, answer: Option<&Stored>) -> Result<()> {
         let keep = match row.keep() {
             Keep::Open => 0,
-            Keep::Shortly => 1,
-            Keep::Long => 2,
+            Keep::Note => NOTE,
+            Keep::Long => LONG,
+            Keep::Free => FREE,
         };
+        let ended_ran = row.ended.map(|ended| self.ran(ended.up_ms));
         self.write(
             "UPDATE attempt SET state = ?2, code = ?3, list_id = ?4, by_hand = ?5, boot = ?6, life_ms = ?7, dead_up = ?8, \
-             looked = ?9, look_up = ?10, ended_ms = ?11, ended_up = ?12, keep = ?13 WHERE id = ?1",
+             looked = ?9, look_up = ?10, ended_ms = ?11, ended_up = ?12, keep = ?13, ended_ran = ?14 WHERE id = ?1",
             params![
                 row.id, row.state.word(), row.code, row.list_id, row.by_hand, row.boot.as_bytes(), signed(row.life_ms),
                 signed(row.dead_up), row.looked, row.look_up.map(signed), row.ended.map(|ended| signed(ended.wall_ms)),
-                row.ended.map(|ended| signed(ended.up_ms)), keep
+                row.ended.map(|ended| signed(ended.up_ms)), keep, ended_ran
             ],
         )?;
         for (number, leg) in row.legs.iter().enumerate() {
@@ -405,11 +360,13 @@ impl Store {
                 params![row.id, signed_size(number), state, code, order_id],
             )?;
         }
-        if keep == 1 {
-            self.tally.shortly += 1;
+        match keep {
+            NOTE => self.tally.notes += 1,
+            FREE => self.tally.free += 1,
+            _ => {}
         }
         // Where nothing holds a name, nobody is given the answer again.
-        if let Some(answer) = answer.filter(|_| keep == 2) {
+        if let Some(answer) = answer.filter(|_| keep == LONG) {
             self.write(
                 "INSERT INTO answer (attempt, status, body) VALUES (?1, ?2, ?3)",
                 params![row.id, answer.status, &*answer.body],
@@ -420,107 +377,48 @@ impl Store {
     }
 
     fn account(&mut self, account: &Account) -> Result<i64> {
-        let names = [&*account.environment, &*account.name];
-        let select = "SELECT id FROM account WHERE environment = ?1 AND name = ?2";
-        if let Some(id) = self.optional(select, names)? {
+        if let Some(id) = self.account_id(account)? {
             return Ok(id);
         }
         self.write(
             "INSERT INTO account (environment, name) VALUES (?1, ?2)",
-            names,
+            [&*account.environment, &*account.name],
         )?;
         Ok(self.connection.last_insert_rowid())
     }
 
+    fn account_id(&self, account: &Account) -> Result<Option<i64>> {
+        self.optional(
+            "SELECT id FROM account WHERE environment = ?1 AND name = ?2",
+            [&*account.environment, &*account.name],
+        )
+    }
+
+    /// Which orders of an account are open: what is known of them is kept from now on as if they had ended now.
+    pub(crate) fn are_open(
+        &mut self,
+        account: &Account,
+        orders: &[String],
+        now: Now,
+    ) -> Result<()> {
+        let account = self.account(account)?;
+        let ran = self.ran(now.up_ms);
+        for order in orders {
+            self.write(
+                "UPDATE attempt SET ended_ran = ?1 WHERE account = ?2 AND keep = 2 AND ended_ran < ?3 AND id IN (\
+                   SELECT attempt FROM leg WHERE order_id = ?4 \
+                   UNION SELECT attempt FROM leg WHERE name = ?4 AND state < 2)",
+                params![ran, account, ran - SEEN_EVERY_MS, order],
+            )?;
+        }
+        self.probe(now)?;
+        self.tally.told = Some((account, ran));
+        Ok(())
+    }
+
     /// Lets go what has had its time: of what there is too much, the oldest.
     pub(crate) fn trim(&mut self, settings: &Settings, now: Now) -> Result<()> {
-        if self.tally.wrote == 0 {
-            return Ok(());
-        }
-        let most = TRIMMED_AT_ONCE + 2 * self.tally.wrote;
-        self.trim_answers(settings, now, most)?;
-        // A clock that runs ahead for an hour must not cost what is kept for months.
-        let up_ms = now.up_ms.saturating_sub(self.opened.up_ms);
-        let wall_ms = now.wall_ms.min(self.opened.wall_ms.saturating_add(up_ms));
-        let shortly = wall_ms.saturating_sub(millis(settings.kept_shortly));
-        let too_many = self
-            .tally
-            .shortly
-            .saturating_sub(settings.most_kept_shortly);
-        let too_many = usize::try_from(too_many).unwrap_or(usize::MAX).min(most);
-        for (number, (id, ended_ms)) in self.ended(1, most)?.into_iter().enumerate() {
-            if number >= too_many && ended_ms >= shortly {
-                break;
-            }
-            self.forget(id)?;
-            self.tally.shortly -= 1;
-        }
-        let long = wall_ms.saturating_sub(millis(settings.kept));
-        for (id, ended_ms) in self.ended(2, most)? {
-            if ended_ms >= long {
-                break;
-            }
-            self.forget(id)?;
-        }
-        Ok(())
-    }
-
-    fn trim_answers(&mut self, settings: &Settings, now: Now, most: usize) -> Result<()> {
-        for _ in 0..most {
-            let oldest = self
-                .connection
-                .prepare_cached(
-                    "SELECT answer.id, length(body), boot, ended_ms, ended_up FROM answer \
-                     JOIN attempt ON attempt.id = answer.attempt ORDER BY answer.id LIMIT 1",
-                )?
-                .query_row([], |row| {
-                    let number = |column| row.get::<_, i64>(column).map(unsigned);
-                    let ended = Ended {
-                        wall_ms: number(3)?,
-                        up_ms: number(4)?,
-                    };
-                    let age_ms = rules::age_ms(Uuid::from_bytes(row.get(2)?), ended, now);
-                    Ok((row.get::<_, i64>(0)?, number(1)?, age_ms))
-                })
-                .optional()?;
-            let Some((id, bytes, age_ms)) = oldest else {
-                break;
-            };
-            if age_ms <= millis(settings.replay) && self.tally.answers <= settings.answer_bytes {
-                break;
-            }
-            self.write("DELETE FROM answer WHERE id = ?", [id])?;
-            self.tally.answers = self.tally.answers.saturating_sub(bytes);
-        }
-        Ok(())
-    }
-
-    /// The oldest of those that are kept so long, and when they ended.
-    fn ended(&self, keep: i64, most: usize) -> Result<Vec<(i64, u64)>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT id, ended_ms FROM attempt INDEXED BY attempt_keep WHERE keep > 0 AND keep = ?1 \
-             ORDER BY ended_ms LIMIT ?2",
-        )?;
-        let ended = select.query_map([keep, signed_size(most)], |row| {
-            Ok((row.get(0)?, unsigned(row.get(1)?)))
-        })?;
-        ended.collect()
-    }
-
-    fn forget(&mut self, id: i64) -> Result<()> {
-        let select = "SELECT length(body) FROM answer WHERE attempt = ?";
-        if let Some(bytes) = self.optional(select, [id])? {
-            self.write("DELETE FROM answer WHERE attempt = ?", [id])?;
-            self.tally.answers = self.tally.answers.saturating_sub(unsigned(bytes));
-        }
-        for delete in [
-            "DELETE FROM leg WHERE attempt = ?",
-            "DELETE FROM target WHERE attempt = ?",
-            "DELETE FROM attempt WHERE id = ?",
-        ] {
-            self.write(delete, [id])?;
-        }
-        Ok(())
+        retention::trim(self, settings, now)
     }
 
     fn write(&mut self, statement: &str, values: impl Params) -> Result<()> {
@@ -545,11 +443,6 @@ impl Store {
             .query_row(values, |row| row.get(0))
             .optional()
     }
-}
-
-fn unknown_word(column: usize) -> rusqlite::Error {
-    let why = "a word that this program does not know";
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into())
 }
 
 /// SQLite's integers have a sign.

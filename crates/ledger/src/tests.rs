@@ -1,5 +1,7 @@
 //! What the tests share: a journal whose clock, boot and file they hold.
 
+mod behind;
+mod damage;
 mod disk;
 mod kept;
 mod killed;
@@ -30,8 +32,8 @@ use uuid::Uuid;
 
 use crate::{
     Journal, Settings, Times,
+    command::{Command, TestCommand},
     store::Store,
-    writer::{Command, TestCommand},
 };
 
 /// Some moment of 2026.

@@ -6,148 +6,39 @@
 //! the meantime is told. An entry that the file refuses fails alone. After a failure the next batch tries again.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use gateway::ledger::{
-    Attempt, Away, Conclusion, Entry, Intent, Known, Listing, Running, Settled, State, Stored,
-};
-use rusqlite::ErrorCode;
-use tokio::sync::{oneshot, watch};
+use gateway::ledger::{Attempt, Away, Conclusion, Intent, State, Stored};
+use tokio::sync::watch;
 
+#[cfg(test)]
+use crate::command::TestCommand;
 use crate::{
     Settings,
-    recent::Recent,
-    rules::{self, Row, Verdict},
+    command::{Ask, Command, Given, Question, Said},
+    judge::{Judged, Live, Waiting, alone, judge, known, verdict, write_waiting},
+    rules::{self, Row},
     schema::{self, Problem, remedy},
+    shared::Shared,
     store::Store,
-    times::{Now, Times, millis},
+    times::{Now, Times},
 };
 
 /// Entries of one transaction.
 const MOST_TOGETHER: usize = 256;
-/// Cancellations that wait for a disk that takes nothing; further ones go without a trace here.
-pub(crate) const MOST_NOTES: usize = 4096;
 /// While the disk takes nothing, it is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What the thread is told.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Ask(Ask),
-    Note(Box<Intent>),
-    Conclude(Attempt, Conclusion),
-    /// Somebody gave up waiting: see whether the disk is back.
-    Probe,
-    /// Write what waits, and end.
-    Close,
-    /// Do this to the open file, for a test.
-    #[cfg(test)]
-    Test(TestCommand),
-}
-
-#[cfg(test)]
-pub(crate) struct TestCommand(pub(crate) Box<dyn FnOnce(&Store) + Send>);
-
-#[cfg(test)]
-impl std::fmt::Debug for TestCommand {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TestCommand")
-    }
-}
-
-/// Something that somebody waits for.
-#[derive(Debug)]
-pub(crate) struct Ask {
-    pub(crate) question: Question,
-    pub(crate) reply: oneshot::Sender<Result<Said, Away>>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Question {
-    Begin(Box<Intent>),
-    Look(Box<Intent>),
-    Due(usize),
-    Settle(Attempt, Settled),
-    List(Listing),
-}
-
-/// What is answered, to each question its own.
-#[derive(Debug)]
-pub(crate) enum Said {
-    Go(Given),
-    /// `None`: the names are free.
-    Known(Option<Known>),
-    Entries(Vec<Entry>),
-    WasOpen(bool),
-}
-
-/// An attempt that is on the disk, on its way to whoever asked. Where nobody takes it, it is not sent.
-#[derive(Debug)]
-pub(crate) struct Given {
-    attempt: Attempt,
-    is_again: bool,
-    commands: Option<Sender<Command>>,
-}
-
-impl Given {
-    /// The attempt, and whether one of its names was used before.
-    pub(crate) fn take(mut self) -> (Attempt, bool) {
-        self.commands = None;
-        (self.attempt, self.is_again)
-    }
-}
-
-impl Drop for Given {
-    fn drop(&mut self) {
-        if let Some(commands) = self.commands.take() {
-            let _ = commands.send(Command::Conclude(self.attempt, Conclusion::NotSent));
-        }
-    }
-}
-
-/// What others see of the thread.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    /// Questions that wait.
-    pub(crate) waiting: AtomicUsize,
-    /// Attempts that are open, and no task of this process works on them.
-    pub(crate) in_doubt: AtomicUsize,
-    /// Transactions that wrote something.
-    pub(crate) commits: AtomicU64,
-    away: Mutex<Option<Away>>,
-    /// Names of attempts of late, for those who ask while the disk does not answer.
-    pub(crate) recent: Recent,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<Away>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn away(&self) -> Option<Away> {
-        self.lock().clone()
-    }
-
-    /// Remembers it, unless something else keeps it away already.
-    pub(crate) fn slow(&self, away: &Away) {
-        self.lock().get_or_insert_with(|| away.clone());
-    }
-}
-
-/// What is known of an attempt, and not written yet.
-#[derive(Debug, Default)]
-struct Waiting {
-    note: Option<Row>,
-    conclusions: Vec<(Conclusion, Now)>,
-}
+/// What nobody waits for is written together with the next order, or after this time: an order then costs one sync of the
+/// disk, and waits for nobody else's.
+const BEHIND: Duration = Duration::from_millis(20);
 
 /// The thread's own.
 pub(crate) struct Writer {
@@ -158,11 +49,13 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: Sender<Command>,
     store: Option<Store>,
-    /// Attempts that tasks of this process work on; whoever waits for their end waits for the sender to go.
-    live: HashMap<Attempt, watch::Sender<()>>,
+    /// Attempts that tasks of this process work on.
+    live: Live,
     /// The others that are open.
     doubtful: HashSet<Attempt>,
     waiting: BTreeMap<Attempt, Waiting>,
+    /// When that is to be written, whoever asks for something or not.
+    write_by: Option<Instant>,
     notes: usize,
     damaged: Option<Away>,
     /// Whether a commit failed: what it wrote may be in the file all the same.
@@ -184,9 +77,10 @@ impl Writer {
             shared,
             commands,
             store: None,
-            live: HashMap::new(),
+            live: Live::new(),
             doubtful: HashSet::new(),
             waiting: BTreeMap::new(),
+            write_by: None,
             notes: 0,
             damaged: None,
             unsure: false,
@@ -196,10 +90,15 @@ impl Writer {
     /// Answers and writes until it is told to end.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            let first = if self.waiting.is_empty() && self.shared.lock().is_none() {
-                commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            let left = |by: Instant| by.saturating_duration_since(Instant::now());
+            let patience = if self.shared.lock().is_some() {
+                Some(RETRY)
             } else {
-                commands.recv_timeout(RETRY)
+                self.write_by.map(left)
+            };
+            let first = match patience {
+                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(patience) => commands.recv_timeout(patience),
             };
             let first = match first {
                 Ok(command) => Some(command),
@@ -210,6 +109,7 @@ impl Writer {
             if is_last {
                 // What was given to somebody who is gone came back.
                 self.turn(None, commands);
+                self.close();
                 return;
             }
         }
@@ -220,6 +120,7 @@ impl Writer {
         let now = self.times.now();
         let mut asks = Vec::new();
         let mut is_last = false;
+        let mut can_wait = first.is_some() && self.shared.lock().is_none();
         let waiting = first.into_iter().chain(commands.try_iter());
         for command in waiting.take(MOST_TOGETHER) {
             match command {
@@ -232,7 +133,7 @@ impl Writer {
                 }
                 Command::Note(intent) => self.note(&intent, now),
                 Command::Conclude(attempt, conclusion) => self.conclude(attempt, conclusion, now),
-                Command::Probe => {}
+                Command::Probe => can_wait = false,
                 Command::Close => is_last = true,
                 #[cfg(test)]
                 Command::Test(TestCommand(run)) => {
@@ -242,14 +143,38 @@ impl Writer {
                 }
             }
         }
-        self.answer(asks, now);
+        if can_wait && asks.is_empty() && !is_last && self.waits_behind() {
+            self.tell_doubts();
+        } else {
+            self.write_by = None;
+            self.answer(asks, now);
+        }
         is_last
     }
 
-    fn note(&mut self, intent: &Intent, now: Now) {
-        if self.notes >= MOST_NOTES {
+    fn close(mut self) {
+        let Some(store) = self.store.take() else {
             return;
+        };
+        if store.is_at(self.path.as_deref())
+            && let Err(error) = store.close()
+        {
+            // It is as if this process had been killed.
+            tracing::warn!("the order journal is not closed in order ({error})");
         }
+    }
+
+    /// Whether what waits can be written a little later.
+    fn waits_behind(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            return true;
+        }
+        let now = Instant::now();
+        let by = *self.write_by.get_or_insert(now + BEHIND);
+        now < by && self.waiting.len() < MOST_TOGETHER
+    }
+
+    fn note(&mut self, intent: &Intent, now: Now) {
         self.notes += 1;
         self.live.insert(intent.attempt, watch::Sender::new(()));
         self.waiting.entry(intent.attempt).or_default().note = Some(Row::begin(intent, true, now));
@@ -359,6 +284,7 @@ impl Writer {
             return Ok(());
         };
         let mut take_over = || -> rusqlite::Result<_> {
+            store.mark_open()?;
             store.begin()?;
             let mut rows = store.open_rows()?;
             rows.retain(|row| {
@@ -371,8 +297,7 @@ impl Writer {
                 let names = row.legs.iter().filter_map(|leg| leg.leg.name.as_ref());
                 recent.note(names.map(|name| recent.hash(&row.account, &row.caller, name)));
             }
-            let since_ms = now.wall_ms.saturating_sub(millis(self.settings.replay));
-            let used = store.names_since(since_ms)?.into_iter();
+            let used = store.names_of_late(self.settings.replay, now)?.into_iter();
             let recent = &self.shared.recent;
             recent.note(used.map(|(account, caller, kind, name)| {
                 recent.hash(&account, &caller, &(kind, name))
@@ -449,22 +374,23 @@ impl Writer {
             }
         };
         self.waiting.clear();
-        self.notes = 0;
+        self.shared.notes.leave(std::mem::take(&mut self.notes));
         for attempt in ended {
             self.doubtful.remove(&attempt);
         }
         if wrote {
             self.shared.commits.fetch_add(1, Ordering::Relaxed);
             if self.shared.lock().take().is_some() {
-                tracing::info!("the order journal is written again: orders go on");
+                let let_go = self.shared.notes.take_let_go();
+                tracing::info!(
+                    "the order journal is written again: orders go on; cancellations that are not in it: {let_go}"
+                );
             }
         }
         let said = |judged| match judged {
-            Judged::Begun(attempt, is_again) => Said::Go(Given {
-                attempt,
-                is_again,
-                commands: Some(self.commands.clone()),
-            }),
+            Judged::Begun(attempt, is_again) => {
+                Said::Go(Given::new(attempt, is_again, self.commands.clone()))
+            }
             Judged::Settled(..) => Said::WasOpen(true),
             Judged::Said(said) => said,
         };
@@ -502,7 +428,7 @@ impl Writer {
                 let entries = rows.into_iter().map(|row| row.entry(now));
                 Ok(Said::Entries(entries.collect()))
             }
-            Question::Due(_) | Question::Settle(..) => Err(away.clone()),
+            Question::Due(..) | Question::AreOpen(..) | Question::Settle(..) => Err(away.clone()),
         }
     }
 
@@ -533,146 +459,4 @@ impl Writer {
             );
         }
     }
-}
-
-/// What a question came to, before it is committed.
-enum Judged {
-    Begun(Attempt, bool),
-    /// It was open, and is now in this state.
-    Settled(Attempt, State),
-    Said(Said),
-}
-
-/// An entry that the file refuses for what it is fails alone; whatever else goes wrong, goes wrong for the whole batch.
-fn alone<T>(done: rusqlite::Result<T>) -> rusqlite::Result<Result<T, Away>> {
-    match done {
-        Ok(done) => Ok(Ok(done)),
-        Err(error) if is_of_one(&error) => {
-            tracing::error!("the order journal does not take or give one entry ({error})");
-            Ok(Err(schema::away(&error)))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn is_of_one(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    let refused = matches!(
-        code,
-        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
-    );
-    // No code: the row that was read is not as this program writes it.
-    refused || code.is_none()
-}
-
-fn write_waiting(
-    store: &mut Store,
-    (attempt, waiting): (&Attempt, &Waiting),
-) -> rusqlite::Result<()> {
-    if let Some(note) = &waiting.note {
-        store.insert(note)?;
-    }
-    if waiting.conclusions.is_empty() {
-        return Ok(());
-    }
-    let Some(mut row) = store.find(*attempt)? else {
-        return Ok(());
-    };
-    let mut changed = false;
-    let mut answer = None;
-    for (conclusion, at) in &waiting.conclusions {
-        if row.conclude(conclusion, *at) {
-            changed = true;
-            answer = rules::answer(conclusion);
-        }
-    }
-    if changed {
-        store.save(&row, answer)?;
-    }
-    Ok(())
-}
-
-fn judge(
-    store: &mut Store,
-    live: &mut HashMap<Attempt, watch::Sender<()>>,
-    question: &Question,
-    settings: &Settings,
-    now: Now,
-) -> rusqlite::Result<Judged> {
-    let said = match question {
-        Question::Begin(intent) => {
-            let holders = store.holders(intent)?;
-            let verdict = verdict(live, intent, &holders, settings, now);
-            if matches!(verdict, Verdict::Fresh) {
-                store.insert(&Row::begin(intent, false, now))?;
-                live.insert(intent.attempt, watch::Sender::new(()));
-                let is_again = store.were_released(intent)?;
-                return Ok(Judged::Begun(intent.attempt, is_again));
-            }
-            Said::Known(known(live, verdict, |row| store.answer(row.id))?)
-        }
-        Question::Look(intent) => {
-            let holders = store.holders(intent)?;
-            let verdict = verdict(live, intent, &holders, settings, now);
-            Said::Known(known(live, verdict, |row| store.answer(row.id))?)
-        }
-        Question::Due(most) => {
-            let mut rows = store.due(*most, now)?;
-            for row in &mut rows {
-                row.look(now);
-                store.save(row, None)?;
-            }
-            Said::Entries(rows.into_iter().map(|row| row.entry(now)).collect())
-        }
-        Question::Settle(attempt, settled) => {
-            let mut row = match store.find(*attempt)? {
-                // What a task works on ends by that task alone.
-                Some(row) if !live.contains_key(attempt) => row,
-                _ => return Ok(Judged::Said(Said::WasOpen(false))),
-            };
-            if !row.settle(settled, now) {
-                return Ok(Judged::Said(Said::WasOpen(false)));
-            }
-            store.save(&row, None)?;
-            return Ok(Judged::Settled(row.attempt, row.state));
-        }
-        Question::List(listing) => {
-            let rows = store.list(listing)?;
-            Said::Entries(rows.into_iter().map(|row| row.entry(now)).collect())
-        }
-    };
-    Ok(Judged::Said(said))
-}
-
-fn verdict<'a>(
-    live: &HashMap<Attempt, watch::Sender<()>>,
-    intent: &Intent,
-    holders: &'a [Row],
-    settings: &Settings,
-    now: Now,
-) -> Verdict<'a> {
-    let is_live = holders.iter().all(|row| live.contains_key(&row.attempt));
-    rules::judge(intent, holders, is_live, now, settings.replay)
-}
-
-fn known(
-    live: &HashMap<Attempt, watch::Sender<()>>,
-    verdict: Verdict<'_>,
-    answer: impl FnOnce(&Row) -> rusqlite::Result<Option<Stored>>,
-) -> rusqlite::Result<Option<Known>> {
-    Ok(Some(match verdict {
-        Verdict::Fresh => return Ok(None),
-        Verdict::Answered(row) => match answer(row)? {
-            Some(answer) => Known::Answered(answer),
-            None => Known::Used(row.past()),
-        },
-        Verdict::Running(row) => match live.get(&row.attempt) {
-            Some(ends) => Known::Running(Running(ends.subscribe())),
-            None => Known::Unknown(row.past()),
-        },
-        Verdict::Unknown(row) => Known::Unknown(row.past()),
-        Verdict::Used(row) => Known::Used(row.past()),
-        Verdict::Differs => Known::Differs,
-        Verdict::Taken => Known::Taken,
-    }))
 }

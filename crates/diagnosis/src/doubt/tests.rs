@@ -240,8 +240,12 @@ impl Ledger for Counting {
 
     fn conclude(&self, _: Attempt, _: Conclusion) {}
 
-    fn due(&self, _: usize) -> Boxed<'_, Result<Vec<Entry>, Away>> {
+    fn due(&self, _: Arc<Account>, _: usize) -> Boxed<'_, Result<Vec<Entry>, Away>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn are_open(&self, _: Arc<Account>, _: Vec<String>) -> Boxed<'_, Result<(), Away>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn settle(&self, _: Attempt, _: Settled) -> Boxed<'_, Result<bool, Away>> {

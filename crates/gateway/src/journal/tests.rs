@@ -1,6 +1,6 @@
 //! What waits for what, with a journal whose disk stands still as long as a test wants.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::{
     sync::{Notify, oneshot},
@@ -10,7 +10,11 @@ use tokio::{
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::ledger::{self, Boxed, Listing, Settled};
+use crate::{
+    ledger::{self, Boxed, Listing, Settled},
+    outcome::Signed,
+    secret::Signature,
+};
 use protocol::{call::RequestId, canonical::Dialect};
 
 /// Gives what each question asks for once it is allowed to.
@@ -21,6 +25,7 @@ struct Disk {
     looking: AtomicUsize,
     most_looking: AtomicUsize,
     noted: AtomicUsize,
+    concluded: Mutex<Vec<Conclusion>>,
 }
 
 impl Ledger for Disk {
@@ -51,10 +56,16 @@ impl Ledger for Disk {
         Ticket::written(intent.attempt, intent.to_be_sent, false)
     }
 
-    fn conclude(&self, _: Attempt, _: Conclusion) {}
+    fn conclude(&self, _: Attempt, conclusion: Conclusion) {
+        self.concluded.lock().unwrap().push(conclusion);
+    }
 
-    fn due(&self, _: usize) -> Boxed<'_, Result<Vec<ledger::Entry>, Away>> {
+    fn due(&self, _: Arc<Account>, _: usize) -> Boxed<'_, Result<Vec<ledger::Entry>, Away>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn are_open(&self, _: Arc<Account>, _: Vec<String>) -> Boxed<'_, Result<(), Away>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn settle(&self, _: Attempt, _: Settled) -> Boxed<'_, Result<bool, Away>> {
@@ -335,5 +346,50 @@ fn names_of_different_kinds_are_told_apart() {
         ),
     ] {
         assert_eq!(legs_of(method, params, key), expected, "{method}");
+    }
+}
+
+/// Somebody puts the clock 50 s ahead, signs by it, and loses the answer: the nonce is good for 110 s.
+#[tokio::test]
+async fn a_nonce_of_a_clock_that_jumped_is_alive_as_long_as_the_exchange_takes_it() {
+    const NOW_MS: u64 = 1_780_000_000_000;
+    for (jump_ms, back_ms, alive_s) in [
+        (0, 0, 65..70),
+        (50_000, 0, 115..120),
+        // By the time of the exchange when its end is written down.
+        (50_000, 50_000, 115..175),
+        (365 * 86_400_000, 365 * 86_400_000, 3600..3601),
+    ] {
+        let disk = Arc::new(Disk::default());
+        let wall = Arc::new(AtomicU64::new(NOW_MS));
+        let observed = Arc::new(Observed::default());
+        for _ in 0..2 {
+            observed.skew().note(NOW_MS - 500, NOW_MS, NOW_MS);
+        }
+        let account = Arc::new(Account {
+            environment: "uat".into(),
+            name: "main".into(),
+        });
+        let journal = Journal::new(
+            Arc::clone(&disk) as Arc<dyn Ledger>,
+            account,
+            Clock::set_by(Arc::clone(&wall)),
+            observed,
+        );
+        let progress = Arc::<Progress>::default();
+        let (_ticket, entry) = journal.begin(order("x"), &progress).await.unwrap().unwrap();
+        let nonce = wall.fetch_add(jump_ms, Ordering::Relaxed) + jump_ms;
+        assert!(progress.hand_over(Signed {
+            nonce,
+            signature: Signature(String::new()),
+            string_to_sign_len: 0,
+        }));
+        wall.fetch_sub(back_ms, Ordering::Relaxed);
+        drop(entry);
+        let concluded = disk.concluded.lock().unwrap();
+        let [Conclusion::Unknown { alive, .. }] = &concluded[..] else {
+            panic!("{concluded:?}");
+        };
+        assert!(alive_s.contains(&alive.as_secs()), "{jump_ms}: {alive:?}");
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::{Problem, check, read_open, remedy};
 
 /// Keeps the thread from doing anything, until it is dropped.
-fn hold(journal: &Journal) -> mpsc::Sender<()> {
+pub(super) fn hold(journal: &Journal) -> mpsc::Sender<()> {
     let (release, released) = mpsc::channel::<()>();
     let (held, is_held) = mpsc::channel();
     let run = Box::new(move |_: &Store| {
@@ -82,7 +82,7 @@ async fn a_disk_that_takes_nothing_refuses_orders_knows_what_ended_and_recovers_
                 journal.begin(intent("a", 1, &["new"])).await.unwrap_err(),
                 away
             );
-            assert!(journal.due(1).await.is_err());
+            assert!(journal.due(account(), 1).await.is_err());
             assert_eq!(journal.in_doubt(), 1);
         }
         assert!(!remedy(&away, &machine.file()).is_empty());

@@ -363,7 +363,7 @@ impl Run {
             Op::Conclude { which, pick } => self.conclude(which, pick),
             Op::Settle { which, leg, pick } => self.settle(which, leg, pick).await,
             Op::Due { most } => {
-                let due = self.journal().due(most).await.unwrap();
+                let due = self.journal().due(account(), most).await.unwrap();
                 assert!(due.len() <= most);
                 for entry in due {
                     let made = self.made.iter().find(|made| made.attempt == entry.attempt);
