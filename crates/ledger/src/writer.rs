@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -136,9 +136,14 @@ impl Shared {
         self.lock().clone()
     }
 
-    /// Remembers it, unless something else keeps it away already.
+    /// Remembers it, unless something else keeps it away already, and says so: the thread waits for the disk.
     pub(crate) fn slow(&self, away: &Away) {
-        self.lock().get_or_insert_with(|| away.clone());
+        let mut known = self.lock();
+        if known.is_none() {
+            *known = Some(away.clone());
+            drop(known);
+            log(away, None);
+        }
     }
 }
 
@@ -526,13 +531,17 @@ impl Writer {
         }
         let before = self.shared.lock().replace(away.clone());
         if before.as_ref() != Some(away) {
-            let path = self.path.as_deref().unwrap_or_else(|| "memory".as_ref());
-            tracing::error!(
-                "{away}: orders are refused, cancellations and reads go on; {}",
-                remedy(away, path)
-            );
+            log(away, self.path.as_deref());
         }
     }
+}
+
+fn log(away: &Away, path: Option<&Path>) {
+    let path = path.unwrap_or_else(|| "memory".as_ref());
+    tracing::error!(
+        "{away}: orders are refused, cancellations and reads go on; {}",
+        remedy(away, path)
+    );
 }
 
 /// What a question came to, before it is committed.
