@@ -3,10 +3,11 @@
 //! Guarantees: it only reads. "Never arrived" is said of an order only where its caller gave it a name, nothing of the attempt
 //! can arrive any more, and the exchange has it neither by its name, nor among the open orders, nor in the order history of
 //! that time; and only within an hour, because nobody knows how long the exchange remembers a name. What is not decided stays
-//! open. One question at a time, at the intervals of the journal. Does not: look for what has no name.
+//! open. One question at a time, at the intervals of the journal. Names go first: lists, which may be long, are read beside
+//! that. Does not: look for what has no name.
 
 use std::{
-    collections::{HashMap, hash_map},
+    collections::{HashMap, HashSet, hash_map},
     sync::Arc,
     time::Duration,
 };
@@ -14,13 +15,13 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::to_raw_value};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Arrival, Peer},
     clock::Clock,
-    ledger::{Account, Cleared, Entry, EntryLeg, Kind, Ledger, LegEnd, Settled},
+    ledger::{Account, Cleared, Entry, EntryLeg, Kind, Ledger, LegEnd, Listing, Settled},
     outcome::{Outcome, Progress},
     policy::{self, Caller, Permitted as _, Policy},
     signer::Signer,
@@ -50,8 +51,11 @@ const NOT_FOUND: [i64; 2] = [40401, 212];
 const OPEN: [&str; 3] = ["NEW", "PENDING", "ACTIVE"];
 /// The exchange answers one question about the order history in a second (vendor documents).
 const BETWEEN_PAGES: Duration = Duration::from_secs(1);
-/// Pages of the order history that are read in one round.
-const MOST_PAGES: usize = 50;
+/// Pages of the order history that are read at a time: of an account that makes a hundred orders a second, those of four
+/// minutes and more.
+const MOST_PAGES: usize = 300;
+/// Attempts that are looked for in the same lists.
+const MOST_IN_LISTS: usize = 1000;
 /// The longest page of the order history (vendor documents).
 const PAGE: usize = 100;
 
@@ -64,31 +68,35 @@ pub struct Reconciler {
     upstream: Arc<Upstream>,
     clock: Clock,
     caller: Caller,
+    /// Somebody has to be looked for in lists.
+    lists_wanted: Notify,
 }
 
 /// Whose orders, and of which instrument.
 type List = (bool, Option<String>);
 
-/// Orders that were read in one round, for all who look for theirs in it.
+/// Orders that were read for all who look for theirs in them.
 struct Lists {
     from_ms: u64,
     until_ms: u64,
+    /// Of all orders those of these names are kept.
+    names: HashSet<String>,
     /// `None`: not all of them could be read.
     read: Mutex<HashMap<List, Option<Vec<Value>>>>,
 }
 
 impl Lists {
-    /// For those of these attempts that have a name to be looked for.
-    fn around<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
-        let is_named = |entry: &&Entry| entry.legs.iter().any(|leg| leg.leg.name.is_some());
-        let begun: Vec<_> = entries
-            .filter(is_named)
-            .map(|entry| entry.begun_ms)
-            .collect();
-        let (first, last) = (begun.iter().min(), begun.iter().max());
+    fn around(entries: &[Entry]) -> Self {
+        let begun = || entries.iter().map(|entry| entry.begun_ms);
+        let names = entries.iter().flat_map(names);
         Self {
-            from_ms: first.map_or(0, |first| first.saturating_sub(AROUND_MS)),
-            until_ms: last.map_or(0, |last| last.saturating_add(AROUND_MS)),
+            from_ms: begun()
+                .min()
+                .map_or(0, |first| first.saturating_sub(AROUND_MS)),
+            until_ms: begun()
+                .max()
+                .map_or(0, |last| last.saturating_add(AROUND_MS)),
+            names: names.map(str::to_owned).collect(),
             read: Mutex::default(),
         }
     }
@@ -123,18 +131,25 @@ impl Reconciler {
                 name: "crypto-proxy".into(),
                 policy: Policy::default(),
             },
+            lists_wanted: Notify::new(),
         }
     }
 
     /// Looks after what is due, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.look_by_name() => {}
+            () = self.look_in_lists() => {}
+        }
+    }
+
+    /// Looks after what is due, without end.
+    async fn look_by_name(&self) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
+            ticks.tick().await;
             if self.ledger.in_doubt() == 0 {
                 continue;
             }
@@ -142,18 +157,36 @@ impl Reconciler {
             let mut entries = self.ledger.due(AT_ONCE).await.unwrap_or_default();
             // Another exchange, or another key's account, knows nothing of them.
             entries.retain(|entry| entry.account == *self.account);
-            let lists = Lists::around(entries.iter().filter(|entry| self.is_surely_dead(entry)));
             let all = stream::iter(&entries);
-            let looking =
-                all.for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, &lists));
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = looking => {}
-            }
+            all.for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, None))
+                .await;
         }
     }
 
-    async fn look_after(&self, entry: &Entry, lists: &Lists) {
+    /// Looks for what is not found by its name and cannot arrive any more, without end. A list of many pages takes minutes,
+    /// so all who have to be looked for share it.
+    async fn look_in_lists(&self) {
+        loop {
+            self.lists_wanted.notified().await;
+            let open = Listing {
+                open: true,
+                most: MOST_IN_LISTS,
+                ..Listing::default()
+            };
+            let mut entries = self.ledger.list(open).await.unwrap_or_default();
+            entries.retain(|entry| {
+                entry.account == *self.account
+                    && self.is_surely_dead(entry)
+                    && names(entry).next().is_some()
+            });
+            let lists = Lists::around(&entries);
+            let all = stream::iter(&entries);
+            all.for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, Some(&lists)))
+                .await;
+        }
+    }
+
+    async fn look_after(&self, entry: &Entry, lists: Option<&Lists>) {
         let open = |(_, leg): &(usize, &EntryLeg)| leg.end == LegEnd::Open;
         for (number, leg) in entry.legs.iter().enumerate().filter(open) {
             let Some(end) = self.find(entry, leg, lists).await else {
@@ -178,7 +211,7 @@ impl Reconciler {
     }
 
     /// What became of one leg; `None` where it cannot be told now.
-    async fn find(&self, entry: &Entry, leg: &EntryLeg, lists: &Lists) -> Option<LegEnd> {
+    async fn find(&self, entry: &Entry, leg: &EntryLeg, lists: Option<&Lists>) -> Option<LegEnd> {
         let found = match &leg.leg.name {
             // Kept as its digest, because nothing as long is a name there.
             Some((_, name)) if name.starts_with("sha256:") => Found::Unsaid,
@@ -222,10 +255,20 @@ impl Reconciler {
     }
 
     /// Whether an order that is not found by its name stands in a list: the open orders, or the history of its time.
-    async fn nowhere(&self, entry: &Entry, leg: &EntryLeg, name: &str, lists: &Lists) -> Found {
+    async fn nowhere(
+        &self,
+        entry: &Entry,
+        leg: &EntryLeg,
+        name: &str,
+        lists: Option<&Lists>,
+    ) -> Found {
         if !self.is_surely_dead(entry) {
             return Found::NotThere;
         }
+        let Some(lists) = lists else {
+            self.lists_wanted.notify_one();
+            return Found::Unsaid;
+        };
         let instrument = &leg.leg.instrument;
         let list = (is_advanced(&entry.method), instrument.clone());
         let mut read = lists.read.lock().await;
@@ -273,7 +316,10 @@ impl Reconciler {
                 .map(|order| order.get("create_time")?.as_u64());
             let oldest_ms = created.collect::<Option<Vec<_>>>()?.into_iter().min();
             let is_last = orders.len() < PAGE;
-            all.extend(orders);
+            let named = |order: &Value| {
+                text(order, "client_oid").is_some_and(|name| lists.names.contains(&name))
+            };
+            all.extend(orders.into_iter().filter(named));
             // The newest come first. Others may have been made in the same millisecond as the oldest of this page.
             match oldest_ms {
                 Some(oldest_ms) if !is_last && oldest_ms + 1 < until_ms => until_ms = oldest_ms + 1,
@@ -437,6 +483,12 @@ fn is_of(entry: &Entry, leg: &EntryLeg, order: &Value, name: &str) -> bool {
 fn of_instrument(instrument: Option<&str>) -> Map<String, Value> {
     let named = instrument.map(|name| ("instrument_name".to_owned(), name.into()));
     named.into_iter().collect()
+}
+
+/// The names of an attempt that are names at the exchange.
+fn names(entry: &Entry) -> impl Iterator<Item = &str> {
+    let names = entry.legs.iter().filter_map(|leg| leg.leg.name.as_ref());
+    names.map(|(_, name)| &**name)
 }
 
 fn is_advanced(method: &str) -> bool {
