@@ -182,9 +182,16 @@ impl Reconciler {
                     && names(entry).next().is_some()
             });
             let lists = Lists::around(&entries);
-            let all = stream::iter(&entries);
-            all.for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, Some(&lists)))
-                .await;
+            for some in entries.chunks(AT_ONCE) {
+                stream::iter(some)
+                    .for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, Some(&lists)))
+                    .await;
+                // So many questions in a second are within what the exchange answers.
+                tokio::time::sleep(EVERY).await;
+                if lists.read.lock().await.values().any(Option::is_none) {
+                    break;
+                }
+            }
         }
     }
 

@@ -82,8 +82,10 @@ class Ground:
                 answer.headers.get("X-Proxy-Replayed") == "true")
 
     def order(self, name):
+        """An order that is filled at once: no exchange lets an account have thousands that rest."""
         return self.ask("private/create-order", {"instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT",
-                                                 "price": "1000", "quantity": "0.0001", "client_oid": name})
+                                                 "price": "1000", "quantity": "0.0001", "client_oid": name,
+                                                 "time_in_force": "IMMEDIATE_OR_CANCEL"})
 
     def stop(self):
         self.stand_in.kill()

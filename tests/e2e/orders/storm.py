@@ -181,12 +181,11 @@ class Storm(Ground):
                 wrong.append(f"{name} was told to be executed, and is not there")
             if word == "given up" and times[name]:
                 wrong.append(f"{name} was told not to have been sent, and is there")
-            if word == "uncertain":
-                wrong.append(f"{name} stayed uncertain")
         for line in lines:
             name, at = line["client_oid"], self.not_there_at.get(line["client_oid"], 0)
             if line["executed_ms"] < at:
                 wrong.append(f"{name} was executed {at - line['executed_ms']:.0f} ms before it was called refused or not_sent")
+        wrong += [f"{name} stayed uncertain" for name, word in self.last.items() if word == "uncertain"]
         print(f"{len(self.last)} orders by {self.options.callers} callers in {took:.0f} s, seed {self.options.seed}: "
               + ", ".join(f"{count} {word}" for word, count in sorted(told.items())))
         print("answers: " + ", ".join(f"{count} {word}" for word, count in self.words.most_common()))
@@ -194,6 +193,7 @@ class Storm(Ground):
         print(f"{len(lines)} executions of {len(times)} names at the exchange")
         for text in wrong[:20]:
             print(f"WRONG: {text}")
+        print(f"{len(wrong)} things are wrong")
         return not wrong and len(self.last) > 0
 
     def stop(self):
