@@ -202,7 +202,7 @@ pub(super) async fn root(State(app): State<Arc<AppState>>, request: Request<Body
     match admit(&app, &request).await {
         Ok(()) => match app.status.page(&app, place(&request)).await {
             Some(page) => html(StatusCode::OK, page),
-            None => Notice::slow().into_response(),
+            None => Notice::slow(app.doubts.away().is_some()).into_response(),
         },
         Err(notice) => notice.into_response(),
     }

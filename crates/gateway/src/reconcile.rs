@@ -5,19 +5,14 @@
 //! that time; and only within an hour, because nobody knows how long the exchange remembers a name. What is not decided stays
 //! open. Of an order that the exchange called a duplicate it is never said. One question at a time, at the intervals of the
 //! journal. Does not: guess. What has no name cannot be looked for, but for cancellations, which their orders tell of, and
-//! amendments of orders that did not change since. Some times a day it tells the journal which orders are open, because no
-//! name is forgotten while its order may be.
+//! amendments of orders that did not change since. Names go first: lists, which may be long, are read beside that. Some times
+//! a day it tells the journal which orders are open, because no name is forgotten while its order may be.
 
-use std::{
-    collections::{HashMap, hash_map},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::to_raw_value};
-use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,6 +31,10 @@ use protocol::{
     orders_in_answer::text,
 };
 
+mod lists;
+
+use lists::{Lists, Unlisted};
+
 /// How often the journal is asked what is due.
 const EVERY: Duration = Duration::from_secs(1);
 /// Attempts that are looked after in one round.
@@ -52,10 +51,6 @@ const PLAIN: &str = "private/";
 const ADVANCED: &str = "private/advanced/";
 /// States of an order that can still be filled (vendor documents).
 const OPEN: [&str; 3] = ["NEW", "PENDING", "ACTIVE"];
-/// The exchange answers one question about the order history in a second (vendor documents).
-const BETWEEN_PAGES: Duration = Duration::from_secs(1);
-/// Pages of the order history that are read in one round.
-const MOST_PAGES: usize = 50;
 /// How long after a start, or a look that failed, the journal is told which orders are open, and how often from then on.
 const FIRST_TOLD_AFTER: Duration = Duration::from_secs(600);
 const TOLD_EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -71,34 +66,8 @@ pub struct Reconciler {
     upstream: Arc<Upstream>,
     clock: Clock,
     caller: Caller,
-}
-
-/// Whose orders, and of which instrument.
-type List = (bool, Option<String>);
-
-/// Orders that were read in one round, for all who look for theirs in it.
-struct Lists {
-    from_ms: u64,
-    until_ms: u64,
-    /// `None`: not all of them could be read.
-    read: Mutex<HashMap<List, Option<Vec<Value>>>>,
-}
-
-impl Lists {
-    /// For those of these attempts that have a name to be looked for.
-    fn around<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
-        let is_named = |entry: &&Entry| entry.legs.iter().any(|leg| leg.leg.name.is_some());
-        let begun: Vec<_> = entries
-            .filter(is_named)
-            .map(|entry| entry.begun_ms)
-            .collect();
-        let (first, last) = (begun.iter().min(), begun.iter().max());
-        Self {
-            from_ms: first.map_or(0, |first| first.saturating_sub(AROUND_MS)),
-            until_ms: last.map_or(0, |last| last.saturating_add(AROUND_MS)),
-            read: Mutex::default(),
-        }
-    }
+    /// Those that have to be looked for in lists.
+    unlisted: Unlisted,
 }
 
 /// What the exchange says of one thing.
@@ -130,42 +99,49 @@ impl Reconciler {
                 name: "crypto-proxy".into(),
                 policy: Policy::default(),
             },
+            unlisted: Unlisted::default(),
         }
     }
 
     /// Looks after what is due, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.look_by_name() => {}
+            () = self.look_in_lists() => {}
+            () = self.tell_again() => {}
+        }
+    }
+
+    /// Looks after what is due, without end.
+    async fn look_by_name(&self) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut tell_at = Instant::now() + FIRST_TOLD_AFTER;
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            if Instant::now() >= tell_at {
-                let told = tokio::select! {
-                    () = stop.cancelled() => return,
-                    told = self.tell_open() => told,
-                };
-                let next = if told { TOLD_EVERY } else { FIRST_TOLD_AFTER };
-                tell_at = Instant::now() + next;
-            }
+            ticks.tick().await;
             if self.ledger.in_doubt() == 0 {
                 continue;
             }
             // Where the journal does not answer, the next round asks again.
             // Another exchange, or another key's account, knows nothing of those of others.
             let due = self.ledger.due(Arc::clone(&self.account), AT_ONCE).await;
-            let entries = due.unwrap_or_default();
-            let lists = Lists::around(entries.iter().filter(|entry| self.is_surely_dead(entry)));
-            let all = stream::iter(&entries);
-            let looking =
-                all.for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, &lists));
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = looking => {}
-            }
+            self.look_after_all(&due.unwrap_or_default(), None).await;
+        }
+    }
+
+    async fn look_after_all(&self, entries: &[Entry], lists: Option<&Lists>) {
+        stream::iter(entries)
+            .for_each_concurrent(SIDE_BY_SIDE, |entry| self.look_after(entry, lists))
+            .await;
+    }
+
+    /// Tells the journal which orders are open, without end.
+    async fn tell_again(&self) {
+        let mut next = FIRST_TOLD_AFTER;
+        loop {
+            tokio::time::sleep(next).await;
+            let told = self.tell_open().await;
+            next = if told { TOLD_EVERY } else { FIRST_TOLD_AFTER };
         }
     }
 
@@ -187,7 +163,7 @@ impl Reconciler {
         self.ledger.are_open(account, open).await.is_ok()
     }
 
-    async fn look_after(&self, entry: &Entry, lists: &Lists) {
+    async fn look_after(&self, entry: &Entry, lists: Option<&Lists>) {
         let open = |(_, leg): &(usize, &EntryLeg)| leg.end == LegEnd::Open;
         for (number, leg) in entry.legs.iter().enumerate().filter(open) {
             let Some(end) = self.find(entry, number, leg, lists).await else {
@@ -217,7 +193,7 @@ impl Reconciler {
         entry: &Entry,
         number: usize,
         leg: &EntryLeg,
-        lists: &Lists,
+        lists: Option<&Lists>,
     ) -> Option<LegEnd> {
         let found = match &leg.leg.name {
             Some((_, name)) if is_digest(name) => Found::Unsaid,
@@ -266,73 +242,6 @@ impl Reconciler {
             code if codes::is_not_found(code) => Found::NotThere,
             _ => Found::Unsaid,
         }
-    }
-
-    /// Whether an order that is not found by its name stands in a list: the open orders, or the history of its time.
-    async fn nowhere(&self, entry: &Entry, leg: &EntryLeg, name: &str, lists: &Lists) -> Found {
-        if !self.is_surely_dead(entry) {
-            return Found::NotThere;
-        }
-        let instrument = &leg.leg.instrument;
-        let list = (is_advanced(&entry.method), instrument.clone());
-        let mut read = lists.read.lock().await;
-        let orders = match read.entry(list) {
-            hash_map::Entry::Occupied(read) => read.into_mut(),
-            hash_map::Entry::Vacant(unread) => {
-                let orders = self.all_orders(entry, instrument.as_deref(), lists).await;
-                unread.insert(orders)
-            }
-        };
-        let Some(orders) = orders else {
-            return Found::Unsaid;
-        };
-        let named = |order: &&Value| text(order, "client_oid").as_deref() == Some(name);
-        let mut named = orders.iter().filter(named).peekable();
-        if named.peek().is_none() {
-            return Found::NotThere;
-        }
-        match named.find(|order| is_of(entry, leg, order, name)) {
-            Some(order) => Found::There(text(order, "order_id")),
-            None => Found::Unsaid,
-        }
-    }
-
-    /// The open orders and those of the history around the attempts of this round; `None` where that is not all of them.
-    async fn all_orders(
-        &self,
-        entry: &Entry,
-        instrument: Option<&str>,
-        lists: &Lists,
-    ) -> Option<Vec<Value>> {
-        let mut params = of_instrument(instrument);
-        let mut all = self
-            .orders(family(entry), "get-open-orders", &params)
-            .await?;
-        params.insert("limit".to_owned(), PAGE.into());
-        params.insert("start_time".to_owned(), lists.from_ms.into());
-        let mut until_ms = lists.until_ms;
-        for page in 0..MOST_PAGES {
-            if page > 0 {
-                tokio::time::sleep(BETWEEN_PAGES).await;
-            }
-            params.insert("end_time".to_owned(), until_ms.into());
-            let orders = self
-                .orders(family(entry), "get-order-history", &params)
-                .await?;
-            let created = orders
-                .iter()
-                .map(|order| order.get("create_time")?.as_u64());
-            let oldest_ms = created.collect::<Option<Vec<_>>>()?.into_iter().min();
-            let is_last = orders.len() < PAGE;
-            all.extend(orders);
-            // The newest come first. Others may have been made in the same millisecond as the oldest of this page.
-            match oldest_ms {
-                Some(oldest_ms) if !is_last && oldest_ms + 1 < until_ms => until_ms = oldest_ms + 1,
-                _ if is_last => return Some(all),
-                _ => return None,
-            }
-        }
-        None
     }
 
     /// One page of orders.

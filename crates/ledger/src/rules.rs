@@ -252,12 +252,17 @@ impl Row {
 
     /// Its process is gone, or the machine started anew.
     pub(crate) fn outlive(&mut self, now: Now) {
-        if self.boot != now.boot {
+        let is_of_this_boot = self.boot == now.boot;
+        if !is_of_this_boot {
             self.boot = now.boot;
             self.dead_up = now.up_ms.saturating_add(self.life_ms);
         }
+        // What is looked after already goes on as it was: or the oldest would keep a process that often begins from the others.
+        let is_looked_after = is_of_this_boot && self.state == State::Unknown;
+        if !is_looked_after || self.look_up.is_none() {
+            self.look_up = self.can_be_found_out().then_some(now.up_ms);
+        }
         self.state = State::Unknown;
-        self.look_up = self.can_be_found_out().then_some(now.up_ms);
     }
 
     /// Somebody looks after it now: the next time is later each time.

@@ -1,13 +1,16 @@
 //! What others see of the thread that has the file, without asking it.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, AtomicUsize},
+use std::{
+    path::Path,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize},
+    },
 };
 
 use gateway::ledger::Away;
 
-use crate::{notes::Notes, recent::Recent};
+use crate::{notes::Notes, recent::Recent, schema::remedy};
 
 /// What others see of the thread.
 #[derive(Debug, Default)]
@@ -34,8 +37,22 @@ impl Shared {
         self.lock().clone()
     }
 
-    /// Remembers it, unless something else keeps it away already.
+    /// Remembers it, unless something else keeps it away already, and says so: the thread waits for the disk.
     pub(crate) fn slow(&self, away: &Away) {
-        self.lock().get_or_insert_with(|| away.clone());
+        let mut known = self.lock();
+        if known.is_none() {
+            *known = Some(away.clone());
+            drop(known);
+            log(away, None);
+        }
     }
+}
+
+/// Says that it is away.
+pub(crate) fn log(away: &Away, path: Option<&Path>) {
+    let path = path.unwrap_or_else(|| "memory".as_ref());
+    tracing::error!(
+        "{away}: orders are refused, cancellations and reads go on; {}",
+        remedy(away, path)
+    );
 }

@@ -26,8 +26,8 @@ use crate::{
     command::{Ask, Command, Given, Question, Said},
     judge::{Judged, Live, Waiting, alone, judge, known, verdict, write_waiting},
     rules::{self, Row},
-    schema::{self, Problem, remedy},
-    shared::Shared,
+    schema::{self, Problem},
+    shared::{self, Shared},
     store::Store,
     times::{Now, Times},
 };
@@ -452,11 +452,7 @@ impl Writer {
         }
         let before = self.shared.lock().replace(away.clone());
         if before.as_ref() != Some(away) {
-            let path = self.path.as_deref().unwrap_or_else(|| "memory".as_ref());
-            tracing::error!(
-                "{away}: orders are refused, cancellations and reads go on; {}",
-                remedy(away, path)
-            );
+            shared::log(away, self.path.as_deref());
         }
     }
 }

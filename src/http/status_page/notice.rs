@@ -68,16 +68,26 @@ impl Notice {
         }
     }
 
-    pub(super) fn slow() -> Self {
+    /// `no_orders`: the order journal takes no entry, either.
+    pub(super) fn slow(no_orders: bool) -> Self {
+        const SLOW: &str =
+            "The page was not ready in time: the disk that holds the history does not answer.";
         const LINES: &[&str] = &[
-            "The page was not ready in time: the disk that holds the history does not answer.",
+            SLOW,
             "Calls do not depend on it. `sudo crypto-proxy diagnose --alone` on the host does not, either.",
         ];
-        let notice = Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The history does not answer",
-            LINES,
-        );
+        const NO_ORDERS: &[&str] = &[
+            "Orders are refused and not sent, because the order journal takes no entry. Cancellations and reads go on. \
+             See what keeps the disk busy; orders go on by themselves.",
+            SLOW,
+            "`sudo crypto-proxy diagnose --alone` on the host does not depend on it.",
+        ];
+        let (title, lines) = if no_orders {
+            ("Orders are refused", NO_ORDERS)
+        } else {
+            ("The history does not answer", LINES)
+        };
+        let notice = Self::new(StatusCode::SERVICE_UNAVAILABLE, title, lines);
         Self {
             wait: Some(Duration::from_secs(10)),
             ..notice

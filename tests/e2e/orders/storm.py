@@ -1,29 +1,27 @@
 #!/usr/bin/env python3
 """Orders exactly once, in a storm: many callers place named orders through the daemon at a stand-in that loses answers, while
-the daemon is killed and frozen again and again. Every caller repeats a doubtful order under its name until it is certain.
+the daemon is killed and frozen again and again, its disk is full, and its clock steps. Every caller repeats a doubtful order
+under its name until it is certain.
 
 The judge is the stand-in's own file of what it executed. Each name stands in it at most once; what was answered stands there;
-what was given up after `refused` or `not_sent` does not.
+what was given up after `refused` or `not_sent` does not; and no order was called so that had been executed by then.
 
-    storm.py BINARY [--orders 2000] [--callers 32] [--seed 1] [--kill-every 4]
+    storm.py BINARY [--orders 2000] [--callers 32] [--seed 1] [--kill-every 4] [--disk DIRECTORY] [--clock LIBRARY]
 """
 
 import argparse
 import collections
-import http.client
-import json
-import os
 import pathlib
 import random
 import signal
-import socket
-import subprocess
+import struct
 import sys
 import tempfile
 import threading
 import time
 
-TOKEN = "invented-token-of-a-storm-0123456789"
+from ground import Ground
+
 FAULTS = [
     {"probability": 0.02, "do": "cut", "when": "after"},
     {"probability": 0.02, "do": "cut", "when": "before"},
@@ -38,92 +36,106 @@ FAULTS = [
     {"probability": 0.02, "do": "code", "code": 42901},
 ]
 GIVEN_UP = 0.3  # Of the orders that are certain not to have been sent, so many are not tried again.
+# From this share of certain orders on nothing is disturbed any more, and then no answer is lost: what is doubtful gets certain.
+CALM, STILL = 0.9, 0.99
+# Nothing of an order can arrive any more after some two minutes; a clock that is wrong makes it three. Then it is settled
+# within one. An order that never arrived is tried again, and may be lost again, until all is still.
+UNCERTAIN_AFTER_S = 900
 
 
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-class Storm:
+class Storm(Ground):
     def __init__(self, options, folder):
-        self.options, self.folder = options, folder
-        self.executed = folder / "executed.jsonl"
-        self.port, self.daemon = free_port(), None
+        super().__init__(options.binary, folder)
+        self.options = options
+        self.state = pathlib.Path(options.disk or folder) / "state"
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        self.step = folder / "step"
+        self.step_by(0)
         self.lock, self.done = threading.Lock(), threading.Event()
-        self.words, self.last = collections.Counter(), {}
-        self.stand_in = subprocess.Popen(
-            [options.binary, "sandbox", "--listen", "127.0.0.1:0", "--env-file-out", folder / "sandbox.env",
-             "--executed", self.executed],
-            stdout=subprocess.PIPE, text=True, cwd=folder)
-        self.upstream = self.stand_in.stdout.readline().split("http://")[1].split(";")[0].strip()
-        # The exchange would refuse a second order of the same name; this one executes it, or nothing could be seen.
-        self.command("/sandbox/state", {"names": "again"})
-        self.command("/sandbox/script", {"target": "private/create-order", "seed": options.seed, "sometimes": FAULTS})
-
-    def command(self, path, body):
-        connection = http.client.HTTPConnection(self.upstream, timeout=10)
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        assert answer.status == 200, answer.read()
+        self.words, self.disturbances, self.last = collections.Counter(), collections.Counter(), {}
+        # When it was called refused or not sent, last.
+        self.not_there_at = {}
+        self.faults(FAULTS, options.seed)
+        self.start()
 
     def start(self):
-        environment = dict(os.environ, CRYPTO_PROXY_TOKEN=TOKEN, CRYPTO_PROXY_LISTEN=f"127.0.0.1:{self.port}",
-                           STATE_DIRECTORY=str(self.folder / "state"), **self.pair())
-        self.log = open(self.folder / "daemon.log", "a")
-        self.daemon = subprocess.Popen([self.options.binary, "serve"], env=environment, cwd=self.folder,
-                                       stdout=self.log, stderr=self.log)
-
-    def pair(self):
-        lines = (self.folder / "sandbox.env").read_text().split()
-        return dict(line.split("=", 1) for line in lines)
+        steps = {"LD_PRELOAD": str(self.options.clock), "STEPPED_BY": str(self.step)} if self.options.clock else {}
+        self.process = self.daemon(self.state, **steps)
 
     def disturb(self):
-        """Kills the daemon, or freezes it for a while, as long as most orders are not certain."""
+        """Kills the daemon, freezes it, fills its disk or steps its clock, as long as most orders are not certain."""
         dice = random.Random(self.options.seed)
         while not self.done.wait(self.options.kill_every * dice.uniform(0.5, 1.5)):
-            if len(self.last) > 0.9 * self.options.orders:
-                continue
-            if dice.random() < 0.3:
-                self.daemon.send_signal(signal.SIGSTOP)
-                self.done.wait(dice.uniform(0.2, 4))
-                self.daemon.send_signal(signal.SIGCONT)
-                continue
-            self.daemon.kill()
-            self.daemon.wait()
-            with self.lock:
-                self.words["kill -9"] += 1
-            self.start()
+            if len(self.last) > CALM * self.options.orders:
+                break
+            also = [self.fill] * bool(self.options.disk) + [self.step_clock] * bool(self.options.clock)
+            dice.choices([self.kill, self.freeze, *also], [6, 3, *[2 for _ in also]])[0](dice)
+        self.step_by(0)
+        while not self.done.wait(0.5):
+            if len(self.last) > STILL * self.options.orders:
+                self.faults([])
+                return
 
-    def ask(self, method, params):
-        """The outcome, the exchange's code, and whether it is the answer to an earlier call."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request("POST", "/proxy/private", json.dumps({"method": method, "params": params}),
-                               {"Content-Type": "application/json", "X-Proxy-Token": TOKEN})
-            answer = connection.getresponse()
-            body = json.loads(answer.read())
-        except (OSError, http.client.HTTPException, ValueError):
-            return "lost", None, False
-        finally:
-            connection.close()
-        inner = body.get("body") if isinstance(body.get("body"), dict) else {}
-        return (answer.headers.get("X-Proxy-Outcome"), inner.get("code"),
-                answer.headers.get("X-Proxy-Replayed") == "true")
+    def kill(self, _dice):
+        self.disturbances["kill -9"] += 1
+        self.process.kill()
+        self.process.wait()
+        self.start()
+
+    def freeze(self, dice):
+        self.disturbances["SIGSTOP"] += 1
+        self.process.send_signal(signal.SIGSTOP)
+        self.done.wait(dice.uniform(0.2, 4))
+        self.process.send_signal(signal.SIGCONT)
+
+    def fill(self, dice):
+        """Takes the last byte of the disk, for a while; half of the time the daemon dies meanwhile."""
+        self.disturbances["full disk"] += 1
+        ballast = self.state.parent / "ballast"
+        with open(ballast, "wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                try:
+                    while True:
+                        file.write(b"x" * size)
+                except OSError:
+                    continue
+        self.done.wait(dice.uniform(0.5, 2))
+        if dice.random() < 0.5:
+            self.kill(dice)
+            self.done.wait(dice.uniform(0.5, 2))
+        ballast.unlink()
+
+    def step_clock(self, dice):
+        """To some other time; now and then to one that the exchange takes no call of, for a short while."""
+        self.disturbances["step of the clock"] += 1
+        self.step_by(dice.uniform(-25, 25))
+        if dice.random() < 0.2:
+            self.step_by(dice.choice([-1, 1]) * dice.uniform(61, 120))
+            self.done.wait(dice.uniform(0.5, 2))
+            self.step_by(0)
+
+    def step_by(self, seconds):
+        # Written over: the process has the file mapped.
+        with open(self.step, "r+b" if self.step.exists() else "w+b") as file:
+            file.write(struct.pack("q", int(seconds * 1e9)))
 
     def place(self, dice, name):
         """Asks for an order once; the last word, or None where it is not certain yet."""
-        params = {"instrument_name": "BTC_USD", "side": "BUY", "type": "LIMIT", "price": "1000", "quantity": "0.0001",
-                  "client_oid": name}
-        outcome, code, again = self.ask("private/create-order", params)
+        outcome, code, again = self.order(name)
+        while outcome == "down" and not self.done.wait(0.1):
+            outcome, code, again = self.order(name)
         word = f"{outcome}{'' if code is None else f' {code}'}{' again' if again else ''}"
         with self.lock:
             self.words[word] += 1
         if (outcome, code) in (("answered", 0), ("refused", 204)):
             return "executed"
-        if outcome in ("refused", "not_sent") and dice.random() < GIVEN_UP:
-            return "given up"
+        if outcome in ("refused", "not_sent"):
+            # By now it has not been executed: this caller makes one call at a time.
+            with self.lock:
+                self.not_there_at[name] = time.time() * 1000
+            if dice.random() < GIVEN_UP:
+                return "given up"
+            self.done.wait(0.1)
         return None
 
     def work(self, number):
@@ -140,14 +152,12 @@ class Storm:
                 else:
                     with self.lock:
                         self.last[name] = word
-            # Nothing of an order can arrive any more after some two minutes; then it is settled within one.
-            names, ends = doubtful, ends or time.monotonic() + 300
+            names, ends = doubtful, ends or time.monotonic() + UNCERTAIN_AFTER_S
             self.done.wait(0.5)
         with self.lock:
             self.last.update((name, "uncertain") for name in names)
 
     def run(self):
-        self.start()
         self.await_ready()
         disturbing = threading.Thread(target=self.disturb)
         disturbing.start()
@@ -162,16 +172,8 @@ class Storm:
         took = time.monotonic() - began
         return self.judge(took)
 
-    def await_ready(self):
-        for _ in range(200):
-            if self.ask("private/user-balance", {})[0] == "answered":
-                return
-            time.sleep(0.05)
-        raise SystemExit("the daemon does not answer")
-
     def judge(self, took):
-        lines = [json.loads(line) for line in self.executed.read_text().splitlines()]
-        times = collections.Counter(line["client_oid"] for line in lines)
+        lines, times = self.lines(), self.times()
         told = collections.Counter(self.last.values())
         wrong = [f"{name} was executed {count} times" for name, count in times.items() if count > 1]
         for name, word in self.last.items():
@@ -179,22 +181,26 @@ class Storm:
                 wrong.append(f"{name} was told to be executed, and is not there")
             if word == "given up" and times[name]:
                 wrong.append(f"{name} was told not to have been sent, and is there")
-            if word == "uncertain":
-                wrong.append(f"{name} stayed uncertain")
+        for line in lines:
+            name, at = line["client_oid"], self.not_there_at.get(line["client_oid"], 0)
+            if line["executed_ms"] < at:
+                wrong.append(f"{name} was executed {at - line['executed_ms']:.0f} ms before it was called refused or not_sent")
+        wrong += [f"{name} stayed uncertain" for name, word in self.last.items() if word == "uncertain"]
         print(f"{len(self.last)} orders by {self.options.callers} callers in {took:.0f} s, seed {self.options.seed}: "
               + ", ".join(f"{count} {word}" for word, count in sorted(told.items())))
         print("answers: " + ", ".join(f"{count} {word}" for word, count in self.words.most_common()))
+        print("disturbances: " + ", ".join(f"{count} {word}" for word, count in self.disturbances.most_common()))
         print(f"{len(lines)} executions of {len(times)} names at the exchange")
         for text in wrong[:20]:
             print(f"WRONG: {text}")
+        print(f"{len(wrong)} things are wrong")
         return not wrong and len(self.last) > 0
 
     def stop(self):
         self.done.set()
-        for process in (self.daemon, self.stand_in):
-            if process is not None:
-                process.kill()
-                process.wait()
+        self.process.kill()
+        self.process.wait()
+        super().stop()
 
 
 def main():
@@ -204,11 +210,13 @@ def main():
     parser.add_argument("--callers", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kill-every", type=float, default=4)
+    parser.add_argument("--disk", help="a small file system for the state directory, to be filled")
+    parser.add_argument("--clock", help="the library of clock.c, to step the daemon's clock")
     parser.add_argument("--keep", help="a directory for the files of the run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(options.keep or folder)
-        (folder / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         storm = Storm(options, folder)
         try:
             good = storm.run()

@@ -1,5 +1,14 @@
 //! Answers that were lost: nobody sends the order again, and the daemon finds out what became of it.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use gateway::clock::Clock;
 use sandbox::{Canned, Fault};
 use serde_json::json;
 use tempfile::TempDir;
@@ -145,4 +154,44 @@ async fn the_repeat_of_a_command_that_is_under_way_is_unknown_when_its_own_socke
         "{told}"
     );
     assert_eq!(orders_sent(&proxy), 2);
+}
+
+/// The lists of a busy account have many pages, of which the exchange gives one in a second.
+#[tokio::test]
+async fn what_is_found_by_its_name_does_not_wait_for_the_lists_of_what_is_not() {
+    const HISTORY: &str = "private/get-order-history";
+    // The daemon waits for a page for so long.
+    const PAGE: Duration = Duration::from_secs(5);
+    let wall = Arc::new(AtomicU64::new(Clock::system().now_ms()));
+    let up = Arc::new(AtomicU64::new(1_000_000));
+    let clock = Clock::stepped_by(wall, Arc::clone(&up));
+    let proxy = doors().plan(|plan| plan.clock = clock).start().await;
+    let lose = async |name: &str, fault| {
+        proxy.exchange().script(ORDER, fault);
+        let told = Door::Backend.ask(&proxy, ORDER, &order(name)).await;
+        told.assert_is("unknown", "");
+    };
+    proxy
+        .exchange()
+        .script_always(HISTORY, Fault::hang_before());
+    lose("never-arrived", Fault::cut_before()).await;
+    // A busy machine may need a second try.
+    for number in 1..10 {
+        let pages = proxy.exchange().count(HISTORY);
+        up.fetch_add(300_000, Ordering::Relaxed);
+        proxy.exchange().wait_received(HISTORY, pages + 1).await;
+        let began = Instant::now();
+        let name = format!("arrived-{number}");
+        lose(&name, Fault::cut_after()).await;
+        let found = Door::Backend
+            .until(&proxy, (ORDER, &order(&name)), "found out", |told| {
+                !told.is("unknown", "in_doubt")
+            })
+            .await;
+        found.assert_is("refused", "name_used");
+        if began.elapsed() < PAGE {
+            return;
+        }
+    }
+    panic!("it waits for the lists");
 }
