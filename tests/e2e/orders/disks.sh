@@ -74,12 +74,14 @@ printf 'CRYPTO_PROXY_TOKEN=%s\nCRYPTO_PROXY_DIAG_TOKEN=%s\n' "$TOKEN" "$DIAG_TOK
 curl -fsS -o /dev/null -d '{"names":"again"}' "$exchange/sandbox/state" || abort 'the stand-in takes no commands'
 
 start() {
+    # What an earlier one said is not looked at.
+    : >"$work/daemon.log"
     (
         set -a
         # shellcheck source=/dev/null
         . <(sed "s/=\(.*\)/='\1'/" "$work/env")
         exec env STATE_DIRECTORY="$disk/state" CRYPTO_PROXY_LISTEN=127.0.0.1:0 CRYPTO_PROXY__EGRESS__ENABLED=false "$binary" serve --config "$work/config.toml"
-    ) >"$work/daemon.log" 2>&1 &
+    ) >>"$work/daemon.log" 2>&1 &
     daemon=$!
     within 10 grep -q ' listens on ' "$work/daemon.log" || abort 'the daemon did not start'
     url=http://$(sed -n 's/.* listens on \([0-9.:]*\) .*/\1/p' "$work/daemon.log")
