@@ -311,7 +311,7 @@ async fn go_on(
         Ok(call) => {
             let rid = Arc::clone(&record.report.rid);
             let mut relayed = if is_copy {
-                app.gateway.repeat(record, caller, call).await
+                Box::pin(app.gateway.repeat(record, caller, call)).await
             } else {
                 app.gateway.relay(record, caller, source, call).await
             };
