@@ -6,19 +6,18 @@
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     access::{Arrival, Peer},
-    admission::{Admission, Place, UnreadAnswer, room, unread},
+    admission::{Admission, Place, room, unread},
     auth::{Authenticator, Caller, Callers},
     clock::Clock,
-    failure::{Ended, Failure, Refusal},
-    journal::{Entry, Journal, Told},
-    ledger::{self, Account, Attempt, Cleared, Intent, Known, Ledger, Listing, Stored, Ticket},
+    failure::{Failure, Refusal},
+    journal::Journal,
+    ledger::{self, Account, Attempt, Cleared, Intent, Ledger, Listing, Ticket},
     nonce::Turn,
     observed::Observed,
     outcome::{Outcome, Progress},
@@ -36,6 +35,11 @@ use protocol::{
     call::{Call, RequestId, kept_name},
     canonical::Dialect,
 };
+
+mod relayed;
+
+pub use relayed::Relayed;
+use relayed::{conclude, refuse, tell};
 
 /// How calls are carried out.
 #[derive(Clone, Debug)]
@@ -123,55 +127,6 @@ pub struct Gateway {
     observed: Arc<Observed>,
     journal: Arc<Journal>,
     clock: Clock,
-}
-
-/// What became of a call, for an endpoint to put into its shape.
-#[derive(Debug)]
-pub struct Relayed {
-    /// One word.
-    pub outcome: Outcome,
-    /// The answer, or why there is none.
-    pub result: Result<Reply, Ended>,
-    /// The names of the call's orders, where they may have to be looked for.
-    pub client_oid: Option<String>,
-    /// How to find out what became of it, where that is in doubt.
-    pub find_out: Option<&'static str>,
-    /// What a long answer takes of its caller's budget; to be kept until the answer was read.
-    pub unread: Option<UnreadAnswer>,
-    /// Whether the answer is that of an earlier call of the same name, and nothing was sent now.
-    pub is_replayed: bool,
-}
-
-impl Relayed {
-    /// A defect of ours ended the call in the phase that this outcome tells.
-    #[must_use]
-    pub fn defect(outcome: Outcome) -> Self {
-        Self::ended(outcome, Failure::Defect)
-    }
-
-    /// There is no answer, for this reason.
-    fn ended(outcome: Outcome, why: impl Into<Ended>) -> Self {
-        Self::of(outcome, Err(why.into()))
-    }
-
-    const fn of(outcome: Outcome, result: Result<Reply, Ended>) -> Self {
-        Self {
-            outcome,
-            result,
-            client_oid: None,
-            find_out: None,
-            unread: None,
-            is_replayed: false,
-        }
-    }
-
-    /// With what helps to find out about the call, which is kept only where its outcome is unknown.
-    fn in_doubt(mut self, client_oid: Option<String>, find_out: Option<&'static str>) -> Self {
-        if self.outcome == Outcome::Unknown {
-            (self.client_oid, self.find_out) = (client_oid, find_out);
-        }
-        self
-    }
 }
 
 impl Gateway {
@@ -573,78 +528,4 @@ fn clear(permit: Permit, ticket: Option<Ticket>) -> Option<Cleared<Permit>> {
         Some(ticket) => Some(Cleared::written(permit, ticket)),
         None => Cleared::unwritten(permit),
     }
-}
-
-/// An answer that is given again, with the id of the call that asks for it now.
-fn replay(stored: &Stored, id: RequestId) -> Reply {
-    let (body, code) = stored.under(id.value());
-    let bytes = Bytes::from(body);
-    Reply {
-        status: stored.status,
-        content_type: Some(http::HeaderValue::from_static("application/json")),
-        raw: bytes.clone(),
-        body: ReplyBody::Json { bytes, code },
-        date_ms: None,
-        scrubbed: false,
-        peer: None,
-    }
-}
-
-/// Tells what is known of the names of a call, which is not sent.
-fn tell(
-    mut record: CallRecord,
-    known: Known,
-    id: RequestId,
-    find_out: Option<&'static str>,
-) -> Relayed {
-    match known.told() {
-        Ok(Told::Again(stored)) => {
-            let reply = replay(&stored, id);
-            record.known(reply.status, reply.code(), Outcome::Answered, "replayed");
-            let mut relayed = Relayed::of(Outcome::Answered, Ok(reply));
-            relayed.is_replayed = true;
-            relayed
-        }
-        Ok(Told::InDoubt(failure)) => {
-            record.known(failure.status(), None, Outcome::Unknown, failure.code());
-            let names = record.report.client_oid.clone();
-            Relayed::ended(Outcome::Unknown, failure).in_doubt(names, find_out)
-        }
-        Err(refusal) => refuse(record, refusal),
-    }
-}
-
-fn refuse(mut record: CallRecord, refusal: Refusal) -> Relayed {
-    record.ended(refusal.status(), refusal.code());
-    Relayed::ended(Outcome::Refused, refusal)
-}
-
-fn conclude(
-    mut record: CallRecord,
-    result: Result<Reply, Failure>,
-    find_out: Option<&'static str>,
-    entry: Option<Entry>,
-) -> Relayed {
-    match &result {
-        Ok(reply) => {
-            record.report.scrubbed = reply.scrubbed;
-            record.report.peer = reply.peer;
-            if let ReplyBody::Text { media_type, .. } = &reply.body {
-                record.report.media_type.clone_from(media_type);
-            }
-            let code = reply.code();
-            let outcome = match entry {
-                Some(entry) => entry.answered(reply),
-                None => Outcome::of_code(code),
-            };
-            record.answered(reply.status, code, outcome);
-        }
-        Err(failure) => {
-            record.ended(failure.status(), failure.code());
-            drop(entry);
-        }
-    }
-    let outcome = record.report.outcome;
-    let client_oid = record.report.client_oid.clone();
-    Relayed::of(outcome, result.map_err(Ended::from)).in_doubt(client_oid, find_out)
 }
