@@ -179,7 +179,11 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Problem> {
     }
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     settle_in(&connection)?;
-    if !has_log {
+    if has_log {
+        // The log begins anew: what a power cut left of its last commit behind it is not the log's any more, and no damage
+        // at the next look. A disk that is full cannot do it, and does no harm yet.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+    } else {
         connection.set_db_config(KEEP_LOG, false)?;
     }
     Ok(connection)

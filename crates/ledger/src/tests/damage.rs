@@ -15,11 +15,39 @@ async fn killed(orders: usize) -> (Machine, Vec<Intent>) {
         assert_eq!(begin(&journal, &one).await, "go");
         all.push(one);
     }
+    (left_by(&machine), all)
+}
+
+/// A machine with what is on the disk of this one now.
+fn left_by(machine: &Machine) -> Machine {
     let left = Machine::new();
     for end in ["", "-wal"] {
-        fs::copy(beside(&machine, end), beside(&left, end)).unwrap();
+        fs::copy(beside(machine, end), beside(&left, end)).unwrap();
     }
-    (left, all)
+    left
+}
+
+/// Breaks the first frame of the last commit: the power went before that was on the disk, and the other frames were.
+fn cut_the_last_commit(machine: &Machine) {
+    const HEADER: usize = 32;
+    let log = beside(machine, "-wal");
+    let bytes = fs::read(&log).unwrap();
+    let page = u32::from_be_bytes(bytes[8..12].try_into().unwrap());
+    let frame = 24 + usize::try_from(page).unwrap();
+    // So many frames SQLite reads; what an earlier cut left is behind them.
+    let copy = left_by(machine);
+    let read: u32 = rusqlite::Connection::open(copy.file())
+        .unwrap()
+        .query_row("PRAGMA wal_checkpoint", [], |row| row.get(1))
+        .unwrap();
+    let read = usize::try_from(read).unwrap();
+    let is_commit = |number: &usize| {
+        let at = HEADER + number * frame + 4;
+        bytes[at..at + 4] != [0; 4]
+    };
+    let before = (0..read - 1).rfind(is_commit).unwrap();
+    assert!(read - before > 2, "a commit of several frames");
+    flip(&log, HEADER + (before + 1) * frame + 24);
 }
 
 fn beside(machine: &Machine, end: &str) -> PathBuf {
@@ -103,5 +131,26 @@ async fn what_a_kill_or_a_power_cut_left_is_no_damage_and_looking_at_it_changes_
                 "{what}: closed in order"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn what_one_power_cut_left_behind_does_not_make_damage_of_the_next() {
+    let (machine, orders) = killed(3).await;
+    let journal = machine.open();
+    let names: Vec<_> = (0..500).map(|number| format!("leg {number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    assert_eq!(begin(&journal, &intent("a", 2, &names)).await, "go");
+    let mut machine = left_by(&machine);
+    for cut in ["small", "smaller", "last"] {
+        cut_the_last_commit(&machine);
+        let journal = machine.open();
+        for one in &orders {
+            assert_eq!(look(&journal, one).await, "unknown", "before {cut}");
+        }
+        assert_eq!(begin(&journal, &intent("a", 3, &[cut])).await, "go");
+        let left = left_by(&machine);
+        drop(journal);
+        machine = left;
     }
 }
