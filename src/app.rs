@@ -5,7 +5,11 @@
 //! finished and counted. Does not: read settings, catch signals or talk to systemd; the subcommand does, so that tests and
 //! the demo run the same daemon.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -60,8 +64,13 @@ pub enum StartProblem {
     #[error(transparent)]
     Bind(#[from] BindProblem),
     /// The order journal is another's.
-    #[error(transparent)]
-    Ledger(#[from] ledger::Problem),
+    #[error("{}: {problem}", path.display())]
+    Ledger {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: ledger::Problem,
+    },
 }
 
 /// A daemon that is bound and not yet serving.
@@ -358,16 +367,22 @@ fn open_ledger(
     state_dir: Option<&Path>,
     settings: ledger::Settings,
     clock: &Clock,
-) -> Result<Arc<dyn Ledger>, ledger::Problem> {
+) -> Result<Arc<dyn Ledger>, StartProblem> {
     let times = ledger::Times::by(clock.clone());
+    let of = |path: &Path| {
+        let path = path.to_owned();
+        move |problem| StartProblem::Ledger { path, problem }
+    };
     let Some(state_dir) = state_dir else {
         tracing::warn!(
             "there is no state directory (STATE_DIRECTORY): names of orders are known until this process ends, and no longer"
         );
-        return Ok(Arc::new(ledger::Journal::in_memory(settings, times)?));
+        let journal = ledger::Journal::in_memory(settings, times);
+        return Ok(Arc::new(journal.map_err(of(Path::new("memory")))?));
     };
     let path = state_dir.join(ledger::FILE_NAME);
-    Ok(Arc::new(ledger::Journal::open(&path, settings, times)?))
+    let journal = ledger::Journal::open(&path, settings, times);
+    Ok(Arc::new(journal.map_err(of(&path))?))
 }
 
 async fn log_rejections(app: Arc<AppState>, history: History, stop: CancellationToken) {

@@ -14,7 +14,6 @@ use clap::{Args, Subcommand};
 use text::time::rfc3339_ms;
 
 use super::{CONFIGURATION, Failure, orders::StateDirectory};
-use gateway::ledger::Away;
 use ledger::{Checked, Problem};
 
 /// What it is told.
@@ -49,12 +48,16 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
                     "; it can be looked over while no daemon runs: sudo systemctl stop crypto-proxy. What is in it can be \
                      asked for at any time: sudo crypto-proxy orders"
                 }
-                Problem::Away(_) => {
+                Problem::Away(_) if !rustix::process::geteuid().is_root() => {
                     " (the daemon's file is for root: sudo crypto-proxy ledger check)"
                 }
-                Problem::Missing | Problem::Newer(_) | Problem::Foreign => "",
+                Problem::Away(_)
+                | Problem::Missing
+                | Problem::Newer(_)
+                | Problem::Older(_)
+                | Problem::Foreign => "",
             };
-            let why = format!("the order journal {}: {problem}{next}", path.display());
+            let why = format!("{}: {problem}{next}", path.display());
             Failure::new(CONFIGURATION, why).end()
         }
     }
@@ -79,12 +82,11 @@ fn tell(checked: &Checked, path: &Path) -> io::Result<()> {
     for fault in &checked.faults {
         writeln!(out, "  {}", text::line(fault))?;
     }
-    let damaged = Away::Damaged(String::new());
-    writeln!(out, "next: {}", ledger::remedy(&damaged, path))?;
+    writeln!(out, "next: {}", ledger::replacement(path))?;
     writeln!(
         out,
-        "Keep the damaged file. A backup and a new file do not know the names that were used since: what then keeps an order \
-         from being placed twice is only that the exchange refuses a client_oid it remembers (code 204)"
+        "For a name that is not in the journal, only the exchange keeps an order from being placed twice: it refuses a \
+         client_oid that it remembers (code 204). docs/operations.md, \"The order journal\", has the commands"
     )
 }
 

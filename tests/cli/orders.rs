@@ -259,16 +259,45 @@ async fn a_damaged_journal_is_said_to_be_and_one_that_is_not_there_is_not_made()
     }
     let file = state.path().join(ledger::FILE_NAME);
     assert!(!file.exists());
+    // Where only its log is there, it was taken away.
+    let log = state.path().join("ledger.db-wal");
+    std::fs::write(&log, "of late").unwrap();
+    let (code, _, err) = run(state.path(), &["orders"]).await;
+    assert!(
+        code == 78 && err.contains("is damaged") && err.contains("put a backup there"),
+        "{err}"
+    );
+    assert!(!file.exists());
+    std::fs::remove_file(&log).unwrap();
     let damaged = "no database at all, and long enough to be looked at".repeat(40);
     std::fs::write(&file, &damaged).unwrap();
     let (code, out, _) = run(state.path(), &["ledger", "check"]).await;
     assert!(
-        code == 1 && out.contains("is damaged") && out.contains("put a backup of"),
+        code == 1 && out.contains("is damaged") && out.contains("put a backup there"),
         "{out}"
+    );
+    assert!(
+        !out.contains("ledger check"),
+        "not what was just done: {out}"
     );
     assert_eq!(
         std::fs::read_to_string(&file).unwrap(),
         damaged,
         "it is left as it is"
+    );
+}
+
+#[tokio::test]
+async fn a_daemon_that_has_the_journal_and_no_socket_is_told_apart_from_one_that_can_be_asked() {
+    let state = TempDir::new().unwrap();
+    let file = state.path().join(ledger::FILE_NAME);
+    let times = ledger::Times::system();
+    let _held = ledger::Journal::open(&file, ledger::Settings::default(), times).unwrap();
+    let (code, _, err) = run(state.path(), &["orders"]).await;
+    assert!(
+        code == 78
+            && err.contains("does not answer at control.sock")
+            && err.contains("its log says why"),
+        "{err}"
     );
 }

@@ -1,7 +1,7 @@
 //! The journal of everything that changes money: what is to be sent is written down before it is sent, and what became of
 //! it afterwards. The names in it are used once.
 //!
-//! [`Ledger`] is what the path of a call asks of it; a room below implements it on a database. Guarantees: an attempt goes
+//! [`Ledger`] is what the path of a call asks of it; the crate `ledger` implements it on a database. Guarantees: an attempt goes
 //! only with a [`Ticket`], which `begin` gives out once the journal holds the attempt durably, or `note` for a cancellation,
 //! which must not wait. A ticket is good for a bounded time, counted by a clock that includes suspended time. Whatever
 //! happens to a call (a panic, the end of the process), its row says at least that it may have been executed. Does not: decide

@@ -17,8 +17,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use crate::log;
 
-/// The version that `PRAGMA user_version` holds.
-const VERSION: i64 = 1;
+/// The version that `PRAGMA user_version` holds. Builds from before the first release wrote 1.
+const VERSION: i64 = 2;
 /// What `PRAGMA application_id` holds: `cplj`.
 const APPLICATION: i64 = 0x6370_6c6a;
 /// How long the process before us may take to let the file go.
@@ -37,7 +37,7 @@ const PREPARED: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// Another process has it.
-    #[error("another process has the order journal open: ask the running daemon, or stop it first")]
+    #[error("another process has the order journal open, and one at a time can have it")]
     InUse,
     /// Of a later version of this program.
     #[error(
@@ -45,6 +45,13 @@ pub enum Problem {
          it is left as it is"
     )]
     Newer(i64),
+    /// Of an earlier version, which this program cannot read.
+    #[error(
+        "the order journal is of version {0}, which builds from before the first release wrote, and this program knows \
+         {VERSION}: install that build again, or move the file and what stands beside it away for a new journal to begin; a \
+         new one knows no name that was used before; it is left as it is"
+    )]
+    Older(i64),
     /// A database of something else.
     #[error("the file is a database of another program, and no order journal: it is left as it is")]
     Foreign,
@@ -75,9 +82,11 @@ impl From<Problem> for Away {
     fn from(problem: Problem) -> Self {
         match problem {
             Problem::Away(away) => away,
-            Problem::InUse | Problem::Newer(_) | Problem::Foreign | Problem::Missing => {
-                Self::Unwritable(problem.to_string())
-            }
+            Problem::InUse
+            | Problem::Newer(_)
+            | Problem::Older(_)
+            | Problem::Foreign
+            | Problem::Missing => Self::Unwritable(problem.to_string()),
         }
     }
 }
@@ -117,11 +126,21 @@ pub fn remedy(away: &Away, path: &Path) -> String {
             "see what keeps the disk busy; orders go on by themselves".to_owned()
         }
         Away::Damaged(_) => format!(
-            "stop the daemon and run `crypto-proxy ledger check`; then put a backup of {file} in its place, or move \
-             {file} and what stands beside it away for a new journal to begin. A new one knows no name that was used \
-             before: make sure first that no program repeats an order"
+            "stop the daemon and look at it with `sudo crypto-proxy ledger check`; then {}",
+            replacement(path)
         ),
     }
+}
+
+/// What to do with a file that is damaged, once the daemon is stopped.
+#[must_use]
+pub fn replacement(path: &Path) -> String {
+    let file = path.display();
+    format!(
+        "move {file} away, with the files beside it whose names begin with its name, and keep them; put a backup there, or \
+         nothing: then a new journal begins. A backup does not know the names that were used since, and a new journal knows \
+         none: make sure first that no program repeats an order"
+    )
 }
 
 /// Which file a path names.
@@ -130,6 +149,12 @@ pub(crate) type Identity = (u64, u64);
 /// The identity of the file at `path`.
 pub(crate) fn identity(path: &Path) -> io::Result<Identity> {
     fs::metadata(path).map(|data| (data.dev(), data.ino()))
+}
+
+/// Whether there is no journal at `path`, nor anything of one.
+#[must_use]
+pub fn is_missing(path: &Path) -> bool {
+    check_magic(path) == Err(Problem::Missing)
 }
 
 /// Opens the file for this process alone, and makes it where there is none.
@@ -168,6 +193,9 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Problem> {
     }
     if version > VERSION {
         return Err(Problem::Newer(version));
+    }
+    if version < VERSION {
+        return Err(Problem::Older(version));
     }
     let select = "SELECT is_open FROM journal";
     if !has_log && connection.query_row(select, [], |row| row.get(0))? {

@@ -1,6 +1,10 @@
 //! The order journal as a command reaches it: through the running daemon, or in the file where none runs.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -14,8 +18,9 @@ use tokio::{net::UnixStream, time::timeout};
 use super::{Failure, unreadable};
 use crate::{
     control,
-    orders::{self, Decision, Order, Wanted},
+    orders::{self, Decision, Order, Undecided, Wanted},
 };
+use gateway::ledger::Away;
 
 /// A daemon on this machine takes a connection at once.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -28,7 +33,7 @@ const SUDO: &str = "the daemon's files are for root: run it with sudo";
 /// How it is reached.
 pub(super) enum Way {
     Daemon(UnixStream),
-    File(ledger::Journal),
+    File(ledger::Journal, PathBuf),
 }
 
 impl Way {
@@ -41,33 +46,37 @@ impl Way {
                 format!("{}: {error} ({SUDO})", socket.display()),
             )),
             // A dead daemon's socket, none, or a folder whose path is too long for one.
-            Err(_) => Self::open(state_dir),
+            Err(error) => Self::open(state_dir, &error),
         }
     }
 
-    fn open(state_dir: &Path) -> Result<Self, Failure> {
+    /// Opens the file. `silent` is why no daemon was asked.
+    fn open(state_dir: &Path, silent: &io::Error) -> Result<Self, Failure> {
         let path = state_dir.join(ledger::FILE_NAME);
-        let unreadable = |why: &dyn std::fmt::Display| {
-            unreadable(format!("the order journal {}: {why}", path.display()))
-        };
-        match fs::File::open(&path) {
-            // Opening it would make a new one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(unreadable(&ledger::Problem::Missing));
-            }
-            Err(error) => return Err(unreadable(&format!("{error} ({SUDO})"))),
-            Ok(_) => {}
+        let unreadable =
+            |why: &dyn std::fmt::Display| unreadable(format!("{}: {why}", path.display()));
+        // Opening it would make a new one.
+        if ledger::is_missing(&path) {
+            return Err(unreadable(&ledger::Problem::Missing));
         }
         let times = ledger::Times::system();
-        let journal = ledger::Journal::open(&path, ledger::Settings::default(), times);
-        journal
-            .map(Self::File)
-            .map_err(|problem| unreadable(&problem))
+        match ledger::Journal::open(&path, ledger::Settings::default(), times) {
+            Ok(journal) => Ok(Self::File(journal, path)),
+            Err(problem @ ledger::Problem::InUse) => Err(unreadable(&format!(
+                "{problem}: the daemon has it, and does not answer at {} ({silent}); its log says why. Start it again, or \
+                 stop it: then the file is read",
+                control::FILE_NAME
+            ))),
+            Err(problem) => Err(unreadable(&problem)),
+        }
     }
 
     pub(super) async fn list(self, wanted: Wanted) -> Result<Vec<Order>, Failure> {
         match self {
-            Self::File(journal) => orders::listed(&journal, wanted).await.map_err(unreadable),
+            Self::File(journal, path) => {
+                let listed = orders::listed(&journal, wanted).await;
+                listed.map_err(|away| unreadable(what_next(&away, &path)))
+            }
             Self::Daemon(stream) => {
                 let mut query = url::form_urlencoded::Serializer::new(String::new());
                 query.append_pair("most", &wanted.most.to_string());
@@ -87,10 +96,13 @@ impl Way {
 
     pub(super) async fn decide(self, decision: &Decision) -> Result<Order, Failure> {
         match self {
-            Self::File(journal) => {
+            Self::File(journal, path) => {
                 let who = orders::user(rustix::process::getuid().as_raw());
                 let decided = orders::decide(&journal, decision, &who).await;
-                decided.map_err(|undecided| failed(undecided.status(), &undecided.to_string()))
+                decided.map_err(|undecided| match undecided {
+                    Undecided::Away(away) => unreadable(what_next(&away, &path)),
+                    other => failed(other.status(), &other.to_string()),
+                })
             }
             Self::Daemon(stream) => {
                 let body =
@@ -99,6 +111,16 @@ impl Way {
             }
         }
     }
+}
+
+/// Why the file cannot be read or written, and what to do.
+fn what_next(away: &Away, path: &Path) -> String {
+    let root = if rustix::process::geteuid().is_root() {
+        String::new()
+    } else {
+        format!(" ({SUDO})")
+    };
+    format!("{away}{root}; {}", ledger::remedy(away, path))
 }
 
 /// Asks the daemon, and reads this member of its answer.
@@ -136,7 +158,9 @@ async fn ask<T: DeserializeOwned>(
 fn failed(status: u16, why: &str) -> Failure {
     match status {
         422 => Failure::new(super::super::USAGE, why),
-        503 => unreadable(why),
+        503 => unreadable(format!(
+            "{why}; `sudo crypto-proxy diagnose` says what to do"
+        )),
         _ => Failure::new(1, why),
     }
 }

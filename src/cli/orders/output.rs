@@ -119,15 +119,16 @@ fn details(order: &Order) -> Vec<String> {
         legs => details.extend(legs.iter().map(leg)),
     }
     if order.state == "unknown" {
-        let times = order.looked_after;
+        let times = match order.looked_after {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        };
         let arrival = if order.can_still_arrive {
             format!("it can still arrive for {} s", order.for_s)
         } else {
             "nothing of it can arrive any more".to_owned()
         };
-        details.push(format!(
-            "the daemon looked after it {times} times; {arrival}"
-        ));
+        details.push(format!("the daemon looked after it {times}; {arrival}"));
         details.extend(order.questions());
     }
     if let Some(by) = &order.by_hand {

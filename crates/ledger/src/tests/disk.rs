@@ -310,7 +310,7 @@ async fn a_damaged_file_refuses_and_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_newer_file_and_a_strange_one_are_left_alone_with_a_plain_word() {
+async fn a_newer_or_older_file_and_a_strange_one_are_left_alone_with_a_plain_word() {
     let machine = Machine::new();
     drop(machine.open());
     Connection::open(machine.file())
@@ -320,9 +320,18 @@ async fn a_newer_file_and_a_strange_one_are_left_alone_with_a_plain_word() {
     assert_eq!(machine.try_open().unwrap_err(), Problem::Newer(7));
     let text = Problem::Newer(7).to_string();
     assert!(
-        text.starts_with("the order journal is of version 7, and this program knows 1"),
+        text.starts_with("the order journal is of version 7, and this program knows 2"),
         "{text}"
     );
+    // What builds from before the first release wrote is not damaged: they can read it.
+    Connection::open(machine.file())
+        .unwrap()
+        .execute_batch("ALTER TABLE journal DROP COLUMN is_open; PRAGMA user_version = 1")
+        .unwrap();
+    assert_eq!(machine.try_open().unwrap_err(), Problem::Older(1));
+    assert_eq!(check(&machine.file()).unwrap_err(), Problem::Older(1));
+    let text = Problem::Older(1).to_string();
+    assert!(text.contains("install that build again, or move"), "{text}");
     fs::remove_file(machine.file()).unwrap();
     Connection::open(machine.file())
         .unwrap()
