@@ -279,18 +279,21 @@ pub(crate) async fn decide(
         Some(now) if !was_open => Err(has_ended(&now)),
         Some(now) => Ok(Order::for_the_operator(&now)),
         // It was named by its request id, by which what has ended is not found.
-        None => Ok(Order {
-            state: if decision.executed {
-                State::Executed
+        None => {
+            let mut now = Order::for_the_operator(entry);
+            let (state, leg) = if decision.executed {
+                (State::Executed, "executed")
             } else {
-                State::NeverArrived
+                (State::NeverArrived, "refused")
+            };
+            state.word().clone_into(&mut now.state);
+            for open in now.legs.iter_mut().filter(|leg| leg.state == "open") {
+                leg.clone_into(&mut open.state);
             }
-            .word()
-            .to_owned(),
-            decided_by_hand: true,
-            by_hand: Some(format!("{who}: {why}")),
-            ..Order::for_the_operator(entry)
-        }),
+            now.decided_by_hand = true;
+            now.by_hand = Some(format!("{who}: {why}"));
+            Ok(now)
+        }
     }
 }
 

@@ -214,7 +214,10 @@ async fn what_is_open_is_decided_by_hand_once_and_only_when_nothing_of_it_can_ar
     );
     // One without a name is named by its request id.
     let (code, out, err) = resolve(NEWEST, "--executed", "it is there").await;
-    assert!(code == 0 && out.contains("is executed now"), "{out}{err}");
+    assert!(
+        code == 0 && out.contains("is executed now: it has no name") && !out.contains(": open"),
+        "{out}{err}"
+    );
     let (_, out, _) = run(state.path(), &["orders", "--open", "--json"]).await;
     assert_eq!(out.lines().count(), 1, "{out}");
 }

@@ -43,12 +43,13 @@ pub(super) fn text(orders: &[Order], only_open: bool) -> io::Result<()> {
 pub(super) fn decided(order: &Order) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let name = text::line(&name(order));
-    let done = match order.state.as_str() {
-        "never_arrived" => {
-            format!("{name} is never_arrived now: its names are free, and may be sent again")
-        }
-        state => format!("{name} is {state} now: its names stay used, and are never sent again"),
+    let has_names = order.legs.iter().any(|leg| leg.name.is_some());
+    let names = match order.state.as_str() {
+        _ if !has_names => "it has no name, and nothing keeps a program from sending it again",
+        "never_arrived" => "its names are free, and may be sent again",
+        _ => "its names stay used, and are never sent again",
     };
+    let done = format!("{name} is {} now: {names}", order.state);
     writeln!(out, "{done}")?;
     write(&mut out, order, paint(), columns(usize::MAX))?;
     out.flush()
