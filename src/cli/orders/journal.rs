@@ -99,9 +99,12 @@ impl Way {
             Self::File(journal, path) => {
                 let who = orders::user(rustix::process::getuid().as_raw());
                 let decided = orders::decide(&journal, decision, &who).await;
-                decided.map_err(|undecided| match undecided {
-                    Undecided::Away(away) => unreadable(what_next(&away, &path)),
-                    other => failed(other.status(), &other.to_string()),
+                decided.map_err(|undecided| {
+                    if let Undecided::Away(away) = &undecided {
+                        unreadable(what_next(away, &path))
+                    } else {
+                        failed(undecided.status(), &undecided.to_string())
+                    }
                 })
             }
             Self::Daemon(stream) => {
