@@ -345,36 +345,46 @@ impl Reconciler {
     /// Whether none of the orders of these names is open any more.
     async fn are_closed(&self, entry: &Entry, targets: &[String]) -> Option<bool> {
         for target in targets {
+            let mut is_there = false;
             // It may be the caller's name or the exchange's id: both look alike where the name is a number.
             for by in ["client_oid", "order_id"] {
                 let (code, order) = self.detail(entry, by, target).await?;
-                let is_open = match code {
-                    0 => OPEN.contains(&text(&order, "status")?.as_str()),
-                    code if codes::is_not_found(code) => false,
+                match code {
+                    0 if OPEN.contains(&text(&order, "status")?.as_str()) => return Some(false),
+                    0 => is_there = true,
+                    code if codes::is_not_found(code) => {}
                     _ => return None,
-                };
-                if is_open {
-                    return Some(false);
                 }
+            }
+            // Its order may have been lost on the way, too, and come yet.
+            if !is_there && !entry.is_dead {
+                return None;
             }
         }
         Some(true)
     }
 
-    /// Whether none of the orders is open that were there before it: of its instrument, or of the group that it names.
+    /// Whether none of the orders is open that were there before it: of its instrument, or of the group that it names. `None`:
+    /// that cannot be told yet.
     async fn is_none_open(&self, entry: &Entry, leg: &EntryLeg) -> Option<bool> {
         let params = of_instrument(leg.leg.instrument.as_deref());
         let orders = self
             .orders(family(entry), "get-open-orders", &params)
             .await?;
-        let is_meant = |order: &&Value| match entry.targets.first() {
-            Some(group) => text(order, "list_id").as_ref() == Some(group),
-            None => order
-                .get("create_time")
-                .and_then(Value::as_u64)
-                .is_none_or(|created_ms| created_ms <= entry.begun_ms),
-        };
-        Some(!orders.iter().any(|order| is_meant(&order)))
+        let mut is_said = true;
+        for order in &orders {
+            let created_ms = order.get("create_time").and_then(Value::as_u64);
+            match (entry.targets.first(), created_ms) {
+                (Some(group), _) if text(order, "list_id").as_ref() != Some(group) => {}
+                (None, Some(created_ms)) if created_ms > entry.begun_ms + AROUND_MS => {}
+                // Made about then: it may have come before or after, because the clocks differ.
+                (None, Some(created_ms)) if created_ms + AROUND_MS >= entry.begun_ms => {
+                    is_said = false;
+                }
+                _ => return Some(false),
+            }
+        }
+        is_said.then_some(true)
     }
 
     /// Asks a read of the exchange, of this family of orders: its code and result.

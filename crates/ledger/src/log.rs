@@ -2,7 +2,9 @@
 //!
 //! SQLite takes what comes before the first frame that is not whole, and drops what comes behind it without a word: so it
 //! recovers from a power cut, in which the last commit was not finished. But each commit is synced before the next one is
-//! written. Where several commits stand behind the break, the disk lost what it had: names that were used would be free.
+//! written. Where several commits stand behind the break, one after the other, the disk lost what it had: names that were
+//! used would be free. A commit whose sync failed is written over by the next one, and its end may still stand there: the
+//! ends of several such commits do not follow each other.
 //! Guarantees: nothing is written. Does not: find that the last commit of all is missing; nothing tells that.
 
 use std::{
@@ -48,10 +50,17 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
         }
         sum.add(frame.get(..8).unwrap_or_default());
         sum.add(frame.get(FRAME_HEADER..).unwrap_or_default());
-        is_whole &= sum.is_at(&frame, 16);
+        if !sum.is_at(&frame, 16) {
+            is_whole = false;
+            commits_behind = 0;
+            sum.of = [word(&frame, 16), word(&frame, 20)];
+        }
         commits_behind += u32::from(!is_whole && word(&frame, 4) != 0);
+        if commits_behind > 1 {
+            return Ok(Some("its log of changes (-wal) is not whole"));
+        }
     }
-    Ok((commits_behind > 1).then_some("its log of changes (-wal) is not whole"))
+    Ok(None)
 }
 
 /// Whether there was as much as that.
@@ -94,5 +103,81 @@ impl Sum {
 
     fn is_at(&self, bytes: &[u8], at: usize) -> bool {
         self.of == [word(bytes, at), word(bytes, at + 4)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const PAGE: usize = 512;
+
+    /// A log in which these commits were written, each from this frame on and with so many frames.
+    fn log(commits: &[(usize, usize)]) -> Vec<u8> {
+        let mut log = [MAGIC, 0, PAGE as u32, 0, 7, 8]
+            .map(u32::to_be_bytes)
+            .concat();
+        let mut sums = vec![end_with_sum(&mut log, [0; 2])];
+        for (number, &(from, frames)) in commits.iter().enumerate() {
+            sums.truncate(from + 1);
+            for at in from..from + frames {
+                let is_last = at + 1 == from + frames;
+                let mut frame = [1, u32::from(is_last)].map(u32::to_be_bytes).concat();
+                frame.resize(8 + PAGE, number as u8 + 1);
+                let sum = end_with_sum(&mut frame, sums[at]);
+                let page = frame.split_off(8);
+                frame.extend([7, 8].map(u32::to_be_bytes).concat());
+                frame.extend(&page[PAGE..]);
+                frame.extend(&page[..PAGE]);
+                let place = HEADER + at * (FRAME_HEADER + PAGE);
+                log.resize(log.len().max(place + frame.len()), 0);
+                log[place..place + frame.len()].copy_from_slice(&frame);
+                sums.push(sum);
+            }
+        }
+        log
+    }
+
+    fn end_with_sum(bytes: &mut Vec<u8>, before: [u32; 2]) -> [u32; 2] {
+        let mut sum = Sum {
+            of: before,
+            is_little: true,
+        };
+        sum.add(bytes);
+        bytes.extend(sum.of.map(u32::to_be_bytes).concat());
+        sum.of
+    }
+
+    fn is_damaged(log: &[u8]) -> bool {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        fs::write(&path, log).unwrap();
+        damage(&path).unwrap().is_some()
+    }
+
+    #[test]
+    fn ends_of_commits_whose_sync_failed_are_no_damage() {
+        // Each is written over by the next one, which is shorter, until the disk takes one.
+        let failed = log(&[(0, 3), (3, 9), (3, 7), (3, 5), (3, 3), (3, 1)]);
+        assert!(!is_damaged(&failed));
+        assert!(!is_damaged(&log(&[(0, 3), (3, 2), (5, 4)])));
+    }
+
+    #[test]
+    fn commits_that_follow_each_other_behind_a_break_are_damage() {
+        let whole = log(&[(0, 2), (2, 3), (5, 2), (7, 2)]);
+        let flipped = |frame: usize| {
+            let mut log = whole.clone();
+            log[HEADER + frame * (FRAME_HEADER + PAGE) + 100] ^= 1;
+            is_damaged(&log)
+        };
+        let damaged: Vec<_> = (0..9).map(flipped).collect();
+        assert_eq!(damaged, [[true; 7].as_slice(), &[false; 2]].concat());
+        // The end of a commit whose sync failed does not hide it.
+        let mut both = log(&[(0, 2), (2, 3), (5, 2), (7, 9), (7, 2), (9, 2)]);
+        both[HEADER + 3 * (FRAME_HEADER + PAGE) + 100] ^= 1;
+        assert!(is_damaged(&both));
     }
 }

@@ -189,6 +189,8 @@ impl Row {
                 }
                 self.code = *code;
                 self.state = State::Unknown;
+                // The clock stepped back since: by its time of then, the exchange's order would be older than its call.
+                self.begun_ms = self.begun_ms.min(now.wall_ms);
                 self.boot = now.boot;
                 self.life_ms = millis(*alive);
                 self.dead_up = now.up_ms.saturating_add(self.life_ms);

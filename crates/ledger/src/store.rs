@@ -342,11 +342,12 @@ impl Store {
         let ended_ran = row.ended.map(|ended| self.ran(ended.up_ms));
         self.write(
             "UPDATE attempt SET state = ?2, code = ?3, list_id = ?4, by_hand = ?5, boot = ?6, life_ms = ?7, dead_up = ?8, \
-             looked = ?9, look_up = ?10, ended_ms = ?11, ended_up = ?12, keep = ?13, ended_ran = ?14 WHERE id = ?1",
+             looked = ?9, look_up = ?10, ended_ms = ?11, ended_up = ?12, keep = ?13, ended_ran = ?14, begun_ms = ?15 WHERE id = ?1",
             params![
                 row.id, row.state.word(), row.code, row.list_id, row.by_hand, row.boot.as_bytes(), signed(row.life_ms),
                 signed(row.dead_up), row.looked, row.look_up.map(signed), row.ended.map(|ended| signed(ended.wall_ms)),
-                row.ended.map(|ended| signed(ended.up_ms)), keep, ended_ran
+                row.ended.map(|ended| signed(ended.up_ms)), keep, ended_ran,
+                signed(row.begun_ms)
             ],
         )?;
         for (number, leg) in row.legs.iter().enumerate() {

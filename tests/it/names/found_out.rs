@@ -188,10 +188,17 @@ async fn lost_cancellations_are_found_out_by_their_orders() {
             let told = Door::Backend.ask(&setup.proxy, ORDER, &params).await;
             told.assert_is("answered", "");
         }
-        // The clocks of both count by the millisecond.
-        setup.wall.fetch_add(1000, Ordering::Relaxed);
         let all = json!({ "instrument_name": "BTC_USD" });
-        setup.lost(CANCEL_ALL, &all, fault).await;
+        if state == State::NeverArrived {
+            // Its orders are there since long before.
+            setup.wall.fetch_add(600_000, Ordering::Relaxed);
+            setup.lost(CANCEL_ALL, &all, fault).await;
+            // Its end is in the journal once that has answered.
+            setup.entries(CANCEL_ALL).await;
+            setup.wall.fetch_sub(600_000, Ordering::Relaxed);
+        } else {
+            setup.lost(CANCEL_ALL, &all, fault).await;
+        }
         setup.pass();
         let entry = setup.until(CANCEL_ALL, "ended", ended).await;
         assert_eq!(entry.state, state, "{entry:?}");
@@ -219,6 +226,62 @@ async fn lost_cancellations_are_found_out_by_their_orders() {
 }
 
 #[tokio::test]
+async fn a_lost_cancellation_of_everything_stays_open_where_only_the_clocks_tell_which_orders_it_meant()
+ {
+    for step_ms in [20_000, 0] {
+        let setup = Setup::new().await;
+        let rests = order("rests");
+        Door::Backend
+            .ask(&setup.proxy, ORDER, &rests)
+            .await
+            .assert_is("answered", "");
+        // The exchange's clock is ahead of ours, so that its order seems to be younger.
+        setup.wall.fetch_sub(step_ms, Ordering::Relaxed);
+        let all = json!({ "instrument_name": "BTC_USD" });
+        setup.lost(CANCEL_ALL, &all, Fault::cut_before()).await;
+        setup.pass();
+        setup.assert_stays_open(CANCEL_ALL).await;
+        // Once its order is closed, nothing is left that it could have meant.
+        let one = json!({ "client_oid": "rests" });
+        Door::Backend
+            .ask(&setup.proxy, "private/cancel-order", &one)
+            .await
+            .assert_is("answered", "");
+        let ended = |entry: &Entry| !entry.state.is_open();
+        let entry = setup.until(CANCEL_ALL, "ended", ended).await;
+        assert_eq!(entry.state, State::Executed, "{entry:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_cancellation_is_not_done_while_its_order_may_come_yet() {
+    let setup = Setup::new().await;
+    setup.lost(ORDER, &order("late"), Fault::cut_before()).await;
+    let one = json!({ "client_oid": "late" });
+    let cancel = "private/cancel-order";
+    setup.lost(cancel, &one, Fault::cut_before()).await;
+    // Time passes for a few looks, and for no more of them.
+    for looks in 1..=3 {
+        let asking = timeout(Duration::from_secs(15), async {
+            loop {
+                let entry = setup.entries(cancel).await.swap_remove(0);
+                if entry.looked >= looks || !entry.state.is_open() {
+                    return entry;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let entry = asking.await.unwrap();
+        assert_eq!(entry.state, State::Unknown, "{entry:?}");
+        setup.passed.fetch_add(4000, Ordering::Relaxed);
+    }
+    setup.pass();
+    let ended = |entry: &Entry| !entry.state.is_open();
+    let entry = setup.until(cancel, "ended", ended).await;
+    assert_eq!(entry.state, State::Executed, "{entry:?}");
+}
+
+#[tokio::test]
 async fn an_amendment_never_arrived_where_its_order_is_as_it_was_and_stays_open_where_it_changed() {
     let setup = Setup::new().await;
     let told = Door::Backend
@@ -235,6 +298,7 @@ async fn an_amendment_never_arrived_where_its_order_is_as_it_was_and_stays_open_
     setup.proxy.exchange().script(AMEND, Fault::cut_before());
     let told = Door::Backend.ask(&setup.proxy, AMEND, &amend).await;
     told.assert_is("unknown", "lost");
+    setup.entries(AMEND).await;
     setup.wall.fetch_sub(600_000, Ordering::Relaxed);
     setup.pass();
     let ended = |entry: &Entry| !entry.state.is_open();

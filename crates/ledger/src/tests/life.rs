@@ -69,6 +69,25 @@ async fn the_longest_waiting_is_looked_after_first_and_no_more_than_asked_for() 
 }
 
 #[tokio::test]
+async fn what_began_by_a_clock_that_stepped_back_began_no_later_than_it_was_lost() {
+    let machine = Machine::new();
+    let journal = machine.open();
+    machine.wall.fetch_add(200_000, Ordering::Relaxed);
+    let first = intent("a", 1, &["x"]);
+    assert_eq!(begin(&journal, &first).await, "go");
+    machine.wall.fetch_sub(200_000, Ordering::Relaxed);
+    journal.conclude(first.attempt, UNKNOWN);
+    assert_eq!(only(&journal).await.begun_ms, WALL_MS);
+    // It began when it began, however long it took.
+    let second = intent("a", 2, &["y"]);
+    assert_eq!(begin(&journal, &second).await, "go");
+    machine.pass(Duration::from_secs(9));
+    journal.conclude(second.attempt, UNKNOWN);
+    let entries = all(&journal).await;
+    assert!(entries.iter().all(|entry| entry.begun_ms == WALL_MS));
+}
+
+#[tokio::test]
 async fn a_life_is_counted_anew_after_a_reboot() {
     let mut machine = Machine::new();
     let journal = machine.open();
