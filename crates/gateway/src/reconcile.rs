@@ -371,7 +371,8 @@ impl Reconciler {
         let orders = self
             .orders(family(entry), "get-open-orders", &params)
             .await?;
-        let mut is_said = true;
+        // An order may have been lost on the way, too, and come yet.
+        let mut is_said = entry.is_dead;
         for order in &orders {
             let created_ms = order.get("create_time").and_then(Value::as_u64);
             match (entry.targets.first(), created_ms) {

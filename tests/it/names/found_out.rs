@@ -255,30 +255,32 @@ async fn a_lost_cancellation_of_everything_stays_open_where_only_the_clocks_tell
 
 #[tokio::test]
 async fn a_lost_cancellation_is_not_done_while_its_order_may_come_yet() {
-    let setup = Setup::new().await;
-    setup.lost(ORDER, &order("late"), Fault::cut_before()).await;
     let one = json!({ "client_oid": "late" });
-    let cancel = "private/cancel-order";
-    setup.lost(cancel, &one, Fault::cut_before()).await;
-    // Time passes for a few looks, and for no more of them.
-    for looks in 1..=3 {
-        let asking = timeout(Duration::from_secs(15), async {
-            loop {
-                let entry = setup.entries(cancel).await.swap_remove(0);
-                if entry.looked >= looks || !entry.state.is_open() {
-                    return entry;
+    let all = json!({ "instrument_name": "BTC_USD" });
+    for (cancel, params) in [("private/cancel-order", one), (CANCEL_ALL, all)] {
+        let setup = Setup::new().await;
+        setup.lost(ORDER, &order("late"), Fault::cut_before()).await;
+        setup.lost(cancel, &params, Fault::cut_before()).await;
+        // Time passes for a few looks, and for no more of them.
+        for looks in 1..=3 {
+            let asking = timeout(Duration::from_secs(15), async {
+                loop {
+                    let entry = setup.entries(cancel).await.swap_remove(0);
+                    if entry.looked >= looks || !entry.state.is_open() {
+                        return entry;
+                    }
+                    tokio::task::yield_now().await;
                 }
-                tokio::task::yield_now().await;
-            }
-        });
-        let entry = asking.await.unwrap();
-        assert_eq!(entry.state, State::Unknown, "{entry:?}");
-        setup.passed.fetch_add(4000, Ordering::Relaxed);
+            });
+            let entry = asking.await.unwrap();
+            assert_eq!(entry.state, State::Unknown, "{entry:?}");
+            setup.passed.fetch_add(4000, Ordering::Relaxed);
+        }
+        setup.pass();
+        let ended = |entry: &Entry| !entry.state.is_open();
+        let entry = setup.until(cancel, "ended", ended).await;
+        assert_eq!(entry.state, State::Executed, "{entry:?}");
     }
-    setup.pass();
-    let ended = |entry: &Entry| !entry.state.is_open();
-    let entry = setup.until(cancel, "ended", ended).await;
-    assert_eq!(entry.state, State::Executed, "{entry:?}");
 }
 
 #[tokio::test]
