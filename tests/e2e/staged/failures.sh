@@ -230,6 +230,7 @@ disk_full() { # of the state directory
     inside mount -t tmpfs -o size=2m tmpfs "$STATE"
     it_worked
     inside sh -c 'cat /dev/zero >"$1/full" 2>/dev/null' sh "$STATE"
+    order beyond >/dev/null
     calls
 }
 port_in_use() {

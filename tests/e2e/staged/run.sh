@@ -160,7 +160,7 @@ failure 'the answer to an order is lost' one_order_lost 1 CP-IN-DOUBT 'get-order
 failure 'a caller lacks the permission' caller_without_permission 0 CP-REFUSED-HERE 'why=.* names the rule'
 failure 'a program shows a wrong token' wrong_token 0 CP-REFUSED-HERE 'why=.* names the rule'
 failure 'another program uses the limit up' limit_used_up 1 CP-RATE-LIMIT 'method=private/get-order-history'
-failure 'the disk is full' disk_full 1 CP-NOT-RECORDED 'disk is full'
+failure 'the disk is full' disk_full 1 'CP-JOURNAL-AWAY CP-NOT-RECORDED' 'make room on the disk'
 failure 'another program has the port' port_in_use 1 - 'another program answers there'
 failure 'a host without IPv4, and the whitelist has IPv4' listed_by_ipv4 1 'CP-IPV6 CP-IP-NOT-LISTED' "add exactly $OURS_6"
 failure 'the same, and the exchange says 40101' listed_by_ipv4_unsaid 1 'CP-IPV6 CP-IP-NOT-LISTED' "add exactly $OURS_6"
